@@ -1,0 +1,170 @@
+// The journal: records, tree, signed notes, sealing, verification. The only room that knows OpenSSL's signatures.
+// Byte formats: agent-run-journal(5); RFC 6962 §2.1, RFC 8785, C2SP signed-note and tlog-checkpoint.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <agentrun/sys/fd.h>
+
+namespace agentrun::journal {
+
+using Hash = std::array<std::uint8_t, 32>;
+Hash sha256(std::string_view bytes) noexcept;
+std::string hex(std::span<const std::uint8_t> bytes);
+
+// ---- records -----------------------------------------------------------------------------------------------------------
+
+/// Writes one canonical JSON object (RFC 8785 by construction) into a buffer that it owns and reuses. Keys must come in
+/// ascending order (checked: std::logic_error). A text that is not UTF-8 goes to `<key>_b64`; one over 4096 bytes is cut
+/// at a character and followed by `<key>_len` and `<key>_sha256` of the whole. No allocation once the buffer has grown.
+class Record {
+ public:
+  void begin(std::string_view type_unused = {});  // empties the buffer
+  Record& text(std::string_view key, std::string_view value);
+  Record& number(std::string_view key, std::int64_t value);    // outside ±(2^53−1): as a decimal string
+  Record& word(std::string_view key, std::uint64_t value);     // 64-bit values: always a decimal string
+  Record& boolean(std::string_view key, bool value);
+  Record& list(std::string_view key, std::span<const std::string> values);        // array of strings, same cutting rules
+  Record& raw(std::string_view key, std::string_view canonical_json);            // caller vouches
+  /// The finished line with its LF, valid until begin(). Over 16 KiB: std::length_error.
+  [[nodiscard]] std::string_view line();
+
+ private:
+  std::string buffer_;
+  std::string last_key_;
+};
+
+/// Appends lines to the open segment: one write(2) a record on an O_APPEND descriptor. Thread-safe.
+class Appender {
+ public:
+  explicit Appender(Fd entries) : fd_(std::move(entries)) {}
+  /// 0, or the errno (a short write is EIO). After an error nothing may be allowed any more (JOURNAL.md, Durability).
+  [[nodiscard]] int append(std::string_view line) noexcept;
+  [[nodiscard]] const Fd& fd() const noexcept { return fd_; }
+
+ private:
+  Fd fd_;
+};
+
+// ---- tree (RFC 6962 §2.1) ------------------------------------------------------------------------------------------------
+
+Hash leaf_hash(std::string_view data) noexcept;
+Hash node_hash(const Hash& left, const Hash& right) noexcept;
+
+/// The tree head of a growing list, in O(log n) memory.
+class Tree {
+ public:
+  void add(const Hash& leaf);
+  [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
+  [[nodiscard]] Hash root() const noexcept;  // MTH({}) for the empty list
+
+ private:
+  std::uint64_t size_ = 0;
+  std::vector<Hash> peaks_;
+};
+
+// ---- keys and notes --------------------------------------------------------------------------------------------------------
+
+/// An Ed25519 key pair, or only its public half, with its note name.
+class Key {
+ public:
+  static Key generate(std::string name);
+  static Key from_seed(std::string name, std::span<const std::uint8_t, 32> seed);
+  static Key from_vkey(std::string_view vkey);  // throws Refusal on anything but the one valid form
+  [[nodiscard]] const std::string& name() const noexcept;
+  [[nodiscard]] std::string vkey() const;       // name+hex(keyid)+base64(0x01||pub)
+  [[nodiscard]] std::array<std::uint8_t, 4> id() const noexcept;
+  [[nodiscard]] std::array<std::uint8_t, 32> public_bytes() const noexcept;
+  [[nodiscard]] std::array<std::uint8_t, 64> sign(std::string_view message) const;  // needs the private half
+  [[nodiscard]] bool verify(std::string_view message, std::span<const std::uint8_t> signature) const noexcept;
+  /// The same key under another note name.
+  [[nodiscard]] Key renamed(std::string name) const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;  // private bytes: locked in memory, not dumped, wiped in a forked child
+};
+
+/// A signed note: text (ends in LF) and its signature lines.
+std::string sign_note(std::string_view text, std::span<const Key* const> keys);
+struct Checkpoint {
+  std::string origin;
+  std::uint64_t size = 0;
+  Hash root{};
+};
+std::string checkpoint_text(const Checkpoint& checkpoint);
+
+/// The long-lived identity: $state/identity.key (0600, made on first use) and identity.vkey. The key's note name is
+/// "agent-run/<first 16 hex of SHA-256(pub)>". Throws SysError or Refusal (wrong mode or owner, damaged file).
+Key load_or_make_identity(const std::filesystem::path& state_directory);
+
+// ---- a run's journal -----------------------------------------------------------------------------------------------------
+
+/// A journal being written: made by the supervisor before the sandbox exists. One epoch (e0) in this version.
+class Run {
+ public:
+  /// Makes $state/runs/<run-id>/, the first segment, epoch key 0 and its certificate. `run_id`: see new_run_id().
+  /// Throws SysError (call, object, errno) when the disk will not take it.
+  static Run create(const std::filesystem::path& state_directory, const Key& identity, const std::string& run_id);
+  Run(Run&&) noexcept;
+  Run& operator=(Run&&) noexcept;
+  ~Run();
+
+  [[nodiscard]] const std::filesystem::path& directory() const noexcept;
+  [[nodiscard]] const std::string& origin() const noexcept;
+  [[nodiscard]] const std::vector<std::string>& vkeys() const noexcept;  // identity and epoch, for journal.open
+
+  /// A new O_APPEND|O_WRONLY descriptor of the open segment: one for each process that appends.
+  [[nodiscard]] Fd appender() const;
+
+  /// Sealer: hashes what was appended since the last call. Returns the number of records seen now. Throws SysError.
+  std::uint64_t absorb();
+  /// True when a checkpoint is due: 256 records or 100 ms since the last one and something new.
+  [[nodiscard]] bool due(std::int64_t boot_ns) const noexcept;
+  /// Signs the present head with the epoch key and replaces `checkpoint` (tmp, fsync, rename).
+  void sign(std::int64_t boot_ns);
+  /// Absorbs the rest, signs the last head with the epoch key and the identity, appends it to `epochs`, makes all of it
+  /// durable, erases the epoch key.
+  void close();
+  [[nodiscard]] std::uint64_t size() const noexcept;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+  explicit Run(std::unique_ptr<State>);
+};
+
+/// Sorts by time and is unique: "20261122T103000-<8 hex>".
+std::string new_run_id();
+
+// ---- verification ----------------------------------------------------------------------------------------------------------
+
+enum class Status : std::uint8_t { complete, tampered, incomplete, no_key };
+std::string_view name(Status) noexcept;  // "COMPLETE", …
+struct Finding {
+  std::string rule;     // "V3"
+  std::string where;    // "record 17 (entries.000000.jsonl line 18)"
+  std::string message;  // one line
+};
+struct Report {
+  Status status = Status::incomplete;
+  std::string origin;
+  std::uint64_t records = 0;       // whole lines found
+  std::uint64_t signed_records = 0;
+  std::uint64_t torn_bytes = 0;    // after the last LF
+  std::vector<Finding> findings;
+  [[nodiscard]] int exit_code() const noexcept;  // 0, 1, 3, 4 (JOURNAL.md, Verify)
+};
+/// Checks a run's folder with public data only. `trusted`: vkeys of identities that the caller trusts; a certificate by
+/// another key is Status::no_key. Throws SysError when the folder cannot be read.
+Report verify(const std::filesystem::path& run_directory, std::span<const std::string> trusted);
+
+}  // namespace agentrun::journal

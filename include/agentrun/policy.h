@@ -1,0 +1,134 @@
+// The policy as meant: Profile → Policy, and the question "may it?". Pure: no system call, no clock, no environment.
+// Order-free: deny > ask > allow > default deny.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <agentrun/profile.h>
+
+namespace agentrun::policy {
+
+enum class Right : std::uint8_t { read, change, execute };  // change: write, create, remove, rename, change attributes
+enum class Act : std::uint8_t { deny, ask, allow };
+enum class By : std::uint8_t { rule, fallback, pdp, human, fail };  // fallback is written "default"
+enum class Label : std::uint8_t { kernel, broker };                 // who enforces it
+std::string_view name(Right) noexcept;
+std::string_view name(Act) noexcept;
+std::string_view name(By) noexcept;
+std::string_view name(Label) noexcept;
+
+/// One rule with its origin. `id` is stable within a run and unique: "coding:files.write[0]", "built-in:scratch[1]".
+struct Rule {
+  std::string id;
+  std::string profile;  // the profile's name, or "built-in", "command-line"
+  std::string pattern;  // as written, e.g. "~/.cache/pip"
+  std::string meant;    // after expansion, e.g. "/home/u/.cache/pip"
+  profile::Place place;
+  Act act = Act::deny;
+  Label label = Label::broker;
+};
+
+struct Verdict {
+  Act act = Act::deny;
+  By by = By::fallback;
+  const Rule* rule = nullptr;  // null for the default; points into the Policy
+  friend bool operator==(const Verdict&, const Verdict&) = default;
+};
+
+/// What of the host the meaning of a profile depends on. Everything is given, nothing is looked up.
+struct HostFacts {
+  std::string home;       // absolute, canonical
+  std::string workspace;  // absolute, canonical: what `${workspace}` means
+  std::map<std::string, std::string> environment;
+  /// The canonical path of an absolute path on the host, or nullopt when nothing is there.
+  std::function<std::optional<std::string>(const std::string&)> canonical;
+};
+
+/// A piece of the host (or a scratch tmpfs) that the view shows. Deepest paths last; none is covered by another one of
+/// the same or a stronger access.
+struct Grant {
+  enum class Access : std::uint8_t { read, write, scratch };
+  std::string path;     // canonical: what is mounted, at the same place
+  std::string written;  // the path before links were followed, when it differs: the view shows the links too
+  Access access = Access::read;
+  const Rule* rule = nullptr;
+};
+
+/// One endpoint of a connect, as numbers.
+struct Destination {
+  bool v6 = false;
+  std::uint8_t address[16] = {};  // network byte order, 4 or 16 bytes
+  std::uint16_t port = 0;         // host byte order
+};
+
+class Policy {
+ public:
+  Policy(Policy&&) noexcept;
+  Policy& operator=(Policy&&) noexcept;
+  ~Policy();
+
+  /// May the agent use this right on this object? `path` is absolute and normal (no ".", "..", "//", trailing "/"):
+  /// for an object that exists its canonical path, else its parent's canonical path + "/" + name. Any bytes but NUL.
+  /// Thread-safe; no allocation on the way of an allow.
+  [[nodiscard]] Verdict decide(Right right, std::string_view path) const;
+
+  /// Would a deny or protect rule stop `right` on this very path? (For scans of a directory that is to be renamed:
+  /// the default deny does not count.)
+  [[nodiscard]] bool guarded(Right right, std::string_view path) const;
+
+  /// False when no deny or protect pattern can match anywhere strictly below `path`: then a scan is not needed.
+  [[nodiscard]] bool may_guard_below(std::string_view path) const;
+
+  /// Connections. Loopback inside the sandbox is allowed by a built-in rule; else the network rules.
+  [[nodiscard]] Verdict decide_connect(const Destination& to) const;
+
+  /// The smallest profile change that would allow what was denied, as one line of YAML in flow style, e.g.
+  /// `files: {write: ["~/notes"]}`; or, for a deny or protect rule, which rule to remove. One line, printable.
+  [[nodiscard]] std::string remedy(const Verdict& verdict, Right right, std::string_view path) const;
+  [[nodiscard]] std::string remedy_connect(const Verdict& verdict, const Destination& to) const;
+
+  // What the plan is lowered from.
+  [[nodiscard]] std::span<const Rule> rules() const noexcept;
+  [[nodiscard]] std::span<const Grant> view() const noexcept;
+  /// Denied paths that are literal and lie inside the view: the floor masks those that exist.
+  [[nodiscard]] std::span<const std::string> masks() const noexcept;
+  /// Folders (canonical) below which execution is allowed, for Landlock; wider than the broker's rules where those are
+  /// finer, never narrower.
+  [[nodiscard]] std::span<const std::string> exec_roots() const noexcept;
+  [[nodiscard]] profile::Reads reads() const noexcept;         // as written; default claimed
+  [[nodiscard]] bool reads_need_broker() const noexcept;       // a read rule that no mask can carry: reads are exact
+  [[nodiscard]] profile::WorkspaceMode workspace_mode() const noexcept;
+  [[nodiscard]] const std::string& workspace() const noexcept;
+  [[nodiscard]] bool writable_noexec() const noexcept;
+  /// The built environment: what the profile passes from `HostFacts::environment` and sets. Sorted, "NAME=value".
+  [[nodiscard]] const std::vector<std::string>& environment() const noexcept;
+  struct Limits {
+    std::optional<std::uint64_t> wall_seconds, open_files;
+  };
+  [[nodiscard]] const Limits& limits() const noexcept;
+  [[nodiscard]] std::span<const std::string> weakenings() const noexcept;
+  struct Source {
+    std::string name, file, sha256;
+  };
+  [[nodiscard]] std::span<const Source> sources() const noexcept;
+
+ private:
+  friend Policy compile(std::span<const profile::Profile>, const HostFacts&);
+  struct Data;
+  std::unique_ptr<const Data> data_;
+  explicit Policy(std::unique_ptr<const Data>);
+};
+
+/// Unites a chain of profiles (ancestors first). Throws profile::ProfileError for what is well-formed but cannot be meant
+/// (a grant of "/" without `weaken: [host-root]`, a relative pattern, an unknown variable, …).
+Policy compile(std::span<const profile::Profile> chain, const HostFacts& facts);
+
+}  // namespace agentrun::policy

@@ -1,0 +1,122 @@
+// The profile as written: YAML text → Profile, with a place for every value so that an error can name it.
+// Contract of the language: agent-run-profile(5).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <agentrun/sys/error.h>
+
+namespace agentrun::profile {
+
+/// Where a value stands. Line and column start at 1; 0 means "no place in a file" (built-in, command line).
+struct Place {
+  std::string file;
+  int line = 0;
+  int column = 0;
+  [[nodiscard]] std::string text() const;  // "file:line:column", or only the file
+};
+
+/// A profile that is refused. what() is one line: "coding.yaml:7:3: files.raed: unknown key"; remedy() says what to write.
+class ProfileError : public Refusal {
+ public:
+  ProfileError(const Place& place, std::string_view key, std::string_view message, std::string remedy);
+};
+
+template <typename T>
+struct Written {
+  T value{};
+  Place place;
+};
+using Pattern = Written<std::string>;
+using Patterns = std::vector<Pattern>;
+
+enum class WorkspaceMode : std::uint8_t { read, write, overlay };
+enum class Reads : std::uint8_t { exact, claimed, off };
+enum class WritableExec : std::uint8_t { allow, deny };  // deny: writable mounts are noexec
+std::string_view name(WorkspaceMode) noexcept;
+std::string_view name(Reads) noexcept;
+
+struct Workspace {
+  std::optional<Written<std::string>> path;
+  std::optional<Written<WorkspaceMode>> mode;
+};
+struct Files {
+  Patterns read, write, overlay, deny, protect, ask;
+};
+struct ExecAsk {
+  std::string path;
+  std::vector<std::string> argv;
+  Place place;
+};
+struct Exec {
+  Patterns allow, deny;
+  std::vector<ExecAsk> ask;
+  std::vector<std::pair<Pattern, std::string>> pin;  // path, "sha256:<64 hex>"
+  std::optional<Written<WritableExec>> writable;
+};
+struct NetworkRule {
+  std::string to;                 // "host:port", "*.host:port", "address/len:port", "udp://…"
+  std::optional<std::string> by;  // program
+  Place place;
+};
+struct Network {
+  std::vector<NetworkRule> allow, ask;
+  Patterns publish;
+};
+struct Environment {
+  Patterns pass;                                      // names or globs over names
+  std::vector<std::pair<Pattern, std::string>> set;   // name, value
+};
+struct Limits {
+  std::optional<Written<std::uint64_t>> memory;        // bytes
+  std::optional<Written<std::uint64_t>> tasks;
+  std::optional<Written<double>> cpus;
+  std::optional<Written<std::uint64_t>> wall;          // seconds
+  std::optional<Written<std::uint64_t>> open_files;
+};
+
+/// One file, as written. Keys whose effect this version does not have are refused by load(), never ignored.
+struct Profile {
+  Place place;
+  std::string name;
+  Patterns extends;
+  Workspace workspace;
+  Files files;
+  Exec exec;
+  Network network;
+  Patterns sockets;
+  Environment environment;
+  Limits limits;
+  std::optional<Written<Reads>> reads;
+  Patterns weaken;
+  std::string sha256;  // hex, of the file's bytes; filled by the caller that may hash (see Loader), else empty
+  std::string text;    // the file's bytes, as read
+};
+
+/// Parses one profile. Pure. Throws ProfileError.
+Profile parse(std::string_view text, const std::string& file);
+
+/// The profiles that are compiled into the program: name → text (profiles/*.yaml).
+const std::map<std::string_view, std::string_view>& shipped();
+
+/// Finds profiles and what they extend.
+class Loader {
+ public:
+  /// `user_directory`: where names are looked up before the shipped ones, "~/.config/agent-run/profiles".
+  explicit Loader(std::string user_directory) : user_directory_(std::move(user_directory)) {}
+
+  /// `name_or_path`: a name (no '/', no ".yaml") or a path. Returns the chain, ancestors first, each file once; a
+  /// cycle, a missing parent or more than 32 files is a ProfileError. Each file is opened once, O_NOFOLLOW on the last
+  /// component, at most 64 KiB, and must be a regular file.
+  [[nodiscard]] std::vector<Profile> load(std::string_view name_or_path) const;
+
+ private:
+  std::string user_directory_;
+};
+
+}  // namespace agentrun::profile

@@ -1,0 +1,162 @@
+// The floor: what the kernel enforces by itself. A Plan is a value, computed and tested without a kernel; `Sandbox`
+// carries it out. The child after clone only executes a ready plan (DESIGN §12).
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <agentrun/filter.h>
+#include <agentrun/policy.h>
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/fd.h>
+
+namespace agentrun::sandbox {
+
+/// What a path of the host is, without following its last component. The supervisor looks; `lower` only reads.
+struct Entry {
+  enum class Kind : std::uint8_t { absent, directory, file, symlink, other } kind = Kind::absent;
+  std::string link;  // text of a symbolic link
+  std::uint64_t dev = 0, ino = 0;
+};
+/// The supervisor's view of the host, an interface so that tests of `lower` can invent one.
+class Host {
+ public:
+  virtual ~Host() = default;
+  [[nodiscard]] virtual Entry look(const std::string& path) const = 0;
+};
+/// lstat and readlink of the real host.
+class RealHost final : public Host {
+ public:
+  [[nodiscard]] Entry look(const std::string& path) const override;
+};
+
+/// One step of building the root, in order. Paths are absolute, as the agent will see them.
+struct MountStep {
+  enum class Kind : std::uint8_t {
+    root,       // the tmpfs that everything else stands on, or (host-root weakening) a bind of the host's /
+    directory,  // a plain folder on our own tmpfs
+    symlink,    // `source` is its text
+    text_file,  // `source` is its content (on our own tmpfs, 0444)
+    bind,       // `source` of the host, recursively; identity checked against dev and ino
+    tmpfs,      // scratch
+    proc,       // with its masks
+    dev,        // minimal /dev: null zero full random urandom tty, fd links, shm, and a new devpts
+    mask,       // hides `target`: an empty mode-000 file or folder, by what is there
+  };
+  Kind kind{};
+  std::string source, target;
+  bool read_only = false, no_exec = false;
+  unsigned mode = 0755;
+  std::uint64_t dev = 0, ino = 0;
+};
+
+/// Landlock: what may be read, executed and bound below a path. Changes are never granted: the broker performs them.
+struct LandlockStep {
+  std::string path;
+  bool read = false, execute = false, make_socket = false;
+};
+
+struct Plan {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::vector<MountStep> mounts;
+  std::vector<LandlockStep> landlock;
+  std::string ruleset;                   // nftables, text
+  std::string nft_program;               // path of agent-run-nft, outside the sandbox
+  std::vector<std::string> argv;         // argv[0] is searched in PATH of `environment`, as execvp(3) does
+  std::vector<std::string> environment;  // "NAME=value"
+  std::string cwd;
+  std::string hostname = "agent-run";
+  filter::Variant filter = filter::Variant::agent_reads_trapped;
+  mode_t umask = 022;
+  std::optional<std::uint64_t> open_files;
+  bool terminal = false;                 // give the agent a terminal of its own (stdin is one)
+};
+
+/// Policy → Plan. Pure but for `host`, which it only asks. Throws Refusal (a workspace that is not there, …).
+struct Launch {
+  std::vector<std::string> argv;
+  std::string cwd;       // canonical; must lie in the view
+  std::string home;      // scratch unless granted
+  uid_t uid = 0;
+  gid_t gid = 0;
+  mode_t umask = 022;
+  bool terminal = false;
+  std::string nft_program;
+  std::vector<std::string> hidden;  // always masked when the view would show them: the journal's folder, profiles
+  std::optional<std::string> passwd_line, group_line;  // what /etc/passwd and /etc/group must at least hold
+};
+Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch);
+/// The nftables ruleset without egress: policy drop, loopback accepted, all else rejected at once (MEASURED A).
+std::string closed_ruleset();
+
+/// What went wrong in a child before exec. what() reads "mounts: move_mount /proc: Operation not permitted".
+class LaunchError : public Refusal {
+ public:
+  LaunchError(std::string stage, std::string call, std::string object, int error, std::string remedy);
+  std::string stage, call, object;
+  int error;
+};
+
+/// How the agent's main process ended.
+struct Exit {
+  int status = 0;  // as wait(2)
+  [[nodiscard]] int code() const noexcept;  // DESIGN §10: its own, or 128+n
+};
+
+/// A sandbox that is built and waits: the agent stands before its exec.
+class Sandbox {
+ public:
+  /// Builds everything up to the go byte. The caller must have no other thread (it clones and runs C++ in the child)
+  /// and must itself be non-dumpable. Throws LaunchError; nothing of the sandbox is left then.
+  static Sandbox start(const Plan& plan);
+  Sandbox(Sandbox&&) noexcept;
+  Sandbox& operator=(Sandbox&&) noexcept;
+  ~Sandbox();  // kills what lives and reaps it
+
+  [[nodiscard]] const Fd& init() const noexcept;      // pidfd of pid 1: its namespaces are the sandbox
+  [[nodiscard]] pid_t init_pid() const noexcept;      // in the caller's pid namespace
+  [[nodiscard]] pid_t agent_pid() const noexcept;     // in the caller's pid namespace
+  [[nodiscard]] Fd take_listener() noexcept;          // the seccomp listener; once
+  [[nodiscard]] const Fd& terminal() const noexcept;  // master of the agent's pty; empty without Plan::terminal
+
+  /// Lets the agent exec. Throws LaunchError when the exec fails: error ENOENT (→ 127) or another (→ 126).
+  /// The broker must be receiving: execve is trapped.
+  void go();
+
+  /// Readable when the agent's state changed (status()) and at end of file when init is gone.
+  [[nodiscard]] const Fd& status_fd() const noexcept;
+  struct Change {
+    enum class Kind : std::uint8_t { exited, stopped, continued, lost } kind{};  // lost: init died without a word
+    int status = 0;
+  };
+  /// Reads one change; nullopt when there is none yet. `exec` failures after go() arrive here as LaunchError.
+  std::optional<Change> next_change();
+
+  /// Passes a signal on to the agent's process group, through init. TERM INT HUP QUIT WINCH TSTP CONT USR1 USR2.
+  void forward(int signal) noexcept;
+  /// SIGKILL to init: the kernel kills all of the pid namespace. Waits until it is gone.
+  void kill() noexcept;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+  explicit Sandbox(std::unique_ptr<State>);
+};
+
+/// Features of this host that the floor needs or uses, found by trying (in a child), for `doctor`.
+struct Feature {
+  std::string name;      // "user namespaces"
+  bool present = false;
+  bool required = true;
+  std::string detail;    // "Landlock ABI 7", or the errno
+  std::string remedy;    // empty when present
+};
+std::vector<Feature> probe_features();
+
+}  // namespace agentrun::sandbox

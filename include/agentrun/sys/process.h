@@ -1,0 +1,52 @@
+// Processes and the small file work that every room does.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <agentrun/sys/fd.h>
+
+namespace agentrun {
+
+/// pidfd_open(2). Throws SysError.
+Fd pidfd_open(pid_t pid);
+
+/// pidfd_getfd(2): a duplicate of descriptor `fd` of the process. Throws SysError.
+Fd pidfd_getfd(const Fd& pidfd, int fd);
+
+/// pidfd_send_signal(2). Returns 0 or the errno (ESRCH: it is gone).
+int pidfd_signal(const Fd& pidfd, int signal) noexcept;
+
+/// Waits until the process behind the pidfd has ended, at most `milliseconds`. True when it has.
+bool pidfd_wait(const Fd& pidfd, int milliseconds);
+
+/// The whole file, at most `limit` bytes (a longer one: EFBIG). Throws SysError; the try_ form gives absence.
+std::string read_file(const std::string& path, std::size_t limit = 1U << 20);
+std::optional<std::string> try_read_file(const std::string& path, std::size_t limit = 1U << 20);
+
+/// Writes all of `data`, repeating short writes and EINTR. Throws SysError.
+void write_all(const Fd& fd, std::string_view data, std::string_view object = {});
+
+/// Makes `path` and what lacks above it with `mode`. Throws SysError.
+void make_directories(const std::string& path, unsigned mode = 0700);
+
+/// CLOCK_REALTIME and CLOCK_BOOTTIME in nanoseconds.
+std::int64_t wall_clock_ns() noexcept;
+std::int64_t boot_clock_ns() noexcept;
+
+/// Sends or receives one message with descriptors over a SOCK_SEQPACKET socket (SCM_RIGHTS). Received descriptors are
+/// CLOEXEC. `recv_message` gives nullopt at end of file. Throws SysError.
+void send_message(const Fd& socket, std::string_view bytes, std::initializer_list<int> fds = {});
+struct Message {
+  std::string bytes;
+  std::vector<Fd> fds;
+};
+std::optional<Message> recv_message(const Fd& socket);
+
+}  // namespace agentrun
