@@ -1,0 +1,69 @@
+// The finer wall: one seccomp notification in, one reply out. The broker decides on its own copy of the arguments and
+// performs the call itself (DESIGN §2–§5). It runs in a process of its own: in the sandbox's user and mount namespaces,
+// outside its pid namespace, without keys, environment, network or any effective capability.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <agentrun/policy.h>
+#include <agentrun/sys/fd.h>
+
+namespace agentrun::broker {
+
+/// How reads are handled in this run (policy's wish, made exact where a read rule needs it).
+using Reads = profile::Reads;
+
+struct Setup {
+  Fd listener;            // seccomp listener of the agent
+  int sandbox_pidfd = -1; // pid 1 of the sandbox; borrowed
+  Fd entries;             // O_APPEND descriptor of the journal's open segment
+  const policy::Policy* policy = nullptr;
+  Reads reads = Reads::claimed;
+  std::string run;        // run id, for the records
+  unsigned receivers = 2; // at least 2 (DESIGN §4.4b)
+};
+
+/// What the broker tells the supervisor. One datagram each; losing a `denial` costs only a line of the summary.
+struct Event {
+  enum class Kind : std::uint8_t {
+    ready,         // confined and receiving
+    failed,        // could not start: `text` says why
+    denial,        // `text`: what was denied, `remedy`: what would allow it; the first few distinct ones only
+    journal_fail,  // a record could not be written: `text` is the errno's name. The run must end (JOURNAL.md)
+    kill,          // a denied image runs: `text` is its path. The run must end (DESIGN §6)
+    counts,        // the last word, after finish()
+  } kind{};
+  std::string text, remedy;
+  std::uint64_t decisions = 0, denials = 0, absent = 0;  // absent: reads of what the view does not show
+};
+
+/// The broker's process as the supervisor holds it.
+class Broker {
+ public:
+  /// Forks the broker and returns at once; `ready` or `failed` arrives as an event. The caller must have no other thread.
+  static Broker start(Setup setup);
+
+  [[nodiscard]] const Fd& pidfd() const noexcept { return pidfd_; }  // readable when the broker is dead
+  [[nodiscard]] const Fd& events() const noexcept { return control_; }
+  /// Reads one event; nullopt at end of file (the broker is gone).
+  [[nodiscard]] std::optional<Event> next_event() const;
+  /// Asks for the counts and the end; the agent must be dead. Returns what came, or nullopt when the broker had died.
+  std::optional<Event> finish();
+
+  Broker(Broker&&) noexcept = default;
+  Broker& operator=(Broker&&) noexcept = default;
+  ~Broker();  // kills and reaps it
+
+ private:
+  Broker(pid_t pid, Fd pidfd, Fd control) : pid_(pid), pidfd_(std::move(pidfd)), control_(std::move(control)) {}
+  pid_t pid_ = -1;
+  Fd pidfd_;
+  Fd control_;
+};
+
+}  // namespace agentrun::broker

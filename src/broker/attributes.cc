@@ -1,0 +1,57 @@
+// chmod, chown, truncate, utimes, xattrs and their descriptor forms: changes of an object that exists, by its pinned
+// descriptor. The descriptor forms work on read-only descriptors too (DESIGN §4.12): they are judged as changes.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <agentrun/sys/kernel_abi.h>
+#include "broker/handler.h"
+
+namespace agentrun::broker {
+
+using policy::Right;
+
+Reply Handler::attribute(Case& c) {
+  const Request& r = c.request;
+  Object object;
+  const int error = r.descriptor ? resolver_.descriptor(c.task, r.fd, object)
+                                 : resolver_.object(c.task, r.name, r.follow, 0, object);
+  if (error != 0) return refuse(c, Right::change, error);
+  if (object.in_view) judge(c, Right::change, object.path);
+  else judge_foreign(c, object, O_WRONLY);
+  c.identity = {object.dev, object.ino};
+  if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
+  return result(c, apply(r, object));
+}
+
+int Handler::apply(const Request& r, const Object& object) const {
+  using filter::Operation;
+  const std::string self = self_fd(object);
+  const int fd = object.fd.get();
+  long done = -1;
+  switch (r.row->operation) {
+    case Operation::chmod:
+    case Operation::fchmod:
+      if (S_ISLNK(object.mode)) return EOPNOTSUPP;
+      done = ::fchmodat(s_.host_proc, self.c_str(), r.mode, 0);
+      break;
+    case Operation::chown:
+    case Operation::fchown: done = ::fchownat(fd, "", r.uid, r.gid, AT_EMPTY_PATH); break;
+    case Operation::truncate:
+      done = ::truncate(self.c_str(), r.length);
+      break;
+    case Operation::utimes: done = ::utimensat(fd, "", r.times ? r.times->data() : nullptr, AT_EMPTY_PATH); break;
+    case Operation::setxattr:
+    case Operation::fsetxattr:
+      done = ::setxattr(self.c_str(), r.text.c_str(), r.value.data(), r.value.size(), static_cast<int>(r.flags));
+      break;
+    case Operation::removexattr:
+    case Operation::fremovexattr: done = ::removexattr(self.c_str(), r.text.c_str()); break;
+    default: return EPERM;
+  }
+  return done == 0 ? 0 : errno;
+}
+
+}  // namespace agentrun::broker

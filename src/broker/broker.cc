@@ -1,0 +1,144 @@
+// Theory of operation. The supervisor forks the broker while it has one thread and no key that a child may read (key
+// pages are wiped on fork). The child enters the sandbox's user and mount namespaces, sheds what it has (confine.cc),
+// starts its receivers, and puts all of them under its own seccomp filter. Only then does it say `ready`; only after
+// that does the supervisor let the agent exec. So no code of the agent ever runs against an unconfined broker.
+// Each receiver blocks in RECV and handles what it got itself: a hand-over between threads would cost a wake-up
+// (DESIGN §4.4). The main thread waits for the supervisor's word; its end of file is the end.
+#include <agentrun/broker.h>
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <latch>
+#include <thread>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include "broker/confine.h"
+#include "broker/event.h"
+#include "broker/handler.h"
+
+namespace agentrun::broker {
+
+namespace {
+
+constexpr int finish_timeout_ms = 5000;
+
+void receive(Shared& shared, std::latch& prepared, const std::atomic<bool>& filtered) {
+  // An fs_struct of its own: umask is set for each creation (unshare(2), CLONE_FS).
+  const bool unshared = ::unshare(CLONE_FS) == 0;
+  prepared.count_down();
+  filtered.wait(false);
+  if (!unshared) ::_exit(EXIT_FAILURE);
+  Handler handler(shared);
+  for (;;) {
+    seccomp_notif notification;
+    const int error = shared.listener.receive(notification);
+    if (error == 0) handler.handle(notification);
+    else if (error != ENOENT) return;  // no task is left that has the filter
+  }
+}
+
+// The broker's life. Never returns: the process ends here.
+[[noreturn]] void serve(Setup& setup, const Fd& control) {
+  const Fd host_proc(check(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/proc"));
+  keep_only({control.get(), host_proc.get(), setup.listener.get(), setup.entries.get(), setup.sandbox_pidfd});
+  enter_sandbox(setup.sandbox_pidfd, host_proc);
+  install_interrupt();
+
+  // None of these is ever destroyed: the process leaves by _exit, with its receivers still blocked.
+  auto& listener = *new Listener(std::move(setup.listener));
+  auto& entries = *new journal::Appender(std::move(setup.entries));
+  auto& recorder = *new Recorder(entries, *setup.policy, control, setup.run);
+  auto& claims = *new ExecClaims;
+  auto& workers = *new Workers(listener);
+  auto& tree = *new std::shared_mutex;
+  auto& shared = *new Shared{.policy = *setup.policy,
+                             .reads = setup.reads,
+                             .listener = listener,
+                             .host_proc = host_proc.get(),
+                             .recorder = recorder,
+                             .claims = claims,
+                             .workers = workers,
+                             .tree = tree};
+  listener.prefer_sync_wake_up();
+  const unsigned receivers = std::max(2U, setup.receivers);
+  auto& prepared = *new std::latch(receivers);
+  auto& filtered = *new std::atomic<bool>(false);
+  for (unsigned i = 0; i < receivers; ++i) std::thread([&] { receive(shared, prepared, filtered); }).detach();
+  prepared.wait();
+  load_own_filter();
+  filtered.store(true);
+  filtered.notify_all();
+
+  post(control, {.kind = Event::Kind::ready});
+  (void)recv_message(control);  // the word to finish, or end of file
+  const Event counts{.kind = Event::Kind::counts,
+                     .decisions = recorder.decisions(),
+                     .denials = recorder.denials(),
+                     .absent = recorder.absent()};
+  send_message(control, encode(counts));
+  ::_exit(EXIT_SUCCESS);
+}
+
+}  // namespace
+
+Broker Broker::start(Setup setup) {
+  std::array<int, 2> pair{};
+  check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()), "socketpair");
+  Fd ours(pair[0]);
+  Fd theirs(pair[1]);
+  const pid_t parent = ::getpid();
+  const pid_t pid = check(::fork(), "fork", "broker");
+  if (pid == 0) {
+    ours.reset();
+    try {
+      check(::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "prctl", "PR_SET_PDEATHSIG");
+      if (::getppid() != parent) ::_exit(EXIT_FAILURE);
+      serve(setup, theirs);
+    } catch (const std::exception& e) {
+      post(theirs, {.kind = Event::Kind::failed, .text = e.what()});
+    }
+    ::_exit(EXIT_FAILURE);
+  }
+  return Broker(pid, pidfd_open(pid), std::move(ours));
+}
+
+std::optional<Event> Broker::next_event() const {
+  try {
+    const auto message = recv_message(control_);
+    return message ? decode_event(message->bytes) : std::nullopt;
+  } catch (const SysError&) {
+    return std::nullopt;  // ECONNRESET: it died with something unread
+  }
+}
+
+std::optional<Event> Broker::finish() {
+  try {
+    send_message(control_, "finish");
+    const timeval timeout{.tv_sec = finish_timeout_ms / 1000, .tv_usec = 0};
+    ::setsockopt(control_.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+  } catch (const SysError&) {
+    return std::nullopt;
+  }
+  while (auto event = next_event()) {
+    if (event->kind == Event::Kind::counts) return event;
+  }
+  return std::nullopt;
+}
+
+Broker::~Broker() {
+  if (!pidfd_) return;
+  pidfd_signal(pidfd_, SIGKILL);
+  retry_eintr([&] { return ::waitpid(pid_, nullptr, 0); });
+}
+
+}  // namespace agentrun::broker

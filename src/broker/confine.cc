@@ -1,0 +1,91 @@
+#include "broker/confine.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <vector>
+
+#include <agentrun/filter.h>
+#include <agentrun/sys/error.h>
+
+namespace agentrun::broker {
+
+namespace {
+
+void shed_capabilities() {
+  for (int capability = 0; capability <= CAP_LAST_CAP; ++capability) {
+    if (::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1) {
+      check(::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0), "prctl", "PR_CAPBSET_DROP");
+    }
+  }
+  constexpr unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED |
+                                 SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+  check(::prctl(PR_SET_SECUREBITS, bits, 0, 0, 0), "prctl", "PR_SET_SECUREBITS");
+  check(::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "prctl", "PR_CAP_AMBIENT");
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  std::array<__user_cap_data_struct, 2> data{};
+  data[0].permitted = 1U << CAP_SYS_PTRACE;
+  check(::syscall(SYS_capset, &header, data.data()), "capset");
+  check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl", "PR_SET_NO_NEW_PRIVS");
+}
+
+// The strings themselves, not only the pointers: this process reads what the agent prepares.
+void wipe_environment() {
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) ::explicit_bzero(*entry, std::strlen(*entry));
+  ::clearenv();
+}
+
+}  // namespace
+
+void enter_sandbox(int sandbox_pidfd, const Fd& host_proc) {
+  check(::prctl(PR_SET_NAME, "agent-run-brkr", 0, 0, 0), "prctl", "PR_SET_NAME");
+  ::setsid();  // fails only for a group leader, which a forked child is not
+  check(::setns(sandbox_pidfd, CLONE_NEWUSER | CLONE_NEWNS), "setns", "sandbox");
+  check(::fchdir(host_proc.get()), "fchdir", "/proc");
+  shed_capabilities();
+  check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");
+  check(::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "prctl", "PR_SET_PDEATHSIG");  // a change of credentials clears it
+  const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
+  check(::setrlimit(RLIMIT_CORE, &no_core), "setrlimit", "RLIMIT_CORE");
+  rlimit files{};
+  check(::getrlimit(RLIMIT_NOFILE, &files), "getrlimit", "RLIMIT_NOFILE");
+  files.rlim_cur = files.rlim_max;
+  check(::setrlimit(RLIMIT_NOFILE, &files), "setrlimit", "RLIMIT_NOFILE");
+  wipe_environment();
+}
+
+void keep_only(std::initializer_list<int> kept) {
+  const Fd null(check(::open("/dev/null", O_RDWR | O_CLOEXEC), "open", "/dev/null"));
+  for (int standard = 0; standard <= 2; ++standard) check(::dup2(null.get(), standard), "dup2", "/dev/null");
+  std::vector<int> open(kept);
+  std::sort(open.begin(), open.end());
+  unsigned first = 3;
+  for (const int fd : open) {
+    const auto number = static_cast<unsigned>(fd);
+    if (number > first) check(::syscall(SYS_close_range, first, number - 1, 0), "close_range");
+    if (number >= first) first = number + 1;
+  }
+  check(::syscall(SYS_close_range, first, ~0U, 0), "close_range");
+}
+
+void load_own_filter() {
+  const auto instructions = filter::program(filter::Variant::broker);
+  const sock_fprog program{.len = static_cast<unsigned short>(instructions.size()),
+                           .filter = const_cast<sock_filter*>(instructions.data())};
+  const long result = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
+  if (result > 0) throw SysError(EAGAIN, "seccomp", "TSYNC: a thread would not take the filter");
+  check(result, "seccomp", "broker filter");
+}
+
+}  // namespace agentrun::broker

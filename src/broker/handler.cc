@@ -1,0 +1,132 @@
+#include "broker/handler.h"
+
+#include <cerrno>
+
+#include <agentrun/sys/process.h>
+#include "broker/memory.h"
+
+namespace agentrun::broker {
+
+using policy::Act;
+using policy::Right;
+
+std::string self_fd(const Fd& fd) { return "self/fd/" + std::to_string(fd.get()); }
+
+void Handler::handle(const seccomp_notif& notification) noexcept {
+  Reply reply = Reply::error(EIO);
+  try {
+    reply = answer(notification);
+  } catch (const std::bad_alloc&) {
+    reply = Reply::error(ENOMEM);
+  } catch (const std::exception&) {
+    reply = Reply::error(EIO);
+  }
+  s_.listener.send(notification.id, reply);
+}
+
+Reply Handler::answer(const seccomp_notif& notification) {
+  const std::int64_t started = boot_clock_ns();
+  if (s_.recorder.failed()) return Reply::error(EIO);
+  const filter::Row* row = filter::find(notification.data.nr);
+  if (row == nullptr || row->operation == filter::Operation::none) return Reply::error(ENOSYS);
+  Task* task = tasks_.find(static_cast<pid_t>(notification.pid));
+  if (task == nullptr) return s_.listener.valid(notification.id) ? Reply::error(EAGAIN) : Reply::none();
+  if (const int error = verify_image(*task); error != 0) return Reply::error(error);
+
+  Request request;
+  const TaskMemory memory(task->tid);
+  const int error = decode(notification, *row, memory, request);
+  if (!s_.listener.valid(notification.id)) return Reply::none();
+  Case c{.request = request, .task = *task, .started = started, .path_req = request.name.path, .to_req = request.name2.path};
+  if (error != 0) return refuse(c, row->operation == filter::Operation::execute ? Right::execute : Right::change, error);
+  return dispatch(request, *task, c);
+}
+
+Reply Handler::dispatch(const Request& request, const Task&, Case& c) {
+  using filter::Operation;
+  switch (request.row->operation) {
+    case Operation::open:
+    case Operation::openat2: return open(c);
+    case Operation::unlink: return unlink(c);
+    case Operation::rename: return rename(c);
+    case Operation::link: return link(c);
+    case Operation::symlink: return symlink(c);
+    case Operation::mkdir: return mkdir(c);
+    case Operation::mknod: return mknod(c);
+    case Operation::chmod:
+    case Operation::chown:
+    case Operation::truncate:
+    case Operation::utimes:
+    case Operation::setxattr:
+    case Operation::removexattr:
+    case Operation::fchmod:
+    case Operation::fchown:
+    case Operation::fsetxattr:
+    case Operation::fremovexattr: return attribute(c);
+    case Operation::execute: return execute(c);
+    case Operation::connect: return connect(c);
+    case Operation::none: break;
+  }
+  return Reply::error(ENOSYS);
+}
+
+// Exec truth (DESIGN §6): the first trapped call after an execve tells what really runs. No act is performed for an
+// image that was not judged.
+int Handler::verify_image(Task& task) {
+  const auto claim = s_.claims.take(task.pid, task.tid, s_.host_proc);
+  if (!claim) return 0;
+  const std::string before = task.exe;
+  Task* fresh = tasks_.find(task.tid);
+  if (fresh == nullptr) return ESRCH;
+  // The same image as before: the execve failed in the kernel, or it started a script of the same interpreter. It was
+  // judged when it came.
+  if (fresh->exe == before) return 0;
+  const policy::Verdict verdict = s_.policy.decide(Right::execute, fresh->exe);
+  if (!s_.recorder.image(*fresh, verdict)) return EIO;
+  if (verdict.act == Act::allow) return 0;
+  s_.recorder.report_denied_image(fresh->exe);
+  return EACCES;
+}
+
+void Handler::judge(Case& c, Right right, const std::string& path) const {
+  c.right = right;
+  c.path = path;
+  c.verdict = s_.policy.decide(right, path);
+}
+
+void Handler::judge_foreign(Case& c, const Object& object, std::uint64_t open_flags) const {
+  c.right = (open_flags & O_ACCMODE) == O_RDONLY ? Right::read : Right::change;
+  c.path = object.path;
+  c.verdict = policy::Verdict{.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};
+  // A pipe, socket or memory file is the agent's own. A file of the host that was handed in as 0, 1 or 2 may be opened
+  // anew as far as that descriptor already goes (> /dev/stderr), and no further.
+  const bool anonymous = !object.path.starts_with('/') || (object.links == 0 && object.path.starts_with("/memfd:"));
+  const int held = object.descriptor_flags;
+  const std::uint64_t wanted = open_flags & O_ACCMODE;
+  const bool covered = held >= 0 && (static_cast<std::uint64_t>(held & O_ACCMODE) == wanted || (held & O_ACCMODE) == O_RDWR);
+  if (anonymous || covered) c.verdict.act = Act::allow;
+}
+
+int Handler::permit(Case& c, std::string_view effect) {
+  const bool allowed = c.verdict.act == Act::allow;
+  if (!allowed) c.error = EACCES;
+  c.effect = allowed ? effect : "errno";
+  if (!s_.recorder.decision(c)) return EIO;
+  return allowed ? 0 : EACCES;
+}
+
+Reply Handler::refuse(Case& c, Right right, int error) {
+  if (error == ESRCH && !s_.listener.valid(c.request.id)) return Reply::none();
+  judge(c, right, Resolver::lexical(c.task, c.request.name));
+  c.error = error;
+  c.effect = "errno";
+  c.cause = Case::Cause::walk;
+  return Reply::error(s_.recorder.decision(c) ? error : EIO);
+}
+
+Reply Handler::result(Case& c, int error) {
+  if (error == 0) return Reply::value(0);
+  return Reply::error(s_.recorder.outcome(c, error) ? error : EIO);
+}
+
+}  // namespace agentrun::broker

@@ -1,0 +1,100 @@
+// One notification in, one reply out: judged on the copy, recorded, performed.
+#pragma once
+
+#include <shared_mutex>
+
+#include <agentrun/broker.h>
+#include "broker/notification.h"
+#include "broker/recorder.h"
+#include "broker/resolve.h"
+#include "broker/task.h"
+#include "broker/workers.h"
+
+namespace agentrun::broker {
+
+/// What the receivers share. Immutable, or guarded by itself.
+struct Shared {
+  const policy::Policy& policy;
+  const Reads reads;
+  const Listener& listener;
+  const int host_proc;
+  Recorder& recorder;
+  ExecClaims& claims;
+  Workers& workers;
+  /// Changes hold it shared; the rename of a folder in which something is guarded holds it alone, so that nothing can
+  /// be put into the folder between the scan and the rename.
+  std::shared_mutex& tree;
+};
+
+/// Each receiver thread has one. Its working directory is the host's /proc and its umask is its own (CLONE_FS).
+class Handler {
+ public:
+  explicit Handler(Shared& shared)
+      : s_(shared), resolver_(shared.host_proc), tasks_(shared.host_proc, shared.claims) {}
+
+  /// Handles one notification to its end: the reply has been sent, or a worker will send it, or the target is gone.
+  /// Whatever goes wrong on the way ends in an errno.
+  void handle(const seccomp_notif& notification) noexcept;
+
+ private:
+  Reply answer(const seccomp_notif& notification);
+  Reply dispatch(const Request& request, const Task& task, Case& c);
+  int verify_image(Task& task);
+
+  // open.cc
+  Reply open(Case& c);
+  Reply claim_read(Case& c);
+  Reply open_exact(Case& c);
+  Reply open_for_creation(Case& c);
+  Reply open_existing(Case& c, Object& object);
+  Reply open_temporary(Case& c, Object& folder);
+  Reply create(Case& c, const Slot& slot);
+  int reopen(const Object& object, std::uint64_t flags, Fd& to) const;
+  int own_terminal(const Task& task, Object& object) const;
+
+  // names.cc: what changes a folder
+  Reply unlink(Case& c);
+  Reply rename(Case& c);
+  Reply link(Case& c);
+  Reply symlink(Case& c);
+  Reply mkdir(Case& c);
+  Reply mknod(Case& c);
+  int slot_for(Case& c, Slot& slot);
+  int second_slot(Case& c, Slot& slot);
+  void judge_second(Case& c, const std::string& path) const;
+
+  // attributes.cc: what changes an object
+  Reply attribute(Case& c);
+  int apply(const Request& request, const Object& object) const;
+
+  // calls.cc
+  Reply execute(Case& c);
+  Reply connect(Case& c);
+
+  /// Judges `path` and notes it in the case.
+  void judge(Case& c, policy::Right right, const std::string& path) const;
+  /// An object that the agent reached through a descriptor and that has no path in the view.
+  void judge_foreign(Case& c, const Object& object, std::uint64_t open_flags) const;
+  /// Writes the record. 0: go on; EACCES: denied; EIO: the record could not be written.
+  int permit(Case& c, std::string_view effect);
+  /// The walk failed by itself: recorded with the verdict on the name as it was written.
+  Reply refuse(Case& c, policy::Right right, int error);
+  /// After an allowed act: 0 → `success`; else the errno, with its record.
+  Reply result(Case& c, int error);
+
+  Shared& s_;
+  Resolver resolver_;
+  Tasks tasks_;
+};
+
+/// "self/fd/N": names an open descriptor of this process below the working directory of a receiver.
+std::string self_fd(const Fd& fd);
+inline std::string self_fd(const Object& object) { return self_fd(object.fd); }
+
+/// Searches the folder `name` in `parent` for something that is guarded where it stands (`from`) or would be guarded
+/// where it goes (`to`). 0: nothing; EACCES: yes, and `found` is the guarded path; EXDEV: too much to search, and
+/// programs fall back to copying.
+int scan_guarded(const policy::Policy& policy, const Fd& parent, const std::string& name, const std::string& from,
+                 const std::string& to, std::string& found);
+
+}  // namespace agentrun::broker

@@ -1,0 +1,138 @@
+// unlink, rename, link, symlink, mkdir, mknod: changes of a folder, on its pinned descriptor and the last component.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/fs.h>
+
+#include "broker/handler.h"
+
+namespace agentrun::broker {
+
+using policy::Act;
+using policy::Right;
+
+namespace {
+
+int errno_of(int result) { return result == 0 ? 0 : errno; }
+
+bool is_folder(const Slot& slot) {
+  struct stat st {};
+  std::string name = slot.name;
+  while (name.size() > 1 && name.ends_with('/')) name.pop_back();
+  return ::fstatat(slot.parent.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+}  // namespace
+
+int Handler::slot_for(Case& c, Slot& slot) {
+  const int error = resolver_.slot(c.task, c.request.name, 0, slot);
+  if (error == 0) judge(c, Right::change, slot.path);
+  return error;
+}
+
+// The case's verdict becomes the stricter of both names; its path is then the name that is denied.
+void Handler::judge_second(Case& c, const std::string& path) const {
+  const policy::Verdict verdict = s_.policy.decide(Right::change, path);
+  c.to = path;
+  if (c.verdict.act != Act::allow || verdict.act == Act::allow) return;
+  c.verdict = verdict;
+  std::swap(c.path, c.to);
+}
+
+int Handler::second_slot(Case& c, Slot& slot) {
+  const int error = resolver_.slot(c.task, c.request.name2, 0, slot);
+  if (error == 0) judge_second(c, slot.path);
+  return error;
+}
+
+Reply Handler::unlink(Case& c) {
+  const std::shared_lock lock(s_.tree);
+  Slot slot;
+  if (const int error = slot_for(c, slot); error != 0) return refuse(c, Right::change, error);
+  const int flags = c.request.row->name == "rmdir" ? AT_REMOVEDIR : static_cast<int>(c.request.flags);
+  // What is not there cannot be denied: programs remove what may be left over and expect ENOENT.
+  if (::faccessat(slot.parent.get(), slot.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT) {
+    return refuse(c, Right::change, ENOENT);
+  }
+  if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
+  return result(c, errno_of(::unlinkat(slot.parent.get(), slot.name.c_str(), flags)));
+}
+
+Reply Handler::rename(Case& c) {
+  constexpr unsigned exchange = RENAME_EXCHANGE;
+  // Alone, since whether a folder moves is only known once nothing else can: renames are rare and short.
+  const std::unique_lock lock(s_.tree);
+  Slot from, to;
+  if (const int error = slot_for(c, from); error != 0) return refuse(c, Right::change, error);
+  if (const int error = second_slot(c, to); error != 0) return refuse(c, Right::change, error);
+  std::string guarded;
+  const auto scan = [&](const Slot& moved, const Slot& place) {
+    if (!is_folder(moved)) return 0;
+    if (!s_.policy.may_guard_below(moved.path) && !s_.policy.may_guard_below(place.path)) return 0;
+    return scan_guarded(s_.policy, moved.parent, moved.name, moved.path, place.path, guarded);
+  };
+  if (c.verdict.act == Act::allow) {
+    int error = scan(from, to);
+    if (error == 0 && (c.request.flags & exchange) != 0) error = scan(to, from);
+    if (error != 0 && error != EACCES) return refuse(c, Right::change, error);
+    if (error == EACCES) judge(c, Right::change, guarded);
+  }
+  if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
+  return result(c, errno_of(static_cast<int>(::syscall(SYS_renameat2, from.parent.get(), from.name.c_str(), to.parent.get(),
+                                                       to.name.c_str(), c.request.flags))));
+}
+
+Reply Handler::link(Case& c) {
+  const std::shared_lock lock(s_.tree);
+  Object object;
+  const int found = c.request.descriptor
+                        ? resolver_.descriptor(c.task, c.request.fd, object)
+                        : resolver_.object(c.task, c.request.name, c.request.follow, 0, object);
+  if (found != 0) return refuse(c, Right::change, found);
+  if (!object.in_view) return refuse(c, Right::change, EXDEV);
+  Slot to;
+  judge(c, Right::change, object.path);
+  c.identity = {object.dev, object.ino};
+  if (const int error = second_slot(c, to); error != 0) return refuse(c, Right::change, error);
+  struct stat folder {};
+  if (::fstat(to.parent.get(), &folder) == 0 && folder.st_dev != object.dev) return refuse(c, Right::change, EXDEV);
+  if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
+  return result(c, errno_of(::linkat(s_.host_proc, self_fd(object).c_str(), to.parent.get(), to.name.c_str(), AT_SYMLINK_FOLLOW)));
+}
+
+Reply Handler::symlink(Case& c) {
+  const std::shared_lock lock(s_.tree);
+  Slot slot;
+  if (const int error = slot_for(c, slot); error != 0) return refuse(c, Right::change, error);
+  c.to_req = c.request.text;
+  if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
+  return result(c, errno_of(::symlinkat(c.request.text.c_str(), slot.parent.get(), slot.name.c_str())));
+}
+
+Reply Handler::mkdir(Case& c) {
+  const std::shared_lock lock(s_.tree);
+  Slot slot;
+  if (const int error = slot_for(c, slot); error != 0) return refuse(c, Right::change, error);
+  // `mkdir -p` walks down from the root: what exists is EEXIST, also where nothing may be made.
+  if (::faccessat(slot.parent.get(), slot.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) return refuse(c, Right::change, EEXIST);
+  const auto mask = Tasks::umask_of(c.task);
+  if (!mask) return Reply::none();
+  if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
+  ::umask(*mask);
+  return result(c, errno_of(::mkdirat(slot.parent.get(), slot.name.c_str(), c.request.mode)));
+}
+
+Reply Handler::mknod(Case& c) {
+  const std::shared_lock lock(s_.tree);
+  Slot slot;
+  if (const int error = slot_for(c, slot); error != 0) return refuse(c, Right::change, error);
+  const auto mask = Tasks::umask_of(c.task);
+  if (!mask) return Reply::none();
+  if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
+  ::umask(*mask);
+  return result(c, errno_of(::mknodat(slot.parent.get(), slot.name.c_str(), c.request.mode, c.request.device)));
+}
+
+}  // namespace agentrun::broker

@@ -1,0 +1,76 @@
+// The listener's four ioctls and the reply, as a value. SECCOMP_USER_NOTIF_FLAG_CONTINUE can only be made with a reason.
+#pragma once
+
+#include <linux/seccomp.h>
+
+#include <cstdint>
+#include <string_view>
+#include <variant>
+
+#include <agentrun/sys/fd.h>
+
+namespace agentrun::broker {
+
+// The reasons for which the kernel may run the call itself. It will read the agent's memory again, which the agent can
+// have changed: so each says why that gains nothing.
+struct RegistersOnly {};                        // everything that was decided on is in registers
+struct FloorCovers { std::string_view floor; };  // whatever the memory says by then, this part of the floor holds
+struct AuditOnly {};                            // the decision was only recorded, nothing depends on it
+using Reason = std::variant<RegistersOnly, FloorCovers, AuditOnly>;
+
+class Reply {
+ public:
+  static Reply error(int number) { return Reply(Kind::error, number); }
+  static Reply value(std::int64_t result) { return Reply(Kind::value, result); }
+  static Reply inject(Fd fd, std::uint32_t fd_flags) {
+    Reply reply(Kind::inject, 0);
+    reply.fd_ = std::move(fd);
+    reply.fd_flags_ = fd_flags;
+    return reply;
+  }
+  static Reply proceed(Reason reason) {
+    Reply reply(Kind::proceed, 0);
+    reply.reason_ = reason;
+    return reply;
+  }
+  /// No reply will be sent by this thread: the target is gone, or a worker took the notification over.
+  static Reply none() { return Reply(Kind::none, 0); }
+
+  enum class Kind : std::uint8_t { error, value, inject, proceed, none };
+  [[nodiscard]] Kind kind() const noexcept { return kind_; }
+  [[nodiscard]] std::int64_t number() const noexcept { return number_; }
+  [[nodiscard]] const Fd& fd() const noexcept { return fd_; }
+  [[nodiscard]] std::uint32_t fd_flags() const noexcept { return fd_flags_; }
+  /// The journal's word for it: "errno", "emulated", "addfd", "continue".
+  [[nodiscard]] std::string_view effect() const noexcept;
+
+ private:
+  Reply(Kind kind, std::int64_t number) : kind_(kind), number_(number) {}
+  Kind kind_;
+  std::int64_t number_;
+  Fd fd_;
+  std::uint32_t fd_flags_ = 0;
+  Reason reason_;
+};
+
+/// seccomp_unotify(2).
+class Listener {
+ public:
+  explicit Listener(Fd fd) : fd_(std::move(fd)) {}
+
+  /// Asks for SYNC_WAKE_UP (Linux 6.6; absence is only slower).
+  void prefer_sync_wake_up() const noexcept;
+  /// Blocks for the next notification. 0, ENOENT (the target died: call again), or another errno (the end).
+  [[nodiscard]] int receive(seccomp_notif& notification) const noexcept;
+  /// Is the target still waiting on this notification?
+  [[nodiscard]] bool valid(std::uint64_t id) const noexcept;
+  /// Sends a reply. A target that is gone is no error. When the descriptor cannot be injected (EMFILE), the target gets
+  /// that errno. Returns the errno that the target saw, 0 for success.
+  int send(std::uint64_t id, const Reply& reply) const noexcept;
+
+ private:
+  int respond(std::uint64_t id, std::int64_t value, int error, std::uint32_t flags) const noexcept;
+  Fd fd_;
+};
+
+}  // namespace agentrun::broker

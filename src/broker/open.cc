@@ -1,0 +1,191 @@
+// open, openat, creat, openat2. What exists is pinned by an O_PATH descriptor, judged by its canonical path, and opened
+// through that descriptor. What does not exist is made in its pinned folder with O_EXCL, so that what is opened is either
+// the judged object or a new one.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <climits>
+
+#include "broker/handler.h"
+
+namespace agentrun::broker {
+
+using policy::Act;
+using policy::Right;
+
+namespace {
+
+constexpr int max_attempts = 40;  // links followed by hand, and races lost against the agent's own threads
+constexpr std::uint64_t temporary = O_TMPFILE & ~O_DIRECTORY;
+
+bool writes(std::uint64_t flags) { return (flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC | temporary)) != 0; }
+
+std::uint32_t injected_flags(std::uint64_t flags) { return (flags & O_CLOEXEC) != 0 ? O_CLOEXEC : 0; }
+
+// The broker's own descriptor is never inherited, and opening a terminal never makes it the broker's.
+constexpr std::uint64_t always = O_CLOEXEC | O_NOCTTY;
+
+std::optional<std::string> link_text(const Slot& slot) {
+  std::string text(PATH_MAX, '\0');
+  const ssize_t n = ::readlinkat(slot.parent.get(), slot.name.c_str(), text.data(), text.size());
+  if (n < 0) return std::nullopt;
+  text.resize(static_cast<std::size_t>(n));
+  return text;
+}
+
+}  // namespace
+
+Reply Handler::open(Case& c) {
+  const std::uint64_t flags = c.request.how.flags;
+  if ((flags & O_PATH) != 0) {
+    // Such a descriptor cannot be injected (EBADF). open and openat: the flag was in a register, and what O_PATH can name
+    // the floor shows anyway. openat2: its flags are in memory, so programs fall back to openat.
+    if (c.request.row->operation == filter::Operation::open) return Reply::proceed(RegistersOnly{});
+    return refuse(c, Right::read, ENOSYS);
+  }
+  if (writes(flags)) return (flags & O_CREAT) != 0 ? open_for_creation(c) : open_exact(c);
+  const bool claimed = s_.reads == Reads::claimed && c.request.row->operation == filter::Operation::open;
+  return claimed ? claim_read(c) : open_exact(c);
+}
+
+// A reading open that the floor decides: what the agent claims to open is judged and recorded. Whatever it makes of the
+// path afterwards, the kernel opens only what the view shows, and Landlock lets it only read.
+Reply Handler::claim_read(Case& c) {
+  if (c.request.name.path.empty()) return refuse(c, Right::read, ENOENT);
+  judge(c, Right::read, Resolver::lexical(c.task, c.request.name));
+  if (c.verdict.act != Act::allow) return open_exact(c);  // not by that name: look where it leads
+  if (const int error = permit(c, "continue"); error != 0) return Reply::error(error);
+  return Reply::proceed(FloorCovers{"view, Landlock"});
+}
+
+Reply Handler::open_exact(Case& c) {
+  const std::uint64_t flags = c.request.how.flags;
+  Object object;
+  const Follow follow = (flags & O_NOFOLLOW) != 0 ? Follow::no : Follow::yes;
+  if (const int error = resolver_.object(c.task, c.request.name, follow, c.request.how.resolve, object); error != 0) {
+    return refuse(c, writes(flags) ? Right::change : Right::read, error);
+  }
+  if ((flags & temporary) != 0) return open_temporary(c, object);
+  return open_existing(c, object);
+}
+
+Reply Handler::open_for_creation(Case& c) {
+  const std::uint64_t flags = c.request.how.flags;
+  const Follow follow = (flags & (O_NOFOLLOW | O_EXCL)) != 0 ? Follow::no : Follow::yes;
+  const std::shared_lock lock(s_.tree);
+  for (int attempt = 0; attempt < max_attempts; ++attempt) {
+    Object object;
+    int error = resolver_.object(c.task, c.request.name, follow, c.request.how.resolve, object);
+    if (error == 0) {
+      if ((flags & O_EXCL) != 0) return refuse(c, Right::change, EEXIST);
+      if (S_ISDIR(object.mode)) return refuse(c, Right::change, EISDIR);
+      return open_existing(c, object);
+    }
+    if (error != ENOENT || c.request.name.path.empty()) return refuse(c, Right::change, error);
+
+    Slot slot;
+    error = resolver_.slot(c.task, c.request.name, c.request.how.resolve, slot);
+    // A dangling link on the last component: the kernel makes what it points to.
+    for (int links = 0; error == 0; ++links) {
+      const auto text = follow == Follow::yes ? link_text(slot) : std::nullopt;
+      if (!text) break;
+      if (links >= max_attempts || c.request.how.resolve != 0) error = ELOOP;
+      Slot next;
+      if (error == 0) error = resolver_.slot_from(c.task, slot, *text, next);
+      slot = std::move(next);
+    }
+    if (error != 0) return refuse(c, Right::change, error);
+    if (slot.name.ends_with('/')) return refuse(c, Right::change, EISDIR);
+    Reply reply = create(c, slot);
+    if (reply.kind() != Reply::Kind::none) return reply;
+  }
+  return refuse(c, Right::change, EAGAIN);
+}
+
+// none: somebody made it in the meantime; look again.
+Reply Handler::create(Case& c, const Slot& slot) {
+  judge(c, Right::change, slot.path);
+  c.error = 0;
+  if (const int error = permit(c, "addfd"); error != 0) return Reply::error(error);
+  const auto mask = Tasks::umask_of(c.task);
+  if (!mask) return result(c, ESRCH);
+  ::umask(*mask);
+  const std::uint64_t flags = c.request.how.flags | always | O_EXCL | O_NOFOLLOW;
+  Fd fd(::openat(slot.parent.get(), slot.name.c_str(), static_cast<int>(flags), static_cast<mode_t>(c.request.how.mode)));
+  if (fd) return Reply::inject(std::move(fd), injected_flags(c.request.how.flags));
+  if (errno == EEXIST && (c.request.how.flags & O_EXCL) == 0) return Reply::none();
+  return result(c, errno);
+}
+
+Reply Handler::open_temporary(Case& c, Object& folder) {
+  if (!S_ISDIR(folder.mode)) return refuse(c, Right::change, ENOTDIR);
+  if (folder.in_view) judge(c, Right::change, folder.path);
+  else judge_foreign(c, folder, O_RDWR);
+  if (const int error = permit(c, "addfd"); error != 0) return Reply::error(error);
+  const auto mask = Tasks::umask_of(c.task);
+  if (!mask) return result(c, ESRCH);
+  ::umask(*mask);
+  Fd fd(::openat(s_.host_proc, self_fd(folder).c_str(), static_cast<int>(c.request.how.flags | always),
+                 static_cast<mode_t>(c.request.how.mode)));
+  if (!fd) return result(c, errno);
+  return Reply::inject(std::move(fd), injected_flags(c.request.how.flags));
+}
+
+// /dev/tty means the caller's terminal, not the broker's: the terminal of the agent's devpts with the same number.
+int Handler::own_terminal(const Task& task, Object& object) const {
+  if (!S_ISCHR(object.mode)) return 0;
+  struct stat st {};
+  if (::fstat(object.fd.get(), &st) != 0) return errno;
+  if (st.st_rdev != makedev(5, 0)) return 0;
+  const dev_t terminal = Tasks::terminal_of(task);
+  constexpr unsigned pty_major = 136;  // UNIX98_PTY_SLAVE_MAJOR … + 7
+  if (terminal == 0 || major(terminal) < pty_major || major(terminal) > pty_major + 7) return ENXIO;
+  const std::string path = "/dev/pts/" + std::to_string((major(terminal) - pty_major) * 256 + minor(terminal));
+  Object pts;
+  if (resolver_.object(task, Name{.dirfd = AT_FDCWD, .path = path}, Follow::no, 0, pts) != 0) return ENXIO;
+  if (::fstat(pts.fd.get(), &st) != 0 || st.st_rdev != terminal) return ENXIO;
+  object = std::move(pts);
+  return 0;
+}
+
+int Handler::reopen(const Object& object, std::uint64_t flags, Fd& to) const {
+  constexpr std::uint64_t done = O_CREAT | O_EXCL | O_NOFOLLOW;  // settled by the walk
+  to.reset(::openat(s_.host_proc, self_fd(object).c_str(), static_cast<int>((flags & ~done) | always)));
+  return to ? 0 : errno;
+}
+
+Reply Handler::open_existing(Case& c, Object& object) {
+  const std::uint64_t flags = c.request.how.flags;
+  const Right right = writes(flags) ? Right::change : Right::read;
+  if (S_ISLNK(object.mode)) return refuse(c, right, ELOOP);
+  if ((flags & O_DIRECTORY) != 0 && !S_ISDIR(object.mode)) return refuse(c, right, ENOTDIR);
+  if (const int error = own_terminal(c.task, object); error != 0) return refuse(c, right, error);
+  if (object.in_view) judge(c, right, object.path);
+  else judge_foreign(c, object, flags);
+  c.identity = {object.dev, object.ino};
+
+  if (S_ISFIFO(object.mode) && (flags & O_NONBLOCK) == 0) {
+    if (const int error = permit(c, "addfd"); error != 0) return Reply::error(error);
+    auto pinned = std::make_shared<Fd>(std::move(object.fd));
+    const int busy = s_.workers.start(c.request.id, injected_flags(flags), [this, pinned, flags] {
+      const std::string self = self_fd(*pinned);
+      return Fd(::openat(s_.host_proc, self.c_str(), static_cast<int>((flags & ~std::uint64_t{O_CREAT | O_EXCL | O_NOFOLLOW}) | always)));
+    });
+    return busy == 0 ? Reply::none() : result(c, busy);
+  }
+  // Opening to read changes nothing: the record can tell how it went. All else is recorded before it happens.
+  Fd fd;
+  if (right == Right::change) {
+    if (const int error = permit(c, "addfd"); error != 0) return Reply::error(error);
+    if (const int error = reopen(object, flags, fd); error != 0) return result(c, error);
+    return Reply::inject(std::move(fd), injected_flags(flags));
+  }
+  if (c.verdict.act == Act::allow) c.error = reopen(object, flags, fd);
+  if (const int error = permit(c, c.error == 0 ? "addfd" : "errno"); error != 0) return Reply::error(error);
+  if (!fd) return Reply::error(c.error);
+  return Reply::inject(std::move(fd), injected_flags(flags));
+}
+
+}  // namespace agentrun::broker

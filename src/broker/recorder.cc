@@ -1,0 +1,147 @@
+#include "broker/recorder.h"
+
+#include <arpa/inet.h>
+
+#include <array>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include "broker/event.h"
+
+namespace agentrun::broker {
+
+namespace {
+
+constexpr std::size_t denials_told = 32;
+
+std::string address_text(const policy::Destination& to) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  ::inet_ntop(to.v6 ? AF_INET6 : AF_INET, to.address, text.data(), text.size());
+  return text.data();
+}
+
+journal::Record& thread_record() {
+  thread_local journal::Record record;  // a buffer that is reused
+  return record;
+}
+
+}  // namespace
+
+// Keys in the order that RFC 8785 wants.
+void Recorder::decision_fields(const Case& c, journal::Record& record) {
+  const Request& r = c.request;
+  const bool allowed = c.verdict.act == policy::Act::allow;
+  record.begin();
+  record.text("act", allowed ? "allow" : "deny");
+  if (r.row->operation == filter::Operation::execute) {
+    record.list("argv", r.argv);
+    if (r.argv_cut) record.boolean("argv_cut", true);
+  }
+  record.text("by", policy::name(c.verdict.by));
+  record.text("class", filter::name(r.row->journal_class));
+  record.text("comm", c.task.comm);
+  record.text("cwd", c.task.cwd);
+  if (c.identity) record.word("dev", c.identity->first);
+  if (c.destination) record.number("dport", c.destination->port).text("dst", address_text(*c.destination));
+  record.number("dur_us", (boot_clock_ns() - c.started) / 1000);
+  record.text("effect", c.effect);
+  if (c.error != 0) record.text("errno", errno_name(c.error));
+  record.text("exe", c.task.exe);
+  if (r.row->journal_class == filter::Class::open) record.number("flags", static_cast<std::int64_t>(r.how.flags));
+  record.word("id", r.id);
+  if (c.identity) record.word("ino", c.identity->second);
+  record.number("nr", r.row->nr);
+  if (!c.path.empty()) record.text("path", c.path);
+  if (!c.path_req.empty()) record.text("path_req", c.path_req);
+  record.number("pid", c.task.pid).number("ppid", c.task.ppid);
+  if (c.verdict.rule != nullptr) record.text("profile", c.verdict.rule->profile);
+  if (c.destination) record.text("proto", "tcp");
+  if (!allowed) {
+    record.text("remedy", c.destination ? policy_.remedy_connect(c.verdict, *c.destination)
+                                        : policy_.remedy(c.verdict, c.right, c.path));
+  }
+  if (c.verdict.rule != nullptr) record.text("rule", c.verdict.rule->id);
+  record.text("run", run_);
+  record.text("sys", r.row->name);
+  record.word("t", static_cast<std::uint64_t>(wall_clock_ns())).word("tb", static_cast<std::uint64_t>(c.started));
+  record.number("tid", c.task.tid);
+  if (!c.to.empty()) record.text("to", c.to);
+  if (!c.to_req.empty()) record.text("to_req", c.to_req);
+  record.text("type", "decision");
+}
+
+bool Recorder::decision(const Case& c) {
+  count(c);
+  journal::Record& record = thread_record();
+  decision_fields(c, record);
+  return append(record);
+}
+
+bool Recorder::outcome(const Case& c, int error) {
+  journal::Record& record = thread_record();
+  record.begin();
+  record.text("errno", errno_name(error)).word("id", c.request.id).number("pid", c.task.pid).text("run", run_);
+  record.text("sys", c.request.row->name);
+  record.word("t", static_cast<std::uint64_t>(wall_clock_ns())).word("tb", static_cast<std::uint64_t>(boot_clock_ns()));
+  record.number("tid", c.task.tid).text("type", "outcome");
+  return append(record);
+}
+
+bool Recorder::image(const Task& task, const policy::Verdict& verdict) {
+  journal::Record& record = thread_record();
+  record.begin();
+  record.text("act", verdict.act == policy::Act::allow ? "allow" : "kill").text("by", policy::name(verdict.by));
+  record.text("comm", task.comm).text("exe", task.exe).number("pid", task.pid).number("ppid", task.ppid);
+  if (verdict.rule != nullptr) record.text("profile", verdict.rule->profile).text("rule", verdict.rule->id);
+  record.text("run", run_);
+  record.word("t", static_cast<std::uint64_t>(wall_clock_ns())).word("tb", static_cast<std::uint64_t>(boot_clock_ns()));
+  record.number("tid", task.tid).text("type", "exec.verified");
+  return append(record);
+}
+
+bool Recorder::append(journal::Record& record) {
+  if (failed()) return false;
+  int error = 0;
+  try {
+    error = entries_.append(record.line());
+  } catch (const std::exception&) {
+    error = EMSGSIZE;  // a record that is too long to be written is a record that is lost
+  }
+  if (error == 0) return true;
+  if (!failed_.exchange(true, std::memory_order_acq_rel)) {
+    post(control_, {.kind = Event::Kind::journal_fail, .text = std::string(errno_name(error))});
+  }
+  return false;
+}
+
+void Recorder::count(const Case& c) {
+  decisions_.fetch_add(1, std::memory_order_relaxed);
+  if (c.verdict.act == policy::Act::allow) return;
+  if (c.cause == Case::Cause::policy) {
+    denials_.fetch_add(1, std::memory_order_relaxed);
+    tell_denial(c);
+  } else if (c.error == ENOENT) {
+    // What the view does not show looks like any missing file, and is mostly a program that probes.
+    absent_.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+void Recorder::tell_denial(const Case& c) {
+  std::string what(c.destination ? "connect" : policy::name(c.right));
+  what += ' ';
+  what += c.destination ? address_text(*c.destination) + " port " + std::to_string(c.destination->port) : c.path;
+  {
+    const std::scoped_lock lock(told_mutex_);
+    if (told_.size() >= denials_told || !told_.insert(what).second) return;
+  }
+  post(control_, {.kind = Event::Kind::denial,
+                  .text = what,
+                  .remedy = c.destination ? policy_.remedy_connect(c.verdict, *c.destination)
+                                          : policy_.remedy(c.verdict, c.right, c.path)});
+}
+
+void Recorder::report_denied_image(const std::string& path) const {
+  post(control_, {.kind = Event::Kind::kill, .text = path});
+}
+
+}  // namespace agentrun::broker

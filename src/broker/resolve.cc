@@ -1,0 +1,202 @@
+#include "broker/resolve.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <climits>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include "broker/walk.h"
+
+namespace agentrun::broker {
+
+namespace {
+
+Fd open_beneath(int dirfd, const char* path, std::uint64_t flags, std::uint64_t resolve) {
+  const open_how how{.flags = flags | O_PATH | O_CLOEXEC, .mode = 0, .resolve = resolve};
+  return Fd(static_cast<int>(::syscall(SYS_openat2, dirfd, path, &how, sizeof how)));
+}
+
+// The mount ids of /proc/self/mountinfo (proc(5)), sorted: the broker's mount namespace is the sandbox's.
+std::vector<std::uint64_t> mount_ids(int host_proc) {
+  const Fd fd(check(::openat(host_proc, "self/mountinfo", O_RDONLY | O_CLOEXEC), "open", "/proc/self/mountinfo"));
+  std::string text;
+  std::string piece(16384, '\0');
+  while (const ssize_t n = check(::read(fd.get(), piece.data(), piece.size()), "read", "/proc/self/mountinfo")) {
+    text.append(piece.data(), static_cast<std::size_t>(n));
+  }
+  std::vector<std::uint64_t> ids;
+  for (std::size_t at = 0; at < text.size(); at = text.find('\n', at) + 1) {
+    std::uint64_t id = 0;
+    std::from_chars(text.data() + at, text.data() + text.size(), id);
+    ids.push_back(id);
+    if (text.find('\n', at) == std::string::npos) break;
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+struct Split {
+  std::string parent;  // "" when the name has one component: the start itself
+  std::string last;    // with its trailing slashes
+};
+
+Split split(const std::string& path) {
+  std::size_t end = path.size();
+  while (end > 1 && path[end - 1] == '/') --end;
+  const std::size_t slash = path.rfind('/', end - 1);
+  if (slash == std::string::npos) return {.parent = "", .last = path};
+  return {.parent = path.substr(0, slash + 1), .last = path.substr(slash + 1)};
+}
+
+std::string_view without_slashes(std::string_view name) {
+  while (name.size() > 1 && name.ends_with('/')) name.remove_suffix(1);
+  return name;
+}
+
+std::string join(const std::string& folder, std::string_view name) {
+  return folder == "/" ? "/" + std::string(name) : folder + "/" + std::string(name);
+}
+
+}  // namespace
+
+Resolver::Resolver(int host_proc) : host_proc_(host_proc), mounts_(mount_ids(host_proc)) {
+  root_.reset(check(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/"));
+}
+
+bool Resolver::in_our_mounts(std::uint64_t mount) const { return std::binary_search(mounts_.begin(), mounts_.end(), mount); }
+
+int Resolver::base(const Task& task, const Name& name, Fd& to) const {
+  if (name.path.starts_with('/')) {
+    to.reset(::fcntl(root_.get(), F_DUPFD_CLOEXEC, 0));
+    return to ? 0 : errno;
+  }
+  if (name.dirfd == AT_FDCWD) {
+    to.reset(with_ptrace([&] { return ::openat(task.proc.get(), "cwd", O_PATH | O_CLOEXEC); }));
+    return to ? 0 : errno;
+  }
+  if (name.dirfd < 0) return EBADF;
+  const std::string descriptor = "fd/" + std::to_string(name.dirfd);
+  to.reset(with_ptrace([&] { return ::openat(task.proc.get(), descriptor.c_str(), O_PATH | O_CLOEXEC); }));
+  if (to) return 0;
+  return errno == ENOENT ? EBADF : errno;
+}
+
+// Where the walk of a name starts: with RESOLVE_IN_ROOT an absolute name too starts at the descriptor (openat2(2)).
+int Resolver::start_of(const Task& task, const Name& name, std::uint64_t resolve, Fd& to) const {
+  if (name.path.empty()) return ENOENT;
+  const bool scoped = (resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) != 0;
+  if (!scoped || !name.path.starts_with('/')) return base(task, name, to);
+  if ((resolve & RESOLVE_BENEATH) != 0) return EXDEV;
+  return base(task, Name{.dirfd = name.dirfd, .path = "."}, to);
+}
+
+int Resolver::describe(Object& object) const {
+  struct statx st {};
+  if (::statx(object.fd.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, &st) != 0) return errno;
+  object.mode = st.stx_mode;
+  object.dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+  object.ino = st.stx_ino;
+  object.links = st.stx_nlink;
+  const std::string self = "self/fd/" + std::to_string(object.fd.get());
+  auto path = read_link(host_proc_, self.c_str());
+  if (!path) return errno;
+  object.path = std::move(*path);
+  object.in_view = object.path.starts_with('/') && (st.stx_mask & STATX_MNT_ID) != 0 && in_our_mounts(st.stx_mnt_id);
+  constexpr std::string_view deleted = " (deleted)";
+  object.deleted = object.links == 0 && object.path.ends_with(deleted);
+  if (object.deleted) object.path.resize(object.path.size() - deleted.size());
+  return 0;
+}
+
+int Resolver::walk_to(const Task& task, const Fd& start, std::string_view path, Follow follow, std::uint64_t resolve,
+                      Object& to) const {
+  const std::string text(path);
+  const std::uint64_t flags = follow == Follow::no ? O_NOFOLLOW : 0;
+  to.descriptor_flags = -1;
+  to.fd = open_beneath(start.get(), text.c_str(), flags, resolve | RESOLVE_NO_MAGICLINKS);
+  if (!to.fd && resolve == 0 && (errno == ELOOP || errno == ENOENT)) {
+    // Not as the kernel walks it for the broker: /proc/self, a magic link, or really not there.
+    Walked walked;
+    if (const int error = walk(task, root_, start, path, follow, walked); error != 0) return error;
+    to.fd = std::move(walked.fd);
+    to.descriptor_flags = walked.descriptor_flags;
+  }
+  return to.fd ? 0 : errno;
+}
+
+int Resolver::object(const Task& task, const Name& name, Follow follow, std::uint64_t resolve, Object& to) const {
+  Fd start;
+  if (const int error = start_of(task, name, resolve, start); error != 0) return error;
+  if (const int error = walk_to(task, start, name.path, follow, resolve, to); error != 0) return error;
+  return describe(to);
+}
+
+int Resolver::descriptor(const Task& task, int fd, Object& to) const {
+  if (fd < 0 && fd != AT_FDCWD) return EBADF;
+  const Name name{.dirfd = fd, .path = ""};
+  if (const int error = base(task, name, to.fd); error != 0) return error;
+  to.descriptor_flags = -1;
+  return describe(to);
+}
+
+int Resolver::slot_at(const Task& task, const Fd& start, const std::string& path, std::uint64_t resolve, Slot& to) const {
+  const Split parts = split(path);
+  Object parent;
+  if (const int error = walk_to(task, start, parts.parent.empty() ? "." : parts.parent, Follow::yes, resolve, parent);
+      error != 0) {
+    return error;
+  }
+  if (const int error = describe(parent); error != 0) return error;
+  if (!S_ISDIR(parent.mode)) return ENOTDIR;
+  if (parent.deleted) return ENOENT;  // nothing can be made or found in a removed folder
+  if (!parent.in_view) return EACCES;
+  const std::string_view last = without_slashes(parts.last);
+  if (last.size() > NAME_MAX) return ENAMETOOLONG;
+  to.parent = std::move(parent.fd);
+  to.name = parts.last.empty() ? "." : parts.last;
+  if (last.empty() || last == "." || last == "/") to.path = parent.path;
+  else if (last == "..") to.path = parent.path == "/" ? "/" : parent.path.substr(0, std::max<std::size_t>(1, parent.path.rfind('/')));
+  else to.path = join(parent.path, last);
+  return 0;
+}
+
+int Resolver::slot(const Task& task, const Name& name, std::uint64_t resolve, Slot& to) const {
+  Fd start;
+  if (const int error = start_of(task, name, resolve, start); error != 0) return error;
+  return slot_at(task, start, name.path, resolve, to);
+}
+
+int Resolver::slot_from(const Task& task, const Slot& base_slot, const std::string& text, Slot& to) const {
+  if (text.empty()) return ENOENT;
+  const Fd& start = text.starts_with('/') ? root_ : base_slot.parent;
+  return slot_at(task, start, text, 0, to);
+}
+
+std::string Resolver::lexical(const Task& task, const Name& name) {
+  std::string text;
+  if (name.path.starts_with('/')) {
+    text = name.path;
+  } else {
+    if (name.dirfd == AT_FDCWD) text = task.cwd;
+    else if (auto folder = read_link(task.proc.get(), ("fd/" + std::to_string(name.dirfd)).c_str())) text = std::move(*folder);
+    text += '/';
+    text += name.path;
+  }
+  std::string normal;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('/', at), text.size());
+    const std::string_view part = std::string_view(text).substr(at, end - at);
+    if (part == "..") normal.resize(normal.empty() ? 0 : normal.rfind('/'));
+    else if (!part.empty() && part != ".") normal.append("/").append(part);
+    at = end + 1;
+  }
+  return normal.empty() ? "/" : normal;
+}
+
+}  // namespace agentrun::broker

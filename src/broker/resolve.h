@@ -1,0 +1,69 @@
+// Names to objects, in the agent's root, as the kernel would walk them for the agent: pinned by descriptors, so that the
+// object that was judged is the object that is acted on.
+#pragma once
+
+#include <linux/openat2.h>
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <agentrun/sys/fd.h>
+#include "broker/request.h"
+#include "broker/task.h"
+
+namespace agentrun::broker {
+
+/// What stands at the end of a name.
+struct Object {
+  Fd fd;             // O_PATH
+  std::string path;  // canonical in the view; for what has no path there (pipe, socket, memfd): the kernel's name for it
+  bool in_view = false;      // a path of the view; else something that the agent reached through a descriptor
+  bool deleted = false;
+  mode_t mode = 0;           // st_mode
+  std::uint64_t dev = 0, ino = 0, links = 0;
+  int descriptor_flags = 0;  // for what is not in the view: the open flags of the descriptor that was followed
+};
+
+/// A name in a folder: what unlink, rename, mkdir and creation act on.
+struct Slot {
+  Fd parent;         // O_PATH
+  std::string name;  // last component with its trailing slashes, as the kernel must see it
+  std::string path;  // canonical parent + "/" + last component
+};
+
+class Resolver {
+ public:
+  /// `host_proc`: O_PATH of the host's /proc, also this thread's working directory.
+  explicit Resolver(int host_proc);
+
+  /// The object that a name leads to. 0 or the errno of the walk. `resolve`: RESOLVE_* of openat2(2).
+  int object(const Task& task, const Name& name, Follow follow, std::uint64_t resolve, Object& to) const;
+  /// The object that a descriptor of the agent stands for. EBADF when there is none.
+  int descriptor(const Task& task, int fd, Object& to) const;
+  /// The folder and the last component of a name, which itself is not followed and need not exist. For "." and ".." and
+  /// "/" the name is passed on as it is: the kernel refuses those in its own way.
+  int slot(const Task& task, const Name& name, std::uint64_t resolve, Slot& to) const;
+  /// As slot(), for a link that stands in the way of a creation: `text` starts in `base.parent`.
+  int slot_from(const Task& task, const Slot& base, const std::string& text, Slot& to) const;
+
+  /// The path that a name would mean if no link were on its way: for claims and for the record of a failed walk.
+  static std::string lexical(const Task& task, const Name& name);
+
+  /// Fills path, identity and kind of an O_PATH descriptor.
+  int describe(Object& object) const;
+
+ private:
+  int start_of(const Task& task, const Name& name, std::uint64_t resolve, Fd& to) const;
+  int base(const Task& task, const Name& name, Fd& to) const;
+  int walk_to(const Task& task, const Fd& start, std::string_view path, Follow follow, std::uint64_t resolve, Object& to) const;
+  int slot_at(const Task& task, const Fd& start, const std::string& path, std::uint64_t resolve, Slot& to) const;
+  [[nodiscard]] bool in_our_mounts(std::uint64_t mount) const;
+
+  int host_proc_;
+  Fd root_;
+  std::vector<std::uint64_t> mounts_;  // mount ids of the sandbox's mount namespace, sorted
+};
+
+}  // namespace agentrun::broker

@@ -1,0 +1,170 @@
+#include "broker/task.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <climits>
+#include <string_view>
+
+#include "broker/memory.h"
+
+namespace agentrun::broker {
+
+namespace {
+
+constexpr std::size_t cache_limit = 1024;
+
+std::optional<std::string> read_small(int dirfd, const char* name) {
+  const Fd fd(with_ptrace([&] { return ::openat(dirfd, name, O_RDONLY | O_CLOEXEC); }));
+  if (!fd) return std::nullopt;
+  std::string text(4096, '\0');
+  const ssize_t n = ::read(fd.get(), text.data(), text.size());
+  if (n <= 0) return std::nullopt;
+  text.resize(static_cast<std::size_t>(n));
+  return text;
+}
+
+// The value of "Key:\tvalue\n" in /proc/<pid>/status (proc(5)).
+std::string_view field(std::string_view status, std::string_view key) {
+  for (std::size_t at = 0; at < status.size();) {
+    const std::size_t end = std::min(status.find('\n', at), status.size());
+    const std::string_view line = status.substr(at, end - at);
+    if (line.starts_with(key)) {
+      const std::size_t value = line.find_first_not_of("\t ", key.size());
+      return value == std::string_view::npos ? std::string_view{} : line.substr(value);
+    }
+    at = end + 1;
+  }
+  return {};
+}
+
+int number(std::string_view text, int base = 10) {
+  int value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value, base);
+  return value;
+}
+
+std::string_view last_word(std::string_view text) {
+  const std::size_t tab = text.find_last_of("\t ");
+  return tab == std::string_view::npos ? text : text.substr(tab + 1);
+}
+
+}  // namespace
+
+std::optional<std::string> read_link(int dirfd, const char* name) {
+  std::array<char, PATH_MAX> text;
+  const ssize_t n = with_ptrace([&] { return ::readlinkat(dirfd, name, text.data(), text.size()); });
+  if (n < 0) return std::nullopt;
+  return std::string(text.data(), static_cast<std::size_t>(n));
+}
+
+void ExecClaims::put(pid_t pid, ExecClaim claim) {
+  const std::scoped_lock lock(mutex_);
+  claims_.insert_or_assign(pid, std::move(claim));
+  waiting_.store(claims_.size(), std::memory_order_release);
+}
+
+std::optional<ExecClaim> ExecClaims::take(pid_t pid, pid_t tid, int host_proc) {
+  if (waiting_.load(std::memory_order_acquire) == 0) return std::nullopt;
+  const std::scoped_lock lock(mutex_);
+  const auto found = claims_.find(pid);
+  if (found == claims_.end()) return std::nullopt;
+  if (found->second.tid != tid) {
+    const std::string caller = std::to_string(pid) + "/task/" + std::to_string(found->second.tid);
+    if (tid != pid || ::faccessat(host_proc, caller.c_str(), F_OK, 0) == 0) return std::nullopt;
+  }
+  ExecClaim claim = std::move(found->second);
+  claims_.erase(found);
+  waiting_.store(claims_.size(), std::memory_order_release);
+  epoch_.fetch_add(1, std::memory_order_acq_rel);
+  return claim;
+}
+
+bool Tasks::load(pid_t tid, Task& task) const {
+  task = Task{};
+  task.tid = tid;
+  task.proc.reset(::openat(host_proc_, std::to_string(tid).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!task.proc) return false;
+  const auto status = read_small(task.proc.get(), "status");
+  if (!status) return false;
+  task.pid = number(field(*status, "Tgid:"));
+  task.ppid = number(field(*status, "PPid:"));
+  task.inner_pid = number(last_word(field(*status, "NStgid:")));
+  task.inner_tid = number(last_word(field(*status, "NSpid:")));
+  return task.pid > 0;
+}
+
+bool Tasks::refresh_image(Task& task) {
+  auto comm = read_small(task.proc.get(), "comm");
+  auto exe = read_link(task.proc.get(), "exe");
+  if (!comm || !exe) return false;
+  if (comm->ends_with('\n')) comm->pop_back();
+  constexpr std::string_view deleted = " (deleted)";
+  if (exe->ends_with(deleted)) {
+    struct stat st {};
+    if (with_ptrace([&] { return ::fstatat(task.proc.get(), "exe", &st, 0); }) == 0 && st.st_nlink == 0) {
+      exe->resize(exe->size() - deleted.size());
+    }
+  }
+  task.comm = std::move(*comm);
+  task.exe = std::move(*exe);
+  return true;
+}
+
+Task* Tasks::find(pid_t tid) {
+  const std::uint64_t epoch = claims_.epoch();
+  auto found = cache_.find(tid);
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    if (found == cache_.end()) {
+      if (cache_.size() >= cache_limit) cache_.clear();  // descriptors are bounded; refilling is cheap
+      Task task;
+      if (!load(tid, task)) return nullptr;
+      found = cache_.emplace(tid, std::move(task)).first;
+    }
+    Task& task = found->second;
+    // The link also proves that the descriptor still speaks of a living task: it fails with ESRCH after its death, also
+    // when the number is in use again.
+    if (auto cwd = read_link(task.proc.get(), "cwd")) {
+      task.cwd = std::move(*cwd);
+      if (task.image == epoch) return &task;
+      if (refresh_image(task)) {
+        task.image = epoch;
+        return &task;
+      }
+    }
+    cache_.erase(found);
+    found = cache_.end();
+  }
+  return nullptr;
+}
+
+std::optional<mode_t> Tasks::umask_of(const Task& task) {
+  const auto status = read_small(task.proc.get(), "status");
+  if (!status) return std::nullopt;
+  const std::string_view mask = field(*status, "Umask:");
+  if (mask.empty()) return std::nullopt;
+  return static_cast<mode_t>(number(mask, 8));
+}
+
+dev_t Tasks::terminal_of(const Task& task) {
+  const auto stat = read_small(task.proc.get(), "stat");
+  if (!stat) return 0;
+  // "pid (comm) state ppid pgrp session tty_nr …": comm may hold anything, so count from the last ')'.
+  std::string_view rest = *stat;
+  const std::size_t close = rest.rfind(')');
+  if (close == std::string_view::npos) return 0;
+  rest.remove_prefix(close + 1);
+  for (int skip = 0; skip < 5; ++skip) {
+    const std::size_t space = rest.find(' ');
+    if (space == std::string_view::npos) return 0;
+    rest.remove_prefix(space + 1);
+  }
+  const auto encoded = static_cast<unsigned>(number(rest));
+  return makedev((encoded >> 8) & 0xfffU, (encoded & 0xffU) | ((encoded >> 12) & 0xfff00U));
+}
+
+}  // namespace agentrun::broker

@@ -1,0 +1,74 @@
+// Who calls: attribution of a notification to a thread, its process and the image that it runs.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include <agentrun/sys/fd.h>
+
+namespace agentrun::broker {
+
+struct Task {
+  pid_t tid = 0, pid = 0, ppid = 0;        // host pid namespace; pid is the thread group
+  pid_t inner_tid = 0, inner_pid = 0;      // as the sandbox sees them: for /proc/self
+  Fd proc;                                 // O_PATH of the host's /proc/<tid>: dies with the task, survives reuse of its number
+  std::string comm, exe;                   // of the image that ran when `image` was read
+  std::string cwd;                         // as seen in the view, at this notification
+  std::uint64_t image = 0;
+};
+
+/// An execve that was answered CONTINUE: what was claimed, until the next trapped call shows what runs (DESIGN §6).
+struct ExecClaim {
+  pid_t tid = 0;  // the thread that called
+  std::string path;
+};
+
+/// Shared by the receivers: which processes are between an execve and their next trapped call.
+class ExecClaims {
+ public:
+  void put(pid_t pid, ExecClaim claim);
+  /// The claim of `pid`, when this trapped call of `tid` comes after its execve: the thread that called execve calls
+  /// again, or it is the leader and that thread is no more (execve ends all other threads). Others' calls come before.
+  std::optional<ExecClaim> take(pid_t pid, pid_t tid, int host_proc);
+  /// Grows with each claim that is taken: a Task whose `image` is older is looked at again.
+  [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_.load(std::memory_order_acquire); }
+
+ private:
+  std::mutex mutex_;
+  std::unordered_map<pid_t, ExecClaim> claims_;
+  std::atomic<std::size_t> waiting_{0};
+  std::atomic<std::uint64_t> epoch_{1};
+};
+
+/// Attribution with a small cache; each receiver has its own.
+class Tasks {
+ public:
+  Tasks(int host_proc, const ExecClaims& claims) : host_proc_(host_proc), claims_(claims) {}
+
+  /// The task behind a notification with `cwd` fresh, or null when it is gone. Valid until the next call.
+  Task* find(pid_t tid);
+  [[nodiscard]] int host_proc() const noexcept { return host_proc_; }
+  /// umask(2) of the task now; nullopt when it is gone.
+  static std::optional<mode_t> umask_of(const Task& task);
+  /// Device number of its controlling terminal; 0: none.
+  static dev_t terminal_of(const Task& task);
+
+ private:
+  bool load(pid_t tid, Task& task) const;
+  static bool refresh_image(Task& task);
+
+  int host_proc_;
+  const ExecClaims& claims_;
+  std::unordered_map<pid_t, Task> cache_;
+};
+
+/// readlinkat(2) into a string, with SYS_PTRACE when refused without it; nullopt on any error (errno is kept).
+std::optional<std::string> read_link(int dirfd, const char* name);
+
+}  // namespace agentrun::broker

@@ -1,0 +1,21 @@
+// A walk component by component, for the names that the kernel cannot walk on our behalf: /proc/self and the magic links
+// of /proc, which depend on who asks.
+#pragma once
+
+#include <string_view>
+
+#include <agentrun/sys/fd.h>
+#include "broker/request.h"
+#include "broker/task.h"
+
+namespace agentrun::broker {
+
+struct Walked {
+  Fd fd;                     // O_PATH
+  int descriptor_flags = -1; // the walk ended by following /proc/<pid>/fd/<n>: that descriptor's open flags
+};
+
+/// Walks `path` from `start` (or from `root` when it is absolute) as `task` would. 0 or the errno.
+int walk(const Task& task, const Fd& root, const Fd& start, std::string_view path, Follow follow, Walked& to);
+
+}  // namespace agentrun::broker
