@@ -2,11 +2,13 @@
 // Contract of the language: agent-run-profile(5).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <agentrun/sys/error.h>
@@ -80,7 +82,7 @@ struct Limits {
   std::optional<Written<std::uint64_t>> open_files;
 };
 
-/// One file, as written. Keys whose effect this version does not have are refused by load(), never ignored.
+/// One file, as written. Keys whose effect this version does not have are refused by parse(), never ignored.
 struct Profile {
   Place place;
   std::string name;
@@ -93,13 +95,23 @@ struct Profile {
   Environment environment;
   Limits limits;
   std::optional<Written<Reads>> reads;
+  std::optional<Written<std::string>> durability;  // "written" or "synced"
+  Patterns redact;
+  std::optional<Place> decisions;  // where the section stands, when it is not empty
   Patterns weaken;
   std::string sha256;  // hex, of the file's bytes; filled by the caller that may hash (see Loader), else empty
   std::string text;    // the file's bytes, as read
 };
 
-/// Parses one profile. Pure. Throws ProfileError.
+/// The largest profile, in bytes.
+inline constexpr std::size_t max_bytes = 64 * 1024;
+
+/// Parses one profile. Pure. Columns count bytes. Throws ProfileError.
 Profile parse(std::string_view text, const std::string& file);
+
+/// Throws ProfileError when the profile uses a key whose effect this version does not have. parse() calls it, and
+/// policy::compile() again for profiles that were not parsed.
+void refuse_unbuilt(const Profile& profile);
 
 /// The profiles that are compiled into the program: name → text (profiles/*.yaml).
 const std::map<std::string_view, std::string_view>& shipped();

@@ -1,0 +1,15 @@
+// One way to refuse: place, key path, message, remedy.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <agentrun/profile.h>
+
+namespace agentrun::profile {
+
+[[noreturn]] inline void fail(const Place& place, std::string_view key, std::string_view message, std::string remedy) {
+  throw ProfileError(place, key, message, std::move(remedy));
+}
+
+}  // namespace agentrun::profile

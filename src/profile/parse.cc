@@ -1,0 +1,13 @@
+#include "profile/reader.h"
+#include "profile/tree.h"
+
+namespace agentrun::profile {
+
+Profile parse(std::string_view text, const std::string& file) {
+  Profile profile = read_profile(read_tree(text, file), file);
+  profile.text = text;
+  refuse_unbuilt(profile);
+  return profile;
+}
+
+}  // namespace agentrun::profile

@@ -1,0 +1,64 @@
+// What the language has and this version does not: refused, never ignored. A later version deletes rows.
+#include <algorithm>
+
+#include "profile/fail.h"
+
+namespace agentrun::profile {
+
+namespace {
+
+using Found = std::optional<Place>;
+
+Found first(const Patterns& list) {
+  return list.empty() ? Found{} : list.front().place;
+}
+template <typename T>
+Found where(const std::optional<Written<T>>& value) {
+  return value ? Found{value->place} : Found{};
+}
+Found rule(const std::vector<NetworkRule>& list) {
+  return list.empty() ? Found{} : list.front().place;
+}
+
+struct Unbuilt {
+  std::string_view key;
+  Found (*found)(const Profile&);
+};
+constexpr Unbuilt unbuilt[] = {
+    {"workspace.mode: overlay",
+     [](const Profile& p) {
+       return p.workspace.mode && p.workspace.mode->value == WorkspaceMode::overlay ? where(p.workspace.mode) : Found{};
+     }},
+    {"files.overlay", [](const Profile& p) { return first(p.files.overlay); }},
+    {"files.ask", [](const Profile& p) { return first(p.files.ask); }},
+    {"exec.ask", [](const Profile& p) { return p.exec.ask.empty() ? Found{} : p.exec.ask.front().place; }},
+    {"exec.pin", [](const Profile& p) { return p.exec.pin.empty() ? Found{} : p.exec.pin.front().first.place; }},
+    {"network.allow", [](const Profile& p) { return rule(p.network.allow); }},
+    {"network.ask", [](const Profile& p) { return rule(p.network.ask); }},
+    {"network.publish", [](const Profile& p) { return first(p.network.publish); }},
+    {"sockets", [](const Profile& p) { return first(p.sockets); }},
+    {"limits.memory", [](const Profile& p) { return where(p.limits.memory); }},
+    {"limits.tasks", [](const Profile& p) { return where(p.limits.tasks); }},
+    {"limits.cpus", [](const Profile& p) { return where(p.limits.cpus); }},
+    {"journal.durability: synced",
+     [](const Profile& p) { return p.durability && p.durability->value != "written" ? where(p.durability) : Found{}; }},
+    {"journal.redact", [](const Profile& p) { return first(p.redact); }},
+    {"decisions", [](const Profile& p) { return p.decisions; }},
+    {"weaken (other than host-root)",
+     [](const Profile& p) {
+       const auto other =
+           std::find_if(p.weaken.begin(), p.weaken.end(), [](const Pattern& w) { return w.value != "host-root"; });
+       return other == p.weaken.end() ? Found{} : Found{other->place};
+     }},
+};
+
+}  // namespace
+
+void refuse_unbuilt(const Profile& profile) {
+  for (const Unbuilt& row : unbuilt) {
+    if (const Found place = row.found(profile))
+      fail(*place, row.key, "not supported yet", "remove it: this version has no effect for it");
+  }
+}
+
+}  // namespace agentrun::profile

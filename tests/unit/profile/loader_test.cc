@@ -1,0 +1,151 @@
+#include <agentrun/profile.h>
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <yaml-cpp/yaml.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string>
+
+#include "profile/reader.h"
+
+using namespace agentrun::profile;
+
+namespace {
+
+class Folder {
+ public:
+  Folder() {
+    std::string name = (std::filesystem::temp_directory_path() / "profile-test-XXXXXX").string();
+    REQUIRE(::mkdtemp(name.data()) != nullptr);
+    path_ = name;
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  ~Folder() { std::filesystem::remove_all(path_); }
+  [[nodiscard]] std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+  [[nodiscard]] const std::string& path() const { return path_; }
+  std::string put(const std::string& name, const std::string& text) const {
+    std::ofstream(*this / name) << text;
+    ::chmod((*this / name).c_str(), 0644);
+    return *this / name;
+  }
+
+ private:
+  std::string path_;
+};
+
+std::vector<std::string> names(const std::vector<Profile>& chain) {
+  std::vector<std::string> found;
+  for (const Profile& profile : chain) found.push_back(profile.name);
+  return found;
+}
+
+std::string refusal(const Loader& loader, const std::string& name) {
+  try {
+    (void)loader.load(name);
+  } catch (const ProfileError& e) {
+    CHECK_FALSE(e.remedy().empty());
+    return e.what();
+  }
+  return "accepted";
+}
+
+using Names = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("every shipped profile loads with its ancestors first") {
+  const Loader loader("");
+  CHECK(shipped().size() == 8);
+  for (const auto& [name, text] : shipped()) {
+    const auto chain = loader.load(name);
+    CHECK(chain.back().name == name);
+    CHECK(chain.back().text == text);
+  }
+  CHECK(names(loader.load("coding")) == Names{"debian", "git-safe", "default", "coding"});
+  CHECK(loader.load("git-safe").front().files.protect.front().place.text() == "git-safe.yaml:8:7");
+}
+
+TEST_CASE("names are looked up in the user's folder first, then among the shipped ones") {
+  const Folder folder;
+  folder.put("mine.yaml", "agent-run: 1\nextends: [default]\n");
+  folder.put("git-safe.yaml", "agent-run: 1\nname: git-safe\n");
+  const Loader loader(folder.path());
+  CHECK(names(loader.load("mine")) == Names{"debian", "git-safe", "default", "mine"});
+  CHECK(loader.load("mine")[1].place.file == folder / "git-safe.yaml");
+}
+
+TEST_CASE("paths are relative to the file that names them, and each file comes once") {
+  const Folder folder;
+  std::filesystem::create_directory(folder / "sub");
+  folder.put("sub/base.yaml", "agent-run: 1\n");
+  folder.put("sub/left.yaml", "agent-run: 1\nextends: [base.yaml]\n");
+  folder.put("sub/right.yaml", "agent-run: 1\nextends: [./base.yaml, " + folder.path() + "/sub/base.yaml]\n");
+  const std::string top = folder.put("top.yaml", "agent-run: 1\nextends: [sub/left.yaml, sub/right.yaml]\n");
+  CHECK(names(Loader("").load(top)) == Names{"base", "left", "right", "top"});
+}
+
+TEST_CASE("files that are refused") {
+  const Folder folder;
+  const Loader loader(folder.path());
+  folder.put("a.yaml", "agent-run: 1\nextends: [b]\n");
+  folder.put("b.yaml", "agent-run: 1\nextends: [a]\n");
+  CHECK(refusal(loader, "a") == folder / "b.yaml:2:11: extends: \"a\" extends itself");
+  folder.put("self.yaml", "agent-run: 1\nextends: [self]\n");
+  CHECK(refusal(loader, "self") == folder / "self.yaml:2:11: extends: \"self\" extends itself");
+  folder.put("orphan.yaml", "agent-run: 1\nextends: [nobody.yaml]\n");
+  CHECK(refusal(loader, "orphan") == folder / "orphan.yaml:2:11: " + folder.path() + "/nobody.yaml: no such file");
+  CHECK(refusal(loader, "codign") == "codign: no such profile");
+  CHECK(refusal(loader, "./x") == "./x: no such file");
+  CHECK(refusal(loader, "a b") == "a b: not a name of a profile");
+  CHECK(refusal(loader, "") == "an empty name of a profile");
+
+  REQUIRE(::symlink((folder / "self.yaml").c_str(), (folder / "link.yaml").c_str()) == 0);
+  CHECK(refusal(loader, "link") == folder / "link.yaml: a symbolic link");
+  REQUIRE(::mkfifo((folder / "fifo.yaml").c_str(), 0600) == 0);
+  CHECK(refusal(loader, folder / "fifo.yaml") == folder / "fifo.yaml: not a regular file");
+  std::filesystem::create_directory(folder / "dir.yaml");
+  CHECK(refusal(loader, folder / "dir.yaml") == folder / "dir.yaml: not a regular file");
+  folder.put("large.yaml", "agent-run: 1\n#" + std::string(max_bytes, 'x'));
+  CHECK(refusal(loader, "large") == folder / "large.yaml: the profile is larger than 64 KiB");
+  ::chmod(folder.put("open.yaml", "agent-run: 1\n").c_str(), 0666);
+  CHECK(refusal(loader, "open") == folder / "open.yaml: anybody may write it");
+}
+
+TEST_CASE("at most 32 files") {
+  const Folder folder;
+  for (int i = 0; i < 33; ++i) {
+    const std::string parent = i == 0 ? "" : "extends: [p" + std::to_string(i - 1) + "]\n";
+    folder.put("p" + std::to_string(i) + ".yaml", "agent-run: 1\n" + parent);
+  }
+  CHECK(Loader(folder.path()).load("p31").size() == 32);
+  CHECK(refusal(Loader(folder.path()), "p32") == folder / "p1.yaml:2:11: extends: more than 32 profiles");
+}
+
+namespace {
+// The keys that the JSON Schema has: JSON is YAML.
+void schema_keys(const YAML::Node& node, const std::string& prefix, std::set<std::string>& into) {
+  for (const char* alternatives : {"oneOf"}) {
+    if (const YAML::Node list = node[alternatives]) {
+      for (const YAML::Node& one : list) schema_keys(one, prefix, into);
+    }
+  }
+  if (const YAML::Node items = node["items"]) schema_keys(items, prefix + "[]", into);
+  for (const auto& property : node["properties"]) {
+    const auto key = (prefix.empty() ? "" : prefix + ".") + property.first.as<std::string>();
+    into.insert(key);
+    schema_keys(property.second, key, into);
+  }
+}
+}  // namespace
+
+TEST_CASE("the JSON Schema has the language's keys, no more and no fewer") {
+  std::set<std::string> have;
+  schema_keys(YAML::LoadFile(AGENTRUN_SCHEMA), "", have);
+  const auto known = known_keys();
+  CHECK(have == std::set<std::string>(known.begin(), known.end()));
+}
