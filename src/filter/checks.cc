@@ -1,0 +1,171 @@
+// Calls that the agent may make but for some register values. Only registers are compared: memory is the caller's to
+// change. Constants: clone(2), unshare(2), ioctl_tty(2), ioctl_iflags(2), socket(2), personality(2), seccomp(2),
+// memfd_create(2).
+#include <agentrun/sys/kernel_abi.h>
+#include <asm/ioctls.h>
+#include <asm/unistd_64.h>
+#include <fcntl.h>
+#include <linux/btrfs.h>
+#include <linux/f2fs.h>
+#include <linux/fs.h>
+#include <linux/msdos_fs.h>
+#include <linux/netlink.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/personality.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <functional>
+
+#include "filter/rules.h"
+
+namespace agentrun::filter {
+namespace {
+
+constexpr std::uint32_t every_bit = 0xffffffffU;
+constexpr Action allow = SECCOMP_RET_ALLOW;
+constexpr Action eperm = refuse_with(EPERM);
+constexpr Action notify = SECCOMP_RET_USER_NOTIF;
+
+/// The register is exactly this.
+constexpr Condition is(std::uint8_t argument, std::uint64_t value) {
+  return {.argument = argument, .mask = every_bit, .value = static_cast<std::uint32_t>(value)};
+}
+/// All of these bits are set.
+constexpr Condition has(std::uint8_t argument, std::uint64_t bits) {
+  return {.argument = argument, .mask = static_cast<std::uint32_t>(bits), .value = static_cast<std::uint32_t>(bits)};
+}
+
+constexpr Clause when(std::string_view what, Condition first, Action action) {
+  return {.what = what, .first = first, .action = action};
+}
+constexpr Clause when(std::string_view what, Condition first, Condition second, Action action) {
+  return {.what = what, .first = first, .second = second, .action = action};
+}
+
+// CLONE_NEWTIME is not here: its bit is part of the exit signal in clone(2), which cannot make time namespaces.
+constexpr Clause clone_clauses[] = {
+    when("CLONE_NEWNS", has(0, CLONE_NEWNS), eperm),     when("CLONE_NEWCGROUP", has(0, CLONE_NEWCGROUP), eperm),
+    when("CLONE_NEWUTS", has(0, CLONE_NEWUTS), eperm),   when("CLONE_NEWIPC", has(0, CLONE_NEWIPC), eperm),
+    when("CLONE_NEWUSER", has(0, CLONE_NEWUSER), eperm), when("CLONE_NEWPID", has(0, CLONE_NEWPID), eperm),
+    when("CLONE_NEWNET", has(0, CLONE_NEWNET), eperm),
+};
+constexpr Clause unshare_clauses[] = {
+    when("CLONE_NEWTIME", has(0, CLONE_NEWTIME), eperm),     when("CLONE_NEWNS", has(0, CLONE_NEWNS), eperm),
+    when("CLONE_NEWCGROUP", has(0, CLONE_NEWCGROUP), eperm), when("CLONE_NEWUTS", has(0, CLONE_NEWUTS), eperm),
+    when("CLONE_NEWIPC", has(0, CLONE_NEWIPC), eperm),       when("CLONE_NEWUSER", has(0, CLONE_NEWUSER), eperm),
+    when("CLONE_NEWPID", has(0, CLONE_NEWPID), eperm),       when("CLONE_NEWNET", has(0, CLONE_NEWNET), eperm),
+};
+
+// ioctl numbers are direction, size, type and number (linux/ioctl.h). The size is left out where it can be: the kernel
+// has no second meaning for it, and the forms of 32-bit programs and of later kernels differ in nothing else.
+constexpr std::uint32_t direction = 0xc0000000U;
+constexpr std::uint32_t type_and_number = 0xffffU;
+constexpr std::uint32_t only_type = 0xff00U;
+
+constexpr Condition command(std::uint32_t mask, std::uint64_t number) {
+  return {.argument = 1, .mask = mask, .value = static_cast<std::uint32_t>(number) & mask};
+}
+constexpr Condition terminal(std::uint64_t number) {
+  return command(type_and_number, number);
+}
+constexpr Condition numbered(std::uint64_t number) {
+  return command(direction | type_and_number, number);
+}
+/// Every number of the type whose argument the kernel only reads.
+constexpr Condition writes_type(std::uint8_t type) {
+  return command(direction | only_type, _IOC(_IOC_WRITE, type, 0, 0));
+}
+
+/// struct btrfs_ioctl_vol_args and _v2 have 4096 bytes, and nothing else of the type that only writes is as large.
+constexpr std::uint32_t volume_size = sizeof(btrfs_ioctl_vol_args) << _IOC_SIZESHIFT;
+constexpr Condition btrfs_volume = command(direction | volume_size | only_type, BTRFS_IOC_SNAP_CREATE);
+
+constexpr bool takes(const Condition& condition, std::uint64_t number) {
+  return (static_cast<std::uint32_t>(number) & condition.mask) == condition.value;
+}
+static_assert(takes(writes_type('f'), FS_IOC_SETFLAGS) && takes(writes_type('f'), FS_IOC32_SETFLAGS));
+static_assert(takes(writes_type('v'), FS_IOC_SETVERSION) && takes(writes_type('v'), FS_IOC32_SETVERSION));
+static_assert(takes(btrfs_volume, BTRFS_IOC_SUBVOL_CREATE_V2) && takes(btrfs_volume, BTRFS_IOC_SNAP_DESTROY_V2));
+static_assert(!takes(btrfs_volume, FICLONE) && !takes(btrfs_volume, FICLONERANGE));
+
+// TIOCSETD: a line discipline is kernel code that no agent needs. The rest changes files, or makes and removes
+// subvolumes, by a descriptor that was opened to read (DESIGN §4.12); neither Landlock nor the broker sees that.
+constexpr Clause ioctl_clauses[] = {
+    when("TIOCSTI", terminal(TIOCSTI), eperm),
+    when("TIOCLINUX", terminal(TIOCLINUX), eperm),
+    when("TIOCSETD", terminal(TIOCSETD), eperm),
+    when("FS_IOC_SETFLAGS and all else of type 'f' that only writes", writes_type('f'), eperm),
+    when("FS_IOC_SETVERSION and all else of type 'v' that only writes", writes_type('v'), eperm),
+    when("FS_IOC_FSSETXATTR", numbered(FS_IOC_FSSETXATTR), eperm),
+    when("FS_IOC_SET_ENCRYPTION_POLICY", numbered(FS_IOC_SET_ENCRYPTION_POLICY), eperm),
+    when("FAT_IOCTL_SET_ATTRIBUTES", numbered(FAT_IOCTL_SET_ATTRIBUTES), eperm),
+    when("BTRFS_IOC_SUBVOL_CREATE and all else with btrfs_ioctl_vol_args", btrfs_volume, eperm),
+    when("BTRFS_IOC_SUBVOL_SETFLAGS", numbered(BTRFS_IOC_SUBVOL_SETFLAGS), eperm),
+    when("BTRFS_IOC_SET_RECEIVED_SUBVOL", numbered(BTRFS_IOC_SET_RECEIVED_SUBVOL), eperm),
+    when("F2FS_IOC_SET_PIN_FILE and all else of type 0xf5 that only writes", writes_type(F2FS_IOCTL_MAGIC), eperm),
+};
+
+// A type is the low four bits; SOCK_CLOEXEC and SOCK_NONBLOCK lie above (socket(2)). Raw netlink and unix sockets are
+// ordinary ones.
+constexpr Condition of_type(std::uint32_t type) {
+  return {.argument = 1, .mask = 0xf, .value = type};
+}
+constexpr Clause socket_clauses[] = {
+    when("AF_UNIX", is(0, AF_UNIX), allow),
+    when("AF_INET, SOCK_RAW", is(0, AF_INET), of_type(SOCK_RAW), eperm),
+    when("AF_INET, SOCK_PACKET", is(0, AF_INET), of_type(SOCK_PACKET), eperm),
+    when("AF_INET", is(0, AF_INET), allow),
+    when("AF_INET6, SOCK_RAW", is(0, AF_INET6), of_type(SOCK_RAW), eperm),
+    when("AF_INET6, SOCK_PACKET", is(0, AF_INET6), of_type(SOCK_PACKET), eperm),
+    when("AF_INET6", is(0, AF_INET6), allow),
+    when("AF_NETLINK, NETLINK_ROUTE", is(0, AF_NETLINK), is(2, NETLINK_ROUTE), allow),
+};
+
+constexpr Clause personality_clauses[] = {
+    when("PER_LINUX", is(0, PER_LINUX), allow),
+    when("ADDR_NO_RANDOMIZE", is(0, ADDR_NO_RANDOMIZE), allow),
+    when("0xffffffff (query)", is(0, every_bit), allow),
+};
+constexpr Clause seccomp_clauses[] = {
+    when("SECCOMP_FILTER_FLAG_NEW_LISTENER", has(1, SECCOMP_FILTER_FLAG_NEW_LISTENER), eperm),
+};
+constexpr Clause memfd_create_clauses[] = {
+    when("MFD_EXEC", has(1, abi::mfd_exec), refuse_with(EACCES)),
+};
+
+constexpr CallRule checks[] = {
+    {.nr = __NR_ioctl, .clauses = ioctl_clauses, .otherwise = allow},
+    {.nr = __NR_socket, .clauses = socket_clauses, .otherwise = refuse_with(EAFNOSUPPORT)},
+    {.nr = __NR_socketpair, .clauses = socket_clauses, .otherwise = refuse_with(EAFNOSUPPORT)},
+    {.nr = __NR_clone, .clauses = clone_clauses, .otherwise = allow},
+    {.nr = __NR_personality, .clauses = personality_clauses, .otherwise = eperm},
+    {.nr = __NR_unshare, .clauses = unshare_clauses, .otherwise = allow},
+    {.nr = __NR_seccomp, .clauses = seccomp_clauses, .otherwise = allow},
+    {.nr = __NR_memfd_create, .clauses = memfd_create_clauses, .otherwise = allow},
+};
+static_assert(std::ranges::is_sorted(checks, std::ranges::less{}, &CallRule::nr));
+
+// O_PATH first: the kernel ignores every writing flag beside it (open(2)), and such a descriptor cannot be injected.
+template <std::uint8_t Register>
+constexpr Clause writing_opens[] = {
+    when("O_PATH", has(Register, O_PATH), allow),    when("O_WRONLY", has(Register, O_WRONLY), notify),
+    when("O_RDWR", has(Register, O_RDWR), notify),   when("O_CREAT", has(Register, O_CREAT), notify),
+    when("O_TRUNC", has(Register, O_TRUNC), notify), when("O_TMPFILE", has(Register, O_TMPFILE & ~O_DIRECTORY), notify),
+};
+
+}  // namespace
+
+std::span<const CallRule> agent_checks() noexcept {
+  return checks;
+}
+
+CallRule open_rule(const Row& row, Reads reads) {
+  const std::span<const Clause> clauses = row.arguments.flags == 1 ? writing_opens<1> : writing_opens<2>;
+  return reads == Reads::trapped ? CallRule{.nr = row.nr, .clauses = clauses.first(1), .otherwise = notify}
+                                 : CallRule{.nr = row.nr, .clauses = clauses, .otherwise = allow};
+}
+
+}  // namespace agentrun::filter

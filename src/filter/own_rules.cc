@@ -1,0 +1,211 @@
+// Allow lists of our own processes that stand near the agent: pid 1 of the sandbox, and the broker. Whatever is not
+// here kills the process: they are ours, so an unexpected call means that somebody else is running in them.
+#include <agentrun/sys/kernel_abi.h>
+#include <asm/ioctls.h>
+#include <asm/unistd_64.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <functional>
+
+#include "filter/rules.h"
+
+namespace agentrun::filter {
+namespace {
+
+constexpr Action allow = SECCOMP_RET_ALLOW;
+constexpr Action kill = SECCOMP_RET_KILL_PROCESS;
+
+constexpr Clause command(std::string_view what, unsigned long number) {
+  return {.what = what,
+          .first = {.argument = 1, .mask = 0xffffffffU, .value = static_cast<std::uint32_t>(number)},
+          .action = allow};
+}
+constexpr Clause bits(std::string_view what, std::uint8_t argument, std::uint32_t mask, Action action) {
+  return {.what = what, .first = {.argument = argument, .mask = mask, .value = mask}, .action = action};
+}
+
+// mmap(2), mprotect(2): protection in register 2. No code comes into these processes after their filter.
+constexpr Clause protection_clauses[] = {bits("PROT_EXEC", 2, PROT_EXEC, kill)};
+
+constexpr int init_calls[] = {
+    __NR_read,
+    __NR_write,
+    __NR_close,
+    __NR_poll,
+    __NR_munmap,
+    __NR_brk,
+    __NR_rt_sigaction,
+    __NR_rt_sigprocmask,
+    __NR_rt_sigreturn,
+    __NR_getpid,
+    __NR_sendto,
+    __NR_sendmsg,
+    __NR_recvmsg,
+    __NR_exit,
+    __NR_wait4,
+    __NR_kill,
+    __NR_rt_sigtimedwait,
+    __NR_futex,
+    __NR_restart_syscall,
+    __NR_clock_gettime,
+    __NR_exit_group,
+    __NR_waitid,
+    __NR_ppoll,
+};
+constexpr Clause terminal_clauses[] = {
+    command("TIOCGPGRP", TIOCGPGRP),
+    command("TIOCSPGRP", TIOCSPGRP),
+    command("TIOCGWINSZ", TIOCGWINSZ),
+    command("TIOCSWINSZ", TIOCSWINSZ),
+};
+constexpr CallRule init_checked[] = {
+    {.nr = __NR_mmap, .clauses = protection_clauses, .otherwise = allow},
+    {.nr = __NR_ioctl, .clauses = terminal_clauses, .otherwise = kill},
+};
+
+constexpr int broker_calls[] = {
+    // bytes and descriptors
+    __NR_read,
+    __NR_write,
+    __NR_pread64,
+    __NR_readv,
+    __NR_lseek,
+    __NR_close,
+    __NR_dup,
+    __NR_dup2,
+    __NR_dup3,
+    __NR_fcntl,
+    __NR_poll,
+    __NR_ppoll,
+    __NR_epoll_create,
+    __NR_epoll_create1,
+    __NR_epoll_ctl,
+    __NR_epoll_wait,
+    __NR_epoll_pwait,
+    __NR_epoll_pwait2,
+    __NR_eventfd2,
+    __NR_recvmsg,
+    __NR_sendmsg,
+    // the agent: its memory to read, its sockets, its limits
+    __NR_process_vm_readv,
+    __NR_pidfd_open,
+    __NR_pidfd_getfd,
+    __NR_prlimit64,
+    __NR_connect,
+    // looking
+    __NR_openat,
+    __NR_openat2,
+    __NR_fstat,
+    __NR_newfstatat,
+    __NR_statx,
+    __NR_statfs,
+    __NR_fstatfs,
+    __NR_getdents64,
+    __NR_readlink,
+    __NR_readlinkat,
+    __NR_faccessat,
+    __NR_faccessat2,
+    __NR_getxattr,
+    __NR_lgetxattr,
+    __NR_fgetxattr,
+    abi::sys_getxattrat,
+    // the changes that it performs
+    __NR_unlinkat,
+    __NR_renameat,
+    __NR_renameat2,
+    __NR_linkat,
+    __NR_symlinkat,
+    __NR_mkdirat,
+    __NR_mknodat,
+    __NR_chmod,
+    __NR_fchmod,
+    __NR_fchmodat,
+    abi::sys_fchmodat2,
+    __NR_chown,
+    __NR_fchown,
+    __NR_lchown,
+    __NR_fchownat,
+    __NR_truncate,
+    __NR_utimensat,
+    __NR_setxattr,
+    __NR_lsetxattr,
+    __NR_fsetxattr,
+    abi::sys_setxattrat,
+    __NR_removexattr,
+    __NR_lremovexattr,
+    __NR_fremovexattr,
+    abi::sys_removexattrat,
+    __NR_umask,
+    // capabilities: raised around a refused memory read only (DESIGN §4.11)
+    __NR_capget,
+    __NR_capset,
+    __NR_prctl,
+    // threads, memory, time
+    __NR_futex,
+    __NR_munmap,
+    __NR_mremap,
+    __NR_madvise,
+    __NR_brk,
+    __NR_exit,
+    __NR_exit_group,
+    __NR_set_robust_list,
+    __NR_rseq,
+    __NR_rt_sigaction,
+    __NR_rt_sigprocmask,
+    __NR_rt_sigreturn,
+    __NR_sigaltstack,
+    __NR_tgkill,
+    __NR_getpid,
+    __NR_gettid,
+    __NR_sched_yield,
+    __NR_sched_getaffinity,
+    __NR_nanosleep,
+    __NR_clock_nanosleep,
+    __NR_clock_gettime,
+    __NR_gettimeofday,
+    __NR_restart_syscall,
+    __NR_getrandom,
+};
+constexpr Clause listener_clauses[] = {
+    command("SECCOMP_IOCTL_NOTIF_RECV", SECCOMP_IOCTL_NOTIF_RECV),
+    command("SECCOMP_IOCTL_NOTIF_SEND", SECCOMP_IOCTL_NOTIF_SEND),
+    command("SECCOMP_IOCTL_NOTIF_ID_VALID", SECCOMP_IOCTL_NOTIF_ID_VALID),
+    command("SECCOMP_IOCTL_NOTIF_ADDFD", SECCOMP_IOCTL_NOTIF_ADDFD),
+    command("SECCOMP_IOCTL_NOTIF_SET_FLAGS", abi::seccomp_ioctl_notif_set_flags),
+};
+// Threads, no processes. clone3's flags are in memory: ENOSYS makes the C library use clone.
+constexpr Clause thread_clauses[] = {
+    bits("CLONE_NEWNS", 0, CLONE_NEWNS, kill),     bits("CLONE_NEWCGROUP", 0, CLONE_NEWCGROUP, kill),
+    bits("CLONE_NEWUTS", 0, CLONE_NEWUTS, kill),   bits("CLONE_NEWIPC", 0, CLONE_NEWIPC, kill),
+    bits("CLONE_NEWUSER", 0, CLONE_NEWUSER, kill), bits("CLONE_NEWPID", 0, CLONE_NEWPID, kill),
+    bits("CLONE_NEWNET", 0, CLONE_NEWNET, kill),   bits("CLONE_THREAD", 0, CLONE_THREAD, allow),
+};
+constexpr CallRule broker_checked[] = {
+    {.nr = __NR_mmap, .clauses = protection_clauses, .otherwise = allow},
+    {.nr = __NR_mprotect, .clauses = protection_clauses, .otherwise = allow},
+    {.nr = __NR_ioctl, .clauses = listener_clauses, .otherwise = kill},
+    {.nr = __NR_clone, .clauses = thread_clauses, .otherwise = kill},
+    {.nr = __NR_clone3, .otherwise = refuse_with(ENOSYS)},
+};
+
+RuleSet allow_list(std::span<const int> calls, std::span<const CallRule> checked) {
+  RuleSet set{.unknown = kill, .foreign = kill, .calls = {checked.begin(), checked.end()}};
+  for (const int nr : calls) set.calls.push_back({.nr = nr, .otherwise = allow});
+  std::ranges::sort(set.calls, std::ranges::less{}, &CallRule::nr);
+  return set;
+}
+
+}  // namespace
+
+RuleSet init_rules() {
+  return allow_list(init_calls, init_checked);
+}
+RuleSet broker_rules() {
+  return allow_list(broker_calls, broker_checked);
+}
+
+}  // namespace agentrun::filter

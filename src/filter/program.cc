@@ -1,0 +1,30 @@
+// The generated programs.
+#include <agentrun/filter.h>
+
+namespace agentrun::filter {
+namespace {
+
+#include "filter/programs.inc"
+
+static_assert(std::size(agent_reads_trapped) <= BPF_MAXINSNS && std::size(agent_reads_off) <= BPF_MAXINSNS &&
+              std::size(init) <= BPF_MAXINSNS && std::size(broker) <= BPF_MAXINSNS);
+
+constexpr sock_filter kill[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)};
+
+}  // namespace
+
+std::span<const sock_filter> program(Variant variant) noexcept {
+  switch (variant) {
+    case Variant::agent_reads_trapped:
+      return agent_reads_trapped;
+    case Variant::agent_reads_off:
+      return agent_reads_off;
+    case Variant::init:
+      return init;
+    case Variant::broker:
+      return broker;
+  }
+  return kill;
+}
+
+}  // namespace agentrun::filter

@@ -1,0 +1,60 @@
+// Table row → rule, variant → rule set.
+#include "filter/rules.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <functional>
+#include <stdexcept>
+#include <string>
+
+namespace agentrun::filter {
+namespace {
+
+CallRule checked_rule(const Row& row) {
+  const auto checks = agent_checks();
+  const auto found = std::ranges::find(checks, row.nr, &CallRule::nr);
+  if (found == checks.end()) throw std::logic_error(std::string(row.name) + ": checked, but there is no check");
+  return *found;
+}
+
+CallRule agent_rule(const Row& row, Reads reads) {
+  switch (row.disposition) {
+    case Disposition::allow:
+      return {.nr = row.nr, .otherwise = SECCOMP_RET_ALLOW};
+    case Disposition::trap:
+      return {.nr = row.nr, .otherwise = SECCOMP_RET_USER_NOTIF};
+    case Disposition::trap_opens:
+      return open_rule(row, reads);
+    case Disposition::checked:
+      return checked_rule(row);
+    case Disposition::refuse_enosys:
+      return {.nr = row.nr, .otherwise = refuse_with(ENOSYS)};
+    case Disposition::refuse_eperm:
+      break;
+  }
+  return {.nr = row.nr, .otherwise = refuse_with(EPERM)};
+}
+
+RuleSet agent_rules(Reads reads) {
+  RuleSet set{.unknown = refuse_with(ENOSYS), .foreign = refuse_with(EPERM), .calls = {}};
+  for (const Row& row : table()) set.calls.push_back(agent_rule(row, reads));
+  return set;
+}
+
+}  // namespace
+
+RuleSet rules(Variant variant) {
+  switch (variant) {
+    case Variant::agent_reads_trapped:
+      return agent_rules(Reads::trapped);
+    case Variant::agent_reads_off:
+      return agent_rules(Reads::off);
+    case Variant::init:
+      return init_rules();
+    case Variant::broker:
+      return broker_rules();
+  }
+  return {};  // knows nothing: kills
+}
+
+}  // namespace agentrun::filter

@@ -1,0 +1,188 @@
+// The programs of our own processes: allow lists that kill.
+#include <agentrun/sys/kernel_abi.h>
+#include <asm/unistd_64.h>
+#include <doctest/doctest.h>
+
+#include <cerrno>
+#include <set>
+#include <string_view>
+
+#include "call.h"
+
+using namespace agentrun::filter;
+using namespace agentrun::filter::test;
+
+namespace {
+
+using Names = std::set<std::string_view>;
+
+/// The calls that a variant answers in this way when all registers are zero.
+Names answered(Variant variant, std::uint32_t wanted) {
+  Names names;
+  for (const Row& row : table())
+    if (answer(variant, row.nr) == wanted) names.insert(row.name);
+  return names;
+}
+
+void kills_all_other_commands(Variant variant, const std::set<std::uint32_t>& commands) {
+  for (const std::uint32_t command : commands) {
+    CHECK(answer(variant, __NR_ioctl, {3, command}) == allowed);
+    CHECK(answer(variant, __NR_ioctl, {3, command | 0xffffffff00000000U}) == allowed);
+    for (int bit = 0; bit < 32; ++bit) {
+      const std::uint32_t other = command ^ 1U << bit;
+      if (!commands.contains(other)) CHECK(answer(variant, __NR_ioctl, {3, other}) == killed);
+    }
+  }
+  for (const std::uint32_t command : {0U, 0x5401U, 0x5412U, 0x541cU, 0x40086602U, 0xffffffffU})
+    CHECK(answer(variant, __NR_ioctl, {3, command}) == killed);
+}
+
+}  // namespace
+
+TEST_CASE("init: this and nothing else") {
+  const Names expected = {"read",         "write",          "close",           "poll",
+                          "ppoll",        "mmap",           "munmap",          "brk",
+                          "getpid",       "sendto",         "sendmsg",         "recvmsg",
+                          "exit",         "exit_group",     "wait4",           "waitid",
+                          "kill",         "futex",          "restart_syscall", "clock_gettime",
+                          "rt_sigaction", "rt_sigprocmask", "rt_sigreturn",    "rt_sigtimedwait"};
+  CHECK(answered(Variant::init, allowed) == expected);
+  CHECK(answered(Variant::init, killed).size() == table().size() - expected.size());
+}
+
+TEST_CASE("init: four terminal requests, no code in memory") {
+  kills_all_other_commands(Variant::init, {0x540f, 0x5410, 0x5413, 0x5414});
+  CHECK(answer(Variant::init, __NR_mmap, {0, 4096, 3, 0x22}) == allowed);
+  for (const std::uint64_t protection : {4U, 5U, 6U, 7U, 0x1000004U})
+    CHECK(answer(Variant::init, __NR_mmap, {0, 4096, protection, 0x22}) == killed);
+}
+
+TEST_CASE("broker: what it performs, and nothing that makes a process, a socket, a mount or code") {
+  const Names expected = {"read",
+                          "write",
+                          "pread64",
+                          "readv",
+                          "lseek",
+                          "close",
+                          "dup",
+                          "dup2",
+                          "dup3",
+                          "fcntl",
+                          "poll",
+                          "ppoll",
+                          "epoll_create",
+                          "epoll_create1",
+                          "epoll_ctl",
+                          "epoll_wait",
+                          "epoll_pwait",
+                          "epoll_pwait2",
+                          "eventfd2",
+                          "recvmsg",
+                          "sendmsg",
+                          "process_vm_readv",
+                          "pidfd_open",
+                          "pidfd_getfd",
+                          "prlimit64",
+                          "connect",
+                          "openat",
+                          "openat2",
+                          "fstat",
+                          "newfstatat",
+                          "statx",
+                          "statfs",
+                          "fstatfs",
+                          "getdents64",
+                          "readlink",
+                          "readlinkat",
+                          "faccessat",
+                          "faccessat2",
+                          "getxattr",
+                          "lgetxattr",
+                          "fgetxattr",
+                          "getxattrat",
+                          "unlinkat",
+                          "renameat",
+                          "renameat2",
+                          "linkat",
+                          "symlinkat",
+                          "mkdirat",
+                          "mknodat",
+                          "chmod",
+                          "fchmod",
+                          "fchmodat",
+                          "fchmodat2",
+                          "chown",
+                          "fchown",
+                          "lchown",
+                          "fchownat",
+                          "truncate",
+                          "utimensat",
+                          "setxattr",
+                          "lsetxattr",
+                          "fsetxattr",
+                          "setxattrat",
+                          "removexattr",
+                          "lremovexattr",
+                          "fremovexattr",
+                          "removexattrat",
+                          "umask",
+                          "capget",
+                          "capset",
+                          "prctl",
+                          "futex",
+                          "mmap",
+                          "mprotect",
+                          "munmap",
+                          "mremap",
+                          "madvise",
+                          "brk",
+                          "exit",
+                          "exit_group",
+                          "set_robust_list",
+                          "rseq",
+                          "rt_sigaction",
+                          "rt_sigprocmask",
+                          "rt_sigreturn",
+                          "sigaltstack",
+                          "tgkill",
+                          "getpid",
+                          "gettid",
+                          "sched_yield",
+                          "sched_getaffinity",
+                          "nanosleep",
+                          "clock_nanosleep",
+                          "clock_gettime",
+                          "gettimeofday",
+                          "restart_syscall",
+                          "getrandom"};
+  CHECK(answered(Variant::broker, allowed) == expected);
+  CHECK(answered(Variant::broker, refused(ENOSYS)) == Names{"clone3"});
+  CHECK(answered(Variant::broker, killed).size() == table().size() - expected.size() - 1);
+}
+
+TEST_CASE("broker: ioctl for the listener only") {
+  kills_all_other_commands(Variant::broker, {0xc0502100, 0xc0182101, 0x40082102, 0x40182103, 0x40082104});
+}
+
+TEST_CASE("broker: threads, no processes, no namespaces") {
+  constexpr std::uint64_t thread = 0x3d0f00;
+  CHECK(answer(Variant::broker, __NR_clone, {thread}) == allowed);
+  CHECK(answer(Variant::broker, __NR_clone, {thread & ~std::uint64_t{0x10000}}) == killed);
+  for (const std::uint64_t flags : {0U, 17U, 0x4111U, 0x100U})
+    CHECK(answer(Variant::broker, __NR_clone, {flags}) == killed);
+  for (const std::uint64_t space :
+       {0x00020000U, 0x02000000U, 0x04000000U, 0x08000000U, 0x10000000U, 0x20000000U, 0x40000000U})
+    CHECK(answer(Variant::broker, __NR_clone, {thread | space}) == killed);
+}
+
+TEST_CASE("broker: no code in memory") {
+  for (const int nr : {__NR_mmap, __NR_mprotect})
+    for (std::uint64_t protection = 0; protection < 8; ++protection)
+      CHECK(answer(Variant::broker, nr, {0, 4096, protection}) == ((protection & 4) != 0 ? killed : allowed));
+}
+
+TEST_CASE("our own processes: numbers that nobody knows kill") {
+  for (const Variant variant : {Variant::init, Variant::broker})
+    for (int nr = 336; nr < 2000; ++nr)
+      if (find(nr) == nullptr) CHECK(answer(variant, nr) == killed);
+}
