@@ -1,0 +1,104 @@
+"""C1, C2, C3: numbers, io_uring and kernel interfaces that no profile grants."""
+
+import harness
+from harness import FLOOR, IS_ROOT
+
+# Only root reaches these outside; its pass proves them.
+ROOT_SOCKETS = {"packet", "packet-dgram", "inet-raw", "inet6-raw", "inet-packet", "xdp", "netlink-audit"}
+OPTIONAL_SOCKETS = {"alg", "vsock", "bluetooth", "can", "key", "xdp", "tipc", "rds", "qipcrtr", "smc", "kcm",
+                    "netlink-audit", "netlink-sock-diag"}
+# Without CONFIG_X86_X32_ABI the kernel itself says ENOSYS; the filter must then be seen to refuse in another way.
+X32 = {"x32-getpid", "x32-mkdir"}
+
+
+class Calls(harness.Case):
+    def both(self, program, group):
+        """The acts of a group outside and inside, with a root folder of their own each."""
+        self.scratch.write_profile()
+        probe = self.scratch.tool(program)
+        readable = self.ws / "readable"
+        readable.write_text("x")
+        answers = []
+        for name, runner in (("control", self.control), ("inside", self.inside)):
+            root = self.ws / name
+            root.mkdir()
+            result = runner(probe, group, f"root={root}", f"readable={readable}")
+            self.assertEqual(result.status, 0, str(result))
+            answers.append((harness.acts(result), result, root))
+        self.assert_complete(answers[1][1])
+        return answers
+
+    def refused(self, program, group, unprovable=()):
+        (outside, _, _), (inside, _, root) = self.both(program, group)
+        self.assert_refused(outside, inside, FLOOR, unprovable=unprovable)
+        return outside, inside, root
+
+    def test_c1_numbers(self):
+        outside, inside, root = self.refused_numbers()
+        for name in X32:
+            if not outside[name].worked:
+                self.assertNotEqual(inside[name].word, "ENOSYS", f"{name}: the kernel's own answer, not the filter's")
+
+    def refused_numbers(self):
+        """The forms with high bits are ordinary calls: in a folder that may be written they must work as outside; the
+        other entries into the kernel must not."""
+        (outside, _, _), (inside, _, root) = self.both("probe-calls", "numbers")
+        entries = {name for name in outside if name.startswith(("x32", "int80"))}
+        self.assert_refused({n: outside[n] for n in entries}, inside, FLOOR | {"signal-SYS", "signal-KILL", "signal-SEGV"},
+                            unprovable=X32)
+        for name in ("high-clone-flags", "high-family"):
+            self.assertIn(inside[name].word, FLOOR, name)
+        for name in ("high-number", "high-open-flags", "high-dirfd"):
+            self.assertTrue(outside[name].worked, name)
+        self.assertFalse((root / "int80-mkdir").exists())
+        self.assertFalse((root / "int80-open").exists())
+        return outside, inside, root
+
+    def test_c1_high_bits_on_a_read_only_folder(self):
+        """Bits that the kernel ignores must not lead a changing call past the filter."""
+        guarded = self.ws / "guarded"
+        guarded.mkdir()
+        self.scratch.write_profile(files={"protect": [f"{guarded}"]})
+        probe = self.scratch.tool("probe-calls")
+        names = ("high-number", "high-open-flags", "high-dirfd")
+        outside = harness.acts(self.control(probe, "numbers", f"root={guarded}"))
+        for entry in guarded.iterdir():
+            entry.rmdir() if entry.is_dir() else entry.unlink()
+        run = self.inside(probe, "numbers", f"root={guarded}")
+        self.assert_refused({n: outside[n] for n in names}, harness.acts(run), harness.DENIED | {"ENOSYS"})
+        self.assertEqual(list(guarded.iterdir()), [])
+        self.assert_complete(run)
+
+    def test_c1_unknown_numbers(self):
+        """Nothing outside answers these: inside they must look the same, not kill or hang."""
+        (outside, _, _), (inside, _, _) = self.both("probe-calls", "unknown")
+        self.assertEqual({n: g.word for n, g in inside.items()}, {n: g.word for n, g in outside.items()})
+
+    def test_c2_io_uring(self):
+        outside, inside, root = self.refused("probe-uring", "uring")
+        self.assertEqual(list(root.iterdir()), [])
+        self.assertEqual({got.word for got in inside.values()}, {"ENOSYS"})
+
+    def test_c3_reach(self):
+        self.refused("probe-calls", "reach")
+
+    def test_c3_reach_mounts(self):
+        self.refused("probe-calls", "reach-mounts")
+
+    def test_c3_reach_privileged(self):
+        """A plain user reaches few of these outside; root's pass proves the rest."""
+        (outside, _, _), (inside, _, _) = self.both("probe-calls", "reach-privileged")
+        unprovable = set() if IS_ROOT else {name for name, got in outside.items() if got.word == "EPERM"}
+        self.assert_refused(outside, inside, FLOOR, unprovable=unprovable)
+
+    def test_c3_reach_optional(self):
+        (outside, _, _), (inside, _, _) = self.both("probe-calls", "reach-optional")
+        self.assert_refused(outside, inside, FLOOR, unprovable={n for n, got in outside.items() if not got.worked})
+        self.assertTrue(any(got.worked for got in outside.values()), "none of these proves anything here")
+
+    def test_c3_kernel(self):
+        self.refused("probe-calls", "kernel")
+
+    def test_c3_sockets(self):
+        unprovable = OPTIONAL_SOCKETS | (set() if IS_ROOT else ROOT_SOCKETS)
+        self.refused("probe-calls", "sockets", unprovable=unprovable)

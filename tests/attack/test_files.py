@@ -1,0 +1,123 @@
+"""F1, F2, F3: other names of one file, parents that move, names that come to exist."""
+
+import os
+
+import harness
+from harness import ABSENT, DENIED
+
+HOOK = ".git/hooks/pre-commit"
+
+
+class Names(harness.Case):
+    def test_f1_reads_out_of_the_view(self):
+        hidden = self.outside / "secret"
+        hidden.write_text("secret")
+        self.scratch.write_profile()
+        probe = self.scratch.tool("probe-files")
+        words = (probe, "reads", f"ws={self.ws}", f"hidden={hidden}")
+        outside = harness.acts(self.control(*words, f"pid={os.getpid()}"))
+        run = self.inside(*words, "pid=1")
+        self.assertEqual(run.status, 0, str(run))
+        self.assert_refused(outside, harness.acts(run), ABSENT)
+        self.assert_complete(run)
+
+    def test_f1_denied_file_inside_the_view(self):
+        """`deny` on a file of the workspace: there, but neither read nor written by any name."""
+        folder = self.ws / "folder"
+        folder.mkdir()
+        hidden = folder / ".env"
+        hidden.write_text("secret")
+        probe = self.scratch.tool("probe-files")
+        words = (probe, "reads", f"ws={self.ws}", f"hidden={hidden}")
+        outside = harness.acts(self.control(*words, f"pid={os.getpid()}"))
+        for pattern in (str(hidden), "**/.env"):
+            with self.subTest(pattern=pattern):
+                self.scratch.write_profile(files={"deny": [pattern]})
+                run = self.inside(*words, "pid=1")
+                self.assert_refused(outside, harness.acts(run), ABSENT)
+                self.assert_complete(run)
+
+    def test_f1_writes_of_a_protected_file(self):
+        guard = self.ws / "guard"
+        guard.mkdir()
+        (guard / "file").write_text("before")
+        (guard / "new\nline").write_text("before")
+        with open(os.fsencode(guard) + b"/\xff\xfe", "wb") as odd:
+            odd.write(b"before")
+        probe = self.scratch.tool("probe-files")
+        words = (probe, "writes", f"ws={self.ws}", f"guarded={guard / 'file'}")
+        outside = harness.acts(self.control(*words))
+        self.scratch.write_profile(files={"protect": [str(guard)]})
+        before = {path: path.read_bytes() for path in guard.iterdir()}
+        run = self.inside(*words)
+        self.assert_refused(outside, harness.acts(run), DENIED)
+        self.assertEqual({path: path.read_bytes() for path in guard.iterdir()}, before)
+        self.assert_complete(run)
+        denials = run.decisions(act="deny")
+        paths = [d.get("path") for d in denials]
+        self.assertEqual(paths.count(str(guard / "file")), len(outside) - 2, f"resolved to one file: {paths}")
+        self.assertIn(f"{guard}/new\nline", paths)
+        self.assertTrue(any("path_b64" in d for d in denials), "the name that is not UTF-8")
+
+    def test_f1_write_deep(self):
+        """A protected name at a depth where its path no longer fits PATH_MAX."""
+        probe = self.scratch.tool("probe-files")
+        outside = harness.acts(self.control(probe, "deep", f"ws={self.outside}", "name=guarded"))
+        self.scratch.write_profile(files={"protect": ["**/guarded"]})
+        run = self.inside(probe, "deep", f"ws={self.ws}", "name=guarded")
+        self.assert_refused(outside, harness.acts(run), DENIED | {"ENAMETOOLONG"})
+        self.assertNotIn("mkdir", harness.acts(run)["write-deep"].detail, "it did not come to the guarded name")
+        self.assert_complete(run)
+
+    def test_f2_moves(self):
+        probe = self.scratch.tool("probe-files")
+        names = self.control(probe, "list", "moves").text.split()
+
+        def prepare(top):
+            for name in names:
+                (top / name / "guard").mkdir(parents=True)
+                (top / name / "guard" / "secret").write_text("before")
+        prepare(self.outside)
+        outside = harness.acts(self.control(probe, "moves", f"ws={self.outside}"))
+        prepare(self.ws)
+        self.scratch.write_profile(files={"protect": ["**/guard/**"]})
+        run = self.inside(probe, "moves", f"ws={self.ws}")
+        self.assert_refused(outside, harness.acts(run), DENIED)
+        for name in names:
+            self.assertEqual((self.ws / name / "guard" / "secret").read_text(), "before", name)
+        self.assert_complete(run)
+        self.assertGreaterEqual(len(run.decisions(act="deny")), len(names))
+
+    def test_f3_creations(self):
+        probe = self.scratch.tool("probe-files")
+        names = self.control(probe, "list", "creations").text.split()
+
+        def prepare(top):
+            for name in names:
+                (top / name).mkdir()
+                if not name.startswith("fresh"):
+                    (top / name / ".git" / "hooks").mkdir(parents=True)
+        prepare(self.outside)
+        outside = harness.acts(self.control(probe, "creations", f"ws={self.outside}"))
+        prepare(self.ws)
+        self.scratch.write_profile(files={"protect": ["**/.git/hooks/**"]})
+        run = self.inside(probe, "creations", f"ws={self.ws}")
+        made = [name for name in names if os.path.lexists(self.ws / name / HOOK)]
+        self.assertEqual(made, [], "a hook came to exist")
+        self.assert_refused(outside, harness.acts(run), DENIED | {"ENOENT", "ENOMSG"})
+        self.assert_complete(run)
+
+    def test_f3_creations_under_git_safe(self):
+        """The shipped profile must hold against the same acts."""
+        probe = self.scratch.tool("probe-files")
+        names = self.control(probe, "list", "creations").text.split()
+        for name in names:
+            (self.ws / name).mkdir()
+            if not name.startswith("fresh"):
+                (self.ws / name / ".git" / "hooks").mkdir(parents=True)
+        self.scratch.write_profile(extends=["debian", "git-safe"])
+        run = self.inside(probe, "creations", f"ws={self.ws}")
+        self.assertEqual(run.status, 0, str(run))
+        made = [name for name in names if os.path.lexists(self.ws / name / HOOK)]
+        self.assertEqual(made, [], "a hook came to exist")
+        self.assert_complete(run)

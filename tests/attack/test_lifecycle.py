@@ -1,0 +1,353 @@
+"""L1, L4, L6, L7, L8: hosts that lack something, profiles that the agent could write, deaths, reach, descriptors."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import harness
+
+
+def status_of(pid):
+    """The fields of /proc/<pid>/status, or nothing for a process that is gone."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return {}
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+
+
+def family(supervisor):
+    """(init, broker) of a run: the supervisor's children with and without a pid namespace of their own."""
+    init = broker = None
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        fields = status_of(entry.name)
+        if fields.get("PPid") != str(supervisor) or fields.get("State", "Z").startswith("Z"):
+            continue
+        if len(fields.get("NSpid", "").split()) > 1:
+            init = int(entry.name)
+        else:
+            broker = int(entry.name)
+    return init, broker
+
+
+class Missing(harness.Case):
+    """L1: without a part of the floor nothing runs."""
+
+    def command(self):
+        guarded = self.ws / "guarded"
+        guarded.write_text("before")
+        self.scratch.write_profile(files={"protect": [str(guarded)]})
+        marker = self.ws / "ran"
+        return guarded, marker, ["sh", "-c", f"echo ran > {marker}; echo after > {guarded}"]
+
+    def words(self, command):
+        return [harness.AGENT_RUN, "-p", self.scratch.profile_file, "--", *command]
+
+    def test_l1_no_user_namespaces(self):
+        guarded, marker, command = self.command()
+        close = "echo 0 > /proc/sys/user/max_user_namespaces; exec \"$@\""
+        outside = self.control("unshare", "-Ur", "sh", "-c", close, "sh", *command)
+        self.assertEqual(guarded.read_text(), "after\n", f"proves nothing: {outside}")
+        marker.unlink()
+        guarded.write_text("before")
+        result = self.control("unshare", "-Ur", "sh", "-c", close, "sh", *self.words(command))
+        self.assert_one_line_refusal(result, "(?i)user.namespace", nothing=marker)
+        self.assertEqual(guarded.read_text(), "before")
+
+    def without(self, *faults):
+        """agent-run on a host whose kernel refuses some calls: nothing runs, or everything still holds."""
+        guarded, marker, command = self.command()
+        without = harness.PROBES / "probe-without"
+        outside = self.control(without, *faults, "--", *command)
+        self.assertEqual(guarded.read_text(), "after\n", f"proves nothing: {outside}")
+        marker.unlink()
+        guarded.write_text("before")
+        result = self.control(without, *faults, "--", *self.words(command))
+        self.assertEqual(guarded.read_text(), "before", f"ran bare: {result}")
+        if not marker.exists():
+            self.assert_one_line_refusal(result)
+        return marker, result
+
+    def test_l1_required_parts(self):
+        """Each of these is a wall, or how it is raised: without it nothing may run."""
+        for fault in ("landlock_create_ruleset=ENOSYS", "landlock_restrict_self=EPERM", "seccomp=ENOSYS", "seccomp=EPERM",
+                      "move_mount=ENOSYS", "pivot_root=EPERM", "mount_setattr=ENOSYS", "pidfd_getfd=EPERM",
+                      "process_vm_readv=EPERM", "setns=EPERM", "openat2=ENOSYS", "capset=EPERM"):
+            with self.subTest(fault):
+                marker, result = self.without(fault)
+                self.assertFalse(marker.exists(), f"ran without {fault}: {result}")
+
+    def test_l1_parts_with_another_way(self):
+        """Here agent-run may know another way: it refuses, or the profile holds."""
+        for fault in ("clone3=ENOSYS", "clone3=EPERM", "unshare=EPERM", "open_tree=ENOSYS", "fsopen=ENOSYS", "mount=EPERM",
+                      "umount2=EPERM", "pidfd_open=ENOSYS", "close_range=ENOSYS", "socket=EACCES", "socket=EMFILE",
+                      "setrlimit=EPERM", "prlimit64=EPERM"):
+            with self.subTest(fault):
+                self.without(fault)
+
+
+class Profiles(harness.Case):
+    def test_l4_profile_in_the_writable_workspace(self):
+        self.scratch.write_profile()
+        inside = self.ws / "profile.yaml"
+        inside.write_text(self.scratch.profile_file.read_text())
+        marker = self.ws / "ran"
+        run = self.inside("touch", marker, profile=inside)
+        self.assert_one_line_refusal(run, "profile.yaml", nothing=marker)
+
+    def test_l4_symlink_to_a_writable_profile(self):
+        self.scratch.write_profile()
+        (self.ws / "real.yaml").write_text(self.scratch.profile_file.read_text())
+        door = self.scratch.base / "door.yaml"
+        door.symlink_to(self.ws / "real.yaml")
+        marker = self.ws / "ran"
+        run = self.inside("touch", marker, profile=door)
+        self.assert_one_line_refusal(run, nothing=marker)
+
+    def test_l4_writable_parent(self):
+        """extends of a file that the agent could write."""
+        parent = self.ws / "parent.yaml"
+        parent.write_text(harness.profile_text(extends=["debian"], exec={"allow": ["/usr/**"]}))
+        self.scratch.write_profile(extends=["debian", str(parent)])
+        marker = self.ws / "ran"
+        run = self.inside("touch", marker)
+        self.assert_one_line_refusal(run, "parent.yaml", nothing=marker)
+
+
+class Deaths(harness.Case):
+    """L6: whoever dies, nothing lives on and nothing more becomes possible."""
+
+    def begin(self, count=5):
+        beats = self.ws / "beats"
+        beats.mkdir()
+        guarded = self.ws / "guarded"
+        guarded.write_text("before")
+        self.scratch.write_profile(files={"protect": [str(guarded), f"{guarded}.made"]})
+        process = self.start(self.scratch.tool("probe-children"), beats, count, guarded)
+        try:
+            ready = process.stdout.readline()
+        except ValueError:
+            ready = b""
+        self.assertEqual(ready, b"ready\n", f"did not start: {process.stderr.read() if not ready else ''}")
+        files = [beats / f"beat.{i}" for i in range(count)]
+        self.wait_for(lambda: all(f.exists() and f.stat().st_size > 3 for f in files), 10, "heartbeats")
+        init, broker = family(process.pid)
+        self.assertIsNotNone(init, "no child with a pid namespace of its own")
+        self.assertIsNotNone(broker, "no broker")
+        return process, init, broker, files, guarded
+
+    def pulse(self, files):
+        return [f.stat().st_size for f in files]
+
+    def assert_dead(self, files, guarded):
+        self.assert_nothing_left(1.0)
+        before = self.pulse(files)
+        time.sleep(0.2)
+        self.assertEqual(self.pulse(files), before, "a heart still beats")
+        self.assert_guarded(guarded)
+
+    def assert_guarded(self, guarded):
+        self.assertEqual(guarded.read_text(), "before")
+        self.assertFalse(pathlib.Path(f"{guarded}.made").exists())
+
+    def test_l6_control(self):
+        """Outside, the same daemons outlive their parent and write what is guarded: the test can fail."""
+        beats = self.ws / "beats"
+        beats.mkdir()
+        guarded = self.ws / "guarded"
+        guarded.write_text("before")
+        process = subprocess.Popen([harness.PROBES / "probe-children", beats, "2", guarded], stdout=subprocess.PIPE,
+                                   start_new_session=True)
+        self.addCleanup(process.stdout.close)
+        process.stdout.readline()
+        process.kill()
+        process.wait()
+        try:
+            self.wait_for(lambda: guarded.read_text() != "before", 5, "the forbidden write")
+            time.sleep(0.2)
+            self.assertEqual(len(self.scratch.survivors()), 2)
+        finally:
+            for pid, _ in self.scratch.survivors():
+                os.kill(pid, signal.SIGKILL)
+
+    def test_l6_kill_supervisor(self):
+        process, _, _, files, guarded = self.begin()
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(5)
+        self.assert_dead(files, guarded)
+
+    def test_l6_kill_broker(self):
+        process, _, broker, files, guarded = self.begin()
+        os.kill(broker, signal.SIGKILL)
+        self.assertEqual(process.wait(5), harness.REFUSED)
+        self.assert_dead(files, guarded)
+
+    def test_l6_kill_init(self):
+        process, init, _, files, guarded = self.begin()
+        os.kill(init, signal.SIGKILL)
+        self.assertNotEqual(process.wait(5), 0)
+        self.assert_dead(files, guarded)
+
+    def test_l6_terminate_supervisor(self):
+        process, _, _, files, guarded = self.begin()
+        os.kill(process.pid, signal.SIGTERM)
+        self.assertNotEqual(process.wait(10), 0)
+        self.assert_dead(files, guarded)
+
+    def test_l6_stop_broker(self):
+        """A broker that stalls holds the calls; it does not let them through."""
+        process, _, broker, files, guarded = self.begin()
+        os.kill(broker, signal.SIGSTOP)
+        time.sleep(1)
+        self.assert_guarded(guarded)
+        os.kill(broker, signal.SIGCONT)
+        before = self.pulse(files)
+        self.wait_for(lambda: all(now > was for now, was in zip(self.pulse(files), before)), 5, "the agent to go on")
+        self.assert_guarded(guarded)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(5)
+        self.assert_dead(files, guarded)
+
+    def test_l6_kill_broker_of_a_stopped_supervisor(self):
+        """Nobody is there to clean up at once: trapped calls fail all the same."""
+        process, _, broker, files, guarded = self.begin()
+        os.kill(process.pid, signal.SIGSTOP)
+        os.kill(broker, signal.SIGKILL)
+        time.sleep(0.5)
+        self.assert_guarded(guarded)
+        os.kill(process.pid, signal.SIGCONT)
+        self.assertEqual(process.wait(5), harness.REFUSED)
+        self.assert_dead(files, guarded)
+
+    def test_l6_kill_while_starting(self):
+        """At whatever moment of the launch the supervisor dies, nothing stays."""
+        self.scratch.write_profile()
+        for delay in range(0, 30, 2):
+            process = self.start("sleep", "1000")
+            time.sleep(delay / 1000)
+            process.kill()
+            process.wait(5)
+        self.assert_nothing_left(2.0)
+
+    def test_l6_daemons_end_with_the_command(self):
+        """The command ends by itself: its daemons end with it."""
+        beats = self.ws / "beats"
+        beats.mkdir()
+        self.scratch.write_profile()
+        children = self.scratch.tool("probe-children")
+        run = self.inside("sh", "-c", f"{children} {beats} 3 & sleep 0.7; exit 3")
+        self.assertEqual(run.status, 3, str(run))
+        self.assertGreater((beats / "beat.0").stat().st_size, 0, "proves nothing")
+        self.assert_nothing_left(0.5)
+        self.assert_complete(run)
+
+    def test_l9_fork_bomb(self):
+        self.scratch.write_profile()
+        probe = self.scratch.tool("probe-lifecycle")
+        run = self.inside(probe, "bomb", "count=400")
+        self.assertEqual(run.status, 0, str(run))
+        self.assertIn("fork-bomb", harness.acts(run))
+        self.assert_nothing_left(1.0)
+        self.assert_complete(run)
+
+
+class Reach(harness.Case):
+    """L7: processes outside the agent's own tree."""
+
+    def victim(self):
+        process = subprocess.Popen(["sleep", "100"], start_new_session=True)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def outside_acts(self, probe):
+        outside = harness.acts(self.control(probe, "reach", f"pid={self.victim().pid}"))
+        self.assertTrue(all(got.worked for got in outside.values()), f"proves nothing: {outside}")
+        return outside
+
+    def test_l7_the_supervisor(self):
+        """By its number on the host, which the probe is told: the shell's number is the supervisor's after exec."""
+        probe = self.scratch.tool("probe-lifecycle")
+        self.scratch.write_profile()
+        outside = self.outside_acts(probe)
+        script = f'exec {harness.AGENT_RUN} --json -p {self.scratch.profile_file} -- {probe} reach pid=$$'
+        result = harness.Run(self.control("sh", "-c", script), self.scratch)
+        self.assertEqual(result.status, 0, str(result))
+        self.assert_refused(outside, harness.acts(result), frozenset({"ESRCH", "EPERM", "ENOENT", "EACCES"}))
+        self.assert_complete(result)
+
+    def test_l7_a_process_of_the_host(self):
+        probe = self.scratch.tool("probe-lifecycle")
+        self.scratch.write_profile()
+        outside = self.outside_acts(probe)
+        victim = self.victim()
+        run = self.inside(probe, "reach", f"pid={victim.pid}")
+        self.assert_refused(outside, harness.acts(run), frozenset({"ESRCH", "EPERM", "ENOENT", "EACCES"}))
+        self.assertIsNone(victim.poll(), "the process outside was killed")
+        self.assert_complete(run)
+
+    def test_l7_init(self):
+        """pid 1 can be named, but neither traced nor stopped nor killed, and its memory stays closed."""
+        probe = self.scratch.tool("probe-lifecycle")
+        self.scratch.write_profile()
+        self.outside_acts(probe)
+        run = self.inside("sh", "-c", f"{probe} reach pid=1; echo still here")
+        self.assertEqual(run.status, 0, str(run))
+        self.assertIn("still here", run.text)
+        inside = harness.acts(run)
+        for name in ("seize", "proc-mem"):
+            self.assertIn(inside[name].word, {"EPERM", "EACCES"}, name)
+        self.assert_complete(run)
+
+    def test_l7_everyone(self):
+        """kill(-1, SIGTERM): the run ends by its own exit, supervisor and broker do not notice."""
+        probe = self.scratch.tool("probe-lifecycle")
+        self.scratch.write_profile()
+        victim = self.victim()
+        outside = harness.acts(self.control(probe, "all", "signal=0"))
+        self.assertTrue(all(got.worked for got in outside.values()), f"proves nothing: {outside}")
+        run = self.inside("sh", "-c", f"trap '' TERM; {probe} all/everyone signal=15; exit 7")
+        self.assertEqual(run.status, 7, str(run))
+        self.assertIsNone(victim.poll())
+        self.assert_complete(run)
+
+    def test_l7_no_stranger_in_proc(self):
+        probe = self.scratch.tool("probe-lifecycle")
+        self.scratch.write_profile()
+        run = self.inside(probe, "all/others-visible")
+        self.assertEqual(harness.acts(run)["others-visible"].word, "ENOENT", str(run))
+
+
+class Descriptors(harness.Case):
+    def test_l8_only_standard_ones(self):
+        """Descriptors that the caller left open do not reach the agent."""
+        secret = self.outside / "secret"
+        secret.write_text("secret")
+        probe = self.scratch.tool("probe-lifecycle")
+        self.scratch.write_profile()
+        with open(secret, "rb") as first, open(self.outside, "rb", opener=lambda p, f: os.open(p, os.O_PATH)) as second:
+            fds = (first.fileno(), second.fileno())
+            outside = self.control(probe, "descriptors", pass_fds=fds)
+            run = self.inside(probe, "descriptors", pass_fds=fds)
+        self.assert_refused(harness.acts(outside), harness.acts(run), frozenset({"ENOENT"}))
+        self.assertIn(str(secret), outside.text, "the control proves nothing")
+        self.assert_complete(run)
+
+    def test_l8_standard_ones_closed(self):
+        """A caller that closed 0, 1 or 2 must not make some descriptor of agent-run take that number."""
+        probe = self.scratch.tool("probe-lifecycle")
+        self.scratch.write_profile()
+        out = self.ws / "out"
+        command = f"ls -l /proc/self/fd > {out} 2>/dev/null"
+        words = [harness.AGENT_RUN, "-p", str(self.scratch.profile_file), "--", "sh", "-c", command]
+        script = '"$@" <&- >&- 2>&-'
+        result = self.control("sh", "-c", script, "sh", *words)
+        if result.status == harness.REFUSED:
+            return
+        links = [line.rsplit(" -> ", 1)[1] for line in out.read_text().splitlines() if " -> " in line]
+        allowed = {"/dev/null", str(out)}
+        self.assertFalse([t for t in links if t not in allowed and not t.startswith("/proc/")], links)

@@ -1,0 +1,92 @@
+"""C4: races. At least two seconds of spinning each; what counts is that the forbidden act never happened."""
+
+import os
+import shutil
+
+import harness
+
+MILLISECONDS = int(os.environ.get("AGENT_RUN_RACE_MS", "2000"))
+
+
+class Races(harness.Case):
+    def prepare(self):
+        """ws/a/file may be written, ws/b/file may not: two names that differ in one byte."""
+        for name in ("a", "b"):
+            (self.ws / name).mkdir(exist_ok=True)
+            (self.ws / name / "file").write_text(name)
+        return [f"allowed={self.ws}/a/file", f"forbidden={self.ws}/b/file"]
+
+    def race(self, act, program="probe-race", more=(), prepared=None):
+        probe = self.scratch.tool(program)
+        words = prepared if prepared is not None else self.prepare()
+        group, _, name = act.partition("/")
+        outside = harness.acts(self.control(probe, act, *words, *more, "milliseconds=300"))[name]
+        self.assertTrue(outside.worked, f"proves nothing: {outside}")
+        if prepared is None:
+            self.prepare()
+            before = os.stat(self.ws / "b" / "file").st_ino
+        run = self.inside(probe, act, *words, *more, f"milliseconds={MILLISECONDS}", "limit=60", timeout=120)
+        self.assertEqual(run.status, 0, str(run))
+        got = harness.acts(run)[name]
+        self.assertEqual(got.count("forbidden"), 0, f"HAPPENED inside: {got}")
+        self.assertFalse(got.worked, str(got))
+        self.assertGreater(got.count("allowed"), 0, f"the race never met the allowed side: {got}")
+        self.assertGreater(got.count("refused"), 0, f"the race never met the forbidden side: {got}")
+        if prepared is None:
+            self.assertEqual((self.ws / "b" / "file").read_text(), "b")
+            self.assertEqual(os.stat(self.ws / "b" / "file").st_ino, before)
+            self.assertEqual(sorted(os.listdir(self.ws / "b")), ["file"])
+        self.assert_complete(run)
+        return run, got
+
+    def file_race(self, name):
+        self.scratch.write_profile(files={"protect": [f"{self.ws}/b"]})
+        return self.race(f"files/{name}")
+
+    def test_c4_execve(self):
+        """A flipped image may start, but it must not do anything that is trapped."""
+        image, denied = self.tools / "image-a", self.tools / "image-b"
+        for copy in (image, denied):
+            shutil.copy2(harness.PROBES / "probe-image", copy)
+        self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.tools}/**"], "deny": [str(denied)]})
+        marks = self.ws / "marks"
+        marks.mkdir()
+        probe = self.scratch.tool("probe-race")
+        words = [f"allowed={image}", f"forbidden={denied}", f"marks={marks}"]
+        for name in ("execve-clone-vm", "execve-mapping"):
+            with self.subTest(name):
+                outside = harness.acts(self.control(probe, f"execve/{name}", *words, "milliseconds=500"))[name]
+                self.assertTrue(outside.worked, f"proves nothing: {outside}")
+                shutil.rmtree(marks)
+                marks.mkdir()
+                run = self.inside(probe, f"execve/{name}", *words, f"milliseconds={MILLISECONDS}", timeout=120)
+                self.assertFalse((marks / "image-b").exists(), f"the denied image acted: {run}")
+                got = harness.acts(run).get(name)
+                if got is not None:
+                    self.assertEqual(got.count("forbidden"), 0, str(got))
+                else:
+                    self.assertIn(run.status, (137, harness.REFUSED), f"neither a result nor a kill: {run}")
+                self.assert_complete(run)
+
+    def test_c4_connect(self):
+        self.scratch.write_profile()
+        from test_aliases import host_address
+        address = host_address()
+        if address is None:
+            self.skipTest("this host has no address but loopback: give it a route")
+        more = [f"host-allowed=127.0.0.1", f"host-forbidden={address}", "port=9"]
+        for name in ("connect-thread", "connect-clone-vm", "connect-mapping"):
+            with self.subTest(name):
+                self.race(f"connect/{name}", more=more, prepared=[])
+
+
+def add_file_races():
+    """A test for each of the probe's acts."""
+    names = ("open-thread", "open-clone-vm", "open-mapping", "open-how-thread", "open-how-mapping", "rename-thread",
+             "rename-clone-vm", "rename-mapping", "link-thread", "link-mapping", "unlink-thread", "unlink-mapping",
+             "munmap-thread", "munmap-clone-vm", "dirfd-thread", "dirfd-clone-vm", "symlink-mapping")
+    for name in names:
+        setattr(Races, "test_c4_" + name.replace("-", "_"), lambda self, name=name: self.file_race(name))
+
+
+add_file_races()

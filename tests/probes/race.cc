@@ -1,0 +1,458 @@
+// C4: races. A peer changes what a call names while the call is being decided. What counts is whether the forbidden act
+// HAPPENED, seen by inode or content afterwards, never what the call returned.
+//
+// Arguments: allowed=… forbidden=… (paths of one length, files that exist), seconds=2, and for connect
+// host-allowed=… host-forbidden=… port=…; for execve, images that make <marks>/<name of the image>.
+// One act for each operation and kind of peer: thread, CLONE_VM process, or process with a shared mapping.
+// The detail reads: calls=N allowed=N refused=N forbidden=N last=ERRNO.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <climits>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/fd.h>
+
+#include "probe.h"
+
+namespace {
+
+using agentrun::Fd;
+using probe::address;
+using probe::Arguments;
+using probe::Outcome;
+using Clock = std::chrono::steady_clock;
+
+// ---- the peer
+// ---------------------------------------------------------------------------------------------------------------
+
+enum class Peer { thread, clone_vm, shared_mapping };
+
+/// Memory that the peer sees whatever its kind; its first page ends where the second, which may vanish, begins.
+class Stage {
+ public:
+  static constexpr std::size_t page = 4096;
+  Stage() {
+    void* got = mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (got == MAP_FAILED) agentrun::throw_errno("mmap", "stage");
+    bytes_ = static_cast<char*>(got);
+  }
+  Stage(const Stage&) = delete;
+  Stage& operator=(const Stage&) = delete;
+  ~Stage() { munmap(bytes_, 2 * page); }
+  [[nodiscard]] char* victim() const { return bytes_; }
+  [[nodiscard]] std::atomic<bool>& stop() const { return *reinterpret_cast<std::atomic<bool>*>(bytes_ + page); }
+
+ private:
+  char* bytes_;
+};
+
+/// What a peer does until it is told to stop.
+struct Flip {
+  virtual ~Flip() = default;
+  virtual void once(unsigned round) = 0;
+};
+
+/// Writes one of two images over the victim's bytes.
+struct FlipBytes final : Flip {
+  FlipBytes(char* where, std::string first, std::string second)
+      : victim(where), images{std::move(first), std::move(second)} {
+    if (images[0].size() != images[1].size()) throw std::invalid_argument("the two images differ in length");
+    std::memcpy(victim, images[0].data(), images[0].size());
+  }
+  void once(unsigned round) override {
+    const std::string& image = images[round & 1];
+    std::memcpy(victim, image.data(), image.size());
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    // Uneven pauses: with even ones the flip may keep step with the decision and never meet it.
+    for (unsigned pause = (round * 2654435761U) >> 22; pause > 0; --pause) __builtin_ia32_pause();
+  }
+  char* victim;
+  std::array<std::string, 2> images;
+};
+
+/// Takes the victim's page away and brings it back with the other image.
+struct FlipMapping final : Flip {
+  FlipMapping(char* where, std::string first, std::string second)
+      : victim(where), images{std::move(first), std::move(second)} {}
+  void once(unsigned round) override {
+    mprotect(victim, Stage::page, PROT_NONE);
+    mprotect(victim, Stage::page, PROT_READ | PROT_WRITE);
+    std::memcpy(victim, images[round & 1].data(), images[round & 1].size() + 1);
+  }
+  char* victim;
+  std::array<std::string, 2> images;
+};
+
+/// Puts one of two folders behind one descriptor number.
+struct FlipDirfd final : Flip {
+  FlipDirfd(int number, int first, int second) : target(number), folders{first, second} {}
+  void once(unsigned round) override { dup2(folders[round & 1], target); }
+  int target;
+  std::array<int, 2> folders;
+};
+
+/// Lets one name of the file system lead to one of two folders.
+struct FlipSymlink final : Flip {
+  FlipSymlink(std::string name, std::string first, std::string second)
+      : door(std::move(name)), spare(door + ".new"), folders{std::move(first), std::move(second)} {}
+  void once(unsigned round) override {
+    unlink(spare.c_str());
+    if (symlink(folders[round & 1].c_str(), spare.c_str()) == 0) rename(spare.c_str(), door.c_str());
+  }
+  std::string door, spare;
+  std::array<std::string, 2> folders;
+};
+
+struct PeerWork {
+  Flip* flip;
+  std::atomic<bool>* stop;
+};
+
+int peer_main(void* argument) {
+  const auto* work = static_cast<PeerWork*>(argument);
+  for (unsigned round = 0; !work->stop->load(std::memory_order_relaxed); ++round) work->flip->once(round);
+  return 0;
+}
+
+/// Runs a flip beside the caller until it is destroyed.
+class Running {
+ public:
+  Running(Peer kind, const Stage& stage, Flip& flip) : work_{.flip = &flip, .stop = &stage.stop()} {
+    stage.stop() = false;
+    if (kind == Peer::shared_mapping) {
+      pid_ = agentrun::check(fork(), "fork");
+      if (pid_ == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(peer_main(&work_));
+      }
+      return;
+    }
+    if (kind == Peer::thread) {
+      agentrun::check(pthread_create(
+                          &thread_, nullptr,
+                          [](void* w) -> void* {
+                            peer_main(w);
+                            return nullptr;
+                          },
+                          &work_) == 0
+                          ? 0
+                          : -1,
+                      "pthread_create");
+      threaded_ = true;
+      return;
+    }
+    pid_ = agentrun::check(clone(peer_main, stack_.data() + stack_.size(), CLONE_VM | CLONE_FILES | SIGCHLD, &work_),
+                           "clone");
+  }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running() {
+    *work_.stop = true;
+    if (threaded_) pthread_join(thread_, nullptr);
+    if (pid_ > 0) waitpid(pid_, nullptr, 0);
+  }
+
+ private:
+  PeerWork work_;
+  pthread_t thread_{};
+  bool threaded_ = false;
+  pid_t pid_ = -1;
+  alignas(16) std::array<char, 1 << 16> stack_{};
+};
+
+// ---- counting
+// ----------------------------------------------------------------------------------------------------------------
+
+enum class Got { allowed, refused, forbidden };
+
+struct Tally {
+  unsigned long calls = 0, allowed = 0, refused = 0, forbidden = 0;
+  int last_error = 0;
+  [[nodiscard]] Outcome outcome() const {
+    std::string detail = "calls=" + std::to_string(calls) + " allowed=" + std::to_string(allowed) +
+                         " refused=" + std::to_string(refused) + " forbidden=" + std::to_string(forbidden) +
+                         " last=" + std::string(agentrun::errno_name(last_error));
+    return probe::effect(forbidden > 0, last_error, std::move(detail));
+  }
+};
+
+/// Calls `once` for the time that was asked for.
+template <typename Once>
+Outcome spin(const Arguments& a, Once once) {
+  Tally tally;
+  const auto end = Clock::now() + std::chrono::milliseconds(a.number("milliseconds", 2000));
+  while (Clock::now() < end) {
+    errno = 0;
+    const Got got = once();
+    ++tally.calls;
+    tally.allowed += got == Got::allowed;
+    tally.refused += got == Got::refused;
+    tally.forbidden += got == Got::forbidden;
+    if (got == Got::refused && errno != 0) tally.last_error = errno;
+  }
+  return tally.outcome();
+}
+
+struct Inode {
+  dev_t dev = 0;
+  ino_t ino = 0;
+  bool operator==(const Inode&) const = default;
+};
+Inode inode_of(const std::string& path) {
+  struct stat info {};
+  if (lstat(path.c_str(), &info) != 0) return {};
+  return {.dev = info.st_dev, .ino = info.st_ino};
+}
+Inode inode_of(const Fd& fd) {
+  struct stat info {};
+  if (fstat(fd.get(), &info) != 0) return {};
+  return {.dev = info.st_dev, .ino = info.st_ino};
+}
+
+std::string folder_of(const std::string& path) {
+  return path.substr(0, path.rfind('/'));
+}
+std::string last_of(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+/// A descriptor that may write is judged by what it is open on.
+Got judge(Fd fd, const Inode& forbidden) {
+  if (!fd) return Got::refused;
+  const bool writes = (fcntl(fd.get(), F_GETFL) & O_ACCMODE) != O_RDONLY;
+  return writes && inode_of(fd) == forbidden ? Got::forbidden : Got::allowed;
+}
+
+std::string with_nul(const std::string& text) {
+  return text + std::string(1, '\0');
+}
+
+// ---- the operations
+// -----------------------------------------------------------------------------------------------------------
+
+Outcome race_open(const Arguments& a, Peer kind) {
+  const Stage stage;
+  FlipBytes flip(stage.victim(), with_nul(a.get("allowed")), with_nul(a.get("forbidden")));
+  const Inode forbidden = inode_of(a.get("forbidden"));
+  const Running peer(kind, stage, flip);
+  return spin(a, [&] { return judge(Fd(open(stage.victim(), O_WRONLY | O_CLOEXEC)), forbidden); });
+}
+
+/// The path stays: it may be read and not written. What flips is the flags, in memory.
+Outcome race_open_how(const Arguments& a, Peer kind) {
+  const auto image = [](std::uint64_t flags) {
+    const open_how how{.flags = flags | O_CLOEXEC, .mode = 0, .resolve = 0};
+    return std::string(reinterpret_cast<const char*>(&how), sizeof how);
+  };
+  const Stage stage;
+  FlipBytes flip(stage.victim(), image(O_RDONLY), image(O_RDWR));
+  const Inode forbidden = inode_of(a.get("forbidden"));
+  const Running peer(kind, stage, flip);
+  return spin(a, [&] {
+    return judge(Fd(static_cast<int>(
+                     syscall(SYS_openat2, AT_FDCWD, a.get("forbidden").c_str(), stage.victim(), sizeof(open_how)))),
+                 forbidden);
+  });
+}
+
+/// Makes an empty file under a name that the agent may use.
+std::string fresh(const std::string& path) {
+  const Fd made(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (!made) agentrun::throw_errno("open", path);
+  return path;
+}
+
+Outcome race_rename(const Arguments& a, Peer kind) {
+  const Stage stage;
+  FlipBytes flip(stage.victim(), with_nul(a.get("allowed")), with_nul(a.get("forbidden")));
+  const std::string source = folder_of(a.get("allowed")) + "/source";
+  Inode original = inode_of(a.get("forbidden"));
+  const Running peer(kind, stage, flip);
+  return spin(a, [&] {
+    fresh(source);
+    const int result = rename(source.c_str(), stage.victim());
+    const int error = errno;
+    const Inode now = inode_of(a.get("forbidden"));
+    const bool happened = now != original;
+    original = now;
+    errno = error;
+    if (happened) return Got::forbidden;
+    return result == 0 ? Got::allowed : Got::refused;
+  });
+}
+
+Outcome race_unlink(const Arguments& a, Peer kind) {
+  const Stage stage;
+  FlipBytes flip(stage.victim(), with_nul(a.get("allowed")), with_nul(a.get("forbidden")));
+  const Running peer(kind, stage, flip);
+  return spin(a, [&] {
+    fresh(a.get("allowed"));
+    const int result = unlink(stage.victim());
+    const int error = errno;
+    const bool happened = inode_of(a.get("forbidden")) == Inode{};
+    errno = error;
+    if (happened) {
+      fresh(a.get("forbidden"));
+      return Got::forbidden;
+    }
+    return result == 0 ? Got::allowed : Got::refused;
+  });
+}
+
+Outcome race_link(const Arguments& a, Peer kind) {
+  const std::string allowed = folder_of(a.get("allowed")) + "/made",
+                    forbidden = folder_of(a.get("forbidden")) + "/made";
+  const Stage stage;
+  FlipBytes flip(stage.victim(), with_nul(allowed), with_nul(forbidden));
+  const std::string source = fresh(folder_of(a.get("allowed")) + "/source");
+  const Running peer(kind, stage, flip);
+  return spin(a, [&] {
+    const int result = link(source.c_str(), stage.victim());
+    const int error = errno;
+    const bool happened = inode_of(forbidden) != Inode{};
+    unlink(allowed.c_str());
+    if (happened) unlink(forbidden.c_str());
+    errno = error;
+    if (happened) return Got::forbidden;
+    return result == 0 ? Got::allowed : Got::refused;
+  });
+}
+
+/// UDP: connect(2) ends at once and getpeername(2) tells what was connected.
+Outcome race_connect(const Arguments& a, Peer kind) {
+  const auto image = [&a](const char* key) {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<std::uint16_t>(a.number("port", 9)));
+    inet_pton(AF_INET, a.get(key).c_str(), &to.sin_addr);
+    return std::string(reinterpret_cast<const char*>(&to), sizeof to);
+  };
+  const Stage stage;
+  FlipBytes flip(stage.victim(), image("host-allowed"), image("host-forbidden"));
+  in_addr forbidden{};
+  inet_pton(AF_INET, a.get("host-forbidden").c_str(), &forbidden);
+  const Running peer(kind, stage, flip);
+  return spin(a, [&] {
+    const Fd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (connect(fd.get(), reinterpret_cast<sockaddr*>(stage.victim()), sizeof(sockaddr_in)) != 0) return Got::refused;
+    sockaddr_in got{};
+    socklen_t size = sizeof got;
+    if (getpeername(fd.get(), reinterpret_cast<sockaddr*>(&got), &size) != 0) return Got::refused;
+    return got.sin_addr.s_addr == forbidden.s_addr ? Got::forbidden : Got::allowed;
+  });
+}
+
+/// Both images make a mark with their own name. A forbidden image that starts and makes none has done nothing.
+Outcome race_execve(const Arguments& a, Peer kind) {
+  const Stage stage;
+  FlipBytes flip(stage.victim(), with_nul(a.get("allowed")), with_nul(a.get("forbidden")));
+  const std::string mark = a.get("marks") + "/" + last_of(a.get("forbidden"));
+  const Running peer(kind, stage, flip);
+  return spin(a, [&] {
+    const pid_t child = vfork();
+    if (child == 0) {
+      execl(stage.victim(), "image", a.get("marks").c_str(), nullptr);
+      _exit(errno);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    const bool happened = inode_of(mark) != Inode{};
+    if (happened) unlink(mark.c_str());
+    errno = WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
+    if (happened) return Got::forbidden;
+    return errno == 42 ? Got::allowed : Got::refused;
+  });
+}
+
+Outcome race_munmap(const Arguments& a, Peer kind) {
+  const Stage stage;
+  FlipMapping flip(stage.victim(), a.get("allowed"), a.get("forbidden"));
+  const Inode forbidden = inode_of(a.get("forbidden"));
+  const Running peer(kind, stage, flip);
+  return spin(a, [&] { return judge(Fd(open(stage.victim(), O_WRONLY | O_CLOEXEC)), forbidden); });
+}
+
+Outcome race_dirfd(const Arguments& a, Peer kind) {
+  const Fd first(open(folder_of(a.get("allowed")).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const Fd second(open(folder_of(a.get("forbidden")).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const Fd flipped(dup(first.get()));
+  const Stage stage;
+  FlipDirfd flip(flipped.get(), first.get(), second.get());
+  const Inode forbidden = inode_of(a.get("forbidden"));
+  const std::string name = last_of(a.get("forbidden"));
+  const Running peer(kind, stage, flip);
+  return spin(a, [&] { return judge(Fd(openat(flipped.get(), name.c_str(), O_WRONLY | O_CLOEXEC)), forbidden); });
+}
+
+Outcome race_symlink(const Arguments& a, Peer kind) {
+  const std::string door = folder_of(a.get("allowed")) + "/door";
+  const Stage stage;
+  FlipSymlink flip(door, folder_of(a.get("allowed")), folder_of(a.get("forbidden")));
+  const Inode forbidden = inode_of(a.get("forbidden"));
+  const std::string path = door + "/" + last_of(a.get("forbidden"));
+  const Running peer(kind, stage, flip);
+  return spin(a, [&] { return judge(Fd(open(path.c_str(), O_WRONLY | O_CLOEXEC)), forbidden); });
+}
+
+probe::Act act(std::string_view name, Outcome (*run)(const Arguments&, Peer), Peer kind) {
+  return {name, [run, kind](const Arguments& a) { return run(a, kind); }};
+}
+
+const std::array acts{
+    act("open-thread", race_open, Peer::thread),
+    act("open-clone-vm", race_open, Peer::clone_vm),
+    act("open-mapping", race_open, Peer::shared_mapping),
+    act("open-how-thread", race_open_how, Peer::thread),
+    act("open-how-mapping", race_open_how, Peer::shared_mapping),
+    act("rename-thread", race_rename, Peer::thread),
+    act("rename-clone-vm", race_rename, Peer::clone_vm),
+    act("rename-mapping", race_rename, Peer::shared_mapping),
+    act("link-thread", race_link, Peer::thread),
+    act("link-mapping", race_link, Peer::shared_mapping),
+    act("unlink-thread", race_unlink, Peer::thread),
+    act("unlink-mapping", race_unlink, Peer::shared_mapping),
+    act("munmap-thread", race_munmap, Peer::thread),
+    act("munmap-clone-vm", race_munmap, Peer::clone_vm),
+    act("dirfd-thread", race_dirfd, Peer::thread),
+    act("dirfd-clone-vm", race_dirfd, Peer::clone_vm),
+    act("symlink-mapping", race_symlink, Peer::shared_mapping),
+};
+const std::array connects{
+    act("connect-thread", race_connect, Peer::thread),
+    act("connect-clone-vm", race_connect, Peer::clone_vm),
+    act("connect-mapping", race_connect, Peer::shared_mapping),
+};
+const std::array executions{
+    act("execve-clone-vm", race_execve, Peer::clone_vm),
+    act("execve-mapping", race_execve, Peer::shared_mapping),
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::array groups{
+      probe::Group{"files", acts},
+      probe::Group{"connect", connects},
+      probe::Group{"execve", executions},
+  };
+  return probe::run_main(groups, argc, argv);
+}
