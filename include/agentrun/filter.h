@@ -54,7 +54,9 @@ enum class Class : std::uint8_t { none, open, change, exec, connect };
 std::string_view name(Class) noexcept;
 
 /// Which argument register (0–5) carries what; -1: the call has no such argument.
-/// `dirfd` = -1 with a path means AT_FDCWD. `fd` is a descriptor that is itself the object.
+/// `dirfd` = -1 with a path means AT_FDCWD. `fd` is a descriptor that is itself the object. `path` and `path2` are in the
+/// order of the call: for symlink and symlinkat `path` is the text and `path2` (with `dirfd2`) the name that is made.
+/// `flags` is the call's flags register, whatever its flags mean: O_*, AT_*, RENAME_*, XATTR_*; openat2's are in memory.
 struct Arguments {
   std::int8_t dirfd = -1, path = -1, dirfd2 = -1, path2 = -1, flags = -1, mode = -1, fd = -1;
 };

@@ -90,6 +90,7 @@ constexpr int broker_calls[] = {
     __NR_eventfd2,
     __NR_recvmsg,
     __NR_sendmsg,
+    __NR_sendto,
     // the agent: its memory to read, its sockets, its limits
     __NR_process_vm_readv,
     __NR_pidfd_open,
