@@ -45,8 +45,8 @@ std::uint32_t expected_open(Variant variant, std::uint32_t flags) {
   return variant == Variant::agent_reads_trapped || writes(flags) ? trapped : allowed;
 }
 
-/// The bits of open's flags that the kernel knows.
-constexpr int flag_bits[] = {0, 1, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22};
+/// The bits of open's flags that the kernel knows; O_CLOEXEC, which decides nothing, first.
+constexpr int flag_bits[] = {19, 0, 1, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22};
 
 std::uint32_t flags_from(std::uint32_t number) {
   std::uint32_t flags = 0;
@@ -62,13 +62,12 @@ TEST_CASE("open and openat: every combination of the known flags") {
   std::size_t wrong = 0;
   for (std::uint32_t number = 0; number < 1U << std::size(flag_bits); ++number) {
     const std::uint32_t flags = flags_from(number);
-    // Alternating keeps the test short; each flag stands in both calls with every other one.
-    const bool old = std::popcount(number * 2654435761U) % 2 == 0;
-    for (const Variant variant : agent_variants) {
-      const std::uint32_t got = old ? answer(variant, __NR_open, {0, flags, 0666, 0, 0, 0})
-                                    : answer(variant, __NR_openat, {0, 0, flags, 0666, 0, 0});
-      if (got != expected_open(variant, flags)) ++wrong;
-    }
+    // Taking turns keeps the test short; the deciding flags meet both calls in both programs below.
+    const Variant variant = number % 2 == 0 ? Variant::agent_reads_off : Variant::agent_reads_trapped;
+    const std::uint32_t got = std::popcount(number >> 1) % 2 == 0
+                                  ? answer(variant, __NR_open, {0, flags, 0666, 0, 0, 0})
+                                  : answer(variant, __NR_openat, {0, 0, flags, 0666, 0, 0});
+    if (got != expected_open(variant, flags)) ++wrong;
   }
   CHECK(wrong == 0);
 }
@@ -195,8 +194,9 @@ TEST_CASE("ioctl: all directions, types and numbers against the list of what is 
   };
   std::size_t wrong = 0;
   for (std::uint32_t direction = 0; direction <= both; ++direction)
-    for (const std::uint32_t size : {4U, 4100U})
-      for (std::uint32_t low = 0; low <= 0xffff; ++low) {
+    for (std::uint32_t low = 0; low <= 0xffff; ++low)
+      for (const std::uint32_t size : {4U, 4100U}) {
+        if (size > 4 && (low >> 8) != 0x94) continue;  // only btrfs's numbers are told apart by their size
         const std::uint32_t got = answer(Variant::agent_reads_off, __NR_ioctl, {3, direction << 30 | size << 16 | low});
         if (got != (refuses(direction, size, low >> 8, low & 0xff) ? refused(EPERM) : allowed)) ++wrong;
       }
