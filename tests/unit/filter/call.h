@@ -11,11 +11,9 @@ namespace agentrun::filter::test {
 
 using Args = std::array<std::uint64_t, 6>;
 
-inline constexpr std::array agent_variants = {Variant::agent_reads_trapped,
-                                              Variant::agent_reads_off};
-inline constexpr std::array all_variants = {Variant::agent_reads_trapped,
-                                            Variant::agent_reads_off,
-                                            Variant::init, Variant::broker};
+inline constexpr std::array agent_variants = {Variant::agent_reads_trapped, Variant::agent_reads_off};
+inline constexpr std::array all_variants = {Variant::agent_reads_trapped, Variant::agent_reads_off, Variant::init,
+                                            Variant::broker};
 
 inline constexpr std::uint32_t allowed = SECCOMP_RET_ALLOW;
 inline constexpr std::uint32_t trapped = SECCOMP_RET_USER_NOTIF;
@@ -24,27 +22,21 @@ constexpr std::uint32_t refused(int error) {
   return SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error);
 }
 
-inline seccomp_data call(int nr, const Args &args = {},
-                         std::uint32_t arch = AUDIT_ARCH_X86_64) {
-  seccomp_data data{.nr = nr,
-                    .arch = arch,
-                    .instruction_pointer = 0x7fff12345678,
-                    .args = {}};
-  for (std::size_t i = 0; i < args.size(); ++i)
-    data.args[i] = args[i];
+inline seccomp_data call(int nr, const Args& args = {}, std::uint32_t arch = AUDIT_ARCH_X86_64) {
+  seccomp_data data{.nr = nr, .arch = arch, .instruction_pointer = 0x7fff12345678, .args = {}};
+  for (std::size_t i = 0; i < args.size(); ++i) data.args[i] = args[i];
   return data;
 }
 
-inline std::uint32_t answer(Variant variant, int nr, const Args &args = {}) {
+inline std::uint32_t answer(Variant variant, int nr, const Args& args = {}) {
   return evaluate(program(variant), call(nr, args));
 }
 
 /// The same low halves under upper halves of the caller's choice.
-inline Args with_upper(const Args &args, std::uint32_t upper) {
+inline Args with_upper(const Args& args, std::uint32_t upper) {
   Args changed = args;
-  for (std::uint64_t &arg : changed)
-    arg |= std::uint64_t{upper} << 32;
+  for (std::uint64_t& arg : changed) arg |= std::uint64_t{upper} << 32;
   return changed;
 }
 
-} // namespace agentrun::filter::test
+}  // namespace agentrun::filter::test
