@@ -59,6 +59,7 @@ struct MountStep {
 struct LandlockStep {
   std::string path;
   bool read = false, execute = false, make_socket = false;
+  bool list = false;  // only the names of folders: the root, whose own folders hold nothing but mount points
 };
 
 struct Plan {

@@ -1,0 +1,41 @@
+// agent-run-nft: loads the nftables ruleset on its standard input into the network namespace that it runs in, then
+// prints what the kernel lists (libnftables(3)). A program of its own because of libnftables' licence; it takes no
+// arguments, no file names and no environment. Exit: 0, or 1 with the reason on standard error.
+#include <nftables/libnftables.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+
+namespace {
+
+struct Free {
+  void operator()(nft_ctx* context) const { nft_ctx_free(context); }
+};
+using Context = std::unique_ptr<nft_ctx, Free>;
+
+bool read_input(std::string& text) {
+  char piece[4096];
+  for (std::size_t n; (n = std::fread(piece, 1, sizeof piece, stdin)) > 0;) text.append(piece, n);
+  return std::ferror(stdin) == 0;
+}
+
+int fail(const char* reason) {
+  std::fprintf(stderr, "%s\n", reason);
+  return 1;
+}
+
+}  // namespace
+
+int main() {
+  std::string ruleset;
+  if (!read_input(ruleset) || ruleset.empty()) return fail("no ruleset on standard input");
+  const Context context(nft_ctx_new(NFT_CTX_DEFAULT));
+  if (!context || nft_ctx_buffer_output(context.get()) != 0 || nft_ctx_buffer_error(context.get()) != 0)
+    return fail("no memory");
+  if (nft_run_cmd_from_buffer(context.get(), ruleset.c_str()) != 0)
+    return fail(nft_ctx_get_error_buffer(context.get()));
+  if (nft_run_cmd_from_buffer(context.get(), "list ruleset") != 0) return fail(nft_ctx_get_error_buffer(context.get()));
+  std::fputs(nft_ctx_get_output_buffer(context.get()), stdout);
+  return std::fflush(stdout) == 0 ? 0 : fail("standard output is closed");
+}

@@ -1,0 +1,115 @@
+#include "sandbox/failure.h"
+
+#include <agentrun/sys/process.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+
+namespace agentrun::sandbox {
+
+namespace {
+
+constexpr int any = 0;
+
+struct Remedy {
+  std::string_view stage, call;  // empty: any
+  int error;
+  std::string_view text;
+};
+
+// The first row that fits is the answer.
+constexpr Remedy remedies[] = {
+    {"clone", "", EPERM,
+     "user namespaces are not allowed here; in a container run it with a seccomp profile that allows clone3 with "
+     "CLONE_NEWUSER (docker: --security-opt seccomp=unconfined)"},
+    {"clone", "", ENOSYS, "clone3 is filtered (an old container runtime) or Linux is older than 5.3"},
+    {"clone", "", ENOSPC, "raise the limits of namespaces: sysctl user.max_user_namespaces user.max_net_namespaces"},
+    {"clone", "", EUSERS, "user namespaces are nested too deeply here"},
+    {"clone", "", EINVAL, "the kernel lacks a kind of namespace: CONFIG_USER_NS, PID_NS, NET_NS, IPC_NS and UTS_NS"},
+    {"user", "", EPERM, "the host does not let this user map its own uid: check AppArmor, SELinux and /proc"},
+    {"mounts", "", ELOOP, "a symbolic link stands where the profile named a folder or file: remove it and start again"},
+    {"mounts", "", ESTALE, "it was replaced while agent-run started: start again"},
+    {"mounts", "fsmount", EPERM,
+     "the /proc of this host is partly masked (a container): unmask it (docker: --security-opt "
+     "systempaths=unconfined)"},
+    {"mounts", "pivot_root", EINVAL,
+     "the root of this host is its initial ramfs: start from a mounted root file system"},
+    {"mounts", "", EACCES,
+     "the user who runs agent-run must be able to read and search it, or the profile must not name it"},
+    {"mounts", "", ENOENT, "it vanished while agent-run started, or its folder cannot hold a mount point: start again"},
+    {"mounts", "", ENOSYS, "Linux 5.19 or newer is needed"},
+    {"mounts", "", EPERM,
+     "mounting in a user namespace is refused here: check AppArmor, SELinux and the container's seccomp"},
+    {"net", "posix_spawn", any, "agent-run-nft is not where it was installed: reinstall agent-run"},
+    {"net", "nft", any, "the kernel needs nf_tables with the inet family, reject and counters (CONFIG_NF_TABLES_INET)"},
+    {"landlock", "landlock_create_ruleset", ENOSYS,
+     "the kernel lacks Landlock: CONFIG_SECURITY_LANDLOCK=y (Linux 5.13)"},
+    {"landlock", "landlock_create_ruleset", EOPNOTSUPP,
+     "Landlock is switched off: boot with lsm=landlock,… on the command line"},
+    {"filter", "seccomp", EINVAL, "Linux 5.19 or newer is needed (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)"},
+    {"filter", "seccomp", EBUSY,
+     "another supervisor already listens to this process: agent-run cannot be nested in it"},
+    {"listener", "", EPERM, "ptrace is switched off here: kernel.yama.ptrace_scope must be 2 or less"},
+    {"listener", "", ENOSYS, "pidfd_getfd is filtered, or Linux is older than 5.6"},
+    {"cwd", "", EACCES, "the working directory is not readable for the user who runs agent-run"},
+    {"cwd", "", ENOENT, "the working directory is not in the view: choose another with -w, or add it to the profile"},
+    {"seal", "", any, "a guarantee of the sandbox does not hold on this host: see `agent-run doctor`"},
+    {"exec", "", ENOENT, "no such program in the view: check PATH and the files that the profile shows"},
+    {"exec", "", EACCES, "it is not executable, or the profile does not allow to execute it (exec.allow)"},
+};
+
+bool fits(const Remedy& row, const Failure& failure) {
+  return (row.stage.empty() || row.stage == failure.stage) && (row.call.empty() || row.call == failure.call) &&
+         (row.error == any || row.error == failure.error);
+}
+
+bool reads(const char* path, std::string_view value) {
+  const auto text = try_read_file(path);
+  return text && text->starts_with(value) && (text->size() == value.size() || (*text)[value.size()] == '\n');
+}
+
+}  // namespace
+
+std::string encode(const Failure& failure) {
+  std::string bytes;
+  for (const std::string* field : {&failure.stage, &failure.call, &failure.object})
+    bytes.append(field->c_str()).push_back('\0');
+  return bytes.append(std::to_string(failure.error)).append(1, '\0');
+}
+
+Failure decode_failure(std::string_view bytes) {
+  std::array<std::string_view, 4> fields;
+  for (std::string_view& field : fields) {
+    const std::size_t end = bytes.find('\0');
+    if (end == std::string_view::npos) return {"launch", "decode", "", EPROTO};
+    field = bytes.substr(0, end);
+    bytes.remove_prefix(end + 1);
+  }
+  Failure failure{std::string(fields[0]), std::string(fields[1]), std::string(fields[2]), 0};
+  const char* const end = fields[3].data() + fields[3].size();
+  const auto number = std::from_chars(fields[3].data(), end, failure.error);
+  if (number.ec != std::errc{} || number.ptr != end || !bytes.empty()) return {"launch", "decode", "", EPROTO};
+  return failure;
+}
+
+HostKnobs read_knobs() {
+  return {.userns_switched_off = reads("/proc/sys/kernel/unprivileged_userns_clone", "0") ||
+                                 reads("/proc/sys/user/max_user_namespaces", "0"),
+          .apparmor_restricts = reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1")};
+}
+
+std::string remedy_for(const Failure& failure, const HostKnobs& knobs) {
+  const bool refused = failure.error == EPERM || failure.error == EACCES;
+  if (failure.stage == "clone" && (refused || failure.error == ENOSPC) && knobs.userns_switched_off)
+    return "user namespaces are switched off: sysctl -w kernel.unprivileged_userns_clone=1 "
+           "user.max_user_namespaces=15000";
+  const bool early = failure.stage == "user" || failure.stage == "mounts" || failure.stage == "net";
+  if (early && refused && knobs.apparmor_restricts)
+    return "AppArmor restricts user namespaces (Ubuntu 24.04): install the profile that `agent-run doctor` prints";
+  for (const Remedy& row : remedies)
+    if (fits(row, failure)) return std::string(row.text);
+  return {};
+}
+
+}  // namespace agentrun::sandbox

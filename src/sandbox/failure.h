@@ -1,0 +1,31 @@
+// What went wrong in a child before exec, as it crosses the process boundary: stage, call, object, errno. The parent
+// adds the remedy, because it can still look at the host.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace agentrun::sandbox {
+
+struct Failure {
+  std::string stage, call, object;
+  int error = 0;
+  friend bool operator==(const Failure&, const Failure&) = default;
+};
+
+/// One message: the four fields, each ended by NUL. A NUL inside a field cuts it.
+std::string encode(const Failure& failure);
+/// The inverse. A message that is not one gives {"launch", "decode", "", EPROTO}: it is still a failure.
+Failure decode_failure(std::string_view bytes);
+
+/// What of the host decides between causes that share an errno.
+struct HostKnobs {
+  bool userns_switched_off = false;  // Debian's kernel.unprivileged_userns_clone or user.max_user_namespaces is 0
+  bool apparmor_restricts = false;   // kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu 24.04)
+};
+HostKnobs read_knobs();
+
+/// One line that says what to do about it; empty when we do not know.
+std::string remedy_for(const Failure& failure, const HostKnobs& knobs);
+
+}  // namespace agentrun::sandbox

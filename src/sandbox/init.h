@@ -1,0 +1,35 @@
+// Pid 1 of the sandbox, once the agent is told to go: reaps, forwards, reports.
+#pragma once
+
+#include <agentrun/sandbox.h>
+#include <agentrun/sys/fd.h>
+#include <signal.h>
+#include <sys/types.h>
+
+#include <array>
+#include <string_view>
+
+namespace agentrun::sandbox {
+
+/// Signals that init passes on to the agent's process group.
+inline constexpr std::array forwarded_signals{SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGWINCH,
+                                              SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2};
+
+/// A change of the agent's state as the payload of Tag::change.
+std::array<char, 6> encode_change(char kind, int status) noexcept;
+std::optional<Sandbox::Change> decode_change(std::string_view payload);
+
+/// Blocks every signal: init takes them with sigtimedwait(2).
+void block_signals();
+/// The agent's start: nothing blocked; SIGPIPE, which agent-run ignores for itself, as by default.
+void reset_signals();
+
+/// Makes init untouchable before the agent's first instruction: not dumpable, its own name, its own filter.
+void seal_init();
+/// Never returns. `status`: the socket to the parent.
+[[noreturn]] void run_init(const Fd& status, pid_t agent) noexcept;
+
+/// Loads a filter on the calling thread (seccomp(2)); returns the listener for SECCOMP_FILTER_FLAG_NEW_LISTENER.
+Fd load_filter(filter::Variant variant, unsigned flags);
+
+}  // namespace agentrun::sandbox

@@ -1,0 +1,29 @@
+// The state that a started sandbox keeps in the parent.
+#pragma once
+
+#include <agentrun/sandbox.h>
+#include <agentrun/sys/fd.h>
+
+#include "sandbox/failure.h"
+
+namespace agentrun::sandbox {
+
+struct Sandbox::State {
+  Fd init;    // pidfd, unreaped until kill()
+  Fd agent;   // pidfd
+  Fd status;  // our end of the socket pair
+  Fd listener, terminal;
+  pid_t init_pid = -1, agent_pid = -1;
+  bool told_end = false;  // the agent's end, or `lost`, was given out
+
+  State() = default;
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() { kill(); }
+  void kill() noexcept;
+};
+
+/// A failure that a child told, with its remedy.
+LaunchError launch_error(const Failure& failure);
+
+}  // namespace agentrun::sandbox

@@ -1,0 +1,22 @@
+// Limits of the kernel and of the process: sysctls of our own namespaces, resource limits, umask, descriptors.
+#pragma once
+
+#include <agentrun/sandbox.h>
+#include <agentrun/sys/fd.h>
+
+#include <initializer_list>
+
+namespace agentrun::sandbox {
+
+/// `proc`: a proc file system of the sandbox. Writes 0 to user/max_user_namespaces of our own user namespace (while
+/// CAP_SYS_RESOURCE is held) and 1 to vm/memfd_noexec of our own pid namespace where there is one and we may
+/// (Linux 6.3).
+void set_kernel_limits(const Fd& proc);
+
+/// No core files, at most Plan::open_files descriptors (never more than before), the plan's umask.
+void set_process_limits(const Plan& plan);
+
+/// Closes every descriptor from `first` on but those of `keep` (close_range(2)).
+void close_all_from(unsigned first, std::initializer_list<int> keep);
+
+}  // namespace agentrun::sandbox

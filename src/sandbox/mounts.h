@@ -1,0 +1,102 @@
+// The view: a new root in a mount namespace of our own, built from descriptors only (mount_setattr(2), move_mount(2)).
+#pragma once
+
+#include <agentrun/sandbox.h>
+#include <agentrun/sys/fd.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace agentrun::sandbox {
+
+// ---- verbs on descriptors
+// ------------------------------------------------------------------------------------------------
+
+/// openat2(2) of an absolute path as seen from `root`, following no symbolic or magic link anywhere. Throws SysError.
+Fd open_below(const Fd& root, std::string_view path, std::uint64_t flags);
+
+/// A detached copy of the mount tree at `source` (open_tree(2), OPEN_TREE_CLONE | AT_RECURSIVE).
+Fd clone_tree(const Fd& source, const std::string& object);
+
+enum class Reach : std::uint8_t { this_mount, whole_tree };
+/// Adds MOUNT_ATTR_* to a mount or to a mount and all below it (mount_setattr(2)).
+void restrict_mount(const Fd& mount, std::uint64_t attributes, Reach reach, const std::string& object);
+
+using Option = std::pair<const char*, const char*>;
+/// A new instance of a file system, detached (fsopen(2), fsmount(2)).
+Fd new_filesystem(const char* type, std::initializer_list<Option> options, unsigned attributes);
+
+// ---- the view
+// ---------------------------------------------------------------------------------------------------------------
+
+class View {
+ public:
+  /// The caller is in a mount namespace of its own and holds CAP_SYS_ADMIN over it. Makes every mount private.
+  View();
+
+  /// Carries out the steps, in order. Throws SysError; the namespace is good for nothing then.
+  void build(const std::vector<MountStep>& steps);
+
+  /// Makes the view "/" and lets the old root go.
+  void enter();
+
+  /// Looks again at everything that was mounted, by its path, and compares flags and identity. After enter().
+  void verify() const;
+
+  /// Below the new root, following no link.
+  [[nodiscard]] Fd open(std::string_view path, std::uint64_t flags) const { return open_below(root_, path, flags); }
+
+  // For the steps:
+  [[nodiscard]] Fd open_host(std::string_view path, std::uint64_t flags) const {
+    return open_below(old_root_, path, flags);
+  }
+  enum class Point : std::uint8_t { directory, file };
+  /// The place where something is to be mounted. It is made when it is to stand on a file system of our own; anywhere
+  /// else it must be there already.
+  Fd mount_point(const std::string& path, Point point);
+  /// Attaches a detached mount and remembers what verify() must find there.
+  void attach(const Fd& mount, const Fd& point, const std::string& path, std::uint64_t attributes);
+  /// Says that names may be made on this detached mount.
+  void own(const Fd& mount);
+  /// Read-only once everything stands on it.
+  void finish_read_only(Fd mount, std::string path);
+  /// Hides what stands at `path` behind an empty file or folder that nobody may open.
+  void mask_place(const std::string& path) { mask(*this, {.kind = MountStep::Kind::mask, .target = path}); }
+  /// The folder that will hold `path`, on a file system of our own (else EXDEV).
+  [[nodiscard]] Fd own_parent(const std::string& path) const;
+
+ private:
+  struct Placed {
+    std::string path;
+    std::uint64_t attributes;
+    dev_t dev;
+    ino_t ino;
+  };
+  void make_root(const MountStep& step);
+  static void make_directory(View& view, const MountStep& step);
+  static void make_symlink(View& view, const MountStep& step);
+  static void make_text(View& view, const MountStep& step);
+  static void bind(View& view, const MountStep& step);
+  static void make_scratch(View& view, const MountStep& step);
+  static void mask(View& view, const MountStep& step);
+  friend struct StepTable;
+
+  Fd old_root_, root_, staging_;
+  std::vector<dev_t> own_;
+  std::vector<Placed> placed_;
+  std::vector<std::pair<Fd, std::string>> read_only_;
+};
+
+// ---- devices.cc
+// ---------------------------------------------------------------------------------------------------------------
+
+/// A minimal /dev: nodes of the host by descriptor, links, shm, a new devpts.
+void make_dev(View& view, const MountStep& step);
+/// A new proc with its masks. Writes the kernel's limits for this sandbox through it first (limits.h).
+void make_proc(View& view, const MountStep& step);
+
+}  // namespace agentrun::sandbox

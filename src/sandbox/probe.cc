@@ -1,0 +1,215 @@
+// What this host can do, found by doing it in a child (`agent-run doctor`).
+#include <agentrun/sandbox.h>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/kernel_abi.h>
+#include <agentrun/sys/process.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/keyctl.h>
+#include <linux/netlink.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "sandbox/failure.h"
+#include "sandbox/landlock.h"
+#include "sandbox/mounts.h"
+#include "sandbox/net.h"
+#include "sandbox/wire.h"
+
+namespace agentrun::sandbox {
+
+namespace {
+
+/// In the child: a user namespace of its own, with `more` namespaces.
+void enter_namespaces(int more) {
+  const std::string uid = std::to_string(::geteuid()), gid = std::to_string(::getegid());
+  check(::unshare(CLONE_NEWUSER | more), "unshare", "CLONE_NEWUSER");
+  check(::prctl(PR_SET_DUMPABLE, 1), "prctl", "PR_SET_DUMPABLE");
+  for (const auto& [name, line] : {std::pair<const char*, std::string>{"/proc/self/setgroups", "deny"},
+                                   {"/proc/self/gid_map", gid + " " + gid + " 1"},
+                                   {"/proc/self/uid_map", uid + " " + uid + " 1"}}) {
+    const Fd file(check(::open(name, O_WRONLY | O_CLOEXEC), "open", name));
+    write_all(file, line, name);
+  }
+}
+
+Fd load_allow_all() {
+  sock_filter allow{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW};
+  const sock_fprog program{.len = 1, .filter = &allow};
+  check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl", "PR_SET_NO_NEW_PRIVS");
+  constexpr unsigned flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+  return Fd(static_cast<int>(check(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program), "seccomp")));
+}
+
+std::string probe_user_namespace() {
+  enter_namespaces(0);
+  return "one uid is mapped";
+}
+
+std::string probe_mounts() {
+  enter_namespaces(CLONE_NEWNS);
+  const View view;
+  const Fd tree = clone_tree(view.open_host("/", O_PATH | O_DIRECTORY), "/");
+  restrict_mount(tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, Reach::whole_tree, "/");
+  new_filesystem("tmpfs", {}, 0);
+  return "openat2, open_tree, mount_setattr, tmpfs";
+}
+
+std::string probe_proc() {
+  enter_namespaces(CLONE_NEWNS | CLONE_NEWPID);
+  const pid_t first = check(::fork(), "fork", "pid 1");
+  if (first == 0) {
+    try {
+      new_filesystem("proc", {}, 0);
+      ::_exit(0);
+    } catch (const SysError& error) {
+      ::_exit(error.error());
+    }
+  }
+  int status = 0;
+  check(retry_eintr([&] { return ::waitpid(first, &status, 0); }), "waitpid");
+  if (status != 0) throw SysError(WIFEXITED(status) ? WEXITSTATUS(status) : EIO, "fsmount", "proc");
+  return "a proc of its own";
+}
+
+std::string probe_network() {
+  enter_namespaces(CLONE_NEWNET);
+  bring_loopback_up();
+  return "loopback is up";
+}
+
+std::string probe_nftables() {
+  enter_namespaces(CLONE_NEWNET);
+  const Fd socket(
+      check(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER), "socket", "NETLINK_NETFILTER"));
+  return "NETLINK_NETFILTER";
+}
+
+std::string probe_landlock() {
+  return "Landlock ABI " + std::to_string(landlock_abi());
+}
+
+std::string probe_notification() {
+  load_allow_all();
+  return "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV";
+}
+
+std::string probe_sync_wake_up() {
+  const Fd listener = load_allow_all();
+  check(::ioctl(listener.get(), abi::seccomp_ioctl_notif_set_flags, abi::seccomp_user_notif_fd_sync_wake_up), "ioctl",
+        "SECCOMP_IOCTL_NOTIF_SET_FLAGS");
+  return "SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP";
+}
+
+std::string probe_pidfd_getfd() {
+  const pid_t target = check(::fork(), "fork");
+  if (target == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::prctl(PR_SET_DUMPABLE, 1);
+    enter_namespaces(0);
+    for (;;) ::pause();
+  }
+  const Fd pidfd = pidfd_open(target);
+  const int taken = static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), STDERR_FILENO, 0));
+  const int error = errno;
+  (void)pidfd_signal(pidfd, SIGKILL);
+  if (taken < 0) throw SysError(error, "pidfd_getfd", "child");
+  return "from a child";
+}
+
+std::string probe_memfd() {
+  if (::access("/proc/sys/vm/memfd_noexec", F_OK) != 0) throw_errno("access", "/proc/sys/vm/memfd_noexec");
+  return "vm.memfd_noexec";
+}
+
+std::string probe_keyring() {
+  check(::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr), "keyctl", "session");
+  return "a session keyring of its own";
+}
+
+struct Probe {
+  const char* name;
+  enum class Need : std::uint8_t { required, optional } need;
+  const char* stage;  // for the remedy
+  std::string (*run)();
+  const char* remedy;  // when the table of remedies has none
+};
+using enum Probe::Need;
+constexpr Probe probes[] = {
+    {"user namespaces", required, "clone", probe_user_namespace, "sysctl -w user.max_user_namespaces=15000"},
+    {"mounts", required, "mounts", probe_mounts, "Linux 5.19 or newer is needed"},
+    {"pid namespace and proc", required, "mounts", probe_proc, "run outside of a container, or with an unmasked /proc"},
+    {"network namespace", required, "net", probe_network, "the kernel needs CONFIG_NET_NS"},
+    {"nftables", required, "net", probe_nftables, "load the module nf_tables"},
+    {"Landlock", required, "landlock", probe_landlock, "Linux 5.13 or newer with lsm=landlock,…"},
+    {"seccomp notification", required, "filter", probe_notification, "Linux 5.19 or newer is needed"},
+    {"pidfd_getfd", required, "listener", probe_pidfd_getfd, "kernel.yama.ptrace_scope must be 2 or less"},
+    {"fast notification", optional, "filter", probe_sync_wake_up, "Linux 6.6 or newer makes trapped calls faster"},
+    {"memfd without execution", optional, "limits", probe_memfd, "Linux 6.3 or newer"},
+    {"session keyrings", optional, "session", probe_keyring,
+     "the kernel has no keyrings: there is nothing to separate"},
+};
+
+[[noreturn]] void answer(const Probe& probe, const Fd& pipe) noexcept {
+  try {
+    std::string text;
+    try {
+      text = "+" + probe.run();
+    } catch (const SysError& error) {
+      text = "-" + encode({probe.stage, error.call(), error.object(), error.error()});
+    }
+    write_all(pipe, text, "probe");
+  } catch (const std::exception&) {
+    ::_exit(1);
+  }
+  ::_exit(0);
+}
+
+std::string ask(const Probe& probe) {
+  std::array<int, 2> ends{};
+  check(::pipe2(ends.data(), O_CLOEXEC), "pipe2");
+  const Fd read_end(ends[0]);
+  Fd write_end(ends[1]);
+  const pid_t child = check(::fork(), "fork", "probe");
+  if (child == 0) answer(probe, write_end);
+  write_end.reset();
+  std::array<char, 1024> text{};
+  const ssize_t n = retry_eintr([&] { return ::read(read_end.get(), text.data(), text.size()); });
+  int status = 0;
+  check(retry_eintr([&] { return ::waitpid(child, &status, 0); }), "waitpid", "probe");
+  return n > 0 ? std::string(text.data(), static_cast<std::size_t>(n)) : std::string();
+}
+
+}  // namespace
+
+std::vector<Feature> probe_features() {
+  const HostKnobs knobs = read_knobs();
+  std::vector<Feature> features;
+  for (const Probe& probe : probes) {
+    const std::string text = ask(probe);
+    Feature feature{.name = probe.name, .present = text.starts_with('+'), .required = probe.need == required};
+    if (feature.present) {
+      feature.detail = text.substr(1);
+    } else {
+      const Failure failure = decode_failure(text.empty() ? text : text.substr(1));
+      feature.detail = failure.call + (failure.object.empty() ? "" : " " + failure.object) + ": " +
+                       std::string(errno_name(failure.error));
+      feature.remedy = remedy_for(failure, knobs);
+      if (feature.remedy.empty()) feature.remedy = probe.remedy;
+    }
+    features.push_back(std::move(feature));
+  }
+  return features;
+}
+
+}  // namespace agentrun::sandbox
