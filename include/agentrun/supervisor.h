@@ -1,0 +1,56 @@
+// Lifetimes and wiring: from options to a run and its sealed journal. Prints nothing; the command line does.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <agentrun/policy.h>
+#include <agentrun/profile.h>
+#include <agentrun/sandbox.h>
+
+namespace agentrun::supervisor {
+
+struct Options {
+  std::string profile = "default";
+  std::optional<std::string> workspace;         // -w
+  std::vector<std::string> read, write;         // --read, --write: paths of the host
+  std::optional<std::string> state_directory;   // --journal
+  std::vector<std::string> argv;
+};
+
+/// Where things of this user are. From the environment and the user database; all absolute.
+struct Places {
+  std::string home;
+  std::string user_profiles;  // $XDG_CONFIG_HOME/agent-run/profiles
+  std::string state;          // $XDG_STATE_HOME/agent-run
+};
+Places find_places();
+
+/// Options made into what can be explained or carried out. Reads profiles and looks at the host; changes nothing.
+struct Prepared {
+  policy::Policy policy;
+  sandbox::Plan plan;
+  profile::Reads reads;  // as they will be: exact where a read rule needs the broker
+  std::filesystem::path state_directory;
+};
+/// Throws Refusal (profile::ProfileError among them).
+Prepared prepare(const Options& options, const Places& places);
+
+/// How a run ended, for the person who started it.
+struct Summary {
+  std::string run;
+  int exit_code = 125;             // DESIGN §10
+  std::string error, remedy;       // of agent-run itself; empty when the command just ended
+  std::uint64_t decisions = 0, denials = 0, absent = 0;
+  std::vector<std::pair<std::string, std::string>> first_denials;  // what, remedy
+  std::filesystem::path journal;   // the run's folder; empty when there is none
+  bool started = false;            // the command ran
+};
+/// Runs the command to its end. The caller has one thread. Never throws for what happens to the run: see Summary.
+Summary run(const Options& options, const Places& places);
+
+}  // namespace agentrun::supervisor

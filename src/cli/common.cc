@@ -1,0 +1,28 @@
+#include "cli/common.h"
+
+namespace agentrun::cli {
+
+supervisor::Options options_of(const Arguments& arguments) {
+  if (arguments.has("--allow-host")) {
+    throw UsageError("--allow-host is not supported yet", "this version gives the agent no network");
+  }
+  supervisor::Options options;
+  options.profile = arguments.value("--profile", "default");
+  if (arguments.has("--workspace")) options.workspace = arguments.value("--workspace");
+  if (arguments.has("--journal")) options.state_directory = arguments.value("--journal");
+  options.read = arguments.values("--read");
+  options.write = arguments.values("--write");
+  return options;
+}
+
+std::vector<Option> with_run_options(std::initializer_list<Option> more) {
+  std::vector<Option> all(run_options.begin(), run_options.end());
+  all.insert(all.end(), more);
+  return all;
+}
+
+std::string state_directory(const Arguments& arguments) {
+  return arguments.has("--journal") ? arguments.value("--journal") : supervisor::find_places().state;
+}
+
+}  // namespace agentrun::cli

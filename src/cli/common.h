@@ -1,0 +1,28 @@
+// Options that several commands share.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include <agentrun/supervisor.h>
+#include "cli/arguments.h"
+
+namespace agentrun::cli {
+
+inline constexpr std::array run_options = {
+    Option{"--profile", "-p", Option::Takes::value},   Option{"--workspace", "-w", Option::Takes::value},
+    Option{"--read", "", Option::Takes::value},        Option{"--write", "", Option::Takes::value},
+    Option{"--allow-host", "", Option::Takes::value},  Option{"--journal", "", Option::Takes::value},
+    Option{"--json", "", Option::Takes::nothing},
+};
+
+/// Throws UsageError for --allow-host, which this version does not have.
+supervisor::Options options_of(const Arguments& arguments);
+
+/// run_options and `more`.
+std::vector<Option> with_run_options(std::initializer_list<Option> more);
+
+/// --journal, else the user's state folder.
+std::string state_directory(const Arguments& arguments);
+
+}  // namespace agentrun::cli

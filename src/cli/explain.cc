@@ -1,0 +1,158 @@
+// check and explain: what a profile means here, before anything runs.
+#include <arpa/inet.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <charconv>
+#include <cstdio>
+
+#include "cli/commands.h"
+#include "cli/common.h"
+#include "cli/text.h"
+
+namespace agentrun::cli {
+
+namespace {
+
+using policy::Policy;
+using policy::Right;
+using policy::Verdict;
+
+// As the broker will judge it: links followed as far as the path exists on this host.
+std::string judged_path(const std::string& asked, const std::string& workspace) {
+  std::string path = asked.starts_with('/') ? asked : workspace + "/" + asked;
+  std::string rest;
+  char resolved[PATH_MAX];
+  while (::realpath(path.c_str(), resolved) == nullptr) {
+    const std::size_t slash = path.rfind('/');
+    rest = path.substr(slash) + rest;
+    path.resize(std::max<std::size_t>(slash, 1));
+    if (path == "/") return rest;
+  }
+  return rest.empty() ? resolved : (std::string_view(resolved) == "/" ? rest : resolved + rest);
+}
+
+policy::Destination parse_destination(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  policy::Destination to;
+  unsigned port = 0;
+  std::string host = text.substr(0, colon == std::string::npos ? 0 : colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  const char* end = text.data() + text.size();
+  const bool port_ok = colon != std::string::npos && std::from_chars(text.data() + colon + 1, end, port).ptr == end && port > 0 && port < 65536;
+  to.v6 = host.find(':') != std::string::npos;
+  if (!port_ok || ::inet_pton(to.v6 ? AF_INET6 : AF_INET, host.c_str(), to.address) != 1) {
+    throw UsageError("--connect " + text + ": not ADDRESS:PORT", "write 203.0.113.5:443 or [2001:db8::1]:443; names come with a later version");
+  }
+  to.port = static_cast<std::uint16_t>(port);
+  return to;
+}
+
+int print_verdict(const Verdict& verdict, const std::string& what, const std::string& remedy) {
+  const policy::Rule* rule = verdict.rule;
+  std::printf("%s: %s\n", std::string(policy::name(verdict.act)).c_str(), printable(what).c_str());
+  std::printf("  label: %s\n", std::string(policy::name(rule != nullptr ? rule->label : policy::Label::kernel)).c_str());
+  if (rule == nullptr) std::printf("  rule: none (what no rule allows is denied)\n");
+  else std::printf("  rule: %s  %s%s%s\n", printable(rule->id).c_str(), printable(rule->pattern).c_str(),
+                   rule->place.file.empty() ? "" : "  at ", printable(rule->place.text()).c_str());
+  if (verdict.act == policy::Act::allow) return 0;
+  std::printf("  to allow it: %s\n", printable(remedy).c_str());
+  return 1;
+}
+
+struct Question {
+  std::string_view option;
+  Right right;
+};
+constexpr Question questions[] = {{"--open", Right::read}, {"--write", Right::change}, {"--exec", Right::execute}};
+
+void print_list(const char* title, std::span<const std::string> values) {
+  std::printf("%s:", title);
+  for (const std::string& value : values) std::printf(" %s", printable(value).c_str());
+  std::printf("%s\n", values.empty() ? " none" : "");
+}
+
+void print_plan(const supervisor::Prepared& prepared) {
+  const Policy& policy = prepared.policy;
+  static constexpr const char* access[] = {"read", "write", "scratch"};
+  std::printf("profiles:\n");
+  for (const Policy::Source& source : policy.sources()) {
+    std::printf("  %s  %s  sha256:%s\n", printable(source.name).c_str(), printable(source.file).c_str(), source.sha256.c_str());
+  }
+  std::printf("workspace: %s (%s)\n", printable(policy.workspace()).c_str(), std::string(profile::name(policy.workspace_mode())).c_str());
+  std::printf("reads: %s\n", std::string(profile::name(prepared.reads)).c_str());
+  std::printf("view (kernel):\n");
+  for (const policy::Grant& grant : policy.view()) {
+    std::printf("  %-7s %s  [%s]\n", access[static_cast<int>(grant.access)], printable(grant.path).c_str(),
+                grant.rule != nullptr ? printable(grant.rule->id).c_str() : "");
+  }
+  print_list("masked (kernel)", policy.masks());
+  print_list("executable below (kernel)", policy.exec_roots());
+  std::printf("rules:\n");
+  for (const policy::Rule& rule : policy.rules()) {
+    std::printf("  %-5s %-6s %s  %s\n", std::string(policy::name(rule.act)).c_str(), std::string(policy::name(rule.label)).c_str(),
+                printable(rule.id).c_str(), printable(rule.meant).c_str());
+  }
+  std::printf("environment:\n");
+  for (const std::string& entry : policy.environment()) std::printf("  %s\n", printable(entry).c_str());
+  print_list("weakened", policy.weakenings());
+  std::printf("nftables (kernel):\n%s\n", prepared.plan.ruleset.c_str());
+}
+
+}  // namespace
+
+int explain_command(Words words) {
+  // --write asks here; what `run` calls --write is not needed to ask.
+  static constexpr std::array options = {
+      Option{"--profile", "-p", Option::Takes::value}, Option{"--workspace", "-w", Option::Takes::value},
+      Option{"--open", "", Option::Takes::value},      Option{"--write", "", Option::Takes::value},
+      Option{"--exec", "", Option::Takes::value},      Option{"--connect", "", Option::Takes::value},
+  };
+  const Arguments arguments = parse_arguments(words, options);
+  if (!arguments.positional.empty()) throw UsageError("explain takes no '" + arguments.positional[0] + "'", "agent-run explain -p PROFILE --open PATH");
+  supervisor::Options run_with;
+  run_with.profile = arguments.value("--profile", "default");
+  if (arguments.has("--workspace")) run_with.workspace = arguments.value("--workspace");
+  run_with.argv = {"true"};
+  const supervisor::Prepared prepared = supervisor::prepare(run_with, supervisor::find_places());
+  const Policy& policy = prepared.policy;
+  bool asked = false;
+  int code = 0;
+  for (const Question& question : questions) {
+    for (const std::string& path : arguments.values(question.option)) {
+      asked = true;
+      const std::string judged = judged_path(path, policy.workspace());
+      const Verdict verdict = policy.decide(question.right, judged);
+      code |= print_verdict(verdict, std::string(policy::name(question.right)) + " " + judged, policy.remedy(verdict, question.right, judged));
+    }
+  }
+  for (const std::string& text : arguments.values("--connect")) {
+    asked = true;
+    const policy::Destination to = parse_destination(text);
+    const Verdict verdict = policy.decide_connect(to);
+    code |= print_verdict(verdict, "connect " + text, policy.remedy_connect(verdict, to));
+  }
+  if (!asked) print_plan(prepared);
+  return code;
+}
+
+int check_command(Words words) {
+  const Arguments arguments = parse_arguments(words, {});
+  if (arguments.positional.size() != 1) throw UsageError("check needs one profile", "agent-run check PROFILE");
+  supervisor::Options options;
+  options.profile = arguments.positional[0];
+  options.argv = {"true"};
+  const supervisor::Prepared prepared = supervisor::prepare(options, supervisor::find_places());
+  std::size_t broker = 0;
+  for (const policy::Rule& rule : prepared.policy.rules()) broker += rule.label == policy::Label::broker ? 1 : 0;
+  std::printf("%s: good (%zu rules: %zu kernel, %zu broker; reads %s)\n", printable(options.profile).c_str(),
+              prepared.policy.rules().size(), prepared.policy.rules().size() - broker, broker,
+              std::string(profile::name(prepared.reads)).c_str());
+  for (const std::string& weakening : prepared.policy.weakenings()) {
+    std::printf("  weakened: %s\n", printable(weakening).c_str());
+  }
+  return 0;
+}
+
+}  // namespace agentrun::cli

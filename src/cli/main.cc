@@ -1,0 +1,90 @@
+// agent-run: the command line.
+#include <array>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include <agentrun/sys/error.h>
+#include "cli/arguments.h"
+#include "cli/commands.h"
+#include "cli/text.h"
+
+namespace agentrun::cli {
+
+namespace {
+
+constexpr int refused = 125;
+constexpr int usage = 2;
+
+constexpr const char* help_text =
+    R"(agent-run [run] [-p PROFILE] [-w DIR] [--read P] [--write P] [--journal DIR] [--json] -- COMMAND…
+agent-run check PROFILE            is this profile good here?
+agent-run explain [-p PROFILE] [-w DIR] [--open P | --write P | --exec P | --connect A:PORT]
+                                   the verdict with its rule; without a question: the whole plan
+agent-run why [RUN]                what was denied, and what would allow it (--json)
+agent-run journal list|show|verify [RUN]   (--json, --journal DIR, --key VKEY, --type TYPE)
+agent-run key show                 the public key that signs this user's journals
+agent-run doctor                   what this host can and cannot do
+
+-p, --profile    a shipped profile (default, coding, read-only, offline, ci-strict, allow-all), the name of one in
+                 ~/.config/agent-run/profiles, or a path
+-w, --workspace  the folder that the agent works in; default: the current one
+--read, --write  show one more path of the host to the agent
+--journal        where identity and journals are kept; default: ~/.local/state/agent-run
+--json           say how the run ended as one line of JSON on standard error
+
+Exit code: the command's own; 128+n after signal n; 124 time limit; 125 agent-run refused or could not keep a
+guarantee; 126, 127 as the shell's. Manual: agent-run(1), agent-run-profile(5).
+)";
+
+struct Command {
+  std::string_view name;
+  int (*run)(Words);
+  int error_code;
+};
+constexpr std::array commands = {
+    Command{"run", run_command, refused},     Command{"check", check_command, refused},
+    Command{"explain", explain_command, refused}, Command{"doctor", doctor_command, usage},
+    Command{"why", why_command, usage},       Command{"journal", journal_command, usage},
+    Command{"key", key_command, usage},
+};
+
+int guarded(const Command& command, Words words) {
+  try {
+    return command.run(words);
+  } catch (const Refusal& e) {
+    print_error(e.what(), e.remedy());
+  } catch (const std::exception& e) {
+    print_error(e.what(), "");
+  }
+  return command.error_code;
+}
+
+int main(std::vector<std::string> words) {
+  if (words.empty()) {
+    std::fputs(help_text, stderr);
+    return refused;
+  }
+  if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
+    std::fputs(help_text, stdout);
+    return 0;
+  }
+  if (words[0] == "--version") {
+    std::puts("agent-run " AGENTRUN_VERSION);
+    return 0;
+  }
+  for (const Command& command : commands) {
+    if (words[0] == command.name) return guarded(command, Words(words).subspan(1));
+  }
+  return guarded(commands[0], words);
+}
+
+}  // namespace
+
+void print_error(const std::string& what, const std::string& remedy) {
+  std::fprintf(stderr, "agent-run: %s%s%s\n", printable(what).c_str(), remedy.empty() ? "" : " — ", printable(remedy).c_str());
+}
+
+}  // namespace agentrun::cli
+
+int main(int argc, char** argv) { return agentrun::cli::main({argv + std::min(argc, 1), argv + argc}); }

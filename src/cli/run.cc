@@ -1,0 +1,74 @@
+// agent-run [run] [options] -- COMMAND, and what is said at its end.
+#include <unistd.h>
+
+#include <cstdio>
+
+#include <agentrun/journal.h>
+#include "cli/commands.h"
+#include "cli/common.h"
+#include "cli/text.h"
+
+namespace agentrun::cli {
+
+namespace {
+
+constexpr std::size_t denials_shown = 2;
+
+std::string counted(std::uint64_t number, std::string_view one, std::string_view many) {
+  return std::to_string(number) + " " + std::string(number == 1 ? one : many);
+}
+
+// At most five lines: the run and its counts, what was denied and how to allow it, where the journal is.
+void print_footer(const supervisor::Summary& summary) {
+  std::string head = "agent-run " + summary.run + ": " + counted(summary.decisions, "decision", "decisions") + ", " +
+                     counted(summary.denials, "denial", "denials");
+  if (summary.absent != 0) head += ", " + counted(summary.absent, "look-up", "look-ups") + " of what the view does not show";
+  std::fprintf(stderr, "%s\n", head.c_str());
+  for (std::size_t i = 0; i < std::min(denials_shown, summary.first_denials.size()); ++i) {
+    const auto& [what, remedy] = summary.first_denials[i];
+    std::fprintf(stderr, "  denied: %s — to allow it: %s\n", printable(what).c_str(), printable(remedy).c_str());
+  }
+  if (summary.denials > denials_shown) std::fprintf(stderr, "  all of them: agent-run why %s\n", summary.run.c_str());
+  std::fprintf(stderr, "  journal: %s\n", printable(summary.journal.string()).c_str());
+}
+
+void print_json(const supervisor::Summary& summary) {
+  std::vector<std::string> denied;
+  for (const auto& [what, remedy] : summary.first_denials) denied.push_back(what);
+  journal::Record record;
+  record.begin();
+  record.number("absent", static_cast<std::int64_t>(summary.absent));
+  record.number("decisions", static_cast<std::int64_t>(summary.decisions));
+  record.number("denials", static_cast<std::int64_t>(summary.denials));
+  record.list("denied", denied);
+  if (!summary.error.empty()) record.text("error", summary.error);
+  record.number("exit", summary.exit_code);
+  record.text("journal", summary.journal.string());
+  if (!summary.remedy.empty()) record.text("remedy", summary.remedy);
+  record.text("run", summary.run).boolean("started", summary.started);
+  const std::string_view line = record.line();
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+}  // namespace
+
+int run_command(Words words) {
+  const Arguments arguments = parse_arguments(words, run_options);
+  if (!arguments.positional.empty()) {
+    throw UsageError("unknown command '" + arguments.positional[0] + "'",
+                     "agent-run --help lists the commands; put -- before the command that is to be run");
+  }
+  if (arguments.rest.empty()) throw UsageError("no command to run", "agent-run -- COMMAND [ARGUMENT…]");
+  supervisor::Options options = options_of(arguments);
+  options.argv = arguments.rest;
+  const supervisor::Summary summary = supervisor::run(options, supervisor::find_places());
+  if (arguments.has("--json")) {
+    print_json(summary);
+  } else {
+    if (!summary.error.empty()) print_error(summary.error, summary.remedy);
+    if (!summary.run.empty() && ::isatty(STDERR_FILENO) == 1) print_footer(summary);
+  }
+  return summary.exit_code;
+}
+
+}  // namespace agentrun::cli

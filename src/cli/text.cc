@@ -1,0 +1,70 @@
+#include "cli/text.h"
+
+#include <time.h>
+
+#include <array>
+#include <cstdio>
+
+namespace agentrun::cli {
+
+namespace {
+
+struct Character {
+  char32_t code = 0;
+  std::size_t size = 0;  // 0: not UTF-8
+};
+
+// RFC 3629, the shortest form only.
+Character decode(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned first = byte(0);
+  if (first < 0x80) return {first, 1};
+  const std::size_t size = first >= 0xf0 && first < 0xf5 ? 4 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xc2 && first < 0xe0 ? 2 : 0;
+  if (size == 0 || text.size() < size) return {};
+  char32_t code = first & (0x7fU >> size);
+  for (std::size_t i = 1; i < size; ++i) {
+    if ((byte(i) & 0xc0U) != 0x80) return {};
+    code = (code << 6) | (byte(i) & 0x3fU);
+  }
+  const bool overlong = (size == 3 && code < 0x800) || (size == 4 && (code < 0x10000 || code > 0x10ffff));
+  return overlong || (code >= 0xd800 && code < 0xe000) ? Character{} : Character{code, size};
+}
+
+bool harmless(char32_t c) {
+  const bool control = c < 0x20 || (c >= 0x7f && c < 0xa0);
+  const bool direction = (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff;
+  return !control && !direction;
+}
+
+}  // namespace
+
+std::string printable(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const Character c = decode(text);
+    const std::size_t size = c.size == 0 ? 1 : c.size;
+    if (c.size != 0 && harmless(c.code)) {
+      out.append(text.substr(0, size));
+    } else {
+      for (const char byte : text.substr(0, size)) {
+        std::array<char, 5> escape{};
+        std::snprintf(escape.data(), escape.size(), "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(byte)));
+        out.append(escape.data());
+      }
+    }
+    text.remove_prefix(size);
+  }
+  return out;
+}
+
+std::string time_text(std::int64_t nanoseconds) {
+  const time_t seconds = nanoseconds / 1'000'000'000;
+  tm utc{};
+  ::gmtime_r(&seconds, &utc);
+  std::array<char, 32> text{};
+  ::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S.", &utc);
+  const std::string ms = std::to_string(1000 + nanoseconds / 1'000'000 % 1000);  // 1nnn: leading zeros without a format
+  return text.data() + ms.substr(1) + "Z";
+}
+
+}  // namespace agentrun::cli

@@ -1,0 +1,203 @@
+// Options → profiles → policy → plan. What is refused is refused here, before anything exists.
+#include <limits.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include <agentrun/journal.h>
+#include <agentrun/supervisor.h>
+#include <agentrun/sys/error.h>
+
+namespace agentrun::supervisor {
+
+namespace {
+
+using profile::Profile;
+
+std::optional<std::string> environment(const char* name) {
+  const char* value = ::getenv(name);
+  if (value == nullptr || *value == '\0') return std::nullopt;
+  return value;
+}
+
+std::optional<std::string> canonical(const std::string& path) {
+  char resolved[PATH_MAX];
+  if (::realpath(path.c_str(), resolved) == nullptr) return std::nullopt;
+  return resolved;
+}
+
+std::string canonical_folder(const std::string& path, std::string_view what) {
+  const auto real = canonical(path);
+  if (!real) {
+    throw Refusal(std::string(what) + " " + path + ": " + std::string(errno_name(errno)), "name a folder that exists and that you can enter");
+  }
+  struct stat st {};
+  if (::stat(real->c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) {
+    throw Refusal(std::string(what) + " " + path + " is not a folder", "name a folder that exists");
+  }
+  if (::access(real->c_str(), R_OK | X_OK) != 0) {
+    throw Refusal(std::string(what) + " " + path + " cannot be read: " + std::string(errno_name(errno)), "run agent-run as a user who can read it");
+  }
+  return *real;
+}
+
+bool below(std::string_view path, std::string_view folder) {
+  if (folder == "/") return true;
+  return path.starts_with(folder) && (path.size() == folder.size() || path[folder.size()] == '/');
+}
+
+// --read and --write as one more profile of the chain.
+Profile command_line_profile(const Options& options) {
+  const profile::Place place{.file = "command line"};
+  Profile profile;
+  profile.place = place;
+  profile.name = "command-line";
+  const auto add = [&](const std::vector<std::string>& paths, const char* option, profile::Patterns& to) {
+    for (const std::string& path : paths) {
+      const auto real = canonical(path);
+      if (!real) throw Refusal(std::string(option) + " " + path + ": " + std::string(errno_name(errno)), "name something that exists");
+      to.push_back({.value = *real, .place = place});
+    }
+  };
+  add(options.read, "--read", profile.files.read);
+  add(options.write, "--write", profile.files.write);
+  return profile;
+}
+
+// The workspace: the option, else the last profile that says one, else the current folder. A relative path starts in the
+// current folder.
+std::string workspace_of(const Options& options, const std::vector<Profile>& chain, const Places& places) {
+  std::string path = options.workspace.value_or("");
+  for (auto it = chain.rbegin(); path.empty() && it != chain.rend(); ++it) {
+    if (it->workspace.path) path = it->workspace.path->value;
+  }
+  if (path.empty()) path = ".";
+  if (path == "~" || path.starts_with("~/")) path = places.home + path.substr(1);
+  return canonical_folder(path, "workspace");
+}
+
+// A profile that the agent could write would be no limit in the next run (ATTACKS L3, L4).
+void refuse_writable_profiles(const policy::Policy& policy) {
+  for (const policy::Policy::Source& source : policy.sources()) {
+    const auto path = source.file.starts_with('/') ? canonical(source.file) : std::nullopt;
+    if (!path) continue;  // shipped in the program
+    const std::string folder = path->substr(0, std::max<std::size_t>(1, path->rfind('/')));
+    const bool writable = policy.decide(policy::Right::change, *path).act == policy::Act::allow ||
+                          policy.decide(policy::Right::change, folder + "/x").act == policy::Act::allow;
+    if (writable || below(*path, policy.workspace())) {
+      throw Refusal("profile " + *path + " lies where the agent could change it",
+                    "keep it outside the workspace and outside every files.write, for example in ~/.config/agent-run/profiles");
+    }
+  }
+}
+
+std::string current_folder(const policy::Policy& policy) {
+  char path[PATH_MAX];
+  if (::getcwd(path, sizeof path) == nullptr) throw SysError(errno, "getcwd", "");
+  if (policy.decide(policy::Right::read, path).act == policy::Act::allow && below(path, policy.workspace())) return path;
+  return policy.workspace();
+}
+
+std::string program_folder() {
+  const auto self = canonical("/proc/self/exe");
+  if (!self) throw SysError(errno, "realpath", "/proc/self/exe");
+  return self->substr(0, self->rfind('/'));
+}
+
+// agent-run-nft: beside the program (build tree, unpacked archive) or where meson installs it.
+std::string find_nft_program() {
+  const std::string folder = program_folder();
+  for (const char* place : {"/agent-run-nft", "/src/egress/agent-run-nft", "/../libexec/agent-run/agent-run-nft", "/../lib/agent-run/agent-run-nft"}) {
+    const std::string path = folder + place;
+    if (::access(path.c_str(), X_OK) == 0) return path;
+  }
+  throw Refusal("agent-run-nft is not beside " + folder + "/agent-run", "install agent-run whole: meson install -C build");
+}
+
+mode_t current_umask() {
+  const mode_t mask = ::umask(022);
+  ::umask(mask);
+  return mask;
+}
+
+// A folder as standard input, output or error would be a way round the view (openat beside it).
+void refuse_folders_as_standard_files() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    struct stat st {};
+    if (::fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+      throw Refusal("descriptor " + std::to_string(fd) + " is a folder", "redirect it to a file or to /dev/null");
+    }
+  }
+}
+
+std::map<std::string, std::string> environment_map() {
+  std::map<std::string, std::string> map;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const std::size_t equals = text.find('=');
+    if (equals != std::string_view::npos && equals > 0) map.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return map;
+}
+
+}  // namespace
+
+Places find_places() {
+  Places places;
+  places.home = environment("HOME").value_or("");
+  if (!places.home.starts_with('/')) {
+    const passwd* entry = ::getpwuid(::getuid());
+    places.home = entry != nullptr && entry->pw_dir != nullptr ? entry->pw_dir : "/";
+  }
+  // The XDG base directory specification: relative values are invalid and to be ignored.
+  const auto base = [&](const char* variable, const char* fallback) {
+    const auto value = environment(variable);
+    return (value && value->starts_with('/') ? *value : places.home + fallback) + "/agent-run";
+  };
+  places.user_profiles = base("XDG_CONFIG_HOME", "/.config") + "/profiles";
+  places.state = base("XDG_STATE_HOME", "/.local/state");
+  return places;
+}
+
+Prepared prepare(const Options& options, const Places& places) {
+  std::vector<Profile> chain = profile::Loader(places.user_profiles).load(options.profile);
+  for (Profile& profile : chain) {
+    if (profile.sha256.empty()) profile.sha256 = journal::hex(journal::sha256(profile.text));
+  }
+  const std::string workspace = workspace_of(options, chain, places);
+  chain.push_back(command_line_profile(options));
+
+  const policy::HostFacts facts{
+      .home = canonical(places.home).value_or(places.home),
+      .workspace = workspace,
+      .environment = environment_map(),
+      .canonical = canonical,
+  };
+  policy::Policy policy = policy::compile(chain, facts);
+  refuse_writable_profiles(policy);
+  refuse_folders_as_standard_files();
+
+  std::string state = options.state_directory.value_or(places.state);
+  if (!state.starts_with('/')) state = current_folder(policy) + "/" + state;
+  const sandbox::Launch launch{
+      .argv = options.argv,
+      .cwd = current_folder(policy),
+      .home = facts.home,
+      .uid = ::getuid(),
+      .gid = ::getgid(),
+      .umask = current_umask(),
+      .terminal = ::isatty(STDIN_FILENO) == 1,
+      .nft_program = find_nft_program(),
+      .hidden = {canonical(state).value_or(state)},
+  };
+  sandbox::Plan plan = sandbox::lower(policy, sandbox::RealHost(), launch);
+  const profile::Reads reads = policy.reads_need_broker() ? profile::Reads::exact : policy.reads();
+  plan.filter = reads == profile::Reads::off ? filter::Variant::agent_reads_off : filter::Variant::agent_reads_trapped;
+  return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state};
+}
+
+}  // namespace agentrun::supervisor

@@ -1,0 +1,78 @@
+#include "supervisor/records.h"
+
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <agentrun/sys/process.h>
+
+namespace agentrun::supervisor {
+
+namespace {
+
+constexpr std::size_t program_limit = 256U << 20;
+
+std::string kernel() {
+  utsname names{};
+  ::uname(&names);
+  return std::string(names.sysname) + " " + names.release + " " + names.version;
+}
+
+std::string boot_id() {
+  std::string id = try_read_file("/proc/sys/kernel/random/boot_id").value_or("");
+  if (id.ends_with('\n')) id.pop_back();
+  return id;
+}
+
+std::string program_hash() {
+  const auto bytes = try_read_file("/proc/self/exe", program_limit);
+  return bytes ? journal::hex(journal::sha256(*bytes)) : "";
+}
+
+void times(journal::Record& record) {
+  record.word("t", static_cast<std::uint64_t>(wall_clock_ns())).word("tb", static_cast<std::uint64_t>(boot_clock_ns()));
+}
+
+}  // namespace
+
+int append_open(journal::Appender& entries, const journal::Run& run, const std::string& run_id, const Prepared& prepared,
+                const std::vector<std::string>& argv) {
+  const sandbox::Plan& plan = prepared.plan;
+  const std::vector<std::string> weakenings(prepared.policy.weakenings().begin(), prepared.policy.weakenings().end());
+  journal::Record record;
+  record.begin();
+  record.list("argv", argv).text("audit_reads", profile::name(prepared.reads)).text("boot_id", boot_id());
+  record.text("cwd", plan.cwd).text("durability", "written").number("format", 1);
+  record.text("gid_map", std::to_string(plan.gid) + " " + std::to_string(plan.gid) + " 1").text("kernel", kernel());
+  record.text("origin", run.origin()).number("pid", ::getpid()).text("program_sha256", program_hash());
+  record.text("run", run_id);
+  times(record);
+  record.text("type", "journal.open").text("uid_map", std::to_string(plan.uid) + " " + std::to_string(plan.uid) + " 1");
+  record.text("version", AGENTRUN_VERSION).list("vkeys", run.vkeys()).list("weaken", weakenings);
+  return entries.append(record.line());
+}
+
+int append_policies(journal::Appender& entries, const std::string& run_id, const policy::Policy& policy) {
+  for (const policy::Policy::Source& source : policy.sources()) {
+    journal::Record record;
+    record.begin();
+    record.text("file", source.file).text("profile", source.name).text("run", run_id).text("sha256", source.sha256);
+    times(record);
+    record.text("type", "policy.load");
+    if (const int error = entries.append(record.line()); error != 0) return error;
+  }
+  return 0;
+}
+
+int append_close(journal::Appender& entries, const std::string& run_id, const Closing& closing) {
+  journal::Record record;
+  record.begin();
+  record.number("absent", static_cast<std::int64_t>(closing.absent));
+  record.number("decisions", static_cast<std::int64_t>(closing.decisions));
+  record.number("denials", static_cast<std::int64_t>(closing.denials));
+  record.number("exit", closing.exit_code).number("lost", 0).text("reason", closing.reason).text("run", run_id);
+  times(record);
+  record.text("type", "journal.close");
+  return entries.append(record.line());
+}
+
+}  // namespace agentrun::supervisor

@@ -1,0 +1,23 @@
+// The records that the supervisor itself appends.
+#pragma once
+
+#include <string>
+
+#include <agentrun/journal.h>
+#include <agentrun/supervisor.h>
+
+namespace agentrun::supervisor {
+
+struct Closing {
+  std::string reason;  // exited, signaled, time-limit, broker-died, journal-failed, denied-image, start-failed
+  int exit_code = 0;
+  std::uint64_t decisions = 0, denials = 0, absent = 0;
+};
+
+/// Each gives 0 or the errno of the append.
+int append_open(journal::Appender& entries, const journal::Run& run, const std::string& run_id, const Prepared& prepared,
+                const std::vector<std::string>& argv);
+int append_policies(journal::Appender& entries, const std::string& run_id, const policy::Policy& policy);
+int append_close(journal::Appender& entries, const std::string& run_id, const Closing& closing);
+
+}  // namespace agentrun::supervisor

@@ -1,0 +1,268 @@
+// Theory of operation. One thread, one poll loop. In order:
+//   prepare (profiles, policy, plan: refusals happen here) → journal → sandbox, built up to its go byte → broker, confined
+//   and receiving → go → loop → the command has ended, or a guarantee cannot be kept → sandbox dead → broker's counts →
+//   journal.close under a signed checkpoint.
+// Must not: let the agent exec before the broker is ready; let anything of the sandbox live when the broker, the journal
+// or this process fails. The children carry PDEATHSIG, so the last holds for kill -9 of this process too.
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <thread>
+
+#include <agentrun/broker.h>
+#include <agentrun/journal.h>
+#include <agentrun/supervisor.h>
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include "supervisor/records.h"
+#include "supervisor/terminal.h"
+
+namespace agentrun::supervisor {
+
+namespace {
+
+constexpr int seal_period_ms = 100;
+constexpr std::int64_t ms = 1'000'000;
+constexpr std::array forwarded = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGWINCH};
+
+/// The signals that the loop reads instead of dying of them; the old mask comes back at the end.
+class Signals {
+ public:
+  Signals() {
+    sigset_t set;
+    ::sigemptyset(&set);
+    for (const int signal : forwarded) ::sigaddset(&set, signal);
+    check(::sigprocmask(SIG_BLOCK, &set, &old_), "sigprocmask");
+    fd_.reset(check(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd"));
+  }
+  ~Signals() { ::sigprocmask(SIG_SETMASK, &old_, nullptr); }
+  Signals(const Signals&) = delete;
+  Signals& operator=(const Signals&) = delete;
+
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  [[nodiscard]] int next() const noexcept {
+    signalfd_siginfo info{};
+    return ::read(fd_.get(), &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
+  }
+
+ private:
+  sigset_t old_{};
+  Fd fd_;
+};
+
+/// One run, from the journal on.
+class Session {
+ public:
+  Session(Prepared& prepared, const Options& options, Summary& summary)
+      : prepared_(prepared), options_(options), summary_(summary) {}
+
+  void execute() {
+    open_journal();
+    try {
+      start();
+      loop();
+    } catch (const sandbox::LaunchError& e) {
+      fail_launch(e);
+    } catch (const std::exception& e) {
+      fail("failed", e.what(), "");
+    }
+    close();
+  }
+
+ private:
+  void open_journal() {
+    const journal::Key identity = journal::load_or_make_identity(prepared_.state_directory);
+    summary_.run = journal::new_run_id();
+    journal_.emplace(journal::Run::create(prepared_.state_directory, identity, summary_.run));
+    summary_.journal = journal_->directory();
+    entries_.emplace(journal_->appender());
+    int error = append_open(*entries_, *journal_, summary_.run, prepared_, options_.argv);
+    if (error == 0) error = append_policies(*entries_, summary_.run, prepared_.policy);
+    if (error != 0) throw SysError(error, "write", summary_.journal.string());
+  }
+
+  void start() {
+    sandbox_.emplace(sandbox::Sandbox::start(prepared_.plan));
+    broker::Setup setup{
+        .listener = sandbox_->take_listener(),
+        .sandbox_pidfd = sandbox_->init().get(),
+        .entries = journal_->appender(),
+        .policy = &prepared_.policy,
+        .reads = prepared_.reads,
+        .run = summary_.run,
+        .receivers = std::clamp(std::thread::hardware_concurrency(), 2U, 8U),
+    };
+    broker_.emplace(broker::Broker::start(std::move(setup)));
+    const auto first = broker_->next_event();
+    if (!first || first->kind != broker::Event::Kind::ready) {
+      throw Refusal("the broker did not start: " + (first ? first->text : "it died"), "agent-run doctor");
+    }
+  }
+
+  void loop() {
+    const Signals signals;
+    Terminal terminal(sandbox_->terminal() ? sandbox_->terminal().get() : -1);
+    if (const auto wall = prepared_.policy.limits().wall_seconds) {
+      deadline_ = boot_clock_ns() + static_cast<std::int64_t>(*wall) * 1000 * ms;
+    }
+    sandbox_->go();
+    summary_.started = true;
+    while (!ended_) step(signals, terminal);
+    sandbox_->kill();
+    terminal.drain(500);
+  }
+
+  void step(const Signals& signals, Terminal& terminal) {
+    std::vector<pollfd> fds = {
+        {.fd = sandbox_->status_fd().get(), .events = POLLIN, .revents = 0},
+        {.fd = broker_->events().get(), .events = POLLIN, .revents = 0},
+        {.fd = signals.fd(), .events = POLLIN, .revents = 0},
+    };
+    const std::size_t own = fds.size();
+    const auto interests = terminal.interests();
+    fds.insert(fds.end(), interests.begin(), interests.end());
+    const int ready = ::poll(fds.data(), fds.size(), seal_period_ms);
+    if (ready < 0 && errno != EINTR) throw SysError(errno, "poll", "");
+    if (ready > 0) {
+      terminal.relay({fds.begin() + static_cast<std::ptrdiff_t>(own), fds.end()});
+      if (fds[2].revents != 0) on_signal(signals.next(), terminal);
+      if (fds[1].revents != 0) on_broker();
+      if (fds[0].revents != 0 && !ended_) on_change(terminal);
+    }
+    seal();
+    if (deadline_ && boot_clock_ns() >= *deadline_ && !ended_) end("time-limit", 124);
+  }
+
+  void on_signal(int signal, Terminal& terminal) {
+    if (signal == SIGWINCH) terminal.resize();
+    else if (signal != 0) sandbox_->forward(signal);
+    if (signal == SIGCONT) terminal.take();
+  }
+
+  void on_broker() {
+    const auto event = broker_->next_event();
+    using Kind = broker::Event::Kind;
+    if (!event) return fail("broker-died", "the broker died, so the sandbox was killed", "agent-run doctor; the journal tells what was done until then");
+    switch (event->kind) {
+      case Kind::denial: summary_.first_denials.emplace_back(event->text, event->remedy); return;
+      case Kind::journal_fail:
+        return fail("journal-failed", "the journal could not be written (" + event->text + "), so the sandbox was killed",
+                    "make room below " + prepared_.state_directory.string() + " or choose another place with --journal");
+      case Kind::kill: return fail("denied-image", "a program that is not allowed ran and was killed: " + event->text, "");
+      default: return fail("broker-died", "the broker said something unexpected", "");
+    }
+  }
+
+  void on_change(Terminal& terminal) {
+    using Kind = sandbox::Sandbox::Change::Kind;
+    const auto change = sandbox_->next_change();
+    if (!change) return;
+    switch (change->kind) {
+      case Kind::exited: return end("exited", sandbox::Exit{change->status}.code());
+      case Kind::lost: return fail("sandbox-lost", "the sandbox died unexpectedly", "");
+      case Kind::continued: return;
+      case Kind::stopped: break;
+    }
+    // Ctrl-Z, as outside: the person's shell sees this job stop, and `fg` goes on with both.
+    terminal.give_back();
+    ::kill(0, SIGSTOP);
+    terminal.take();
+    terminal.resize();
+    sandbox_->forward(SIGCONT);
+  }
+
+  void seal() {
+    try {
+      journal_->absorb();
+      if (journal_->due(boot_clock_ns())) journal_->sign(boot_clock_ns());
+    } catch (const SysError& e) {
+      fail("journal-failed", std::string("the journal could not be sealed: ") + e.what(),
+           "make room below " + prepared_.state_directory.string() + " or choose another place with --journal");
+    }
+  }
+
+  void end(std::string reason, int code) {
+    if (ended_) return;
+    ended_ = true;
+    closing_.reason = std::move(reason);
+    closing_.exit_code = code;
+  }
+
+  void fail(std::string reason, const std::string& error, const std::string& remedy) {
+    if (ended_) return;
+    summary_.error = error;
+    summary_.remedy = remedy;
+    end(std::move(reason), 125);
+  }
+
+  void fail_launch(const sandbox::LaunchError& e) {
+    fail("start-failed", e.what(), e.remedy());
+    if (e.stage != "exec") return;
+    summary_.started = false;
+    closing_.exit_code = e.error == ENOENT ? 127 : 126;
+  }
+
+  void close() {
+    if (sandbox_) sandbox_->kill();
+    if (broker_) {
+      if (const auto counts = broker_->finish()) {
+        closing_.decisions = summary_.decisions = counts->decisions;
+        closing_.denials = summary_.denials = counts->denials;
+        closing_.absent = summary_.absent = counts->absent;
+      }
+    }
+    summary_.exit_code = closing_.exit_code;
+    // A journal whose writer died is not closed: verify calls it INCOMPLETE, and that is the truth.
+    const bool whole = closing_.reason != "broker-died" && closing_.reason != "journal-failed";
+    try {
+      const int error = whole ? append_close(*entries_, summary_.run, closing_) : 0;
+      if (error != 0) throw SysError(error, "write", summary_.journal.string());
+      if (whole) journal_->close();
+      else {
+        journal_->absorb();
+        journal_->sign(boot_clock_ns());
+      }
+    } catch (const std::exception& e) {
+      if (!summary_.error.empty()) return;
+      summary_.error = std::string("the journal could not be closed: ") + e.what();
+      summary_.remedy = "make room below " + prepared_.state_directory.string();
+      summary_.exit_code = 125;
+    }
+  }
+
+  Prepared& prepared_;
+  const Options& options_;
+  Summary& summary_;
+  std::optional<journal::Run> journal_;
+  std::optional<journal::Appender> entries_;
+  std::optional<sandbox::Sandbox> sandbox_;
+  std::optional<broker::Broker> broker_;
+  std::optional<std::int64_t> deadline_;
+  Closing closing_;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+Summary run(const Options& options, const Places& places) {
+  Summary summary;
+  try {
+    // Nothing of this process may be read by the agent's uid, whatever the sandbox does.
+    check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");
+    Prepared prepared = prepare(options, places);
+    Session(prepared, options, summary).execute();
+  } catch (const Refusal& e) {
+    summary.error = e.what();
+    summary.remedy = e.remedy();
+  } catch (const std::exception& e) {
+    summary.error = e.what();
+  }
+  return summary;
+}
+
+}  // namespace agentrun::supervisor
