@@ -3,8 +3,10 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -20,27 +22,66 @@ using Hash = std::array<std::uint8_t, 32>;
 Hash sha256(std::string_view bytes) noexcept;
 std::string hex(std::span<const std::uint8_t> bytes);
 
-// ---- records -----------------------------------------------------------------------------------------------------------
+// ---- records --------------------------------------------------------------------------------------------------------
 
-/// Writes one canonical JSON object (RFC 8785 by construction) into a buffer that it owns and reuses. Keys must come in
-/// ascending order (checked: std::logic_error). A text that is not UTF-8 goes to `<key>_b64`; one over 4096 bytes is cut
-/// at a character and followed by `<key>_len` and `<key>_sha256` of the whole. No allocation once the buffer has grown.
+inline constexpr std::size_t max_text = 4096;                // bytes of a text before it is cut
+inline constexpr std::size_t max_list = 2048;                // bytes of all texts of a list together
+inline constexpr std::size_t max_record = 16 * 1024;         // bytes of a line with its LF
+inline constexpr std::int64_t max_number = (1LL << 53) - 1;  // RFC 8785 §3.2.2.3: what a double holds exactly
+
+/// Writes one canonical JSON object (RFC 8785 by construction) into a buffer that it owns and reuses. Keys must be
+/// plain ASCII and come in ascending order (checked: std::logic_error).
+///
+/// A text that is not UTF-8 goes to `<key>_b64` (RFC 4648 §4). A text is cut at 4096 bytes, at a character; also when
+/// its escaped form takes more, or when the texts of the record take 14 KiB. A cut text is followed by `<key>_len`
+/// (bytes) and
+/// `<key>_sha256` of the whole. The extra members stand where the order of keys wants them. So the record of a decision
+/// fits whatever the agent puts into its paths.
 class Record {
  public:
-  void begin(std::string_view type_unused = {});  // empties the buffer
+  Record();
+  void begin() noexcept;  // empties the buffer
   Record& text(std::string_view key, std::string_view value);
-  Record& number(std::string_view key, std::int64_t value);    // outside ±(2^53−1): as a decimal string
-  Record& word(std::string_view key, std::uint64_t value);     // 64-bit values: always a decimal string
+  Record& number(std::string_view key, std::int64_t value);  // outside ±(2^53−1): as a decimal string
+  Record& word(std::string_view key, std::uint64_t value);   // 64-bit values: always a decimal string
   Record& boolean(std::string_view key, bool value);
-  Record& list(std::string_view key, std::span<const std::string> values);        // array of strings, same cutting rules
-  Record& raw(std::string_view key, std::string_view canonical_json);            // caller vouches
+  /// An array of strings. One element that is not UTF-8 sends all to `<key>_b64`. Over 2048 bytes together: cut, what
+  /// follows is left out, and `<key>_len`, `<key>_sha256` are over all elements, each ended by a NUL (the form of
+  /// /proc/<pid>/cmdline, proc(5)).
+  Record& list(std::string_view key, std::span<const std::string> values);
+  Record& raw(std::string_view key, std::string_view canonical_json);  // caller vouches
   /// The finished line with its LF, valid until begin(). Over 16 KiB: std::length_error.
   [[nodiscard]] std::string_view line();
 
  private:
-  std::string buffer_;
-  std::string last_key_;
+  struct Late {  // a member that was born early: its key sorts after those that may still come
+    std::string key;
+    std::string json;
+  };
+  void put(char c) noexcept;
+  void put(std::string_view bytes) noexcept;
+  void start_member(std::string_view key);
+  void put_key(std::string_view key);
+  void put_late(std::string_view before);
+  void add_late(std::string_view key, std::string_view suffix, std::string json);
+  void add_cut(std::string_view key, std::size_t length, const Hash& hash);
+  void text_slow(std::string_view key, std::string_view value);
+  [[nodiscard]] std::size_t room_for_text() const noexcept;
+
+  std::unique_ptr<char[]> buffer_;
+  std::size_t size_ = 0;
+  std::size_t key_at_ = 0;  // the last key written, inside buffer_
+  std::size_t key_size_ = 0;
+  std::size_t text_bytes_ = 0;
+  bool overflow_ = false;
+  bool finished_ = false;
+  std::vector<Late> late_;  // ascending by key
 };
+
+/// A top-level member of a record's line, without its JSON quoting: nullopt when it is absent, of another type, or the
+/// line is not canonical. `number_field` also takes the decimal strings of number() and word() that fit.
+std::optional<std::string> text_field(std::string_view line, std::string_view key);
+std::optional<std::int64_t> number_field(std::string_view line, std::string_view key);
 
 /// Appends lines to the open segment: one write(2) a record on an O_APPEND descriptor. Thread-safe.
 class Appender {
@@ -54,7 +95,7 @@ class Appender {
   Fd fd_;
 };
 
-// ---- tree (RFC 6962 §2.1) ------------------------------------------------------------------------------------------------
+// ---- tree (RFC 6962 §2.1) -------------------------------------------------------------------------------------------
 
 Hash leaf_hash(std::string_view data) noexcept;
 Hash node_hash(const Hash& left, const Hash& right) noexcept;
@@ -71,26 +112,29 @@ class Tree {
   std::vector<Hash> peaks_;
 };
 
-// ---- keys and notes --------------------------------------------------------------------------------------------------------
+// ---- keys and notes -------------------------------------------------------------------------------------------------
 
 /// An Ed25519 key pair, or only its public half, with its note name.
 class Key {
  public:
+  /// Names are those of C2SP signed-note: UTF-8 without spaces and '+', not empty; else Refusal.
   static Key generate(std::string name);
   static Key from_seed(std::string name, std::span<const std::uint8_t, 32> seed);
   static Key from_vkey(std::string_view vkey);  // throws Refusal on anything but the one valid form
   [[nodiscard]] const std::string& name() const noexcept;
-  [[nodiscard]] std::string vkey() const;       // name+hex(keyid)+base64(0x01||pub)
+  [[nodiscard]] std::string vkey() const;  // name+hex(keyid)+base64(0x01||pub)
   [[nodiscard]] std::array<std::uint8_t, 4> id() const noexcept;
   [[nodiscard]] std::array<std::uint8_t, 32> public_bytes() const noexcept;
-  [[nodiscard]] std::array<std::uint8_t, 64> sign(std::string_view message) const;  // needs the private half
+  [[nodiscard]] std::array<std::uint8_t, 64> sign(
+      std::string_view message) const;  // needs the private half, else logic_error
   [[nodiscard]] bool verify(std::string_view message, std::span<const std::uint8_t> signature) const noexcept;
   /// The same key under another note name.
   [[nodiscard]] Key renamed(std::string name) const;
 
  private:
   struct State;
-  std::shared_ptr<State> state_;  // private bytes: locked in memory, not dumped, wiped in a forked child
+  explicit Key(std::shared_ptr<const State> state) : state_(std::move(state)) {}
+  std::shared_ptr<const State> state_;  // private bytes: locked in memory, not dumped, wiped in a forked child
 };
 
 /// A signed note: text (ends in LF) and its signature lines.
@@ -102,17 +146,22 @@ struct Checkpoint {
 };
 std::string checkpoint_text(const Checkpoint& checkpoint);
 
+/// "agent-run/<first 16 hex of SHA-256(pub)>": the name of an identity, and the beginning of its runs' origins.
+std::string identity_name(const Key& key);
+
 /// The long-lived identity: $state/identity.key (0600, made on first use) and identity.vkey. The key's note name is
-/// "agent-run/<first 16 hex of SHA-256(pub)>". Throws SysError or Refusal (wrong mode or owner, damaged file).
+/// identity_name(). Two first uses at once agree on one key. Throws SysError or Refusal (wrong mode or owner, damaged
+/// file).
 Key load_or_make_identity(const std::filesystem::path& state_directory);
 
-// ---- a run's journal -----------------------------------------------------------------------------------------------------
+// ---- a run's journal ------------------------------------------------------------------------------------------------
 
-/// A journal being written: made by the supervisor before the sandbox exists. One epoch (e0) in this version.
+/// A journal being written: made by the supervisor before the sandbox exists. One epoch (e0) in this version. A Run
+/// that is destroyed without close() leaves what a crash would: a journal that verifies as incomplete.
 class Run {
  public:
   /// Makes $state/runs/<run-id>/, the first segment, epoch key 0 and its certificate. `run_id`: see new_run_id().
-  /// Throws SysError (call, object, errno) when the disk will not take it.
+  /// Throws SysError (call, object, errno) when the disk will not take it, Refusal on an id that is not one.
   static Run create(const std::filesystem::path& state_directory, const Key& identity, const std::string& run_id);
   Run(Run&&) noexcept;
   Run& operator=(Run&&) noexcept;
@@ -129,10 +178,11 @@ class Run {
   std::uint64_t absorb();
   /// True when a checkpoint is due: 256 records or 100 ms since the last one and something new.
   [[nodiscard]] bool due(std::int64_t boot_ns) const noexcept;
-  /// Signs the present head with the epoch key and replaces `checkpoint` (tmp, fsync, rename).
+  /// Signs the present head with the epoch key and replaces `checkpoint` (new file, rename: readers see one or the
+  /// other, also after kill -9; nothing is fsynced before close()). Throws SysError.
   void sign(std::int64_t boot_ns);
-  /// Absorbs the rest, signs the last head with the epoch key and the identity, appends it to `epochs`, makes all of it
-  /// durable, erases the epoch key.
+  /// Absorbs the rest, signs the last head with the epoch key and the identity, appends it to `epochs`, replaces
+  /// `checkpoint`, makes all of it durable, erases the epoch key. Throws SysError; a second call does nothing.
   void close();
   [[nodiscard]] std::uint64_t size() const noexcept;
 
@@ -145,7 +195,30 @@ class Run {
 /// Sorts by time and is unique: "20261122T103000-<8 hex>".
 std::string new_run_id();
 
-// ---- verification ----------------------------------------------------------------------------------------------------------
+// ---- reading --------------------------------------------------------------------------------------------------------
+
+struct RunInfo {
+  std::string id;
+  std::filesystem::path directory;
+  bool closed = false;  // it has a closing checkpoint; whether that is true is verify()'s matter
+};
+/// The runs under $state/runs, oldest first. None when the folder is absent. Throws SysError.
+std::vector<RunInfo> list_runs(const std::filesystem::path& state_directory);
+/// The folder of the run with this id, of the only one whose id starts so, or of the latest when it is empty. Throws
+/// Refusal when there is none or more than one.
+std::filesystem::path find_run(const std::filesystem::path& state_directory, std::string_view id_or_prefix = {});
+
+struct ShowOptions {
+  std::uint64_t first = 0;           // index of the first record to give
+  std::uint64_t count = UINT64_MAX;  // at most so many
+  std::string type;                  // only records of this type; empty: all
+};
+/// Streams the whole lines (without LF) of a run in order, over all segments, in bounded memory, until `each` says
+/// false. Returns how many were given. Nothing is verified. Throws SysError.
+std::uint64_t show(const std::filesystem::path& run_directory, const ShowOptions& options,
+                   const std::function<bool(std::uint64_t index, std::string_view line)>& each);
+
+// ---- verification ---------------------------------------------------------------------------------------------------
 
 enum class Status : std::uint8_t { complete, tampered, incomplete, no_key };
 std::string_view name(Status) noexcept;  // "COMPLETE", …
@@ -157,9 +230,9 @@ struct Finding {
 struct Report {
   Status status = Status::incomplete;
   std::string origin;
-  std::uint64_t records = 0;       // whole lines found
-  std::uint64_t signed_records = 0;
-  std::uint64_t torn_bytes = 0;    // after the last LF
+  std::uint64_t records = 0;         // whole lines found
+  std::uint64_t signed_records = 0;  // size of the largest checkpoint whose signatures hold
+  std::uint64_t torn_bytes = 0;      // after the last LF
   std::vector<Finding> findings;
   [[nodiscard]] int exit_code() const noexcept;  // 0, 1, 3, 4 (JOURNAL.md, Verify)
 };

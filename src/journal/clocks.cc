@@ -1,0 +1,69 @@
+#include "journal/clocks.h"
+
+#include <algorithm>
+#include <array>
+
+#include "journal/fields.h"
+
+namespace agentrun::journal {
+
+namespace {
+
+constexpr std::size_t max_tasks = 65536;  // forgotten together beyond that: fewer remarks, bounded memory
+constexpr std::string_view open_type = "\"journal.open\"";
+constexpr std::string_view close_type = "\"journal.close\"";
+constexpr std::array<std::string_view, 4> life_types{open_type, "\"tick\"", "\"key.rotate\"", close_type};
+
+struct Stamp {
+  std::string_view type;  // as written
+  std::optional<std::int64_t> tb;
+  std::optional<std::int64_t> tid;
+};
+
+Stamp stamp_of(std::string_view line) {
+  Stamp stamp;
+  Members members(line);
+  for (Member member; members.next(member);) {
+    if (member.key < "tb") continue;
+    if (member.key == "tb")
+      stamp.tb = integer(member.value);
+    else if (member.key == "tid")
+      stamp.tid = integer(member.value);
+    else if (member.key == "type")
+      stamp.type = member.value;
+    if (member.key >= "type") break;
+  }
+  return stamp;
+}
+
+}  // namespace
+
+void Clocks::see(const Line& line) {
+  const Stamp stamp = stamp_of(line.data);
+  closed_ = stamp.type == close_type;
+  if (!stamp.tb) return;
+  if (stamp.type == open_type && !opened_) opened_ = stamp.tb;
+  if (opened_ && *stamp.tb < *opened_) findings_->fault("V4", place(line), "older than journal.open by its boot time");
+  if (std::ranges::find(life_types, stamp.type) != life_types.end())
+    see_life(line, *stamp.tb);
+  else if (stamp.tid && stamp.type == "\"decision\"")
+    see_task(line, *stamp.tid, *stamp.tb);
+}
+
+void Clocks::see_life(const Line& line, std::int64_t tb) {
+  if (life_ && tb < *life_) findings_->fault("V4", place(line), "boot time runs back in the supervisor's records");
+  life_ = tb;
+}
+
+void Clocks::see_task(const Line& line, std::int64_t tid, std::int64_t tb) {
+  if (tasks_.size() >= max_tasks) tasks_.clear();
+  const auto [task, added] = tasks_.try_emplace(tid, tb);
+  if (!added && tb < task->second && !remarked_) {
+    remarked_ = true;
+    findings_->remark("V4", place(line),
+                      "boot time runs back for task " + std::to_string(tid) + " (first such record)");
+  }
+  task->second = tb;
+}
+
+}  // namespace agentrun::journal

@@ -1,0 +1,36 @@
+// Rule V4: boot time never runs back where one thread wrote the records, one after the other.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <unordered_map>
+
+#include "journal/findings.h"
+#include "journal/lines.h"
+
+namespace agentrun::journal {
+
+/// What is certain: the supervisor's loop writes the records of the journal's own life (open, tick, rotate, close) in
+/// order, and nothing is decided before journal.open. Those are faults. The decisions about one task (`tid`) follow
+/// each other too, but a task that is killed inside a call, or replaced by execve(2) in another thread, can leave a
+/// late record, and the agent chooses when: that is a remark, or the agent could discredit its own journal.
+class Clocks {
+ public:
+  explicit Clocks(Findings& findings) : findings_(&findings) {}
+  void see(const Line& line);
+  /// The last record seen was journal.close.
+  [[nodiscard]] bool closed() const noexcept { return closed_; }
+
+ private:
+  void see_life(const Line& line, std::int64_t tb);
+  void see_task(const Line& line, std::int64_t tid, std::int64_t tb);
+
+  Findings* findings_;
+  std::optional<std::int64_t> opened_;  // tb of journal.open
+  std::optional<std::int64_t> life_;    // tb of the last record of the journal's own life
+  std::unordered_map<std::int64_t, std::int64_t> tasks_;
+  bool remarked_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace agentrun::journal

@@ -1,0 +1,45 @@
+// What the verifier has to say, and what it makes of it: the worst finding decides.
+#pragma once
+
+#include <agentrun/journal.h>
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace agentrun::journal {
+
+class Findings {
+ public:
+  explicit Findings(Report& report) : report_(&report) {}
+  /// The evidence contradicts itself.
+  void fault(std::string_view rule, std::string where, std::string message) {
+    faulty_ = true;
+    add(rule, std::move(where), std::move(message));
+  }
+  /// Something that a complete journal has is missing.
+  void gap(std::string_view rule, std::string where, std::string message) {
+    gaps_ = true;
+    add(rule, std::move(where), std::move(message));
+  }
+  /// Worth knowing; changes nothing.
+  void remark(std::string_view rule, std::string where, std::string message) {
+    add(rule, std::move(where), std::move(message));
+  }
+  [[nodiscard]] bool faulty() const noexcept { return faulty_; }
+  [[nodiscard]] bool gaps() const noexcept { return gaps_; }
+
+ private:
+  // A journal that is wrong everywhere needs no list of every place.
+  static constexpr std::size_t max_findings = 100;
+  void add(std::string_view rule, std::string where, std::string message) {
+    if (report_->findings.size() >= max_findings) return;
+    report_->findings.push_back({std::string(rule), std::move(where), std::move(message)});
+  }
+
+  Report* report_;
+  bool faulty_ = false;
+  bool gaps_ = false;
+};
+
+}  // namespace agentrun::journal

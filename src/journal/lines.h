@@ -1,0 +1,55 @@
+// The lines of a journal in order, over all of its segments, in bounded memory.
+#pragma once
+
+#include <agentrun/sys/fd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace agentrun::journal {
+
+struct Line {
+  std::string_view data;    // without LF, valid until the next call
+  std::uint64_t index = 0;  // of the record
+  unsigned segment = 0;
+  std::uint64_t number = 0;  // inside the segment, from 1, as editors count
+};
+
+/// "record 17 (entries.000000.jsonl line 18)"
+std::string place(std::uint64_t index, unsigned segment, std::uint64_t number);
+inline std::string place(const Line& line) {
+  return place(line.index, line.segment, line.number);
+}
+
+class LineReader {
+ public:
+  /// `directory` must outlive the reader.
+  explicit LineReader(const Fd& directory);
+  /// The next whole line. False at the end, or where broken() says why it cannot go on. Throws SysError.
+  bool next(Line& line);
+  /// Bytes after the last LF of the last segment.
+  [[nodiscard]] std::uint64_t torn_bytes() const noexcept { return torn_; }
+  /// Set when a line is longer than any record, or does not end although another segment follows.
+  [[nodiscard]] const std::optional<std::string>& broken() const noexcept { return broken_; }
+
+ private:
+  bool refill();
+  bool end_segment();
+
+  const Fd* directory_;
+  std::optional<Fd> file_;
+  std::unique_ptr<char[]> buffer_;
+  std::size_t begin_ = 0;  // of what is not given out yet
+  std::size_t end_ = 0;
+  std::uint64_t index_ = 0;
+  unsigned segment_ = 0;
+  std::uint64_t number_ = 0;
+  std::uint64_t torn_ = 0;
+  std::optional<std::string> broken_;
+};
+
+}  // namespace agentrun::journal

@@ -1,0 +1,214 @@
+// Theory of operation. A run's journal has any number of appenders (broker, supervisor) and one sealer, this class, in
+// the process that holds the keys.
+//   create   folder, certificate, first segment. The certificate is there before the first record: a journal without
+//            one has nothing in it.
+//   absorb   reads whole lines that were appended, hashes them into the tree, keeps the leaf hashes. It *must not*
+//   trust
+//            the appenders: what it has hashed is never read again, and a segment that shrinks or a line over 16 KiB
+//            ends the run (SysError; the supervisor then denies and kills).
+//   sign     the head so far, into `checkpoint`, and now and then into `recent`.
+//   close    the last head, signed by the epoch key and the identity, into `epochs` and then `checkpoint`: a closing
+//            signature in `checkpoint` without its note in `epochs` is a sign of tampering. Then the key is erased.
+// An epoch is a key and the records since the one before; this version has one, from create to close.
+#include <agentrun/journal.h>
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "journal/files.h"
+
+namespace agentrun::journal {
+
+namespace {
+
+constexpr std::size_t block_size = 256 * 1024;
+constexpr std::uint64_t checkpoint_records = 256;
+constexpr std::int64_t checkpoint_ns = 100'000'000;
+// A note in `recent` costs the verifier a signature check, as long as hashing a few hundred records takes.
+constexpr std::uint64_t recent_records = 4096;
+
+std::string utc(const char* format) {
+  const std::time_t now = static_cast<std::time_t>(wall_clock_ns() / 1'000'000'000);
+  std::tm parts{};
+  ::gmtime_r(&now, &parts);
+  std::array<char, 32> text{};
+  return {text.data(), std::strftime(text.data(), text.size(), format, &parts)};
+}
+
+Fd make_run_directory(const std::filesystem::path& state_directory, const std::string& run_id) {
+  const std::string path = (state_directory / files::runs / run_id).string();
+  make_directories((state_directory / files::runs).string(), 0700);
+  const Fd runs = files::open_directory((state_directory / files::runs).string());
+  check(::mkdirat(runs.get(), run_id.c_str(), 0700), "mkdir", path);
+  return Fd(check(::openat(runs.get(), run_id.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), "open", path));
+}
+
+}  // namespace
+
+struct Run::State {
+  std::filesystem::path path;
+  std::string origin;
+  Key identity;              // under the name <origin>
+  std::optional<Key> epoch;  // under <origin>/e0; absent once closed
+  std::vector<std::string> vkeys;
+  Fd directory;
+  Fd entries;  // of the open segment, for reading
+  Fd hashes;
+  std::unique_ptr<char[]> block = std::make_unique_for_overwrite<char[]>(block_size);
+  unsigned segment = 0;
+  std::int64_t offset = 0;  // of the first byte in the open segment that is not in the tree
+  Tree tree;
+  std::uint64_t signed_size = 0;
+  std::uint64_t recent_size = 0;
+  std::int64_t signed_at = 0;
+
+  void certify();
+  std::size_t hash_lines(std::string_view bytes, std::string& leaves);
+  void check_not_cut() const;
+  [[nodiscard]] std::string sign_head(std::span<const Key* const> keys) const;
+  void append(const char* name, std::string_view note, files::Sync sync) const;
+};
+
+Run::Run(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Run::Run(Run&&) noexcept = default;
+Run& Run::operator=(Run&&) noexcept = default;
+Run::~Run() = default;
+
+Run Run::create(const std::filesystem::path& state_directory, const Key& identity, const std::string& run_id) {
+  if (!files::is_run_id(run_id)) throw Refusal("not a run id: \"" + run_id + "\"");
+  const std::string origin = identity_name(identity) + "/" + run_id;
+  auto state = std::make_unique<State>(State{
+      .path = state_directory / files::runs / run_id,
+      .origin = origin,
+      .identity = identity.renamed(origin),
+      .epoch = Key::generate(origin + "/e0"),
+  });
+  state->vkeys = {state->identity.vkey(), state->epoch->vkey()};
+  state->directory = make_run_directory(state_directory, run_id);
+  state->certify();
+  state->entries = files::make(state->directory, files::segment(0), O_RDONLY);
+  state->hashes = files::make(state->directory, files::hashes, O_WRONLY | O_APPEND);
+  state->signed_at = boot_clock_ns();
+  return Run(std::move(state));
+}
+
+/// The identity vouches for epoch key 0 (JOURNAL.md, Keys and epochs). The run is new: nobody reads half of it yet.
+void Run::State::certify() {
+  const std::string text =
+      "agent-run/keycert/v1\n" + origin + "\n" + epoch->vkey() + "\n" + utc("%Y-%m-%dT%H:%M:%SZ") + "\n";
+  const std::array<const Key*, 1> keys{&identity};
+  write_all(files::make(directory, files::keycert, O_WRONLY), sign_note(text, keys), files::keycert);
+}
+
+const std::filesystem::path& Run::directory() const noexcept {
+  return state_->path;
+}
+const std::string& Run::origin() const noexcept {
+  return state_->origin;
+}
+const std::vector<std::string>& Run::vkeys() const noexcept {
+  return state_->vkeys;
+}
+std::uint64_t Run::size() const noexcept {
+  return state_->tree.size();
+}
+
+Fd Run::appender() const {
+  const std::string name = files::segment(state_->segment);
+  return Fd(check(::openat(state_->directory.get(), name.c_str(), O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC), "open",
+                  name));
+}
+
+std::uint64_t Run::absorb() {
+  State& s = *state_;
+  const std::string name = files::segment(s.segment);
+  std::string leaves;
+  for (;;) {
+    const ssize_t n =
+        check(retry_eintr([&] { return ::pread(s.entries.get(), s.block.get(), block_size, s.offset); }), "read", name);
+    const std::size_t used = s.hash_lines({s.block.get(), static_cast<std::size_t>(n)}, leaves);
+    if (static_cast<std::size_t>(n) - used >= max_record) throw SysError(EMSGSIZE, "absorb", name);
+    s.offset += static_cast<std::int64_t>(used);
+    if (!leaves.empty()) write_all(s.hashes, leaves, files::hashes);
+    leaves.clear();
+    if (static_cast<std::size_t>(n) < block_size) break;
+  }
+  s.check_not_cut();
+  return s.tree.size();
+}
+
+/// Hashes the whole lines in `bytes`; gives how many bytes they are.
+std::size_t Run::State::hash_lines(std::string_view bytes, std::string& leaves) {
+  std::size_t used = 0;
+  for (;;) {
+    const std::size_t end = bytes.find('\n', used);
+    if (end == std::string_view::npos) return used;
+    if (end - used + 1 > max_record) throw SysError(EMSGSIZE, "absorb", files::segment(segment));
+    const Hash leaf = leaf_hash(bytes.substr(used, end - used));
+    tree.add(leaf);
+    leaves.append(leaf.begin(), leaf.end());
+    used = end + 1;
+  }
+}
+
+void Run::State::check_not_cut() const {
+  struct stat st {};
+  check(::fstat(entries.get(), &st), "fstat", files::segment(segment));
+  if (st.st_size < offset) throw SysError(ENODATA, "absorb", files::segment(segment));
+}
+
+bool Run::due(std::int64_t boot_ns) const noexcept {
+  const State& s = *state_;
+  const std::uint64_t fresh = s.tree.size() - s.signed_size;
+  return fresh >= checkpoint_records || (fresh > 0 && boot_ns - s.signed_at >= checkpoint_ns);
+}
+
+std::string Run::State::sign_head(std::span<const Key* const> keys) const {
+  return sign_note(checkpoint_text({.origin = origin, .size = tree.size(), .root = tree.root()}), keys);
+}
+
+void Run::State::append(const char* name, std::string_view note, files::Sync sync) const {
+  const int flags = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
+  const Fd fd(check(::openat(directory.get(), name, flags, 0600), "open", name));
+  write_all(fd, note, name);
+  if (sync == files::Sync::data) check(::fdatasync(fd.get()), "fdatasync", name);
+}
+
+void Run::sign(std::int64_t boot_ns) {
+  State& s = *state_;
+  if (!s.epoch) return;
+  const std::array<const Key*, 1> keys{&*s.epoch};
+  const std::string note = s.sign_head(keys);
+  files::replace(s.directory, files::checkpoint, note, files::Sync::no);
+  if (s.tree.size() - s.recent_size >= recent_records) {
+    s.append(files::recent, note, files::Sync::no);
+    s.recent_size = s.tree.size();
+  }
+  s.signed_size = s.tree.size();
+  s.signed_at = boot_ns;
+}
+
+void Run::close() {
+  State& s = *state_;
+  if (!s.epoch) return;
+  absorb();
+  const std::array<const Key*, 2> keys{&*s.epoch, &s.identity};
+  const std::string note = s.sign_head(keys);
+  s.epoch.reset();
+  // Records first, then what speaks of them: after a power cut a signature never covers what is not there.
+  check(::fdatasync(s.entries.get()), "fdatasync", files::segment(s.segment));
+  s.append(files::epochs, note, files::Sync::no);
+  files::replace(s.directory, files::checkpoint, note, files::Sync::data);
+  s.signed_size = s.tree.size();
+}
+
+std::string new_run_id() {
+  return utc("%Y%m%dT%H%M%S-") + files::random_suffix();
+}
+
+}  // namespace agentrun::journal
