@@ -134,6 +134,7 @@ void release_agent(Child& child) {
   check(::setpgid(child.agent, child.agent), "setpgid", "agent");
   if (child.slave) give_foreground(child.slave, child.agent);
   tell(child.status, Tag::agent, {}, {pidfd_open(child.agent).get()});
+  write_all(child.go_write, "a", "go");  // X speaks to P on the same socket: only after this word
   child.view.reset();
   child.slave.reset();
   child.go_read.reset();
@@ -145,9 +146,16 @@ void release_agent(Child& child) {
   child.go_write.reset();
 }
 
+// C's bytes to X: one when P knows X, one to go. Without C there is no X.
+void wait_for_init(const Fd& go) {
+  char byte = 0;
+  if (check(retry_eintr([&] { return ::read(go.get(), &byte, 1); }), "read", "go") != 1) ::_exit(status_failed);
+}
+
 void become_agent(Child& child) {
   check(::prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl", "PR_SET_PDEATHSIG");
   child.go_write.reset();
+  wait_for_init(child.go_read);
   reset_signals();
   if (child.slave) replace_standard_terminals(child.slave);
   child.slave.reset();
@@ -171,9 +179,7 @@ void load_agent_filter(Child& child) {
 }
 
 void wait_for_go(Child& child) {
-  char byte = 0;
-  if (check(retry_eintr([&] { return ::read(child.go_read.get(), &byte, 1); }), "read", "go") != 1)
-    ::_exit(status_failed);
+  wait_for_init(child.go_read);
   child.listener.reset();  // the broker's alone: a listener of ours would keep trapped calls waiting after its death
 }
 
