@@ -10,6 +10,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -285,7 +286,10 @@ class Case(unittest.TestCase):
             self.assertFalse(os.path.lexists(nothing), f"the command ran: {result}")
 
     def assert_refused(self, control, inside, errors, *, unprovable=()):
-        """Every act worked outside (else it proves nothing) and none inside, with an error of the expected kind."""
+        """Every act worked outside (else it proves nothing) and none inside, with an error of the expected kind.
+        `control` and `inside` are results of a probe, or what acts() makes of them."""
+        whole = f"\n{inside}" if isinstance(inside, Result) else ""
+        control, inside = (acts(each) if isinstance(each, Result) else each for each in (control, inside))
         faults = []
         if not control:
             faults.append("the control printed no act")
@@ -299,7 +303,42 @@ class Case(unittest.TestCase):
                 faults.append(f"{name}: HAPPENED inside ({got})")
             elif got.word not in errors:
                 faults.append(f"{name}: refused with {got}, expected one of {sorted(errors)}")
-        self.assertFalse(faults, "\n  " + "\n  ".join(faults))
+        self.assertFalse(faults, "\n  " + "\n  ".join(faults) + (whole if not inside else ""))
+
+
+def status_of(pid):
+    """The fields of /proc/<pid>/status, or nothing for a process that is gone."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return {}
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+
+
+def family(supervisor):
+    """(init, broker) of a run: the supervisor's children with and without a pid namespace of their own."""
+    init = broker = None
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        fields = status_of(entry.name)
+        if fields.get("PPid") != str(supervisor) or fields.get("State", "Z").startswith("Z"):
+            continue
+        if len(fields.get("NSpid", "").split()) > 1:
+            init = int(entry.name)
+        else:
+            broker = int(entry.name)
+    return init, broker
+
+
+def host_address():
+    """An address of this host that is not loopback, or None."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("203.0.113.1", 9))
+        except OSError:
+            return None
+        return probe.getsockname()[0]
 
 
 def tree(folder):

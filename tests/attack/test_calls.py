@@ -23,8 +23,8 @@ class Calls(harness.Case):
             root = self.ws / name
             root.mkdir()
             result = runner(probe, group, f"root={root}", f"readable={readable}")
-            self.assertEqual(result.status, 0, str(result))
             answers.append((harness.acts(result), result, root))
+        self.assertTrue(answers[1][0], f"no answer from inside: {answers[1][1]}")
         self.assert_complete(answers[1][1])
         return answers
 
@@ -65,7 +65,7 @@ class Calls(harness.Case):
         for entry in guarded.iterdir():
             entry.rmdir() if entry.is_dir() else entry.unlink()
         run = self.inside(probe, "numbers", f"root={guarded}")
-        self.assert_refused({n: outside[n] for n in names}, harness.acts(run), harness.DENIED | {"ENOSYS"})
+        self.assert_refused({n: outside[n] for n in names}, run, harness.DENIED | {"ENOSYS"})
         self.assertEqual(list(guarded.iterdir()), [])
         self.assert_complete(run)
 

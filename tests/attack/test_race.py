@@ -70,11 +70,10 @@ class Races(harness.Case):
 
     def test_c4_connect(self):
         self.scratch.write_profile()
-        from test_aliases import host_address
-        address = host_address()
+        address = harness.host_address()
         if address is None:
             self.skipTest("this host has no address but loopback: give it a route")
-        more = [f"host-allowed=127.0.0.1", f"host-forbidden={address}", "port=9"]
+        more = ["host-allowed=127.0.0.1", f"host-forbidden={address}", "port=9"]
         for name in ("connect-thread", "connect-clone-vm", "connect-mapping"):
             with self.subTest(name):
                 self.race(f"connect/{name}", more=more, prepared=[])

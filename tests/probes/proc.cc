@@ -71,7 +71,6 @@ const std::array switches{
     write_switch("modprobe", "/proc/sys/kernel/modprobe"),
     write_switch("sysrq-trigger", "/proc/sysrq-trigger"),
     write_switch("sysrq", "/proc/sys/kernel/sysrq"),
-    write_switch("max-user-namespaces", "/proc/sys/user/max_user_namespaces"),
     write_switch("drop-caches", "/proc/sys/vm/drop_caches"),
     write_switch("pipe-max-size", "/proc/sys/fs/pipe-max-size"),
 };

@@ -1,0 +1,116 @@
+"""The other commands: check, explain, doctor, journal list, key show, help."""
+
+import json
+import re
+
+import harness
+
+
+class Commands(harness.Case):
+    def ok(self, *words):
+        result = self.scratch.agent_run(*words)
+        self.assertEqual(result.status, 0, str(result))
+        return result
+
+    def test_help_and_version(self):
+        text = self.ok("--help").text
+        for word in ("--profile", "--workspace", "--read", "--write", "--journal", "--json", "check", "explain", "doctor",
+                     "journal", "key"):
+            self.assertIn(word, text)
+        self.assertRegex(self.ok("--version").text, r"^agent-run \d+\.\d+\.\d+\n$")
+
+    def test_check(self):
+        good = self.scratch.write_profile()
+        self.ok("check", good)
+        bad = self.scratch.base / "bad.yaml"
+        bad.write_text("agent-run: 1\nname: bad\nfiles: {raed: [/opt]}\n")
+        result = self.scratch.agent_run("check", bad)
+        self.assertNotEqual(result.status, 0)
+        self.assertRegex(result.errors + result.text, r"bad\.yaml:3:\d+: .*raed")
+        self.assertNotEqual(self.scratch.agent_run("check", "no-such-profile").status, 0)
+        self.assertNotEqual(self.scratch.agent_run("check").status, 0)
+
+    def test_check_of_shipped_profiles(self):
+        for name in ("default", "coding", "read-only", "offline", "ci-strict", "debian", "git-safe"):
+            with self.subTest(name):
+                self.ok("check", name)
+
+    def explain(self, *question):
+        return self.ok("explain", "-p", self.scratch.profile_file, *question).text
+
+    def test_explain(self):
+        guarded = self.ws / "guarded"
+        self.scratch.write_profile(files={"protect": [str(guarded)]},
+                                   exec={"allow": ["/usr/**"], "deny": ["/usr/bin/sudo"]})
+        questions = (
+            (("--write", str(self.ws / "file")), "allow", r"kernel|broker"),
+            (("--write", str(guarded)), "deny", r"files\.protect"),
+            (("--open", str(guarded)), "allow", r"kernel|broker"),
+            (("--open", str(self.outside / "x")), "deny", r"default"),
+            (("--exec", "/usr/bin/true"), "allow", r"exec\.allow"),
+            (("--exec", "/usr/bin/sudo"), "deny", r"exec\.deny"),
+            (("--exec", str(self.ws / "prog")), "deny", r"default"),
+            (("--connect", "127.0.0.1:80"), "allow", r"built-in|loopback"),
+            (("--connect", "203.0.113.5:443"), "deny", r"default"),
+        )
+        for question, verdict, needle in questions:
+            with self.subTest(question):
+                text = self.explain(*question)
+                self.assertRegex(text, rf"\b{verdict}\b")
+                self.assertRegex(text, needle)
+
+    def test_explain_the_whole_plan(self):
+        self.scratch.write_profile()
+        text = self.explain()
+        for needle in (str(self.ws), "/usr", "kernel", "broker"):
+            self.assertIn(needle, text)
+
+    def test_explain_agrees_with_the_run(self):
+        """What explain says is what happens."""
+        guarded = self.ws / "guarded"
+        guarded.write_text("before")
+        self.scratch.write_profile(files={"protect": [str(guarded)]})
+        for path in (guarded, self.ws / "free"):
+            with self.subTest(path.name):
+                denied = re.search(r"\bdeny\b", self.explain("--write", str(path))) is not None
+                happened = self.inside("sh", "-c", f"echo x > {path}").status == 0
+                self.assertEqual(happened, not denied)
+
+    def test_doctor(self):
+        text = self.ok("doctor").text
+        for needle in ("user namespaces", "Landlock", "seccomp"):
+            self.assertRegex(text, re.compile(needle, re.IGNORECASE))
+
+    def test_doctor_on_a_host_without_user_namespaces(self):
+        result = harness.run(["unshare", "-Ur", "sh", "-c", 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "sh",
+                              harness.AGENT_RUN, "doctor"], env=self.scratch.environment, cwd=self.ws)
+        self.assertNotEqual(result.status, 0, str(result))
+        self.assertRegex(result.text, r"(?i)max_user_namespaces")
+
+    def test_journal_list(self):
+        runs = []
+        for status in (0, 7):
+            result = self.scratch.agent_run("--json", "--", "sh", "-c", f"exit {status}")
+            runs.append(harness.Run(result, self.scratch).summary["run"])
+        text = self.ok("journal", "list").text
+        for run in runs:
+            self.assertIn(run, text)
+        self.assertLess(runs[0], runs[1])
+
+    def test_journal_show(self):
+        result = self.scratch.agent_run("--json", "--", "sh", "-c", ": > made")
+        run = harness.Run(result, self.scratch)
+        text = self.ok("journal", "show", run.id).text
+        self.assertIn(str(self.ws / "made"), text)
+        self.assertEqual(self.ok("journal", "show").text, text)
+        for line in self.ok("journal", "show", "--json", run.id).out.splitlines():
+            self.assertIn("type", json.loads(line))
+
+    def test_key_show(self):
+        self.assertEqual(self.scratch.agent_run("--", "true").status, 0)
+        text = self.ok("key", "show").text
+        self.assertRegex(text, r"agent-run/[0-9a-f]{16}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}")
+        self.assertEqual(text.strip(), (self.scratch.state / "agent-run" / "identity.vkey").read_text().strip())
+        self.assertEqual(self.ok("key", "show").text, text)
+        mode = (self.scratch.state / "agent-run" / "identity.key").stat().st_mode & 0o777
+        self.assertEqual(mode, 0o600)

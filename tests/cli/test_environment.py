@@ -1,0 +1,100 @@
+"""The environment is built, the home is empty and does not stay, nothing of the host shows."""
+
+import os
+import pwd
+
+import harness
+
+
+class Environment(harness.Case):
+    def names(self, text):
+        return {line.split("=", 1)[0] for line in text.split("\0") if "=" in line}
+
+    def test_only_what_was_built(self):
+        environment = {**self.scratch.environment, "AWS_SECRET_ACCESS_KEY": "secret-1", "GITHUB_TOKEN": "secret-2",
+                       "SSH_AUTH_SOCK": "/run/agent", "LD_PRELOAD": "/nonexistent.so", "LC_TIME": "C", "MY_VALUE": "x"}
+        environment.pop("LD_PRELOAD")
+        result = self.scratch.agent_run("--", "env", "-0", env=environment)
+        self.assertEqual(result.status, 0, str(result))
+        names = self.names(result.text)
+        self.assertFalse(names & {"AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "SSH_AUTH_SOCK", "MY_VALUE", "XDG_STATE_HOME"},
+                         names)
+        self.assertNotIn("secret-", result.text)
+        self.assertTrue({"PATH", "HOME", "LC_TIME"} <= names, names)
+
+    def test_pass_and_set(self):
+        self.scratch.write_profile(environment={"pass": ["MY_*"], "set": {"CI": "1", "MY_THREE": "set wins"}})
+        environment = {**self.scratch.environment, "MY_ONE": "1", "MY_TWO": "2 words", "MY_THREE": "passed", "NOT_MINE": "n"}
+        run = self.inside("env", "-0", env=environment)
+        values = dict(line.split("=", 1) for line in run.text.split("\0") if "=" in line)
+        self.assertEqual((values.get("MY_ONE"), values.get("MY_TWO"), values.get("MY_THREE"), values.get("CI")),
+                         ("1", "2 words", "set wins", "1"))
+        self.assertNotIn("NOT_MINE", values)
+
+    def test_home_is_empty_and_does_not_stay(self):
+        (self.scratch.home / ".secret").write_text("secret")
+        script = 'ls -A "$HOME"; echo mine > "$HOME/file" && cat "$HOME/file"'
+        for _ in range(2):
+            result = self.scratch.agent_run("--", "sh", "-c", script)
+            self.assertEqual(result.out, b"mine\n", str(result))
+        self.assertEqual(sorted(os.listdir(self.scratch.home)), [".secret"])
+
+    def test_tmp_is_private_and_does_not_stay(self):
+        name = f"/tmp/agent-run-test-{os.getpid()}"
+        result = self.scratch.agent_run("--", "sh", "-c", f"ls -A /tmp; echo x > {name}; cat {name}")
+        self.assertEqual(result.out, b"x\n", str(result))
+        self.assertFalse(os.path.exists(name))
+
+    def test_workspace_stays(self):
+        result = self.scratch.agent_run("--", "sh", "-c", "mkdir a; echo kept > a/file")
+        self.assertEqual(result.status, 0, str(result))
+        self.assertEqual((self.ws / "a" / "file").read_text(), "kept\n")
+        self.assertEqual((self.ws / "a" / "file").stat().st_uid, os.geteuid())
+
+    def test_who_am_i(self):
+        """The same user as outside, without any capability."""
+        result = self.scratch.agent_run("--", "sh", "-c", "id -u; id -un; grep -E 'Cap(Eff|Prm|Bnd|Amb)|NoNewPrivs' /proc/self/status")
+        lines = result.text.split("\n")
+        self.assertEqual(lines[:2], [str(os.geteuid()), pwd.getpwuid(os.geteuid()).pw_name], str(result))
+        fields = dict(line.split(":\t") for line in lines[2:] if ":\t" in line)
+        self.assertEqual({int(fields[k], 16) for k in ("CapEff", "CapPrm", "CapBnd", "CapAmb")}, {0}, fields)
+        self.assertEqual(fields["NoNewPrivs"], "1")
+
+    def test_host_is_absent(self):
+        """Folders of the host that no default grant names are not there at all."""
+        result = self.scratch.agent_run("--", "sh", "-c", f"ls -d /boot /srv /mnt /run/systemd {self.outside} /etc/shadow")
+        self.assertEqual(result.out, b"", str(result))
+
+    def test_system_is_read_only(self):
+        for path in ("/usr/bin/agent-run-test", "/etc/agent-run-test", "/agent-run-test", "/bin/agent-run-test"):
+            with self.subTest(path):
+                result = self.scratch.agent_run("--", "sh", "-c", f"echo x > {path}")
+                self.assertNotEqual(result.status, 0, str(result))
+                self.assertFalse(os.path.exists(path))
+
+    def test_read_and_write_options(self):
+        shown = self.outside / "shown"
+        shown.mkdir()
+        (shown / "file").write_text("data")
+        self.assertNotEqual(self.scratch.agent_run("--", "cat", shown / "file").status, 0, "the control proves nothing")
+        self.assertEqual(self.scratch.agent_run("--read", shown, "--", "cat", shown / "file").out, b"data")
+        self.assertNotEqual(self.scratch.agent_run("--read", shown, "--", "touch", shown / "new").status, 0)
+        self.assertFalse((shown / "new").exists())
+        self.assertEqual(self.scratch.agent_run("--write", shown, "--", "touch", shown / "new").status, 0)
+        self.assertTrue((shown / "new").exists())
+
+    def test_workspace_to_read(self):
+        self.scratch.write_profile(workspace={"path": str(self.ws), "mode": "read"})
+        (self.ws / "file").write_text("data")
+        self.assertEqual(self.inside("cat", "file").out, b"data")
+        run = self.inside("sh", "-c", "echo x > file; touch new; rm file")
+        self.assertNotEqual(run.status, 0, str(run))
+        self.assertEqual((self.ws / "file").read_text(), "data")
+        self.assertFalse((self.ws / "new").exists())
+
+    def test_workspace_behind_a_symlink(self):
+        door = self.scratch.base / "door"
+        door.symlink_to(self.ws)
+        result = self.scratch.agent_run("-w", door, "--", "sh", "-c", "echo x > made; ls", cwd=door)
+        self.assertEqual(result.out, b"made\n", str(result))
+        self.assertEqual((self.ws / "made").read_text(), "x\n")

@@ -1,0 +1,154 @@
+"""Refusals: exit 125, one clear line, nothing ran."""
+
+import os
+import resource
+import signal
+
+import harness
+from harness import IS_ROOT
+
+GOOD = 'agent-run: 1\nname: t\nextends: [debian]\nexec: {allow: ["/usr/**"]}\n'
+
+# name, profile text, what the line must say
+PROFILES = (
+    ("unknown key", GOOD + "files: {raed: [/opt]}\n", r"profile\.yaml:5:\d+: .*raed.*read"),
+    ("unknown section", GOOD + "filez: {read: [/opt]}\n", r"profile\.yaml:5:\d+: .*filez"),
+    ("duplicate key", GOOD + "name: u\n", r"profile\.yaml:5:\d+: .*name"),
+    ("bad YAML", GOOD + "files: {read: [/opt\n", r"profile\.yaml:\d+"),
+    ("tab", GOOD + "files:\n\tread: [/opt]\n", r"profile\.yaml:\d+"),
+    ("no version", "name: t\nextends: [debian]\n", r"profile\.yaml.*agent-run"),
+    ("future version", "agent-run: 2\nname: t\n", r"profile\.yaml:1:\d+"),
+    ("anchor", GOOD + "files: {read: &a [/opt], write: *a}\n", r"profile\.yaml:5:\d+"),
+    ("tag", GOOD + "files: {read: !!set [/opt]}\n", r"profile\.yaml:5:\d+"),
+    ("octal", GOOD + "limits: {open-files: 0777}\n", r"profile\.yaml:5:\d+"),
+    ("wrong type", GOOD + "files: {read: /opt}\n", r"profile\.yaml:5:\d+: .*files\.read"),
+    ("empty pattern", GOOD + 'files: {read: [""]}\n', r"profile\.yaml:5:\d+"),
+    ("two documents", GOOD + "---\n" + GOOD, r"profile\.yaml:\d+"),
+    ("too large", GOOD + "#" * 70_000 + "\n", r"profile\.yaml.*64 KiB"),
+    ("not a text", "agent-run: 1\nname: \x00\n", r"profile\.yaml"),
+    ("missing parent", GOOD.replace("debian", "no-such-profile"), r"no-such-profile"),
+    ("host root", GOOD + 'files: {write: ["/"]}\n', r"profile\.yaml:5:\d+.*"),
+    ("relative pattern", GOOD + 'files: {read: ["opt"]}\n', r"profile\.yaml:5:\d+"),
+    ("unknown variable", GOOD + 'files: {read: ["${NOWHERE}/x"]}\n', r"profile\.yaml:5:\d+.*NOWHERE"),
+    ("network", GOOD + 'network: {allow: ["github.com:443"]}\n', r"profile\.yaml:5:\d+.*not supported yet"),
+    ("overlay", GOOD + "workspace: {mode: overlay}\n", r"profile\.yaml:5:\d+.*not supported yet"),
+    ("ask", GOOD + 'files: {ask: ["~/x"]}\n', r"profile\.yaml:5:\d+.*not supported yet"),
+    ("pin", GOOD + 'exec: {pin: {/usr/bin/node: "sha256:' + "0" * 64 + '"}}\n', r"profile\.yaml"),
+    ("memory", GOOD + "limits: {memory: 4GiB}\n", r"profile\.yaml:5:\d+.*not supported yet"),
+)
+
+
+class Refusals(harness.Case):
+    def refused(self, *words, needles=(), marker=None, **options):
+        marker = marker or self.ws / "ran"
+        result = self.scratch.agent_run(*words, "--", "touch", marker, **options)
+        self.assert_one_line_refusal(result, *needles, nothing=marker)
+        self.assertEqual(result.out, b"")
+        return result
+
+    def test_control(self):
+        """The refused command works without the fault."""
+        marker = self.ws / "ran"
+        self.scratch.profile_file.write_text(GOOD)
+        result = self.scratch.agent_run("-p", self.scratch.profile_file, "--", "touch", marker)
+        self.assertEqual(result.status, 0, str(result))
+        self.assertTrue(marker.exists())
+
+    def test_profiles(self):
+        for name, text, needle in PROFILES:
+            with self.subTest(name):
+                self.scratch.profile_file.write_text(text)
+                self.refused("-p", self.scratch.profile_file, needles=(needle,))
+
+    def test_missing_profile(self):
+        self.refused("-p", self.scratch.base / "nowhere.yaml", needles=(r"nowhere\.yaml",))
+        self.refused("-p", "no-such-name", needles=("no-such-name",))
+        self.refused("-p", self.scratch.base, needles=(str(self.scratch.base),))
+
+    def test_fifo_as_profile(self):
+        """Must not wait for a writer."""
+        fifo = self.scratch.base / "fifo.yaml"
+        os.mkfifo(fifo)
+        self.refused("-p", fifo, needles=(r"fifo\.yaml",), timeout=10)
+
+    def test_missing_workspace(self):
+        marker = self.outside / "ran"
+        self.refused("-w", self.scratch.base / "nowhere", needles=("nowhere",), marker=marker)
+        (self.scratch.base / "file").write_text("")
+        self.refused("-w", self.scratch.base / "file", needles=("file",), marker=marker)
+
+    def test_unreadable_workspace(self):
+        if IS_ROOT:
+            self.skipTest("root reads every folder: the plain user's pass covers this")
+        closed = self.scratch.base / "closed"
+        closed.mkdir(mode=0)
+        self.addCleanup(closed.chmod, 0o700)
+        self.refused("-w", closed, needles=("closed",), marker=self.outside / "ran")
+
+    def test_state_folder_is_a_file(self):
+        state = self.scratch.base / "state-file"
+        state.write_text("")
+        self.refused(env={**self.scratch.environment, "XDG_STATE_HOME": str(state)}, needles=("state-file",))
+
+    def test_state_folder_unwritable(self):
+        if IS_ROOT:
+            self.skipTest("root writes every folder: the plain user's pass covers this")
+        self.scratch.state.chmod(0o500)
+        self.refused(needles=(str(self.scratch.state),))
+
+    def test_journal_option(self):
+        """--journal names the state folder: refused when it cannot be made, used when it can."""
+        self.refused("--journal", "/proc/nowhere", needles=("/proc/nowhere",))
+        other = self.scratch.base / "other-state"
+        result = self.scratch.agent_run("--journal", other, "--", "true")
+        self.assertEqual(result.status, 0, str(result))
+        self.assertTrue(any(other.rglob("entries.*")), list(other.rglob("*")))
+
+    def in_full_state(self, size, fill, *command, timeout=90):
+        """agent-run with its state on a small tmpfs, of which `fill` KiB are taken."""
+        script = (f'mount -t tmpfs -o size={size}k none {self.scratch.state} && '
+                  f'{{ [ {fill} = 0 ] || head -c {fill * 1024} /dev/zero > {self.scratch.state}/fill; }} 2>/dev/null; exec "$@"')
+        return harness.run(["unshare", "-Urm", "sh", "-c", script, "sh", harness.AGENT_RUN, "--", *command], timeout=timeout,
+                           env=self.scratch.environment, cwd=self.ws)
+
+    def test_full_disk_at_start(self):
+        marker = self.ws / "ran"
+        self.assertEqual(self.in_full_state(1024, 0, "true").status, 0, "the control proves nothing")
+        result = self.in_full_state(64, 64, "touch", marker)
+        self.assert_one_line_refusal(result, "(?i)no space|ENOSPC", nothing=marker)
+
+    def test_full_disk_in_the_middle(self):
+        """Nothing happens without its record: when the journal is full the run ends with 125."""
+        script = "i=0; while [ $i -lt 20000 ]; do : > made.$i; i=$((i+1)); done; echo all"
+        result = self.in_full_state(512, 0, "bash", "-c", script)
+        self.assertFalse(result.timed_out, str(result))
+        self.assertEqual(result.status, harness.REFUSED, str(result)[:500])
+        self.assertNotIn("all", result.text)
+        made = len(list(self.ws.glob("made.*")))
+        self.assertGreater(made, 0)
+        self.assertLess(made, 512 * 1024 // 200, "more files than records fit")
+
+    def test_file_size_limit(self):
+        """RLIMIT_FSIZE stops the journal's writes: an error, not a signal, and the run ends with 125."""
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, 64 * 1024))
+        script = "i=0; while [ $i -lt 5000 ]; do : > made.$i; i=$((i+1)); done; echo all"
+        result = self.scratch.agent_run("--", "bash", "-c", script, preexec=limit, timeout=90)
+        self.assertFalse(result.timed_out, str(result)[:500])
+        self.assertEqual(result.status, harness.REFUSED, str(result)[:500])
+        self.assertNotIn("all", result.text)
+        self.assertLess(len(list(self.ws.glob("made.*"))), 64 * 1024 // 200)
+        self.assert_nothing_left(1.0)
+
+    def test_escape_sequences_in_messages(self):
+        """T2: what others wrote is escaped before it reaches the user's terminal."""
+        name = "\x1b]0;title\x07evil\x1b[2J"
+        for words in (("-p", f"./{name}.yaml"), ("-w", f"./{name}")):
+            with self.subTest(words):
+                result = self.scratch.agent_run(*words, "--", "true")
+                self.assertEqual(result.status, harness.REFUSED, str(result))
+                self.assertNotIn(b"\x1b", result.err)
+                self.assertNotIn(b"\x07", result.err)
+        result = self.scratch.agent_run("--", f"./{name}")
+        self.assertNotIn(b"\x1b", result.err, str(result))

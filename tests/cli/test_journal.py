@@ -1,0 +1,202 @@
+"""The journal from the command line: complete, incomplete, tampered."""
+
+import json
+import os
+import re
+import signal
+import time
+
+import harness
+from projects import make_project
+
+
+class Journal(harness.Case):
+    def finished(self, *command):
+        result = self.scratch.agent_run("--json", "--", *(command or ("sh", "-c", "for i in 1 2 3 4 5; do : > f$i; done")))
+        run = harness.Run(result, self.scratch)
+        self.assertEqual(run.status, 0, str(run))
+        return run
+
+    def folder(self, run):
+        return self.scratch.state / "agent-run" / "runs" / run.id
+
+    def segment(self, run):
+        return sorted(self.folder(run).glob("entries.*.jsonl"))[0]
+
+    def test_complete(self):
+        run = self.finished()
+        self.assert_complete(run)
+        latest = self.scratch.agent_run("journal", "verify")
+        self.assertEqual(latest.status, 0, str(latest))
+        records = run.journal()
+        self.assertEqual([r["i"] for r in records], list(range(len(records))))
+        self.assertEqual(records[0]["type"], "journal.open")
+        self.assertEqual(records[-1]["type"], "journal.close")
+        opened = records[0]
+        self.assertEqual(opened.get("argv", [])[:2], ["sh", "-c"], opened)
+        self.assertEqual(records[-1].get("exit"), 0)
+        for i in range(1, 6):
+            fits = run.decisions(act="allow", path=str(self.ws / f"f{i}"))
+            self.assertTrue(fits, f"f{i}")
+            self.assertEqual(fits[0].get("class"), "open")
+
+    def test_records_are_canonical(self):
+        """Each stored line is one JSON object with sorted keys and no spaces."""
+        run = self.finished()
+        for line in self.segment(run).read_bytes().splitlines():
+            canonical = json.dumps(json.loads(line), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+            self.assertEqual(line, canonical)
+
+    def test_private(self):
+        run = self.finished()
+        for folder, folders, names in os.walk(self.scratch.state / "agent-run"):
+            self.assertEqual(os.stat(folder).st_mode & 0o077, 0, folder)
+            for name in names:
+                if not name.endswith(".vkey"):
+                    self.assertEqual(os.stat(os.path.join(folder, name)).st_mode & 0o077, 0, name)
+        self.assertTrue(self.folder(run).is_dir())
+
+    def test_denial_has_its_record(self):
+        result = self.scratch.agent_run("--json", "--", "sh", "-c", "echo x > /usr/agent-run-test")
+        run = harness.Run(result, self.scratch)
+        self.assertNotEqual(run.status, 0)
+        denials = run.decisions(act="deny", path="/usr/agent-run-test")
+        self.assertEqual(len(denials), 1, denials)
+        for key in ("t", "tb", "pid", "tid", "comm", "exe", "sys", "nr", "class", "by", "errno", "effect", "dur_us"):
+            self.assertIn(key, denials[0])
+        self.assertEqual(run.summary.get("denials"), 1)
+
+    def test_names_that_are_odd(self):
+        """J3: newlines, escapes and invalid UTF-8 in names cannot forge a record."""
+        script = "import os\nfor n in (b'new\\nline{\"type\":\"journal.close\"}', b'\\xff\\xfe', b'\\x1b[2J', 'é'.encode(), b'q\"b\\\\'):\n" \
+                 "  os.close(os.open(n, os.O_WRONLY|os.O_CREAT))\n"
+        run = self.finished("/usr/bin/python3", "-c", script)
+        self.assert_complete(run)
+        paths = [r.get("path", "") for r in run.decisions()]
+        for name in ('new\nline{"type":"journal.close"}', "\x1b[2J", "é", 'q"b\\'):
+            self.assertIn(f"{self.ws}/{name}", paths)
+        self.assertTrue(any("path_b64" in r for r in run.decisions()))
+        self.assertEqual(sum(r["type"] == "journal.close" for r in run.journal()), 1)
+        shown = self.scratch.agent_run("journal", "show", run.id)
+        self.assertEqual(shown.status, 0, str(shown)[:500])
+        self.assertNotIn(b"\x1b", shown.out, "an escape sequence reaches the terminal")
+
+    def test_large_arguments(self):
+        """J3: an argument of 120 KiB and very many of them fit into records."""
+        run = self.finished("sh", "-c", "true " + "x" * 120_000)
+        self.assert_complete(run)
+        run = self.finished("true", *["y" * 1000] * 500)
+        self.assert_complete(run)
+
+    def test_flipped_bytes(self):
+        """A changed byte in any record: exit 1 and the record is named."""
+        run = self.finished()
+        path = self.segment(run)
+        data = path.read_bytes()
+        starts = [0] + [m.end() for m in re.finditer(rb"\n", data)][:-1]
+        for number in sorted({0, 1, len(starts) // 2, len(starts) - 1}):
+            with self.subTest(record=number):
+                at = starts[number] + 12
+                path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1:])
+                result = run.verify()
+                self.assertEqual(result.status, 1, str(result))
+                self.assertRegex(result.text + result.errors, rf"record {number}\b")
+                self.assertNotRegex(result.text, r"\bCOMPLETE\b")
+        path.write_bytes(data)
+        self.assert_complete(run)
+
+    def test_mutations(self):
+        """J1: deleted, doubled, swapped and truncated records are tampering."""
+        run = self.finished()
+        path = self.segment(run)
+        data = path.read_bytes()
+        lines = data.splitlines(keepends=True)
+        mutations = {
+            "deleted": lines[:3] + lines[4:],
+            "doubled": lines[:4] + lines[3:],
+            "swapped": lines[:2] + [lines[3], lines[2]] + lines[4:],
+            "last removed": lines[:-1],
+            "last cut": lines[:-1] + [lines[-1][:-5]],
+            "inserted": lines[:2] + [b'{"type":"decision"}\n'] + lines[2:],
+            "emptied": [],
+        }
+        for name, mutated in mutations.items():
+            with self.subTest(name):
+                path.write_bytes(b"".join(mutated))
+                self.assertEqual(run.verify().status, 1, f"{name}: {run.verify()}")
+        path.write_bytes(data)
+        self.assert_complete(run)
+
+    def test_changed_checkpoint(self):
+        run = self.finished()
+        for name in ("checkpoint", "epochs", "keycert"):
+            path = self.folder(run) / name
+            if not path.exists():
+                continue
+            with self.subTest(name):
+                data = path.read_bytes()
+                at = len(data) // 2
+                path.write_bytes(data[:at] + (b"A" if data[at:at + 1] != b"A" else b"B") + data[at + 1:])
+                self.assertIn(run.verify().status, (1, 4), str(run.verify()))
+                path.write_bytes(data)
+        self.assert_complete(run)
+
+    def test_foreign_journal(self):
+        """A journal of another identity is not trusted."""
+        run = self.finished()
+        other = self.scratch.base / "other"
+        other.mkdir(mode=0o700)
+        self.scratch.environment["XDG_STATE_HOME"] = str(other)
+        second = self.finished()
+        os.rename(self.folder(run), other / "agent-run" / "runs" / run.id)
+        result = self.scratch.agent_run("journal", "verify", run.id)
+        self.assertIn(result.status, (1, 4), str(result))
+        self.assertNotRegex(result.text, r"\bCOMPLETE\b")
+        self.assert_complete(second)
+
+    def test_usage_errors(self):
+        self.finished()
+        for words in (("verify", "no-such-run"), ("show", "no-such-run"), ("frobnicate",), ("verify", "../../..")):
+            with self.subTest(words):
+                result = self.scratch.agent_run("journal", *words)
+                self.assertNotIn(result.status, (0, 1), str(result))
+                self.assertTrue(result.errors.startswith("agent-run: "), str(result))
+
+    # ---- killed in the middle of a build ----------------------------------------------------------------------------------
+
+    def killed(self, who):
+        """A build, SIGKILL in its middle, and what is left."""
+        make_project(self.ws, files=40)
+        process = self.start("make", "-s", "-j2", "-C", "project", profile="default")
+        self.wait_for(lambda: len(list(self.ws.glob("project/*.o"))) >= 3, 60, "the first objects")
+        init, broker = harness.family(process.pid)
+        target = {"supervisor": process.pid, "broker": broker, "init": init}[who]
+        self.assertIsNotNone(target, who)
+        os.kill(target, signal.SIGKILL)
+        process.wait(5)
+        self.assert_nothing_left(1.0)
+        made = set(self.ws.glob("project/*.o"))
+        self.assertLess(len(made), 41, "killed too late, proves nothing")
+        time.sleep(0.3)
+        self.assertEqual(set(self.ws.glob("project/*.o")), made)
+        run = harness.Run(harness.Result([], process.returncode, b"", b"", False), self.scratch)
+        opened = {r.get("path") for r in run.journal() if r.get("type") == "decision"}
+        self.assertFalse([m for m in made if str(m) not in opened], "J4: an effect without its record")
+        return process, run
+
+    def test_killed_supervisor(self):
+        _, run = self.killed("supervisor")
+        result = run.verify()
+        self.assertEqual(result.status, 3, str(result))
+        self.assertIn("INCOMPLETE", result.text)
+
+    def test_killed_broker(self):
+        process, run = self.killed("broker")
+        self.assertEqual(process.returncode, harness.REFUSED)
+        result = run.verify()
+        self.assertIn(result.status, (0, 3), str(result))
+
+    def test_killed_init(self):
+        process, run = self.killed("init")
+        self.assertNotEqual(process.returncode, 0)
+        self.assertIn(run.verify().status, (0, 3))

@@ -1,0 +1,207 @@
+"""A program on a terminal: keys, window size, job control, full-screen programs; as without agent-run."""
+
+import fcntl
+import os
+import pty
+import select
+import shutil
+import signal
+import struct
+import termios
+import time
+
+import harness
+
+
+class Session:
+    """A shell on a pseudo-terminal, driven by what it prints."""
+
+    def __init__(self, scratch, folder):
+        self.pid, self.master = pty.fork()
+        if self.pid == 0:
+            os.chdir(folder)
+            environment = {**scratch.environment, "PS1": "prompt> ", "AR": harness.AGENT_RUN}
+            os.execve("/bin/bash", ["bash", "--norc", "--noprofile", "--noediting", "-i"], environment)
+        self.seen = ""
+
+    def size(self, rows, columns):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def modes(self):
+        return termios.tcgetattr(self.master)[:4]
+
+    def send(self, text):
+        os.write(self.master, text.encode())
+
+    def expect(self, pattern, seconds=15):
+        """Waits until the pattern (a plain text) is printed; what came up to its end is consumed and returned."""
+        deadline = time.monotonic() + seconds
+        while pattern not in self.seen:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.master], [], [], left)[0]:
+                raise AssertionError(f"not printed within {seconds} s: {pattern!r}; got {self.seen[-1500:]!r}")
+            try:
+                self.seen += os.read(self.master, 65536).decode(errors="replace")
+            except OSError:
+                raise AssertionError(f"the terminal closed before {pattern!r}; got {self.seen[-1500:]!r}") from None
+        head, _, self.seen = self.seen.partition(pattern)
+        return head + pattern
+
+    def close(self):
+        os.close(self.master)
+        for step in (signal.SIGHUP, signal.SIGKILL):
+            try:
+                os.kill(self.pid, step)
+            except ProcessLookupError:
+                break
+            time.sleep(0.05)
+        os.waitpid(self.pid, 0)
+
+
+class Terminal(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.session = Session(self.scratch, self.ws)
+        self.addCleanup(self.session.close)
+        self.session.expect("prompt> ")
+
+    def line(self, text):
+        """Types a line and skips its echo."""
+        self.session.send(text + "\n")
+        self.session.expect("\r\n")
+
+    def status(self):
+        self.session.expect("prompt> ")
+        self.line('echo "status=$?"')
+        return self.session.expect("prompt> ").split("status=")[1].split("\r")[0]
+
+    def test_it_is_a_terminal(self):
+        self.line("$AR -- sh -c 'test -t 0 && test -t 1 && test -t 2 && echo all three; tty'")
+        self.session.expect("all three\r\n")
+        self.session.expect("/dev/pts/")
+        self.assertEqual(self.status(), "0")
+
+    def test_only_some_are_a_terminal(self):
+        self.line("$AR -- sh -c 'test -t 0 && test ! -t 1 && echo one of them' | cat")
+        self.session.expect("one of them")
+        self.assertEqual(self.status(), "0")
+        self.line("echo data | $AR -- sh -c 'cat; test -t 0 || test -t 1 && echo out only'")
+        self.session.expect("data\r\n")
+        self.session.expect("out only")
+
+    def test_interrupt(self):
+        self.line("$AR -- sh -c 'echo started; sleep 100; echo not reached'")
+        self.session.expect("started")
+        self.session.send("\x03")
+        self.assertEqual(self.status(), "130")
+        self.assert_nothing_but_the_shell()
+
+    def assert_nothing_but_the_shell(self):
+        def others():
+            return [p for p in self.scratch.survivors() if p[0] != self.session.pid]
+        self.wait_for(lambda: not others(), 2, "the end of the run")
+
+    def test_interrupt_that_is_handled(self):
+        self.line("$AR -- bash -c 'trap \"echo caught; exit 5\" INT; echo started; while :; do sleep 0.1; done'")
+        self.session.expect("started")
+        self.session.send("\x03")
+        self.session.expect("caught")
+        self.assertEqual(self.status(), "5")
+
+    def test_quit(self):
+        self.line("$AR -- sh -c 'echo started; exec sleep 100'")
+        self.session.expect("started")
+        self.session.send("\x1c")
+        self.assertEqual(self.status(), "131")
+
+    def test_end_of_input(self):
+        self.line("$AR -- cat")
+        self.session.send("some text\n")
+        self.session.expect("some text\r\nsome text\r\n")
+        self.session.send("\x04")
+        self.assertEqual(self.status(), "0")
+
+    def test_window_size(self):
+        self.session.size(33, 101)
+        self.line("$AR -- bash -c 'trap \"stty size\" WINCH; stty size; echo started; while :; do sleep 0.1; done'")
+        self.session.expect("33 101\r\n")
+        self.session.expect("started")
+        self.session.size(44, 77)
+        self.session.expect("44 77\r\n", seconds=5)
+        self.session.send("\x03")
+        self.assertEqual(self.status(), "130")
+
+    def test_stop_and_continue(self):
+        self.line("$AR -- bash -c 'echo started; read line; echo \"got $line\"'")
+        self.session.expect("started")
+        self.session.send("\x1a")
+        self.session.expect("Stopped")
+        self.session.expect("prompt> ")
+        self.line("jobs -l")
+        self.session.expect("Stopped")
+        self.session.expect("prompt> ")
+        self.line("fg")
+        self.session.send("a line\n")
+        self.session.expect("got a line")
+        self.assertEqual(self.status(), "0")
+
+    def test_stop_twice_and_kill(self):
+        self.line("$AR -- sleep 100")
+        for _ in range(2):
+            time.sleep(0.5)
+            self.session.send("\x1a")
+            self.session.expect("Stopped")
+            self.session.expect("prompt> ")
+            self.line("fg")
+        self.session.send("\x03")
+        self.assertEqual(self.status(), "130")
+
+    def test_background_run(self):
+        """A run in the background that only writes goes on beside the shell."""
+        self.line("$AR -- sh -c 'sleep 0.5; echo from behind' & wait; echo over")
+        self.session.expect("from behind")
+        self.session.expect("over")
+
+    def test_modes_are_restored(self):
+        before = self.session.modes()
+        for command in ("true", "sh -c 'stty raw -echo; exit 3'", "sh -c 'stty raw -echo; kill -9 $$'", "no-such-command"):
+            self.line(f"$AR -- {command}")
+            self.status()
+            self.assertEqual(self.session.modes(), before, command)
+
+    def test_large_output(self):
+        self.line("$AR -- seq 1 20000")
+        self.session.expect("\r\n20000\r\n", seconds=30)
+        self.assertEqual(self.status(), "0")
+
+    def test_less(self):
+        if shutil.which("less") is None:
+            self.skipTest("less is not installed")
+        (self.ws / "text").write_text("".join(f"line {i}\n" for i in range(500)))
+        self.session.size(24, 80)
+        self.line("$AR -- less text")
+        self.session.expect("line 5")
+        self.session.send("G")
+        self.session.expect("line 499")
+        self.session.send("q")
+        self.assertEqual(self.status(), "0")
+
+    def test_vi(self):
+        if shutil.which("vi") is None:
+            self.skipTest("vi is not installed")
+        self.session.size(24, 80)
+        self.line("$AR -- vi -u NONE -n made")
+        self.session.expect("made")
+        self.session.send("ihello from vi\x1b:wq\r")
+        self.assertEqual(self.status(), "0")
+        self.assertEqual((self.ws / "made").read_text(), "hello from vi\n")
+
+    def test_password_prompt(self):
+        """A program that opens /dev/tty and switches echo off."""
+        script = "import getpass; print('length', len(getpass.getpass('secret: ')))"
+        (self.ws / "ask.py").write_text(script)
+        self.line("$AR -- /usr/bin/python3 ask.py < /dev/null")
+        self.session.expect("secret: ")
+        self.session.send("abcdef\n")
+        printed = self.session.expect("length 6")
+        self.assertNotIn("abcdef", printed)
