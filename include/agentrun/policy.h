@@ -50,10 +50,17 @@ struct HostFacts {
   std::map<std::string, std::string> environment;
   /// The canonical path of an absolute path on the host, or nullopt when nothing is there.
   std::function<std::optional<std::string>(const std::string&)> canonical;
+  /// The names in a folder of the host, in any order, without "." and ".."; empty when it cannot be read. Only asked for
+  /// a grant with a glob ("/etc/python*"): such a grant names what exists at start.
+  std::function<std::vector<std::string>(const std::string&)> entries;
+  /// Is a folder of the host at this canonical path? When not given, what exists is taken for a folder. Only asked for
+  /// the folders above a literal protected path.
+  std::function<bool(const std::string&)> is_folder;
 };
 
 /// A piece of the host (or a scratch tmpfs) that the view shows. Deepest paths last; none is covered by another one of
-/// the same or a stronger access.
+/// the same or a stronger access, but for those that are there to show the link `written`: their access is that of the
+/// grant that covers them, so mounting them again changes nothing.
 struct Grant {
   enum class Access : std::uint8_t { read, write, scratch };
   std::string path;     // canonical: what is mounted, at the same place
@@ -98,10 +105,11 @@ class Policy {
   // What the plan is lowered from.
   [[nodiscard]] std::span<const Rule> rules() const noexcept;
   [[nodiscard]] std::span<const Grant> view() const noexcept;
-  /// Denied paths that are literal and lie inside the view: the floor masks those that exist.
+  /// Denied paths (canonical) that are literal and lie inside what the view shows of the host: the floor masks those that
+  /// exist.
   [[nodiscard]] std::span<const std::string> masks() const noexcept;
-  /// Folders (canonical) below which execution is allowed, for Landlock; wider than the broker's rules where those are
-  /// finer, never narrower.
+  /// Files and folders (canonical) at and below which execution is allowed, for Landlock; wider than the broker's rules
+  /// where those are finer, never narrower. One need not exist.
   [[nodiscard]] std::span<const std::string> exec_roots() const noexcept;
   [[nodiscard]] profile::Reads reads() const noexcept;         // as written; default claimed
   [[nodiscard]] bool reads_need_broker() const noexcept;       // a read rule that no mask can carry: reads are exact

@@ -1,0 +1,272 @@
+// Profiles → policy. Rules are collected as a draft, bound to patterns, and then frozen.
+#include <algorithm>
+#include <numeric>
+#include <set>
+
+#include "policy/data.h"
+#include "policy/draft.h"
+#include "policy/environment.h"
+#include "policy/paths.h"
+#include "profile/fail.h"
+
+namespace agentrun::policy {
+
+namespace {
+
+using Chain = std::vector<const profile::Profile*>;
+
+// A file that two asked-for profiles both extend comes once; two files of one name would give rules of one id.
+Chain unite(std::span<const profile::Profile> profiles) {
+  Chain chain;
+  for (const profile::Profile& profile : profiles) {
+    profile::refuse_unbuilt(profile);
+    const auto same =
+        std::find_if(chain.begin(), chain.end(), [&](const profile::Profile* p) { return p->name == profile.name; });
+    if (same == chain.end()) {
+      chain.push_back(&profile);
+    } else if ((*same)->place.file != profile.place.file || (*same)->text != profile.text || profile.text.empty()) {
+      profile::fail(profile.place, "name", "\"" + profile.name + "\" is also the name of " + (*same)->place.text(),
+                    "give one of them another name");
+    }
+  }
+  return chain;
+}
+
+Variables variables_of(const HostFacts& facts) {
+  Variables variables;
+  if (facts.home.starts_with('/')) variables.home = facts.home;
+  if (facts.workspace.starts_with('/')) variables.workspace = facts.workspace;
+  const auto agent = facts.environment.find("SSH_AUTH_SOCK");
+  if (agent != facts.environment.end() && agent->second.starts_with('/')) variables.ssh_auth_sock = agent->second;
+  return variables;
+}
+
+std::string_view section_of(const Rule& rule) {
+  const std::string_view id(rule.id);
+  const std::size_t begin = id.find(':') + 1;
+  return id.substr(begin, id.find('[') - begin);
+}
+
+struct List {
+  std::string_view section;
+  const profile::Patterns& (*patterns)(const profile::Profile&);
+  Layer layer;
+  Act act;
+};
+constexpr List lists[] = {{"files.deny", [](const profile::Profile& p) -> auto& {return p.files.deny;
+}  // namespace
+, Layer::files_deny, Act::deny
+}  // namespace agentrun::policy
+, {"files.protect", [](const profile::Profile& p) -> auto& {return p.files.protect;
+}
+, Layer::files_protect, Act::deny
+}
+, {"exec.deny", [](const profile::Profile& p) -> auto& {return p.exec.deny;
+}
+, Layer::exec_deny, Act::deny
+}
+, {"exec.allow", [](const profile::Profile& p) -> auto& {return p.exec.allow;
+}
+, Layer::exec_allow, Act::allow
+}
+,
+}
+;
+// What starts with this label; lower_to_floor() finds where the other one is true.
+constexpr Label first_label(Layer layer) {
+  return layer == Layer::files_protect || layer == Layer::exec_deny ? Label::broker : Label::kernel;
+}
+
+// A protected path comes to be also when the agent makes a link or a file of a folder above it that is not there yet,
+// or that is a file now (a `.git` that names another folder).
+void protect_folders_to_be(Draft& draft, const PathPattern& pattern, std::size_t rule) {
+  if (!pattern.is_literal()) return;
+  const auto is_writable = [&](std::string_view path) {
+    return std::any_of(draft.claims.begin(), draft.claims.end(), [&](const Draft::Claim& claim) {
+      return claim.access == Grant::Access::write && covers(claim.path, path);
+    });
+  };
+  const std::string path = pattern.literal_prefix();
+  for (std::string_view above = parent(path); is_writable(above); above = parent(above)) {
+    const std::string folder(above);
+    if (exists(draft.facts, folder) && (!draft.facts.is_folder || draft.facts.is_folder(folder))) return;
+    draft.bound.push_back({literal_pattern(above, Scope::self), Layer::files_protect, rule});
+  }
+}
+
+void add_list(Draft& draft, const profile::Profile& profile, const List& list) {
+  const profile::Patterns& patterns = list.patterns(profile);
+  for (std::size_t i = 0; i < patterns.size(); ++i) {
+    const Item item{profile, list.section, i, patterns[i]};
+    const Meaning meaning = expand(patterns[i].value, draft.variables, item.origin());
+    const std::size_t rule = add_rule(draft, item, meaning.text, list.act, first_label(list.layer));
+    for (const PathPattern& written : meaning.alternatives) {
+      if (list.layer == Layer::exec_allow) refuse_planted_links(draft, written.literal_prefix(), item.origin());
+      for (const PathPattern& pattern : with_links(draft.facts, written)) {
+        draft.bound.push_back({pattern, list.layer, rule});
+        if (list.layer == Layer::files_protect) protect_folders_to_be(draft, pattern, rule);
+      }
+    }
+  }
+}
+
+Policy::Source source_of(const profile::Profile& profile) {
+  return {profile.name, profile.place.file, profile.sha256};
+}
+
+// Numbers the rules so that the choice among equally deep matches does not depend on the order they were written in.
+std::vector<std::uint32_t> rank(const std::vector<Rule>& rules) {
+  std::vector<std::uint32_t> order(rules.size());
+  std::iota(order.begin(), order.end(), 0U);
+  const auto key = [&](std::uint32_t i) {
+    return std::tuple<std::string_view, std::string_view, std::string_view, std::string_view>(
+        rules[i].meant, rules[i].pattern, rules[i].profile, section_of(rules[i]));
+  };
+  std::stable_sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return key(a) < key(b); });
+  return order;
+}
+
+Matcher freeze(const Draft& draft, const std::vector<std::uint32_t>& by_rank) {
+  std::vector<std::uint32_t> rank_of(by_rank.size());
+  for (std::uint32_t r = 0; r < by_rank.size(); ++r) rank_of[by_rank[r]] = r;
+  Matcher::Builder builder;
+  for (const auto& [pattern, layer, rule] : draft.bound) builder.add(pattern, number(layer), rank_of[rule]);
+  return builder.build();
+}
+
+}  // namespace
+
+std::string Item::key() const {
+  return std::string(section) + "[" + std::to_string(index) + "]";
+}
+
+std::size_t add_rule(Draft& draft, const Item& item, std::string meant, Act act, Label label) {
+  draft.rules.push_back({.id = item.profile.name + ":" + item.key(),
+                         .profile = item.profile.name,
+                         .pattern = item.pattern.value,
+                         .meant = std::move(meant),
+                         .place = item.pattern.place,
+                         .act = act,
+                         .label = label});
+  return draft.rules.size() - 1;
+}
+
+std::size_t add_built_in(Draft& draft, std::string_view group, std::size_t index, std::string pattern, Label label) {
+  draft.rules.push_back({.id = "built-in:" + std::string(group) + "[" + std::to_string(index) + "]",
+                         .profile = "built-in",
+                         .pattern = pattern,
+                         .meant = pattern,
+                         .place = {},
+                         .act = Act::allow,
+                         .label = label});
+  return draft.rules.size() - 1;
+}
+
+bool exists(const HostFacts& facts, const std::string& path) {
+  return facts.canonical && facts.canonical(path).has_value();
+}
+
+std::string resolve(const HostFacts& facts, const std::string& path) {
+  if (!facts.canonical) return path;
+  for (std::string_view above = path;; above = parent(above)) {
+    if (auto canonical = facts.canonical(std::string(above))) {
+      const std::string_view rest = std::string_view(path).substr(above == "/" ? 0 : above.size());
+      if (rest.empty() || rest == "/") return *canonical;
+      return *canonical == "/" ? std::string(rest) : *canonical + std::string(rest);
+    }
+    if (above == "/") return path;
+  }
+}
+
+std::vector<PathPattern> with_links(const HostFacts& facts, const PathPattern& pattern) {
+  std::vector<PathPattern> both = {pattern};
+  const std::string prefix = pattern.literal_prefix();
+  const std::string canonical = resolve(facts, prefix);
+  if (canonical != prefix) both.push_back(pattern.with_prefix(canonical));
+  return both;
+}
+
+namespace {
+
+// The values of which there is one: the last profile that says something wins, so that a child can change its parent's.
+struct Settings {
+  std::optional<profile::Written<profile::Reads>> reads;
+  std::optional<profile::Written<std::uint64_t>> wall, open_files;
+  std::optional<std::size_t> no_exec;  // a rule
+  std::optional<profile::WorkspaceMode> mode;
+};
+
+Settings settings_of(Draft& draft, const Chain& chain) {
+  Settings settings;
+  for (const profile::Profile* profile : chain) {
+    if (profile->reads) settings.reads = profile->reads;
+    if (profile->limits.wall) settings.wall = profile->limits.wall;
+    if (profile->limits.open_files) settings.open_files = profile->limits.open_files;
+    if (profile->workspace.mode) settings.mode = profile->workspace.mode->value;
+    if (!profile->exec.writable) continue;
+    settings.no_exec.reset();
+    if (profile->exec.writable->value == profile::WritableExec::allow) continue;
+    settings.no_exec = draft.rules.size();
+    draft.rules.push_back({.id = profile->name + ":exec.writable",
+                           .profile = profile->name,
+                           .pattern = "deny",
+                           .meant = "deny",
+                           .place = profile->exec.writable->place,
+                           .act = Act::deny,
+                           .label = Label::kernel});
+  }
+  return settings;
+}
+
+std::vector<std::string> weakenings_of(const Chain& chain) {
+  std::set<std::string> names;
+  for (const profile::Profile* profile : chain) {
+    for (const profile::Pattern& weakening : profile->weaken) names.insert(weakening.value);
+  }
+  return {names.begin(), names.end()};
+}
+
+}  // namespace
+
+Policy compile(std::span<const profile::Profile> profiles, const HostFacts& given) {
+  const Chain chain = unite(profiles);
+  HostFacts facts = given;
+  facts.workspace = find_workspace(given, chain);
+  auto data = std::make_unique<Policy::Data>();
+  data->weakenings = weakenings_of(chain);
+  Draft draft{.facts = facts, .variables = variables_of(facts), .rules = {}, .bound = {}, .claims = {}};
+  draft.host_root = std::find(data->weakenings.begin(), data->weakenings.end(), "host-root") != data->weakenings.end();
+
+  add_grants(draft, chain);
+  for (const profile::Profile* profile : chain) {
+    for (const List& list : lists) add_list(draft, *profile, list);
+  }
+  const Settings settings = settings_of(draft, chain);
+  add_built_ins(draft);
+  const std::size_t loopback = add_built_in(draft, "loopback", 0, "127.0.0.0/8, ::1", Label::kernel);
+  const std::vector<Shown> view = compose_view(draft);
+  add_scaffolding(draft, view);
+  Floor floor = lower_to_floor(draft, view);
+
+  data->by_rank = rank(draft.rules);
+  data->matcher = freeze(draft, data->by_rank);
+  data->rules = std::move(draft.rules);
+  for (const Shown& shown : view)
+    data->view.push_back({shown.path, shown.written, shown.access, &data->rules[shown.rule]});
+  data->masks = std::move(floor.masks);
+  data->exec_roots = std::move(floor.exec_roots);
+  data->reads_need_broker = floor.reads_need_broker;
+  if (settings.reads) data->reads = settings.reads->value;
+  if (settings.mode) data->workspace_mode = *settings.mode;
+  if (settings.wall) data->limits.wall_seconds = settings.wall->value;
+  if (settings.open_files) data->limits.open_files = settings.open_files->value;
+  if (settings.no_exec) data->no_exec = &data->rules[*settings.no_exec];
+  data->loopback = &data->rules[loopback];
+  data->workspace = facts.workspace;
+  data->home = draft.variables.home.value_or("");
+  data->environment = build_environment(facts, draft.variables, chain);
+  for (const profile::Profile* profile : chain) data->sources.push_back(source_of(*profile));
+  return Policy(std::move(data));
+}
+
+}  // namespace agentrun::policy

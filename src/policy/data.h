@@ -1,0 +1,55 @@
+// What a compiled policy holds.
+#pragma once
+
+#include <initializer_list>
+#include <memory>
+
+#include <agentrun/policy.h>
+
+#include "policy/matcher.h"
+
+namespace agentrun::policy {
+
+enum class Layer : std::uint8_t {
+  files_deny,      // files.deny: stops every right
+  files_protect,   // files.protect: stops change
+  exec_deny,       // exec.deny
+  exec_allow,      // exec.allow
+  write,           // grants: read and change
+  read,            // grants: read
+  scratch,         // private folders of the run: read and change, where no grant reaches
+  virtual_read,    // /proc, /dev and generated files
+  virtual_change,  // devices and the few files of /proc that may be written
+  proc,            // /proc: no grant reaches into it
+  view,            // folders above a grant: our own scaffolding
+};
+constexpr std::uint8_t number(Layer layer) {
+  return static_cast<std::uint8_t>(layer);
+}
+constexpr LayerSet layers(std::initializer_list<Layer> list) {
+  LayerSet set = 0;
+  for (const Layer layer : list) set |= 1U << number(layer);
+  return set;
+}
+
+struct Policy::Data {
+  std::vector<Rule> rules;
+  std::vector<std::uint32_t> by_rank;  // the matcher's number of a rule → its index in rules
+  Matcher matcher;
+  std::vector<Grant> view;
+  std::vector<std::string> masks, exec_roots;
+  profile::Reads reads = profile::Reads::claimed;
+  bool reads_need_broker = false;
+  profile::WorkspaceMode workspace_mode = profile::WorkspaceMode::read;
+  std::string workspace, home;
+  const Rule* no_exec = nullptr;  // exec.writable: deny
+  const Rule* loopback = nullptr;
+  std::vector<std::string> environment;
+  Limits limits;
+  std::vector<std::string> weakenings;
+  std::vector<Source> sources;
+
+  [[nodiscard]] const Rule& rule(const Hit& hit) const { return rules[by_rank[hit.rule]]; }
+};
+
+}  // namespace agentrun::policy

@@ -1,0 +1,166 @@
+// "May it?" Deny rules first, then what allows; the last line of every decision is the default deny.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "policy/data.h"
+
+namespace agentrun::policy {
+
+namespace {
+
+constexpr std::array<std::string_view, 3> right_names = {"read", "change", "execute"};
+constexpr std::array<std::string_view, 3> act_names = {"deny", "ask", "allow"};
+constexpr std::array<std::string_view, 5> by_names = {"rule", "default", "pdp", "human", "fail"};
+constexpr std::array<std::string_view, 2> label_names = {"kernel", "broker"};
+
+// What stops a right, by right.
+constexpr std::array<LayerSet, 3> stops = {
+    layers({Layer::files_deny}),
+    layers({Layer::files_deny, Layer::files_protect}),
+    layers({Layer::files_deny, Layer::exec_deny}),
+};
+// What the answer depends on beyond that.
+constexpr std::array<LayerSet, 3> depends = {
+    layers({Layer::write, Layer::read, Layer::scratch, Layer::virtual_read, Layer::view}),
+    layers({Layer::write, Layer::read, Layer::scratch, Layer::virtual_change, Layer::proc}),
+    layers({Layer::exec_allow, Layer::write, Layer::read, Layer::scratch}),
+};
+// What allows to read: all alike.
+constexpr LayerSet shows = depends[0];
+
+constexpr std::size_t index(Right right) {
+  return static_cast<std::size_t>(right);
+}
+
+// The deepest hit of several layers, and of equally deep ones that of the lowest rank.
+Hit best(const Hits& hits, LayerSet among) {
+  Hit found;
+  for (std::size_t layer = 0; layer < hits.size(); ++layer) {
+    if ((among >> layer & 1U) == 0 || !hits[layer]) continue;
+    const bool better = !found || hits[layer].depth > found.depth ||
+                        (hits[layer].depth == found.depth && hits[layer].rule < found.rule);
+    if (better) found = hits[layer];
+  }
+  return found;
+}
+
+const Hit& at(const Hits& hits, Layer layer) {
+  return hits[number(layer)];
+}
+
+// The hit that makes a place writable. Private folders of the run count only where the profile grants nothing, and no
+// grant reaches into /proc.
+Hit changeable(const Hits& hits) {
+  if (at(hits, Layer::proc)) return at(hits, Layer::virtual_change);
+  if (at(hits, Layer::write)) return at(hits, Layer::write);
+  if (at(hits, Layer::virtual_change)) return at(hits, Layer::virtual_change);
+  if (at(hits, Layer::read)) return {};
+  return at(hits, Layer::scratch);
+}
+
+constexpr std::array<std::uint8_t, 12> mapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};  // RFC 4291 §2.5.5.2
+constexpr std::array<std::uint8_t, 16> loopback6 = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+
+bool is_loopback(const Destination& to) {
+  if (!to.v6) return to.address[0] == 127;  // RFC 1122 §3.2.1.3
+  if (std::equal(mapped.begin(), mapped.end(), std::begin(to.address))) return to.address[12] == 127;
+  return std::equal(loopback6.begin(), loopback6.end(), std::begin(to.address));
+}
+
+}  // namespace
+
+std::string_view name(Right right) noexcept {
+  return right_names[index(right)];
+}
+std::string_view name(Act act) noexcept {
+  return act_names[static_cast<std::size_t>(act)];
+}
+std::string_view name(By by) noexcept {
+  return by_names[static_cast<std::size_t>(by)];
+}
+std::string_view name(Label label) noexcept {
+  return label_names[static_cast<std::size_t>(label)];
+}
+
+Policy::Policy(std::unique_ptr<const Data> data) : data_(std::move(data)) {}
+Policy::Policy(Policy&&) noexcept = default;
+Policy& Policy::operator=(Policy&&) noexcept = default;
+Policy::~Policy() = default;
+
+Verdict Policy::decide(Right right, std::string_view path) const {
+  Hits hits;
+  if (!data_->matcher.match(path, stops[index(right)] | depends[index(right)], hits)) return {};
+  const auto verdict = [&](Act act, const Hit& hit) { return Verdict{act, By::rule, &data_->rule(hit)}; };
+  if (const Hit hit = best(hits, stops[index(right)])) return verdict(Act::deny, hit);
+  switch (right) {
+    case Right::read:
+      if (const Hit hit = best(hits, shows)) return verdict(Act::allow, hit);
+      break;
+    case Right::change:
+      if (const Hit hit = changeable(hits)) return verdict(Act::allow, hit);
+      break;
+    case Right::execute:
+      if (data_->no_exec != nullptr && changeable(hits)) return {Act::deny, By::rule, data_->no_exec};
+      if (const Hit hit = at(hits, Layer::exec_allow)) return verdict(Act::allow, hit);
+      break;
+  }
+  return {};
+}
+
+bool Policy::guarded(Right right, std::string_view path) const {
+  Hits hits;
+  if (!data_->matcher.match(path, stops[index(right)], hits)) return true;
+  return static_cast<bool>(best(hits, stops[index(right)]));
+}
+
+bool Policy::may_guard_below(std::string_view path) const {
+  return data_->matcher.may_match_below(path, layers({Layer::files_deny, Layer::files_protect}));
+}
+
+Verdict Policy::decide_connect(const Destination& to) const {
+  if (is_loopback(to)) return {Act::allow, By::rule, data_->loopback};
+  return {};
+}
+
+std::span<const Rule> Policy::rules() const noexcept {
+  return data_->rules;
+}
+std::span<const Grant> Policy::view() const noexcept {
+  return data_->view;
+}
+std::span<const std::string> Policy::masks() const noexcept {
+  return data_->masks;
+}
+std::span<const std::string> Policy::exec_roots() const noexcept {
+  return data_->exec_roots;
+}
+profile::Reads Policy::reads() const noexcept {
+  return data_->reads;
+}
+bool Policy::reads_need_broker() const noexcept {
+  return data_->reads_need_broker;
+}
+profile::WorkspaceMode Policy::workspace_mode() const noexcept {
+  return data_->workspace_mode;
+}
+const std::string& Policy::workspace() const noexcept {
+  return data_->workspace;
+}
+bool Policy::writable_noexec() const noexcept {
+  return data_->no_exec != nullptr;
+}
+const std::vector<std::string>& Policy::environment() const noexcept {
+  return data_->environment;
+}
+const Policy::Limits& Policy::limits() const noexcept {
+  return data_->limits;
+}
+std::span<const std::string> Policy::weakenings() const noexcept {
+  return data_->weakenings;
+}
+std::span<const Policy::Source> Policy::sources() const noexcept {
+  return data_->sources;
+}
+
+}  // namespace agentrun::policy

@@ -1,0 +1,90 @@
+// A policy in the making: rules with the patterns they are bound to, and the grants that the view is composed of.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <agentrun/policy.h>
+
+#include "policy/data.h"
+#include "policy/pattern.h"
+
+namespace agentrun::policy {
+
+struct Draft {
+  struct Bound {
+    PathPattern pattern;
+    Layer layer;
+    std::size_t rule;
+  };
+  struct Claim {
+    std::string path;     // canonical
+    std::string written;  // as written, when it differs
+    Grant::Access access;
+    std::size_t rule;
+    bool exists;
+  };
+
+  const HostFacts& facts;
+  Variables variables;
+  bool host_root = false;  // weaken: [host-root]
+  std::vector<Rule> rules;
+  std::vector<Bound> bound;
+  std::vector<Claim> claims;
+};
+
+/// One pattern of a profile and where it stands.
+struct Item {
+  const profile::Profile& profile;
+  std::string_view section;  // "files.read"
+  std::size_t index;
+  const profile::Pattern& pattern;
+
+  [[nodiscard]] std::string key() const;  // "files.read[0]"
+  [[nodiscard]] Origin origin() const { return {.place = pattern.place, .key = key()}; }
+};
+
+/// Adds a rule that is bound to nothing yet; gives its index.
+std::size_t add_rule(Draft& draft, const Item& item, std::string meant, Act act, Label label);
+/// A rule of the program itself, "built-in:scratch[0]".
+std::size_t add_built_in(Draft& draft, std::string_view group, std::size_t index, std::string pattern, Label label);
+
+/// The canonical path of what exists of `path`, and the rest of it as it is.
+std::string resolve(const HostFacts& facts, const std::string& path);
+bool exists(const HostFacts& facts, const std::string& path);
+
+/// `pattern` and, where its literal prefix leads elsewhere through links, the same pattern there.
+std::vector<PathPattern> with_links(const HostFacts& facts, const PathPattern& pattern);
+
+// grants.cc
+/// files.read, files.write and the workspace of every profile become rules and claims. Throws ProfileError.
+void add_grants(Draft& draft, std::span<const profile::Profile* const> chain);
+/// The workspace: `facts.workspace`, or what the last profile that has workspace.path makes of it. Throws ProfileError.
+std::string find_workspace(const HostFacts& facts, std::span<const profile::Profile* const> chain);
+/// Throws ProfileError when a link that lies where the agent may write leads out of there: the agent of the run before
+/// may have made it.
+void refuse_planted_links(const Draft& draft, const std::string& path, const Origin& origin);
+
+// view.cc
+/// A Grant whose rule is still an index.
+struct Shown {
+  std::string path, written;
+  Grant::Access access;
+  std::size_t rule;
+};
+/// Adds the rules of scratch folders, which are claims too, and of virtual files.
+void add_built_ins(Draft& draft);
+/// The claims that exist and are not denied, each once, deepest last.
+std::vector<Shown> compose_view(const Draft& draft);
+/// Adds the rules that let the folders above what is shown be read.
+void add_scaffolding(Draft& draft, std::span<const Shown> view);
+/// What the kernel enforces of the deny and exec rules. Labels those rules of the draft.
+struct Floor {
+  std::vector<std::string> masks, exec_roots;
+  bool reads_need_broker = false;
+};
+Floor lower_to_floor(Draft& draft, std::span<const Shown> view);
+
+}  // namespace agentrun::policy

@@ -1,0 +1,193 @@
+// Grants: what of the host the agent is shown. A grant becomes a rule (may it?) and a claim (what is mounted).
+#include <algorithm>
+#include <array>
+
+#include "policy/draft.h"
+#include "policy/glob.h"
+#include "policy/paths.h"
+#include "profile/fail.h"
+
+namespace agentrun::policy {
+
+namespace {
+
+constexpr std::size_t max_found = 1024;  // paths that one glob of a grant may name
+
+// Folders that nobody gives an agent to write on purpose.
+constexpr std::array<std::string_view, 14> system_folders = {"/etc",       "/usr",  "/usr/bin", "/usr/sbin", "/usr/lib",
+                                                             "/usr/lib64", "/bin",  "/sbin",    "/lib",      "/lib64",
+                                                             "/boot",      "/proc", "/sys",     "/dev"};
+
+// The existing paths that a grant's glob names, and its path when it is literal.
+class Finder {
+ public:
+  Finder(const HostFacts& facts, const Origin& origin) : facts_(facts), origin_(origin) {}
+
+  std::vector<std::string> find(const PathPattern& pattern) {
+    found_.clear();
+    descend("", pattern.components);
+    return std::move(found_);
+  }
+
+ private:
+  void descend(const std::string& folder, std::span<const Component> rest) {
+    if (rest.empty()) {
+      if (found_.size() >= max_found)
+        profile::fail(origin_.place, origin_.key, "names more than 1024 paths", "grant the folder above them");
+      found_.push_back(folder.empty() ? "/" : folder);
+      return;
+    }
+    const Component& next = rest.front();
+    if (next.kind == Component::Kind::any)
+      profile::fail(origin_.place, origin_.key, "** in the middle of a grant",
+                    "grant the folder above it; ** may stand at the end");
+    if (next.kind == Component::Kind::literal) {
+      descend(folder + "/" + next.text, rest.subspan(1));
+      return;
+    }
+    const Glob glob(next.text);
+    std::vector<std::string> names =
+        facts_.entries ? facts_.entries(folder.empty() ? "/" : folder) : std::vector<std::string>{};
+    std::sort(names.begin(), names.end());
+    for (const std::string& name : names) {
+      if (glob.matches(name) && exists(facts_, folder + "/" + name)) descend(folder + "/" + name, rest.subspan(1));
+    }
+  }
+
+  const HostFacts& facts_;
+  const Origin& origin_;
+  std::vector<std::string> found_;
+};
+
+void refuse_mistakes(const Draft& draft, const std::string& path, Grant::Access access, const Origin& origin) {
+  if (path != "/" && covers("/proc", path))
+    profile::fail(origin.place, origin.key, "/proc is the sandbox's own",
+                  "remove it: /proc is readable, and no grant reaches into it");
+  if (draft.host_root) return;
+  if (path == "/")
+    profile::fail(origin.place, origin.key, "grants the whole host",
+                  "grant single folders, or add weaken: [host-root]");
+  const auto system = std::find_if(system_folders.begin(), system_folders.end(),
+                                   [&](std::string_view folder) { return covers(path, folder); });
+  if (access == Grant::Access::write && system != system_folders.end())
+    profile::fail(origin.place, origin.key, "would let the agent write " + std::string(*system),
+                  "grant the folder below it that is meant, or add weaken: [host-root]");
+}
+
+void bind_grant(Draft& draft, const std::string& path, Grant::Access access, std::size_t rule, const Origin& origin) {
+  const std::string canonical = resolve(draft.facts, path);
+  const Layer layer = access == Grant::Access::write ? Layer::write : Layer::read;
+  for (const std::string& meant : {path, canonical}) {
+    refuse_mistakes(draft, meant, access, origin);
+    draft.bound.push_back({literal_pattern(meant, Scope::self_and_below), layer, rule});
+    if (path == canonical) break;
+  }
+  draft.claims.push_back({.path = canonical,
+                          .written = path == canonical ? std::string{} : path,
+                          .access = access,
+                          .rule = rule,
+                          .exists = exists(draft.facts, path)});
+}
+
+void add_list(Draft& draft, const profile::Profile& profile, std::string_view section, const profile::Patterns& list,
+              Grant::Access access) {
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const Item item{profile, section, i, list[i]};
+    const Origin origin = item.origin();
+    const Meaning meaning = expand(list[i].value, draft.variables, origin);
+    const std::size_t rule = add_rule(draft, item, meaning.text, Act::allow, Label::kernel);
+    for (const PathPattern& pattern : meaning.alternatives) {
+      if (!pattern.components.empty() && pattern.components.front().kind == Component::Kind::any)
+        profile::fail(origin.place, origin.key, "a grant that matches anywhere",
+                      "a grant begins with /, ~ or ${workspace}");
+      for (const std::string& path : Finder(draft.facts, origin).find(pattern))
+        bind_grant(draft, path, access, rule, origin);
+    }
+  }
+}
+
+// The last profile that says so decides the mode; a path alone means `read`, the least.
+void add_workspace(Draft& draft, std::span<const profile::Profile* const> chain) {
+  const profile::Profile* speaker = nullptr;
+  profile::Pattern mode{.value = "read", .place = {}};
+  for (const profile::Profile* profile : chain) {
+    if (!profile->workspace.mode && (!profile->workspace.path || speaker != nullptr)) continue;
+    speaker = profile;
+    mode.place = profile->workspace.mode ? profile->workspace.mode->place : profile->workspace.path->place;
+    if (profile->workspace.mode) mode.value = name(profile->workspace.mode->value);
+  }
+  if (speaker == nullptr) return;
+  const Origin origin{mode.place, "workspace"};
+  if (!draft.variables.workspace) profile::fail(origin.place, origin.key, "there is no workspace", "name one with -w");
+  const std::string& path = *draft.variables.workspace;
+  if (draft.variables.home && covers(path, *draft.variables.home) && !draft.host_root)
+    profile::fail(origin.place, origin.key, path + " holds the home directory, with its keys and tokens",
+                  "start in the project's own folder, or name it with -w");
+  const std::size_t rule = draft.rules.size();
+  draft.rules.push_back({.id = speaker->name + ":workspace.mode",
+                         .profile = speaker->name,
+                         .pattern = mode.value,
+                         .meant = path,
+                         .place = mode.place,
+                         .act = Act::allow,
+                         .label = Label::kernel});
+  bind_grant(draft, path, mode.value == "write" ? Grant::Access::write : Grant::Access::read, rule, origin);
+}
+
+}  // namespace
+
+std::string find_workspace(const HostFacts& facts, std::span<const profile::Profile* const> chain) {
+  const profile::Pattern* written = nullptr;
+  for (const profile::Profile* profile : chain) {
+    if (profile->workspace.path) written = &*profile->workspace.path;
+  }
+  if (written == nullptr || written->value == ".") return facts.workspace;
+  const Origin origin{written->place, "workspace.path"};
+  const bool absolute = written->value.front() == '/' || written->value.front() == '~';
+  const Variables variables{
+      .home = facts.home.empty() ? std::nullopt : std::optional(facts.home), .workspace = {}, .ssh_auth_sock = {}};
+  const std::string below = facts.workspace == "/" ? "" : facts.workspace;
+  const Meaning meaning = expand(absolute ? written->value : "/" + written->value, variables, origin);
+  const PathPattern& pattern = meaning.alternatives.front();
+  if (meaning.alternatives.size() > 1 || !pattern.is_literal() || pattern.scope != Scope::self_and_below)
+    profile::fail(origin.place, origin.key, "a pattern", "name one folder");
+  const std::string path = absolute ? pattern.literal_prefix() : below + pattern.literal_prefix();
+  const auto canonical = facts.canonical ? facts.canonical(path) : std::nullopt;
+  if (!canonical)
+    profile::fail(origin.place, origin.key, path + " is not there", "make the folder, or name another one");
+  if (!absolute && !covers(facts.workspace, *canonical))
+    profile::fail(origin.place, origin.key, path + " leads out of " + facts.workspace,
+                  "name " + *canonical + " itself");
+  return *canonical;
+}
+
+void refuse_planted_links(const Draft& draft, const std::string& path, const Origin& origin) {
+  const auto writable = [&](const std::string& canonical) {
+    return std::any_of(draft.claims.begin(), draft.claims.end(), [&](const Draft::Claim& claim) {
+      return claim.access == Grant::Access::write && covers(claim.path, canonical);
+    });
+  };
+  const std::string target = resolve(draft.facts, path);
+  if (target == path || writable(target)) return;
+  for (std::string_view above = parent(path);; above = parent(above)) {
+    if (writable(resolve(draft.facts, std::string(above))))
+      profile::fail(origin.place, origin.key, path + " leads through a link that the agent may have made",
+                    "name where it leads: " + target);
+    if (above == "/") return;
+  }
+}
+
+void add_grants(Draft& draft, std::span<const profile::Profile* const> chain) {
+  for (const profile::Profile* profile : chain) {
+    add_list(draft, *profile, "files.read", profile->files.read, Grant::Access::read);
+    add_list(draft, *profile, "files.write", profile->files.write, Grant::Access::write);
+  }
+  add_workspace(draft, chain);
+  for (const Draft::Claim& claim : draft.claims) {
+    const Rule& rule = draft.rules[claim.rule];
+    if (!claim.written.empty())
+      refuse_planted_links(draft, claim.written, {rule.place, rule.id.substr(rule.id.find(':') + 1)});
+  }
+}
+
+}  // namespace agentrun::policy

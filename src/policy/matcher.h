@@ -1,0 +1,101 @@
+// Which rules does a path match? A trie over components: literals are found by hash, globs are tried one by one where
+// they hang, `**` is a node that stays active. One walk over a path answers for all layers, so 10,000 rules cost nearly
+// what 10 do.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "policy/glob.h"
+#include "policy/pattern.h"
+
+namespace agentrun::policy {
+
+/// Rules of one kind form a layer; the matcher knows layers only by number.
+using LayerSet = std::uint32_t;
+inline constexpr std::size_t max_layers = 16;
+
+/// The best match of a layer: the deepest, and among those the rule with the lowest number.
+struct Hit {
+  static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
+  std::uint32_t rule = none;
+  std::uint32_t depth = 0;  // components of the path that the pattern used
+  explicit operator bool() const noexcept { return rule != none; }
+};
+using Hits = std::array<Hit, max_layers>;
+
+class Matcher {
+ public:
+  class Builder;
+  Matcher() = default;
+
+  /// Finds the hits of `layers`. False when `path` is not absolute and normal: `hits` mean nothing then. Does not
+  /// allocate for profiles in which fewer than 64 patterns can be half matched at once.
+  [[nodiscard]] bool match(std::string_view path, LayerSet layers, Hits& hits) const;
+
+  /// Could a rule of `layers` match some path strictly below `path`? True when `path` is not normal.
+  [[nodiscard]] bool may_match_below(std::string_view path, LayerSet layers) const;
+
+ private:
+  struct Node {
+    std::uint32_t star = 0;  // the `**` node that hangs here; 0: none
+    std::uint32_t globs_begin = 0, globs_end = 0;
+    std::uint32_t terminals_begin = 0, terminals_end = 0;
+    LayerSet below = 0;  // layers that can match strictly below a path that leads here
+    bool is_star = false;
+  };
+  struct Terminal {
+    std::uint32_t rule;
+    std::uint8_t layer;
+    Scope scope;
+  };
+  struct GlobEdge {
+    std::uint32_t child;
+    Glob glob;
+  };
+  // One slot of the open-addressed table of all literal edges.
+  struct Slot {
+    std::uint32_t parent = 0, child = 0;  // child 0: the slot is free
+    std::uint32_t name = 0, size = 0;     // in names_
+  };
+  class Walk;
+
+  [[nodiscard]] static std::uint64_t hash(std::string_view name) noexcept;
+  [[nodiscard]] static std::uint64_t mix(std::uint64_t name_hash, std::uint32_t parent) noexcept;
+  [[nodiscard]] std::uint32_t find(std::uint32_t parent, std::string_view name, std::uint64_t name_hash) const noexcept;
+
+  std::vector<Node> nodes_{1};  // 0 is the root
+  std::vector<Terminal> terminals_;
+  std::vector<GlobEdge> globs_;
+  std::vector<Slot> slots_{1};  // a power of two
+  std::string names_;
+};
+
+/// Collects patterns, then makes the matcher.
+class Matcher::Builder {
+ public:
+  void add(const PathPattern& pattern, std::uint8_t layer, std::uint32_t rule);
+  [[nodiscard]] Matcher build() const;
+
+ private:
+  struct Draft {
+    std::map<std::string, std::uint32_t, std::less<>> literals, globs;
+    std::uint32_t star = 0;
+    bool is_star = false;
+    std::vector<Terminal> terminals;
+  };
+  std::uint32_t child(std::uint32_t node, const Component& component);
+  static void lay_out_edges(const Draft& draft, Matcher& matcher, Node& node);
+  void fill_table(Matcher& matcher) const;
+  void sum_up(Matcher& matcher) const;
+
+  std::vector<Draft> drafts_{1};
+};
+
+}  // namespace agentrun::policy

@@ -1,0 +1,101 @@
+// The smallest change of a profile that would allow what was denied: one line, fit to be shown and to be copied.
+#include <arpa/inet.h>
+
+#include <array>
+
+#include "policy/data.h"
+#include "policy/paths.h"
+#include "profile/utf8.h"
+
+namespace agentrun::policy {
+
+namespace {
+
+constexpr std::array<std::string_view, 3> sections = {"files: {read: [", "files: {write: [", "exec: {allow: ["};
+
+// A path as a pattern that matches it, in YAML's double quotes. A byte that a profile cannot hold becomes `?`.
+std::string quoted_pattern(std::string_view path) {
+  constexpr std::string_view special = "*?[{}";
+  std::string text;
+  while (!path.empty()) {
+    const profile::Character c = profile::first_character(path);
+    const std::size_t bytes = c.bytes == 0 ? 1 : c.bytes;
+    if (c.bytes == 0 || profile::is_control(c.code))
+      text.append(bytes, '?');
+    else if (special.find(path.front()) != std::string_view::npos)
+      text.append("[").append(1, path.front()).append("]");
+    else if (path.front() == '\\')
+      text += "[\\\\]";
+    else if (path.front() == '"')
+      text += "\\\"";
+    else
+      text += path.substr(0, bytes);
+    path.remove_prefix(bytes);
+  }
+  return text;
+}
+
+// With `~` or ${workspace} in place of what they mean, the longer of them.
+std::string with_variable(std::string_view path, const std::string& workspace, const std::string& home) {
+  struct Named {
+    const std::string& meant;
+    std::string_view variable;
+  };
+  const Named inner{workspace, "${workspace}"}, outer{home, "~"};
+  const bool home_first = home.size() > workspace.size();
+  for (const Named& named : {home_first ? outer : inner, home_first ? inner : outer}) {
+    if (named.meant.size() < 2 || !covers(named.meant, path)) continue;
+    return std::string(named.variable) + quoted_pattern(path.substr(named.meant.size()));
+  }
+  return quoted_pattern(path);
+}
+
+std::string section_of(const Rule& rule) {
+  const std::size_t begin = rule.id.find(':') + 1;
+  return rule.id.substr(begin, rule.id.find('[') - begin);
+}
+
+std::string without_rule(const Rule& rule) {
+  const std::string where = rule.profile + " (" + rule.place.text() + ")";
+  if (section_of(rule) == "exec.writable") return profile::printable("set exec: {writable: allow} in " + where);
+  return profile::printable("remove \"" + rule.pattern + "\" from " + section_of(rule) + " of " + where);
+}
+
+// Who refused, when it was not the policy: there is no rule to change.
+std::string other_judge(By by) {
+  switch (by) {
+    case By::pdp:
+      return "no profile change: the policy decision point refused it";
+    case By::human:
+      return "no profile change: a person refused it";
+    default:
+      return "no profile change: the call failed before it could be decided";
+  }
+}
+
+std::string endpoint(const Destination& to) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  ::inet_ntop(to.v6 ? AF_INET6 : AF_INET, to.address, text.data(), text.size());
+  const std::string address(text.data());
+  return (to.v6 ? "[" + address + "]" : address) + ":" + std::to_string(to.port);
+}
+
+}  // namespace
+
+std::string Policy::remedy(const Verdict& verdict, Right right, std::string_view path) const {
+  if (verdict.act == Act::allow) return {};
+  if (verdict.by == By::rule && verdict.rule != nullptr) return without_rule(*verdict.rule);
+  if (verdict.by != By::fallback) return other_judge(verdict.by);
+  if (covers("/proc", path) && right != Right::execute) return "no profile change: /proc is the sandbox's own";
+  return std::string(sections[static_cast<std::size_t>(right)]) + "\"" +
+         with_variable(path, data_->workspace, data_->home) + "\"]}";
+}
+
+std::string Policy::remedy_connect(const Verdict& verdict, const Destination& to) const {
+  if (verdict.act == Act::allow) return {};
+  if (verdict.by == By::rule && verdict.rule != nullptr) return without_rule(*verdict.rule);
+  if (verdict.by != By::fallback) return other_judge(verdict.by);
+  return "network: {allow: [\"" + endpoint(to) + "\"]}";
+}
+
+}  // namespace agentrun::policy

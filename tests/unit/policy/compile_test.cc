@@ -1,0 +1,363 @@
+// What the floor is told, what compile refuses, settings, remedies, shipped profiles.
+#include <doctest/doctest.h>
+
+#include "host.h"
+#include "policy/environment.h"
+
+using namespace agentrun::policy;
+using namespace agentrun::policy::test;
+using agentrun::profile::Loader;
+using agentrun::profile::Profile;
+using agentrun::profile::ProfileError;
+using Texts = std::vector<std::string>;
+
+namespace {
+
+Texts view_of(const Policy& policy) {
+  constexpr const char* accesses[] = {"r ", "w ", "s "};
+  Texts lines;
+  for (const Grant& grant : policy.view()) {
+    REQUIRE(grant.rule != nullptr);
+    lines.push_back(accesses[static_cast<int>(grant.access)] + grant.path +
+                    (grant.written.empty() ? "" : " <- " + grant.written));
+  }
+  return lines;
+}
+Texts list(std::span<const std::string> span) {
+  return {span.begin(), span.end()};
+}
+
+std::string refusal(const std::string& body, const HostFacts& facts) {
+  try {
+    (void)compile_text(body, facts);
+  } catch (const ProfileError& e) {
+    CHECK_FALSE(e.remedy().empty());
+    return e.what();
+  }
+  return "accepted";
+}
+
+}  // namespace
+
+TEST_CASE("the view: united, existing, deepest last") {
+  const FakeHost host = debian_host();
+  CHECK(view_of(compile_text("", host.facts())) == Texts{"s /tmp", "s /dev/shm", "s /home/u", "s /var/tmp"});
+  CHECK(view_of(compile_text("workspace: {mode: write}\nfiles: {read: [/usr, /usr/bin, /usr/, ~/.gitconfig, /absent, "
+                             "~/notes], write: [~/notes, ~/notes/x]}\n",
+                             host.facts())) == Texts{"s /tmp", "r /usr", "s /dev/shm", "s /home/u", "s /var/tmp",
+                                                     "r /home/u/.gitconfig", "w /home/u/notes", "w /home/u/proj"});
+  CHECK(view_of(compile_text("files: {read: [/home], write: [/home/u/notes]}\n", host.facts())) ==
+        Texts{"r /home", "s /tmp", "s /dev/shm", "s /var/tmp", "w /home/u/notes"});
+  CHECK(view_of(compile_text("files: {write: [/]}\nweaken: [host-root]\n", host.facts())) == Texts{"w /"});
+}
+
+TEST_CASE("the view shows links by the name that was written") {
+  const FakeHost host = debian_host();
+  CHECK(view_of(compile_text("files: {read: [/usr, /bin, /lib64, /etc/localtime]}\n", host.facts())) ==
+        Texts{"s /tmp", "r /usr", "s /dev/shm", "s /home/u", "r /usr/bin <- /bin", "r /usr/lib64 <- /lib64",
+              "s /var/tmp", "r /usr/share/zoneinfo/UTC <- /etc/localtime"});
+  // A link that lies in a folder that is shown needs no help.
+  CHECK(view_of(compile_text("files: {read: [/etc, /etc/localtime]}\n", host.facts())) ==
+        Texts{"r /etc", "s /tmp", "s /dev/shm", "s /home/u", "s /var/tmp", "r /usr/share/zoneinfo/UTC"});
+}
+
+TEST_CASE("a grant with a glob names what exists") {
+  FakeHost host = debian_host();
+  host.folder("/etc/java-17").file("/etc/pythonrc");
+  const Policy policy =
+      compile_text("files: {read: [\"/etc/{python*,java-*}\", \"/opt/**\", \"/absent*/x\"]}\n", host.facts());
+  CHECK(view_of(policy) == Texts{"r /opt", "s /tmp", "s /dev/shm", "r /etc/java-17", "r /etc/python3.11",
+                                 "r /etc/pythonrc", "s /home/u", "s /var/tmp"});
+  CHECK(policy.decide(Right::read, "/etc/python3.11/x").act == Act::allow);
+  CHECK(policy.decide(Right::read, "/etc/python4").act == Act::deny);
+  HostFacts blind = host.facts();
+  blind.entries = nullptr;
+  CHECK(compile_text("files: {read: [\"/etc/python*\"]}\n", blind).decide(Right::read, "/etc/python3.11").act ==
+        Act::deny);
+}
+
+TEST_CASE("denied grants are not shown") {
+  const FakeHost host = debian_host();
+  CHECK(view_of(compile_text("files: {read: [/opt, /opt/sdk, ~/.gitconfig], deny: [\"**/.gitconfig\", /opt, /tmp]}\n",
+                             host.facts())) == Texts{"s /dev/shm", "s /home/u", "s /var/tmp"});
+}
+
+TEST_CASE("masks, and reads that no mask can carry") {
+  FakeHost host = debian_host();
+  host.folder("/data/k").link("/home/u/proj/k", "/data/k");
+  const auto with = [&](const std::string& deny) {
+    return compile_text("workspace: {mode: write}\nfiles: {read: [/usr, /data], deny: [" + deny + "]}\n", host.facts());
+  };
+  CHECK(list(with("~/proj/.env, /usr/lib, /usr/lib/x, ~/.ssh, /etc/shadow").masks()) ==
+        Texts{"/home/u/proj/.env", "/usr/lib"});
+  CHECK_FALSE(with("~/proj/.env, /usr/lib, ~/.ssh, /etc/shadow, \"~/.s*\", \"/etc/*\"").reads_need_broker());
+  CHECK(with("~/proj/.env.later").reads_need_broker());  // nothing to mask yet
+  CHECK(list(with("~/proj/.env.later").masks()) == Texts{"/home/u/proj/.env.later"});
+  CHECK(with("\"**/.env\"").reads_need_broker());
+  CHECK(with("\"~/proj/*.pem\"").reads_need_broker());
+  CHECK(with("\"/usr/*/x\"").reads_need_broker());
+  CHECK(list(with("~/proj/k").masks()) == Texts{"/data/k"});
+  CHECK_FALSE(with("~/proj/k").reads_need_broker());
+  CHECK(list(with("\"/usr/lib/**\"").masks()) == Texts{"/usr/lib"});
+}
+
+TEST_CASE("labels say who enforces a rule") {
+  const FakeHost host = debian_host();
+  const Policy policy = compile_text(R"(
+workspace: {mode: write}
+files: {read: [/usr], deny: [~/proj/.env, "**/*.pem", ~/.ssh], protect: [~/proj/src]}
+exec: {allow: ["/usr/**", "/usr/bin/g*"], deny: [/usr/bin/sudo]}
+)",
+                                     host.facts());
+  const auto label = [&](const std::string& id) {
+    for (const Rule& rule : policy.rules())
+      if (rule.id == id) return std::string(name(rule.label));
+    return std::string("absent");
+  };
+  CHECK(label("t:files.read[0]") == "kernel");
+  CHECK(label("t:workspace.mode") == "kernel");
+  CHECK(label("t:files.deny[0]") == "kernel");
+  CHECK(label("t:files.deny[1]") == "broker");
+  CHECK(label("t:files.deny[2]") == "kernel");  // not shown at all
+  CHECK(label("t:files.protect[0]") == "broker");
+  CHECK(label("t:exec.allow[0]") == "kernel");
+  CHECK(label("t:exec.allow[1]") == "broker");
+  CHECK(label("t:exec.deny[0]") == "broker");
+}
+
+TEST_CASE("rule ids are unique and carry their place") {
+  const FakeHost host = debian_host();
+  const auto chain = Loader("").load("coding");
+  const Policy policy = compile(chain, host.facts());
+  std::set<std::string> ids;
+  for (const Rule& rule : policy.rules()) {
+    CHECK_MESSAGE(ids.insert(rule.id).second, rule.id);
+    CHECK((rule.place.line > 0) == (rule.profile != "built-in"));
+  }
+}
+
+TEST_CASE("exec roots") {
+  const FakeHost host = debian_host();
+  const auto roots = [&](const std::string& allow) {
+    return list(compile_text("exec: {allow: [" + allow + "]}\n", host.facts()).exec_roots());
+  };
+  CHECK(roots("") == Texts{});
+  CHECK(roots("\"/**\", /usr/bin/x") == Texts{"/"});
+  CHECK(roots("\"**/bin/*\"") == Texts{"/"});
+  CHECK(roots("\"/usr/bin/**\", /usr/bin/x, \"/bin/*\", /opt/sdk/run, \"${workspace}/**\"") ==
+        Texts{"/home/u/proj", "/opt/sdk/run", "/usr/bin"});
+}
+
+TEST_CASE("what cannot be meant") {
+  FakeHost host = debian_host();
+  host.folder("/data")
+      .link("/home/u/proj/out", "/data")
+      .link("/home/u/proj/in", "/home/u/proj/src")
+      .link("/mnt", "/")
+      .link("/cfg", "/etc");
+  host.link("/self", "/proc/self").folder("/proc/self");
+  const HostFacts facts = host.facts();
+  const std::string ws = "workspace: {mode: write}\n";
+  CHECK(refusal("files: {read: [/]}\n", facts) == "t.yaml:3:16: files.read[0]: grants the whole host");
+  CHECK(refusal("files: {read: [/mnt]}\n", facts) == "t.yaml:3:16: files.read[0]: grants the whole host");
+  CHECK(refusal("files: {read: [\"/**\"]}\n", facts) == "t.yaml:3:16: files.read[0]: grants the whole host");
+  for (const std::string folder : {"/etc", "/usr", "/boot", "/sys", "/dev", "/bin", "/usr/lib", "/cfg"})
+    CHECK(refusal("files: {write: [" + folder + "]}\n", facts)
+              .starts_with("t.yaml:3:17: files.write[0]: would let the agent write /"));
+  CHECK(refusal("files: {write: [/etc/foo]}\n", facts) == "accepted");
+  for (const std::string path : {"/proc", "/proc/sys", "/self"})
+    CHECK(refusal("files: {read: [" + path + "]}\n", facts) ==
+          "t.yaml:3:16: files.read[0]: /proc is the sandbox's own");
+  CHECK(refusal("files: {read: [relative]}\n", facts) == "t.yaml:3:16: files.read[0]: a relative path");
+  CHECK(refusal("files: {read: [\"**/x\"]}\n", facts) == "t.yaml:3:16: files.read[0]: a grant that matches anywhere");
+  CHECK(refusal("files: {read: [\"/opt/**/x\"]}\n", facts) ==
+        "t.yaml:3:16: files.read[0]: ** in the middle of a grant");
+  CHECK(refusal("files: {deny: [\"${NOPE}\"]}\n", facts) == "t.yaml:3:16: files.deny[0]: ${NOPE} is not a variable");
+  CHECK(refusal("environment: {set: {A: \"${NOPE}\"}}\n", facts) ==
+        "t.yaml:3:21: environment.set.A: ${NOPE} is not a variable");
+  CHECK(refusal("environment: {pass: [\"A[\"]}\n", facts).starts_with("t.yaml:3:22: environment.pass[0]: a [ without"));
+  // The agent of the run before may have made the link.
+  CHECK(refusal(ws + "files: {read: [~/proj/out]}\n", facts) ==
+        "t.yaml:4:16: files.read[0]: /home/u/proj/out leads through a link that the agent may have made");
+  CHECK(refusal(ws + "exec: {allow: [\"${workspace}/out/**\"]}\n", facts)
+            .starts_with("t.yaml:4:16: exec.allow[0]: /home/u/proj/out leads"));
+  CHECK(refusal(ws + "files: {read: [~/proj/in]}\n", facts) == "accepted");
+  CHECK(refusal("workspace: {mode: read}\nfiles: {read: [~/proj/out]}\n", facts) == "accepted");
+
+  HostFacts at_home = facts;
+  at_home.workspace = "/home/u";
+  CHECK(refusal(ws, at_home) == "t.yaml:3:19: workspace: /home/u holds the home directory, with its keys and tokens");
+  at_home.workspace = "/";
+  CHECK(refusal(ws, at_home).starts_with("t.yaml:3:19: workspace: / holds"));
+  at_home.workspace = "";
+  CHECK(refusal(ws, at_home) == "t.yaml:3:19: workspace: there is no workspace");
+
+  Profile overlay = agentrun::profile::parse("agent-run: 1\nname: t\n", "t.yaml");
+  overlay.files.ask.push_back({.value = "/x", .place = {}});
+  const std::vector<Profile> chain = {overlay};
+  CHECK_THROWS_AS(compile(chain, facts), ProfileError);
+}
+
+TEST_CASE("two profiles of one name") {
+  const FakeHost host = debian_host();
+  const Profile one = agentrun::profile::parse("agent-run: 1\nname: x\n", "one.yaml");
+  const Profile two = agentrun::profile::parse("agent-run: 1\nname: x\n", "two.yaml");
+  const std::vector<Profile> same = {one, one};
+  CHECK(compile(same, host.facts()).sources().size() == 1);
+  const std::vector<Profile> other = {one, two};
+  CHECK_THROWS_WITH_AS(compile(other, host.facts()), "two.yaml:1:1: name: \"x\" is also the name of one.yaml:1:1",
+                       ProfileError);
+}
+
+TEST_CASE("the workspace") {
+  FakeHost host = debian_host();
+  host.folder("/data/p").link("/home/u/proj/sub", "/data/p");
+  const auto where = [&](const std::string& path) {
+    return compile_text("workspace: {mode: write, path: " + path + "}\n", host.facts()).workspace();
+  };
+  CHECK(where(".") == "/home/u/proj");
+  CHECK(where("src") == "/home/u/proj/src");
+  CHECK(where("/data/p") == "/data/p");
+  CHECK(where("~/notes") == "/home/u/notes");
+  for (const char* path : {"absent", "sub", "../x", "\"*\"", "\"{src,src}\""})
+    CHECK_THROWS_AS(where(path), ProfileError);
+  const Policy none = compile_text("", host.facts());
+  CHECK(none.workspace_mode() == agentrun::profile::WorkspaceMode::read);
+  const Policy read = compile_text("workspace: {mode: read}\n", host.facts());
+  CHECK(read.decide(Right::change, "/home/u/proj/a").act == Act::deny);
+  CHECK(read.decide(Right::read, "/home/u/proj/a").act == Act::allow);
+}
+
+TEST_CASE("the last profile decides what there is one of") {
+  const FakeHost host = debian_host();
+  const std::vector<Profile> chain = {
+      agentrun::profile::parse("agent-run: 1\nworkspace: {mode: write}\nexec: {writable: deny}\nlimits: {wall: 1h, "
+                               "open-files: 64}\naudit: {reads: exact}\n",
+                               "p.yaml"),
+      agentrun::profile::parse(
+          "agent-run: 1\nworkspace: {mode: read}\nexec: {writable: allow}\nlimits: {wall: 2h}\naudit: {reads: off}\n",
+          "c.yaml")};
+  const Policy policy = compile(chain, host.facts());
+  CHECK(policy.workspace_mode() == agentrun::profile::WorkspaceMode::read);
+  CHECK(policy.decide(Right::change, "/home/u/proj/a").act == Act::deny);
+  CHECK_FALSE(policy.writable_noexec());
+  CHECK(policy.limits().wall_seconds == 7200U);
+  CHECK(policy.limits().open_files == 64U);
+  CHECK(policy.reads() == agentrun::profile::Reads::off);
+  CHECK(compile_text("", host.facts()).reads() == agentrun::profile::Reads::claimed);
+}
+
+TEST_CASE("the environment") {
+  const FakeHost host = debian_host();
+  HostFacts facts = host.facts();
+  facts.environment = {{"LANG", "C"},         {"LC_ALL", "x"}, {"HOME", "/elsewhere"},
+                       {"GITHUB_TOKEN", "s"}, {"MY_KEY", "s"}, {"PLAIN", "p"}};
+  CHECK(compile_text("", facts).environment() == Texts{"PATH=/usr/local/bin:/usr/bin:/bin"});
+  CHECK(compile_text("environment: {pass: [LANG, \"LC_*\", ABSENT, HOME], set: {LANG: de, W: \"${workspace}/x\"}}\n",
+                     facts)
+            .environment() ==
+        Texts{"HOME=/home/u", "LANG=de", "LC_ALL=x", "PATH=/usr/local/bin:/usr/bin:/bin", "W=/home/u/proj/x"});
+  CHECK(compile_text("environment: {pass: [\"*\"], set: {PATH: /x}}\n", facts).environment() ==
+        Texts{"HOME=/home/u", "LANG=C", "LC_ALL=x", "PATH=/x", "PLAIN=p"});
+  CHECK(compile_text("environment: {pass: [GITHUB_TOKEN]}\n", facts).environment()[0] == "GITHUB_TOKEN=s");
+  for (const char* name :
+       {"AWS_SECRET_ACCESS_KEY", "npm_config__authToken", "SSH_AUTH_SOCK", "PGPASSWORD", "DATABASE_URL", "MY_PAT"})
+    CHECK_MESSAGE(looks_secret(name), std::string(name));
+  for (const char* name : {"PATH", "LANG", "TERM", "PWD", "EDITOR"})
+    CHECK_MESSAGE(!looks_secret(name), std::string(name));
+}
+
+TEST_CASE("remedies") {
+  const FakeHost host = debian_host();
+  const Policy policy = compile_text(R"(workspace: {mode: read}
+files: {deny: ["**/.env"], protect: ["**/.git/hooks/**"]}
+exec: {deny: ["/opt/*"]}
+)",
+                                     host.facts());
+  const auto remedy = [&](Right right, const std::string& path) {
+    return policy.remedy(policy.decide(right, path), right, path);
+  };
+  CHECK(remedy(Right::change, "/srv/a") == "files: {write: [\"/srv/a\"]}");
+  CHECK(remedy(Right::read, "/srv/a") == "files: {read: [\"/srv/a\"]}");
+  CHECK(remedy(Right::change, "/home/u/proj/a b") == "files: {write: [\"${workspace}/a b\"]}");
+  CHECK(remedy(Right::execute, "/home/u/bin/x") == "exec: {allow: [\"~/bin/x\"]}");
+  CHECK(remedy(Right::execute, "/home/u") == "exec: {allow: [\"~\"]}");
+  CHECK(remedy(Right::read, "/srv/.env") == "remove \"**/.env\" from files.deny of t (t.yaml:4:16)");
+  CHECK(remedy(Right::change, "/tmp/.git/hooks/x") ==
+        "remove \"**/.git/hooks/**\" from files.protect of t (t.yaml:4:38)");
+  CHECK(remedy(Right::execute, "/opt/x") == "remove \"/opt/*\" from exec.deny of t (t.yaml:5:15)");
+  CHECK(remedy(Right::change, "/proc/sys/x") == "no profile change: /proc is the sandbox's own");
+  CHECK(remedy(Right::read, "/tmp/x").empty());
+  CHECK(remedy(Right::read, "/srv/[a]*?{b}\"\\") == R"(files: {read: ["/srv/[[]a][*][?][{]b[}]\"[\\]"]})");
+  CHECK(remedy(Right::read, "/srv/\n\x1b[2J\xff\xc3\xa9") == "files: {read: [\"/srv/??[[]2J?\xc3\xa9\"]}");
+  CHECK(policy.remedy({Act::deny, By::human, nullptr}, Right::read, "/x") == "no profile change: a person refused it");
+
+  const auto connect = [&](const Destination& to) { return policy.remedy_connect(policy.decide_connect(to), to); };
+  CHECK(connect({.v6 = false, .address = {203, 0, 113, 5}, .port = 443}) == "network: {allow: [\"203.0.113.5:443\"]}");
+  CHECK(connect({.v6 = true, .address = {0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5}, .port = 443}) ==
+        "network: {allow: [\"[2001:db8::5]:443\"]}");
+  CHECK(connect({.v6 = false, .address = {127, 0, 0, 1}, .port = 443}).empty());
+}
+
+TEST_CASE("a remedy is a profile that allows what was denied") {
+  FakeHost host = debian_host();
+  const Policy before = compile_text("", host.facts());
+  for (const std::string path :
+       {"/srv/[a]*?{b}\"\\,#: x", "/srv/$x", "/srv/${HOME}", "/srv/~", "/home/v/]", "/srv/a'b"}) {
+    CAPTURE(path);
+    host.file(path);
+    for (const Right right : {Right::read, Right::change, Right::execute}) {
+      const std::string remedy = before.remedy(before.decide(right, path), right, path);
+      CAPTURE(remedy);
+      CHECK(compile_text(remedy + "\n", host.facts()).decide(right, path).act == Act::allow);
+    }
+  }
+}
+
+TEST_CASE("every shipped profile compiles, for a Debian host and for an empty one") {
+  const FakeHost debian = debian_host();
+  FakeHost bare;
+  bare.folder("/home/u/proj");
+  for (const auto& [name, text] : agentrun::profile::shipped()) {
+    CAPTURE(std::string(name));
+    const auto chain = Loader("").load(name);
+    for (const FakeHost& host : {debian, bare}) {
+      const Policy policy = compile(chain, host.facts());
+      if (name == "allow-all") continue;
+      for (const char* path : {"/etc/shadow", "/etc/ssl/private/k", "/etc/machine-id", "/etc/ssh/ssh_host_key",
+                               "/home/v/x", "/root/x", "/run/x"})
+        CHECK_MESSAGE(policy.decide(Right::read, path).act == Act::deny, std::string(path));
+      CHECK(policy.decide(Right::change, "/usr/bin/x").act == Act::deny);
+      CHECK_FALSE(policy.reads_need_broker());
+    }
+  }
+}
+
+TEST_CASE("what the shipped profiles are for") {
+  const FakeHost host = debian_host();
+  const auto load = [&](const char* name) { return compile(Loader("").load(name), host.facts()); };
+  const Policy standard = load("default");
+  CHECK(standard.decide(Right::execute, "/usr/bin/git").act == Act::allow);
+  CHECK(standard.decide(Right::execute, "/home/u/proj/run").act == Act::allow);
+  CHECK(standard.decide(Right::execute, "/tmp/run").act == Act::deny);
+  CHECK(standard.decide(Right::read, "/etc/python3.11/x").act == Act::allow);
+  const std::string git = "/home/u/proj/.git/";
+  for (const char* path : {"hooks/pre-commit", "hooks", "config", "modules/a/b/hooks/x"})
+    CHECK(standard.decide(Right::change, git + path).act == Act::deny);
+  for (const char* path : {"index.lock", "HEAD", "objects/ab/cd", "refs/heads/x", "config.lock", "worktrees/w/HEAD"})
+    CHECK(standard.decide(Right::change, git + path).act == Act::allow);
+  for (const char* path : {"sub/.git/config", "sub/.git/HEAD", "sub/.git"})
+    CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::allow);
+  for (const char* path : {"sub/.git/hooks/x", "sub/.envrc", ".vscode/tasks.json", "HEAD", ".mcp.json", ".husky/_/x"})
+    CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::deny);
+  const auto& env = standard.environment();
+  CHECK(std::find(env.begin(), env.end(), "GIT_TEMPLATE_DIR=") != env.end());
+  CHECK(load("coding").decide(Right::execute, "/tmp/run").act == Act::allow);
+  CHECK(load("coding").decide(Right::read, "/home/u/.gitconfig").act == Act::allow);
+  CHECK(load("coding").decide(Right::change, "/home/u/.gitconfig").act == Act::deny);
+  CHECK(load("read-only").decide(Right::change, "/home/u/proj/a").act == Act::deny);
+  CHECK(load("ci-strict").reads() == agentrun::profile::Reads::exact);
+  const Policy all = load("allow-all");
+  CHECK(all.decide(Right::change, "/etc/shadow").act == Act::allow);
+  CHECK(list(all.weakenings()) == Texts{"host-root"});
+}

@@ -1,0 +1,334 @@
+// What a policy answers: tables of rights and paths.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "host.h"
+
+using namespace agentrun::policy;
+using namespace agentrun::policy::test;
+using agentrun::profile::Profile;
+
+namespace {
+
+constexpr auto workspace_write = "workspace: {mode: write}\n";
+
+struct Row {
+  Right right;
+  std::string path;
+  Act act;
+};
+
+void check(const Policy& policy, const std::vector<Row>& rows) {
+  for (const Row& row : rows) {
+    CAPTURE(std::string(name(row.right)));
+    CAPTURE(row.path);
+    const Verdict verdict = policy.decide(row.right, row.path);
+    CHECK(verdict.act == row.act);
+    CHECK((verdict.rule == nullptr) == (verdict.by == By::fallback));
+    if (verdict.rule != nullptr) CHECK(verdict.rule->act == row.act);
+  }
+}
+
+constexpr auto allow = Act::allow;
+constexpr auto deny = Act::deny;
+
+}  // namespace
+
+TEST_CASE("an empty profile grants only what is the run's own") {
+  const FakeHost host = debian_host();
+  const Policy policy = compile_text("", host.facts());
+  check(policy, {
+                    {Right::read, "/", allow},
+                    {Right::read, "/etc/hosts", allow},
+                    {Right::read, "/etc/resolv.conf", allow},
+                    {Right::read, "/etc/passwd", allow},
+                    {Right::read, "/etc/passwd/x", deny},
+                    {Right::read, "/etc/shadow", deny},
+                    {Right::read, "/etc", allow},
+                    {Right::read, "/usr", deny},
+                    {Right::read, "/run/docker.sock", deny},
+                    {Right::read, "/sys", deny},
+                    {Right::read, "/sys/class", deny},
+                    {Right::read, "/home", allow},
+                    {Right::read, "/home/u/proj", allow},  // the private home's, not the host's
+                    {Right::read, "/home/v", deny},
+                    {Right::change, "/home/u/x", allow},
+                    {Right::change, "/home/v/x", deny},
+                    {Right::change, "/home", deny},
+                    {Right::change, "/tmp/x/y", allow},
+                    {Right::change, "/var/tmp/x", allow},
+                    {Right::change, "/var/x", deny},
+                    {Right::change, "/tmpx", deny},
+                    {Right::change, "/dev/shm/x", allow},
+                    {Right::change, "/dev/null", allow},
+                    {Right::change, "/dev/null/x", deny},
+                    {Right::change, "/dev/pts/0", allow},
+                    {Right::change, "/dev/pts", deny},
+                    {Right::change, "/dev/sda", deny},
+                    {Right::read, "/dev/urandom", allow},
+                    {Right::read, "/proc/1/status", allow},
+                    {Right::change, "/proc/self/oom_score_adj", allow},
+                    {Right::change, "/proc/12/task/13/comm", allow},
+                    {Right::change, "/proc/12/comm", allow},
+                    {Right::change, "/proc/12/comm/x", deny},
+                    {Right::change, "/proc/12/mem", deny},
+                    {Right::change, "/proc/sys/kernel/core_pattern", deny},
+                    {Right::change, "/proc/self/task/x/comm", deny},
+                    {Right::change, "/etc/hosts", deny},
+                    {Right::execute, "/usr/bin/true", deny},
+                    {Right::execute, "/tmp/x", deny},
+                });
+  CHECK(policy.exec_roots().empty());
+}
+
+TEST_CASE("paths that are not normal are denied, also where everything is granted") {
+  const FakeHost host = debian_host();
+  const Policy policy =
+      compile_text("files: {write: [/]}\nexec: {allow: [\"/**\"]}\nweaken: [host-root]\n", host.facts());
+  check(policy, {{Right::change, "/x", allow}, {Right::execute, "/x", allow}, {Right::change, "/", allow}});
+  for (const std::string path : {"", "x", "/a/../b", "/a//b", "/a/", "/a/."})
+    for (const Right right : {Right::read, Right::change, Right::execute}) check(policy, {{right, path, deny}});
+  CHECK(policy.guarded(Right::read, "/a/.."));
+  check(policy, {{Right::change, "/proc/sys/kernel/core_pattern", deny}, {Right::change, "/proc/self/comm", allow}});
+}
+
+TEST_CASE("grants") {
+  const FakeHost host = debian_host();
+  const Policy policy = compile_text(std::string(workspace_write) + R"(
+files:
+  read: [/usr, ~/.gitconfig, /opt/absent, ~/notes]
+  write: [~/notes/sub]
+exec: {allow: ["/usr/**"]}
+)",
+                                     host.facts());
+  check(policy, {
+                    {Right::read, "/usr/bin/gcc", allow},
+                    {Right::change, "/usr/bin/gcc", deny},
+                    {Right::execute, "/usr/bin/gcc", allow},
+                    {Right::execute, "/usr", deny},
+                    {Right::read, "/home/u/.gitconfig", allow},
+                    {Right::change, "/home/u/.gitconfig", deny},  // granted read, though home is scratch
+                    {Right::change, "/home/u/.gitconfig2", allow},
+                    {Right::change, "/home/u/notes/a", deny},
+                    {Right::change, "/home/u/notes/sub/a", allow},
+                    {Right::change, "/home/u/proj/src/a.c", allow},
+                    {Right::change, "/home/u/proj2", allow},  // scratch, not the host's
+                    {Right::read, "/opt/absent/x", allow},    // a rule, though nothing is shown
+                    {Right::read, "/opt", deny},              // no scaffolding for what is not shown
+                    {Right::execute, "/home/u/proj/a.out", deny},
+                });
+}
+
+TEST_CASE("deny over allow, protect against change only") {
+  const FakeHost host = debian_host();
+  const Policy policy = compile_text(std::string(workspace_write) + R"(
+files:
+  read: [/usr]
+  deny: ["**/.env", "${workspace}/secret", "/tmp/x*", /usr/share/private]
+  protect: ["**/.git/hooks/**", "**/*.lock", "/usr/bin"]
+exec:
+  allow: ["/usr/**", "${workspace}/**"]
+  deny: [/usr/bin/sudo, "**/evil"]
+)",
+                                     host.facts());
+  check(policy, {
+                    {Right::read, "/home/u/proj/.env", deny},
+                    {Right::change, "/home/u/proj/.env", deny},
+                    {Right::execute, "/home/u/proj/.env", deny},
+                    {Right::read, "/home/u/proj/a/b/.env/c", deny},
+                    {Right::read, "/home/u/proj/.env2", allow},
+                    {Right::read, "/home/u/.env", deny},
+                    {Right::read, "/home/u/proj/secret", deny},
+                    {Right::read, "/home/u/proj/secret/x", deny},
+                    {Right::change, "/tmp/xy", deny},
+                    {Right::change, "/tmp/y", allow},
+                    {Right::read, "/home/u/proj/.git/hooks/pre-commit", allow},
+                    {Right::change, "/home/u/proj/.git/hooks/pre-commit", deny},
+                    {Right::change, "/home/u/proj/.git/hooks", allow},  // `/**` is what is below
+                    {Right::change, "/home/u/proj/sub/.git/hooks/x/y", deny},
+                    {Right::change, "/home/u/proj/yarn.lock", deny},
+                    {Right::execute, "/home/u/proj/yarn.lock", allow},
+                    {Right::execute, "/usr/bin/sudo", deny},
+                    {Right::read, "/usr/bin/sudo", allow},
+                    {Right::execute, "/usr/bin/su", allow},
+                    {Right::execute, "/home/u/proj/evil/x", deny},
+                });
+  CHECK(policy.guarded(Right::change, "/anywhere/.git/hooks/x"));
+  CHECK_FALSE(policy.guarded(Right::read, "/anywhere/.git/hooks/x"));
+  CHECK_FALSE(policy.guarded(Right::change, "/anywhere"));  // the default deny does not count
+  CHECK(policy.guarded(Right::execute, "/usr/bin/sudo"));
+  CHECK(policy.may_guard_below("/home"));
+}
+
+TEST_CASE("may_guard_below") {
+  const FakeHost host = debian_host();
+  const Policy policy = compile_text(
+      std::string(workspace_write) + "files: {deny: [~/proj/a/b], protect: [\"/data/*/x\"]}\n", host.facts());
+  CHECK(policy.may_guard_below("/"));
+  CHECK(policy.may_guard_below("/home/u/proj"));
+  CHECK(policy.may_guard_below("/home/u/proj/a"));
+  CHECK(policy.may_guard_below("/home/u/proj/a/b"));
+  CHECK(policy.may_guard_below("/home/u/proj/a/b/c"));
+  CHECK_FALSE(policy.may_guard_below("/home/u/proj/b"));
+  CHECK_FALSE(policy.may_guard_below("/usr"));
+  CHECK(policy.may_guard_below("/data/q"));
+  CHECK_FALSE(policy.may_guard_below("/data/q/y"));
+}
+
+TEST_CASE("rules hold for a path as written and where its links lead") {
+  FakeHost host = debian_host();
+  host.folder("/data/keys").link("/home/u/keys", "/data/keys").link("/srv", "/data");
+  const Policy policy = compile_text(R"(
+files: {read: [/data, /bin], deny: [~/keys]}
+exec: {allow: ["/bin/**", "/lib64/*"], deny: ["/bin/s{h,udo}"]}
+)",
+                                     host.facts());
+  check(policy, {
+                    {Right::read, "/data/keys/id", deny},
+                    {Right::read, "/home/u/keys/id", deny},
+                    {Right::read, "/data/other", allow},
+                    {Right::read, "/usr/bin/ls", allow},
+                    {Right::read, "/usr/lib/x", deny},
+                    {Right::execute, "/usr/bin/ls", allow},
+                    {Right::execute, "/bin/ls", allow},
+                    {Right::execute, "/usr/lib64/ld.so", allow},
+                    {Right::execute, "/usr/lib/x", deny},
+                    {Right::execute, "/usr/bin/sh", deny},
+                    {Right::execute, "/usr/bin/sudo", deny},
+                });
+  CHECK(std::vector<std::string>(policy.exec_roots().begin(), policy.exec_roots().end()) ==
+        std::vector<std::string>{"/usr/bin", "/usr/lib64"});
+}
+
+TEST_CASE("a denied path that is not there is denied where a link above it would lead") {
+  FakeHost host = debian_host();
+  host.folder("/run").link("/var/run", "/run");
+  const Policy policy = compile_text("files: {read: [/run], deny: [/var/run/x.sock]}\n", host.facts());
+  check(policy,
+        {{Right::read, "/run/x.sock", deny}, {Right::read, "/var/run/x.sock", deny}, {Right::read, "/run/y", allow}});
+}
+
+TEST_CASE("a protected path cannot come to be through what stands above it") {
+  FakeHost host = debian_host();
+  const auto with = [&](const FakeHost& h) {
+    return compile_text(std::string(workspace_write) + "files: {protect: [\"${workspace}/.git/config\", ~/x/y]}\n",
+                        h.facts());
+  };
+  check(with(host), {{Right::change, "/home/u/proj/.git", allow},
+                     {Right::change, "/home/u/proj/.git/config", deny},
+                     {Right::change, "/home/u/x", allow}});
+  FakeHost bare;
+  bare.folder("/home/u/proj");
+  check(with(bare), {{Right::change, "/home/u/proj/.git", deny},
+                     {Right::change, "/home/u/proj/.git/index", allow},
+                     {Right::change, "/home/u/proj/a", allow}});
+  FakeHost worktree;
+  worktree.file("/home/u/proj/.git");
+  check(with(worktree), {{Right::change, "/home/u/proj/.git", deny}, {Right::change, "/home/u/proj/a", allow}});
+}
+
+TEST_CASE("exec.writable: deny") {
+  const FakeHost host = debian_host();
+  const Policy policy = compile_text(
+      std::string(workspace_write) + "files: {read: [/usr]}\nexec: {allow: [\"/**\"], writable: deny}\n", host.facts());
+  CHECK(policy.writable_noexec());
+  check(policy, {{Right::execute, "/usr/bin/ls", allow},
+                 {Right::execute, "/home/u/proj/a.out", deny},
+                 {Right::execute, "/tmp/a", deny}});
+  CHECK(policy.decide(Right::execute, "/tmp/a").rule->id == "t:exec.writable");
+}
+
+TEST_CASE("connections: loopback and nothing else") {
+  const FakeHost host = debian_host();
+  const Policy policy = compile_text("", host.facts());
+  const auto v4 = [](int a, int b) {
+    const auto byte = [](int value) { return static_cast<std::uint8_t>(value); };
+    return Destination{.v6 = false, .address = {byte(a), byte(b), 0, 1}, .port = 80};
+  };
+  CHECK(policy.decide_connect(v4(127, 0)).act == allow);
+  CHECK(policy.decide_connect(v4(127, 255)).act == allow);
+  for (const int first : {0, 10, 126, 128, 169, 192, 203, 255})
+    CHECK(policy.decide_connect(v4(first, 0)).act == deny);
+  Destination v6{.v6 = true, .address = {}, .port = 80};
+  CHECK(policy.decide_connect(v6).act == deny);  // ::
+  v6.address[15] = 1;
+  CHECK(policy.decide_connect(v6).act == allow);
+  v6.address[0] = 0x20;
+  CHECK(policy.decide_connect(v6).act == deny);
+  Destination mapped{.v6 = true, .address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1}, .port = 80};
+  CHECK(policy.decide_connect(mapped).act == allow);
+  mapped.address[12] = 10;
+  CHECK(policy.decide_connect(mapped).act == deny);
+  Destination compatible{.v6 = true, .address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 127, 0, 0, 1}, .port = 80};
+  CHECK(policy.decide_connect(compatible).act == deny);
+}
+
+namespace {
+// Every decision about a few paths, as text that does not name indexes.
+std::string all_verdicts(const Policy& policy) {
+  std::string text;
+  for (const char* path :
+       {"/", "/usr/bin/ls", "/usr/bin/sudo", "/home/u", "/home/u/proj", "/home/u/proj/.env", "/home/u/proj/a/.env/b",
+        "/home/u/proj/.git/hooks/x", "/home/u/proj/x.lock", "/tmp/x", "/etc/shadow", "/opt/sdk/x", "/home/u/notes/a"}) {
+    for (const Right right : {Right::read, Right::change, Right::execute}) {
+      const Verdict verdict = policy.decide(right, path);
+      text.append(name(verdict.act))
+          .append(" ")
+          .append(verdict.rule == nullptr ? "-" : verdict.rule->profile + verdict.rule->meant)
+          .append("\n");
+    }
+  }
+  return text;
+}
+}  // namespace
+
+TEST_CASE("the order of rules and profiles has no meaning") {
+  const FakeHost host = debian_host();
+  std::vector<Profile> chain = {agentrun::profile::parse(R"(agent-run: 1
+name: a
+workspace: {mode: write}
+files:
+  read: [/usr, /opt, /opt/sdk, ~/notes]
+  deny: ["**/.env", "/home/u/proj/.env", "${workspace}/**/.env"]
+exec: {allow: ["/usr/**", "/usr/bin/*"], deny: [/usr/bin/sudo, "/usr/bin/s*"]}
+)",
+                                                         "a.yaml"),
+                                agentrun::profile::parse(R"(agent-run: 1
+name: b
+files:
+  write: [~/notes, /opt/sdk]
+  protect: ["**/.git/hooks/**", "**/.git/hooks", "**/*.lock", "**/x.*"]
+exec: {allow: ["/**", "${workspace}/**"], deny: ["**/sudo"]}
+)",
+                                                         "b.yaml")};
+  const std::string expected = all_verdicts(compile(chain, host.facts()));
+  std::mt19937 engine(7);
+  for (int i = 0; i < 50; ++i) {
+    for (Profile& profile : chain) {
+      for (auto* list : {&profile.files.read, &profile.files.write, &profile.files.deny, &profile.files.protect,
+                         &profile.exec.allow, &profile.exec.deny})
+        std::shuffle(list->begin(), list->end(), engine);
+    }
+    std::shuffle(chain.begin(), chain.end(), engine);
+    CHECK(all_verdicts(compile(chain, host.facts())) == expected);
+  }
+}
+
+TEST_CASE("a child cannot drop a parent's deny") {
+  const FakeHost host = debian_host();
+  const std::vector<Profile> chain = {
+      agentrun::profile::parse(
+          "agent-run: 1\nfiles: {deny: [~/proj/.env], protect: [~/proj/src]}\nexec: {deny: [/usr/bin/ls]}\n",
+          "parent.yaml"),
+      agentrun::profile::parse(
+          "agent-run: 1\nworkspace: {mode: write}\nfiles: {write: [/], read: [~/proj/.env], deny: [], protect: []}\n"
+          "exec: {allow: [\"/**\", /usr/bin/ls], deny: []}\nweaken: [host-root]\n",
+          "child.yaml")};
+  const Policy policy = compile(chain, host.facts());
+  check(policy, {{Right::read, "/home/u/proj/.env", deny},
+                 {Right::change, "/home/u/proj/src/a.c", deny},
+                 {Right::execute, "/usr/bin/ls", deny},
+                 {Right::change, "/etc/shadow", allow}});
+}

@@ -1,0 +1,98 @@
+// A host that exists only in a test: folders, files and links by name.
+#pragma once
+
+#include <agentrun/policy.h>
+#include <agentrun/profile.h>
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace agentrun::policy::test {
+
+class FakeHost {
+ public:
+  // Makes the folders above it too.
+  FakeHost& file(const std::string& path) {
+    for (std::size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1))
+      if (!links_.contains(path.substr(0, slash))) folders_.insert(path.substr(0, slash));
+    files_.insert(path);
+    return *this;
+  }
+  FakeHost& folder(const std::string& path) {
+    file(path + "/.keep");
+    return *this;
+  }
+  FakeHost& link(const std::string& path, const std::string& target) {
+    file(path);
+    files_.erase(path);
+    links_[path] = target;
+    return *this;
+  }
+
+  [[nodiscard]] std::optional<std::string> canonical(const std::string& path) const {
+    std::string at;
+    std::size_t begin = 1;
+    while (begin < path.size()) {
+      const std::size_t end = std::min(path.find('/', begin), path.size());
+      at += "/" + path.substr(begin, end - begin);
+      if (const auto link = links_.find(at); link != links_.end()) {
+        const auto target = canonical(link->second);
+        if (!target) return std::nullopt;
+        at = *target == "/" ? "" : *target;
+      }
+      if (!at.empty() && !folders_.contains(at) && !files_.contains(at)) return std::nullopt;
+      begin = end + 1;
+    }
+    return at.empty() ? "/" : at;
+  }
+  [[nodiscard]] std::vector<std::string> entries(const std::string& folder) const {
+    const std::string prefix = folder == "/" ? "/" : folder + "/";
+    std::set<std::string> names;
+    const auto take = [&](const std::string& path) {
+      if (path.starts_with(prefix))
+        names.insert(path.substr(prefix.size(), path.find('/', prefix.size()) - prefix.size()));
+    };
+    for (const auto& path : files_) take(path);
+    for (const auto& path : folders_) take(path);
+    for (const auto& [path, target] : links_) take(path);
+    return {names.begin(), names.end()};
+  }
+
+  // A user u who works in /home/u/proj; the host must outlive the facts.
+  [[nodiscard]] HostFacts facts() const {
+    return {.home = "/home/u",
+            .workspace = "/home/u/proj",
+            .environment = {},
+            .canonical = [this](const std::string& path) { return canonical(path); },
+            .entries = [this](const std::string& path) { return entries(path); },
+            .is_folder = [this](const std::string& path) { return folders_.contains(path); }};
+  }
+
+ private:
+  std::set<std::string> folders_, files_;
+  std::map<std::string, std::string> links_;
+};
+
+// A merged-usr system with a home and a project.
+inline FakeHost debian_host() {
+  FakeHost host;
+  host.folder("/usr/bin").folder("/usr/lib").folder("/usr/lib64").folder("/etc/ssl/certs").folder("/etc/python3.11");
+  host.link("/bin", "/usr/bin").link("/lib", "/usr/lib").link("/lib64", "/usr/lib64");
+  host.file("/etc/shadow")
+      .file("/etc/passwd")
+      .file("/usr/share/zoneinfo/UTC")
+      .link("/etc/localtime", "/usr/share/zoneinfo/UTC");
+  host.folder("/tmp").folder("/var/tmp").folder("/opt/sdk");
+  host.file("/home/u/.gitconfig").file("/home/u/.ssh/id").file("/home/u/notes/a");
+  host.file("/home/u/proj/.git/config").file("/home/u/proj/.env").file("/home/u/proj/src/a.c");
+  return host;
+}
+
+inline Policy compile_text(const std::string& body, const HostFacts& facts) {
+  const std::vector<profile::Profile> chain = {profile::parse("agent-run: 1\nname: t\n" + body, "t.yaml")};
+  return compile(chain, facts);
+}
+
+}  // namespace agentrun::policy::test
