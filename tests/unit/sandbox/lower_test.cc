@@ -1,0 +1,243 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "host.h"
+
+using namespace agentrun;
+using namespace agentrun::sandbox;
+using namespace agentrun::sandbox::test;
+using Kind = MountStep::Kind;
+
+namespace {
+
+constexpr const char* base = "workspace: {path: ., mode: write}\n";
+
+Plan lower_text(const std::string& body, const InventedHost& host = small_host(),
+                const Launch& launch = small_launch()) {
+  return lower(compile_text(body, host.facts()), host, launch);
+}
+
+const MountStep* at(const Plan& plan, const std::string& target) {
+  const auto found = std::ranges::find(plan.mounts, target, &MountStep::target);
+  return found == plan.mounts.end() ? nullptr : &*found;
+}
+std::ptrdiff_t place(const Plan& plan, const std::string& target) {
+  return std::ranges::find(plan.mounts, target, &MountStep::target) - plan.mounts.begin();
+}
+const LandlockStep* rule(const Plan& plan, const std::string& path) {
+  const auto found = std::ranges::find(plan.landlock, path, &LandlockStep::path);
+  return found == plan.landlock.end() ? nullptr : &*found;
+}
+std::string remedy_of(const auto& act) {
+  try {
+    act();
+  } catch (const Refusal& refusal) {
+    return refusal.remedy();
+  }
+  return "not refused";
+}
+
+}  // namespace
+
+TEST_CASE("nothing is shown that is not granted") {
+  const Plan plan = lower_text(base);
+  REQUIRE(at(plan, "/home/u/proj") != nullptr);
+  CHECK(at(plan, "/home/u/proj")->kind == Kind::bind);
+  CHECK_FALSE(at(plan, "/home/u/proj")->read_only);
+  for (const MountStep& step : plan.mounts)
+    if (step.kind == Kind::bind) CHECK(step.target == "/home/u/proj");
+  CHECK(plan.mounts.front().kind == Kind::root);
+  CHECK(plan.mounts.front().source.empty());
+  CHECK(at(plan, "/home/u")->kind == Kind::tmpfs);
+  CHECK(at(plan, "/home/u")->mode == 0700);
+  CHECK(at(plan, "/tmp")->mode == 01777);
+  CHECK(at(plan, "/proc")->kind == Kind::proc);
+  CHECK(at(plan, "/dev")->kind == Kind::dev);
+}
+
+TEST_CASE("every place has one step, and what it stands on comes before it") {
+  const Plan plan =
+      lower_text(std::string(base) + "files: {read: [/usr, /bin, /lib, /etc/passwd, /opt/sdk, ~/.gitconfig]}\n");
+  for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
+    const std::string& target = plan.mounts[i].target;
+    CHECK(std::ranges::count(plan.mounts, target, &MountStep::target) == 1);
+    for (std::size_t j = i + 1; j < plan.mounts.size(); ++j)
+      CHECK_FALSE_MESSAGE(target.starts_with(plan.mounts[j].target + "/"), target);
+  }
+  CHECK(at(plan, "/etc")->kind == Kind::directory);
+  CHECK(at(plan, "/opt")->kind == Kind::directory);
+  CHECK(at(plan, "/home")->kind == Kind::directory);
+  CHECK(place(plan, "/home/u") < place(plan, "/home/u/.gitconfig"));
+}
+
+TEST_CASE("a bind carries the identity that was seen, and is read-only for a read grant") {
+  const InventedHost host = small_host();
+  const Plan plan = lower_text(std::string(base) + "files: {read: [/usr]}\n", host);
+  const MountStep* usr = at(plan, "/usr");
+  REQUIRE(usr != nullptr);
+  CHECK(usr->read_only);
+  CHECK_FALSE(usr->no_exec);
+  CHECK(usr->dev == host.look("/usr").dev);
+  CHECK(usr->ino == host.look("/usr").ino);
+}
+
+TEST_CASE("links by which a grant was written are shown as links, not those inside of a bind") {
+  const Plan plan = lower_text(std::string(base) + "files: {read: [/usr, /bin, /lib, /etc/localtime]}\n");
+  REQUIRE(at(plan, "/bin") != nullptr);
+  CHECK(at(plan, "/bin")->kind == Kind::symlink);
+  CHECK(at(plan, "/bin")->source == "usr/bin");
+  CHECK(at(plan, "/lib")->kind == Kind::symlink);
+  REQUIRE(at(plan, "/etc/localtime") != nullptr);
+  CHECK(at(plan, "/etc/localtime")->source == "/usr/share/zoneinfo/UTC");
+  CHECK(at(plan, "/usr/bin") == nullptr);
+  InventedHost inside = small_host();
+  inside.link("/usr/X11", "bin");
+  const Plan bound = lower_text(std::string(base) + "files: {read: [/usr, /usr/X11]}\n", inside);
+  CHECK(at(bound, "/usr/X11") == nullptr);
+}
+
+TEST_CASE("a loop of links is refused") {
+  InventedHost host = small_host();
+  host.link("/home/u/a", "/home/u/b").link("/home/u/b", "/home/u/a");
+  Launch launch = small_launch();
+  launch.hidden = {"/home/u/a"};
+  CHECK_THROWS_AS(lower_text(base, host, launch), Refusal);
+}
+
+TEST_CASE("denied and hidden paths are masked where they would be shown, and only there") {
+  InventedHost host = small_host();
+  host.folder("/home/u/proj/state");
+  Launch launch = small_launch();
+  launch.hidden = {"/home/u/proj/state", "/home/u/.local/state"};
+  const Plan plan = lower_text(std::string(base) + "files: {deny: [\"${workspace}/.env\", ~/.ssh]}\n", host, launch);
+  REQUIRE(at(plan, "/home/u/proj/.env") != nullptr);
+  CHECK(at(plan, "/home/u/proj/.env")->kind == Kind::mask);
+  CHECK(at(plan, "/home/u/proj/.env")->ino == host.look("/home/u/proj/.env").ino);
+  CHECK(at(plan, "/home/u/proj/state")->kind == Kind::mask);
+  CHECK(place(plan, "/home/u/proj") < place(plan, "/home/u/proj/.env"));
+  CHECK(at(plan, "/home/u/.ssh") == nullptr);
+  CHECK(at(plan, "/home/u/.local/state") == nullptr);
+}
+
+TEST_CASE("a hidden path that is reached through a link is masked where it leads") {
+  InventedHost host = small_host();
+  host.folder("/home/u/proj/real").link("/home/u/state", "/home/u/proj/real");
+  Launch launch = small_launch();
+  launch.hidden = {"/home/u/state"};
+  const Plan plan = lower_text(base, host, launch);
+  REQUIRE(at(plan, "/home/u/proj/real") != nullptr);
+  CHECK(at(plan, "/home/u/proj/real")->kind == Kind::mask);
+}
+
+TEST_CASE("a grant below a hidden folder is not shown") {
+  Launch launch = small_launch();
+  launch.hidden = {"/opt"};
+  const Plan plan = lower_text(std::string(base) + "files: {read: [/opt/sdk]}\n", small_host(), launch);
+  CHECK(at(plan, "/opt/sdk") == nullptr);
+  CHECK(rule(plan, "/opt/sdk") == nullptr);
+}
+
+TEST_CASE("hosts and resolv.conf are ours unless the view has them") {
+  InventedHost host = small_host();
+  host.file("/etc/hosts");
+  Launch launch = small_launch();
+  launch.passwd_line = "u:x:1000:1000::/home/u:/bin/sh";
+  const Plan ours = lower_text(base, host, launch);
+  REQUIRE(at(ours, "/etc/resolv.conf") != nullptr);
+  CHECK(at(ours, "/etc/resolv.conf")->kind == Kind::text_file);
+  CHECK(at(ours, "/etc/resolv.conf")->source.find("nameserver 127.0.0.1\n") != std::string::npos);
+  CHECK(at(ours, "/etc/passwd")->source == "u:x:1000:1000::/home/u:/bin/sh\n");
+  const Plan theirs = lower_text(std::string(base) + "files: {read: [/etc/hosts, /etc/passwd]}\n", host, launch);
+  CHECK(at(theirs, "/etc/hosts")->kind == Kind::bind);
+  CHECK(at(theirs, "/etc/passwd")->kind == Kind::bind);
+  const Plan whole = lower_text(std::string(base) + "files: {read: [/etc]}\n", host, launch);
+  CHECK(at(whole, "/etc/hosts") == nullptr);
+}
+
+TEST_CASE("/proc and the nodes of /dev are the sandbox's own whatever is granted") {
+  InventedHost host = small_host();
+  host.file("/dev/null").file("/dev/kvm");
+  const Plan plan = lower_text(std::string(base) + "files: {read: [/dev/null, /dev/kvm]}\n", host);
+  CHECK(at(plan, "/dev/null") == nullptr);
+  REQUIRE(at(plan, "/dev/kvm") != nullptr);
+  CHECK(at(plan, "/dev/kvm")->kind == Kind::bind);
+  CHECK(at(plan, "/dev/shm") == nullptr);
+}
+
+TEST_CASE("the whole host, when it is weakened so, is the root; scratch, /proc, /dev and masks go on top") {
+  Launch launch = small_launch();
+  launch.hidden = {"/home/u/.ssh"};
+  const Plan plan =
+      lower_text("workspace: {path: ., mode: write}\nfiles: {write: [/]}\nweaken: [host-root]\n", small_host(), launch);
+  CHECK(plan.mounts.front().kind == Kind::root);
+  CHECK(plan.mounts.front().source == "/");
+  CHECK_FALSE(plan.mounts.front().read_only);
+  CHECK(at(plan, "/proc") != nullptr);
+  CHECK(at(plan, "/dev") != nullptr);
+  REQUIRE(at(plan, "/home/u/.ssh") != nullptr);
+  CHECK(at(plan, "/home/u/.ssh")->kind == Kind::mask);
+  CHECK(at(plan, "/etc/hosts") == nullptr);
+  for (const MountStep& step : plan.mounts) CHECK(step.kind != Kind::directory);
+}
+
+TEST_CASE("Landlock reads what is shown, executes what is allowed, and changes nothing") {
+  const Plan plan =
+      lower_text(std::string(base) + "files: {read: [/usr]}\nexec: {allow: [\"/usr/**\", \"/nowhere/**\"]}\n");
+  REQUIRE(rule(plan, "/") != nullptr);
+  CHECK(rule(plan, "/")->list);
+  CHECK_FALSE(rule(plan, "/")->read);
+  CHECK_FALSE(rule(plan, "/")->execute);
+  CHECK(rule(plan, "/usr")->read);
+  CHECK(rule(plan, "/usr")->execute);
+  CHECK_FALSE(rule(plan, "/usr")->make_socket);
+  CHECK(rule(plan, "/home/u/proj")->make_socket);
+  CHECK_FALSE(rule(plan, "/home/u/proj")->execute);
+  CHECK(rule(plan, "/tmp")->make_socket);
+  CHECK(rule(plan, "/dev")->read);
+  CHECK(rule(plan, "/nowhere") == nullptr);
+}
+
+TEST_CASE("writable mounts are noexec when the profile says so, read-only ones are not") {
+  const Plan plan = lower_text(std::string(base) + "files: {read: [/usr]}\nexec: {writable: deny}\n");
+  CHECK(at(plan, "/home/u/proj")->no_exec);
+  CHECK(at(plan, "/tmp")->no_exec);
+  CHECK_FALSE(at(plan, "/usr")->no_exec);
+}
+
+TEST_CASE("what cannot be meant is refused with a remedy") {
+  Launch launch = small_launch();
+  launch.cwd = "/opt/sdk";
+  CHECK(remedy_of([&] { lower_text(base, small_host(), launch); }).find("-w") != std::string::npos);
+  launch.cwd = "/home/u/elsewhere";
+  CHECK_THROWS_AS(lower_text(base, small_host(), launch), Refusal);
+  launch = small_launch();
+  launch.argv.clear();
+  CHECK(remedy_of([&] { lower_text(base, small_host(), launch); }) == "write it after --");
+  launch = small_launch();
+  launch.hidden = {"/home/u"};
+  CHECK_THROWS_AS(lower_text(base, small_host(), launch), Refusal);
+}
+
+TEST_CASE("a workspace that is not there is refused") {
+  const InventedHost seen = small_host();
+  InventedHost gone;
+  gone.folder("/usr");
+  const policy::Policy policy = compile_text(base, seen.facts());
+  CHECK_THROWS_WITH_AS(lower(policy, gone, small_launch()), "workspace /home/u/proj: no such folder", Refusal);
+}
+
+TEST_CASE("a granted path that became a link since is refused") {
+  const InventedHost seen = small_host();
+  InventedHost changed = small_host();
+  const policy::Policy policy = compile_text(std::string(base) + "files: {read: [/opt/sdk]}\n", seen.facts());
+  changed.link("/opt/sdk", "/etc");
+  CHECK_THROWS_AS(lower(policy, changed, small_launch()), Refusal);
+}
+
+TEST_CASE("the filter follows audit.reads, and reads that need the broker are trapped") {
+  CHECK(lower_text(base).filter == filter::Variant::agent_reads_trapped);
+  const std::string off = std::string(base) + "audit: {reads: off}\n";
+  CHECK(lower_text(off).filter == filter::Variant::agent_reads_off);
+  CHECK(lower_text(off + "files: {deny: [\"**/.env\"]}\n").filter == filter::Variant::agent_reads_trapped);
+}

@@ -1,0 +1,141 @@
+// The parts of the room that compute and touch nothing.
+#include <agentrun/sandbox.h>
+#include <agentrun/sys/kernel_abi.h>
+#include <doctest/doctest.h>
+#include <linux/landlock.h>
+
+#include <cerrno>
+
+#include "sandbox/exec.h"
+#include "sandbox/failure.h"
+#include "sandbox/init.h"
+#include "sandbox/landlock.h"
+#include "sandbox/net.h"
+#include "sandbox/paths.h"
+
+using namespace agentrun;
+using namespace agentrun::sandbox;
+
+TEST_CASE("a failure crosses the wire unchanged, and what is no failure is one") {
+  const Failure failure{"mounts", "openat2", "/home/u/\n\"x", ELOOP};
+  CHECK(decode_failure(encode(failure)) == failure);
+  const Failure garbage{"launch", "decode", "", EPROTO};
+  CHECK(decode_failure("") == garbage);
+  CHECK(decode_failure("mounts") == garbage);
+  CHECK(decode_failure(encode(failure) + "x") == garbage);
+  CHECK(decode_failure(std::string("a\0b\0c\0"
+                                   "12x\0",
+                                   10)) == garbage);
+  CHECK(decode_failure(encode({"a", "b", std::string("c\0d", 3), 1})).object == "c");
+}
+
+TEST_CASE("remedies name the cause that the host shows") {
+  const Failure map{"user", "write", "/proc/7/uid_map", EPERM};
+  CHECK(remedy_for(map, {.apparmor_restricts = true}).find("AppArmor") != std::string::npos);
+  CHECK(remedy_for(map, {}).find("AppArmor restricts") == std::string::npos);
+  const Failure clone{"clone", "clone3", "namespaces", EPERM};
+  CHECK(remedy_for(clone, {.userns_switched_off = true}).find("sysctl") != std::string::npos);
+  CHECK(remedy_for(clone, {}).find("docker") != std::string::npos);
+  CHECK(remedy_for({"mounts", "fsmount", "proc", EPERM}, {}).find("unmask") != std::string::npos);
+  CHECK(remedy_for({"landlock", "landlock_create_ruleset", "version", EOPNOTSUPP}, {}).find("lsm=") !=
+        std::string::npos);
+  CHECK(remedy_for({"filter", "seccomp", "", EINVAL}, {}).find("5.19") != std::string::npos);
+  CHECK(remedy_for({"limits", "setrlimit", "", EINVAL}, {}).empty());
+}
+
+TEST_CASE("a launch error reads as stage, call, object, reason") {
+  const LaunchError error("mounts", "move_mount", "/proc", EPERM, "do this");
+  CHECK(std::string(error.what()) == "mounts: move_mount /proc: Operation not permitted");
+  CHECK(error.remedy() == "do this");
+  CHECK(error.stage == "mounts");
+  CHECK(error.call == "move_mount");
+}
+
+TEST_CASE("exit codes are the command's own or 128 and the signal") {
+  CHECK(Exit{.status = 0}.code() == 0);
+  CHECK(Exit{.status = 42 << 8}.code() == 42);
+  CHECK(Exit{.status = SIGKILL}.code() == 137);
+}
+
+TEST_CASE("the chains of the closed ruleset all drop") {
+  const auto chains = chains_of(closed_ruleset());
+  REQUIRE(chains.size() == 3);
+  for (const Chain& chain : chains) {
+    CHECK(chain.table == "inet agentrun");
+    CHECK(chain.policy == "drop");
+    CHECK(chain.type == "filter");
+    CHECK(chain.hook == chain.name);
+  }
+  CHECK(chains[2].name == "output");
+  CHECK(chains[2].rules == 4);
+}
+
+TEST_CASE("a listing that differs in policy, hook, chain or number of rules is another one") {
+  constexpr std::string_view listing =
+      "table inet agentrun {\n\tset s {\n\t\ttype ipv4_addr\n\t\telements = { 10.0.0.1,\n\t\t\t10.0.0.2 }\n\t}\n\n"
+      "\tchain output {\n\t\ttype filter hook output priority filter; policy drop;\n\t\toifname \"lo\" "
+      "accept\n\t}\n}\n";
+  const auto chains = chains_of(listing);
+  REQUIRE(chains.size() == 1);
+  CHECK(chains[0] == Chain{"inet agentrun", "output", "filter", "output", "drop", 1});
+  std::string other(listing);
+  other.replace(other.find("policy drop"), 11, "policy accept");
+  CHECK(chains_of(other) != chains);
+  std::string less(listing);
+  less.erase(less.find("\t\toifname"), 22);
+  CHECK(chains_of(less) != chains);
+  CHECK(chains_of("").empty());
+}
+
+TEST_CASE("programs are searched as execvp does") {
+  using List = std::vector<std::string>;
+  CHECK(exec_candidates("sh", {"A=b", "PATH=/usr/bin:/bin"}) == List{"/usr/bin/sh", "/bin/sh"});
+  CHECK(exec_candidates("sh", {"PATH=:/bin:"}) == List{"sh", "/bin/sh", "sh"});
+  CHECK(exec_candidates("sh", {}) == List{"/bin/sh", "/usr/bin/sh"});
+  CHECK(exec_candidates("./sh", {"PATH=/bin"}) == List{"./sh"});
+  CHECK(exec_candidates("", {"PATH=/bin"}).empty());
+  CHECK(exec_status(ENOENT) == 127);
+  CHECK(exec_status(EACCES) == 126);
+}
+
+TEST_CASE("no ABI of Landlock leaves a right of change unhandled or granted") {
+  const LandlockStep everything{.path = "/dev", .read = true, .execute = true, .make_socket = true, .list = true};
+  constexpr std::uint64_t changes =
+      LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+      LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+      LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM;
+  for (int version = 1; version <= 7; ++version) {
+    CHECK((handled_rights(version) & changes) == changes);
+    const std::uint64_t granted = granted_rights(everything, Object::directory, version);
+    CHECK((granted & (changes | abi::landlock_access_fs_refer | abi::landlock_access_fs_truncate)) == 0);
+    CHECK((granted & ~handled_rights(version)) == 0);
+  }
+  CHECK((handled_rights(2) & abi::landlock_access_fs_truncate) == 0);
+  CHECK((handled_rights(5) & abi::landlock_access_fs_ioctl_dev) != 0);
+  CHECK((granted_rights(everything, Object::file, 7) & LANDLOCK_ACCESS_FS_READ_DIR) == 0);
+  CHECK((granted_rights({.path = "/usr", .read = true}, Object::directory, 7) & abi::landlock_access_fs_ioctl_dev) ==
+        0);
+}
+
+TEST_CASE("changes of the agent's state keep their meaning over the wire") {
+  const auto bytes = encode_change('e', 42 << 8);
+  const auto change = decode_change({bytes.data() + 1, bytes.size() - 1});
+  REQUIRE(change.has_value());
+  CHECK(change->kind == Sandbox::Change::Kind::exited);
+  CHECK(change->status == 42 << 8);
+  CHECK_FALSE(decode_change("e").has_value());
+  CHECK_FALSE(decode_change(std::string("?\0\0\0\0", 5)).has_value());
+}
+
+TEST_CASE("paths") {
+  CHECK(within("/a/b", "/a"));
+  CHECK(within("/a", "/a"));
+  CHECK(within("/a", "/"));
+  CHECK_FALSE(within("/ab", "/a"));
+  CHECK(parent_of("/a/b") == "/a");
+  CHECK(parent_of("/a") == "/");
+  CHECK(parent_of("/") == "/");
+  CHECK(name_of("/a/b") == "b");
+  CHECK(depth_of("/") == 0);
+  CHECK(depth_of("/a/b") == 2);
+}
