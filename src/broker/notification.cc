@@ -1,5 +1,6 @@
 #include "broker/notification.h"
 
+#include <poll.h>
 #include <sys/ioctl.h>
 
 #include <cerrno>
@@ -28,7 +29,11 @@ int Listener::receive(seccomp_notif& notification) const noexcept {
   for (;;) {
     std::memset(&notification, 0, sizeof notification);  // the kernel refuses anything else (EINVAL)
     if (::ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_RECV, &notification) == 0) return 0;
-    if (errno != EINTR) return errno;
+    if (errno == EINTR) continue;
+    if (errno != ENOENT) return errno;
+    // ENOENT is also what Linux 6.11 and later give, at once and for ever, when the last task is gone.
+    pollfd poll{.fd = fd_.get(), .events = POLLIN, .revents = 0};
+    return ::poll(&poll, 1, 0) == 1 && (poll.revents & POLLHUP) != 0 ? ENOTCONN : ENOENT;
   }
 }
 

@@ -60,7 +60,8 @@ class Listener {
 
   /// Asks for SYNC_WAKE_UP (Linux 6.6; absence is only slower).
   void prefer_sync_wake_up() const noexcept;
-  /// Blocks for the next notification. 0, ENOENT (the target died: call again), or another errno (the end).
+  /// Blocks for the next notification. 0; ENOENT: the target died, call again; ENOTCONN: no task is left that has the
+  /// filter; or another errno, which is the end too.
   [[nodiscard]] int receive(seccomp_notif& notification) const noexcept;
   /// Is the target still waiting on this notification?
   [[nodiscard]] bool valid(std::uint64_t id) const noexcept;
