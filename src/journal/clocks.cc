@@ -20,19 +20,27 @@ struct Stamp {
   std::optional<std::int64_t> tid;
 };
 
-Stamp stamp_of(std::string_view line) {
-  Stamp stamp;
-  Members members(line);
+bool read_stamp(Members members, Stamp& stamp) {
   for (Member member; members.next(member);) {
-    if (member.key < "tb") continue;
     if (member.key == "tb")
       stamp.tb = integer(member.value);
     else if (member.key == "tid")
       stamp.tid = integer(member.value);
     else if (member.key == "type")
       stamp.type = member.value;
-    if (member.key >= "type") break;
   }
+  return members.complete();
+}
+
+/// Keys are sorted and these three come late, so the line is read from `tb` on: three times as fast. Inside a string
+/// the quotes would be escaped; inside a nested object the members would not end where the line does, and all is read.
+Stamp stamp_of(std::string_view line) {
+  static constexpr std::string_view mark = ",\"tb\":";
+  Stamp stamp;
+  const std::size_t at = line.rfind(mark);
+  if (at != std::string_view::npos && read_stamp(Members::from(line.substr(at + 1)), stamp)) return stamp;
+  stamp = {};
+  read_stamp(Members(line), stamp);
   return stamp;
 }
 

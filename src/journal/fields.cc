@@ -14,9 +14,10 @@ namespace {
 /// The size of the quoted string at the front of `text`; 0 when there is none.
 std::size_t string_size(std::string_view text) noexcept {
   if (!text.starts_with('"')) return 0;
-  for (std::size_t i = 1; i < text.size(); ++i) {
-    if (text[i] == '"') return i + 1;
-    if (text[i] == '\\') ++i;
+  for (std::size_t at = 1; (at = text.find('"', at)) != std::string_view::npos; ++at) {
+    std::size_t backslashes = 0;
+    while (text[at - 1 - backslashes] == '\\') ++backslashes;  // ends at the opening quote
+    if (backslashes % 2 == 0) return at + 1;
   }
   return 0;
 }
@@ -38,12 +39,17 @@ std::size_t nested_size(std::string_view text) noexcept {
   return 0;
 }
 
+constexpr bool is_scalar(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '-' || c == '+' || c == '.' || c == 'E';
+}
+
 std::size_t value_size(std::string_view text) noexcept {
   if (text.empty()) return 0;
   if (text[0] == '"') return string_size(text);
   if (text[0] == '{' || text[0] == '[') return nested_size(text);
-  const std::size_t end = text.find_first_not_of("0123456789+-.Eaeflnrstu");  // numbers, true, false, null
-  return end == std::string_view::npos ? 0 : end;
+  std::size_t size = 0;  // numbers, true, false, null
+  while (size < text.size() && is_scalar(text[size])) ++size;
+  return size < text.size() ? size : 0;
 }
 
 std::optional<std::string_view> find_member(std::string_view line, std::string_view key) noexcept {
@@ -78,6 +84,12 @@ Members::Members(std::string_view line) noexcept : rest_(line) {
     rest_.remove_prefix(1);
   else
     rest_ = {};
+}
+
+Members Members::from(std::string_view rest) noexcept {
+  Members members;
+  members.rest_ = rest;
+  return members;
 }
 
 bool Members::next(Member& member) noexcept {

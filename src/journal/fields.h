@@ -17,10 +17,15 @@ class Members {
  public:
   /// `line` without LF.
   explicit Members(std::string_view line) noexcept;
+  /// The members from `rest` on, which begins with the key of one and goes to the end of the line.
+  static Members from(std::string_view rest) noexcept;
   /// False at the end of the object and where the line stops being one.
   bool next(Member& member) noexcept;
+  /// True when next() was false at the end of the object, which is also that of the line.
+  [[nodiscard]] bool complete() const noexcept { return rest_ == "}"; }
 
  private:
+  Members() noexcept = default;
   std::string_view rest_;
   bool first_ = true;
 };

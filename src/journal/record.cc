@@ -26,23 +26,56 @@ constexpr std::uint64_t has_byte(std::uint64_t word, std::uint8_t byte) {
   const std::uint64_t difference = word ^ (ones * byte);
   return (difference - ones) & ~difference & tops;
 }
-constexpr bool is_plain(char c) {
-  return c >= ' ' && c != '"' && c != '\\';
-}  // char is signed: not over 0x7f
+/// True when eight bytes are ASCII and stand for themselves in a JSON string.
+constexpr bool is_plain(std::uint64_t word) {
+  const std::uint64_t controls = (word - ones * ' ') & ~word;
+  return (((word | controls) & tops) | has_byte(word, '"') | has_byte(word, '\\')) == 0;
+}
+template <typename Word>
+Word load(const char* bytes) noexcept {
+  Word word;
+  std::memcpy(&word, bytes, sizeof word);
+  return word;
+}
 
-/// True when all bytes are ASCII and stand for themselves in a JSON string.
+/// The same for a text: the last word overlaps the one before it, a short text is filled up with itself.
 bool is_plain(std::string_view text) noexcept {
-  std::size_t i = 0;
-  for (; i + 8 <= text.size(); i += 8) {
-    std::uint64_t word;
-    std::memcpy(&word, text.data() + i, 8);
-    const std::uint64_t controls = (word - ones * 0x20) & ~word & tops;
-    if (((word & tops) | controls | has_byte(word, '"') | has_byte(word, '\\')) != 0) return false;
+  const char* bytes = text.data();
+  const std::size_t size = text.size();
+  if (size >= 8) {
+    for (std::size_t i = 0; i + 8 < size; i += 8) {
+      if (!is_plain(load<std::uint64_t>(bytes + i))) return false;
+    }
+    return is_plain(load<std::uint64_t>(bytes + size - 8));
   }
-  for (; i < text.size(); ++i) {
-    if (!is_plain(text[i])) return false;
+  if (size >= 4) {
+    return is_plain(std::uint64_t{load<std::uint32_t>(bytes)} << 32 | load<std::uint32_t>(bytes + size - 4));
   }
-  return true;
+  std::uint64_t word = ones * 'x';
+  if (size >= 2)
+    word = word << 32 | load<std::uint16_t>(bytes) << 16 | load<std::uint16_t>(bytes + size - 2);
+  else if (size == 1)
+    word = word << 8 | static_cast<std::uint8_t>(bytes[0]);
+  return is_plain(word);
+}
+
+/// memcpy for what is mostly shorter than a call of memcpy is worth: two words that overlap.
+inline void copy(char* to, std::string_view text) noexcept {
+  const char* from = text.data();
+  const std::size_t size = text.size();
+  if (size > 16) {
+    std::memcpy(to, from, size);
+  } else if (size >= 8) {
+    const auto last = load<std::uint64_t>(from + size - 8);
+    std::memcpy(to, from, 8);
+    std::memcpy(to + size - 8, &last, 8);
+  } else if (size >= 4) {
+    const auto last = load<std::uint32_t>(from + size - 4);
+    std::memcpy(to, from, 4);
+    std::memcpy(to + size - 4, &last, 4);
+  } else {
+    for (std::size_t i = 0; i < size; ++i) to[i] = from[i];
+  }
 }
 
 /// RFC 8785 §3.2.2.2: the short forms where there are some, \u00xx for other controls, everything else as it is.
@@ -116,23 +149,31 @@ inline void Record::put(std::string_view bytes) noexcept {
     overflow_ = true;
     return;
   }
-  std::memcpy(buffer_.get() + size_, bytes.data(), bytes.size());
+  copy(buffer_.get() + size_, bytes);
   size_ += bytes.size();
 }
 
 inline void Record::start_member(std::string_view key) {
   if (finished_ || key.empty() || !is_plain(key)) throw std::logic_error("journal key: " + std::string(key));
   if (key_size_ != 0) {
-    if (key <= std::string_view(buffer_.get() + key_at_, key_size_)) {
+    // Most keys differ in their first byte.
+    if (key[0] <= buffer_[key_at_] && key <= std::string_view(buffer_.get() + key_at_, key_size_)) {
       throw std::logic_error("journal key out of order: " + std::string(key));
     }
     put(',');
   }
-  put('"');
-  key_at_ = size_;
-  put(key);
-  key_size_ = size_ - key_at_;
-  put("\":");
+  if (key.size() + 3 > max_record - size_) {
+    overflow_ = true;
+    return;
+  }
+  char* at = buffer_.get() + size_;
+  *at++ = '"';
+  copy(at, key);
+  at[key.size()] = '"';
+  at[key.size() + 1] = ':';
+  key_at_ = size_ + 1;
+  key_size_ = key.size();
+  size_ += key.size() + 3;
 }
 
 inline void Record::put_key(std::string_view key) {

@@ -373,6 +373,22 @@ TEST_CASE("boot time: the supervisor's records are judged, an agent's are remark
   CHECK(mentions(late.verify(), "V4", record(2)));
 }
 
+TEST_CASE("boot time is a member of the record itself, not of something inside it") {
+  Journal journal;
+  journal.append(life("journal.open", 100));
+  journal.append(life("tick", 300));
+  journal.append(R"({"a":{"s":1,"tb":7},"type":"tick"})"
+                 "\n");
+  journal.append(R"({"a":",\"tb\":7,\"type\":\"tick\"}","tb":301,"type":"tick"})"
+                 "\n");
+  journal.append(R"({"tb":302,"tid":9,"type":"tick","uid":{"s":1,"tb":8}})"
+                 "\n");
+  journal.append(life("journal.close", 303));
+  journal.run.close();
+  CHECK(journal.verify().exit_code() == 0);
+  CHECK(journal.verify().findings.empty());
+}
+
 TEST_CASE("what is no journal: lines without end, links, absent folders") {
   Sealed journal(3);
   spill(journal.entries(), journal.original + std::string(300 * 1024, 'x'));
