@@ -1,12 +1,14 @@
 """What the tests of the whole program share: scratch folders, profiles, runs outside and inside, the journal.
 
 Environment: AGENT_RUN_BUILD names the build folder (default: build, beside tests/), AGENT_RUN_TEST_BASE a folder for
-scratch (default: /var/tmp), AGENT_RUN_MUST_WORK=1 turns skips into failures.
+scratch (default: ~/.cache/agent-run-tests; not below /tmp, which is private inside), AGENT_RUN_MUST_WORK=1 turns skips
+into failures.
 """
 
 import json
 import os
 import pathlib
+import pwd
 import re
 import shutil
 import signal
@@ -20,7 +22,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = (TOP / os.environ.get("AGENT_RUN_BUILD", "build")).resolve()
 AGENT_RUN = os.environ.get("AGENT_RUN_PROGRAM", str(BUILD / "agent-run"))
 PROBES = BUILD / "tests" / "probes"
-BASE = os.environ.get("AGENT_RUN_TEST_BASE", "/var/tmp")
+BASE = pathlib.Path(os.environ.get("AGENT_RUN_TEST_BASE", pathlib.Path(pwd.getpwuid(os.geteuid()).pw_dir) / ".cache" / "agent-run-tests"))
 IS_ROOT = os.geteuid() == 0
 
 # What a denial may look like. ENOENT is "not in the view", EROFS and EXDEV come from the mounts.
@@ -153,6 +155,7 @@ class Scratch:
     """Folders of one test: ws (the workspace), outside (never shown), tools (shown, may be executed), home, state."""
 
     def __init__(self):
+        BASE.mkdir(parents=True, exist_ok=True)
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="agent-run-test-", dir=BASE)).resolve()
         for name in ("ws", "outside", "tools", "home", "state"):
             setattr(self, name, self.base / name)
@@ -162,6 +165,11 @@ class Scratch:
                             "XDG_STATE_HOME": str(self.state), "LANG": "C.UTF-8", "TERM": "xterm"}
 
     def remove(self):
+        for pid, _ in self.survivors():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass
         shutil.rmtree(self.base, ignore_errors=True)
 
     def tool(self, name):
@@ -276,10 +284,13 @@ class Case(unittest.TestCase):
     def assert_one_line_refusal(self, result, *needles, nothing=None):
         """Exit 125 with `agent-run: …`: one line of cause, at most one of remedy; `nothing` must not exist."""
         self.assertEqual(result.status, REFUSED, str(result))
-        lines = [line for line in result.errors.splitlines() if line.strip() and not line.startswith("{")]
+        lines = [line for line in result.errors.splitlines() if line.strip()]
         self.assertTrue(lines, f"no error line: {result}")
         self.assertLessEqual(len(lines), 2, f"more than a cause and a remedy: {result}")
-        self.assertTrue(lines[0].startswith("agent-run: "), str(result))
+        if lines[0].startswith("{"):  # --json was asked for: the same, for programs
+            self.assertTrue(json.loads(lines[0]).get("error"), str(result))
+        else:
+            self.assertTrue(lines[0].startswith("agent-run: "), str(result))
         for needle in needles:
             self.assertRegex(result.errors, needle, str(result))
         if nothing is not None:

@@ -7,34 +7,34 @@ import signal
 import harness
 from harness import IS_ROOT
 
-GOOD = 'agent-run: 1\nname: t\nextends: [debian]\nexec: {allow: ["/usr/**"]}\n'
+GOOD = 'agent-run: 1\nname: t\nextends: [debian]\nworkspace: {path: ., mode: write}\nexec: {allow: ["/usr/**"]}\n'
 
 # name, profile text, what the line must say
 PROFILES = (
-    ("unknown key", GOOD + "files: {raed: [/opt]}\n", r"profile\.yaml:5:\d+: .*raed.*read"),
-    ("unknown section", GOOD + "filez: {read: [/opt]}\n", r"profile\.yaml:5:\d+: .*filez"),
-    ("duplicate key", GOOD + "name: u\n", r"profile\.yaml:5:\d+: .*name"),
+    ("unknown key", GOOD + "files: {raed: [/opt]}\n", r"profile\.yaml:6:\d+: .*raed.*read"),
+    ("unknown section", GOOD + "filez: {read: [/opt]}\n", r"profile\.yaml:6:\d+: .*filez"),
+    ("duplicate key", GOOD + "name: u\n", r"profile\.yaml:6:\d+: .*name"),
     ("bad YAML", GOOD + "files: {read: [/opt\n", r"profile\.yaml:\d+"),
     ("tab", GOOD + "files:\n\tread: [/opt]\n", r"profile\.yaml:\d+"),
     ("no version", "name: t\nextends: [debian]\n", r"profile\.yaml.*agent-run"),
     ("future version", "agent-run: 2\nname: t\n", r"profile\.yaml:1:\d+"),
-    ("anchor", GOOD + "files: {read: &a [/opt], write: *a}\n", r"profile\.yaml:5:\d+"),
-    ("tag", GOOD + "files: {read: !!set [/opt]}\n", r"profile\.yaml:5:\d+"),
-    ("octal", GOOD + "limits: {open-files: 0777}\n", r"profile\.yaml:5:\d+"),
-    ("wrong type", GOOD + "files: {read: /opt}\n", r"profile\.yaml:5:\d+: .*files\.read"),
-    ("empty pattern", GOOD + 'files: {read: [""]}\n', r"profile\.yaml:5:\d+"),
+    ("anchor", GOOD + "files: {read: &a [/opt], write: *a}\n", r"profile\.yaml:6:\d+"),
+    ("tag", GOOD + "files: {read: !!set [/opt]}\n", r"profile\.yaml:6:\d+"),
+    ("octal", GOOD + "limits: {open-files: 0777}\n", r"profile\.yaml:6:\d+"),
+    ("wrong type", GOOD + "files: {read: /opt}\n", r"profile\.yaml:6:\d+: .*files\.read"),
+    ("empty pattern", GOOD + 'files: {read: [""]}\n', r"profile\.yaml:6:\d+"),
     ("two documents", GOOD + "---\n" + GOOD, r"profile\.yaml:\d+"),
     ("too large", GOOD + "#" * 70_000 + "\n", r"profile\.yaml.*64 KiB"),
     ("not a text", "agent-run: 1\nname: \x00\n", r"profile\.yaml"),
     ("missing parent", GOOD.replace("debian", "no-such-profile"), r"no-such-profile"),
-    ("host root", GOOD + 'files: {write: ["/"]}\n', r"profile\.yaml:5:\d+.*"),
-    ("relative pattern", GOOD + 'files: {read: ["opt"]}\n', r"profile\.yaml:5:\d+"),
-    ("unknown variable", GOOD + 'files: {read: ["${NOWHERE}/x"]}\n', r"profile\.yaml:5:\d+.*NOWHERE"),
-    ("network", GOOD + 'network: {allow: ["github.com:443"]}\n', r"profile\.yaml:5:\d+.*not supported yet"),
-    ("overlay", GOOD + "workspace: {mode: overlay}\n", r"profile\.yaml:5:\d+.*not supported yet"),
-    ("ask", GOOD + 'files: {ask: ["~/x"]}\n', r"profile\.yaml:5:\d+.*not supported yet"),
+    ("host root", GOOD + 'files: {write: ["/"]}\n', r"profile\.yaml:6:\d+.*"),
+    ("relative pattern", GOOD + 'files: {read: ["opt"]}\n', r"profile\.yaml:6:\d+"),
+    ("unknown variable", GOOD + 'files: {read: ["${NOWHERE}/x"]}\n', r"profile\.yaml:6:\d+.*NOWHERE"),
+    ("network", GOOD + 'network: {allow: ["github.com:443"]}\n', r"profile\.yaml:6:\d+.*not supported yet"),
+    ("overlay", GOOD.replace("write", "overlay"), r"profile\.yaml:4:\d+.*not supported yet"),
+    ("ask", GOOD + 'files: {ask: ["~/x"]}\n', r"profile\.yaml:6:\d+.*not supported yet"),
     ("pin", GOOD + 'exec: {pin: {/usr/bin/node: "sha256:' + "0" * 64 + '"}}\n', r"profile\.yaml"),
-    ("memory", GOOD + "limits: {memory: 4GiB}\n", r"profile\.yaml:5:\d+.*not supported yet"),
+    ("memory", GOOD + "limits: {memory: 4GiB}\n", r"profile\.yaml:6:\d+.*not supported yet"),
 )
 
 
@@ -45,6 +45,14 @@ class Refusals(harness.Case):
         self.assert_one_line_refusal(result, *needles, nothing=marker)
         self.assertEqual(result.out, b"")
         return result
+
+    def test_profile_of_the_user_by_name(self):
+        """~/.config/agent-run/profiles is where the user's profiles are kept: the home that the agent sees is another."""
+        folder = self.scratch.home / ".config" / "agent-run" / "profiles"
+        folder.mkdir(parents=True)
+        (folder / "mine.yaml").write_text(GOOD)
+        result = self.scratch.agent_run("-p", "mine", "--", "true")
+        self.assertEqual(result.status, 0, str(result))
 
     def test_control(self):
         """The refused command works without the fault."""

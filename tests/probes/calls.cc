@@ -124,13 +124,15 @@ Outcome high_family(const Arguments&) {
   return probe::from(probe::call(SYS_socket, above_32_bits | AF_NETLINK, SOCK_RAW, 15));
 }
 
-/// ok when one number of the range is anything but ENOSYS.
+/// ok when one number of the range is neither unknown nor refused.
 Outcome unknown_numbers(unsigned long first, unsigned long last) {
+  Outcome outcome{.error = ENOSYS, .detail = {}};
   for (unsigned long number = first; number <= last; ++number) {
     const long result = probe::raw_call(number);
-    if (result != -ENOSYS) return {.error = 0, .detail = "number " + std::to_string(number)};
+    if (result == -EPERM) outcome.error = EPERM;
+    if (result != -ENOSYS && result != -EPERM) return {.error = 0, .detail = "number " + std::to_string(number)};
   }
-  return {.error = ENOSYS, .detail = {}};
+  return outcome;
 }
 
 const std::array numbers{

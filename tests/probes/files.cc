@@ -299,6 +299,21 @@ Outcome fresh_symlink_parent(const Arguments& a) {
   const int made = symlink("prep", (folder + "/.git").c_str());
   return probe::effect(exists(hook(folder)), made != 0 ? errno : 0);
 }
+/// The link comes first, while there is nothing behind it that could be recognised.
+Outcome fresh_symlink_first(const Arguments& a) {
+  const std::string folder = room(a, "fresh-symlink-first");
+  const int made = symlink("prep", (folder + "/.git").c_str());
+  const int error = made != 0 ? errno : 0;
+  if (const Outcome ready = prepare_tree(folder, "prep", "hooks"); ready.error != 0) return ready;
+  return probe::effect(exists(hook(folder)), error);
+}
+Outcome fresh_symlink_hooks(const Arguments& a) {
+  const std::string folder = room(a, "fresh-symlink-hooks");
+  if (mkdir((folder + "/.git").c_str(), 0700) != 0) return probe::from(-1, "mkdir");
+  if (const Outcome ready = prepare_tree(folder, "prep", "hooks"); ready.error != 0) return ready;
+  const int made = symlink("../prep/hooks", (folder + "/.git/hooks").c_str());
+  return probe::effect(exists(hook(folder)), made != 0 ? errno : 0);
+}
 const std::array creations{
     probe::Act{"hook-open", hook_open},
     probe::Act{"hook-mkdir", hook_mkdir},
@@ -311,6 +326,8 @@ const std::array creations{
     probe::Act{"fresh-rename-parent", fresh_rename_parent},
     probe::Act{"fresh-rename-grandparent", fresh_rename_grandparent},
     probe::Act{"fresh-symlink-parent", fresh_symlink_parent},
+    probe::Act{"fresh-symlink-first", fresh_symlink_first},
+    probe::Act{"fresh-symlink-hooks", fresh_symlink_hooks},
 };
 
 }  // namespace

@@ -31,13 +31,19 @@ Outcome followed(const std::string& path) {
   std::array<char, PATH_MAX> target{};
   return probe::from(readlink(path.c_str(), target.data(), target.size()));
 }
-Outcome listed(const std::string& path) {
+/// ok when one of the links in a folder can be followed. (That the numbers can be listed says nothing.)
+Outcome links_followed(const std::string& path) {
   DIR* stream = opendir(path.c_str());
   if (stream == nullptr) return probe::from(-1);
-  int entries = 0;
-  while (readdir(stream) != nullptr) ++entries;
+  int followed_links = 0, error = ENOENT;
+  while (const dirent* entry = readdir(stream)) {
+    if (entry->d_name[0] == '.') continue;
+    const Outcome one = followed(path + "/" + entry->d_name);
+    followed_links += one.error == 0;
+    if (one.error != 0) error = one.error;
+  }
   closedir(stream);
-  return probe::effect(entries > 2, ENOENT);
+  return probe::effect(followed_links > 0, error);
 }
 Outcome opened(const std::string& path, int flags) {
   const Fd fd(open(path.c_str(), flags | O_CLOEXEC));
@@ -58,8 +64,8 @@ const std::array process{
     probe::Act{"root-open", [](const Arguments& a) { return opened(of(a, "root/etc"), O_RDONLY | O_DIRECTORY); }},
     probe::Act{"cwd", [](const Arguments& a) { return followed(of(a, "cwd")); }},
     probe::Act{"exe", [](const Arguments& a) { return followed(of(a, "exe")); }},
-    probe::Act{"fd", [](const Arguments& a) { return listed(of(a, "fd")); }},
-    probe::Act{"map-files", [](const Arguments& a) { return listed(of(a, "map_files")); }},
+    probe::Act{"fd", [](const Arguments& a) { return links_followed(of(a, "fd")); }},
+    probe::Act{"map-files", [](const Arguments& a) { return links_followed(of(a, "map_files")); }},
     probe::Act{"ns-mnt", [](const Arguments& a) { return followed(of(a, "ns/mnt")); }},
 };
 
@@ -80,7 +86,7 @@ const std::array own{
     probe::Act{"self-environ", [](const Arguments&) { return readable("/proc/self/environ"); }},
     probe::Act{"self-maps", [](const Arguments&) { return readable("/proc/self/maps"); }},
     probe::Act{"self-status", [](const Arguments&) { return readable("/proc/self/status"); }},
-    probe::Act{"self-fd", [](const Arguments&) { return listed("/proc/self/fd"); }},
+    probe::Act{"self-fd", [](const Arguments&) { return links_followed("/proc/self/fd"); }},
     probe::Act{"self-exe", [](const Arguments&) { return followed("/proc/self/exe"); }},
 };
 

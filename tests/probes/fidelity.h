@@ -1,0 +1,57 @@
+// Small cases over all calls that agent-run traps. What they print must be the same outside and inside.
+#pragma once
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fidelity {
+
+/// One call, or a few that belong together. `run` stands in the case's own folder, in a process of its own; what it
+/// returns is the case's result: negative with errno, else a number that must not depend on where it runs.
+struct Case {
+  std::string name;
+  std::function<long()> run;
+  bool furnished = false;  // the folder holds what furnish() makes
+};
+
+void add_matrix(std::vector<Case>& cases);  // every operation on every kind of name
+void add_opens(std::vector<Case>& cases);
+void add_names(std::vector<Case>& cases);
+void add_attributes(std::vector<Case>& cases);
+void add_processes(std::vector<Case>& cases);  // exec, connect, /proc, threads
+
+/// Makes a file, folders, links of each kind and a program in the current folder.
+void furnish();
+
+/// A system call by its number: glibc has wrappers for few of the aliases, and some that mend arguments.
+template <typename... A>
+long call(long number, A... arguments) {
+  return ::syscall(number, arguments...);
+}
+
+/// Prints a further result of the case.
+void note(std::string_view what, long result);
+void note(std::string_view what, std::string_view text);
+
+/// Prints what a new descriptor is (number, status flags, close-on-exec, kind, size), passes `fd` through.
+long opened(long fd);
+
+/// Setting up: ends the case with a message when it fails.
+long must(long result, std::string_view what);
+void write_file(const std::string& path, std::string_view text, unsigned mode = 0644);
+
+/// Runs `body` in a child and gives its exit status, 128+n for a signal.
+long in_child(const std::function<int()>& body);
+
+inline const char* const bad = reinterpret_cast<const char*>(8);  // nothing is ever mapped there
+
+/// `text` without its NUL, ending where the mapped memory ends. Never freed.
+const char* at_end_of_memory(std::string_view text);
+
+}  // namespace fidelity
