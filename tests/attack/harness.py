@@ -191,7 +191,7 @@ class Scratch:
         return run([AGENT_RUN, *words], timeout=timeout, env=env or self.environment, cwd=options.pop("cwd", self.ws), **options)
 
     def newest_run(self):
-        runs = sorted((self.state / "agent-run" / "runs").glob("*"))
+        runs = sorted((self.state / "agent-run" / "runs").glob("*"), key=lambda folder: folder.stat().st_mtime_ns)
         return runs[-1].name if runs else None
 
     def survivors(self):

@@ -63,7 +63,8 @@ class Exit(harness.Case):
         self.assertEqual(run.status, 126, str(run))
 
     def test_time_limit(self):
-        self.scratch.write_profile(limits={"wall": "1s"})
+        profile = self.scratch.write_profile(limits={"wall": 1})
+        profile.write_text(profile.read_text().replace('"wall": 1', '"wall": 1s'))
         run = self.inside("sleep", "100", timeout=20)
         self.assertEqual(run.status, 124, str(run))
         self.assert_nothing_left(1.0)
@@ -83,7 +84,8 @@ class Exit(harness.Case):
     def test_separator(self):
         self.assertEqual(self.scratch.agent_run("run", "--", "sh", "-c", "exit 9").status, 9)
         marker = self.ws / "ran"
-        for words in ((), ("--",), ("run",), ("run", "--"), ("-p",), ("frobnicate",), ("touch", str(marker)),
+        self.assertEqual(self.scratch.agent_run().status, REFUSED)
+        for words in (("--",), ("run",), ("run", "--"), ("-p",), ("frobnicate",), ("touch", str(marker)),
                       ("--no-such-option", "--", "touch", str(marker)), ("-w", "--", "touch", str(marker))):
             with self.subTest(words):
                 self.assert_one_line_refusal(self.scratch.agent_run(*words), nothing=marker)

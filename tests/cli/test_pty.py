@@ -204,10 +204,18 @@ class Terminal(harness.Case):
 
     def test_password_prompt(self):
         """A program that opens /dev/tty and switches echo off."""
-        script = "import getpass; print('length', len(getpass.getpass('secret: ')))"
-        (self.ws / "ask.py").write_text(script)
-        self.line("$AR -- /usr/bin/python3 ask.py < /dev/null")
+        (self.ws / "ask.py").write_text("import getpass; print('length', len(getpass.getpass('secret: ')))")
+        self.line("$AR -- /usr/bin/python3 ask.py")
         self.session.expect("secret: ")
         self.session.send("abcdef\n")
         printed = self.session.expect("length 6")
         self.assertNotIn("abcdef", printed)
+
+    def test_controlling_terminal_without_standard_input(self):
+        """/dev/tty is the terminal or cannot be opened (ENXIO); it is never something else."""
+        script = ("import os,termios\ntry:\n  fd=os.open('/dev/tty',os.O_RDWR|os.O_NOCTTY)\nexcept OSError as e:\n"
+                  "  print('cannot', e.errno)\nelse:\n  print('is a terminal', termios.tcgetattr(fd)[6] is not None)\n")
+        (self.ws / "open.py").write_text(script)
+        self.line("$AR -- /usr/bin/python3 open.py < /dev/null")
+        printed = self.session.expect("prompt> ")
+        self.assertRegex(printed, r"cannot 6\b|is a terminal True")
