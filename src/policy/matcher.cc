@@ -54,26 +54,43 @@ std::uint64_t Matcher::hash(std::string_view name) noexcept {
     take(word);
     name.remove_prefix(sizeof word);
   }
+  // The rest in two loads that overlap, or byte by byte when it is shorter than the load.
   std::uint64_t word = 0;
-  for (const char byte : name) word = word << 8U | static_cast<unsigned char>(byte);
+  if (name.size() >= sizeof(std::uint32_t)) {
+    std::uint32_t first = 0, last = 0;
+    std::memcpy(&first, name.data(), sizeof first);
+    std::memcpy(&last, name.data() + name.size() - sizeof last, sizeof last);
+    word = static_cast<std::uint64_t>(first) << 32U | last;
+  } else {
+    for (const char byte : name) word = word << 8U | static_cast<unsigned char>(byte);
+  }
   take(word);
   return state;
 }
 
-std::uint64_t Matcher::mix(std::uint64_t name_hash, std::uint32_t parent) noexcept {
-  const std::uint64_t mixed = (name_hash ^ parent) * 0xff51afd7ed558ccdU;
+std::uint64_t Matcher::mix(std::uint64_t name_hash, std::uint32_t from) noexcept {
+  const std::uint64_t mixed = (name_hash ^ from) * 0xff51afd7ed558ccdU;
   return mixed ^ mixed >> 32U;
 }
 
-// 0 when there is no such child: the root is nobody's.
-std::uint32_t Matcher::find(std::uint32_t parent, std::string_view name, std::uint64_t name_hash) const noexcept {
+// Nodes are far fewer than 2^30: a profile has at most 64 KiB.
+std::uint32_t Matcher::tagged(std::uint32_t node, Affix::Side side) noexcept {
+  return node | static_cast<std::uint32_t>(side) << 30U;
+}
+
+std::string_view Matcher::Affix::of(std::string_view name) const noexcept {
+  return side == Side::prefix ? name.substr(0, size) : name.substr(name.size() - size);
+}
+
+// 0 when there is nothing: the root is nobody's child, and no group has that number.
+std::uint32_t Matcher::find(std::uint32_t from, std::string_view name, std::uint64_t name_hash) const noexcept {
   const std::uint64_t last = slots_.size() - 1;
-  for (std::uint64_t at = mix(name_hash, parent) & last;; at = (at + 1) & last) {
+  for (std::uint64_t at = mix(name_hash, from) & last;; at = (at + 1) & last) {
     const Slot& slot = slots_[at];
-    if (slot.child == 0) return 0;
-    if (slot.parent == parent && slot.size == name.size() &&
+    if (slot.to == 0) return 0;
+    if (slot.from == from && slot.size == name.size() &&
         std::memcmp(names_.data() + slot.name, name.data(), name.size()) == 0)
-      return slot.child;
+      return slot.to;
   }
 }
 
@@ -84,14 +101,14 @@ class Matcher::Walk {
 
   // False when the path is not normal.
   bool run(std::string_view path) {
-    if (path.empty() || path.front() != '/') return false;
+    if (path.empty() || path.front() != '/' || path.find('\0') != std::string_view::npos) return false;
     path.remove_prefix(1);
     enter(0, path.empty() ? Position::last : Position::inner);
     flip();
     while (!path.empty()) {
       const std::size_t size = std::min(path.find('/'), path.size());
       const std::string_view name = path.substr(0, size);
-      if (name.empty() || name == "." || name == ".." || name.find('\0') != std::string_view::npos) return false;
+      if (name.empty() || name == "." || name == "..") return false;
       const bool more = size < path.size();
       path.remove_prefix(size + (more ? 1 : 0));
       if (more && path.empty()) return false;  // a trailing slash
@@ -125,17 +142,27 @@ class Matcher::Walk {
       const Node& node = matcher_.nodes_[number];
       if (node.is_star && !next().has(number)) next().add(number);
       if (const std::uint32_t child = matcher_.find(number, name, name_hash); child != 0) enter(child, position);
-      for (std::uint32_t g = node.globs_begin; g < node.globs_end; ++g) {
-        if (matcher_.globs_[g].glob.matches(name)) enter(matcher_.globs_[g].child, position);
+      try_globs(node.globs, name, position);
+      for (std::uint32_t a = node.affixes.begin; a < node.affixes.end; ++a) {
+        const Affix& affix = matcher_.affixes_[a];
+        if (affix.size > name.size()) continue;
+        const std::string_view bytes = affix.of(name);
+        try_globs(matcher_.groups_[matcher_.find(tagged(number, affix.side), bytes, hash(bytes))], name, position);
       }
     }
     flip();
   }
 
+  void try_globs(Range globs, std::string_view name, Position position) {
+    for (std::uint32_t g = globs.begin; g < globs.end; ++g) {
+      if (matcher_.globs_[g].glob.matches(name)) enter(matcher_.globs_[g].child, position);
+    }
+  }
+
   // Only a `**` node can be reached in two ways at once: every other node has one edge that leads to it.
   void enter(std::uint32_t number, Position position) {
     const Node& node = matcher_.nodes_[number];
-    for (std::uint32_t t = node.terminals_begin; t < node.terminals_end; ++t) record(matcher_.terminals_[t], position);
+    for (std::uint32_t t = node.terminals.begin; t < node.terminals.end; ++t) record(matcher_.terminals_[t], position);
     if ((node.below & layers_) == 0) return;
     next().add(number);
     if (node.star == 0 || (matcher_.nodes_[node.star].below & layers_) == 0) return;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <limits>
 #include <map>
@@ -43,10 +44,14 @@ class Matcher {
   [[nodiscard]] bool may_match_below(std::string_view path, LayerSet layers) const;
 
  private:
+  struct Range {
+    std::uint32_t begin = 0, end = 0;
+  };
   struct Node {
     std::uint32_t star = 0;  // the `**` node that hangs here; 0: none
-    std::uint32_t globs_begin = 0, globs_end = 0;
-    std::uint32_t terminals_begin = 0, terminals_end = 0;
+    Range globs;             // that have no affix: tried one by one
+    Range affixes;           // kinds of affixes of the other globs
+    Range terminals;
     LayerSet below = 0;  // layers that can match strictly below a path that leads here
     bool is_star = false;
   };
@@ -59,21 +64,33 @@ class Matcher {
     std::uint32_t child;
     Glob glob;
   };
-  // One slot of the open-addressed table of all literal edges.
+  // The globs of a node that begin, or end, with so many bytes are found by these bytes.
+  struct Affix {
+    enum class Side : std::uint8_t { prefix = 1, suffix = 2 };
+    Side side;
+    std::uint32_t size;
+    friend auto operator<=>(const Affix&, const Affix&) = default;
+    [[nodiscard]] std::string_view of(std::string_view name) const noexcept;
+  };
+  // One slot of the open-addressed table of all edges that are found by bytes: from a node and a name to a node, or
+  // from a node, a side and an affix to a group of globs.
   struct Slot {
-    std::uint32_t parent = 0, child = 0;  // child 0: the slot is free
-    std::uint32_t name = 0, size = 0;     // in names_
+    std::uint32_t from = 0, to = 0;    // to 0: the slot is free
+    std::uint32_t name = 0, size = 0;  // in names_
   };
   class Walk;
 
   [[nodiscard]] static std::uint64_t hash(std::string_view name) noexcept;
-  [[nodiscard]] static std::uint64_t mix(std::uint64_t name_hash, std::uint32_t parent) noexcept;
-  [[nodiscard]] std::uint32_t find(std::uint32_t parent, std::string_view name, std::uint64_t name_hash) const noexcept;
+  [[nodiscard]] static std::uint64_t mix(std::uint64_t name_hash, std::uint32_t from) noexcept;
+  [[nodiscard]] static std::uint32_t tagged(std::uint32_t node, Affix::Side side) noexcept;
+  [[nodiscard]] std::uint32_t find(std::uint32_t from, std::string_view name, std::uint64_t name_hash) const noexcept;
 
   std::vector<Node> nodes_{1};  // 0 is the root
   std::vector<Terminal> terminals_;
   std::vector<GlobEdge> globs_;
-  std::vector<Slot> slots_{1};  // a power of two
+  std::vector<Affix> affixes_;
+  std::vector<Range> groups_{1};  // of globs_, by the number in a slot; 0 is nobody's
+  std::vector<Slot> slots_{1};    // a power of two
   std::string names_;
 };
 
@@ -91,8 +108,13 @@ class Matcher::Builder {
     std::vector<Terminal> terminals;
   };
   std::uint32_t child(std::uint32_t node, const Component& component);
-  static void lay_out_edges(const Draft& draft, Matcher& matcher, Node& node);
-  void fill_table(Matcher& matcher) const;
+  struct Edge {
+    std::uint32_t from;
+    std::string name;
+    std::uint32_t to;
+  };
+  static void lay_out_globs(const Draft& draft, std::uint32_t number, Matcher& matcher, std::vector<Edge>& edges);
+  static void fill_table(const std::vector<Edge>& edges, Matcher& matcher);
   void sum_up(Matcher& matcher) const;
 
   std::vector<Draft> drafts_{1};

@@ -39,33 +39,49 @@ void Matcher::Builder::add(const PathPattern& pattern, std::uint8_t layer, std::
     same->rule = std::min(same->rule, rule);
 }
 
-void Matcher::Builder::lay_out_edges(const Draft& draft, Matcher& matcher, Node& node) {
-  node.star = draft.star;
-  node.is_star = draft.is_star;
-  node.terminals_begin = static_cast<std::uint32_t>(matcher.terminals_.size());
-  matcher.terminals_.insert(matcher.terminals_.end(), draft.terminals.begin(), draft.terminals.end());
-  node.terminals_end = static_cast<std::uint32_t>(matcher.terminals_.size());
-  node.globs_begin = static_cast<std::uint32_t>(matcher.globs_.size());
-  for (const auto& [source, target] : draft.globs) matcher.globs_.push_back({.child = target, .glob = Glob(source)});
-  node.globs_end = static_cast<std::uint32_t>(matcher.globs_.size());
+// The globs without an affix first, then group by group. Longer affixes tell more globs apart.
+void Matcher::Builder::lay_out_globs(const Draft& draft, std::uint32_t number, Matcher& matcher,
+                                     std::vector<Edge>& edges) {
+  std::map<std::pair<Affix, std::string>, std::vector<GlobEdge>> groups;
+  Node& node = matcher.nodes_[number];
+  node.globs.begin = static_cast<std::uint32_t>(matcher.globs_.size());
+  for (const auto& [source, target] : draft.globs) {
+    GlobEdge edge{.child = target, .glob = Glob(source)};
+    const bool by_suffix = edge.glob.suffix().size() >= edge.glob.prefix().size();
+    const std::string& affix = by_suffix ? edge.glob.suffix() : edge.glob.prefix();
+    const Affix kind{by_suffix ? Affix::Side::suffix : Affix::Side::prefix, static_cast<std::uint32_t>(affix.size())};
+    if (affix.empty())
+      matcher.globs_.push_back(std::move(edge));
+    else
+      groups[{kind, affix}].push_back(std::move(edge));
+  }
+  node.globs.end = static_cast<std::uint32_t>(matcher.globs_.size());
+  node.affixes.begin = static_cast<std::uint32_t>(matcher.affixes_.size());
+  for (auto& [key, members] : groups) {
+    const auto& [kind, affix] = key;
+    const bool known = matcher.affixes_.size() > node.affixes.begin && matcher.affixes_.back() == kind;
+    if (!known) matcher.affixes_.push_back(kind);
+    edges.push_back(
+        {.from = tagged(number, kind.side), .name = affix, .to = static_cast<std::uint32_t>(matcher.groups_.size())});
+    const auto begin = static_cast<std::uint32_t>(matcher.globs_.size());
+    for (GlobEdge& member : members) matcher.globs_.push_back(std::move(member));
+    matcher.groups_.push_back({.begin = begin, .end = static_cast<std::uint32_t>(matcher.globs_.size())});
+  }
+  node.affixes.end = static_cast<std::uint32_t>(matcher.affixes_.size());
 }
 
-void Matcher::Builder::fill_table(Matcher& matcher) const {
-  std::size_t edges = 0;
-  for (const Draft& draft : drafts_) edges += draft.literals.size();
+void Matcher::Builder::fill_table(const std::vector<Edge>& edges, Matcher& matcher) {
   // At most a third full: most look-ups are of names that are not there, and end at the first free slot.
-  matcher.slots_.assign(std::bit_ceil(edges * 3 + 1), {});
+  matcher.slots_.assign(std::bit_ceil(edges.size() * 3 + 1), {});
   const std::uint64_t last = matcher.slots_.size() - 1;
-  for (std::uint32_t node = 0; node < drafts_.size(); ++node) {
-    for (const auto& [name, target] : drafts_[node].literals) {
-      std::uint64_t at = mix(hash(name), node) & last;
-      while (matcher.slots_[at].child != 0) at = (at + 1) & last;
-      matcher.slots_[at] = {.parent = node,
-                            .child = target,
-                            .name = static_cast<std::uint32_t>(matcher.names_.size()),
-                            .size = static_cast<std::uint32_t>(name.size())};
-      matcher.names_ += name;
-    }
+  for (const Edge& edge : edges) {
+    std::uint64_t at = mix(hash(edge.name), edge.from) & last;
+    while (matcher.slots_[at].to != 0) at = (at + 1) & last;
+    matcher.slots_[at] = {.from = edge.from,
+                          .to = edge.to,
+                          .name = static_cast<std::uint32_t>(matcher.names_.size()),
+                          .size = static_cast<std::uint32_t>(edge.name.size())};
+    matcher.names_ += edge.name;
   }
 }
 
@@ -91,8 +107,19 @@ void Matcher::Builder::sum_up(Matcher& matcher) const {
 Matcher Matcher::Builder::build() const {
   Matcher matcher;
   matcher.nodes_.assign(drafts_.size(), {});
-  for (std::size_t i = 0; i < drafts_.size(); ++i) lay_out_edges(drafts_[i], matcher, matcher.nodes_[i]);
-  fill_table(matcher);
+  std::vector<Edge> edges;
+  for (std::uint32_t number = 0; number < drafts_.size(); ++number) {
+    const Draft& draft = drafts_[number];
+    Node& node = matcher.nodes_[number];
+    node.star = draft.star;
+    node.is_star = draft.is_star;
+    node.terminals.begin = static_cast<std::uint32_t>(matcher.terminals_.size());
+    matcher.terminals_.insert(matcher.terminals_.end(), draft.terminals.begin(), draft.terminals.end());
+    node.terminals.end = static_cast<std::uint32_t>(matcher.terminals_.size());
+    for (const auto& [name, target] : draft.literals) edges.push_back({.from = number, .name = name, .to = target});
+    lay_out_globs(draft, number, matcher, edges);
+  }
+  fill_table(edges, matcher);
   sum_up(matcher);
   return matcher;
 }
