@@ -30,6 +30,9 @@ struct Places {
 };
 Places find_places();
 
+/// Where identity and journals are: absolute.
+std::string state_directory_of(const Options& options, const Places& places);
+
 /// Options made into what can be explained or carried out. Reads profiles and looks at the host; changes nothing.
 struct Prepared {
   policy::Policy policy;

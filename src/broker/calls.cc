@@ -24,7 +24,7 @@ Reply Handler::execute(Case& c) {
   c.identity = {object.dev, object.ino};
   if (!object.in_view) c.verdict = {.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};
   if (const int denied = permit(c, "continue"); denied != 0) return Reply::error(denied);
-  s_.claims.put(c.task.pid, {.tid = c.task.tid, .path = object.path});
+  s_.claims.put(c.task.pid, {.tid = c.task.tid, .path = object.path, .before = c.task.exe});
   return Reply::proceed(FloorCovers{"Landlock EXECUTE, noexec mounts"});
 }
 

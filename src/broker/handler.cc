@@ -75,14 +75,13 @@ Reply Handler::dispatch(const Request& request, const Task&, Case& c) {
 int Handler::verify_image(Task& task) {
   const auto claim = s_.claims.take(task.pid, task.tid, s_.host_proc);
   if (!claim) return 0;
-  const std::string before = task.exe;
   Task* fresh = tasks_.find(task.tid);
   if (fresh == nullptr) return ESRCH;
   // The same image as before: the execve failed in the kernel, or it started a script of the same interpreter. It was
   // judged when it came.
-  if (fresh->exe == before) return 0;
+  if (fresh->exe == claim->before) return 0;
   const policy::Verdict verdict = s_.policy.decide(Right::execute, fresh->exe);
-  if (!s_.recorder.image(*fresh, verdict)) return EIO;
+  if (!s_.recorder.image(*fresh, *claim, verdict)) return EIO;
   if (verdict.act == Act::allow) return 0;
   s_.recorder.report_denied_image(fresh->exe);
   return EACCES;
@@ -117,7 +116,8 @@ int Handler::permit(Case& c, std::string_view effect) {
 
 Reply Handler::refuse(Case& c, Right right, int error) {
   if (error == ESRCH && !s_.listener.valid(c.request.id)) return Reply::none();
-  judge(c, right, Resolver::lexical(c.task, c.request.name));
+  c.right = right;
+  if (!c.request.name.path.empty()) judge(c, right, Resolver::lexical(c.task, c.request.name));
   c.error = error;
   c.effect = "errno";
   c.cause = Case::Cause::walk;

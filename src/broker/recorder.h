@@ -43,8 +43,8 @@ class Recorder {
   [[nodiscard]] bool decision(const Case& c);
   /// An allowed act that then failed by itself: the record of the decision was already written.
   [[nodiscard]] bool outcome(const Case& c, int error);
-  /// What really runs after an execve.
-  [[nodiscard]] bool image(const Task& task, const policy::Verdict& verdict);
+  /// What really runs after the execve that was claimed.
+  [[nodiscard]] bool image(const Task& task, const ExecClaim& claim, const policy::Verdict& verdict);
 
   /// Once a record was lost, every call is refused.
   [[nodiscard]] bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }

@@ -25,8 +25,9 @@ struct Task {
 
 /// An execve that was answered CONTINUE: what was claimed, until the next trapped call shows what runs (DESIGN §6).
 struct ExecClaim {
-  pid_t tid = 0;  // the thread that called
-  std::string path;
+  pid_t tid = 0;       // the thread that called
+  std::string path;    // what it asked for
+  std::string before;  // the image that asked
 };
 
 /// Shared by the receivers: which processes are between an execve and their next trapped call.

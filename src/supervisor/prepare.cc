@@ -85,10 +85,11 @@ void refuse_writable_profiles(const policy::Policy& policy) {
   for (const policy::Policy::Source& source : policy.sources()) {
     const auto path = source.file.starts_with('/') ? canonical(source.file) : std::nullopt;
     if (!path) continue;  // shipped in the program
-    const std::string folder = path->substr(0, std::max<std::size_t>(1, path->rfind('/')));
-    const bool writable = policy.decide(policy::Right::change, *path).act == policy::Act::allow ||
-                          policy.decide(policy::Right::change, folder + "/x").act == policy::Act::allow;
-    if (writable || below(*path, policy.workspace())) {
+    const auto writable = [&](const policy::Grant& grant) {
+      return grant.access == policy::Grant::Access::write && below(*path, grant.path);
+    };
+    const auto view = policy.view();
+    if (std::any_of(view.begin(), view.end(), writable) || below(*path, policy.workspace())) {
       throw Refusal("profile " + *path + " lies where the agent could change it",
                     "keep it outside the workspace and outside every files.write, for example in ~/.config/agent-run/profiles");
     }
@@ -122,6 +123,14 @@ mode_t current_umask() {
   const mode_t mask = ::umask(022);
   ::umask(mask);
   return mask;
+}
+
+// Home holds the keys and the start-up files of everything else: as a workspace it would be neither absent nor safe.
+void refuse_home_as_workspace(const policy::Policy& policy, const std::string& home) {
+  const auto weakened = policy.weakenings();
+  if (!below(home, policy.workspace()) || std::find(weakened.begin(), weakened.end(), "host-root") != weakened.end()) return;
+  throw Refusal("workspace " + policy.workspace() + " holds your home folder, and with it your keys",
+                "go to a project's folder, or name one with -w");
 }
 
 // A folder as standard input, output or error would be a way round the view (openat beside it).
@@ -163,6 +172,12 @@ Places find_places() {
   return places;
 }
 
+std::string state_directory_of(const Options& options, const Places& places) {
+  const std::string state = options.state_directory.value_or(places.state);
+  if (state.starts_with('/')) return state;
+  return canonical(".").value_or("") + "/" + state;
+}
+
 Prepared prepare(const Options& options, const Places& places) {
   std::vector<Profile> chain = profile::Loader(places.user_profiles).load(options.profile);
   for (Profile& profile : chain) {
@@ -179,10 +194,10 @@ Prepared prepare(const Options& options, const Places& places) {
   };
   policy::Policy policy = policy::compile(chain, facts);
   refuse_writable_profiles(policy);
+  refuse_home_as_workspace(policy, facts.home);
   refuse_folders_as_standard_files();
 
-  std::string state = options.state_directory.value_or(places.state);
-  if (!state.starts_with('/')) state = current_folder(policy) + "/" + state;
+  const std::string state = state_directory_of(options, places);
   const sandbox::Launch launch{
       .argv = options.argv,
       .cwd = current_folder(policy),

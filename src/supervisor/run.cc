@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -158,6 +159,17 @@ class Session {
     }
   }
 
+  // Ctrl-Z, as outside: the person's shell sees this job stop, and `fg` goes on with both. On a terminal the whole job
+  // stops, as the kernel would have it; a stop that has another reason is the agent's own and stops only this process.
+  void stop(Terminal& terminal, int signal) {
+    terminal.give_back();
+    if (signal == SIGTSTP && sandbox_->terminal()) ::kill(0, SIGSTOP);
+    else ::raise(SIGSTOP);
+    terminal.take();
+    terminal.resize();
+    sandbox_->forward(SIGCONT);
+  }
+
   void on_change(Terminal& terminal) {
     using Kind = sandbox::Sandbox::Change::Kind;
     const auto change = sandbox_->next_change();
@@ -166,14 +178,8 @@ class Session {
       case Kind::exited: return end("exited", sandbox::Exit{change->status}.code());
       case Kind::lost: return fail("sandbox-lost", "the sandbox died unexpectedly", "");
       case Kind::continued: return;
-      case Kind::stopped: break;
+      case Kind::stopped: return stop(terminal, WSTOPSIG(change->status));
     }
-    // Ctrl-Z, as outside: the person's shell sees this job stop, and `fg` goes on with both.
-    terminal.give_back();
-    ::kill(0, SIGSTOP);
-    terminal.take();
-    terminal.resize();
-    sandbox_->forward(SIGCONT);
   }
 
   void seal() {
@@ -254,6 +260,8 @@ Summary run(const Options& options, const Places& places) {
   try {
     // Nothing of this process may be read by the agent's uid, whatever the sandbox does.
     check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");
+    // Before the view is planned: what does not exist yet could not be hidden.
+    make_directories(state_directory_of(options, places));
     Prepared prepared = prepare(options, places);
     Session(prepared, options, summary).execute();
   } catch (const Refusal& e) {
