@@ -125,14 +125,6 @@ mode_t current_umask() {
   return mask;
 }
 
-// Home holds the keys and the start-up files of everything else: as a workspace it would be neither absent nor safe.
-void refuse_home_as_workspace(const policy::Policy& policy, const std::string& home) {
-  const auto weakened = policy.weakenings();
-  if (!below(home, policy.workspace()) || std::find(weakened.begin(), weakened.end(), "host-root") != weakened.end()) return;
-  throw Refusal("workspace " + policy.workspace() + " holds your home folder, and with it your keys",
-                "go to a project's folder, or name one with -w");
-}
-
 // A folder as standard input, output or error would be a way round the view (openat beside it).
 void refuse_folders_as_standard_files() {
   for (int fd = 0; fd <= 2; ++fd) {
@@ -194,7 +186,6 @@ Prepared prepare(const Options& options, const Places& places) {
   };
   policy::Policy policy = policy::compile(chain, facts);
   refuse_writable_profiles(policy);
-  refuse_home_as_workspace(policy, facts.home);
   refuse_folders_as_standard_files();
 
   const std::string state = state_directory_of(options, places);
