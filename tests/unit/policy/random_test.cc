@@ -1,10 +1,9 @@
 // Whole policies against their meaning written down in the plainest way; and what a decision may not cost.
 #include <doctest/doctest.h>
 
-#include <cstdlib>
-#include <new>
 #include <random>
 
+#include "allocations.h"
 #include "host.h"
 #include "naive.h"
 
@@ -14,8 +13,6 @@ using agentrun::profile::Patterns;
 using agentrun::profile::Profile;
 
 namespace {
-
-thread_local std::size_t allocations = 0;
 
 class Random {
  public:
@@ -79,19 +76,6 @@ class Plain {
 
 }  // namespace
 
-// Counts what this program allocates; the sanitizers' own replacements still stand behind malloc.
-void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-
 TEST_CASE("random policies answer what their rules mean") {
   const std::vector<std::string> heads = {"/d", "/e", "~", "${workspace}", "/tmp", "/e/d"};
   const std::vector<std::string> names = {"a", "b", "ab", ".env", "c.x", "hooks"};
@@ -140,7 +124,7 @@ TEST_CASE("random policies answer what their rules mean") {
 TEST_CASE("no decision of a shipped profile allocates") {
   const FakeHost host = debian_host();
   const Policy policy = compile(agentrun::profile::Loader("").load("coding"), host.facts());
-  const std::size_t before = allocations;
+  const std::size_t before = allocations();
   unsigned allowed = 0;
   for (const std::string_view path :
        {"/usr/lib/x/y/z", "/home/u/proj/a/b/c/d/e", "/tmp/x", "/home/u/proj/.git/hooks/x", "/etc/shadow"}) {
@@ -149,6 +133,6 @@ TEST_CASE("no decision of a shipped profile allocates") {
     (void)policy.guarded(Right::change, path);
     (void)policy.may_guard_below(path);
   }
-  CHECK(allocations == before);
+  CHECK(allocations() == before);
   CHECK(allowed >= 8);
 }
