@@ -30,7 +30,7 @@ constexpr const char* proc_masked[] = {"allocinfo",     "asound",     "dynamic_d
 void bind_device(View& view, const std::string& folder, const Device& device) {
   const std::string host_path = std::string("/dev/").append(device.name);
   const std::string path = folder + "/" + std::string(device.name);
-  const Fd node = view.open_host(host_path, O_PATH | O_NOFOLLOW);
+  const Fd node = view.open_host(host_path, O_PATH);
   struct stat st {};
   check(::fstat(node.get(), &st), "fstat", host_path);
   if (!S_ISCHR(st.st_mode) || st.st_rdev != ::makedev(device.major, device.minor))
@@ -45,7 +45,7 @@ bool is_there(const Fd& proc, const char* name) {
 }
 
 void mount_read_only(View& view, const std::string& path) {
-  const Fd place = view.open(path, O_PATH | O_NOFOLLOW);
+  const Fd place = view.open(path, O_PATH);
   const Fd mount = clone_tree(place, path);
   restrict_mount(mount, proc_attributes | MOUNT_ATTR_RDONLY, Reach::whole_tree, path);
   view.attach(mount, place, path, proc_attributes | MOUNT_ATTR_RDONLY);

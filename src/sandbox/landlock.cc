@@ -64,7 +64,7 @@ void enter_landlock(const View& view, const Plan& plan) {
   const Fd ruleset(static_cast<int>(
       check(::syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0), "landlock_create_ruleset", "rights")));
   for (const LandlockStep& step : plan.landlock) {
-    const Fd place = view.open(step.path, O_PATH | O_NOFOLLOW);
+    const Fd place = view.open(step.path, O_PATH);
     struct stat st {};
     check(::fstat(place.get(), &st), "fstat", step.path);
     const Object object = S_ISDIR(st.st_mode) ? Object::directory : Object::file;

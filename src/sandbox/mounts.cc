@@ -118,7 +118,7 @@ Fd View::mount_point(const std::string& path, Point point) {
     const int flags = O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC;
     const Fd made(check(::openat(parent.get(), name.c_str(), flags, 0444), "openat", path));
   }
-  Fd target = open(path, O_PATH | O_NOFOLLOW);
+  Fd target = open(path, O_PATH);
   if (point_for(status_of(target, path)) != point) throw SysError(ESTALE, "mount point", path);
   return target;
 }
@@ -172,7 +172,7 @@ void View::make_text(View& view, const MountStep& step) {
 }
 
 void View::bind(View& view, const MountStep& step) {
-  const Fd source = view.open_host(step.source, O_PATH | O_NOFOLLOW);
+  const Fd source = view.open_host(step.source, O_PATH);
   const struct stat st = status_of(source, step.source);
   require_identity(st, step);
   const Fd mount = clone_tree(source, step.source);
@@ -189,7 +189,7 @@ void View::make_scratch(View& view, const MountStep& step) {
 }
 
 void View::mask(View& view, const MountStep& step) {
-  const Fd target = view.open(step.target, O_PATH | O_NOFOLLOW);
+  const Fd target = view.open(step.target, O_PATH);
   const struct stat st = status_of(target, step.target);
   if (step.dev != 0 || step.ino != 0) require_identity(st, step);
   const Fd source(
@@ -246,7 +246,7 @@ void View::enter() {
 
 void View::verify() const {
   for (const Placed& placed : placed_) {
-    const Fd found = open(placed.path, O_PATH | O_NOFOLLOW);
+    const Fd found = open(placed.path, O_PATH);
     const struct stat st = status_of(found, placed.path);
     if (st.st_dev != placed.dev || st.st_ino != placed.ino) throw SysError(ESTALE, "verify", placed.path);
     struct statfs fs {};

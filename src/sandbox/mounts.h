@@ -16,7 +16,7 @@ namespace agentrun::sandbox {
 // ---- verbs on descriptors
 // ------------------------------------------------------------------------------------------------
 
-/// openat2(2) of an absolute path as seen from `root`, following no symbolic or magic link anywhere. Throws SysError.
+/// openat2(2) of an absolute path as seen from `root`; a symbolic or magic link anywhere in it is ELOOP. Throws SysError.
 Fd open_below(const Fd& root, std::string_view path, std::uint64_t flags);
 
 /// A detached copy of the mount tree at `source` (open_tree(2), OPEN_TREE_CLONE | AT_RECURSIVE).

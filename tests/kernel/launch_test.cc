@@ -1,0 +1,474 @@
+// Real sandboxes, looked at from inside by small shell commands, and killed from outside.
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/capability.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "sandbox/net.h"
+#include "sandbox/seal.h"
+#include "stage.h"
+
+using namespace agentrun;
+using namespace agentrun::sandbox;
+using namespace agentrun::sandbox::test;
+
+namespace {
+
+bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+struct MountLine {
+  std::string place, options, type;
+};
+std::vector<MountLine> mounts_of(const std::string& mountinfo) {
+  std::vector<MountLine> list;
+  std::istringstream lines(mountinfo);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string skip, tail;
+    MountLine mount;
+    words >> skip >> skip >> skip >> skip >> mount.place >> mount.options;
+    while (words >> tail && tail != "-") continue;
+    words >> mount.type;
+    list.push_back(mount);
+  }
+  return list;
+}
+
+const MountLine* mount_at(const std::vector<MountLine>& list, std::string_view place) {
+  for (const MountLine& mount : list)
+    if (mount.place == place) return &mount;
+  return nullptr;
+}
+
+bool has_option(const MountLine& mount, std::string_view option) {
+  return has("," + mount.options + ",", "," + std::string(option) + ",");
+}
+
+}  // namespace
+
+TEST_CASE("the agent has one uid, no capability, no new privileges and a filter") {
+  const Stage stage;
+  for (const User& user : users()) {
+    const Result result =
+        run_as(user, stage.plan("id -u; id -g; cat /proc/self/uid_map /proc/self/gid_map /proc/self/status"));
+    CHECK(result.code == 0);
+    CHECK(result.report.empty());
+    const std::string uid = std::to_string(user.uid), gid = std::to_string(user.gid);
+    CHECK(result.output.starts_with(uid + "\n" + gid + "\n"));
+    for (const std::string key : {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"})
+      CHECK(has(result.output, key + ":\t0000000000000000\n"));
+    CHECK(has(result.output, "NoNewPrivs:\t1\n"));
+    CHECK(has(result.output, "Seccomp:\t2\n"));
+    std::istringstream words(result.output);
+    std::string skip, inside, outside, count;
+    words >> skip >> skip >> inside >> outside >> count;
+    CHECK(inside == uid);
+    CHECK(outside == uid);
+    CHECK(count == "1");
+  }
+}
+
+TEST_CASE("every mount is nosuid, all but devices are nodev, and only scratch and the workspace are writable") {
+  const Stage stage;
+  for (const User& user : users()) {
+    const Result result = run_as(user, stage.plan("cat /proc/self/mountinfo"));
+    const auto mounts = mounts_of(result.output);
+    REQUIRE(mounts.size() > 10);
+    for (const MountLine& mount : mounts) {
+      CHECK_MESSAGE(has_option(mount, "nosuid"), mount.place);
+      const bool device = mount.place.starts_with("/dev/") && mount.place != "/dev/shm";
+      if (!device) CHECK_MESSAGE(has_option(mount, "nodev"), mount.place);
+      if (device) CHECK_MESSAGE(has_option(mount, "noexec"), mount.place);
+      const bool writable = device || mount.place == "/dev/shm" || mount.place == "/tmp" || mount.place == "/var/tmp" ||
+                            mount.place == "/home/agent" || mount.place == stage.workspace() || mount.place == "/proc";
+      CHECK_MESSAGE(has_option(mount, writable ? "rw" : "ro"), mount.place);
+    }
+    REQUIRE(mount_at(mounts, "/") != nullptr);
+    CHECK(mount_at(mounts, "/")->type == "tmpfs");
+    CHECK(mount_at(mounts, "/usr") != nullptr);
+    CHECK(mount_at(mounts, "/proc/sys") != nullptr);
+    CHECK(mount_at(mounts, "/etc/passwd") != nullptr);
+  }
+}
+
+TEST_CASE("what is not granted is absent") {
+  const Stage stage;
+  std::ofstream(stage.folder() + "/secret") << "secret";
+  const Result result =
+      run(stage.plan("ls -A /home /home/agent; echo end; ls -d /etc/shadow /root /sys /run /boot " + stage.folder() +
+                     "/secret; cat /etc/hosts /etc/resolv.conf; ls -ld /home/agent"));
+  INFO(result.output, "|", result.report);
+  CHECK(has(result.output, "/home:\nagent\n\n/home/agent:\nend\n"));
+  for (const std::string path : {"/etc/shadow", "/root", "/sys", "/run", "/boot", "/secret"})
+    CHECK_MESSAGE(has(result.output, path + "': No such file"), path);
+  CHECK(has(result.output, "127.0.0.1 localhost"));
+  CHECK(has(result.output, "nameserver 127.0.0.1"));
+  CHECK(has(result.output, "drwx------"));
+}
+
+TEST_CASE("only descriptors 0, 1 and 2, only the built environment, the plan's limits") {
+  const Stage stage;
+  const int leaked = ::open("/etc/passwd", O_RDONLY);  // without O_CLOEXEC on purpose
+  REQUIRE(leaked > 2);
+  ::setenv("AGENT_RUN_TEST_SECRET", "s", 1);
+  Plan plan =
+      stage.plan("ls /proc/$$/fd; env; pwd; umask; ulimit -n; ulimit -c; uname -n", "limits: {open-files: 321}\n");
+  plan.umask = 027;
+  const Result result = run(plan);
+  ::close(leaked);
+  INFO(result.output, "|", result.report);
+  CHECK(result.output.starts_with("0\n1\n2\n"));
+  CHECK_FALSE(has(result.output, "0\n1\n2\n3\n"));
+  CHECK_FALSE(has(result.output, "SECRET"));
+  CHECK(has(result.output, "HOME=/home/agent\n"));
+  CHECK(has(result.output, "\n" + stage.workspace() + "\n0027\n321\n0\nagent-run\n"));
+}
+
+TEST_CASE("the network is loopback behind rules that drop") {
+  const Stage stage;
+  for (const User& user : users()) {
+    const Result devices = run_as(user, stage.plan("cat /proc/net/dev | tail -n +3 | cut -d: -f1"));
+    CHECK(devices.output == "    lo\n");
+    const Result listing = run_as(user, stage.plan("sleep 10"), [](Sandbox& sandbox, int& code) {
+      code = 0;
+      std::array<int, 4> ends{};
+      if (::pipe(ends.data()) != 0 || ::pipe(ends.data() + 2) != 0) return std::string("pipe");
+      const pid_t child = ::fork();
+      if (child == 0) {  // our own rights over the namespaces: we own them
+        cap_t set = nullptr;
+        constexpr cap_value_t net_admin = CAP_NET_ADMIN;
+        if (::setns(sandbox.init().get(), CLONE_NEWUSER | CLONE_NEWNET) != 0) ::_exit(2);
+        set = ::cap_get_proc();
+        ::cap_set_flag(set, CAP_INHERITABLE, 1, &net_admin, CAP_SET);
+        if (::cap_set_proc(set) != 0 || ::cap_set_ambient(net_admin, CAP_SET) != 0) ::_exit(3);
+        ::dup2(ends[0], STDIN_FILENO);
+        ::dup2(ends[3], STDOUT_FILENO);
+        ::close(ends[1]);
+        const char* program = ::getenv("AGENT_RUN_NFT");
+        ::execl(program, program, nullptr);
+        ::_exit(4);
+      }
+      (void)!::write(ends[1], "list tables\n", 12);
+      for (const int fd : {ends[0], ends[1], ends[3]}) ::close(fd);
+      std::string text;
+      std::array<char, 8192> piece{};
+      for (ssize_t n; (n = ::read(ends[2], piece.data(), piece.size())) > 0;)
+        text.append(piece.data(), static_cast<std::size_t>(n));
+      int status = 0;
+      ::waitpid(child, &status, 0);
+      return status == 0 ? text : "status " + std::to_string(status);
+    });
+    CHECK_MESSAGE(chains_of(listing.report) == chains_of(closed_ruleset()), listing.report);
+  }
+}
+
+TEST_CASE("pid 1 is init and cannot be looked into, signalled or traced") {
+  const Stage stage;
+  for (const User& user : users()) {
+    const Result result = run_as(
+        user,
+        stage.plan(
+            "cat /proc/1/comm; tr -d '\\0' < /proc/1/cmdline; echo cmdline-ends; cat /proc/1/environ; "
+            "ls -l /proc/1/exe; ls -l /proc/1/fd; cat /proc/1/mem; kill -9 1; kill -TERM 1; sleep 0.1; echo alive"));
+    INFO(result.output, "|", result.report);
+    CHECK(result.output.starts_with("agent-run-init\ncmdline-ends\n"));
+    CHECK(has(result.output, "/proc/1/environ: Permission denied"));
+    CHECK(has(result.output, "'/proc/1/exe': Permission denied"));
+    CHECK_FALSE(has(result.output, "socket:"));
+    CHECK(has(result.output, "/proc/1/mem: Permission denied"));
+    CHECK(has(result.output, "alive"));
+    CHECK(result.code == 0);
+  }
+}
+
+TEST_CASE("exit codes and signals are the command's own") {
+  const Stage stage;
+  CHECK(run(stage.plan("exit 42")).code == 42);
+  CHECK(run(stage.plan("kill -TERM $$")).code == 128 + SIGTERM);
+  CHECK(run(stage.plan("kill -SEGV $$")).code == 128 + SIGSEGV);
+}
+
+TEST_CASE("a program that is not there, or cannot be run, is a typed error") {
+  const Stage stage;
+  Plan plan = stage.plan("");
+  plan.argv = {"no-such-program"};
+  Result result = run(plan);
+  CHECK(result.report == "exec execve ENOENT");
+  CHECK(result.code == 127);
+  plan.argv = {"/etc/passwd"};
+  result = run(plan);
+  CHECK(result.report == "exec execve EACCES");
+  CHECK(result.code == 126);
+  plan.argv = {"true"};
+  CHECK(run(plan).code == 0);
+}
+
+TEST_CASE("a script without #! is run by /bin/sh") {
+  const Stage stage;
+  const std::string script = stage.workspace() + "/script";
+  std::ofstream(script) << "echo script $1\n";
+  ::chmod(script.c_str(), 0755);
+  Plan plan = stage.plan("");
+  plan.argv = {"./script", "one"};
+  CHECK(run(plan).output == "script one\n");
+}
+
+TEST_CASE("stop and continue are reported, signals are passed on") {
+  const Stage stage;
+  const Result stopped = run(stage.plan("kill -STOP $$; sleep 0.3; exit 3"));
+  CHECK(stopped.report == "stopped continued ");
+  CHECK(stopped.code == 3);
+  const Result term =
+      run(stage.plan("trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done"), [](Sandbox& sandbox, int& code) {
+        sandbox.go();
+        for (int i = 0; i < 200; ++i) {
+          ::usleep(50'000);
+          sandbox.forward(SIGTERM);
+          const auto change = sandbox.next_change();
+          if (!change) continue;
+          code = Exit{change->status}.code();
+          return std::string();
+        }
+        return std::string("timeout");
+      });
+  CHECK(term.code == 9);
+}
+
+TEST_CASE("nothing survives the command, not even what left its session") {
+  const Stage stage;
+  const Result result =
+      run(stage.plan("sleep 1000 & setsid sleep 1000 & (setsid sh -c 'trap \"\" HUP TERM; sleep 1000' &) ; exit 5"));
+  CHECK(result.code == 5);
+  CHECK_FALSE(result.survived);
+}
+
+TEST_CASE("kill -9 of the supervisor at any moment leaves nothing") {
+  const Stage stage;
+  const Plan plan = stage.plan("sleep 1000");
+  const Drive wait = [](Sandbox& sandbox, int& code) {
+    code = 0;
+    sandbox.go();
+    ::pause();
+    return std::string();
+  };
+  for (long delay = 0; delay < 30'000; delay += 600) CHECK_FALSE_MESSAGE(run(plan, wait, delay).survived, delay);
+  CHECK_FALSE(run(plan, wait, 300'000).survived);
+}
+
+TEST_CASE("kill -9 of init is seen as lost, of the agent as its end") {
+  const Stage stage;
+  const Drive kill_init = [](Sandbox& sandbox, int& code) {
+    ::kill(sandbox.init_pid(), SIGKILL);
+    return drive_to_end(sandbox, code);
+  };
+  const Result lost = run(stage.plan("sleep 1000"), kill_init);
+  CHECK_FALSE(lost.survived);
+  CHECK(lost.code == 125);
+  const Drive kill_agent = [](Sandbox& sandbox, int& code) {
+    ::kill(sandbox.agent_pid(), SIGKILL);
+    return drive_to_end(sandbox, code);
+  };
+  CHECK(run(stage.plan("sleep 1000"), kill_agent).code == 128 + SIGKILL);
+}
+
+TEST_CASE("a symbolic link that took the place of a granted path, or of a folder above it, is refused") {
+  const Stage stage;
+  const std::string sdk = stage.folder() + "/opt/sdk";
+  std::filesystem::create_directories(sdk);
+  std::filesystem::create_directories(stage.folder() + "/other/sdk");
+  const std::string more = "files: {read: [/usr, /bin, /lib, /lib64, " + sdk + "]}\n";
+  const Plan plan = stage.plan("ls " + sdk, more);
+  CHECK(run(plan).code == 0);
+  std::filesystem::rename(stage.folder() + "/opt", stage.folder() + "/kept");
+  std::filesystem::create_directory_symlink("/etc", stage.folder() + "/opt");
+  CHECK(run(plan).report == "mounts openat2 ELOOP");
+  std::filesystem::remove(stage.folder() + "/opt");
+  std::filesystem::create_directories(stage.folder() + "/opt");
+  std::filesystem::create_directory_symlink(stage.folder() + "/kept/sdk", sdk);
+  CHECK(run(plan).report == "mounts openat2 ELOOP");
+  std::filesystem::remove(sdk);
+  std::filesystem::create_directories(sdk);
+  CHECK(run(plan).report == "mounts compare identity ESTALE");
+  std::filesystem::remove_all(stage.folder() + "/opt");
+  std::filesystem::rename(stage.folder() + "/kept", stage.folder() + "/opt");
+  CHECK(run(plan).code == 0);
+}
+
+TEST_CASE("a mount point inside the workspace must be the one that was seen") {
+  const Stage stage;
+  const std::string inner = stage.workspace() + "/state";
+  std::filesystem::create_directories(inner);
+  Plan plan = stage.plan("ls state; ls -ld state; echo x > state/y; chmod 777 state");
+  struct stat st {};
+  REQUIRE(::stat(inner.c_str(), &st) == 0);
+  plan.mounts.push_back({.kind = MountStep::Kind::mask, .target = inner, .dev = st.st_dev, .ino = st.st_ino});
+  const Result masked = run(plan);
+  CHECK(has(masked.output, "cannot open directory 'state': Permission denied"));
+  CHECK(has(masked.output, "d---------"));
+  CHECK(masked.code != 0);
+  std::filesystem::remove(inner);
+  std::filesystem::create_directory_symlink("/etc", inner);
+  CHECK(run(plan).report == "mounts openat2 ELOOP");
+}
+
+TEST_CASE("what is masked cannot be read, and cannot be made readable") {
+  const Stage stage;
+  std::ofstream(stage.workspace() + "/.env") << "secret";
+  const Result result = run(stage.plan("cat .env; chmod 644 .env; cat .env; rm .env; mv .env x; ls",
+                                       "files: {read: [/usr, /bin, /lib, /lib64], deny: [\"${workspace}/.env\"]}\n"));
+  CHECK_FALSE(has(result.output, "secret"));
+  CHECK(has(read_file(stage.workspace() + "/.env"), "secret"));
+}
+
+TEST_CASE("a broker that lets everything go on still changes nothing: Landlock has no right of change") {
+  const Stage stage;
+  std::ofstream(stage.workspace() + "/file") << "before";
+  ::chmod((stage.workspace() + "/file").c_str(), 0666);
+  const Result result =
+      run(stage.plan("echo after > file; rm file; ln -s a b; mkdir c; mv file d; echo > /tmp/x; ls /tmp; ls"));
+  CHECK(read_file(stage.workspace() + "/file") == "before");
+  CHECK(result.output.ends_with("file\n"));
+}
+
+TEST_CASE("user namespaces are used up") {
+  const Stage stage;
+  const Result result = run(stage.plan("cat /proc/sys/user/max_user_namespaces; unshare -U true; echo $?"));
+  CHECK(result.output.starts_with("0\n"));
+  CHECK_FALSE(result.output.ends_with("\n0\n"));
+}
+
+TEST_CASE("the packet filter must load, and the kernel must list what was loaded") {
+  const Stage stage;
+  Plan plan = stage.plan("true");
+  plan.nft_program = "/no/such/program";
+  CHECK(run(plan).report == "net posix_spawn ENOENT");
+  plan = stage.plan("true");
+  plan.ruleset += "this is no ruleset\n";
+  CHECK(run(plan).report == "net nft EIO");
+  plan = stage.plan("true");
+  plan.ruleset += "flush ruleset\n";
+  CHECK(run(plan).report == "net nft EPROTO");
+  plan.ruleset = " ";
+  CHECK(run(plan).report == "net nft EPROTO");
+}
+
+TEST_CASE("outside of a sandbox the seal is broken, and says so") {
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    try {
+      try_the_seal();
+    } catch (const SysError& error) {
+      ::_exit(error.error() == ENOTRECOVERABLE ? 7 : 8);
+    }
+    ::_exit(0);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WEXITSTATUS(status) == 7);
+}
+
+namespace {
+
+/// Types `say` into the agent's terminal once `ready` was read from it, and `then` after it was stopped and continued.
+Drive converse(const std::string& say, const std::string& then) {
+  return [say, then](Sandbox& sandbox, int& code) {
+    const auto type = [&](const std::string& keys) {
+      (void)!::write(sandbox.terminal().get(), keys.data(), keys.size());
+    };
+    std::string text;
+    bool said = false;
+    sandbox.go();
+    for (int i = 0; i < 400; ++i) {
+      pollfd poll{.fd = sandbox.terminal().get(), .events = POLLIN, .revents = 0};
+      std::array<char, 512> piece{};
+      if (::poll(&poll, 1, 25) > 0 && (poll.revents & POLLIN) == 0) ::usleep(25'000);  // hung up: do not spin
+      if ((poll.revents & POLLIN) != 0) {
+        const ssize_t n = ::read(sandbox.terminal().get(), piece.data(), piece.size());
+        if (n > 0) text.append(piece.data(), static_cast<std::size_t>(n));
+      }
+      if (!said && has(text, "ready")) {
+        ::usleep(300'000);  // a signal between the shell's vfork and its exec is the shell's affair, here and outside
+        type(say);
+        said = true;
+      }
+      const auto change = sandbox.next_change();
+      if (!change) continue;
+      if (change->kind == Sandbox::Change::Kind::stopped) {
+        text += "[stopped]";
+        sandbox.forward(SIGCONT);
+        type(then);
+      }
+      if (change->kind != Sandbox::Change::Kind::exited) continue;
+      code = Exit{change->status}.code();
+      return text;
+    }
+    return text + "timeout";
+  };
+}
+
+}  // namespace
+
+TEST_CASE("the agent's terminal is its own, with the caller's size and with job control") {
+  const Stage stage;
+  Plan plan = stage.plan("tty; stty size; ps -o tpgid=,pgid= -p $$; echo ready; cat; echo cat-ended");
+  plan.terminal = true;
+  for (const User& user : users()) {
+    const Result interrupted = run_on_terminal(user, plan, converse("\x03", ""));
+    CHECK_MESSAGE(interrupted.code == 128 + SIGINT, interrupted.report);
+    CHECK(has(interrupted.report, "/dev/pts/0\r\n33 77\r\n"));
+    CHECK_FALSE(has(interrupted.report, "cat-ended"));
+    const Result stopped = run_on_terminal(user, plan, converse("\x1a", "\x04"));
+    CHECK_MESSAGE(stopped.code == 0, stopped.report);
+    CHECK(has(stopped.report, "[stopped]"));
+    CHECK(has(stopped.report, "cat-ended"));
+    CHECK_FALSE(stopped.survived);
+  }
+}
+
+TEST_CASE("descriptors that are no terminal stay what they are, with a terminal too") {
+  const Stage stage;
+  Plan plan = stage.plan("test -t 0 || test -t 1 || test -t 2 || echo none; readlink /proc/self/fd/0");
+  plan.terminal = true;
+  const Result result = run(plan);
+  CHECK(result.output == "none\n/dev/null\n");
+}
+
+TEST_CASE("this host has what the floor requires") {
+  for (const Feature& feature : probe_features()) {
+    CHECK_MESSAGE((feature.present || !feature.required), feature.name);
+    CHECK(feature.present == feature.remedy.empty());
+    CHECK_FALSE(feature.detail.empty());
+  }
+}
+
+int main(int argc, char** argv) {
+  if (::getenv("AGENT_RUN_NFT") == nullptr) {
+    std::fputs("AGENT_RUN_NFT must name agent-run-nft (meson test sets it)\n", stderr);
+    return 1;
+  }
+  const char* const must_work = ::getenv("AGENT_RUN_MUST_WORK");
+  for (const Feature& feature : probe_features()) {
+    if (feature.present || !feature.required) continue;
+    std::fprintf(stderr, "%s: %s\n  %s\n", feature.name.c_str(), feature.detail.c_str(), feature.remedy.c_str());
+    return must_work != nullptr && std::string_view(must_work) == "1" ? 1 : 77;
+  }
+  return doctest::Context(argc, argv).run();
+}
