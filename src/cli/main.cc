@@ -21,20 +21,23 @@ constexpr const char* help_text =
 agent-run check PROFILE            is this profile good here?
 agent-run explain [-p PROFILE] [-w DIR] [--open P | --write P | --exec P | --connect A:PORT]
                                    the verdict with its rule; without a question: the whole plan
-agent-run why [RUN]                what was denied, and what would allow it (--json)
-agent-run journal list|show|verify [RUN]   (--json, --journal DIR, --key VKEY, --type TYPE)
-agent-run key show                 the public key that signs this user's journals
+agent-run why [RUN]                what was denied, and what would allow it (--json, --journal DIR)
+agent-run journal list             the runs, oldest first (--journal DIR)
+agent-run journal show [RUN]       the records of a run (--json, --type TYPE, --journal DIR)
+agent-run journal verify [RUN]     are they all there and unchanged? (--json, --key VKEY, --journal DIR)
+agent-run key show                 the public key that signs this user's journals (--journal DIR)
 agent-run doctor                   what this host can and cannot do
+agent-run --help | --version
 
 -p, --profile    a shipped profile (default, coding, read-only, offline, ci-strict, allow-all), the name of one in
                  ~/.config/agent-run/profiles, or a path
 -w, --workspace  the folder that the agent works in; default: the current one
 --read, --write  show one more path of the host to the agent
 --journal        where identity and journals are kept; default: ~/.local/state/agent-run
---json           say how the run ended as one line of JSON on standard error
+--json           for programs: how the run ended as one line on standard error; of the other commands, what they print
 
 Exit code: the command's own; 128+n after signal n; 124 time limit; 125 agent-run refused or could not keep a
-guarantee; 126, 127 as the shell's. Manual: agent-run(1), agent-run-profile(5).
+guarantee; 126, 127 as the shell's. Manual: agent-run(1), agent-run-profile(5), agent-run-journal(5).
 )";
 
 struct Command {
