@@ -156,6 +156,9 @@ Key load_or_make_identity(const std::filesystem::path& state_directory);
 
 // ---- a run's journal ------------------------------------------------------------------------------------------------
 
+/// What is promised about what was written: it survives kill -9 (in the page cache), or a power cut too (on the disk).
+enum class Durability : std::uint8_t { written, synced };
+
 /// A journal being written: made by the supervisor before the sandbox exists. One epoch (e0) in this version. A Run
 /// that is destroyed without close() leaves what a crash would: a journal that verifies as incomplete.
 class Run {
@@ -182,8 +185,9 @@ class Run {
   /// other, also after kill -9; nothing is fsynced before close()). Throws SysError.
   void sign(std::int64_t boot_ns);
   /// Absorbs the rest, signs the last head with the epoch key and the identity, appends it to `epochs`, replaces
-  /// `checkpoint`, makes all of it durable, erases the epoch key. Throws SysError; a second call does nothing.
-  void close();
+  /// `checkpoint`, erases the epoch key. `synced`: fdatasync(2) of the records, then of the checkpoint; it takes most
+  /// of the time of a short run. Throws SysError; a second call does nothing.
+  void close(Durability durability = Durability::synced);
   [[nodiscard]] std::uint64_t size() const noexcept;
 
  private:

@@ -71,7 +71,7 @@ struct Run::State {
   std::size_t hash_lines(std::string_view bytes, std::string& leaves);
   void check_not_cut() const;
   [[nodiscard]] std::string sign_head(std::span<const Key* const> keys) const;
-  void append(const char* name, std::string_view note, files::Sync sync) const;
+  void append(const char* name, std::string_view note) const;
 };
 
 Run::Run(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -172,11 +172,10 @@ std::string Run::State::sign_head(std::span<const Key* const> keys) const {
   return sign_note(checkpoint_text({.origin = origin, .size = tree.size(), .root = tree.root()}), keys);
 }
 
-void Run::State::append(const char* name, std::string_view note, files::Sync sync) const {
+void Run::State::append(const char* name, std::string_view note) const {
   const int flags = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
   const Fd fd(check(::openat(directory.get(), name, flags, 0600), "open", name));
   write_all(fd, note, name);
-  if (sync == files::Sync::data) check(::fdatasync(fd.get()), "fdatasync", name);
 }
 
 void Run::sign(std::int64_t boot_ns) {
@@ -186,14 +185,14 @@ void Run::sign(std::int64_t boot_ns) {
   const std::string note = s.sign_head(keys);
   files::replace(s.directory, files::checkpoint, note, files::Sync::no);
   if (s.tree.size() - s.recent_size >= recent_records) {
-    s.append(files::recent, note, files::Sync::no);
+    s.append(files::recent, note);
     s.recent_size = s.tree.size();
   }
   s.signed_size = s.tree.size();
   s.signed_at = boot_ns;
 }
 
-void Run::close() {
+void Run::close(Durability durability) {
   State& s = *state_;
   if (!s.epoch) return;
   absorb();
@@ -201,9 +200,10 @@ void Run::close() {
   const std::string note = s.sign_head(keys);
   s.epoch.reset();
   // Records first, then what speaks of them: after a power cut a signature never covers what is not there.
-  check(::fdatasync(s.entries.get()), "fdatasync", files::segment(s.segment));
-  s.append(files::epochs, note, files::Sync::no);
-  files::replace(s.directory, files::checkpoint, note, files::Sync::data);
+  const bool synced = durability == Durability::synced;
+  if (synced) check(::fdatasync(s.entries.get()), "fdatasync", files::segment(s.segment));
+  s.append(files::epochs, note);
+  files::replace(s.directory, files::checkpoint, note, synced ? files::Sync::data : files::Sync::no);
   s.signed_size = s.tree.size();
 }
 

@@ -61,13 +61,14 @@ class Folder {
 };
 
 void measure_start(const std::filesystem::path& state, int rounds) {
-  const auto whole_run = [&] {
+  const auto whole_run = [&](Durability durability) {
     const Key identity = load_or_make_identity(state);
     Run run = Run::create(state, identity, new_run_id());
-    run.close();
+    run.close(durability);
   };
   (void)load_or_make_identity(state);
-  figures("journal-begin-and-end", 1, bench::measure(rounds, 1, whole_run), 1);
+  figures("journal-whole-synced", 1, bench::measure(rounds, 1, [&] { whole_run(Durability::synced); }), 1);
+  figures("journal-whole-written", 1, bench::measure(rounds, 1, [&] { whole_run(Durability::written); }), 1);
   const Key identity = load_or_make_identity(state);
   figures("journal-identity", 1, bench::measure(rounds, 1, [&] { (void)load_or_make_identity(state); }), 1);
   std::vector<Run> runs;
