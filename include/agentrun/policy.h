@@ -46,7 +46,8 @@ struct Verdict {
 /// What of the host the meaning of a profile depends on. Everything is given, nothing is looked up.
 struct HostFacts {
   std::string home;       // absolute, canonical
-  std::string workspace;  // absolute, canonical: what `${workspace}` means
+  /// Absolute, canonical: what `${workspace}` means. The caller has applied workspace.path.
+  std::string workspace;
   std::map<std::string, std::string> environment;
   /// The canonical path of an absolute path on the host, or nullopt when nothing is there.
   std::function<std::optional<std::string>(const std::string&)> canonical;
@@ -138,5 +139,9 @@ class Policy {
 /// Unites a chain of profiles (ancestors first). Throws profile::ProfileError for what is well-formed but cannot be meant
 /// (a grant of "/" without `weaken: [host-root]`, a relative pattern, an unknown variable, …).
 Policy compile(std::span<const profile::Profile> chain, const HostFacts& facts);
+
+/// The pattern that matches exactly this absolute path (and what is below it): its glob characters are escaped. For paths
+/// that do not come from a profile, such as `--write` of the command line.
+std::string pattern_of(std::string_view path);
 
 }  // namespace agentrun::policy

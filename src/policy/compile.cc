@@ -228,10 +228,8 @@ std::vector<std::string> weakenings_of(const Chain& chain) {
 
 }  // namespace
 
-Policy compile(std::span<const profile::Profile> profiles, const HostFacts& given) {
+Policy compile(std::span<const profile::Profile> profiles, const HostFacts& facts) {
   const Chain chain = unite(profiles);
-  HostFacts facts = given;
-  facts.workspace = find_workspace(given, chain);
   auto data = std::make_unique<Policy::Data>();
   data->weakenings = weakenings_of(chain);
   Draft draft{.facts = facts, .variables = variables_of(facts), .rules = {}, .bound = {}, .claims = {}};

@@ -61,8 +61,6 @@ std::vector<PathPattern> with_links(const HostFacts& facts, const PathPattern& p
 // grants.cc
 /// files.read, files.write and the workspace of every profile become rules and claims. Throws ProfileError.
 void add_grants(Draft& draft, std::span<const profile::Profile* const> chain);
-/// The workspace: `facts.workspace`, or what the last profile that has workspace.path makes of it. Throws ProfileError.
-std::string find_workspace(const HostFacts& facts, std::span<const profile::Profile* const> chain);
 /// Throws ProfileError when a link that lies where the agent may write leads out of there: the agent of the run before
 /// may have made it.
 void refuse_planted_links(const Draft& draft, const std::string& path, const Origin& origin);

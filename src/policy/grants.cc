@@ -136,31 +136,6 @@ void add_workspace(Draft& draft, std::span<const profile::Profile* const> chain)
 
 }  // namespace
 
-std::string find_workspace(const HostFacts& facts, std::span<const profile::Profile* const> chain) {
-  const profile::Pattern* written = nullptr;
-  for (const profile::Profile* profile : chain) {
-    if (profile->workspace.path) written = &*profile->workspace.path;
-  }
-  if (written == nullptr || written->value == ".") return facts.workspace;
-  const Origin origin{written->place, "workspace.path"};
-  const bool absolute = written->value.front() == '/' || written->value.front() == '~';
-  const Variables variables{
-      .home = facts.home.empty() ? std::nullopt : std::optional(facts.home), .workspace = {}, .ssh_auth_sock = {}};
-  const std::string below = facts.workspace == "/" ? "" : facts.workspace;
-  const Meaning meaning = expand(absolute ? written->value : "/" + written->value, variables, origin);
-  const PathPattern& pattern = meaning.alternatives.front();
-  if (meaning.alternatives.size() > 1 || !pattern.is_literal() || pattern.scope != Scope::self_and_below)
-    profile::fail(origin.place, origin.key, "a pattern", "name one folder");
-  const std::string path = absolute ? pattern.literal_prefix() : below + pattern.literal_prefix();
-  const auto canonical = facts.canonical ? facts.canonical(path) : std::nullopt;
-  if (!canonical)
-    profile::fail(origin.place, origin.key, path + " is not there", "make the folder, or name another one");
-  if (!absolute && !covers(facts.workspace, *canonical))
-    profile::fail(origin.place, origin.key, path + " leads out of " + facts.workspace,
-                  "name " + *canonical + " itself");
-  return *canonical;
-}
-
 void refuse_planted_links(const Draft& draft, const std::string& path, const Origin& origin) {
   const auto writable = [&](const std::string& canonical) {
     return std::any_of(draft.claims.begin(), draft.claims.end(), [&](const Draft::Claim& claim) {

@@ -13,24 +13,20 @@ namespace {
 
 constexpr std::array<std::string_view, 3> sections = {"files: {read: [", "files: {write: [", "exec: {allow: ["};
 
-// A path as a pattern that matches it, in YAML's double quotes. A byte that a profile cannot hold becomes `?`.
+// The pattern of a path, in YAML's double quotes. A byte that a profile cannot hold becomes `?`.
 std::string quoted_pattern(std::string_view path) {
-  constexpr std::string_view special = "*?[{}";
+  const std::string pattern = pattern_of(path);
   std::string text;
-  while (!path.empty()) {
-    const profile::Character c = profile::first_character(path);
+  for (std::string_view rest = pattern; !rest.empty();) {
+    const profile::Character c = profile::first_character(rest);
     const std::size_t bytes = c.bytes == 0 ? 1 : c.bytes;
     if (c.bytes == 0 || profile::is_control(c.code))
       text.append(bytes, '?');
-    else if (special.find(path.front()) != std::string_view::npos)
-      text.append("[").append(1, path.front()).append("]");
-    else if (path.front() == '\\')
-      text += "[\\\\]";
-    else if (path.front() == '"')
-      text += "\\\"";
+    else if (rest.front() == '"' || rest.front() == '\\')
+      text.append("\\").append(1, rest.front());
     else
-      text += path.substr(0, bytes);
-    path.remove_prefix(bytes);
+      text += rest.substr(0, bytes);
+    rest.remove_prefix(bytes);
   }
   return text;
 }
@@ -81,6 +77,18 @@ std::string endpoint(const Destination& to) {
 }
 
 }  // namespace
+
+std::string pattern_of(std::string_view path) {
+  constexpr std::string_view special = "*?[{}\\";
+  std::string pattern;
+  for (const char byte : path) {
+    if (special.find(byte) == std::string_view::npos)
+      pattern += byte;
+    else
+      pattern.append("[").append(1, byte).append("]");
+  }
+  return pattern;
+}
 
 std::string Policy::remedy(const Verdict& verdict, Right right, std::string_view path) const {
   if (verdict.act == Act::allow) return {};
