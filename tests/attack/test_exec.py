@@ -47,6 +47,28 @@ class Exec(harness.Case):
         """exec.writable stays at allow, but no rule allows the workspace or scratch."""
         self.attack()
 
+    def test_e1_images_that_act_elsewhere_first(self):
+        """A denied static image, started as the interpreter of an allowed script: its first trapped call comes from
+        itself, from a forked child, from a second thread."""
+        marks = self.ws / "marks"
+        marks.mkdir()
+        denied = [self.tools / f"denied-{way}" for way in ("itself", "fork", "thread")]
+        self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.tools}/**"], "deny": [str(path) for path in denied]})
+        for image in denied:
+            with self.subTest(image.name):
+                shutil.copy2(harness.PROBES / "probe-static", image)
+                script = self.tools / f"script-{image.name}"
+                script.write_text(f"#!{image}\n")
+                script.chmod(0o755)
+                self.assertEqual(self.control(script, marks).status, 42, "proves nothing")
+                for left in marks.iterdir():
+                    left.unlink()
+                for _ in range(5):
+                    run = self.inside(script, marks)
+                    self.assertEqual(list(marks.iterdir()), [], f"{image.name} acted: {run}")
+                    self.assertNotEqual(run.status, 42, str(run))
+                    self.assert_complete(run)
+
     def test_allowed_image_runs(self):
         """What is allowed runs: the refusals above come from the rule."""
         image = self.scratch.tool("probe-image")

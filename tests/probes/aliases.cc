@@ -51,6 +51,23 @@ Fd read_only(const std::string& path) {
   return Fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
 }
 
+/// openat2(2) below the file's folder, with one of the RESOLVE_ flags.
+long resolve_call(const std::string& path, const std::string& name, std::uint64_t resolve) {
+  const Fd folder(open(path.substr(0, path.rfind('/')).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const open_how how{.flags = O_WRONLY, .mode = 0, .resolve = resolve};
+  return call(SYS_openat2, static_cast<unsigned long>(folder.get()), p(name), address(&how), sizeof how);
+}
+
+std::string last_of(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+/// A symbolic link in the free folder that leads to the guarded file.
+std::string link_to(const Names& n) {
+  const std::string link = n.free_made + ".link";
+  return symlink(n.file.c_str(), link.c_str()) == 0 || errno == EEXIST ? link : "";
+}
+
 long open_how_call(const std::string& path, std::uint64_t flags, std::uint64_t mode) {
   const open_how how{.flags = flags, .mode = mode, .resolve = 0};
   return call(SYS_openat2, here, p(path), address(&how), sizeof how);
@@ -84,6 +101,15 @@ long with_fd(const std::string& path, Body body) {
   return fd ? body(static_cast<unsigned long>(fd.get())) : -1;
 }
 
+/// By the magic link of a descriptor that was opened to read.
+template <typename Body>
+long by_proc_fd(const std::string& path, Body body) {
+  return with_fd(path, [&body](unsigned long fd) {
+    const std::string magic = "/proc/self/fd/" + std::to_string(fd);
+    return body(p(magic));
+  });
+}
+
 struct Alias {
   std::string_view name;
   long (*run)(const Names&);
@@ -104,6 +130,12 @@ const std::array opens{
     Alias{"openat-tmpfile", [](const Names& n) { return call(SYS_openat, here, p(n.dir), O_TMPFILE | O_RDWR, 0600); }},
     Alias{"openat2", [](const Names& n) { return open_how_call(n.file, O_WRONLY, 0); }},
     Alias{"openat2-create", [](const Names& n) { return open_how_call(n.made, O_CREAT | O_WRONLY, 0600); }},
+    Alias{"openat2-in-root",
+          [](const Names& n) { return resolve_call(n.file, "/" + last_of(n.file), RESOLVE_IN_ROOT); }},
+    Alias{"openat2-in-root-dots",
+          [](const Names& n) { return resolve_call(n.file, "/../../" + last_of(n.file), RESOLVE_IN_ROOT); }},
+    Alias{"openat2-beneath", [](const Names& n) { return resolve_call(n.file, last_of(n.file), RESOLVE_BENEATH); }},
+    Alias{"open-symlink", [](const Names& n) { return call(SYS_open, p(link_to(n)), O_WRONLY); }},
     Alias{"creat", [](const Names& n) { return call(SYS_creat, p(n.made), 0600); }},
     Alias{"reopen-proc-fd",
           [](const Names& n) {
@@ -162,6 +194,17 @@ const std::array attributes{
     Alias{"chown", [](const Names& n) { return call(SYS_chown, p(n.file), getuid(), getgid()); }},
     Alias{"lchown", [](const Names& n) { return call(SYS_lchown, p(n.file), getuid(), getgid()); }},
     Alias{"fchownat", [](const Names& n) { return call(SYS_fchownat, here, p(n.file), getuid(), getgid(), 0); }},
+    Alias{"chmod-symlink", [](const Names& n) { return call(SYS_chmod, p(link_to(n)), 0606); }},
+    Alias{"chmod-proc-fd",
+          [](const Names& n) { return by_proc_fd(n.file, [](auto path) { return call(SYS_chmod, path, 0606); }); }},
+    Alias{"truncate-symlink", [](const Names& n) { return call(SYS_truncate, p(link_to(n)), 1); }},
+    Alias{"truncate-proc-fd",
+          [](const Names& n) { return by_proc_fd(n.file, [](auto path) { return call(SYS_truncate, path, 1); }); }},
+    Alias{"setxattr-proc-fd",
+          [](const Names& n) {
+            return by_proc_fd(
+                n.file, [](auto path) { return call(SYS_setxattr, path, address(attribute), address("x"), 1, 0); });
+          }},
     Alias{"truncate", [](const Names& n) { return call(SYS_truncate, p(n.file), 1); }},
     Alias{"utime", [](const Names& n) { return call(SYS_utime, p(n.file), address(&past_s)); }},
     Alias{"utimes", [](const Names& n) { return call(SYS_utimes, p(n.file), address(past)); }},
@@ -216,6 +259,14 @@ const std::array descriptors{
             return with_fd(n.file, [](auto fd) {
               const int flags = FS_NODUMP_FL;
               return call(SYS_ioctl, fd, FS_IOC_SETFLAGS, address(&flags));
+            });
+          }},
+    Alias{"fs-ioc-fssetxattr",
+          [](const Names& n) {
+            return with_fd(n.file, [](auto fd) {
+              fsxattr flags{};
+              flags.fsx_xflags = FS_XFLAG_NODUMP;
+              return call(SYS_ioctl, fd, FS_IOC_FSSETXATTR, address(&flags));
             });
           }},
 };

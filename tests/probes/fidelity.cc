@@ -28,6 +28,7 @@ namespace {
 
 constexpr unsigned case_seconds = 10;
 constexpr time_t long_ago = 978'307'200;  // 2001: only what a case set itself is older
+constexpr std::string_view hop = "/hop";  // links of a chain: many, and of no interest
 constexpr std::string_view work = "w";    // the case's folder has a folder above it that is its own too
 
 std::string case_name;  // of the process that runs it
@@ -37,8 +38,13 @@ std::string error_text(long result) {
 }
 
 char kind_of(mode_t mode) {
-  constexpr std::array<std::pair<mode_t, char>, 7> kinds{{
-      {S_IFREG, '-'}, {S_IFDIR, 'd'}, {S_IFLNK, 'l'}, {S_IFIFO, 'p'}, {S_IFSOCK, 's'}, {S_IFCHR, 'c'}, {S_IFBLK, 'b'}}};
+  constexpr std::array<std::pair<mode_t, char>, 7> kinds{{{S_IFREG, '-'},
+                                                          {S_IFDIR, 'd'},
+                                                          {S_IFLNK, 'l'},
+                                                          {S_IFIFO, 'p'},
+                                                          {S_IFSOCK, 's'},
+                                                          {S_IFCHR, 'c'},
+                                                          {S_IFBLK, 'b'}}};
   for (const auto& [bits, letter] : kinds) {
     if ((mode & S_IFMT) == bits) return letter;
   }
@@ -55,12 +61,14 @@ using Listing = std::map<std::string, std::string>;  // path → what stands the
 
 std::string describe(const std::string& path, const struct stat& st, const std::string& top) {
   std::array<char, 64> mode{};
-  std::snprintf(mode.data(), mode.size(), "%c %04o %u:%u links %lu", kind_of(st.st_mode), st.st_mode & 07777U, st.st_uid,
-                st.st_gid, static_cast<unsigned long>(st.st_nlink));
+  std::snprintf(mode.data(), mode.size(), "%c %04o %u:%u links %lu", kind_of(st.st_mode), st.st_mode & 07777U,
+                st.st_uid, st.st_gid, static_cast<unsigned long>(st.st_nlink));
   std::string text = mode.data();
   if (!S_ISDIR(st.st_mode)) text += " size " + std::to_string(st.st_size);
-  if (st.st_mtime < long_ago) text += " mtime " + std::to_string(st.st_mtime) + "." + std::to_string(st.st_mtim.tv_nsec);
-  if (st.st_atime < long_ago) text += " atime " + std::to_string(st.st_atime) + "." + std::to_string(st.st_atim.tv_nsec);
+  if (st.st_mtime < long_ago)
+    text += " mtime " + std::to_string(st.st_mtime) + "." + std::to_string(st.st_mtim.tv_nsec);
+  if (st.st_atime < long_ago)
+    text += " atime " + std::to_string(st.st_atime) + "." + std::to_string(st.st_atim.tv_nsec);
   std::array<char, PATH_MAX> target{};
   if (S_ISLNK(st.st_mode)) {
     const ssize_t n = ::readlink(path.c_str(), target.data(), target.size());
@@ -70,12 +78,14 @@ std::string describe(const std::string& path, const struct stat& st, const std::
   }
   std::array<char, 1024> names{};
   const ssize_t size = ::listxattr(path.c_str(), names.data(), names.size());
-  for (ssize_t at = 0; at < size; at += static_cast<ssize_t>(std::string_view(&names[static_cast<std::size_t>(at)]).size()) + 1) {
+  for (ssize_t at = 0; at < size;
+       at += static_cast<ssize_t>(std::string_view(&names[static_cast<std::size_t>(at)]).size()) + 1) {
     const char* name = &names[static_cast<std::size_t>(at)];
     if (!std::string_view(name).starts_with("user.")) continue;
     std::array<char, 256> value{};
     const ssize_t length = ::getxattr(path.c_str(), name, value.data(), value.size());
-    text += std::string(" ") + name + "=" + std::string(value.data(), length < 0 ? 0 : static_cast<std::size_t>(length));
+    text +=
+        std::string(" ") + name + "=" + std::string(value.data(), length < 0 ? 0 : static_cast<std::size_t>(length));
   }
   return text;
 }
@@ -102,61 +112,90 @@ void list(const std::string& path, const std::string& shown, const std::string& 
 std::string printable(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    if (c >= ' ' && c < '\x7f') out += c;
-    else out += '?';
+    if (c >= ' ' && c < '\x7f')
+      out += c;
+    else
+      out += '?';
   }
   return out.size() > 100 ? out.substr(0, 60) + "…" + std::to_string(out.size()) : out;
 }
 
 void print_changes(const Listing& before, const Listing& after) {
   for (const auto& [path, text] : after) {
+    if (path.find(hop) != std::string::npos) continue;
     const auto old = before.find(path);
-    if (old == before.end()) std::printf("  + %s %s\n", printable(path).c_str(), text.c_str());
-    else if (old->second != text) std::printf("  ~ %s %s\n", printable(path).c_str(), text.c_str());
+    if (old == before.end())
+      std::printf("  + %s %s\n", printable(path).c_str(), text.c_str());
+    else if (old->second != text)
+      std::printf("  ~ %s %s\n", printable(path).c_str(), text.c_str());
   }
   for (const auto& [path, text] : before) {
     if (!after.contains(path)) std::printf("  - %s\n", printable(path).c_str());
   }
 }
 
-// Stops what a case forgot to stop, too: its process group is its own.
-void run_case(const Case& c, const std::string& folder) {
+void run_here(const Case& c, const std::string& folder) {
+  case_name = c.name;
+  must(::chdir((folder + "/" + std::string(work)).c_str()), folder);
+  errno = 0;
+  const long result = c.run();
+  std::printf("%s %s\n", c.name.c_str(), error_text(result).c_str());
   std::fflush(stdout);
+}
+
+// Stops what a case forgot to stop, too: its process group is its own.
+void run_apart(const Case& c, const std::string& folder) {
   const pid_t child = ::fork();
   if (child == 0) {
     ::setpgid(0, 0);
-    case_name = c.name;
     ::alarm(case_seconds);
-    if (::chdir((folder + "/" + std::string(work)).c_str()) != 0) ::_exit(99);
-    errno = 0;
-    const long result = c.run();
-    std::printf("%s %s\n", c.name.c_str(), error_text(result).c_str());
-    std::fflush(stdout);
+    run_here(c, folder);
     ::_exit(0);
   }
   int status = 0;
   ::waitpid(child, &status, 0);
   ::kill(-child, SIGKILL);
-  if (WIFSIGNALED(status)) std::printf("%s killed by signal %d\n", c.name.c_str(), WTERMSIG(status));
-  else if (WEXITSTATUS(status) != 0) std::printf("%s ended with %d\n", c.name.c_str(), WEXITSTATUS(status));
+  if (WIFSIGNALED(status))
+    std::printf("%s killed by signal %d\n", c.name.c_str(), WTERMSIG(status));
+  else if (WEXITSTATUS(status) != 0)
+    std::printf("%s ended with %d\n", c.name.c_str(), WEXITSTATUS(status));
 }
 
-void in_folder(const Case& c, const std::string& top, std::size_t number) {
-  const std::string folder = top + "/" + std::to_string(number);
-  must(::mkdir(folder.c_str(), 0755), folder);
-  must(::mkdir((folder + "/" + std::string(work)).c_str(), 0755), folder);
-  if (c.furnished) {
-    must(::chdir((folder + "/" + std::string(work)).c_str()), folder);
-    furnish();
-    must(::chdir(top.c_str()), top);
+// A folder is used again as long as nothing changes it: most cases end in an error and leave no trace.
+class Folders {
+ public:
+  explicit Folders(std::string top) : top_(std::move(top)) {}
+
+  void run(const Case& c) {
+    if (folder_.empty()) make();
+    if (c.where == Case::Where::own_process)
+      run_apart(c, folder_);
+    else
+      run_here(c, folder_);
+    must(::chdir(top_.c_str()), top_);
+    Listing after;
+    list(folder_, ".", folder_, after);
+    print_changes(before_, after);
+    std::fflush(stdout);
+    if (after != before_) folder_.clear();
   }
-  Listing before, after;
-  list(folder, ".", folder, before);
-  run_case(c, folder);
-  list(folder, ".", folder, after);
-  print_changes(before, after);
-  std::fflush(stdout);
-}
+
+ private:
+  void make() {
+    folder_ = top_ + "/" + std::to_string(++number_);
+    const std::string inner = folder_ + "/" + std::string(work);
+    must(::mkdir(folder_.c_str(), 0755), folder_);
+    must(::mkdir(inner.c_str(), 0755), inner);
+    must(::chdir(inner.c_str()), inner);
+    furnish();
+    before_.clear();
+    list(folder_, ".", folder_, before_);
+  }
+
+  std::string top_, folder_;
+  unsigned number_ = 0;
+  Listing before_;
+};
 
 // Root outside can do what the agent, who has no capability, cannot: that is no difference of interest.
 void drop_capabilities() {
@@ -179,14 +218,22 @@ void furnish() {
   write_file("closed/x", "x");
   must(::chmod("closed", 0), "closed");
   constexpr std::array<std::pair<const char*, const char*>, 8> links{{{"file", "link"},
-                                                                     {"dir", "dirlink"},
-                                                                     {"dir/", "dirlink-slash"},
-                                                                     {"nowhere", "dangling"},
-                                                                     {"nowhere/deep", "dangling-deep"},
-                                                                     {"loop2", "loop1"},
-                                                                     {"loop1", "loop2"},
-                                                                     {"dir/../dirlink/new", "dangling-far"}}};
+                                                                      {"dir", "dirlink"},
+                                                                      {"dir/", "dirlink-slash"},
+                                                                      {"nowhere", "dangling"},
+                                                                      {"nowhere/deep", "dangling-deep"},
+                                                                      {"loop2", "loop1"},
+                                                                      {"loop1", "loop2"},
+                                                                      {"dir/../dirlink/new", "dangling-far"}}};
   for (const auto& [text, name] : links) must(::symlink(text, name), name);
+}
+
+void add(std::vector<Case>& cases, std::string_view group, std::span<const Row> rows) {
+  for (const Row& row : rows) cases.push_back({.name = std::string(group) + "/" + row.name, .run = row.run});
+}
+
+int folder(const char* path) {
+  return static_cast<int>(must(::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), path));
 }
 
 void note(std::string_view what, long result) {
@@ -195,7 +242,8 @@ void note(std::string_view what, long result) {
 }
 
 void note(std::string_view what, std::string_view text) {
-  std::printf("%s.%.*s \"%s\"\n", case_name.c_str(), static_cast<int>(what.size()), what.data(), printable(text).c_str());
+  std::printf("%s.%.*s \"%s\"\n", case_name.c_str(), static_cast<int>(what.size()), what.data(),
+              printable(text).c_str());
 }
 
 long opened(long fd) {
@@ -204,10 +252,16 @@ long opened(long fd) {
   ::fstat(static_cast<int>(fd), &st);
   const int flags = ::fcntl(static_cast<int>(fd), F_GETFL);
   const int descriptor = ::fcntl(static_cast<int>(fd), F_GETFD);
-  std::printf("%s.fd flags %o cloexec %d %c %04o size %ld at %ld\n", case_name.c_str(), static_cast<unsigned>(flags),
+  std::printf("%s.fd flags %o cloexec %d, %c %04o size %ld at %ld\n", case_name.c_str(), static_cast<unsigned>(flags),
               descriptor & FD_CLOEXEC, kind_of(st.st_mode), st.st_mode & 07777U,
               S_ISDIR(st.st_mode) ? 0L : static_cast<long>(st.st_size),
               S_ISREG(st.st_mode) ? static_cast<long>(::lseek(static_cast<int>(fd), 0, SEEK_CUR)) : 0L);
+  return fd;
+}
+
+long looked_at(long fd) {
+  if (opened(fd) < 0) return fd;
+  ::close(static_cast<int>(fd));
   return fd;
 }
 
@@ -263,11 +317,9 @@ int main(int argc, char** argv) {
   add_processes(cases);
   std::array<char, PATH_MAX> here{};
   if (::getcwd(here.data(), here.size()) == nullptr) return 1;
-  const std::string top = here.data();
-  std::size_t number = 0;
+  Folders folders(here.data());
   for (const Case& c : cases) {
-    if (c.name.starts_with(prefix)) in_folder(c, top, number);
-    ++number;
+    if (c.name.starts_with(prefix)) folders.run(c);
   }
   return 0;
 }

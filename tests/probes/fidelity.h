@@ -6,19 +6,28 @@
 
 #include <cerrno>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace fidelity {
 
-/// One call, or a few that belong together. `run` stands in the case's own folder, in a process of its own; what it
-/// returns is the case's result: negative with errno, else a number that must not depend on where it runs.
+/// One call, or a few that belong together. `run` stands in a folder that furnish() made; what it returns is the case's
+/// result: negative with errno, else a number that must not depend on where it runs. What changes its process, or may
+/// block, needs a process of its own.
 struct Case {
   std::string name;
   std::function<long()> run;
-  bool furnished = false;  // the folder holds what furnish() makes
+  enum class Where : unsigned char { own_process, same_process } where = Where::own_process;
 };
+
+/// A case of a table, in a process of its own.
+struct Row {
+  const char* name;
+  long (*run)();
+};
+void add(std::vector<Case>& cases, std::string_view group, std::span<const Row> rows);
 
 void add_matrix(std::vector<Case>& cases);  // every operation on every kind of name
 void add_opens(std::vector<Case>& cases);
@@ -41,10 +50,15 @@ void note(std::string_view what, std::string_view text);
 
 /// Prints what a new descriptor is (number, status flags, close-on-exec, kind, size), passes `fd` through.
 long opened(long fd);
+/// As opened(), and closes it.
+long looked_at(long fd);
 
 /// Setting up: ends the case with a message when it fails.
 long must(long result, std::string_view what);
 void write_file(const std::string& path, std::string_view text, unsigned mode = 0644);
+
+/// A descriptor of a folder. Ends the case when there is none.
+int folder(const char* path);
 
 /// Runs `body` in a child and gives its exit status, 128+n for a signal.
 long in_child(const std::function<int()>& body);

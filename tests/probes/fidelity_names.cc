@@ -14,18 +14,11 @@ namespace fidelity {
 
 namespace {
 
-struct Simple {
-  const char* name;
-  long (*run)();
-};
-
-int folder(const char* path) { return static_cast<int>(must(::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), path)); }
-
 long rename2(const char* from, const char* to, unsigned flags) {
   return call(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, flags);
 }
 
-constexpr Simple rename_cases[] = {
+constexpr Row rename_cases[] = {
     {"to-itself", [] { return call(SYS_rename, "file", "file"); }},
     {"hard-links-of-one-file",
      [] {
@@ -49,8 +42,7 @@ constexpr Simple rename_cases[] = {
     {"link-itself", [] { return call(SYS_rename, "link", "moved"); }},
     {"over-link", [] { return call(SYS_rename, "file", "dirlink"); }},
     {"dangling", [] { return call(SYS_rename, "dangling", "dir/dangling"); }},
-    {"between-descriptors",
-     [] { return call(SYS_renameat, folder("dir"), "inner", folder("empty"), "moved"); }},
+    {"between-descriptors", [] { return call(SYS_renameat, folder("dir"), "inner", folder("empty"), "moved"); }},
     {"bad-descriptors", [] { return call(SYS_renameat, 77, "inner", 78, "moved"); }},
     {"noreplace", [] { return rename2("file", "new", RENAME_NOREPLACE); }},
     {"noreplace-existing", [] { return rename2("file", "program", RENAME_NOREPLACE); }},
@@ -80,7 +72,7 @@ constexpr Simple rename_cases[] = {
     {"long-second", [] { return call(SYS_rename, "file", std::string(NAME_MAX + 1, 'x').c_str()); }},
 };
 
-constexpr Simple link_cases[] = {
+constexpr Row link_cases[] = {
     {"count",
      [] {
        must(::link("file", "second"), "link");
@@ -99,21 +91,23 @@ constexpr Simple link_cases[] = {
     {"bad-descriptor", [] { return call(SYS_linkat, 77, "inner", AT_FDCWD, "new", 0); }},
     {"bad-second-descriptor", [] { return call(SYS_linkat, AT_FDCWD, "file", 77, "new", 0); }},
     {"unknown-flag", [] { return call(SYS_linkat, AT_FDCWD, "file", AT_FDCWD, "new", 1); }},
-    {"empty-path", [] { return call(SYS_linkat, must(::open("file", O_RDONLY), "file"), "", AT_FDCWD, "new", AT_EMPTY_PATH); }},
+    {"empty-path",
+     [] { return call(SYS_linkat, must(::open("file", O_RDONLY), "file"), "", AT_FDCWD, "new", AT_EMPTY_PATH); }},
     {"empty-path-removed",
      [] {
        const long fd = must(::open("file", O_RDONLY), "file");
        must(::unlink("file"), "unlink");
        return call(SYS_linkat, fd, "", AT_FDCWD, "new", AT_EMPTY_PATH);
      }},
-    {"empty-path-unasked", [] { return call(SYS_linkat, must(::open("file", O_RDONLY), "file"), "", AT_FDCWD, "new", 0); }},
+    {"empty-path-unasked",
+     [] { return call(SYS_linkat, must(::open("file", O_RDONLY), "file"), "", AT_FDCWD, "new", 0); }},
     {"to-slash", [] { return call(SYS_link, "file", "new/"); }},
     {"to-dot", [] { return call(SYS_link, "file", "dir/."); }},
     {"across-file-systems", [] { return call(SYS_link, "file", "/dev/shm/fidelity-link"); }},
     {"second-bad-pointer", [] { return call(SYS_link, "file", bad); }},
 };
 
-constexpr Simple symlink_cases[] = {
+constexpr Row symlink_cases[] = {
     {"empty-text", [] { return call(SYS_symlink, "", "new"); }},
     {"long-text", [] { return call(SYS_symlink, std::string(PATH_MAX - 1, 't').c_str(), "new"); }},
     {"too-long-text", [] { return call(SYS_symlink, std::string(PATH_MAX, 't').c_str(), "new"); }},
@@ -128,7 +122,7 @@ constexpr Simple symlink_cases[] = {
      }},
 };
 
-constexpr Simple unlink_cases[] = {
+constexpr Row unlink_cases[] = {
     {"open-file",
      [] {
        const int fd = static_cast<int>(must(::open("file", O_RDWR), "file"));
@@ -164,7 +158,7 @@ constexpr Simple unlink_cases[] = {
      }},
 };
 
-constexpr Simple make_cases[] = {
+constexpr Row make_cases[] = {
     {"mkdir-mode-bits", [] { return call(SYS_mkdir, "new", 07777); }},
     {"mkdir-below-descriptor", [] { return call(SYS_mkdirat, folder("dir"), "new/", 0700); }},
     {"mkdir-bad-descriptor", [] { return call(SYS_mkdirat, 77, "new", 0700); }},
@@ -182,10 +176,6 @@ constexpr Simple make_cases[] = {
     {"mknod-special-bits", [] { return call(SYS_mknod, "new", S_IFREG | 06777, 0); }},
     {"mknodat-bad-descriptor", [] { return call(SYS_mknodat, 77, "new", S_IFIFO | 0600, 0); }},
 };
-
-void add(std::vector<Case>& cases, const char* group, std::span<const Simple> some) {
-  for (const Simple& one : some) cases.push_back({std::string(group) + "/" + one.name, one.run, true});
-}
 
 }  // namespace
 

@@ -23,22 +23,15 @@ long open2(int dirfd, const char* path, std::uint64_t flags, std::uint64_t resol
   return opened(call(SYS_openat2, dirfd, path, &how, sizeof how));
 }
 
-int folder(const char* path) { return static_cast<int>(must(::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), path)); }
-
 std::string read_all(long fd) {
   std::array<char, 4096> bytes{};
   const ssize_t n = ::read(static_cast<int>(fd), bytes.data(), bytes.size());
   return n < 0 ? "?" : std::string(bytes.data(), static_cast<std::size_t>(n));
 }
 
-struct Simple {
-  const char* name;
-  long (*run)();
-};
-
 // ---- relative to descriptors ----------------------------------------------------------------------------------------
 
-constexpr Simple at_cases[] = {
+constexpr Row at_cases[] = {
     {"below-folder", [] { return opened(call(SYS_openat, folder("dir"), "inner", O_RDWR)); }},
     {"create-below-folder", [] { return opened(call(SYS_openat, folder("dir"), "new", O_CREAT | O_WRONLY, 0644)); }},
     {"below-file", [] { return opened(call(SYS_openat, must(::open("file", O_RDONLY), "file"), "x", O_RDONLY)); }},
@@ -69,7 +62,7 @@ constexpr Simple at_cases[] = {
      }},
 };
 
-constexpr Simple cwd_cases[] = {
+constexpr Row cwd_cases[] = {
     {"changed",
      [] {
        must(::chdir("dir"), "chdir");
@@ -109,7 +102,7 @@ constexpr Simple cwd_cases[] = {
 
 // ---- flags and modes ------------------------------------------------------------------------------------------------
 
-constexpr Simple flag_cases[] = {
+constexpr Row flag_cases[] = {
     {"append",
      [] {
        const long fd = opened(call(SYS_open, "file", O_WRONLY | O_APPEND));
@@ -204,7 +197,8 @@ constexpr Simple flag_cases[] = {
     {"path-openat2", [] { return open2(AT_FDCWD, "file", O_PATH, 0); }},
 };
 
-// ---- openat2's own ----------------------------------------------------------------------------------------------------
+// ---- openat2's own
+// ----------------------------------------------------------------------------------------------------
 
 long with_size(std::size_t size, char fill, std::size_t from) {
   std::array<char, 5000> bytes{};
@@ -213,7 +207,7 @@ long with_size(std::size_t size, char fill, std::size_t from) {
   return opened(call(SYS_openat2, AT_FDCWD, "file", bytes.data(), size));
 }
 
-constexpr Simple resolve_cases[] = {
+constexpr Row resolve_cases[] = {
     {"beneath", [] { return open2(AT_FDCWD, "dir/inner", O_RDWR, RESOLVE_BENEATH); }},
     {"beneath-dot-dot", [] { return open2(folder("dir"), "../file", O_RDWR, RESOLVE_BENEATH); }},
     {"beneath-inside", [] { return open2(AT_FDCWD, "dir/../file", O_RDWR, RESOLVE_BENEATH); }},
@@ -267,7 +261,8 @@ constexpr Simple resolve_cases[] = {
      }},
 };
 
-// ---- descriptors, limits ------------------------------------------------------------------------------------------------
+// ---- descriptors, limits
+// ------------------------------------------------------------------------------------------------
 
 long with_limit(long (*run)()) {
   const int next = static_cast<int>(must(::dup(0), "dup"));
@@ -277,13 +272,16 @@ long with_limit(long (*run)()) {
   return run();
 }
 
-constexpr Simple limit_cases[] = {
+constexpr Row limit_cases[] = {
     {"read", [] { return with_limit([] { return call(SYS_open, "file", O_RDONLY); }); }},
     {"write", [] { return with_limit([] { return call(SYS_open, "file", O_RDWR); }); }},
-    {"openat2", [] { return with_limit([] {
-       open_how how{.flags = O_RDWR, .mode = 0, .resolve = 0};
-       return call(SYS_openat2, AT_FDCWD, "file", &how, sizeof how);
-     }); }},
+    {"openat2",
+     [] {
+       return with_limit([] {
+         open_how how{.flags = O_RDWR, .mode = 0, .resolve = 0};
+         return call(SYS_openat2, AT_FDCWD, "file", &how, sizeof how);
+       });
+     }},
     {"truncate", [] { return with_limit([] { return call(SYS_open, "file", O_WRONLY | O_TRUNC); }); }},
     {"create", [] { return with_limit([] { return call(SYS_open, "new", O_RDWR | O_CREAT, 0600); }); }},
     {"lowest-number",
@@ -311,11 +309,14 @@ constexpr Simple limit_cases[] = {
      }},
 };
 
-// ---- FIFOs and terminals ------------------------------------------------------------------------------------------------
+// ---- FIFOs and terminals
+// ------------------------------------------------------------------------------------------------
 
-void make_fifo() { must(::mkfifo("fifo", 0600), "mkfifo"); }
+void make_fifo() {
+  must(::mkfifo("fifo", 0600), "mkfifo");
+}
 
-constexpr Simple fifo_cases[] = {
+constexpr Row fifo_cases[] = {
     {"read-nonblock",
      [] {
        make_fifo();
@@ -411,21 +412,26 @@ constexpr Simple fifo_cases[] = {
      }},
 };
 
-// ---- /proc and /dev -------------------------------------------------------------------------------------------------------
+// ---- /proc and /dev
+// -------------------------------------------------------------------------------------------------------
 
 std::string first_line(long fd) {
   const std::string text = read_all(fd);
   return text.substr(0, text.find('\n'));
 }
 
-long number_in(const std::string& text) { return std::strtol(text.c_str(), nullptr, 10); }
+long number_in(const std::string& text) {
+  return std::strtol(text.c_str(), nullptr, 10);
+}
 
-constexpr Simple proc_cases[] = {
-    {"self-stat", [] { return static_cast<long>(number_in(read_all(call(SYS_open, "/proc/self/stat", O_RDONLY))) == ::getpid()); }},
+constexpr Row proc_cases[] = {
+    {"self-stat",
+     [] { return static_cast<long>(number_in(read_all(call(SYS_open, "/proc/self/stat", O_RDONLY))) == ::getpid()); }},
     {"self-stat-openat2",
      [] {
        open_how how{.flags = O_RDONLY, .mode = 0, .resolve = 0};
-       return static_cast<long>(number_in(read_all(call(SYS_openat2, AT_FDCWD, "/proc/self/stat", &how, sizeof how))) == ::getpid());
+       return static_cast<long>(number_in(read_all(call(SYS_openat2, AT_FDCWD, "/proc/self/stat", &how, sizeof how))) ==
+                                ::getpid());
      }},
     {"thread-self",
      [] {
@@ -438,7 +444,9 @@ constexpr Simple proc_cases[] = {
     {"self-from-thread",
      [] {
        long same = -1;
-       std::thread([&] { same = number_in(read_all(call(SYS_open, "/proc/self/stat", O_RDONLY))) == ::getpid(); }).join();
+       std::thread([&] {
+         same = number_in(read_all(call(SYS_open, "/proc/self/stat", O_RDONLY))) == ::getpid();
+       }).join();
        return same;
      }},
     {"relative-to-proc",
@@ -493,9 +501,14 @@ constexpr Simple proc_cases[] = {
        return opened(call(SYS_open, ("/proc/self/fd/" + std::to_string(first)).c_str(), O_RDWR));
      }},
     {"descriptor-of-folder",
-     [] { return opened(call(SYS_open, ("/proc/self/fd/" + std::to_string(folder("dir")) + "/inner").c_str(), O_RDWR)); }},
+     [] {
+       return opened(call(SYS_open, ("/proc/self/fd/" + std::to_string(folder("dir")) + "/inner").c_str(), O_RDWR));
+     }},
     {"create-below-descriptor",
-     [] { return opened(call(SYS_open, ("/proc/self/fd/" + std::to_string(folder("dir")) + "/new").c_str(), O_CREAT | O_RDWR, 0600)); }},
+     [] {
+       return opened(
+           call(SYS_open, ("/proc/self/fd/" + std::to_string(folder("dir")) + "/new").c_str(), O_CREAT | O_RDWR, 0600));
+     }},
     {"descriptor-missing", [] { return opened(call(SYS_open, "/dev/fd/777", O_RDONLY)); }},
     {"descriptor-missing-write", [] { return opened(call(SYS_open, "/proc/self/fd/777", O_RDWR)); }},
     {"descriptor-nofollow", [] { return opened(call(SYS_open, "/proc/self/fd/0", O_RDONLY | O_NOFOLLOW)); }},
@@ -530,10 +543,6 @@ constexpr Simple proc_cases[] = {
        return static_cast<long>(::write(fd, "x", 1));
      }},
 };
-
-void add(std::vector<Case>& cases, const char* group, std::span<const Simple> some) {
-  for (const Simple& one : some) cases.push_back({std::string(group) + "/" + one.name, one.run, true});
-}
 
 }  // namespace
 

@@ -71,6 +71,11 @@ struct Flip {
   virtual void once(unsigned round) = 0;
 };
 
+/// An uneven wait: with even ones a flip may keep step with the decision and never meet it.
+void pause_unevenly(unsigned round) {
+  for (unsigned pause = (round * 2654435761U) >> 22; pause > 0; --pause) __builtin_ia32_pause();
+}
+
 /// Writes one of two images over the victim's bytes.
 struct FlipBytes final : Flip {
   FlipBytes(char* where, std::string first, std::string second)
@@ -82,8 +87,7 @@ struct FlipBytes final : Flip {
     const std::string& image = images[round & 1];
     std::memcpy(victim, image.data(), image.size());
     std::atomic_signal_fence(std::memory_order_seq_cst);
-    // Uneven pauses: with even ones the flip may keep step with the decision and never meet it.
-    for (unsigned pause = (round * 2654435761U) >> 22; pause > 0; --pause) __builtin_ia32_pause();
+    pause_unevenly(round);
   }
   char* victim;
   std::array<std::string, 2> images;
@@ -97,6 +101,7 @@ struct FlipMapping final : Flip {
     mprotect(victim, Stage::page, PROT_NONE);
     mprotect(victim, Stage::page, PROT_READ | PROT_WRITE);
     std::memcpy(victim, images[round & 1].data(), images[round & 1].size() + 1);
+    pause_unevenly(round);
   }
   char* victim;
   std::array<std::string, 2> images;
@@ -255,6 +260,20 @@ Outcome race_open(const Arguments& a, Peer kind) {
   const Inode forbidden = inode_of(a.get("forbidden"));
   const Running peer(kind, stage, flip);
   return spin(a, [&] { return judge(Fd(open(stage.victim(), O_WRONLY | O_CLOEXEC)), forbidden); });
+}
+
+/// The forbidden file may not even be read. Its first byte tells it from the allowed one.
+Outcome race_read(const Arguments& a, Peer kind) {
+  const Stage stage;
+  FlipBytes flip(stage.victim(), with_nul(a.get("allowed")), with_nul(a.get("forbidden")));
+  const char secret = a.get("secret").front();
+  const Running peer(kind, stage, flip);
+  return spin(a, [&] {
+    const Fd fd(open(stage.victim(), O_RDONLY | O_CLOEXEC));
+    char first = 0;
+    if (!fd || read(fd.get(), &first, 1) != 1) return Got::refused;
+    return first == secret ? Got::forbidden : Got::allowed;
+  });
 }
 
 /// The path stays: it may be read and not written. What flips is the flags, in memory.
@@ -436,6 +455,11 @@ const std::array acts{
     act("dirfd-clone-vm", race_dirfd, Peer::clone_vm),
     act("symlink-mapping", race_symlink, Peer::shared_mapping),
 };
+const std::array reads{
+    act("read-thread", race_read, Peer::thread),
+    act("read-clone-vm", race_read, Peer::clone_vm),
+    act("read-mapping", race_read, Peer::shared_mapping),
+};
 const std::array connects{
     act("connect-thread", race_connect, Peer::thread),
     act("connect-clone-vm", race_connect, Peer::clone_vm),
@@ -451,6 +475,7 @@ const std::array executions{
 int main(int argc, char** argv) {
   const std::array groups{
       probe::Group{"files", acts},
+      probe::Group{"reads", reads},
       probe::Group{"connect", connects},
       probe::Group{"execve", executions},
   };

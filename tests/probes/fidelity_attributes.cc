@@ -1,0 +1,260 @@
+// chmod, chown, truncate, times and extended attributes beyond single names: descriptors, flags, edges.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/xattr.h>
+#include <utime.h>
+
+#include <array>
+#include <climits>
+
+#include <agentrun/sys/kernel_abi.h>
+
+#include "fidelity.h"
+
+namespace fidelity {
+
+namespace {
+
+namespace abi = agentrun::abi;
+
+constexpr uid_t other = 54321;  // nobody's
+
+long file() {
+  return must(::open("file", O_RDONLY | O_CLOEXEC), "file");
+}
+long path_of(const char* name) {
+  return must(::open(name, O_PATH | O_NOFOLLOW | O_CLOEXEC), name);
+}
+
+constexpr Row mode_cases[] = {
+    {"fchmod", [] { return call(SYS_fchmod, file(), 04751); }},
+    {"fchmod-bad-descriptor", [] { return call(SYS_fchmod, 77, 0600); }},
+    {"fchmod-path-descriptor", [] { return call(SYS_fchmod, path_of("file"), 0600); }},
+    {"fchmod-folder", [] { return call(SYS_fchmod, folder("dir"), 02770); }},
+    {"fchmod-pipe",
+     [] {
+       std::array<int, 2> ends{};
+       must(::pipe(ends.data()), "pipe");
+       return call(SYS_fchmod, ends[0], 0600);
+     }},
+    {"fchmod-removed",
+     [] {
+       const long fd = file();
+       must(::unlink("file"), "unlink");
+       return call(SYS_fchmod, fd, 0600);
+     }},
+    {"mode-beyond", [] { return call(SYS_chmod, "file", 0177600); }},
+    {"set-group-bit", [] { return call(SYS_chmod, "file", 02755); }},
+    {"sticky", [] { return call(SYS_chmod, "dir", 01777); }},
+    {"fchmodat-below", [] { return call(SYS_fchmodat, folder("dir"), "inner", 0600); }},
+    {"fchmodat-bad-descriptor", [] { return call(SYS_fchmodat, 77, "inner", 0600); }},
+    {"fchmodat2-empty-path", [] { return call(abi::sys_fchmodat2, file(), "", 0611, AT_EMPTY_PATH); }},
+    {"fchmodat2-path-descriptor", [] { return call(abi::sys_fchmodat2, path_of("file"), "", 0611, AT_EMPTY_PATH); }},
+    {"fchmodat2-unasked", [] { return call(abi::sys_fchmodat2, file(), "", 0611, 0); }},
+    {"fchmodat2-unknown-flag", [] { return call(abi::sys_fchmodat2, AT_FDCWD, "file", 0611, 1); }},
+    {"fchmodat2-link", [] { return call(abi::sys_fchmodat2, AT_FDCWD, "link", 0611, AT_SYMLINK_NOFOLLOW); }},
+    {"fchmodat2-current", [] { return call(abi::sys_fchmodat2, AT_FDCWD, "", 0711, AT_EMPTY_PATH); }},
+    {"null-device", [] { return call(SYS_chmod, "/dev/null", 0666); }},
+};
+
+constexpr Row owner_cases[] = {
+    {"to-other", [] { return call(SYS_chown, "file", other, -1); }},
+    {"group-to-other", [] { return call(SYS_chown, "file", -1, other); }},
+    {"nothing", [] { return call(SYS_chown, "file", -1, -1); }},
+    {"clears-special-bits",
+     [] {
+       must(::chmod("program", 06755), "chmod");
+       return call(SYS_chown, "program", ::getuid(), ::getgid());
+     }},
+    {"nothing-and-special-bits",
+     [] {
+       must(::chmod("program", 06755), "chmod");
+       return call(SYS_chown, "program", -1, -1);
+     }},
+    {"fchown", [] { return call(SYS_fchown, file(), ::getuid(), ::getgid()); }},
+    {"fchown-other", [] { return call(SYS_fchown, file(), other, other); }},
+    {"fchown-bad-descriptor", [] { return call(SYS_fchown, 77, -1, -1); }},
+    {"fchown-path-descriptor", [] { return call(SYS_fchown, path_of("file"), -1, -1); }},
+    {"fchownat-empty-path", [] { return call(SYS_fchownat, file(), "", ::getuid(), -1, AT_EMPTY_PATH); }},
+    {"fchownat-current", [] { return call(SYS_fchownat, AT_FDCWD, "", ::getuid(), -1, AT_EMPTY_PATH); }},
+    {"fchownat-unasked", [] { return call(SYS_fchownat, file(), "", -1, -1, 0); }},
+    {"fchownat-unknown-flag", [] { return call(SYS_fchownat, AT_FDCWD, "file", -1, -1, 1); }},
+    {"lchown-link", [] { return call(SYS_lchown, "link", ::getuid(), ::getgid()); }},
+    {"lchown-dangling", [] { return call(SYS_lchown, "dangling", ::getuid(), ::getgid()); }},
+};
+
+constexpr Row size_cases[] = {
+    {"longer", [] { return call(SYS_truncate, "file", 100L); }},
+    {"negative", [] { return call(SYS_truncate, "file", -1L); }},
+    {"negative-missing", [] { return call(SYS_truncate, "missing", -1L); }},
+    {"huge", [] { return call(SYS_truncate, "file", LONG_MAX); }},
+    {"read-only",
+     [] {
+       must(::chmod("file", 0444), "chmod");
+       return call(SYS_truncate, "file", 0L);
+     }},
+    {"special-bits",
+     [] {
+       must(::chmod("program", 06777), "chmod");
+       return call(SYS_truncate, "program", 1L);
+     }},
+    {"fifo",
+     [] {
+       must(::mkfifo("fifo", 0600), "mkfifo");
+       return call(SYS_truncate, "fifo", 0L);
+     }},
+    {"device", [] { return call(SYS_truncate, "/dev/null", 0L); }},
+    {"running-program",
+     [] {
+       std::array<char, PATH_MAX> self{};
+       must(::readlink("/proc/self/exe", self.data(), self.size() - 1), "readlink");
+       const long result = call(SYS_truncate, self.data(), 0L);
+       return result == 0 ? 0L : -1L;
+     }},
+};
+
+long times_at(int dirfd, const char* path, long first_ns, long second_ns, int flags) {
+  const timespec times[2] = {{1'000'000, first_ns}, {2'000'000, second_ns}};
+  return call(SYS_utimensat, dirfd, path, times, flags);
+}
+
+constexpr Row time_cases[] = {
+    {"now", [] { return times_at(AT_FDCWD, "file", UTIME_NOW, UTIME_NOW, 0); }},
+    {"omit-first", [] { return times_at(AT_FDCWD, "file", UTIME_OMIT, 9, 0); }},
+    {"omit-second", [] { return times_at(AT_FDCWD, "file", 9, UTIME_OMIT, 0); }},
+    {"omit-both", [] { return times_at(AT_FDCWD, "file", UTIME_OMIT, UTIME_OMIT, 0); }},
+    {"omit-both-missing", [] { return times_at(AT_FDCWD, "missing", UTIME_OMIT, UTIME_OMIT, 0); }},
+    {"omit-both-bad-pointer", [] { return times_at(AT_FDCWD, bad, UTIME_OMIT, UTIME_OMIT, 0); }},
+    {"now-and-set", [] { return times_at(AT_FDCWD, "file", UTIME_NOW, 9, 0); }},
+    {"bad-nanoseconds", [] { return times_at(AT_FDCWD, "file", 1'000'000'000, 9, 0); }},
+    {"bad-nanoseconds-missing", [] { return times_at(AT_FDCWD, "missing", 9, -1, 0); }},
+    {"null-times", [] { return call(SYS_utimensat, AT_FDCWD, "file", nullptr, 0); }},
+    {"null-times-missing", [] { return call(SYS_utimensat, AT_FDCWD, "missing", nullptr, 0); }},
+    {"bad-times", [] { return call(SYS_utimensat, AT_FDCWD, "file", bad, 0); }},
+    {"null-path", [] { return times_at(static_cast<int>(file()), nullptr, 3, 4, 0); }},
+    {"null-path-bad-descriptor", [] { return times_at(77, nullptr, 3, 4, 0); }},
+    {"null-path-path-descriptor", [] { return times_at(static_cast<int>(path_of("file")), nullptr, 3, 4, 0); }},
+    {"null-path-flags", [] { return times_at(static_cast<int>(file()), nullptr, 3, 4, AT_SYMLINK_NOFOLLOW); }},
+    {"null-path-empty-path", [] { return times_at(static_cast<int>(file()), nullptr, 3, 4, AT_EMPTY_PATH); }},
+    {"null-path-current", [] { return times_at(AT_FDCWD, nullptr, 3, 4, 0); }},
+    {"empty-path", [] { return times_at(static_cast<int>(file()), "", 3, 4, AT_EMPTY_PATH); }},
+    {"empty-path-unasked", [] { return times_at(static_cast<int>(file()), "", 3, 4, 0); }},
+    {"unknown-flag", [] { return times_at(AT_FDCWD, "file", 3, 4, 1); }},
+    {"link", [] { return times_at(AT_FDCWD, "link", 3, 4, AT_SYMLINK_NOFOLLOW); }},
+    {"dangling", [] { return times_at(AT_FDCWD, "dangling", 3, 4, AT_SYMLINK_NOFOLLOW); }},
+    {"below", [] { return times_at(folder("dir"), "inner", 3, 4, 0); }},
+    {"bad-descriptor", [] { return times_at(77, "inner", 3, 4, 0); }},
+    {"utime-null", [] { return call(SYS_utime, "file", nullptr); }},
+    {"utime-bad", [] { return call(SYS_utime, "file", bad); }},
+    {"utimes-null", [] { return call(SYS_utimes, "file", nullptr); }},
+    {"utimes-bad-microseconds",
+     [] {
+       const timeval times[2] = {{1, 1'000'000}, {2, 2}};
+       return call(SYS_utimes, "file", times);
+     }},
+    {"futimesat",
+     [] {
+       const timeval times[2] = {{5000, 5}, {6000, 6}};
+       return call(SYS_futimesat, folder("dir"), "inner", times);
+     }},
+    {"futimesat-null-path",
+     [] {
+       const timeval times[2] = {{5000, 5}, {6000, 6}};
+       return call(SYS_futimesat, file(), nullptr, times);
+     }},
+    {"futimesat-bad-descriptor", [] { return call(SYS_futimesat, 77, "inner", nullptr); }},
+    {"read-only-now",
+     [] {
+       must(::chmod("file", 0444), "chmod");
+       return call(SYS_utimensat, AT_FDCWD, "file", nullptr, 0);
+     }},
+    {"of-another", [] { return times_at(AT_FDCWD, "/usr/bin/env", 3, 4, 0) == 0 ? 0L : -1L; }},
+};
+
+std::string value_of(const char* path, const char* name) {
+  std::array<char, 64> value{};
+  const ssize_t n = ::getxattr(path, name, value.data(), value.size());
+  return n < 0 ? "none" : std::string(value.data(), static_cast<std::size_t>(n));
+}
+
+long set(const char* name, const char* value, std::size_t size, int flags) {
+  return call(SYS_setxattr, "file", name, value, size, flags);
+}
+
+struct XattrArguments {
+  std::uint64_t value;
+  std::uint32_t size;
+  std::uint32_t flags;
+};
+
+constexpr Row xattr_cases[] = {
+    {"round",
+     [] {
+       note("set", set("user.name", "first", 5, XATTR_CREATE));
+       note("again", set("user.name", "other", 5, XATTR_CREATE));
+       note("replace", set("user.name", "second", 6, XATTR_REPLACE));
+       note("value", value_of("file", "user.name"));
+       return call(SYS_removexattr, "file", "user.name");
+     }},
+    {"replace-missing", [] { return set("user.name", "v", 1, XATTR_REPLACE); }},
+    {"unknown-flag", [] { return set("user.name", "v", 1, 8); }},
+    {"both-flags", [] { return set("user.name", "v", 1, XATTR_CREATE | XATTR_REPLACE); }},
+    {"empty-value", [] { return set("user.name", nullptr, 0, 0); }},
+    {"bad-value", [] { return set("user.name", bad, 4, 0); }},
+    {"bad-name", [] { return set(bad, "v", 1, 0); }},
+    {"empty-name", [] { return set("", "v", 1, 0); }},
+    {"name-only-prefix", [] { return set("user.", "v", 1, 0); }},
+    {"unknown-prefix", [] { return set("other.name", "v", 1, 0); }},
+    {"longest-name", [] { return set(("user." + std::string(250, 'n')).c_str(), "v", 1, 0); }},
+    {"too-long-name", [] { return set(("user." + std::string(251, 'n')).c_str(), "v", 1, 0); }},
+    {"too-large", [] { return set("user.name", std::string(65537, 'v').c_str(), 65537, 0); }},
+    {"trusted", [] { return set("trusted.name", "v", 1, 0); }},
+    {"security", [] { return set("security.capability", "v", 1, 0); }},
+    {"on-link", [] { return call(SYS_lsetxattr, "link", "user.name", "v", 1, 0); }},
+    {"through-link", [] { return call(SYS_setxattr, "link", "user.name", "v", 1, 0); }},
+    {"on-folder", [] { return call(SYS_setxattr, "dir", "user.name", "v", 1, 0); }},
+    {"on-fifo",
+     [] {
+       must(::mkfifo("fifo", 0600), "mkfifo");
+       return call(SYS_setxattr, "fifo", "user.name", "v", 1, 0);
+     }},
+    {"descriptor", [] { return call(SYS_fsetxattr, file(), "user.name", "v", 1, 0); }},
+    {"descriptor-bad", [] { return call(SYS_fsetxattr, 77, "user.name", "v", 1, 0); }},
+    {"descriptor-path", [] { return call(SYS_fsetxattr, path_of("file"), "user.name", "v", 1, 0); }},
+    {"descriptor-remove",
+     [] {
+       must(::setxattr("file", "user.name", "v", 1, 0), "setxattr");
+       return call(SYS_fremovexattr, file(), "user.name");
+     }},
+    {"descriptor-remove-missing", [] { return call(SYS_fremovexattr, file(), "user.name"); }},
+    {"remove-bad-descriptor", [] { return call(SYS_fremovexattr, 77, "user.name"); }},
+    {"remove-empty-name", [] { return call(SYS_removexattr, "file", ""); }},
+    {"remove-on-link", [] { return call(SYS_lremovexattr, "link", "user.name"); }},
+    {"at",
+     [] {
+       const XattrArguments arguments{.value = reinterpret_cast<std::uint64_t>("text"), .size = 4, .flags = 0};
+       return call(abi::sys_setxattrat, folder("dir"), "inner", 0, "user.name", &arguments, sizeof arguments);
+     }},
+    {"at-empty-path",
+     [] {
+       const XattrArguments arguments{.value = reinterpret_cast<std::uint64_t>("text"), .size = 4, .flags = 0};
+       return call(abi::sys_setxattrat, file(), "", AT_EMPTY_PATH, "user.name", &arguments, sizeof arguments);
+     }},
+    {"at-small", [] { return call(abi::sys_setxattrat, AT_FDCWD, "file", 0, "user.name", bad, 8); }},
+    {"remove-at", [] { return call(abi::sys_removexattrat, AT_FDCWD, "file", 0, "user.name"); }},
+    {"remove-at-unknown-flag", [] { return call(abi::sys_removexattrat, AT_FDCWD, "file", 1, "user.name"); }},
+};
+
+}  // namespace
+
+void add_attributes(std::vector<Case>& cases) {
+  add(cases, "mode", mode_cases);
+  add(cases, "owner", owner_cases);
+  add(cases, "size", size_cases);
+  add(cases, "times", time_cases);
+  add(cases, "xattr", xattr_cases);
+}
+
+}  // namespace fidelity
