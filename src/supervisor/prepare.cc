@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 
 #include <agentrun/journal.h>
 #include <agentrun/supervisor.h>
@@ -35,14 +36,25 @@ std::string canonical_folder(const std::string& path, std::string_view what) {
   if (!real) {
     throw Refusal(std::string(what) + " " + path + ": " + std::string(errno_name(errno)), "name a folder that exists and that you can enter");
   }
-  struct stat st {};
-  if (::stat(real->c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) {
-    throw Refusal(std::string(what) + " " + path + " is not a folder", "name a folder that exists");
-  }
+  if (!is_folder(*real)) throw Refusal(std::string(what) + " " + path + " is not a folder", "name a folder that exists");
   if (::access(real->c_str(), R_OK | X_OK) != 0) {
     throw Refusal(std::string(what) + " " + path + " cannot be read: " + std::string(errno_name(errno)), "run agent-run as a user who can read it");
   }
   return *real;
+}
+
+bool is_folder(const std::string& path) {
+  struct stat st {};
+  return ::stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+std::vector<std::string> entries_of(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    names.push_back(it->path().filename().string());
+  }
+  return names;
 }
 
 bool below(std::string_view path, std::string_view folder) {
@@ -60,7 +72,7 @@ Profile command_line_profile(const Options& options) {
     for (const std::string& path : paths) {
       const auto real = canonical(path);
       if (!real) throw Refusal(std::string(option) + " " + path + ": " + std::string(errno_name(errno)), "name something that exists");
-      to.push_back({.value = *real, .place = place});
+      to.push_back({.value = policy::pattern_of(*real), .place = place});
     }
   };
   add(options.read, "--read", profile.files.read);
@@ -183,6 +195,8 @@ Prepared prepare(const Options& options, const Places& places) {
       .workspace = workspace,
       .environment = environment_map(),
       .canonical = canonical,
+      .entries = entries_of,
+      .is_folder = is_folder,
   };
   policy::Policy policy = policy::compile(chain, facts);
   refuse_writable_profiles(policy);
