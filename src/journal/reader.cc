@@ -32,7 +32,7 @@ std::vector<RunInfo> list_runs(const std::filesystem::path& state_directory) {
 
 std::filesystem::path find_run(const std::filesystem::path& state_directory, std::string_view id_or_prefix) {
   const std::vector<RunInfo> runs = list_runs(state_directory);
-  const std::string remedy = "agent-run log --list shows the runs";
+  const std::string remedy = "agent-run journal list names the runs";
   if (id_or_prefix.empty()) {
     if (runs.empty()) throw Refusal("there is no run under " + state_directory.string(), "run something first");
     return runs.back().directory;
