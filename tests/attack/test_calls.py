@@ -42,7 +42,7 @@ class Calls(harness.Case):
     def refused_numbers(self):
         """The forms with high bits are ordinary calls: in a folder that may be written they must work as outside; the
         other entries into the kernel must not."""
-        (outside, _, _), (inside, _, root) = self.both("probe-calls", "numbers")
+        (outside, _, _), (inside, _, root) = self.both("probe-numbers", "numbers")
         entries = {name for name in outside if name.startswith(("x32", "int80"))}
         self.assert_refused({n: outside[n] for n in entries}, inside, FLOOR | {"signal-SYS", "signal-KILL", "signal-SEGV"},
                             unprovable=X32)
@@ -59,7 +59,7 @@ class Calls(harness.Case):
         guarded = self.ws / "guarded"
         guarded.mkdir()
         self.scratch.write_profile(files={"protect": [f"{guarded}"]})
-        probe = self.scratch.tool("probe-calls")
+        probe = self.scratch.tool("probe-numbers")
         names = ("high-number", "high-open-flags", "high-dirfd")
         outside = harness.acts(self.control(probe, "numbers", f"root={guarded}"))
         for entry in guarded.iterdir():
@@ -72,7 +72,7 @@ class Calls(harness.Case):
     def test_c1_unknown_numbers(self):
         """Nothing outside answers these; inside they must be unknown too (ENOSYS), or refused with the x32 numbers, whose
         bit the largest ones share (EPERM). Not kill, not hang."""
-        (outside, _, _), (inside, _, _) = self.both("probe-calls", "unknown")
+        (outside, _, _), (inside, _, _) = self.both("probe-numbers", "unknown")
         self.assertEqual({got.word for got in outside.values()}, {"ENOSYS"}, outside)
         self.assertLessEqual({got.word for got in inside.values()}, {"ENOSYS", "EPERM"}, inside)
         for name in ("unknown-gap", "unknown-future"):

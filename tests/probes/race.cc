@@ -9,10 +9,6 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <netinet/in.h>
-#include <sched.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -20,169 +16,28 @@
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
 #include <chrono>
-#include <climits>
-#include <cstring>
-#include <memory>
-#include <stdexcept>
-#include <vector>
 
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/fd.h>
 
 #include "probe.h"
+#include "race_peer.h"
 
 namespace {
 
 using agentrun::Fd;
 using probe::address;
 using probe::Arguments;
+using probe::FlipBytes;
+using probe::FlipDirfd;
+using probe::FlipMapping;
+using probe::FlipSymlink;
 using probe::Outcome;
+using probe::Peer;
+using probe::Running;
+using probe::Stage;
 using Clock = std::chrono::steady_clock;
-
-// ---- the peer
-// ---------------------------------------------------------------------------------------------------------------
-
-enum class Peer { thread, clone_vm, shared_mapping };
-
-/// Memory that the peer sees whatever its kind; its first page ends where the second, which may vanish, begins.
-class Stage {
- public:
-  static constexpr std::size_t page = 4096;
-  Stage() {
-    void* got = mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (got == MAP_FAILED) agentrun::throw_errno("mmap", "stage");
-    bytes_ = static_cast<char*>(got);
-  }
-  Stage(const Stage&) = delete;
-  Stage& operator=(const Stage&) = delete;
-  ~Stage() { munmap(bytes_, 2 * page); }
-  [[nodiscard]] char* victim() const { return bytes_; }
-  [[nodiscard]] std::atomic<bool>& stop() const { return *reinterpret_cast<std::atomic<bool>*>(bytes_ + page); }
-
- private:
-  char* bytes_;
-};
-
-/// What a peer does until it is told to stop.
-struct Flip {
-  virtual ~Flip() = default;
-  virtual void once(unsigned round) = 0;
-};
-
-/// An uneven wait: with even ones a flip may keep step with the decision and never meet it.
-void pause_unevenly(unsigned round) {
-  for (unsigned pause = (round * 2654435761U) >> 22; pause > 0; --pause) __builtin_ia32_pause();
-}
-
-/// Writes one of two images over the victim's bytes.
-struct FlipBytes final : Flip {
-  FlipBytes(char* where, std::string first, std::string second)
-      : victim(where), images{std::move(first), std::move(second)} {
-    if (images[0].size() != images[1].size()) throw std::invalid_argument("the two images differ in length");
-    std::memcpy(victim, images[0].data(), images[0].size());
-  }
-  void once(unsigned round) override {
-    const std::string& image = images[round & 1];
-    std::memcpy(victim, image.data(), image.size());
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    pause_unevenly(round);
-  }
-  char* victim;
-  std::array<std::string, 2> images;
-};
-
-/// Takes the victim's page away and brings it back with the other image.
-struct FlipMapping final : Flip {
-  FlipMapping(char* where, std::string first, std::string second)
-      : victim(where), images{std::move(first), std::move(second)} {}
-  void once(unsigned round) override {
-    mprotect(victim, Stage::page, PROT_NONE);
-    mprotect(victim, Stage::page, PROT_READ | PROT_WRITE);
-    std::memcpy(victim, images[round & 1].data(), images[round & 1].size() + 1);
-    pause_unevenly(round);
-  }
-  char* victim;
-  std::array<std::string, 2> images;
-};
-
-/// Puts one of two folders behind one descriptor number.
-struct FlipDirfd final : Flip {
-  FlipDirfd(int number, int first, int second) : target(number), folders{first, second} {}
-  void once(unsigned round) override { dup2(folders[round & 1], target); }
-  int target;
-  std::array<int, 2> folders;
-};
-
-/// Lets one name of the file system lead to one of two folders.
-struct FlipSymlink final : Flip {
-  FlipSymlink(std::string name, std::string first, std::string second)
-      : door(std::move(name)), spare(door + ".new"), folders{std::move(first), std::move(second)} {}
-  void once(unsigned round) override {
-    unlink(spare.c_str());
-    if (symlink(folders[round & 1].c_str(), spare.c_str()) == 0) rename(spare.c_str(), door.c_str());
-  }
-  std::string door, spare;
-  std::array<std::string, 2> folders;
-};
-
-struct PeerWork {
-  Flip* flip;
-  std::atomic<bool>* stop;
-};
-
-int peer_main(void* argument) {
-  const auto* work = static_cast<PeerWork*>(argument);
-  for (unsigned round = 0; !work->stop->load(std::memory_order_relaxed); ++round) work->flip->once(round);
-  return 0;
-}
-
-/// Runs a flip beside the caller until it is destroyed.
-class Running {
- public:
-  Running(Peer kind, const Stage& stage, Flip& flip) : work_{.flip = &flip, .stop = &stage.stop()} {
-    stage.stop() = false;
-    if (kind == Peer::shared_mapping) {
-      pid_ = agentrun::check(fork(), "fork");
-      if (pid_ == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        _exit(peer_main(&work_));
-      }
-      return;
-    }
-    if (kind == Peer::thread) {
-      agentrun::check(pthread_create(
-                          &thread_, nullptr,
-                          [](void* w) -> void* {
-                            peer_main(w);
-                            return nullptr;
-                          },
-                          &work_) == 0
-                          ? 0
-                          : -1,
-                      "pthread_create");
-      threaded_ = true;
-      return;
-    }
-    pid_ = agentrun::check(clone(peer_main, stack_.data() + stack_.size(), CLONE_VM | CLONE_FILES | SIGCHLD, &work_),
-                           "clone");
-  }
-  Running(const Running&) = delete;
-  Running& operator=(const Running&) = delete;
-  ~Running() {
-    *work_.stop = true;
-    if (threaded_) pthread_join(thread_, nullptr);
-    if (pid_ > 0) waitpid(pid_, nullptr, 0);
-  }
-
- private:
-  PeerWork work_;
-  pthread_t thread_{};
-  bool threaded_ = false;
-  pid_t pid_ = -1;
-  alignas(16) std::array<char, 1 << 16> stack_{};
-};
 
 // ---- counting
 // ----------------------------------------------------------------------------------------------------------------
