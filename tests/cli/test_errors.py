@@ -85,24 +85,22 @@ class Refusals(harness.Case):
         (self.scratch.base / "file").write_text("")
         self.refused("-w", self.scratch.base / "file", needles=("file",), marker=marker)
 
-    def test_unreadable_workspace(self):
-        if IS_ROOT:
-            self.skipTest("root reads every folder: the plain user's pass covers this")
-        closed = self.scratch.base / "closed"
-        closed.mkdir(mode=0)
-        self.addCleanup(closed.chmod, 0o700)
-        self.refused("-w", closed, needles=("closed",), marker=self.outside / "ran")
+    if not IS_ROOT:  # root reads and writes every folder
+
+        def test_unreadable_workspace(self):
+            closed = self.scratch.base / "closed"
+            closed.mkdir(mode=0)
+            self.addCleanup(closed.chmod, 0o700)
+            self.refused("-w", closed, needles=("closed",), marker=self.outside / "ran")
+
+        def test_state_folder_unwritable(self):
+            self.scratch.state.chmod(0o500)
+            self.refused(needles=(str(self.scratch.state),))
 
     def test_state_folder_is_a_file(self):
         state = self.scratch.base / "state-file"
         state.write_text("")
         self.refused(env={**self.scratch.environment, "XDG_STATE_HOME": str(state)}, needles=("state-file",))
-
-    def test_state_folder_unwritable(self):
-        if IS_ROOT:
-            self.skipTest("root writes every folder: the plain user's pass covers this")
-        self.scratch.state.chmod(0o500)
-        self.refused(needles=(str(self.scratch.state),))
 
     def test_journal_option(self):
         """--journal names the state folder: refused when it cannot be made, used when it can."""
