@@ -1,0 +1,196 @@
+"""The documentation beside what it speaks of: help text, schema, sources.
+
+Each test yields (name, what is wrong or None)."""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+from pages import NAMES, TOP, Page, definitions, plain
+from session import PROGRAM
+
+REFUSED_OPTIONS = {"--allow-host"}  # the program knows them, and says that it does not have them
+WRITERLESS_REASONS = {"broker-died", "journal-failed"}  # the run ends so, but the journal has no journal.close then
+
+
+def check(name, good, otherwise):
+    """A result: `otherwise` says what is wrong."""
+    return name, None if good else otherwise
+
+
+def difference(left, right, what):
+    """What is on one side only, as a sentence."""
+    only = [f"only in {what[0]}: {', '.join(sorted(left - right))}"] if left - right else []
+    only += [f"only in {what[1]}: {', '.join(sorted(right - left))}"] if right - left else []
+    return "; ".join(only) or None
+
+
+def sources(folder, pattern):
+    return {file: file.read_text() for file in sorted((TOP / "src" / folder).glob(pattern))}
+
+
+def test_pages_build():
+    """scdoc says nothing, and, where man is there, groff says nothing."""
+    if shutil.which("scdoc") is None:
+        yield "pages build", "skip: scdoc is missing: apt-get install scdoc"
+        return
+    for name in NAMES:
+        done = subprocess.run(["scdoc"], input=Page(name).file.read_bytes(), capture_output=True, timeout=60)
+        words = done.stderr.decode()
+        if done.returncode == 0 and not words and shutil.which("man") is not None:
+            with tempfile.NamedTemporaryFile(suffix=f".{name[-1]}") as page:
+                page.write(done.stdout)
+                page.flush()
+                groff = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", page.name], timeout=60,
+                                       capture_output=True, env=os.environ | {"LC_ALL": "C.UTF-8"})
+                words = groff.stderr.decode()
+        yield check(f"{name} builds", done.returncode == 0 and not words, f"exit {done.returncode}: {words}")
+
+
+def options_in(text):
+    return set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)", text))
+
+
+def test_options():
+    page = Page("agent-run.1")
+    shown = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, timeout=60).stdout
+    yield "options of --help and of agent-run(1)", difference(
+        options_in(shown) | {"-h"}, options_in(page.prose), ("--help", "the page"))
+    known = set(re.findall(r'Option\{"(--[a-z-]+)"', "".join(sources("cli", "*").values())))
+    yield "options of the program and of agent-run(1)", difference(
+        known | {"--help", "--version"}, {o for o in options_in(page.prose) if o.startswith("--")} | REFUSED_OPTIONS,
+        ("the program", "the page"))
+    defined = {option for term in definitions(page.section("OPTIONS")) for option in options_in(term)}
+    headed = set(re.findall(r"^\*(--?[a-z-]+)\*", page.section("OPTIONS"), re.M)) | \
+        set(re.findall(r", \*(--?[a-z-]+)\*", page.section("OPTIONS")))
+    yield "each option is explained", difference(options_in(page.prose), defined | headed, ("the page", "OPTIONS"))
+
+
+def test_commands():
+    program = set(re.findall(r'Command\{"([a-z]+)"', (TOP / "src/cli/main.cc").read_text()))
+    page = Page("agent-run.1").section("COMMANDS")
+    yield "commands", difference(program, {line.split()[0] for line in re.findall(r"^\*([a-z ]+)\*", page, re.M)},
+                                 ("the program", "the page"))
+    program = set(re.findall(r'words\[0\] == "([a-z]+)"', (TOP / "src/cli/journal.cc").read_text()))
+    told = set(re.findall(r"^\*journal ([a-z]+)\*", page, re.M))
+    yield "journal commands", difference(program, told, ("the program", "the page"))
+
+
+def schema_keys(schema, prefix=""):
+    for name, value in schema.get("properties", {}).items():
+        key = prefix + name
+        yield key
+        yield from schema_keys(value, key + ".")
+        items = value.get("items", {})
+        for shape in [items, *items.get("oneOf", [])]:
+            yield from schema_keys(shape, key + "[].")
+
+
+def test_profile_keys():
+    schema = json.loads((TOP / "profiles/schema.json").read_text())
+    page = Page("agent-run-profile.5")
+    yield "keys of the schema and of agent-run-profile(5)", difference(
+        set(schema_keys(schema)), set(definitions(page.section("KEYS"))), ("the schema", "KEYS"))
+    unbuilt = set(re.findall(r'^    \{"([^"]+)",', (TOP / "src/profile/unbuilt.cc").read_text(), re.M))
+    told = set(re.findall(r"^- (.+)$", plain(page.section("NOT SUPPORTED YET")), re.M))
+    yield "keys that are not supported yet", difference(unbuilt, told, ("the program", "the page"))
+
+
+def test_shipped_profiles():
+    shipped = {file.stem for file in (TOP / "profiles").glob("*.yaml")}
+    page = Page("agent-run-profile.5")
+    told = set(definitions(page.section("SHIPPED PROFILES")))
+    yield "shipped profiles", difference(shipped, told, ("profiles/", "the page"))
+    to_run = shipped - {"debian", "git-safe"}  # these are only to be extended
+    places = {"agent-run(1)": plain(Page("agent-run.1").section("OPTIONS")), "README.md": (TOP / "README.md").read_text(),
+              "--help": (TOP / "src/cli/main.cc").read_text()}
+    for place, text in places.items():
+        missing = sorted(name for name in to_run if not re.search(rf"(?<![\w-]){name}(?![\w-])", text))
+        yield check(f"shipped profiles in {place}", not missing, f"not named: {', '.join(missing)}")
+
+
+def record_writers():
+    return [text for text in sources(".", "*/*.cc").values() if 'text("type", "' in text]
+
+
+def test_record_types():
+    page = Page("agent-run-journal.5")
+    written = {kind for text in record_writers() for kind in re.findall(r'text\("type", "([a-z.]+)"\)', text)}
+    yield "record types of the sources and of agent-run-journal(5)", difference(
+        written, set(page.subsections("RECORDS")), ("the sources", "RECORDS"))
+    member = re.compile(r'\b(?:text|number|word|boolean|list|raw)\("([a-z0-9_]+)"')
+    written = {key for text in record_writers() for key in member.findall(text)}
+    yield "members of the sources and of agent-run-journal(5)", difference(
+        written, set(definitions(page.section("RECORDS"))), ("the sources", "RECORDS"))
+
+
+def test_words_of_records():
+    page = Page("agent-run-journal.5")
+    run = (TOP / "src/supervisor/run.cc").read_text()
+    reasons = set(re.findall(r'\b(?:end|fail)\("([a-z-]+)"', run)) - WRITERLESS_REASONS
+    told = re.findall(r"_([a-z-]+)_", page.section("journal.close").split("*reason*")[1].split("\n\n")[0])
+    yield "reasons of journal.close", difference(reasons, set(told), ("the sources", "the page"))
+    broker = "".join(sources("broker", "*.cc").values())
+    effects = set(re.findall(r'permit\(c, (?:[^"]*\? )?"([a-z]+)"', broker)) | {"errno"}
+    told = set(re.findall(r"_([a-z]+)_:", page.section("decision").split("*effect*")[1].split("\n\n")[0]))
+    yield "effects", difference(effects, told, ("the sources", "the page"))
+    rules = set(re.findall(r'(?:fault|gap|remark)\("(V\d)"', "".join(sources("journal", "*.cc").values()))) | {"V6"}
+    told = set(definitions(page.section("VERIFICATION")))
+    yield "rules of the verifier", difference(rules, told, ("the sources", "the page"))
+
+
+def node(left, right):
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def root_of(leaves):
+    """RFC 6962 §2.1, written a second time, from the manual."""
+    if len(leaves) <= 1:
+        return leaves[0] if leaves else hashlib.sha256(b"").digest()
+    k = 1 << (len(leaves) - 1).bit_length() - 1
+    return node(root_of(leaves[:k]), root_of(leaves[k:]))
+
+
+def leaf(line):
+    return hashlib.sha256(b"\x00" + line).digest()
+
+
+def test_golden_root():
+    prose = Page("agent-run-journal.5").prose
+    lines = [f'{{"a":"deny","nr":257,"seq":{i},"sys":"openat"}}'.encode() for i in range(1000)]
+    root = base64.b64encode(root_of([leaf(line) for line in lines])).decode()
+    yield check("the golden value", root in prose, f"it is {root}")
+
+
+def test_links():
+    """Every relative link leads somewhere, and so does every path that README or the map name."""
+    files = [TOP / "README.md", TOP / "src/README.md", TOP / "CHANGELOG.md", *sorted((TOP / "docs").rglob("*.md"))]
+    for file in files:
+        text = file.read_text()
+        links = {link for link in re.findall(r"\]\(([^)\s#]+)[^)]*\)", text) if not re.match(r"[a-z]+:", link)}
+        broken = sorted(link for link in links if not (file.parent / link).exists())
+        named = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", text)) if file.name == "README.md" else set()
+        broken += sorted(path for path in named if not any((base / path).exists() for base in (TOP, TOP / "src")))
+        yield check(f"links of {file.relative_to(TOP)}", not broken, f"lead nowhere: {', '.join(broken)}")
+    map_text = (TOP / "src/README.md").read_text()
+    rooms = {folder.name for folder in (TOP / "src").iterdir() if folder.is_dir()}
+    told = set(re.findall(r"^\| \d \| `([a-z]+)` \|", map_text, re.M))
+    yield "rooms of src/README.md", difference(rooms, told, ("src/", "the map"))
+
+
+def test_see_also():
+    """Pages that name one another exist."""
+    named = {name for page in NAMES for name in re.findall(r"\*(agent-run[a-z-]*)\*\((\d)\)", Page(page).source)}
+    for file in [TOP / "README.md", TOP / "CHANGELOG.md", *sources(".", "*/*.cc"), *sources(".", "*.md")]:
+        named |= set(re.findall(r"\b(agent-run[a-z-]*)\((\d)\)", file.read_text()))
+    missing = sorted(f"{name}({section})" for name, section in named if f"{name}.{section}" not in NAMES)
+    yield check("pages that are named", not missing, f"not there: {', '.join(missing)}")
+
+
+TESTS = (test_pages_build, test_options, test_commands, test_profile_keys, test_shipped_profiles, test_record_types,
+         test_words_of_records, test_golden_root, test_links, test_see_also)

@@ -1,0 +1,132 @@
+"""What each example of the documentation must do: its commands in order, with exit status and what its output must match.
+
+An example that is not listed here fails the tests, and so does a line here that is no longer an example.
+"""
+
+import re
+
+RUN = r"\d{8}T\d{6}-[0-9a-f]{8}"
+ORIGIN = rf"agent-run/[0-9a-f]{{16}}/{RUN}"
+DENIED = r"Permission denied"
+
+# command (or its beginning with "…"), exit status, regular expression
+EXAMPLES = {
+    "agent-run.1": [
+        ("agent-run -- make", 0, r"^cp hello\.in hello$"),
+        ("agent-run -p coding -- sh -c 'echo x > .git/hooks/pre-commit'", 2, rf"cannot create \.git/hooks/pre-commit: {DENIED}"),
+        ("agent-run why", 0, r"^open .*/project/\.git/hooks/pre-commit  \(openat of \S+, 1×\)\n  because: git-safe:files\.protect"
+                             r"\[0\]\n  to allow it: remove \"\*\*/\.git/hooks\" from files\.protect of git-safe \(git-safe\.yaml:\d+:7\)$"),
+        ("agent-run why --json", 0, r'^\{"by":"rule","class":"open","exe":"[^"]+","object":"[^"]+pre-commit",.*"times":1\}$'),
+        ("agent-run -p coding -- cat ~/.ssh/id_rsa", 1, r"/\.ssh/id_rsa: No such file or directory"),
+        ("agent-run -p coding -- bash -c 'echo > /dev/tcp/203.0.113.5/443'", 1, rf"bash: connect: {DENIED}"),
+        ("agent-run check coding", 0, r"^coding: good \(\d+ rules: \d+ kernel, \d+ broker; reads claimed\)$"),
+        ("agent-run explain --open /etc/passwd --exec /usr/bin/env", 0,
+         r"^allow: read /etc/passwd\n  label: kernel\n  rule: debian:files\.read\[\d+\]  /etc/passwd  at debian\.yaml:\d+:7\n"
+         r"allow: execute /usr/bin/env$"),
+        ("agent-run explain --write .git/hooks/pre-commit", 1,
+         r"^deny: change .*/project/\.git/hooks/pre-commit\n  label: broker\n  rule: git-safe:files\.protect\[0\]  \*\*/\.git/hooks"
+         r"  at git-safe\.yaml:\d+:7\n  to allow it: remove \"\*\*/\.git/hooks\" from"),
+        ("agent-run explain --connect 203.0.113.5:443", 1, r"^deny: connect 203\.0\.113\.5:443$"),
+        ("agent-run explain -p read-only", 0, r"^profiles:\n  debian  debian\.yaml  sha256:[0-9a-f]{64}$[\s\S]*^nftables \(kernel\):$"),
+        ("agent-run run -w ~/project --read ~/notes --write ~/out -- cp ~/notes/todo ~/out/copy", 0, r"\A\Z"),
+        ("agent-run --read ~/notes -- sh -c 'echo more >> ~/notes/todo'", 2, rf"cannot create .*/notes/todo: {DENIED}"),
+        ("agent-run --json -- false", 1, r'^\{"absent":\d+,"decisions":\d+,"denials":0,"denied":\[\],"exit":1,"journal":".*","run":'
+                                         rf'"{RUN}","started":true\}}$'),
+        ("agent-run -- no-such-command", 127, r"^agent-run: exec: execve no-such-command: No such file or directory — "),
+        ("agent-run -p no-such-profile -- true", 125, r"^agent-run: no-such-profile: no such profile — shipped are: allow-all, "),
+        ("agent-run journal list", 0, rf"^(({RUN}  closed)\n)+\Z"),
+        ("agent-run journal show --type journal.close", 0, r"^ +\d+ \S+Z journal\.close +start-failed 127  \["),
+        ("agent-run journal verify", 0, rf"\ACOMPLETE  {ORIGIN}\n  signed \d+, unsigned 0, torn 0 bytes\n\Z"),
+        ("agent-run journal verify --json", 0, rf'\A\{{"findings":\[\],"origin":"{ORIGIN}","records":\d+,'),
+        ("agent-run key show", 0, r"\Aagent-run/[0-9a-f]{16}\+[0-9a-f]{8}\+A[A-Za-z0-9+/]{43}\n\Z"),
+        ("agent-run doctor", 0, r"^ok       user namespaces .*[\s\S]*^agent-run works here$"),
+        ("agent-run --version", 0, r"\Aagent-run \d+\.\d+\.\d+\n\Z"),
+        ("agent-run --help", 0, r"\Aagent-run \[run\] \[-p PROFILE\]"),
+    ],
+    "agent-run-profile.5": [
+        ("mkdir -p ~/.config/agent-run/profiles", 0, r"\A\Z"),
+        ("cp mine.yaml ~/.config/agent-run/profiles/mine.yaml", 0, r"\A\Z"),
+        ("agent-run check mine", 0, r"^mine: good \(\d+ rules: \d+ kernel, \d+ broker; reads exact\)$"),
+        ("agent-run -p mine -- cat .env", 1, rf"cat: \.env: {DENIED}"),
+        ("agent-run -p mine -- mv .env other", 1, rf"mv: cannot move '\.env' to 'other': {DENIED}"),
+        ("agent-run -p mine -- sh -c 'cat Makefile && echo x >> Makefile'", 2,
+         rf"\Aall: hello\n[\s\S]*cannot create Makefile: {DENIED}"),
+        ("agent-run explain -p mine --exec /usr/bin/sudo", 1,
+         r"^deny: execute /usr/bin/sudo\n  label: broker\n  rule: mine:exec\.deny\[0\]  /usr/bin/sudo  at .*/mine\.yaml:10:13\n  to"
+         r" allow it: remove \"/usr/bin/sudo\" from exec\.deny of mine \(.*/mine\.yaml:10:13\)$"),
+        (r"printf 'agent-run: 1\nextends: [default]\nfiles: {raed: [/opt]}\n' > typo.yaml", 0, r"\A\Z"),
+        ("agent-run check ./typo.yaml", 125, r"\./typo\.yaml:3:9: files\.raed: unknown key — did you mean read\?$"),
+        (r"""printf 'agent-run: 1\nextends: [default]\nnetwork: {allow: ["github.com:443"]}\n' > net.yaml""", 0, r"\A\Z"),
+        ("agent-run check ./net.yaml", 125, r"\./net\.yaml:3:19: network\.allow: not supported yet — remove it"),
+        (r"printf 'agent-run: 1\nextends: [default]\nfiles: {write: [/etc]}\n' > etc.yaml", 0, r"\A\Z"),
+        ("agent-run check ./etc.yaml", 125, r"\./etc\.yaml:3:17: files\.write\[0\]: would let the agent write /etc — "),
+        (r"printf 'agent-run: 1\nextends: [default]\n' > good.yaml", 0, r"\A\Z"),
+        ("agent-run check ./good.yaml", 125, r"profile .*/project/good\.yaml lies where the agent could change it — "),
+        ("agent-run -p default -- sh -c 'echo x > ~/note && cp /bin/true ~/t && ~/t'", 126, rf"/t: {DENIED}"),
+        ("agent-run -p coding -- sh -c 'echo x > ~/note && cp /bin/true ~/t && ~/t'", 0, r"\A\Z"),
+        ("agent-run -p read-only -- sh -c 'echo x > new'", 2, rf"cannot create new: {DENIED}"),
+        ("agent-run -p offline -- true", 0, r"\A\Z"),
+        ("agent-run -p ci-strict -- sh -c 'echo $CI'", 0, r"\Atrue\n\Z"),
+        ("agent-run -p allow-all -- head -n 1 /etc/passwd", 0, r"\Aroot:x:0:0:"),
+        ("agent-run check debian", 125, r"working directory .*/project: the profile does not show it — "),
+    ],
+    "agent-run-journal.5": [
+        ("agent-run -- sh -c 'echo hello > greeting'", 0, r"\A\Z"),
+        ("key=$(agent-run key show)", 0, r"\A\Z"),
+        ("run=$(agent-run journal list | sed -n '$s/ .*//p')", 0, r"\A\Z"),
+        ("mkdir -p evidence/runs", 0, r"\A\Z"),
+        ('cp -r "$XDG_STATE_HOME/agent-run/runs/$run" evidence/runs', 0, r"\A\Z"),
+        ('agent-run journal verify --journal "$PWD/evidence" --key "$key" "$run"', 0, rf"\ACOMPLETE  {ORIGIN}\n"),
+        ('agent-run journal verify --journal "$PWD/evidence"', 4,
+         rf"\ANO TRUSTED KEY *\n.*\n  V1 keycert: signed by {ORIGIN}, which is not trusted$"),
+        ('cd "evidence/runs/$run"', 0, r"\A\Z"),
+        ("sed '/^$/,$d' checkpoint > text", 0, r"\A\Z"),
+        ('sed -n "s|^.* agent-run/.*/$run ||p" checkpoint | base64 -d | tail -c 64 > signature', 0, r"\A\Z"),
+        ('public=$(sed …', 0, r"\A\Z"),
+        (r"printf '%s\n' '-----BEGIN PUBLIC KEY-----' …", 0, r"\A\Z"),
+        ("openssl pkeyutl -verify -rawin -pubin -inkey public.pem -in text -sigfile signature", 0, r"^Signature Verified Successfully$"),
+        ("{ printf …", 0, r"\A(?P<leaf>[0-9a-f]{64})\n\Z"),
+        ("od -An -v -tx1 -N32 hashes | …", 0, r"\A(?P<leaf>[0-9a-f]{64})\Z"),
+        ("""sed -i '1s/"argv"/"argw"/' entries.000000.jsonl""", 0, r"\A\Z"),
+        ('agent-run journal verify --journal "$OLDPWD/evidence" --key "$key" "$run"', 1,
+         rf"\ATAMPERED  {ORIGIN}\n.*\n  V3 record 0 \(entries\.000000\.jsonl line 1\): the records do not lead to the root"),
+        ("sed -i '2s/./X/' text", 0, r"\A\Z"),
+        ("openssl pkeyutl -verify -rawin -pubin -inkey public.pem -in text -sigfile signature", 1, r"Signature Verification Failure"),
+        ("""sed -i '1s/"argw"/"argv"/; $d' entries.000000.jsonl""", 0, r"\A\Z"),
+        ('agent-run journal verify --journal "$OLDPWD/evidence" --key "$key" "$run"', 1,
+         rf"\ATAMPERED  {ORIGIN}\n.*\n  V3 record \d+ \(missing\): epochs note 1 covers \d+ records, \d+ are there$"),
+    ],
+    "README.md": [
+        ("cd ~/project", 0, r"\A\Z"),
+        ("agent-run -- make -j2", 0, r"^cp hello\.in hello$"),
+        ("agent-run why", 0, r"^open .*/project/\.git/hooks/pre-commit  \("),
+        ("agent-run journal show", 0, r"^ +0 \S+Z journal\.open [\s\S]* journal\.close "),
+        ("agent-run journal verify", 0, r"\ACOMPLETE  "),
+        ("agent-run explain -p coding --write ~/.bashrc", 0, r"^\w+: change .*/\.bashrc\n  label: kernel\n  rule: "),
+        ("agent-run doctor", 0, r"^agent-run works here$"),
+    ],
+}
+
+# README's tour has a shell inside: what is typed to it, and what must come back. The last is what agent-run says at its end.
+TOUR_BUILD = "meson setup build && ninja -C build"  # not run: it would build everything a second time
+TOUR_SHELL = "agent-run -p coding -- bash"
+TOUR_INSIDE = [
+    ("echo x > .git/hooks/pre-commit", rf"^bash: \.git/hooks/pre-commit: {DENIED}$"),
+    ("cat ~/.ssh/id_rsa", r"^cat: .*/\.ssh/id_rsa: No such file or directory$"),
+    ("exit", rf"^agent-run {RUN}: \d+ decisions, 1 denial(, \d+ look-ups? of what the view does not show)?\n"
+             r"  denied: change .*/project/\.git/hooks/pre-commit — to allow it: remove \"\*\*/\.git/hooks.*\n"
+             rf"  journal: .*/agent-run/runs/{RUN}$"),
+]
+
+
+def is_command(expected, command):
+    return command.startswith(expected[:-1].rstrip()) if expected.endswith("…") else command == expected
+
+
+def fault(command, ended, status, pattern):
+    """What is wrong with how an example ended, or nothing."""
+    if ended.status != status:
+        return f"$ {command}\nexit {ended.status}, not {status}:\n{ended.text[-1500:]}"
+    if not re.search(pattern, ended.text, re.M):
+        return f"$ {command}\ndoes not match {pattern}:\n{ended.text[-1500:]}"
+    return None

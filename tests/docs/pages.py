@@ -1,0 +1,65 @@
+"""The sources of the manual pages, read the way the tests need them. Format: scdoc(5)."""
+
+import pathlib
+import re
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+NAMES = ("agent-run.1", "agent-run-profile.5", "agent-run-journal.5")
+
+
+def unescape(text):
+    """scdoc takes a backslash away, in literal blocks as well: so what a reader sees is not what the source says."""
+    return re.sub(r"\\(.)", r"\1", text)
+
+
+def plain(text):
+    """Without the marks for bold and underlined."""
+    return unescape(re.sub(r"(?<!\\)\*|(?<![\w\\])_|(?<!\\)_(?!\w)", "", text))
+
+
+class Page:
+    def __init__(self, name):
+        self.name = name
+        self.file = TOP / "man" / f"{name}.scd"
+        parts = re.split(r"^```\n", self.file.read_text(), flags=re.M)
+        self.source = "".join(parts[0::2])  # outside of literal blocks
+        self.blocks = [unescape(block) for block in parts[1::2]]
+        self.prose = plain(self.source)
+
+    def sessions(self):
+        """Literal blocks of commands, "$ command" with its output below: one list of commands a block."""
+        return [commands(block) for block in self.blocks if block.startswith("$ ")]
+
+    def profiles(self):
+        return [block for block in self.blocks if block.startswith("agent-run: ")]
+
+    def section(self, title):
+        """The source of "# TITLE" or "## title", up to the next heading of its level."""
+        found = re.search(rf"^(#+) {re.escape(title)}\n(.*?)(?=^#{{1,2}} |\Z)", self.source, re.M | re.S)
+        if found is None:
+            raise AssertionError(f"{self.name} has no section {title}")
+        if found[1] == "#":
+            found = re.search(rf"^(#) {re.escape(title)}\n(.*?)(?=^# |\Z)", self.source, re.M | re.S)
+        return found[2]
+
+    def subsections(self, title):
+        """Names of the "## name" in a section."""
+        return re.findall(r"^## (.+)$", self.section(title), re.M)
+
+
+def definitions(source):
+    """The terms that are defined: a line of "*term*, *term*", and its text below it, indented."""
+    terms = []
+    for line in re.findall(r"^(\*[^\n]*\*)\n\t", source, re.M):
+        if re.fullmatch(r"\*[^*]+\*(, \*[^*]+\*)*", line):
+            terms += [unescape(term) for term in re.findall(r"\*([^*]+)\*", line)]
+    return terms
+
+
+def commands(block):
+    return [line[2:] for line in block.splitlines() if line.startswith("$ ")]
+
+
+def fenced(file, language):
+    """The fenced blocks of a Markdown file."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", file.read_text(), re.M | re.S)
