@@ -46,7 +46,7 @@ struct MountStep {
     tmpfs,      // scratch
     proc,       // with its masks
     dev,        // minimal /dev: null zero full random urandom tty, fd links, shm, and a new devpts
-    mask,       // hides `target`: an empty mode-000 file or folder, by what is there
+    mask,       // hides `target`: an empty mode-000 file or folder, by what is there; comes after `dev`
   };
   Kind kind{};
   std::string source, target;

@@ -33,6 +33,8 @@ int main() {
   const Context context(nft_ctx_new(NFT_CTX_DEFAULT));
   if (!context || nft_ctx_buffer_output(context.get()) != 0 || nft_ctx_buffer_error(context.get()) != 0)
     return fail("no memory");
+  // Names would be looked up with the host's name services: their modules and files have no business here.
+  nft_ctx_output_set_flags(context.get(), NFT_CTX_OUTPUT_NUMERIC_ALL);
   if (nft_run_cmd_from_buffer(context.get(), ruleset.c_str()) != 0)
     return fail(nft_ctx_get_error_buffer(context.get()));
   if (nft_run_cmd_from_buffer(context.get(), "list ruleset") != 0) return fail(nft_ctx_get_error_buffer(context.get()));

@@ -4,7 +4,8 @@
 namespace agentrun::sandbox {
 
 // Everything but loopback is refused at once, not dropped in silence: a program that waits for a timeout is a program
-// that hangs. The priorities are nft(8)'s "filter".
+// that hangs. Protocol 6 is TCP (RFC 9293); as a name it would be looked up with the host's name services, at each
+// start.
 std::string closed_ruleset() {
   return R"(table inet agentrun {
   chain input {
@@ -18,7 +19,7 @@ std::string closed_ruleset() {
     type filter hook output priority 0; policy drop;
     oifname "lo" ip daddr 127.0.0.0/8 accept
     oifname "lo" ip6 daddr ::1 accept
-    meta l4proto tcp reject with tcp reset
+    meta l4proto 6 reject with tcp reset
     reject with icmpx port-unreachable
   }
 }

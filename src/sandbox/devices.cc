@@ -58,6 +58,7 @@ void make_dev(View& view, const MountStep& step) {
   Fd dev = new_filesystem("tmpfs", {{"mode", "0755"}}, attributes);
   view.own(dev);
   view.attach(dev, view.mount_point(step.target, View::Point::directory), step.target, attributes | MOUNT_ATTR_RDONLY);
+  view.hold_mask_sources(dev);
   for (const DevLink& link : dev_links)
     check(::symlinkat(std::string(link.text).c_str(), dev.get(), std::string(link.name).c_str()), "symlinkat", "/dev");
   for (const Device& device : devices) bind_device(view, step.target, device);

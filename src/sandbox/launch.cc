@@ -84,6 +84,13 @@ void say_hello(Child& child) {
   block_signals();
   tie_to_parent();
   tell(child.status, Tag::hello);
+}
+
+void start_ruleset(Child& child) {
+  child.ruleset = RulesetLoader(child.plan.nft_program, child.plan.ruleset);
+}
+
+void wait_for_ids(Child& child) {
   const auto answer = hear(child.status);
   if (!answer || answer->tag != Tag::mapped) throw SysError(EPROTO, "hear", "mapped");
 }
@@ -95,17 +102,12 @@ void start_session(Child& child) {
   set_host_name(child.plan.hostname);
 }
 
-void start_network(Child& child) {
-  bring_loopback_up();
-  child.ruleset = RulesetLoader(child.plan.nft_program, child.plan.ruleset);
-}
-
 void build_view(Child& child) {
   child.view.emplace();
   child.view->build(child.plan.mounts);
 }
 
-void finish_network(Child& child) {
+void finish_ruleset(Child& child) {
   child.ruleset.join(child.plan.ruleset);
 }
 
@@ -189,10 +191,12 @@ void execute(Child& child) {
 
 constexpr Verb as_init[] = {
     {"user", say_hello},
+    {"net", start_ruleset},
+    {"user", wait_for_ids},
     {"session", start_session},
-    {"net", start_network},
+    {"net", [](Child&) { bring_loopback_up(); }},
     {"mounts", build_view},
-    {"net", finish_network},
+    {"net", finish_ruleset},
     {"mounts", enter_view},
     {"terminal", make_terminal},
     {"privileges", [](Child&) { drop_privileges(); }},
@@ -302,6 +306,25 @@ LaunchError launch_error(const Failure& failure) {
   return {failure.stage, failure.call, failure.object, failure.error, remedy_for(failure, read_knobs())};
 }
 
+namespace {
+
+/// A call of P that failed because its child did: what the child told of it is the cause, `otherwise` only the symptom.
+Failure cause(const Fd& status, Failure otherwise) noexcept {
+  try {
+    pollfd poll{.fd = status.get(), .events = POLLIN, .revents = 0};
+    while (status && ::poll(&poll, 1, 0) > 0) {
+      const auto word = hear(status);
+      if (!word) break;
+      if (word->tag == Tag::failure) return decode_failure(word->payload);
+    }
+  } catch (const std::exception&) {
+    return otherwise;
+  }
+  return otherwise;
+}
+
+}  // namespace
+
 Sandbox Sandbox::start(const Plan& plan) {
   auto state = std::make_unique<State>();
   std::string_view stage = "clone";
@@ -323,7 +346,7 @@ Sandbox Sandbox::start(const Plan& plan) {
     stage = "listener";
     state->listener = pidfd_getfd(state->agent, number.value_or(-1));
   } catch (const SysError& error) {
-    throw launch_error({std::string(stage), error.call(), error.object(), error.error()});
+    throw launch_error(cause(state->status, {std::string(stage), error.call(), error.object(), error.error()}));
   }
   return Sandbox(std::move(state));
 }

@@ -167,7 +167,9 @@ class Lowering {
   [[nodiscard]] std::vector<MountStep> ordered() const {
     std::vector<MountStep> steps;
     for (const auto& [target, step] : steps_) steps.push_back(step);
-    std::ranges::stable_sort(steps, {}, [](const MountStep& step) { return depth_of(step.target); });
+    // Of one depth /dev comes first: it holds what masks are made of.
+    std::ranges::stable_sort(
+        steps, {}, [](const MountStep& step) { return std::pair(depth_of(step.target), step.kind != Kind::dev); });
     return steps;
   }
 

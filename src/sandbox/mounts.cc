@@ -19,6 +19,7 @@ namespace agentrun::sandbox {
 
 namespace {
 
+constexpr const char *mask_file_name = ".masked-file", *mask_folder_name = ".masked-folder";
 constexpr std::uint64_t base_attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 
 // statfs(2) reports these four with the values that mount_setattr(2) takes.
@@ -130,8 +131,7 @@ void View::attach(const Fd& mount, const Fd& point, const std::string& path, std
 }
 
 // The tree is attached on top of the host's "/": that folder is always there, and our own path resolution stays below
-// it until pivot_root, because a walk does not cross what is mounted on its own start. For the same reason the staging
-// tmpfs with the sources of masks can lie on the new root while that is built.
+// it until pivot_root, because a walk does not cross what is mounted on its own start.
 void View::make_root(const MountStep& step) {
   std::uint64_t attributes = attributes_of(step);
   if (step.source.empty()) {
@@ -144,12 +144,16 @@ void View::make_root(const MountStep& step) {
     restrict_mount(root_, attributes, Reach::whole_tree, "/");
   }
   attach(root_, old_root_, "/", attributes);
+}
 
-  staging_ = new_filesystem("tmpfs", {{"mode", "0700"}}, base_attributes | MOUNT_ATTR_NOEXEC);
-  check(::mkdirat(staging_.get(), "directory", 0), "mkdirat", "staging");
-  const Fd file(
-      check(::openat(staging_.get(), "file", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0), "openat", "staging"));
-  move_by_fd(staging_, root_, "staging");
+// Not a file system apart: one more umount2 would cost a grace period of RCU, more than all of the mounts together.
+void View::hold_mask_sources(const Fd& mount) {
+  constexpr int flags = O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC;
+  mask_home_.reset(check(::fcntl(mount.get(), F_DUPFD_CLOEXEC, 0), "fcntl", "masks"));
+  check(::mkdirat(mount.get(), mask_folder_name, 0), "mkdirat", mask_folder_name);
+  const Fd made(check(::openat(mount.get(), mask_file_name, flags, 0), "openat", mask_file_name));
+  mask_file_.reset(check(::openat(mount.get(), mask_file_name, O_PATH | O_CLOEXEC), "openat", mask_file_name));
+  mask_folder_.reset(check(::openat(mount.get(), mask_folder_name, O_PATH | O_CLOEXEC), "openat", mask_folder_name));
 }
 
 void View::make_directory(View& view, const MountStep& step) {
@@ -192,9 +196,7 @@ void View::mask(View& view, const MountStep& step) {
   const Fd target = view.open(step.target, O_PATH);
   const struct stat st = status_of(target, step.target);
   if (step.dev != 0 || step.ino != 0) require_identity(st, step);
-  const Fd source(
-      check(::openat(view.staging_.get(), S_ISDIR(st.st_mode) ? "directory" : "file", O_PATH | O_NOFOLLOW | O_CLOEXEC),
-            "openat", "staging"));
+  const Fd& source = S_ISDIR(st.st_mode) ? view.mask_folder_ : view.mask_file_;
   constexpr std::uint64_t attributes = base_attributes | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
   const Fd mount = clone_tree(source, step.target);
   restrict_mount(mount, attributes, Reach::whole_tree, step.target);
@@ -227,11 +229,13 @@ void View::build(const std::vector<MountStep>& steps) {
       throw SysError(EINVAL, "build", step.target);
     row->act(*this, step);
   }
+  if (mask_home_) {
+    check(::unlinkat(mask_home_.get(), mask_file_name, 0), "unlinkat", mask_file_name);
+    check(::unlinkat(mask_home_.get(), mask_folder_name, AT_REMOVEDIR), "unlinkat", mask_folder_name);
+    mask_home_.reset();
+  }
   for (const auto& [mount, path] : read_only_) restrict_mount(mount, MOUNT_ATTR_RDONLY, Reach::this_mount, path);
   read_only_.clear();
-  check(::fchdir(root_.get()), "fchdir", "new root");
-  check(::umount2(".", MNT_DETACH), "umount2", "staging");  // "." of umount2 is what lies on top
-  staging_.reset();
 }
 
 void View::enter() {

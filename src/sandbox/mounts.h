@@ -16,7 +16,8 @@ namespace agentrun::sandbox {
 // ---- verbs on descriptors
 // ------------------------------------------------------------------------------------------------
 
-/// openat2(2) of an absolute path as seen from `root`; a symbolic or magic link anywhere in it is ELOOP. Throws SysError.
+/// openat2(2) of an absolute path as seen from `root`; a symbolic or magic link anywhere in it is ELOOP. Throws
+/// SysError.
 Fd open_below(const Fd& root, std::string_view path, std::uint64_t flags);
 
 /// A detached copy of the mount tree at `source` (open_tree(2), OPEN_TREE_CLONE | AT_RECURSIVE).
@@ -62,6 +63,9 @@ class View {
   void attach(const Fd& mount, const Fd& point, const std::string& path, std::uint64_t attributes);
   /// Says that names may be made on this detached mount.
   void own(const Fd& mount);
+  /// Makes the empty file and folder that masks are clones of, on a mounted file system of our own; build() removes the
+  /// names again.
+  void hold_mask_sources(const Fd& mount);
   /// Read-only once everything stands on it.
   void finish_read_only(Fd mount, std::string path);
   /// Hides what stands at `path` behind an empty file or folder that nobody may open.
@@ -85,7 +89,8 @@ class View {
   static void mask(View& view, const MountStep& step);
   friend struct StepTable;
 
-  Fd old_root_, root_, staging_;
+  Fd old_root_, root_;
+  Fd mask_home_, mask_file_, mask_folder_;
   std::vector<dev_t> own_;
   std::vector<Placed> placed_;
   std::vector<std::pair<Fd, std::string>> read_only_;

@@ -69,6 +69,7 @@ TEST_CASE("every place has one step, and what it stands on comes before it") {
   CHECK(at(plan, "/opt")->kind == Kind::directory);
   CHECK(at(plan, "/home")->kind == Kind::directory);
   CHECK(place(plan, "/home/u") < place(plan, "/home/u/.gitconfig"));
+  CHECK(place(plan, "/dev") == 1);  // masks are made of it
 }
 
 TEST_CASE("a bind carries the identity that was seen, and is read-only for a read grant") {
