@@ -21,9 +21,10 @@ PROMPT = re.compile(rb"[$#] $")
 # Ids of runs tell the second, and "the latest run" is that with the greatest id: wait for the next one after a run.
 SETTLE = """
 settle() {
-  local runs=("$XDG_STATE_HOME"/agent-run/runs/*) now=$EPOCHSECONDS
-  [ "${#runs[@]}" = "$known" ] && return
-  known=${#runs[@]}
+  local now=$EPOCHSECONDS runs
+  runs=$(ls "$XDG_STATE_HOME/agent-run/runs" 2>/dev/null | wc -l)
+  [ "$runs" = "${_known_runs:-0}" ] && return
+  _known_runs=$runs
   while [ "$EPOCHSECONDS" = "$now" ]; do sleep 0.05; done
 }
 """
