@@ -13,11 +13,19 @@ namespace agentrun::broker {
 
 using policy::Right;
 
+int Handler::attribute_object(const Case& c, Object& object) const {
+  const Request& r = c.request;
+  if (!r.descriptor) return resolver_.object(c.task, r.name, r.follow, 0, object);
+  // Only AT_EMPTY_PATH works on what was opened with O_PATH (open(2)).
+  const bool empty_path = r.row->arguments.fd < 0 && (r.row->operation != filter::Operation::utimes || (r.flags & AT_EMPTY_PATH) != 0);
+  if (!empty_path && (Tasks::open_flags_of(c.task, r.fd) & O_PATH) != 0) return EBADF;
+  return resolver_.descriptor(c.task, r.fd, object);
+}
+
 Reply Handler::attribute(Case& c) {
   const Request& r = c.request;
   Object object;
-  const int error = r.descriptor ? resolver_.descriptor(c.task, r.fd, object)
-                                 : resolver_.object(c.task, r.name, r.follow, 0, object);
+  const int error = attribute_object(c, object);
   if (error != 0) return refuse(c, Right::change, error);
   if (object.in_view) judge(c, Right::change, object.path);
   else judge_foreign(c, object, O_WRONLY);

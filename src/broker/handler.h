@@ -46,6 +46,7 @@ class Handler {
   Reply claim_read(Case& c);
   Reply open_exact(Case& c);
   Reply open_for_creation(Case& c);
+  int creation_of_folder(const Case& c) const;
   Reply open_existing(Case& c, Object& object);
   Reply open_temporary(Case& c, Object& folder);
   Reply create(Case& c, const Slot& slot);
@@ -65,6 +66,7 @@ class Handler {
 
   // attributes.cc: what changes an object
   Reply attribute(Case& c);
+  int attribute_object(const Case& c, Object& object) const;
   int apply(const Request& request, const Object& object) const;
 
   // calls.cc
@@ -90,6 +92,10 @@ class Handler {
 /// "self/fd/N": names an open descriptor of this process below the working directory of a receiver.
 std::string self_fd(const Fd& fd);
 inline std::string self_fd(const Object& object) { return self_fd(object.fd); }
+
+/// The last component is ".", ".." or nothing: it names a folder whatever stands there, and the kernel refuses to make,
+/// move or remove it in its own ways.
+bool stands_for_folder(const Slot& slot);
 
 /// Searches the folder `name` in `parent` for something that is guarded where it stands (`from`) or would be guarded
 /// where it goes (`to`). 0: nothing; EACCES: yes, and `found` is the guarded path; EXDEV: too much to search, and

@@ -17,14 +17,21 @@ namespace {
 
 int errno_of(int result) { return result == 0 ? 0 : errno; }
 
-bool is_folder(const Slot& slot) {
+// The kind of what stands there, links not followed; 0: nothing.
+mode_t kind_of(const Slot& slot) {
   struct stat st {};
   std::string name = slot.name;
   while (name.size() > 1 && name.ends_with('/')) name.pop_back();
-  return ::fstatat(slot.parent.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+  return ::fstatat(slot.parent.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_mode & S_IFMT : 0;
 }
 
 }  // namespace
+
+bool stands_for_folder(const Slot& slot) {
+  std::string_view name = slot.name;
+  while (name.size() > 1 && name.ends_with('/')) name.remove_suffix(1);
+  return name.empty() || name == "/" || name == "." || name == "..";
+}
 
 int Handler::slot_for(Case& c, Slot& slot) {
   const int error = resolver_.slot(c.task, c.request.name, 0, slot);
@@ -53,9 +60,7 @@ Reply Handler::unlink(Case& c) {
   if (const int error = slot_for(c, slot); error != 0) return refuse(c, Right::change, error);
   const int flags = c.request.row->name == "rmdir" ? AT_REMOVEDIR : static_cast<int>(c.request.flags);
   // What is not there cannot be denied: programs remove what may be left over and expect ENOENT.
-  if (::faccessat(slot.parent.get(), slot.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT) {
-    return refuse(c, Right::change, ENOENT);
-  }
+  if (kind_of(slot) == 0 && errno == ENOENT) return refuse(c, Right::change, ENOENT);
   if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
   return result(c, errno_of(::unlinkat(slot.parent.get(), slot.name.c_str(), flags)));
 }
@@ -69,7 +74,7 @@ Reply Handler::rename(Case& c) {
   if (const int error = second_slot(c, to); error != 0) return refuse(c, Right::change, error);
   std::string guarded;
   const auto scan = [&](const Slot& moved, const Slot& place) {
-    if (!is_folder(moved)) return 0;
+    if (kind_of(moved) != S_IFDIR || stands_for_folder(moved)) return 0;  // the kernel moves no "." (EBUSY)
     if (!s_.policy.may_guard_below(moved.path) && !s_.policy.may_guard_below(place.path)) return 0;
     return scan_guarded(s_.policy, moved.parent, moved.name, moved.path, place.path, guarded);
   };

@@ -71,10 +71,20 @@ Reply Handler::open_exact(Case& c) {
   return open_existing(c, object);
 }
 
+// O_CREAT with a slash at the end: EISDIR for whatever stands there, once its folder is found. "." and ".." are what they
+// are, with or without the slash.
+int Handler::creation_of_folder(const Case& c) const {
+  if (!c.request.name.path.ends_with('/')) return 0;
+  Slot slot;
+  if (const int error = resolver_.slot(c.task, c.request.name, c.request.how.resolve, slot); error != 0) return error;
+  return stands_for_folder(slot) ? 0 : EISDIR;
+}
+
 Reply Handler::open_for_creation(Case& c) {
   const std::uint64_t flags = c.request.how.flags;
   const Follow follow = (flags & (O_NOFOLLOW | O_EXCL)) != 0 ? Follow::no : Follow::yes;
   const std::shared_lock lock(s_.tree);
+  if (const int error = creation_of_folder(c); error != 0) return refuse(c, Right::change, error);
   for (int attempt = 0; attempt < max_attempts; ++attempt) {
     Object object;
     int error = resolver_.object(c.task, c.request.name, follow, c.request.how.resolve, object);
@@ -112,7 +122,7 @@ Reply Handler::create(Case& c, const Slot& slot) {
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return result(c, ESRCH);
   ::umask(*mask);
-  const std::uint64_t flags = c.request.how.flags | always | O_EXCL | O_NOFOLLOW;
+  const std::uint64_t flags = c.request.how.flags | always | O_EXCL;  // which follows no link
   Fd fd(::openat(slot.parent.get(), slot.name.c_str(), static_cast<int>(flags), static_cast<mode_t>(c.request.how.mode)));
   if (fd) return Reply::inject(std::move(fd), injected_flags(c.request.how.flags));
   if (errno == EEXIST && (c.request.how.flags & O_EXCL) == 0) return Reply::none();

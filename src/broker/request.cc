@@ -79,7 +79,7 @@ class Decoder {
       case Operation::fchmod: return 0;
       case Operation::chown:
       case Operation::fchown: return chown();
-      case Operation::truncate: r_.length = static_cast<off_t>(arg(row_.arguments.path + 1)); return 0;
+      case Operation::truncate: r_.length = static_cast<off_t>(arg(row_.arguments.path + 1)); return r_.length < 0 ? EINVAL : 0;
       case Operation::utimes: return utimes();
       case Operation::setxattr:
       case Operation::fsetxattr: return setxattr();

@@ -150,6 +150,11 @@ std::optional<mode_t> Tasks::umask_of(const Task& task) {
   return static_cast<mode_t>(number(mask, 8));
 }
 
+int Tasks::open_flags_of(const Task& task, int fd) {
+  const auto info = read_small(task.proc.get(), ("fdinfo/" + std::to_string(fd)).c_str());
+  return info ? number(field(*info, "flags:"), 8) : 0;
+}
+
 dev_t Tasks::terminal_of(const Task& task) {
   const auto stat = read_small(task.proc.get(), "stat");
   if (!stat) return 0;

@@ -57,6 +57,8 @@ class Tasks {
   [[nodiscard]] int host_proc() const noexcept { return host_proc_; }
   /// umask(2) of the task now; nullopt when it is gone.
   static std::optional<mode_t> umask_of(const Task& task);
+  /// Open flags of one of its descriptors (fdinfo, proc(5)); 0 when there is none.
+  static int open_flags_of(const Task& task, int fd);
   /// Device number of its controlling terminal; 0: none.
   static dev_t terminal_of(const Task& task);
 

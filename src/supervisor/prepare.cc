@@ -31,6 +31,11 @@ std::optional<std::string> canonical(const std::string& path) {
   return resolved;
 }
 
+bool is_folder(const std::string& path) {
+  struct stat st {};
+  return ::stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 std::string canonical_folder(const std::string& path, std::string_view what) {
   const auto real = canonical(path);
   if (!real) {
@@ -41,11 +46,6 @@ std::string canonical_folder(const std::string& path, std::string_view what) {
     throw Refusal(std::string(what) + " " + path + " cannot be read: " + std::string(errno_name(errno)), "run agent-run as a user who can read it");
   }
   return *real;
-}
-
-bool is_folder(const std::string& path) {
-  struct stat st {};
-  return ::stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 std::vector<std::string> entries_of(const std::string& folder) {
@@ -210,7 +210,7 @@ Prepared prepare(const Options& options, const Places& places) {
       .uid = ::getuid(),
       .gid = ::getgid(),
       .umask = current_umask(),
-      .terminal = ::isatty(STDIN_FILENO) == 1,
+      .terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1,  // decision 008
       .nft_program = find_nft_program(),
       .hidden = {canonical(state).value_or(state)},
   };

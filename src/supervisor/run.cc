@@ -228,7 +228,7 @@ class Session {
     try {
       const int error = whole ? append_close(*entries_, summary_.run, closing_) : 0;
       if (error != 0) throw SysError(error, "write", summary_.journal.string());
-      if (whole) journal_->close();
+      if (whole) journal_->close(journal::Durability::written);
       else {
         journal_->absorb();
         journal_->sign(boot_clock_ns());

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include <agentrun/sys/error.h>
@@ -105,8 +106,8 @@ void send_message(const Fd& socket, std::string_view bytes, std::initializer_lis
 
 std::optional<Message> recv_message(const Fd& socket) {
   Message result;
-  result.bytes.resize(max_message);
-  iovec part{.iov_base = result.bytes.data(), .iov_len = result.bytes.size()};
+  const auto buffer = std::make_unique_for_overwrite<char[]>(max_message);  // pages that are not used are not touched
+  iovec part{.iov_base = buffer.get(), .iov_len = max_message};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(max_fds * sizeof(int))> control{};
   msghdr message{};
   message.msg_iov = &part;
@@ -125,7 +126,7 @@ std::optional<Message> recv_message(const Fd& socket) {
   }
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) throw SysError(EMSGSIZE, "recvmsg", "truncated message");
   if (n == 0 && result.fds.empty()) return std::nullopt;
-  result.bytes.resize(static_cast<std::size_t>(n));
+  result.bytes.assign(buffer.get(), static_cast<std::size_t>(n));
   return result;
 }
 

@@ -24,7 +24,7 @@ TEST_CASE("what the agent named cannot break the wire") {
 }
 
 TEST_CASE("anything else is refused") {
-  for (const std::string bytes : {std::string(), std::string("?"), std::string("a"), std::string("a\0\0\0\0", 5), encode({}) + "x",
+  for (const std::string& bytes : {std::string(), std::string("?"), std::string("a"), std::string("a\0\0\0\0", 5), encode({}) + "x",
                                   std::string("a\0\0x\0000\0000\0", 9)}) {
     CHECK_FALSE(decode_event(bytes).has_value());
   }
