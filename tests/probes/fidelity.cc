@@ -1,6 +1,7 @@
 // Runs a table of small cases in the current folder and prints what came of them. The tests run it outside and inside a
 // sandbox that allows everything here and compare line by line.
-//   fidelity [PREFIX]   all cases, or those whose name begins so
+//   fidelity [PREFIX]       all cases, or those whose name begins so
+//   fidelity --ACT ARGUMENT what fidelity_acts.cc does
 #include "fidelity.h"
 
 #include <dirent.h>
@@ -250,7 +251,7 @@ long opened(long fd) {
   if (fd < 0) return fd;
   struct stat st {};
   ::fstat(static_cast<int>(fd), &st);
-  const int flags = ::fcntl(static_cast<int>(fd), F_GETFL);
+  const int flags = ::fcntl(static_cast<int>(fd), F_GETFL) & ~O_NOFOLLOW;  // docs/fidelity.md
   const int descriptor = ::fcntl(static_cast<int>(fd), F_GETFD);
   std::printf("%s.fd flags %o cloexec %d, %c %04o size %ld at %ld\n", case_name.c_str(), static_cast<unsigned>(flags),
               descriptor & FD_CLOEXEC, kind_of(st.st_mode), st.st_mode & 07777U,
@@ -307,6 +308,7 @@ const char* at_end_of_memory(std::string_view text) {
 int main(int argc, char** argv) {
   using namespace fidelity;
   const std::string_view prefix = argc > 1 ? argv[1] : "";
+  if (argc == 3) return act(argv[1], argv[2]);
   drop_capabilities();
   ::umask(022);
   std::vector<Case> cases;

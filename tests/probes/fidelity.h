@@ -35,6 +35,9 @@ void add_names(std::vector<Case>& cases);
 void add_attributes(std::vector<Case>& cases);
 void add_processes(std::vector<Case>& cases);  // exec, connect, /proc, threads
 
+/// `fidelity --WHAT ARGUMENT`; gives the exit status.
+int act(std::string_view what, const char* argument);
+
 /// Makes a file, folders, links of each kind and a program in the current folder.
 void furnish();
 

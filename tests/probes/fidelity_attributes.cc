@@ -106,13 +106,6 @@ constexpr Row size_cases[] = {
        return call(SYS_truncate, "fifo", 0L);
      }},
     {"device", [] { return call(SYS_truncate, "/dev/null", 0L); }},
-    {"running-program",
-     [] {
-       std::array<char, PATH_MAX> self{};
-       must(::readlink("/proc/self/exe", self.data(), self.size() - 1), "readlink");
-       const long result = call(SYS_truncate, self.data(), 0L);
-       return result == 0 ? 0L : -1L;
-     }},
 };
 
 long times_at(int dirfd, const char* path, long first_ns, long second_ns, int flags) {
@@ -170,7 +163,6 @@ constexpr Row time_cases[] = {
        must(::chmod("file", 0444), "chmod");
        return call(SYS_utimensat, AT_FDCWD, "file", nullptr, 0);
      }},
-    {"of-another", [] { return times_at(AT_FDCWD, "/usr/bin/env", 3, 4, 0) == 0 ? 0L : -1L; }},
 };
 
 std::string value_of(const char* path, const char* name) {

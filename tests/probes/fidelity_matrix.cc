@@ -47,7 +47,9 @@ long execute(const char* path, int flags) {
   });
   ::close(pipe[1]);
   int error = 0;
-  if (::read(pipe[0], &error, sizeof error) != sizeof error) return status;
+  const bool failed = ::read(pipe[0], &error, sizeof error) == sizeof error;
+  ::close(pipe[0]);
+  if (!failed) return status;
   errno = error;
   return -1;
 }

@@ -47,7 +47,9 @@ long run(const Exec& exec) {
   });
   ::close(ends[1]);
   int error = 0;
-  if (::read(ends[0], &error, sizeof error) != sizeof error) return status;
+  const bool failed = ::read(ends[0], &error, sizeof error) == sizeof error;
+  ::close(ends[0]);
+  if (!failed) return status;
   errno = error;
   return -1;
 }
