@@ -25,6 +25,7 @@
 #include "broker/confine.h"
 #include "broker/event.h"
 #include "broker/handler.h"
+#include "broker/memory.h"
 
 namespace agentrun::broker {
 
@@ -32,13 +33,13 @@ namespace {
 
 constexpr int finish_timeout_ms = 5000;
 
-void receive(Shared& shared, std::latch& prepared, const std::atomic<bool>& filtered) {
+void receive(Shared& shared, std::size_t number, std::latch& prepared, const std::atomic<bool>& filtered) {
   // An fs_struct of its own: umask is set for each creation (unshare(2), CLONE_FS).
   const bool unshared = ::unshare(CLONE_FS) == 0;
   prepared.count_down();
   filtered.wait(false);
   if (!unshared) ::_exit(EXIT_FAILURE);
-  Handler handler(shared);
+  Handler handler(shared, number);
   for (;;) {
     seccomp_notif notification;
     const int error = shared.listener.receive(notification);
@@ -47,12 +48,21 @@ void receive(Shared& shared, std::latch& prepared, const std::atomic<bool>& filt
   }
 }
 
+// The agent's memory must be readable, or nothing can be judged: EFAULT is the good answer, address 0 is not mapped.
+void probe_memory(pid_t agent) {
+  char byte = 0;
+  const ssize_t n = TaskMemory(agent).read(0, &byte, 1);
+  if (n < 0) throw SysError(static_cast<int>(-n), "process_vm_readv", "the agent's memory");
+}
+
 // The broker's life. Never returns: the process ends here.
 [[noreturn]] void serve(Setup& setup, const Fd& control) {
   const Fd host_proc(check(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/proc"));
+  const std::string own_exe = read_link(host_proc.get(), "self/exe").value_or("");
   keep_only({control.get(), host_proc.get(), setup.listener.get(), setup.entries.get(), setup.sandbox_pidfd});
   enter_sandbox(setup.sandbox_pidfd, host_proc);
   install_interrupt();
+  probe_memory(setup.agent_pid);
 
   // None of these is ever destroyed: the process leaves by _exit, with its receivers still blocked.
   auto& listener = *new Listener(std::move(setup.listener));
@@ -60,7 +70,10 @@ void receive(Shared& shared, std::latch& prepared, const std::atomic<bool>& filt
   auto& recorder = *new Recorder(entries, *setup.policy, control, setup.run);
   auto& claims = *new ExecClaims;
   auto& workers = *new Workers(listener);
+  const unsigned receivers = std::max(2U, setup.receivers);
+  auto& in_hand = *new InHand(receivers);
   auto& tree = *new std::shared_mutex;
+  auto& condemned = *new std::atomic<bool>(false);
   auto& shared = *new Shared{.policy = *setup.policy,
                              .reads = setup.reads,
                              .listener = listener,
@@ -68,12 +81,15 @@ void receive(Shared& shared, std::latch& prepared, const std::atomic<bool>& filt
                              .recorder = recorder,
                              .claims = claims,
                              .workers = workers,
-                             .tree = tree};
+                             .in_hand = in_hand,
+                             .tree = tree,
+                             .condemned = condemned,
+                             .agent_pid = setup.agent_pid,
+                             .own_exe = own_exe};
   listener.prefer_sync_wake_up();
-  const unsigned receivers = std::max(2U, setup.receivers);
   auto& prepared = *new std::latch(receivers);
   auto& filtered = *new std::atomic<bool>(false);
-  for (unsigned i = 0; i < receivers; ++i) std::thread([&] { receive(shared, prepared, filtered); }).detach();
+  for (unsigned i = 0; i < receivers; ++i) std::thread([&, i] { receive(shared, i, prepared, filtered); }).detach();
   prepared.wait();
   load_own_filter();
   filtered.store(true);

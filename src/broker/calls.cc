@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "broker/handler.h"
+#include "broker/loader.h"
 
 namespace agentrun::broker {
 
@@ -22,9 +23,11 @@ Reply Handler::execute(Case& c) {
   if (S_ISLNK(object.mode)) return refuse(c, Right::execute, ELOOP);  // execveat with AT_SYMLINK_NOFOLLOW
   judge(c, Right::execute, object.path);
   c.identity = {object.dev, object.ino};
+  if (c.verdict.act == Act::allow && is_loader(object.path)) c.verdict = judge_launched(c.task, r.argv);
   if (!object.in_view) c.verdict = {.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};
   if (const int denied = permit(c, "continue"); denied != 0) return Reply::error(denied);
   s_.claims.put(c.task.pid, {.tid = c.task.tid, .path = object.path, .before = c.task.exe});
+  s_.in_hand.wait_for_all();
   return Reply::proceed(FloorCovers{"Landlock EXECUTE, noexec mounts"});
 }
 

@@ -21,7 +21,15 @@ void Handler::handle(const seccomp_notif& notification) noexcept {
   } catch (const std::exception&) {
     reply = Reply::error(EIO);
   }
-  s_.listener.send(notification.id, reply);
+  send(notification.id, std::move(reply));
+}
+
+void Handler::send(std::uint64_t id, Reply reply) noexcept {
+  const bool gives = reply.kind() == Reply::Kind::inject;
+  if (gives) s_.in_hand.begin(receiver_);
+  s_.listener.send(id, reply);
+  reply = Reply::none();  // closes
+  if (gives) s_.in_hand.end(receiver_);
 }
 
 Reply Handler::answer(const seccomp_notif& notification) {
@@ -31,7 +39,7 @@ Reply Handler::answer(const seccomp_notif& notification) {
   if (row == nullptr || row->operation == filter::Operation::none) return Reply::error(ENOSYS);
   Task* task = tasks_.find(static_cast<pid_t>(notification.pid));
   if (task == nullptr) return s_.listener.valid(notification.id) ? Reply::error(EAGAIN) : Reply::none();
-  if (const int error = verify_image(*task); error != 0) return Reply::error(error);
+  if (const int error = verify_image(task); error != 0) return Reply::error(error);
 
   Request request;
   const TaskMemory memory(task->tid);
@@ -68,23 +76,6 @@ Reply Handler::dispatch(const Request& request, const Task&, Case& c) {
     case Operation::none: break;
   }
   return Reply::error(ENOSYS);
-}
-
-// Exec truth (DESIGN §6): the first trapped call after an execve tells what really runs. No act is performed for an
-// image that was not judged.
-int Handler::verify_image(Task& task) {
-  const auto claim = s_.claims.take(task.pid, task.tid, s_.host_proc);
-  if (!claim) return 0;
-  Task* fresh = tasks_.find(task.tid);
-  if (fresh == nullptr) return ESRCH;
-  // The same image as before: the execve failed in the kernel, or it started a script of the same interpreter. It was
-  // judged when it came.
-  if (fresh->exe == claim->before) return 0;
-  const policy::Verdict verdict = s_.policy.decide(Right::execute, fresh->exe);
-  if (!s_.recorder.image(*fresh, *claim, verdict)) return EIO;
-  if (verdict.act == Act::allow) return 0;
-  s_.recorder.report_denied_image(fresh->exe);
-  return EACCES;
 }
 
 void Handler::judge(Case& c, Right right, const std::string& path) const {

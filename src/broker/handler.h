@@ -1,9 +1,11 @@
 // One notification in, one reply out: judged on the copy, recorded, performed.
 #pragma once
 
+#include <atomic>
 #include <shared_mutex>
 
 #include <agentrun/broker.h>
+#include "broker/in_hand.h"
 #include "broker/notification.h"
 #include "broker/recorder.h"
 #include "broker/resolve.h"
@@ -21,16 +23,22 @@ struct Shared {
   Recorder& recorder;
   ExecClaims& claims;
   Workers& workers;
+  InHand& in_hand;
   /// Changes hold it shared; the rename of a folder in which something is guarded holds it alone, so that nothing can
   /// be put into the folder between the scan and the rename.
   std::shared_mutex& tree;
+  /// A denied image ran: nothing is performed any more.
+  std::atomic<bool>& condemned;
+  const pid_t agent_pid;       // the first process of the agent
+  const std::string own_exe;   // what /proc/<pid>/exe says of agent-run itself
 };
 
 /// Each receiver thread has one. Its working directory is the host's /proc and its umask is its own (CLONE_FS).
 class Handler {
  public:
-  explicit Handler(Shared& shared)
-      : s_(shared), resolver_(shared.host_proc), tasks_(shared.host_proc, shared.claims) {}
+  /// `receiver`: the number of its thread, from 0.
+  Handler(Shared& shared, std::size_t receiver)
+      : s_(shared), receiver_(receiver), resolver_(shared.host_proc), tasks_(shared.host_proc, shared.claims) {}
 
   /// Handles one notification to its end: the reply has been sent, or a worker will send it, or the target is gone.
   /// Whatever goes wrong on the way ends in an errno.
@@ -38,8 +46,10 @@ class Handler {
 
  private:
   Reply answer(const seccomp_notif& notification);
+  void send(std::uint64_t id, Reply reply) noexcept;
   Reply dispatch(const Request& request, const Task& task, Case& c);
-  int verify_image(Task& task);
+  int verify_image(Task*& task);
+  policy::Verdict judge_launched(const Task& task, const std::vector<std::string>& argv) const;
 
   // open.cc
   Reply open(Case& c);
@@ -85,6 +95,7 @@ class Handler {
   Reply result(Case& c, int error);
 
   Shared& s_;
+  std::size_t receiver_;
   Resolver resolver_;
   Tasks tasks_;
 };
