@@ -25,6 +25,7 @@ struct Setup {
   const policy::Policy* policy = nullptr;
   Reads reads = Reads::claimed;
   std::string run;        // run id, for the records
+  pid_t agent_pid = -1;   // the agent's first process, which waits before its exec
   unsigned receivers = 2; // at least 2 (DESIGN §4.4b)
 };
 

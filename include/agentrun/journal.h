@@ -196,7 +196,7 @@ class Run {
   explicit Run(std::unique_ptr<State>);
 };
 
-/// Sorts by time and is unique: "20261122T103000-<8 hex>".
+/// Sorts by time and is unique: "20261122T103000123-<8 hex>".
 std::string new_run_id();
 
 // ---- reading --------------------------------------------------------------------------------------------------------

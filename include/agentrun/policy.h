@@ -95,6 +95,10 @@ class Policy {
   /// False when no deny or protect pattern can match anywhere strictly below `path`: then a scan is not needed.
   [[nodiscard]] bool may_guard_below(std::string_view path) const;
 
+  /// The deny or protect rule that names `path` as a folder on the way to what it guards (".git" of
+  /// "**/.git/hooks/**"), or null. A symbolic link must not be put there: another folder would stand in for it.
+  [[nodiscard]] const Rule* on_the_way(std::string_view path) const;
+
   /// Connections. Loopback inside the sandbox is allowed by a built-in rule; else the network rules.
   [[nodiscard]] Verdict decide_connect(const Destination& to) const;
 

@@ -89,12 +89,11 @@ struct Launch {
   mode_t umask = 022;
   bool terminal = false;
   std::string nft_program;
+  std::string ruleset;              // see egress.h
   std::vector<std::string> hidden;  // always masked when the view would show them: the journal's folder, profiles
   std::optional<std::string> passwd_line, group_line;  // what /etc/passwd and /etc/group must at least hold
 };
 Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch);
-/// The nftables ruleset without egress: policy drop, loopback accepted, all else rejected at once (MEASURED A).
-std::string closed_ruleset();
 
 /// What went wrong in a child before exec. what() reads "mounts: move_mount /proc: Operation not permitted".
 class LaunchError : public Refusal {

@@ -73,6 +73,7 @@ class Handler {
   int slot_for(Case& c, Slot& slot);
   int second_slot(Case& c, Slot& slot);
   void judge_second(Case& c, const std::string& path) const;
+  void judge_link(Case& c, const std::string& path) const;
 
   // attributes.cc: what changes an object
   Reply attribute(Case& c);

@@ -48,6 +48,15 @@ void Handler::judge_second(Case& c, const std::string& path) const {
   std::swap(c.path, c.to);
 }
 
+// A symbolic link that comes to stand at `path`: not where it would stand in for a folder on the way to a guarded path.
+void Handler::judge_link(Case& c, const std::string& path) const {
+  if (c.verdict.act != Act::allow) return;
+  if (const policy::Rule* rule = s_.policy.on_the_way(path)) {
+    c.path = path;
+    c.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = rule};
+  }
+}
+
 int Handler::second_slot(Case& c, Slot& slot) {
   const int error = resolver_.slot(c.task, c.request.name2, 0, slot);
   if (error == 0) judge_second(c, slot.path);
@@ -82,7 +91,12 @@ Reply Handler::rename(Case& c) {
     int error = scan(from, to);
     if (error == 0 && (c.request.flags & exchange) != 0) error = scan(to, from);
     if (error != 0 && error != EACCES) return refuse(c, Right::change, error);
-    if (error == EACCES) judge(c, Right::change, guarded);
+    if (error == EACCES) {
+      judge(c, Right::change, guarded);
+      if (c.verdict.act == Act::allow) judge_link(c, guarded);
+    }
+    if (kind_of(from) == S_IFLNK) judge_link(c, to.path);
+    if ((c.request.flags & exchange) != 0 && kind_of(to) == S_IFLNK) judge_link(c, from.path);
   }
   if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
   return result(c, errno_of(static_cast<int>(::syscall(SYS_renameat2, from.parent.get(), from.name.c_str(), to.parent.get(),
@@ -101,6 +115,7 @@ Reply Handler::link(Case& c) {
   judge(c, Right::change, object.path);
   c.identity = {object.dev, object.ino};
   if (const int error = second_slot(c, to); error != 0) return refuse(c, Right::change, error);
+  if (S_ISLNK(object.mode)) judge_link(c, to.path);
   struct stat folder {};
   if (::fstat(to.parent.get(), &folder) == 0 && folder.st_dev != object.dev) return refuse(c, Right::change, EXDEV);
   if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
@@ -112,6 +127,7 @@ Reply Handler::symlink(Case& c) {
   Slot slot;
   if (const int error = slot_for(c, slot); error != 0) return refuse(c, Right::change, error);
   c.to_req = c.request.text;
+  judge_link(c, slot.path);
   if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
   return result(c, errno_of(::symlinkat(c.request.text.c_str(), slot.parent.get(), slot.name.c_str())));
 }

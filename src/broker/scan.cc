@@ -51,6 +51,10 @@ class Scan {
     from.append("/").append(name);
     to.append("/").append(name);
     int error = guarded(from) || guarded(to) ? EACCES : 0;
+    if (error == 0 && entry.d_type == DT_LNK && policy_.on_the_way(to) != nullptr) {
+      found_ = to;
+      error = EACCES;
+    }
     const bool deeper = entry.d_type == DT_DIR || entry.d_type == DT_UNKNOWN;
     if (error == 0 && deeper && (policy_.may_guard_below(from) || policy_.may_guard_below(to))) {
       error = folder(fd, entry.d_name, from, to, depth + 1);

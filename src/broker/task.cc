@@ -112,6 +112,7 @@ bool Tasks::refresh_image(Task& task) {
   }
   task.comm = std::move(*comm);
   task.exe = std::move(*exe);
+  task.judged = false;
   return true;
 }
 
@@ -153,6 +154,17 @@ std::optional<mode_t> Tasks::umask_of(const Task& task) {
 int Tasks::open_flags_of(const Task& task, int fd) {
   const auto info = read_small(task.proc.get(), ("fdinfo/" + std::to_string(fd)).c_str());
   return info ? number(field(*info, "flags:"), 8) : 0;
+}
+
+std::vector<std::string> Tasks::command_line(const Task& task) {
+  std::vector<std::string> words;
+  const auto text = read_small(task.proc.get(), "cmdline");
+  for (std::size_t at = 0; text && at < text->size();) {
+    const std::size_t end = std::min(text->find('\0', at), text->size());
+    words.push_back(text->substr(at, end - at));
+    at = end + 1;
+  }
+  return words;
 }
 
 dev_t Tasks::terminal_of(const Task& task) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include <agentrun/sys/fd.h>
 
@@ -21,6 +22,7 @@ struct Task {
   std::string comm, exe;                   // of the image that ran when `image` was read
   std::string cwd;                         // as seen in the view, at this notification
   std::uint64_t image = 0;
+  bool judged = false;                     // its image may run: Handler::verify_image
 };
 
 /// An execve that was answered CONTINUE: what was claimed, until the next trapped call shows what runs (DESIGN §6).
@@ -59,6 +61,8 @@ class Tasks {
   static std::optional<mode_t> umask_of(const Task& task);
   /// Open flags of one of its descriptors (fdinfo, proc(5)); 0 when there is none.
   static int open_flags_of(const Task& task, int fd);
+  /// /proc/<pid>/cmdline: what the kernel was given, as long as the image has not run code of its own.
+  static std::vector<std::string> command_line(const Task& task);
   /// Device number of its controlling terminal; 0: none.
   static dev_t terminal_of(const Task& task);
 

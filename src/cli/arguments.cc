@@ -33,6 +33,9 @@ Arguments parse_arguments(std::span<const std::string> words, std::span<const Op
                                      [&](const Option& o) { return name == o.name || (!o.short_name.empty() && name == o.short_name); });
     if (option == known.end()) throw UsageError("unknown option " + name, "agent-run --help lists the options");
     std::vector<std::string>& values = result.options[std::string(option->name)];
+    if (option->repeat == Option::Repeat::no && !values.empty()) {
+      throw UsageError("option " + name + " is given twice", "give it once");
+    }
     if (option->takes == Option::Takes::nothing) {
       if (equals != std::string::npos) throw UsageError("option " + name + " takes no value", "write " + name);
       values.emplace_back();

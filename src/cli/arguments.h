@@ -22,6 +22,7 @@ struct Option {
   std::string_view name;        // "--profile"
   std::string_view short_name;  // "-p", or empty
   Takes takes = Takes::nothing;
+  enum class Repeat : std::uint8_t { no, yes } repeat = Repeat::no;
 };
 
 struct Arguments {

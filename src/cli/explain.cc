@@ -56,6 +56,9 @@ int print_verdict(const Verdict& verdict, const std::string& what, const std::st
   if (rule == nullptr) std::printf("  rule: none (what no rule allows is denied)\n");
   else std::printf("  rule: %s  %s%s%s\n", printable(rule->id).c_str(), printable(rule->pattern).c_str(),
                    rule->place.file.empty() ? "" : "  at ", printable(rule->place.text()).c_str());
+  if (rule != nullptr && rule->id.starts_with("built-in:scratch")) {
+    std::printf("  there: a private folder of the run, empty at its start; nothing of the host\n");
+  }
   if (verdict.act == policy::Act::allow) return 0;
   std::printf("  to allow it: %s\n", printable(remedy).c_str());
   return 1;
@@ -106,8 +109,10 @@ int explain_command(Words words) {
   // --write asks here; what `run` calls --write is not needed to ask.
   static constexpr std::array options = {
       Option{"--profile", "-p", Option::Takes::value}, Option{"--workspace", "-w", Option::Takes::value},
-      Option{"--open", "", Option::Takes::value},      Option{"--write", "", Option::Takes::value},
-      Option{"--exec", "", Option::Takes::value},      Option{"--connect", "", Option::Takes::value},
+      Option{"--open", "", Option::Takes::value, Option::Repeat::yes},
+      Option{"--write", "", Option::Takes::value, Option::Repeat::yes},
+      Option{"--exec", "", Option::Takes::value, Option::Repeat::yes},
+      Option{"--connect", "", Option::Takes::value, Option::Repeat::yes},
   };
   const Arguments arguments = parse_arguments(words, options);
   if (!arguments.positional.empty()) throw UsageError("explain takes no '" + arguments.positional[0] + "'", "agent-run explain -p PROFILE --open PATH");

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::array journal_options = {
     Option{"--journal", "", Option::Takes::value}, Option{"--json", "", Option::Takes::nothing},
-    Option{"--key", "", Option::Takes::value},     Option{"--type", "", Option::Takes::value},
+    Option{"--key", "", Option::Takes::value, Option::Repeat::yes}, Option{"--type", "", Option::Takes::value},
 };
 
 std::string run_word(const Arguments& arguments) {
@@ -115,7 +115,8 @@ int journal_command(Words words) {
 
 int key_command(Words words) {
   if (words.empty() || words[0] != "show") throw UsageError("key needs a command", "agent-run key show");
-  const Arguments arguments = parse_arguments(words.subspan(1), journal_options);
+  static constexpr std::array key_options = {Option{"--journal", "", Option::Takes::value}};
+  const Arguments arguments = parse_arguments(words.subspan(1), key_options);
   std::printf("%s\n", journal::load_or_make_identity(state_directory(arguments)).vkey().c_str());
   return 0;
 }

@@ -1,7 +1,7 @@
 // nftables rulesets as text, one statement a line (nft(8)).
-#include <agentrun/sandbox.h>
+#include <agentrun/egress.h>
 
-namespace agentrun::sandbox {
+namespace agentrun::egress {
 
 // Everything but loopback is refused at once, not dropped in silence: a program that waits for a timeout is a program
 // that hangs. Protocol 6 is TCP (RFC 9293); as a name it would be looked up with the host's name services, at each
@@ -26,4 +26,4 @@ std::string closed_ruleset() {
 )";
 }
 
-}  // namespace agentrun::sandbox
+}  // namespace agentrun::egress

@@ -32,8 +32,8 @@ constexpr std::int64_t checkpoint_ns = 100'000'000;
 // A note in `recent` costs the verifier a signature check, as long as hashing a few hundred records takes.
 constexpr std::uint64_t recent_records = 4096;
 
-std::string utc(const char* format) {
-  const std::time_t now = static_cast<std::time_t>(wall_clock_ns() / 1'000'000'000);
+std::string utc(const char* format, std::int64_t ns = wall_clock_ns()) {
+  const std::time_t now = static_cast<std::time_t>(ns / 1'000'000'000);
   std::tm parts{};
   ::gmtime_r(&now, &parts);
   std::array<char, 32> text{};
@@ -208,7 +208,9 @@ void Run::close(Durability durability) {
 }
 
 std::string new_run_id() {
-  return utc("%Y%m%dT%H%M%S-") + files::random_suffix();
+  const std::int64_t now = wall_clock_ns();
+  const std::string ms = std::to_string(1000 + now / 1'000'000 % 1000).substr(1);  // so that ids sort as runs began
+  return utc("%Y%m%dT%H%M%S", now) + ms + "-" + files::random_suffix();
 }
 
 }  // namespace agentrun::journal

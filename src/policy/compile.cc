@@ -94,6 +94,19 @@ void protect_folders_to_be(Draft& draft, const PathPattern& pattern, std::size_t
   }
 }
 
+// The folders that a pattern names on the way to what it guards: `.git` of `**/.git/hooks/**`. A link by such a name would
+// let another folder stand in for the guarded one, which then has another path.
+void guard_the_way(Draft& draft, const PathPattern& pattern, std::size_t rule) {
+  const std::size_t all = pattern.components.size();
+  const std::size_t longest = pattern.scope == Scope::below ? all : all - std::min<std::size_t>(all, 1);
+  for (std::size_t size = longest; size > 0; --size) {
+    if (pattern.components[size - 1].kind == Component::Kind::any) continue;
+    PathPattern way{.components = {pattern.components.begin(), pattern.components.begin() + static_cast<std::ptrdiff_t>(size)},
+                    .scope = Scope::self};
+    draft.bound.push_back({std::move(way), Layer::way, rule});
+  }
+}
+
 void add_list(Draft& draft, const profile::Profile& profile, const List& list) {
   const profile::Patterns& patterns = list.patterns(profile);
   for (std::size_t i = 0; i < patterns.size(); ++i) {
@@ -104,6 +117,7 @@ void add_list(Draft& draft, const profile::Profile& profile, const List& list) {
       if (list.layer == Layer::exec_allow) refuse_planted_links(draft, written.literal_prefix(), item.origin());
       for (const PathPattern& pattern : with_links(draft.facts, written)) {
         draft.bound.push_back({pattern, list.layer, rule});
+        if (list.layer == Layer::files_protect || list.layer == Layer::files_deny) guard_the_way(draft, pattern, rule);
         if (list.layer == Layer::files_protect) protect_folders_to_be(draft, pattern, rule);
       }
     }
@@ -188,7 +202,8 @@ std::vector<PathPattern> with_links(const HostFacts& facts, const PathPattern& p
 
 namespace {
 
-// The values of which there is one: the last profile that says something wins, so that a child can change its parent's.
+// The values of which there is one. The last profile that says something wins, so that a child can change its parent's;
+// but what a parent forbids (exec.writable: deny) or wants audited (audit.reads), a child cannot drop.
 struct Settings {
   std::optional<profile::Written<profile::Reads>> reads;
   std::optional<profile::Written<std::uint64_t>> wall, open_files;
@@ -199,12 +214,12 @@ struct Settings {
 Settings settings_of(Draft& draft, const Chain& chain) {
   Settings settings;
   for (const profile::Profile* profile : chain) {
-    if (profile->reads) settings.reads = profile->reads;
+    const bool stricter = profile->reads && (!settings.reads || profile->reads->value < settings.reads->value);
+    if (stricter) settings.reads = profile->reads;
     if (profile->limits.wall) settings.wall = profile->limits.wall;
     if (profile->limits.open_files) settings.open_files = profile->limits.open_files;
     if (profile->workspace.mode) settings.mode = profile->workspace.mode->value;
     if (!profile->exec.writable) continue;
-    settings.no_exec.reset();
     if (profile->exec.writable->value == profile::WritableExec::allow) continue;
     settings.no_exec = draft.rules.size();
     draft.rules.push_back({.id = profile->name + ":exec.writable",

@@ -114,6 +114,13 @@ bool Policy::guarded(Right right, std::string_view path) const {
   return static_cast<bool>(best(hits, stops[index(right)]));
 }
 
+const Rule* Policy::on_the_way(std::string_view path) const {
+  Hits hits;
+  if (!data_->matcher.match(path, layers({Layer::way}), hits)) return nullptr;
+  const Hit hit = at(hits, Layer::way);
+  return hit ? &data_->rule(hit) : nullptr;
+}
+
 bool Policy::may_guard_below(std::string_view path) const {
   return data_->matcher.may_match_below(path, layers({Layer::files_deny, Layer::files_protect}));
 }

@@ -103,7 +103,7 @@ std::string Policy::remedy_connect(const Verdict& verdict, const Destination& to
   if (verdict.act == Act::allow) return {};
   if (verdict.by == By::rule && verdict.rule != nullptr) return without_rule(*verdict.rule);
   if (verdict.by != By::fallback) return other_judge(verdict.by);
-  return "network: {allow: [\"" + endpoint(to) + "\"]}";
+  return "network: {allow: [\"" + endpoint(to) + "\"]} (not supported yet: this version has no way out)";
 }
 
 }  // namespace agentrun::policy

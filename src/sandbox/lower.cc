@@ -313,7 +313,7 @@ Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch)
   plan.gid = launch.gid;
   plan.mounts = lowering.ordered();
   plan.landlock = lowering.landlock();
-  plan.ruleset = closed_ruleset();
+  plan.ruleset = launch.ruleset;
   plan.nft_program = launch.nft_program;
   plan.argv = launch.argv;
   plan.environment = policy.environment();

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <filesystem>
 
+#include <agentrun/egress.h>
 #include <agentrun/journal.h>
 #include <agentrun/supervisor.h>
 #include <agentrun/sys/error.h>
@@ -77,6 +78,10 @@ Profile command_line_profile(const Options& options) {
   };
   add(options.read, "--read", profile.files.read);
   add(options.write, "--write", profile.files.write);
+  // What its hash is over, so that the journal can tell two command lines apart.
+  for (const auto& [key, patterns] : {std::pair{"read ", &profile.files.read}, std::pair{"write ", &profile.files.write}}) {
+    for (const profile::Pattern& pattern : *patterns) profile.text += key + pattern.value + "\n";
+  }
   return profile;
 }
 
@@ -94,18 +99,29 @@ std::string workspace_of(const Options& options, const std::vector<Profile>& cha
 
 // A profile that the agent could write would be no limit in the next run (ATTACKS L3, L4).
 void refuse_writable_profiles(const policy::Policy& policy) {
+  const auto view = policy.view();
   for (const policy::Policy::Source& source : policy.sources()) {
-    const auto path = source.file.starts_with('/') ? canonical(source.file) : std::nullopt;
-    if (!path) continue;  // shipped in the program
-    const auto writable = [&](const policy::Grant& grant) {
-      return grant.access == policy::Grant::Access::write && below(*path, grant.path);
-    };
-    const auto view = policy.view();
-    if (std::any_of(view.begin(), view.end(), writable) || below(*path, policy.workspace())) {
-      throw Refusal("profile " + *path + " lies where the agent could change it",
-                    "keep it outside the workspace and outside every files.write, for example in ~/.config/agent-run/profiles");
+    if (!source.file.starts_with('/')) continue;  // shipped in the program
+    // As it was named, too: a link in the workspace is the agent's to make.
+    for (const std::string& path : {source.file, canonical(source.file).value_or(source.file)}) {
+      const auto writable = [&](const policy::Grant& grant) {
+        return grant.access == policy::Grant::Access::write && below(path, grant.path);
+      };
+      if (std::any_of(view.begin(), view.end(), writable) || below(path, policy.workspace())) {
+        throw Refusal("profile " + path + " lies where the agent could change it",
+                      "keep it outside the workspace and outside every files.write, for example in ~/.config/agent-run/profiles");
+      }
     }
   }
+}
+
+// A profile that is named by a relative path is that path below the current folder, links and all.
+std::string profile_argument(const std::string& name) {
+  const bool is_path = name.find('/') != std::string::npos || name.ends_with(".yaml");
+  if (!is_path || name.starts_with('/')) return name;
+  const std::string folder = canonical(".").value_or("");
+  std::filesystem::path path = std::filesystem::path(folder) / name;
+  return path.lexically_normal().string();
 }
 
 std::string current_folder(const policy::Policy& policy) {
@@ -183,12 +199,10 @@ std::string state_directory_of(const Options& options, const Places& places) {
 }
 
 Prepared prepare(const Options& options, const Places& places) {
-  std::vector<Profile> chain = profile::Loader(places.user_profiles).load(options.profile);
-  for (Profile& profile : chain) {
-    if (profile.sha256.empty()) profile.sha256 = journal::hex(journal::sha256(profile.text));
-  }
+  std::vector<Profile> chain = profile::Loader(places.user_profiles).load(profile_argument(options.profile));
   const std::string workspace = workspace_of(options, chain, places);
   chain.push_back(command_line_profile(options));
+  for (Profile& profile : chain) profile.sha256 = journal::hex(journal::sha256(profile.text));
 
   const policy::HostFacts facts{
       .home = canonical(places.home).value_or(places.home),
@@ -212,6 +226,7 @@ Prepared prepare(const Options& options, const Places& places) {
       .umask = current_umask(),
       .terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1,  // decision 008
       .nft_program = find_nft_program(),
+      .ruleset = egress::closed_ruleset(),
       .hidden = {canonical(state).value_or(state)},
   };
   sandbox::Plan plan = sandbox::lower(policy, sandbox::RealHost(), launch);

@@ -9,7 +9,7 @@
 namespace agentrun::supervisor {
 
 struct Closing {
-  std::string reason;  // exited, signaled, time-limit, broker-died, journal-failed, denied-image, start-failed
+  std::string reason;  // exited, time-limit, broker-died, sandbox-lost, journal-failed, denied-image, start-failed, failed
   int exit_code = 0;
   std::uint64_t decisions = 0, denials = 0, absent = 0;
 };

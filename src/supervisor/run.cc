@@ -96,6 +96,7 @@ class Session {
         .policy = &prepared_.policy,
         .reads = prepared_.reads,
         .run = summary_.run,
+        .agent_pid = sandbox_->agent_pid(),
         .receivers = std::clamp(std::thread::hardware_concurrency(), 2U, 8U),
     };
     broker_.emplace(broker::Broker::start(std::move(setup)));

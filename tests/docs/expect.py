@@ -5,7 +5,7 @@ An example that is not listed here fails the tests, and so does a line here that
 
 import re
 
-RUN = r"\d{8}T\d{6}-[0-9a-f]{8}"
+RUN = r"\d{8}T\d{9}-[0-9a-f]{8}"
 ORIGIN = rf"agent-run/[0-9a-f]{{16}}/{RUN}"
 DENIED = r"Permission denied"
 

@@ -2,6 +2,7 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
+#include <agentrun/egress.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include <fcntl.h>
@@ -175,7 +176,7 @@ TEST_CASE("the network is loopback behind rules that drop") {
       ::waitpid(child, &status, 0);
       return status == 0 ? text : "status " + std::to_string(status);
     });
-    CHECK_MESSAGE(chains_of(listing.report) == chains_of(closed_ruleset()), listing.report);
+    CHECK_MESSAGE(chains_of(listing.report) == chains_of(egress::closed_ruleset()), listing.report);
   }
 }
 

@@ -1,5 +1,6 @@
 #include "stage.h"
 
+#include <agentrun/egress.h>
 #include <agentrun/profile.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
@@ -182,6 +183,7 @@ Plan Stage::plan(const std::string& command, const std::string& more) const {
   launch.home = "/home/agent";
   launch.uid = ::getuid();
   launch.gid = ::getgid();
+  launch.ruleset = egress::closed_ruleset();
   launch.nft_program = ::getenv("AGENT_RUN_NFT") != nullptr ? ::getenv("AGENT_RUN_NFT") : "";
   return lower(policy, RealHost(), launch);
 }

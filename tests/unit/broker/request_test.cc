@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::uint64_t base = 0x10000;
 
-seccomp_notif call(int nr, std::initializer_list<std::uint64_t> arguments) {
+seccomp_notif call(int nr, const std::vector<std::uint64_t>& arguments) {
   seccomp_notif n{};
   n.id = 7;
   n.pid = 42;
@@ -29,7 +29,7 @@ struct Decoded {
   Request request;
 };
 
-Decoded decode_call(int nr, std::initializer_list<std::uint64_t> arguments, const Memory& memory) {
+Decoded decode_call(int nr, const std::vector<std::uint64_t>& arguments, const Memory& memory) {
   Decoded d;
   const filter::Row* row = filter::find(nr);
   REQUIRE(row != nullptr);
@@ -128,11 +128,11 @@ TEST_CASE("openat2 reads its structure as the kernel does") {
 
 TEST_CASE("names of two-name calls") {
   const FakeMemory memory(base, std::string("old\0new\0", 8));
-  for (const auto& [nr, arguments] : {std::pair{SYS_rename, std::initializer_list<std::uint64_t>{base, base + 4}},
-                                      std::pair{SYS_renameat, std::initializer_list<std::uint64_t>{3, base, 4, base + 4}},
-                                      std::pair{SYS_renameat2, std::initializer_list<std::uint64_t>{3, base, 4, base + 4, 2}},
-                                      std::pair{SYS_link, std::initializer_list<std::uint64_t>{base, base + 4}},
-                                      std::pair{SYS_linkat, std::initializer_list<std::uint64_t>{3, base, 4, base + 4, 0}}}) {
+  for (const auto& [nr, arguments] : {std::pair{SYS_rename, std::vector<std::uint64_t>{base, base + 4}},
+                                      std::pair{SYS_renameat, std::vector<std::uint64_t>{3, base, 4, base + 4}},
+                                      std::pair{SYS_renameat2, std::vector<std::uint64_t>{3, base, 4, base + 4, 2}},
+                                      std::pair{SYS_link, std::vector<std::uint64_t>{base, base + 4}},
+                                      std::pair{SYS_linkat, std::vector<std::uint64_t>{3, base, 4, base + 4, 0}}}) {
     CAPTURE(nr);
     const auto d = decode_call(static_cast<int>(nr), arguments, memory);
     CHECK(d.error == 0);

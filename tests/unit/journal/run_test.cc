@@ -25,12 +25,12 @@ TEST_CASE("run ids sort by time, differ, and are file names") {
   // Digits as 0, hex digits of the random part as x.
   const auto shape = [](std::string id) {
     for (std::size_t i = 0; i < id.size(); ++i) {
-      if (i >= 16 && std::string_view("0123456789abcdef").find(id[i]) != std::string_view::npos) id[i] = 'x';
+      if (i >= 19 && std::string_view("0123456789abcdef").find(id[i]) != std::string_view::npos) id[i] = 'x';
       if (id[i] >= '0' && id[i] <= '9') id[i] = '0';
     }
     return id;
   };
-  CHECK(std::ranges::all_of(ids, [&](const std::string& id) { return shape(id) == "00000000T000000-xxxxxxxx"; }));
+  CHECK(std::ranges::all_of(ids, [&](const std::string& id) { return shape(id) == "00000000T000000000-xxxxxxxx"; }));
 }
 
 TEST_CASE("a run's folder has the layout and the modes of the format") {

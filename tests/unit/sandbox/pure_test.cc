@@ -1,4 +1,5 @@
 // The parts of the room that compute and touch nothing.
+#include <agentrun/egress.h>
 #include <agentrun/sandbox.h>
 #include <agentrun/sys/kernel_abi.h>
 #include <doctest/doctest.h>
@@ -58,7 +59,7 @@ TEST_CASE("exit codes are the command's own or 128 and the signal") {
 }
 
 TEST_CASE("the chains of the closed ruleset all drop") {
-  const auto chains = chains_of(closed_ruleset());
+  const auto chains = chains_of(egress::closed_ruleset());
   REQUIRE(chains.size() == 3);
   for (const Chain& chain : chains) {
     CHECK(chain.table == "inet agentrun");

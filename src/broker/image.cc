@@ -1,0 +1,54 @@
+// Exec truth (DESIGN §6): no act is performed for an image that was not judged by what it is, not by what was claimed.
+//
+// Theory of operation. An execve is judged on its claim and answered CONTINUE; a second thread may have flipped the path
+// by then. So the image is judged again when it shows itself: at the first trapped call of the thread that called execve,
+// and at the first trapped call of every thread and process that this receiver has not met yet (a denied image may fork or
+// start a thread before it does anything that is trapped). A denied image condemns the run: from that moment every call
+// is refused, until the supervisor has killed it.
+#include <cerrno>
+
+#include "broker/handler.h"
+#include "broker/loader.h"
+
+namespace agentrun::broker {
+
+using policy::Act;
+using policy::Right;
+
+int Handler::verify_image(Task*& task) {
+  if (s_.condemned.load(std::memory_order_acquire)) return EACCES;
+  const auto claim = s_.claims.take(task->pid, task->tid, s_.host_proc);
+  if (claim) {
+    task = tasks_.find(task->tid);  // the claim is taken: it is looked at again
+    if (task == nullptr) return ESRCH;
+  }
+  if (task->judged && !claim) return 0;
+  // Before its first exec the agent's process is still agent-run itself, of which the view knows nothing.
+  if (task->pid == s_.agent_pid && task->exe == s_.own_exe) return 0;
+
+  policy::Verdict verdict = s_.policy.decide(Right::execute, task->exe);
+  // Only now, when the loader has not run any code of the program yet, is its command line the kernel's.
+  if (claim && verdict.act == Act::allow && is_loader(task->exe)) verdict = judge_launched(*task, Tasks::command_line(*task));
+  const bool news = claim ? task->exe != claim->before || verdict.act != Act::allow : verdict.act != Act::allow;
+  if (news && !s_.recorder.image(*task, claim ? *claim : ExecClaim{}, verdict)) return EIO;
+  task->judged = verdict.act == Act::allow;
+  if (task->judged) return 0;
+  s_.condemned.store(true, std::memory_order_release);
+  s_.recorder.report_denied_image(task->exe);
+  return EACCES;
+}
+
+policy::Verdict Handler::judge_launched(const Task& task, const std::vector<std::string>& argv) const {
+  const Launched launched = launched_by_loader(argv);
+  switch (launched.kind) {
+    case Launched::Kind::nothing: return {.act = Act::allow, .by = policy::By::rule, .rule = nullptr};
+    case Launched::Kind::unknown: return {};
+    case Launched::Kind::program: break;
+  }
+  Object object;
+  const Name name{.path = launched.path};
+  if (resolver_.object(task, name, Follow::yes, 0, object) != 0 || !object.in_view) return {};
+  return s_.policy.decide(Right::execute, object.path);
+}
+
+}  // namespace agentrun::broker
