@@ -1,0 +1,126 @@
+// When a part of agent-run dies, stalls or cannot write, the agent is dead, and the journal tells no lie.
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "broker_scratch.h"
+
+using namespace agentrun::broker::test;
+
+namespace {
+
+constexpr int churning = 4;
+
+// agent-run's child of that name; its own comm is set by the broker and by init.
+pid_t child_named(pid_t supervisor, const std::string& comm) {
+  for (const pid_t pid : descendants(supervisor)) {
+    if (comm_of(pid) == comm) return pid;
+  }
+  return -1;
+}
+
+void start_churn(Process& process) {
+  for (int i = 0; i < churning; ++i) REQUIRE(process.line(30) == "churning");
+}
+
+// Nothing of it lives a second after its death.
+void check_dead(const Scratch& scratch, pid_t killed_part) {
+  CHECK(eventually(1, [&] { return naming(scratch.probe()).empty(); }));
+  CHECK(comm_of(killed_part).empty());
+}
+
+// No lines are torn, and a signed part is whole: incomplete, not tampered.
+void check_incomplete(const Scratch& scratch) {
+  CHECK(scratch.verify() == 3);
+  CHECK(matching(scratch.journal(), {{"type", "journal.close"}}).empty());
+}
+
+}  // namespace
+
+TEST_CASE("kill -9 of the broker kills the sandbox, and agent-run says so") {
+  Scratch scratch;
+  scratch.profile("exact");
+  Process process = scratch.start(scratch.inside({scratch.probe(), "--churn", std::to_string(churning)}));
+  start_churn(process);
+  const pid_t broker = child_named(process.pid(), "agent-run-brkr");
+  REQUIRE(broker > 0);
+  ::kill(broker, SIGKILL);
+  const Result result = process.wait(10);
+  CHECK(result.status == 125);
+  CHECK(result.err.find("broker died") != std::string::npos);
+  check_dead(scratch, broker);
+  check_incomplete(scratch);
+}
+
+TEST_CASE("kill -9 of the supervisor leaves nothing") {
+  Scratch scratch;
+  scratch.profile("exact");
+  Process process = scratch.start(scratch.inside({scratch.probe(), "--churn", std::to_string(churning)}));
+  start_churn(process);
+  const pid_t broker = child_named(process.pid(), "agent-run-brkr");
+  const pid_t init = child_named(process.pid(), "agent-run-init");
+  REQUIRE(broker > 0);
+  REQUIRE(init > 0);
+  ::kill(process.pid(), SIGKILL);
+  CHECK(process.wait(10).status == 128 + SIGKILL);
+  CHECK(eventually(1, [&] { return comm_of(broker).empty() && comm_of(init).empty(); }));
+  check_dead(scratch, init);
+  check_incomplete(scratch);
+}
+
+TEST_CASE("kill -9 of init ends the run") {
+  Scratch scratch;
+  scratch.profile("claimed");
+  Process process = scratch.start(scratch.inside({scratch.probe(), "--churn", std::to_string(churning)}));
+  start_churn(process);
+  const pid_t init = child_named(process.pid(), "agent-run-init");
+  REQUIRE(init > 0);
+  ::kill(init, SIGKILL);
+  CHECK(process.wait(10).status == 125);
+  check_dead(scratch, init);
+}
+
+TEST_CASE("a blocked open of a FIFO dies with its process") {
+  Scratch scratch;
+  scratch.profile("exact");
+  const Result result = scratch.shell_inside("mkfifo f; " + scratch.probe() + " --fifo f & sleep 0.3; kill -9 $!; wait $!; echo $?; echo x > alive; cat alive");
+  CHECK(result.out == "137\nx\n");
+  CHECK(result.status == 0);
+}
+
+TEST_CASE("a blocked open of a FIFO dies with the run") {
+  Scratch scratch;
+  scratch.profile("exact", "limits: {wall: 1s}\n");
+  const Result result = scratch.shell_inside("mkfifo f; exec " + scratch.probe() + " --fifo f");
+  CHECK(result.status == 124);
+  check_dead(scratch, 0);
+}
+
+TEST_CASE("more blocked opens than workers: EAGAIN for the rest, and the sandbox goes on") {
+  Scratch scratch;
+  scratch.profile("exact");
+  const Result result = scratch.run_inside({scratch.probe(), "--block", "70"});
+  CHECK(result.out == "refused 6\nalive\nopened 64\n");
+  CHECK(result.status == 0);
+}
+
+TEST_CASE("a full disk ends the run with 125, and nothing is done without its record") {
+  Scratch scratch;
+  scratch.profile("exact");
+  // A tmpfs of the test's own on the state folder, in a user and mount namespace of the test's own.
+  Words words = {"/usr/bin/unshare", "-Urm", "/bin/sh", "-c",
+                 "mount -t tmpfs -o size=256k tmpfs " + scratch.state() + " && \"$@\"; s=$?; ls " + scratch.state() +
+                     "/agent-run/runs >&2; exit $s",
+                 "sh"};
+  const Words run = scratch.inside({scratch.probe(), "--churn", std::to_string(churning)});
+  words.insert(words.end(), run.begin(), run.end());
+  const Result result = scratch.run(words, 60);
+  CHECK(result.status == 125);
+  CHECK_FALSE(result.timed_out);
+  CHECK(result.err.find("journal could not be") != std::string::npos);
+  check_dead(scratch, 0);
+}

@@ -1,0 +1,96 @@
+// What programs see inside is what they see outside: the probe's lines, outside and inside, case by case.
+#include <doctest/doctest.h>
+#include <fnmatch.h>
+
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "broker_scratch.h"
+
+using namespace agentrun::broker::test;
+
+namespace {
+
+using Cases = std::map<std::string, std::string>;  // name → its lines
+
+// A line that is not indented begins with the case's name, up to a space or ".".
+Cases cases_of(const std::string& output) {
+  Cases cases;
+  std::string name;
+  std::istringstream lines(output);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with(' ')) name = line.substr(0, line.find_first_of(" ."));
+    cases[name] += "      " + line + "\n";
+  }
+  return cases;
+}
+
+struct Difference {
+  std::string pattern, reason;
+};
+
+// The rows "| `pattern` | reason |" of docs/fidelity.md.
+std::vector<Difference> listed_differences() {
+  std::vector<Difference> rows;
+  std::ifstream file(AGENTRUN_FIDELITY);
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with("| `")) continue;
+    const std::size_t end = line.find('`', 3);
+    rows.push_back({.pattern = line.substr(3, end - 3), .reason = line.substr(line.find("| ", end) + 2)});
+  }
+  return rows;
+}
+
+std::string outside() {
+  static const std::string output = [] {
+    const Scratch scratch;
+    return scratch.run({scratch.probe()}, 120).out;
+  }();
+  return output;
+}
+
+// Names of the cases that differ; those that are not listed are failures.
+std::set<std::string> compare(const std::string& reads, const std::vector<Difference>& listed) {
+  Scratch scratch;
+  scratch.profile(reads);
+  const Result inside = scratch.run_inside({scratch.probe()}, 180);
+  CHECK_MESSAGE(inside.status == 0, inside.err);
+  CHECK_FALSE(inside.timed_out);
+  const Cases expected = cases_of(outside());
+  Cases got = cases_of(inside.out);
+  std::set<std::string> different;
+  for (const auto& [name, lines] : expected) {
+    if (got[name] == lines) continue;
+    different.insert(name);
+    const bool known = std::ranges::any_of(
+        listed, [&](const Difference& one) { return ::fnmatch(one.pattern.c_str(), name.c_str(), 0) == 0; });
+    CHECK_MESSAGE(known, "reads ", reads, ", ", name, "\n    outside\n", lines, "    inside\n", got[name]);
+  }
+  CHECK(got.size() == expected.size());
+  CHECK(scratch.verify() == 0);
+  return different;
+}
+
+}  // namespace
+
+TEST_CASE("the probe is worth its name") {
+  const Cases cases = cases_of(outside());
+  CHECK(cases.size() > 2000);
+  for (const auto& [name, lines] : cases) CHECK_MESSAGE(lines.find("set-up failed") == std::string::npos, lines);
+}
+
+TEST_CASE("programs see the same inside, but for what docs/fidelity.md lists") {
+  const std::vector<Difference> listed = listed_differences();
+  REQUIRE(listed.size() > 1);
+  CHECK(listed.size() < 25);
+  std::set<std::string> different;
+  for (const char* reads : {"exact", "claimed", "off"}) different.merge(compare(reads, listed));
+  for (const Difference& one : listed) {
+    const bool differs = std::ranges::any_of(
+        different, [&](const std::string& name) { return ::fnmatch(one.pattern.c_str(), name.c_str(), 0) == 0; });
+    CHECK_MESSAGE(differs, one.pattern, " is listed and does not differ: ", one.reason);
+    CHECK(one.reason.size() > 10);
+  }
+}
