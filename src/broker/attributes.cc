@@ -8,6 +8,7 @@
 
 #include <agentrun/sys/kernel_abi.h>
 #include "broker/handler.h"
+#include "broker/caller_limits.h"
 
 namespace agentrun::broker {
 
@@ -31,10 +32,10 @@ Reply Handler::attribute(Case& c) {
   else judge_foreign(c, object, O_WRONLY);
   c.identity = {object.dev, object.ino};
   if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
-  return result(c, apply(r, object));
+  return result(c, apply(r, c.task, object));
 }
 
-int Handler::apply(const Request& r, const Object& object) const {
+int Handler::apply(const Request& r, const Task& task, const Object& object) const {
   using filter::Operation;
   const std::string self = self_fd(object);
   const int fd = object.fd.get();
@@ -48,6 +49,7 @@ int Handler::apply(const Request& r, const Object& object) const {
     case Operation::chown:
     case Operation::fchown: done = ::fchownat(fd, "", r.uid, r.gid, AT_EMPTY_PATH); break;
     case Operation::truncate:
+      if (const int error = size_allowed(task, object, r.length); error != 0) return error;
       done = ::truncate(self.c_str(), r.length);
       break;
     case Operation::utimes: done = ::utimensat(fd, "", r.times ? r.times->data() : nullptr, AT_EMPTY_PATH); break;

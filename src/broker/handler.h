@@ -78,7 +78,7 @@ class Handler {
   // attributes.cc: what changes an object
   Reply attribute(Case& c);
   int attribute_object(const Case& c, Object& object) const;
-  int apply(const Request& request, const Object& object) const;
+  int apply(const Request& request, const Task& task, const Object& object) const;
 
   // calls.cc
   Reply execute(Case& c);

@@ -9,6 +9,7 @@
 #include <climits>
 
 #include "broker/handler.h"
+#include "broker/caller_limits.h"
 
 namespace agentrun::broker {
 
@@ -44,6 +45,9 @@ Reply Handler::open(Case& c) {
     // the floor shows anyway. openat2: its flags are in memory, so programs fall back to openat.
     if (c.request.row->operation == filter::Operation::open) return Reply::proceed(RegistersOnly{});
     return refuse(c, Right::read, ENOSYS);
+  }
+  if ((flags & (O_CREAT | O_TRUNC)) != 0) {
+    if (const int error = descriptor_room(c.task); error != 0) return refuse(c, Right::change, error);
   }
   if (writes(flags)) return (flags & O_CREAT) != 0 ? open_for_creation(c) : open_exact(c);
   const bool claimed = s_.reads == Reads::claimed && c.request.row->operation == filter::Operation::open;
@@ -179,10 +183,14 @@ Reply Handler::open_existing(Case& c, Object& object) {
   if (S_ISFIFO(object.mode) && (flags & O_NONBLOCK) == 0) {
     if (const int error = permit(c, "addfd"); error != 0) return Reply::error(error);
     auto pinned = std::make_shared<Fd>(std::move(object.fd));
-    const int busy = s_.workers.start(c.request.id, injected_flags(flags), [this, pinned, flags] {
+    auto proc = std::make_shared<Fd>(::fcntl(c.task.proc.get(), F_DUPFD_CLOEXEC, 0));
+    const auto open_it = [this, pinned, flags] {
       const std::string self = self_fd(*pinned);
       return Fd(::openat(s_.host_proc, self.c_str(), static_cast<int>((flags & ~std::uint64_t{O_CREAT | O_EXCL | O_NOFOLLOW}) | always)));
-    });
+    };
+    const int busy = s_.workers.start(c.request.id, {.fd_flags = injected_flags(flags),
+                                                     .call = open_it,
+                                                     .interruption = [proc] { return Tasks::interruption(*proc); }});
     return busy == 0 ? Reply::none() : result(c, busy);
   }
   // Opening to read changes nothing: the record can tell how it went. All else is recorded before it happens.

@@ -151,6 +151,29 @@ std::optional<mode_t> Tasks::umask_of(const Task& task) {
   return static_cast<mode_t>(number(mask, 8));
 }
 
+std::size_t Tasks::descriptor_slots(const Task& task) {
+  const auto status = read_small(task.proc.get(), "status");
+  return status ? static_cast<std::size_t>(number(field(*status, "FDSize:"))) : 0;
+}
+
+// ERESTARTSYS makes the kernel end or begin again the call as the handler's SA_RESTART says (signal(7)). It is only right
+// for the thread that will take the signal; among several that is not known.
+int Tasks::interruption(const Fd& proc) {
+  constexpr int restart = 512;  // ERESTARTSYS, which the kernel keeps to itself
+  const auto status = read_small(proc.get(), "status");
+  if (!status) return 0;
+  const auto signals = [&](std::string_view key) {
+    std::uint64_t set = 0;
+    const std::string_view text = field(*status, key);
+    std::from_chars(text.data(), text.data() + text.size(), set, 16);
+    return set;
+  };
+  const std::uint64_t deaf = signals("SigBlk:") | signals("SigIgn:");
+  if ((signals("SigPnd:") & ~deaf) != 0) return restart;
+  if ((signals("ShdPnd:") & ~deaf) == 0) return 0;
+  return number(field(*status, "Threads:")) == 1 ? restart : EINTR;
+}
+
 int Tasks::open_flags_of(const Task& task, int fd) {
   const auto info = read_small(task.proc.get(), ("fdinfo/" + std::to_string(fd)).c_str());
   return info ? number(field(*info, "flags:"), 8) : 0;

@@ -59,6 +59,10 @@ class Tasks {
   [[nodiscard]] int host_proc() const noexcept { return host_proc_; }
   /// umask(2) of the task now; nullopt when it is gone.
   static std::optional<mode_t> umask_of(const Task& task);
+  /// How many descriptors its table holds without growing (FDSize, proc(5)); 0 when it is gone.
+  static std::size_t descriptor_slots(const Task& task);
+  /// What a blocked call of the task must end with now: 0 while no signal waits for it. `proc` is the task's folder.
+  static int interruption(const Fd& proc);
   /// Open flags of one of its descriptors (fdinfo, proc(5)); 0 when there is none.
   static int open_flags_of(const Task& task, int fd);
   /// /proc/<pid>/cmdline: what the kernel was given, as long as the image has not run code of its own.

@@ -20,7 +20,7 @@ void install_interrupt() {
   ::sigaction(interrupt_signal, &action, nullptr);
 }
 
-int Workers::start(std::uint64_t id, std::uint32_t fd_flags, std::function<Fd()> call) {
+int Workers::start(std::uint64_t id, Work work) {
   const std::scoped_lock lock(mutex_);
   if (busy_.size() >= limit) return EAGAIN;
   try {
@@ -28,8 +28,9 @@ int Workers::start(std::uint64_t id, std::uint32_t fd_flags, std::function<Fd()>
       std::thread([this] { watch(); }).detach();
       watching_ = true;
     }
-    std::thread thread([this, id, fd_flags, call = std::move(call)] { work(id, fd_flags, call); });
-    busy_.emplace(id, thread.native_handle());
+    auto interruption = work.interruption;
+    std::thread thread([this, id, work = std::move(work)] { run(id, work); });
+    busy_.emplace(id, Busy{.thread = thread.native_handle(), .interruption = std::move(interruption)});
     thread.detach();
   } catch (const std::system_error&) {
     return EAGAIN;
@@ -37,18 +38,21 @@ int Workers::start(std::uint64_t id, std::uint32_t fd_flags, std::function<Fd()>
   return 0;
 }
 
-void Workers::work(std::uint64_t id, std::uint32_t fd_flags, const std::function<Fd()>& call) {
+void Workers::run(std::uint64_t id, const Work& work) {
   Fd fd;
   int error = 0;
+  int interruption = 0;
   do {
-    fd = call();
+    fd = work.call();
     error = fd ? 0 : errno;
-  } while (error == EINTR && listener_.valid(id));
+    if (error == EINTR) interruption = work.interruption();
+  } while (error == EINTR && interruption == 0 && listener_.valid(id));
+  if (error == EINTR && interruption != 0) error = interruption;
   {
     const std::scoped_lock lock(mutex_);
     busy_.erase(id);  // from here on the watcher does not touch this thread
   }
-  listener_.send(id, fd ? Reply::inject(std::move(fd), fd_flags) : Reply::error(error));
+  listener_.send(id, fd ? Reply::inject(std::move(fd), work.fd_flags) : Reply::error(error));
 }
 
 // Sends again and again until the worker has left: the first signal may come before its open has begun to wait.
@@ -56,8 +60,8 @@ void Workers::watch() {
   for (;;) {
     std::this_thread::sleep_for(watch_period);
     const std::scoped_lock lock(mutex_);
-    for (const auto& [id, thread] : busy_) {
-      if (!listener_.valid(id)) ::pthread_kill(thread, interrupt_signal);
+    for (const auto& [id, busy] : busy_) {
+      if (!listener_.valid(id) || busy.interruption() != 0) ::pthread_kill(busy.thread, interrupt_signal);
     }
   }
 }

@@ -3,7 +3,6 @@
 
 #include <pthread.h>
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -15,21 +14,31 @@ namespace agentrun::broker {
 
 class Workers {
  public:
+  struct Work {
+    std::uint32_t fd_flags = 0;          // of the descriptor that the target gets
+    std::function<Fd()> call;            // returns a descriptor or fails with errno
+    std::function<int()> interruption;   // the errno that a signal of the target ends the call with; 0: none waits
+  };
+
   explicit Workers(const Listener& listener) : listener_(listener) {}
 
-  /// Runs `call` (which returns a descriptor or fails with errno) on a thread of its own and answers `id` with what it
-  /// gave. While the target waits, EINTR is tried again; when the target is gone, the call is interrupted and its result
-  /// dropped. 0, or EAGAIN when all workers are busy.
-  int start(std::uint64_t id, std::uint32_t fd_flags, std::function<Fd()> call);
+  /// Runs the call on a thread of its own and answers `id` with what it gave. When the target is gone the call is
+  /// interrupted and its result dropped; when a signal waits for the target, it is interrupted and answered with that
+  /// errno. 0, or EAGAIN when all workers are busy.
+  int start(std::uint64_t id, Work work);
 
  private:
-  void work(std::uint64_t id, std::uint32_t fd_flags, const std::function<Fd()>& call);
+  struct Busy {
+    pthread_t thread;
+    std::function<int()> interruption;
+  };
+  void run(std::uint64_t id, const Work& work);
   void watch();
 
   static constexpr std::size_t limit = 64;
   const Listener& listener_;
   std::mutex mutex_;
-  std::map<std::uint64_t, pthread_t> busy_;
+  std::map<std::uint64_t, Busy> busy_;
   bool watching_ = false;
 };
 

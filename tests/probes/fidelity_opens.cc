@@ -316,6 +316,36 @@ void make_fifo() {
   must(::mkfifo("fifo", 0600), "mkfifo");
 }
 
+// Sends the signals to this process from a child, later and one after the other; in the end kills it.
+void signal_soon(std::initializer_list<int> signals) {
+  const pid_t self = ::getpid();
+  if (::fork() != 0) return;
+  for (const int signal : signals) {
+    ::usleep(100'000);
+    ::kill(self, signal);
+  }
+  ::sleep(3);
+  ::kill(self, SIGKILL);
+  ::_exit(0);
+}
+
+// An open that waits for a writer, a signal that is caught, and then a writer.
+long interrupted(int flags) {
+  make_fifo();
+  struct sigaction action {};
+  action.sa_handler = [](int) {};
+  action.sa_flags = flags;
+  ::sigaction(SIGUSR1, &action, nullptr);
+  signal_soon({SIGUSR1});
+  if (::fork() == 0) {
+    ::usleep(400'000);
+    ::open("fifo", O_WRONLY | O_NONBLOCK);
+    ::usleep(400'000);
+    ::_exit(0);
+  }
+  return opened(call(SYS_open, "fifo", O_RDONLY));
+}
+
 constexpr Row fifo_cases[] = {
     {"read-nonblock",
      [] {
@@ -369,23 +399,19 @@ constexpr Row fifo_cases[] = {
        writer.join();
        return opened(fd) < 0 ? fd : 0;
      }},
-    {"interrupted",
+    {"interrupted", [] { return interrupted(0); }},
+    {"interrupted-restarted", [] { return interrupted(SA_RESTART); }},
+    {"terminated-while-a-signal-waits",
      [] {
        make_fifo();
-       struct sigaction action {};
-       action.sa_handler = [](int) {};
-       ::sigaction(SIGUSR1, &action, nullptr);
-       const pid_t self = ::getpid();
-       const pid_t child = ::fork();
-       if (child == 0) {
-         for (int i = 0; i < 20; ++i) {
-           ::usleep(50'000);
-           ::kill(self, SIGUSR1);
-         }
-         ::kill(self, SIGKILL);
-         ::_exit(0);
-       }
-       return opened(call(SYS_open, "fifo", O_RDONLY));
+       return in_child([] {
+         struct sigaction action {};
+         action.sa_handler = [](int) {};
+         action.sa_flags = SA_RESTART;
+         ::sigaction(SIGUSR1, &action, nullptr);
+         signal_soon({SIGUSR1, SIGTERM});
+         return call(SYS_open, "fifo", O_RDONLY) < 0 ? 1 : 0;
+       });
      }},
     {"killed",
      [] {
