@@ -113,8 +113,8 @@ TEST_CASE("a full disk ends the run with 125, and nothing is done without its re
   scratch.profile("exact");
   // A tmpfs of the test's own on the state folder, in a user and mount namespace of the test's own.
   Words words = {"/usr/bin/unshare", "-Urm", "/bin/sh", "-c",
-                 "mount -t tmpfs -o size=256k tmpfs " + scratch.state() + " && \"$@\"; s=$?; ls " + scratch.state() +
-                     "/agent-run/runs >&2; exit $s",
+                 "mount -t tmpfs -o size=256k tmpfs " + scratch.state() + " && \"$@\"; s=$?; cat " + scratch.state() +
+                     "/agent-run/runs/*/entries.* > " + scratch.base() + "/entries; exit $s",
                  "sh"};
   const Words run = scratch.inside({scratch.probe(), "--churn", std::to_string(churning)});
   words.insert(words.end(), run.begin(), run.end());
@@ -123,4 +123,14 @@ TEST_CASE("a full disk ends the run with 125, and nothing is done without its re
   CHECK_FALSE(result.timed_out);
   CHECK(result.err.find("journal could not be") != std::string::npos);
   check_dead(scratch, 0);
+
+  std::ifstream file(scratch.base() + "/entries");
+  const std::string entries{std::istreambuf_iterator<char>(file), {}};
+  CHECK(entries.size() > 100'000);
+  int made = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(scratch.workspace())) {
+    CHECK(entries.find("\"path\":\"" + entry.path().string() + "\"") != std::string::npos);
+    ++made;
+  }
+  CHECK(made > 0);
 }
