@@ -115,6 +115,10 @@ class Sandbox {
   /// Builds everything up to the go byte. The caller must have no other thread (it clones and runs C++ in the child)
   /// and must itself be non-dumpable. Throws LaunchError; nothing of the sandbox is left then.
   static Sandbox start(const Plan& plan);
+  /// start() in two halves: begin() returns while the child still builds, so that the caller can do other work; await()
+  /// returns when the agent stands before its exec. Nothing below may be used in between. Both throw LaunchError.
+  static Sandbox begin(const Plan& plan);
+  void await();
   Sandbox(Sandbox&&) noexcept;
   Sandbox& operator=(Sandbox&&) noexcept;
   ~Sandbox();  // kills what lives and reaps it

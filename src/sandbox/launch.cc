@@ -326,6 +326,12 @@ Failure cause(const Fd& status, Failure otherwise) noexcept {
 }  // namespace
 
 Sandbox Sandbox::start(const Plan& plan) {
+  Sandbox sandbox = begin(plan);
+  sandbox.await();
+  return sandbox;
+}
+
+Sandbox Sandbox::begin(const Plan& plan) {
   auto state = std::make_unique<State>();
   std::string_view stage = "clone";
   try {
@@ -338,17 +344,26 @@ Sandbox Sandbox::start(const Plan& plan) {
     expect(state->status, Tag::hello);
     write_id_maps(state->init_pid, plan.uid, plan.gid);
     tell(state->status, Tag::mapped);
-    stage = "launch";
-    if (plan.terminal) state->terminal = take_fd(expect(state->status, Tag::terminal));
-    state->agent = take_fd(expect(state->status, Tag::agent));
-    state->agent_pid = pid_of(state->agent);
-    const auto number = int_of(expect(state->status, Tag::ready, state->agent).payload);
-    stage = "listener";
-    state->listener = pidfd_getfd(state->agent, number.value_or(-1));
+    state->wants_terminal = plan.terminal;
   } catch (const SysError& error) {
     throw launch_error(cause(state->status, {std::string(stage), error.call(), error.object(), error.error()}));
   }
   return Sandbox(std::move(state));
+}
+
+void Sandbox::await() {
+  State& s = *state_;
+  std::string_view stage = "launch";
+  try {
+    if (s.wants_terminal) s.terminal = take_fd(expect(s.status, Tag::terminal));
+    s.agent = take_fd(expect(s.status, Tag::agent));
+    s.agent_pid = pid_of(s.agent);
+    const auto number = int_of(expect(s.status, Tag::ready, s.agent).payload);
+    stage = "listener";
+    s.listener = pidfd_getfd(s.agent, number.value_or(-1));
+  } catch (const SysError& error) {
+    throw launch_error(cause(s.status, {std::string(stage), error.call(), error.object(), error.error()}));
+  }
 }
 
 }  // namespace agentrun::sandbox

@@ -1,7 +1,11 @@
 #include "supervisor/records.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+
+#include <cstdio>
 
 #include <agentrun/sys/process.h>
 
@@ -23,9 +27,29 @@ std::string boot_id() {
   return id;
 }
 
-std::string program_hash() {
+// SHA-256 of the running program. Hashing some megabytes costs more than all else at start, so the result is kept beside
+// the identity, under what changes with the file: ctime cannot be set back (inode(7)). Who can write there owns the key.
+std::string program_hash(const std::filesystem::path& state) {
+  struct stat st {};
+  if (::stat("/proc/self/exe", &st) != 0) return "";
+  std::string key;
+  for (const std::int64_t part : {static_cast<std::int64_t>(st.st_dev), static_cast<std::int64_t>(st.st_ino), st.st_size,
+                                  st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ctim.tv_sec, st.st_ctim.tv_nsec}) {
+    key += std::to_string(part) + " ";
+  }
+  const std::string path = (state / "program.sha256").string();
+  constexpr std::size_t hex_size = 64;
+  const std::string kept = try_read_file(path, 4096).value_or("");
+  if (kept.starts_with(key) && kept.size() == key.size() + hex_size + 1) return kept.substr(key.size(), hex_size);
   const auto bytes = try_read_file("/proc/self/exe", program_limit);
-  return bytes ? journal::hex(journal::sha256(*bytes)) : "";
+  if (!bytes) return "";
+  std::string hash = journal::hex(journal::sha256(*bytes));
+  const std::string fresh = path + "." + std::to_string(::getpid());
+  const Fd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const std::string line = key + hash + "\n";
+  const bool written = file && ::write(file.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size());
+  if (!written || ::rename(fresh.c_str(), path.c_str()) != 0) ::unlink(fresh.c_str());  // only slower next time
+  return hash;
 }
 
 void times(journal::Record& record) {
@@ -43,7 +67,7 @@ int append_open(journal::Appender& entries, const journal::Run& run, const std::
   record.list("argv", argv).text("audit_reads", profile::name(prepared.reads)).text("boot_id", boot_id());
   record.text("cwd", plan.cwd).text("durability", "written").number("format", 1);
   record.text("gid_map", std::to_string(plan.gid) + " " + std::to_string(plan.gid) + " 1").text("kernel", kernel());
-  record.text("origin", run.origin()).number("pid", ::getpid()).text("program_sha256", program_hash());
+  record.text("origin", run.origin()).number("pid", ::getpid()).text("program_sha256", program_hash(prepared.state_directory));
   record.text("run", run_id);
   times(record);
   record.text("type", "journal.open").text("uid_map", std::to_string(plan.uid) + " " + std::to_string(plan.uid) + " 1");

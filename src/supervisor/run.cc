@@ -1,6 +1,6 @@
 // Theory of operation. One thread, one poll loop. In order:
-//   prepare (profiles, policy, plan: refusals happen here) → journal → sandbox, built up to its go byte → broker, confined
-//   and receiving → go → loop → the command has ended, or a guarantee cannot be kept → sandbox dead → broker's counts →
+//   prepare (profiles, policy, plan: refusals happen here) → the sandbox begins to build itself → journal → sandbox ready
+//   at its go byte → broker, confined and receiving → go → loop → the command has ended, or a guarantee cannot be kept → sandbox dead → broker's counts →
 //   journal.close under a signed checkpoint.
 // Must not: let the agent exec before the broker is ready; let anything of the sandbox live when the broker, the journal
 // or this process fails. The children carry PDEATHSIG, so the last holds for kill -9 of this process too.
@@ -63,8 +63,15 @@ class Session {
       : prepared_(prepared), options_(options), summary_(summary) {}
 
   void execute() {
+    std::optional<sandbox::LaunchError> refused;
+    try {
+      sandbox_.emplace(sandbox::Sandbox::begin(prepared_.plan));  // it builds while the journal is made
+    } catch (const sandbox::LaunchError& e) {
+      refused = e;
+    }
     open_journal();
     try {
+      if (refused) throw sandbox::LaunchError(*refused);
       start();
       loop();
     } catch (const sandbox::LaunchError& e) {
@@ -88,7 +95,7 @@ class Session {
   }
 
   void start() {
-    sandbox_.emplace(sandbox::Sandbox::start(prepared_.plan));
+    sandbox_->await();
     broker::Setup setup{
         .listener = sandbox_->take_listener(),
         .sandbox_pidfd = sandbox_->init().get(),
