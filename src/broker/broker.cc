@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,6 +54,15 @@ void probe_memory(pid_t agent) {
   char byte = 0;
   const ssize_t n = TaskMemory(agent).read(0, &byte, 1);
   if (n < 0) throw SysError(static_cast<int>(-n), "process_vm_readv", "the agent's memory");
+}
+
+pid_t fork_process() {
+#ifdef __SANITIZE_THREAD__
+  // Past the run time of ThreadSanitizer, which starts a thread in each child: setns(2) refuses a process with threads.
+  return static_cast<pid_t>(::syscall(SYS_fork));
+#else
+  return ::fork();
+#endif
 }
 
 // The broker's life. Never returns: the process ends here.
@@ -113,7 +123,7 @@ Broker Broker::start(Setup setup) {
   Fd ours(pair[0]);
   Fd theirs(pair[1]);
   const pid_t parent = ::getpid();
-  const pid_t pid = check(::fork(), "fork", "broker");
+  const pid_t pid = check(fork_process(), "fork", "broker");
   if (pid == 0) {
     ours.reset();
     try {

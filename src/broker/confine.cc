@@ -80,6 +80,7 @@ void keep_only(std::initializer_list<int> kept) {
 }
 
 void load_own_filter() {
+  if (!filter::own_filters) return;
   const auto instructions = filter::program(filter::Variant::broker);
   const sock_fprog program{.len = static_cast<unsigned short>(instructions.size()),
                            .filter = const_cast<sock_filter*>(instructions.data())};
