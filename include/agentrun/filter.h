@@ -82,14 +82,6 @@ enum class Variant : std::uint8_t {
   broker,               // the broker's own allow list
 };
 
-/// Do agent-run's own processes (init, broker) enter their filters? Not in a build with a sanitizer: its run time makes
-/// calls of its own at any moment. The agent's filter is loaded in every build.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-inline constexpr bool own_filters = false;
-#else
-inline constexpr bool own_filters = true;
-#endif
-
 /// The program of a variant, exported by libseccomp when agent-run was built. Load it with
 /// seccomp(SECCOMP_SET_MODE_FILTER). The agent's programs need SECCOMP_FILTER_FLAG_NEW_LISTENER.
 std::span<const sock_filter> program(Variant variant) noexcept;

@@ -18,6 +18,7 @@
 
 #include <agentrun/filter.h>
 #include <agentrun/sys/error.h>
+#include <agentrun/sys/sanitized.h>
 
 namespace agentrun::broker {
 
@@ -67,7 +68,8 @@ void enter_sandbox(int sandbox_pidfd, const Fd& host_proc) {
 
 void keep_only(std::initializer_list<int> kept) {
   const Fd null(check(::open("/dev/null", O_RDWR | O_CLOEXEC), "open", "/dev/null"));
-  for (int standard = 0; standard <= 2; ++standard) check(::dup2(null.get(), standard), "dup2", "/dev/null");
+  constexpr int last = sanitized ? STDOUT_FILENO : STDERR_FILENO;
+  for (int standard = 0; standard <= last; ++standard) check(::dup2(null.get(), standard), "dup2", "/dev/null");
   std::vector<int> open(kept);
   std::sort(open.begin(), open.end());
   unsigned first = 3;
@@ -80,7 +82,7 @@ void keep_only(std::initializer_list<int> kept) {
 }
 
 void load_own_filter() {
-  if (!filter::own_filters) return;
+  if (sanitized) return;
   const auto instructions = filter::program(filter::Variant::broker);
   const sock_fprog program{.len = static_cast<unsigned short>(instructions.size()),
                            .filter = const_cast<sock_filter*>(instructions.data())};

@@ -1,6 +1,7 @@
 #include "sandbox/init.h"
 
 #include <agentrun/sys/error.h>
+#include <agentrun/sys/sanitized.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -92,7 +93,7 @@ Fd load_filter(filter::Variant variant, unsigned flags) {
 void seal_init() {
   check(::prctl(PR_SET_DUMPABLE, 0), "prctl", "PR_SET_DUMPABLE");
   check(::prctl(PR_SET_NAME, "agent-run-init"), "prctl", "PR_SET_NAME");
-  if (filter::own_filters) load_filter(filter::Variant::init, 0);
+  if (!sanitized) load_filter(filter::Variant::init, 0);
 }
 
 void run_init(const Fd& status, pid_t agent) noexcept {
