@@ -525,6 +525,7 @@ constexpr Row proc_cases[] = {
     {"descriptor-of-memory",
      [] {
        const int first = static_cast<int>(must(::memfd_create("memory", MFD_CLOEXEC), "memfd"));
+       must(::fchmod(first, 0600), "fchmod");  // vm.memfd_noexec decides what it was
        return opened(call(SYS_open, ("/proc/self/fd/" + std::to_string(first)).c_str(), O_RDWR));
      }},
     {"descriptor-of-folder",
