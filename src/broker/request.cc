@@ -144,6 +144,7 @@ class Decoder {
       return EINVAL;
     }
     const bool creates = (flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))) != 0;
+    if ((r_.how.resolve & RESOLVE_CACHED) != 0 && (creates || (flags & O_TRUNC) != 0)) return EAGAIN;
     if (creates ? (r_.how.mode & ~07777ULL) != 0 : r_.how.mode != 0) return EINVAL;
     return check_tmpfile();
   }
