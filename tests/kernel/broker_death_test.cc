@@ -87,7 +87,9 @@ TEST_CASE("kill -9 of init ends the run") {
 TEST_CASE("a blocked open of a FIFO dies with its process") {
   Scratch scratch;
   scratch.profile("exact");
-  const Result result = scratch.shell_inside("mkfifo f; " + scratch.probe() + " --fifo f & sleep 0.3; kill -9 $!; wait $!; echo $?; echo x > alive; cat alive");
+  const Result result =
+      scratch.shell_inside("mkfifo f; " + scratch.probe() +
+                           " --fifo f & sleep 0.3; kill -9 $!; wait $!; echo $?; echo x > alive; cat alive");
   CHECK(result.out == "137\nx\n");
   CHECK(result.status == 0);
 }
@@ -112,7 +114,10 @@ TEST_CASE("a full disk ends the run with 125, and nothing is done without its re
   Scratch scratch;
   scratch.profile("exact");
   // A tmpfs of the test's own on the state folder, in a user and mount namespace of the test's own.
-  Words words = {"/usr/bin/unshare", "-Urm", "/bin/sh", "-c",
+  Words words = {"/usr/bin/unshare",
+                 "-Urm",
+                 "/bin/sh",
+                 "-c",
                  "mount -t tmpfs -o size=256k tmpfs " + scratch.state() + " && \"$@\"; s=$?; cat " + scratch.state() +
                      "/agent-run/runs/*/entries.* > " + scratch.base() + "/entries; exit $s",
                  "sh"};

@@ -44,13 +44,15 @@ std::vector<Difference> listed_differences() {
   return rows;
 }
 
-// One folder for each run, all of them removed at the end: a file system may be slow to use again what was just removed.
+// One folder for each run, all of them removed at the end: a file system may be slow to use again what was just
+// removed.
 std::string probe_in(const Scratch& scratch, const std::string& name) {
   return "mkdir " + name + " && cd " + name + " && exec " + scratch.probe();
 }
 
 // Names of the cases that differ; those that are not listed are failures.
-std::set<std::string> compare(Scratch& scratch, const std::string& reads, const Cases& expected, const std::vector<Difference>& listed) {
+std::set<std::string> compare(Scratch& scratch, const std::string& reads, const Cases& expected,
+                              const std::vector<Difference>& listed) {
   scratch.profile(reads);
   const Result inside = scratch.run_inside({"/bin/sh", "-c", probe_in(scratch, reads)}, 180);
   CHECK_MESSAGE(inside.status == 0, inside.err);

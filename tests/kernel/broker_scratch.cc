@@ -24,9 +24,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-double now() { return static_cast<double>(boot_clock_ns()) / 1e9; }
+double now() {
+  return static_cast<double>(boot_clock_ns()) / 1e9;
+}
 
-std::string own_folder() { return fs::read_symlink("/proc/self/exe").parent_path(); }
+std::string own_folder() {
+  return fs::read_symlink("/proc/self/exe").parent_path();
+}
 
 std::vector<char*> pointers(const Words& words) {
   std::vector<char*> list;
@@ -86,7 +90,9 @@ bool lives(pid_t pid) {
 
 }  // namespace
 
-std::string agent_run() { return fs::path(own_folder()).parent_path().parent_path() / "agent-run"; }
+std::string agent_run() {
+  return fs::path(own_folder()).parent_path().parent_path() / "agent-run";
+}
 
 Process::Process(const Words& argv, const std::string& folder, const Words& environment) {
   std::array<int, 2> out{}, err{};
@@ -119,8 +125,10 @@ bool Process::pump(double until) {
     if (ready.revents == 0) return;
     std::array<char, 65536> piece;
     const ssize_t n = ::read(fd.get(), piece.data(), piece.size());
-    if (n <= 0) fd.reset();
-    else to.append(piece.data(), static_cast<std::size_t>(n));
+    if (n <= 0)
+      fd.reset();
+    else
+      to.append(piece.data(), static_cast<std::size_t>(n));
   };
   take(fds[0], out_, result_.out);
   take(fds[1], err_, result_.err);
@@ -160,10 +168,11 @@ Scratch::Scratch() {
   std::string name = "/var/tmp/agent-run-broker-XXXXXX";
   if (::mkdtemp(name.data()) == nullptr) throw_errno("mkdtemp", name);
   base_ = name;
-  for (const char* folder : {"/ws", "/tools", "/home", "/state"}) check(::mkdir((base_ + folder).c_str(), 0700), "mkdir", folder);
+  for (const char* folder : {"/ws", "/tools", "/home", "/state"})
+    check(::mkdir((base_ + folder).c_str(), 0700), "mkdir", folder);
   fs::copy_file(own_folder() + "/fidelity", probe());
-  environment_ = {"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + base_ + "/home", "XDG_STATE_HOME=" + state(),
-                  "LANG=C.UTF-8"};
+  environment_ = {"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + base_ + "/home",
+                  "XDG_STATE_HOME=" + state(), "LANG=C.UTF-8"};
   for (const char* passed : {"ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"}) {
     if (const char* value = ::getenv(passed)) environment_.push_back(std::string(passed) + "=" + value);
   }
@@ -176,16 +185,12 @@ Scratch::~Scratch() {
 }
 
 void Scratch::profile(const std::string& reads, const std::string& more) {
-  std::ofstream(base_ + "/profile.yaml") << "agent-run: 1\nname: test\nextends: [coding]\n"
-                                         << "workspace: {path: \"" << workspace() << "\", mode: write}\n"
-                                         << "audit: {reads: " << reads << "}\n"
-                                         << (more.find("files:") == std::string::npos
-                                                 ? "files: {read: [\"" + base_ + "/tools\"]}\n"
-                                                 : "")
-                                         << (more.find("exec:") == std::string::npos
-                                                 ? "exec: {allow: [\"" + base_ + "/tools/**\"]}\n"
-                                                 : "")
-                                         << more;
+  std::ofstream(base_ + "/profile.yaml")
+      << "agent-run: 1\nname: test\nextends: [coding]\n"
+      << "workspace: {path: \"" << workspace() << "\", mode: write}\n"
+      << "audit: {reads: " << reads << "}\n"
+      << (more.find("files:") == std::string::npos ? "files: {read: [\"" + base_ + "/tools\"]}\n" : "")
+      << (more.find("exec:") == std::string::npos ? "exec: {allow: [\"" + base_ + "/tools/**\"]}\n" : "") << more;
 }
 
 Words Scratch::inside(const Words& command) const {
@@ -210,7 +215,9 @@ std::vector<Json> Scratch::journal() const {
   return records;
 }
 
-int Scratch::verify() const { return run({agent_run(), "journal", "verify", newest_run()}).status; }
+int Scratch::verify() const {
+  return run({agent_run(), "journal", "verify", newest_run()}).status;
+}
 
 std::vector<Json> matching(const std::vector<Json>& records, const Json& fields) {
   std::vector<Json> found;

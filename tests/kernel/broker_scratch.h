@@ -63,7 +63,9 @@ class Scratch {
   [[nodiscard]] Words inside(const Words& command) const;
   [[nodiscard]] Process start(const Words& argv) const { return {argv, workspace(), environment_}; }
   [[nodiscard]] Result run(const Words& argv, double seconds = 60) const { return start(argv).wait(seconds); }
-  [[nodiscard]] Result run_inside(const Words& command, double seconds = 60) const { return run(inside(command), seconds); }
+  [[nodiscard]] Result run_inside(const Words& command, double seconds = 60) const {
+    return run(inside(command), seconds);
+  }
   [[nodiscard]] Result shell_inside(const std::string& script) const { return run_inside({"/bin/sh", "-c", script}); }
 
   /// Records of the newest run, in order.

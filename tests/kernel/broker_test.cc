@@ -94,7 +94,8 @@ TEST_CASE("a write outside is denied by default; what the view does not show is 
   CHECK(pairs(result.out).at("write") != "0");
   CHECK(pairs(result.out).at("read") != "0");
   const auto records = scratch.journal();
-  const auto denied = matching(records, {{"type", "decision"}, {"act", "deny"}, {"by", "default"}, {"path", "/usr/new"}});
+  const auto denied =
+      matching(records, {{"type", "decision"}, {"act", "deny"}, {"by", "default"}, {"path", "/usr/new"}});
   REQUIRE(denied.size() == 1);
   CHECK_FALSE(denied[0].contains("rule"));
   CHECK(denied[0]["remedy"].get<std::string>().find("/usr") != std::string::npos);
@@ -107,7 +108,8 @@ TEST_CASE("a denied program does not run") {
   Scratch scratch;
   const std::string copy = scratch.workspace() + "/copy";
   scratch.profile("claimed", "exec: {allow: [\"" + scratch.base() + "/tools/**\"], deny: [/usr/bin/env]}\n");
-  const Result result = scratch.shell_inside("/usr/bin/env true; echo status $?; cp /usr/bin/env copy; ./copy true; echo copied $?");
+  const Result result =
+      scratch.shell_inside("/usr/bin/env true; echo status $?; cp /usr/bin/env copy; ./copy true; echo copied $?");
   CHECK(pairs(result.out).at("status") == "126");
   CHECK(pairs(result.out).at("copied") == "0");  // by path: what a rule on a path cannot cover
   const auto records = scratch.journal();
@@ -122,7 +124,8 @@ TEST_CASE("a denied program does not run") {
 TEST_CASE("what really runs is on record after what was claimed") {
   Scratch scratch;
   scratch.profile("claimed");
-  const Result result = scratch.shell_inside("printf '#!/bin/sh\\nexit 3\\n' > script; chmod 755 script; ./script; echo $?; /usr/bin/id -u; true");
+  const Result result = scratch.shell_inside(
+      "printf '#!/bin/sh\\nexit 3\\n' > script; chmod 755 script; ./script; echo $?; /usr/bin/id -u; true");
   CHECK(result.status == 0);
   const auto records = scratch.journal();
   const auto claims = matching(records, {{"type", "decision"}, {"class", "exec"}, {"act", "allow"}});
@@ -137,9 +140,10 @@ TEST_CASE("what really runs is on record after what was claimed") {
 TEST_CASE("a denied connect is refused, recorded, and told with its remedy") {
   Scratch scratch;
   scratch.profile("claimed");
-  const Result result = scratch.run_inside(
-      {"/usr/bin/perl", "-MSocket", "-e",
-       "socket(S, PF_INET, SOCK_STREAM, 0); print connect(S, pack_sockaddr_in(443, inet_aton('192.0.2.7'))) ? 'yes' : $!{EACCES} ? 'EACCES' : $!"});
+  const Result result =
+      scratch.run_inside({"/usr/bin/perl", "-MSocket", "-e",
+                          "socket(S, PF_INET, SOCK_STREAM, 0); print connect(S, pack_sockaddr_in(443, "
+                          "inet_aton('192.0.2.7'))) ? 'yes' : $!{EACCES} ? 'EACCES' : $!"});
   CHECK(result.out == "EACCES");
   const auto denied = matching(scratch.journal(), {{"type", "decision"}, {"class", "connect"}, {"act", "deny"}});
   REQUIRE(denied.size() == 1);
@@ -166,7 +170,8 @@ TEST_CASE("an allowed act that fails by itself has an outcome of its own") {
 TEST_CASE("journal.close counts what is in the journal, and the summary says the same") {
   Scratch scratch;
   scratch.profile("exact");
-  const Result result = scratch.shell_inside("for i in 1 2 3; do echo x > /usr/no$i; done; cat missing; echo x > here; exit 9");
+  const Result result =
+      scratch.shell_inside("for i in 1 2 3; do echo x > /usr/no$i; done; cat missing; echo x > here; exit 9");
   CHECK(result.status == 9);
   const auto records = scratch.journal();
   const auto close = matching(records, {{"type", "journal.close"}});
@@ -193,7 +198,8 @@ TEST_CASE("exit codes and signals are the command's") {
   CHECK(scratch.run_inside({"/nowhere/program"}).status == 127);
   CHECK(scratch.run_inside({"/etc/passwd"}).status == 126);
 
-  Process process = scratch.start(scratch.inside({"/bin/sh", "-c", "trap 'echo caught; exit 5' TERM; echo ready; while :; do sleep 0.05; done"}));
+  Process process = scratch.start(
+      scratch.inside({"/bin/sh", "-c", "trap 'echo caught; exit 5' TERM; echo ready; while :; do sleep 0.05; done"}));
   REQUIRE(process.line(20) == "ready");
   ::kill(process.pid(), SIGTERM);
   const Result result = process.wait(20);
@@ -239,7 +245,8 @@ int main(int argc, char** argv) {
   scratch.profile("claimed");
   const Result first = scratch.run_inside({"/bin/true"});
   if (first.status != 0 && !required) {
-    std::fprintf(stderr, "skipped: agent-run cannot run here: %s\n  agent-run doctor names the remedy\n", first.err.c_str());
+    std::fprintf(stderr, "skipped: agent-run cannot run here: %s\n  agent-run doctor names the remedy\n",
+                 first.err.c_str());
     return 77;
   }
   return context.run();

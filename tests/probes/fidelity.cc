@@ -162,7 +162,26 @@ void run_apart(const Case& c, const std::string& folder) {
     std::printf("%s ended with %d\n", c.name.c_str(), WEXITSTATUS(status));
 }
 
-// A folder is used again as long as nothing changes it: most cases end in an error and leave no trace.
+void remove_tree(const std::string& path) {
+  struct stat st {};
+  if (::lstat(path.c_str(), &st) != 0) return;
+  if (!S_ISDIR(st.st_mode)) {
+    ::unlink(path.c_str());
+    return;
+  }
+  ::chmod(path.c_str(), 0700);
+  if (DIR* folder = ::opendir(path.c_str()); folder != nullptr) {
+    while (const dirent* entry = ::readdir(folder)) {
+      const std::string_view name = entry->d_name;
+      if (name != "." && name != "..") remove_tree(path + "/" + entry->d_name);
+    }
+    ::closedir(folder);
+  }
+  ::rmdir(path.c_str());
+}
+
+// One folder for all cases: what a case changed is made anew, since a file system may be slow with many new files. A
+// new folder when that is not enough.
 class Folders {
  public:
   explicit Folders(std::string top) : top_(std::move(top)) {}
@@ -178,10 +197,25 @@ class Folders {
     list(folder_, ".", folder_, after);
     print_changes(before_, after);
     std::fflush(stdout);
-    if (after != before_) folder_.clear();
+    if (after != before_ && !repair(after)) folder_.clear();
   }
 
  private:
+  bool repair(const Listing& after) {
+    const std::string inner = "./" + std::string(work) + "/";
+    for (const auto& [path, text] : after) {
+      const auto old = before_.find(path);
+      if (path.starts_with(inner) && (old == before_.end() || old->second != text))
+        remove_tree(folder_ + path.substr(1));
+    }
+    must(::chdir((folder_ + "/" + std::string(work)).c_str()), folder_);
+    furnish();
+    must(::chdir(top_.c_str()), top_);
+    Listing now;
+    list(folder_, ".", folder_, now);
+    return now == before_;
+  }
+
   void make() {
     folder_ = top_ + "/" + std::to_string(++number_);
     const std::string inner = folder_ + "/" + std::string(work);
@@ -210,14 +244,17 @@ void drop_capabilities() {
 }  // namespace
 
 void furnish() {
-  write_file("file", "hello");
-  write_file("program", "#!/bin/sh\nexit 7\n", 0755);
-  must(::mkdir("dir", 0755), "dir");
-  write_file("dir/inner", "inner");
-  must(::mkdir("empty", 0755), "empty");
-  must(::mkdir("closed", 0755), "closed");
-  write_file("closed/x", "x");
-  must(::chmod("closed", 0), "closed");
+  const auto missing = [](const char* name) { return ::faccessat(AT_FDCWD, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0; };
+  if (missing("file")) write_file("file", "hello");
+  if (missing("program")) write_file("program", "#!/bin/sh\nexit 7\n", 0755);
+  if (missing("dir")) must(::mkdir("dir", 0755), "dir");
+  if (missing("dir/inner")) write_file("dir/inner", "inner");
+  if (missing("empty")) must(::mkdir("empty", 0755), "empty");
+  if (missing("closed")) {
+    must(::mkdir("closed", 0755), "closed");
+    write_file("closed/x", "x");
+    must(::chmod("closed", 0), "closed");
+  }
   constexpr std::array<std::pair<const char*, const char*>, 8> links{{{"file", "link"},
                                                                       {"dir", "dirlink"},
                                                                       {"dir/", "dirlink-slash"},
@@ -226,7 +263,9 @@ void furnish() {
                                                                       {"loop2", "loop1"},
                                                                       {"loop1", "loop2"},
                                                                       {"dir/../dirlink/new", "dangling-far"}}};
-  for (const auto& [text, name] : links) must(::symlink(text, name), name);
+  for (const auto& [text, name] : links) {
+    if (missing(name)) must(::symlink(text, name), name);
+  }
 }
 
 void add(std::vector<Case>& cases, std::string_view group, std::span<const Row> rows) {

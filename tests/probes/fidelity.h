@@ -38,7 +38,7 @@ void add_processes(std::vector<Case>& cases);  // exec, connect, /proc, threads
 /// `fidelity --WHAT ARGUMENT`; gives the exit status.
 int act(std::string_view what, const char* argument);
 
-/// Makes a file, folders, links of each kind and a program in the current folder.
+/// Makes what is missing of a file, folders, links of each kind and a program in the current folder.
 void furnish();
 
 /// A system call by its number: glibc has wrappers for few of the aliases, and some that mend arguments.

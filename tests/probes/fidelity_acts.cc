@@ -49,7 +49,10 @@ constexpr Way ways[] = {
     {"openat2", open2},
     {"creat", [](const char* p) { return call(SYS_creat, p, 0600); }},
     {"open-through-link", through_link},
-    {"open-through-proc", [](const char* p) { return call(SYS_open, (std::string("/proc/self/cwd/") + p).c_str(), O_CREAT | O_RDWR, 0600); }},
+    {"open-through-proc",
+     [](const char* p) {
+       return call(SYS_open, (std::string("/proc/self/cwd/") + p).c_str(), O_CREAT | O_RDWR, 0600);
+     }},
     {"temporary-linked", through_descriptor},
     {"mkdir", [](const char* p) { return call(SYS_mkdir, p, 0700); }},
     {"mkdirat", [](const char* p) { return call(SYS_mkdirat, AT_FDCWD, p, 0700); }},
@@ -93,7 +96,8 @@ int open_at_once(int count) {
         const std::string name = "of-" + std::to_string(i) + "-" + std::to_string(n);
         const int made = ::open(name.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
         const int read = ::open(name.c_str(), O_RDONLY | O_CLOEXEC);
-        struct stat a {}, b {};
+        struct stat a {
+        }, b{};
         if (made < 0 || read < 0 || ::fstat(made, &a) != 0 || ::fstat(read, &b) != 0 || a.st_ino != b.st_ino) ++failed;
         ::close(made);
         ::close(read);
@@ -128,8 +132,10 @@ int block(int count) {
   for (int i = 0; i < count; ++i) {
     threads.emplace_back([&] {
       const int fd = ::open("fifo", O_RDONLY | O_CLOEXEC);
-      if (fd >= 0) ++opened_count;
-      else if (errno == EAGAIN) ++refused;
+      if (fd >= 0)
+        ++opened_count;
+      else if (errno == EAGAIN)
+        ++refused;
     });
   }
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
