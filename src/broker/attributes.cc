@@ -18,8 +18,9 @@ int Handler::attribute_object(const Case& c, Object& object) const {
   const Request& r = c.request;
   if (!r.descriptor) return resolver_.object(c.task, r.name, r.follow, 0, object);
   // Only AT_EMPTY_PATH works on what was opened with O_PATH (open(2)).
-  const bool empty_path = r.row->arguments.fd < 0 && (r.row->operation != filter::Operation::utimes || (r.flags & AT_EMPTY_PATH) != 0);
-  if (!empty_path && (Tasks::open_flags_of(c.task, r.fd) & O_PATH) != 0) return EBADF;
+  const bool null_path = r.row->operation == filter::Operation::utimes && (r.flags & AT_EMPTY_PATH) == 0;
+  const bool by_descriptor = r.row->arguments.fd >= 0 || null_path;
+  if (by_descriptor && (Tasks::open_flags_of(c.task, r.fd) & O_PATH) != 0) return EBADF;
   return resolver_.descriptor(c.task, r.fd, object);
 }
 

@@ -8,8 +8,8 @@
 
 namespace agentrun::broker {
 
-/// 0, or EMFILE when the task has no number left for a descriptor. Asked before a file is made or emptied: the injection
-/// would fail only afterwards.
+/// 0, or EMFILE when the task has no number left for a descriptor. Asked before a file is made or emptied: the
+/// injection would fail only afterwards.
 int descriptor_room(const Task& task);
 
 /// 0, or EFBIG when `length` would make the file larger than RLIMIT_FSIZE allows; the task then gets SIGXFSZ.

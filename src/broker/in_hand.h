@@ -1,6 +1,6 @@
-// Between the injection of a descriptor and the close of the broker's copy the broker too has the file open, and an execve
-// of it, written and closed by the agent in that moment, would fail with ETXTBSY. So an execve waits for the copies that
-// were in hand when it came.
+// Between the injection of a descriptor and the close of the broker's copy the broker too has the file open, and an
+// execve of it, written and closed by the agent in that moment, would fail with ETXTBSY. So an execve waits for the
+// copies that were in hand when it came.
 #pragma once
 
 #include <atomic>
