@@ -187,7 +187,7 @@ def test_layout_of_journal(scratch):
     scratch.agent_run("--", "true")
     folder = runs(scratch)[-1]
     state = folder.parent.parent
-    layout = set(re.findall(r"^ +([a-z]+\S*[a-z])$", Page("agent-run-journal.5").blocks[0], re.M))
+    layout = set(re.findall(r"^ +([a-z]+\S*[a-z0-9])$", Page("agent-run-journal.5").blocks[0], re.M))
     files = [file for file in [*folder.iterdir(), *state.iterdir()] if file.is_file()]
     names = {file.name for file in files}
     yield check("layout", layout - names == {"recent"} and names <= layout, f"{names} is not {layout}")
