@@ -163,7 +163,8 @@ std::span<const CallRule> agent_checks() noexcept {
 }
 
 CallRule open_rule(const Row& row, Reads reads) {
-  const std::span<const Clause> clauses = row.arguments.flags == 1 ? writing_opens<1> : writing_opens<2>;
+  const std::span<const Clause> of_open = writing_opens<1>, of_openat = writing_opens<2>;
+  const std::span<const Clause> clauses = row.arguments.flags == 1 ? of_open : of_openat;
   return reads == Reads::trapped ? CallRule{.nr = row.nr, .clauses = clauses.first(1), .otherwise = notify}
                                  : CallRule{.nr = row.nr, .clauses = clauses, .otherwise = allow};
 }
