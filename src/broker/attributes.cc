@@ -30,7 +30,11 @@ Reply Handler::attribute(Case& c) {
   const int error = attribute_object(c, object);
   if (error != 0) return refuse(c, Right::change, error);
   if (object.in_view) judge(c, Right::change, object.path);
-  else judge_foreign(c, object, O_WRONLY);
+  else {
+    // To hold a file of the host open for writing is to be allowed its content, not its mode, owner, times or attributes.
+    if (r.row->operation != filter::Operation::truncate) object.descriptor_flags = -1;
+    judge_foreign(c, object, O_WRONLY);
+  }
   c.identity = {object.dev, object.ino};
   if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
   return result(c, apply(r, c.task, object));

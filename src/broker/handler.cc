@@ -85,14 +85,17 @@ void Handler::judge(Case& c, Right right, const std::string& path) const {
 }
 
 void Handler::judge_foreign(Case& c, const Object& object, std::uint64_t open_flags) const {
-  c.right = (open_flags & O_ACCMODE) == O_RDONLY ? Right::read : Right::change;
+  // O_TRUNC writes whatever the access mode says (open(2)).
+  const bool reads_only = (open_flags & (O_ACCMODE | O_TRUNC)) == O_RDONLY;
+  c.right = reads_only ? Right::read : Right::change;
   c.path = object.path;
   c.verdict = policy::Verdict{.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};
   // A pipe, socket or memory file is the agent's own. A file of the host that was handed in as 0, 1 or 2 may be opened
   // anew as far as that descriptor already goes (> /dev/stderr), and no further.
   const bool anonymous = !object.path.starts_with('/') || (object.links == 0 && object.path.starts_with("/memfd:"));
   const int held = object.descriptor_flags;
-  const std::uint64_t wanted = open_flags & O_ACCMODE;
+  const std::uint64_t mode = open_flags & O_ACCMODE;
+  const std::uint64_t wanted = mode == O_RDONLY && !reads_only ? O_RDWR : mode;
   const bool covered = held >= 0 && (static_cast<std::uint64_t>(held & O_ACCMODE) == wanted || (held & O_ACCMODE) == O_RDWR);
   if (anonymous || covered) c.verdict.act = Act::allow;
 }

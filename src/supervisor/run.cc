@@ -28,6 +28,7 @@ namespace agentrun::supervisor {
 namespace {
 
 constexpr int seal_period_ms = 100;
+constexpr int start_deadline_ms = 30'000;
 constexpr std::int64_t ms = 1'000'000;
 constexpr std::array forwarded = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGWINCH};
 
@@ -107,6 +108,8 @@ class Session {
         .receivers = std::clamp(std::thread::hardware_concurrency(), 2U, 8U),
     };
     broker_.emplace(broker::Broker::start(std::move(setup)));
+    pollfd ready{.fd = broker_->events().get(), .events = POLLIN, .revents = 0};
+    if (retry_eintr([&] { return ::poll(&ready, 1, start_deadline_ms); }) != 1) throw Refusal("the broker did not start in time");
     const auto first = broker_->next_event();
     if (!first || first->kind != broker::Event::Kind::ready) {
       throw Refusal("the broker did not start: " + (first ? first->text : "it died"), "agent-run doctor");
