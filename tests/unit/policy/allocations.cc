@@ -1,4 +1,5 @@
-// A translation unit of its own: the compiler must not see both sides of a new and its delete.
+// A translation unit of its own: the compiler must not see both sides of a new and its delete. The nothrow form is
+// replaced with them: a sanitizer's own would allocate what our delete cannot free (std::stable_sort uses it).
 #include "allocations.h"
 
 #include <cstdlib>
@@ -19,9 +20,16 @@ void* operator new(std::size_t size) {
   if (void* memory = std::malloc(size)) return memory;
   throw std::bad_alloc();
 }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  ++count;
+  return std::malloc(size);
+}
 void operator delete(void* memory) noexcept {
   std::free(memory);
 }
 void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, const std::nothrow_t&) noexcept {
   std::free(memory);
 }
