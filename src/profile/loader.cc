@@ -10,6 +10,7 @@
 
 #include "profile/fail.h"
 #include "profile/reader.h"
+#include "profile/stored.h"
 
 namespace agentrun::profile {
 
@@ -29,7 +30,16 @@ std::string folder_of(const std::string& file) {
 // A file's bytes with what tells two names of one file apart: device and inode.
 struct Source {
   std::string identity, file, text;
+  const StoredProfile* stored = nullptr;  // shipped: its tree is there already
 };
+
+Profile profile_of(const Source& source) {
+  if (source.stored == nullptr) return parse(source.text, source.file);
+  Profile profile = read_profile(restore_tree(*source.stored, source.file), source.file);
+  profile.text = source.text;
+  refuse_unbuilt(profile);
+  return profile;
+}
 
 [[noreturn]] void fail_open(const Place& asked_at, const std::string& path, int error) {
   if (error == ELOOP) fail(asked_at, path, "a symbolic link", "name the file that it leads to");
@@ -75,7 +85,7 @@ class Chain {
       fail(asked_at, "extends", "\"" + wanted + "\" extends itself", "remove it from one of the profiles");
     if (!seen_.insert(source.identity).second) return;
     if (seen_.size() > max_files) fail(asked_at, "extends", "more than 32 profiles", "join some of them");
-    Profile profile = parse(source.text, source.file);
+    Profile profile = profile_of(source);
     open_.push_back(source.identity);
     for (const Pattern& parent : profile.extends) add(parent.value, parent.place, source.file);
     open_.pop_back();
@@ -101,13 +111,14 @@ class Chain {
     if (!user_directory_.empty()) {
       if (auto source = try_open(user_directory_ + "/" + wanted + ".yaml", asked_at)) return *std::move(source);
     }
-    if (const auto found = shipped().find(wanted); found != shipped().end())
-      return {.identity = "shipped:" + wanted, .file = wanted + ".yaml", .text = std::string(found->second)};
+    const auto stored = stored_profiles();
+    if (const auto found = std::ranges::find(stored, std::string_view(wanted), &StoredProfile::name); found != stored.end())
+      return {.identity = "shipped:" + wanted, .file = wanted + ".yaml", .text = std::string(found->text), .stored = &*found};
     std::vector<std::string_view> names;
     std::string list;
-    for (const auto& [name, text] : shipped()) {
-      names.push_back(name);
-      list.append(list.empty() ? "" : ", ").append(name);
+    for (const StoredProfile& profile : stored) {
+      names.push_back(profile.name);
+      list.append(list.empty() ? "" : ", ").append(profile.name);
     }
     const std::string_view near = nearest(wanted, names);
     fail(asked_at, wanted, "no such profile",

@@ -13,6 +13,7 @@
 #include <agentrun/journal.h>
 #include <agentrun/supervisor.h>
 #include <agentrun/sys/error.h>
+#include "supervisor/host_paths.h"
 
 namespace agentrun::supervisor {
 
@@ -47,15 +48,6 @@ std::string canonical_folder(const std::string& path, std::string_view what) {
     throw Refusal(std::string(what) + " " + path + " cannot be read: " + std::string(errno_name(errno)), "run agent-run as a user who can read it");
   }
   return *real;
-}
-
-std::vector<std::string> entries_of(const std::string& folder) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    names.push_back(it->path().filename().string());
-  }
-  return names;
 }
 
 bool below(std::string_view path, std::string_view folder) {
@@ -204,12 +196,13 @@ Prepared prepare(const Options& options, const Places& places) {
   chain.push_back(command_line_profile(options));
   for (Profile& profile : chain) profile.sha256 = journal::hex(journal::sha256(profile.text));
 
+  HostPaths host;
   const policy::HostFacts facts{
       .home = canonical(places.home).value_or(places.home),
       .workspace = workspace,
       .environment = environment_map(),
-      .canonical = canonical,
-      .entries = entries_of,
+      .canonical = [&](const std::string& path) { return host.canonical(path); },
+      .entries = [&](const std::string& folder) { return host.entries(folder); },
       .is_folder = is_folder,
   };
   policy::Policy policy = policy::compile(chain, facts);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -11,6 +12,7 @@
 #include <string>
 
 #include "profile/reader.h"
+#include "profile/stored.h"
 
 using namespace agentrun::profile;
 
@@ -57,6 +59,23 @@ std::string refusal(const Loader& loader, const std::string& name) {
 using Names = std::vector<std::string>;
 
 }  // namespace
+
+bool same(const Node& a, const Node& b) {
+  const auto same_item = [](const Node& x, const Node& y) { return same(x, y); };
+  const auto same_entry = [](const Entry& x, const Entry& y) { return same(x.key, y.key) && same(x.value, y.value); };
+  return a.kind == b.kind && a.text == b.text && a.place.text() == b.place.text() &&
+         std::ranges::equal(a.items, b.items, same_item) && std::ranges::equal(a.entries, b.entries, same_entry);
+}
+
+TEST_CASE("the tree of a shipped profile that is kept in the program is the one of its text") {
+  REQUIRE(stored_profiles().size() == shipped().size());
+  for (const StoredProfile& stored : stored_profiles()) {
+    const std::string file = std::string(stored.name) + ".yaml";
+    const Node tree = restore_tree(stored, file);
+    CHECK(same(tree, read_tree(stored.text, file)));
+    CHECK_FALSE(same(tree, read_tree(std::string(stored.text) + "\nadded: x\n", file)));
+  }
+}
 
 TEST_CASE("every shipped profile loads with its ancestors first") {
   const Loader loader("");

@@ -1,0 +1,31 @@
+// Where paths of the host lead. A start asks for hundreds of paths that share their folders: each is looked at once.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace agentrun::supervisor {
+
+/// A snapshot, made as it is asked. What changes afterwards does no harm: the launch compares device and inode of what it
+/// mounts with what was looked at.
+class HostPaths {
+ public:
+  /// realpath(3) of an absolute path; nullopt when nothing is there, or nothing that this user can reach.
+  std::optional<std::string> canonical(const std::string& path);
+  /// The names in a folder, without "." and ".."; empty when it cannot be read.
+  const std::vector<std::string>& entries(const std::string& folder);
+
+ private:
+  struct Object {
+    bool exists = false;
+    std::optional<std::string> link;  // the text of a symbolic link
+  };
+  const Object& look(const std::string& path);
+
+  std::unordered_map<std::string, Object> objects_;
+  std::unordered_map<std::string, std::vector<std::string>> entries_;
+};
+
+}  // namespace agentrun::supervisor
