@@ -19,13 +19,11 @@ namespace agentrun::broker {
 using Reads = profile::Reads;
 
 struct Setup {
-  Fd listener;            // seccomp listener of the agent
   int sandbox_pidfd = -1; // pid 1 of the sandbox; borrowed
   Fd entries;             // O_APPEND descriptor of the journal's open segment
   const policy::Policy* policy = nullptr;
   Reads reads = Reads::claimed;
   std::string run;        // run id, for the records
-  pid_t agent_pid = -1;   // the agent's first process, which waits before its exec
   unsigned receivers = 2; // at least 2 (DESIGN §4.4b)
 };
 
@@ -46,8 +44,11 @@ struct Event {
 /// The broker's process as the supervisor holds it.
 class Broker {
  public:
-  /// Forks the broker and returns at once; `ready` or `failed` arrives as an event. The caller must have no other thread.
+  /// Forks the broker and returns at once. The caller must have no other thread. The sandbox may still be building itself.
   static Broker start(Setup setup);
+  /// The sandbox is built, and the agent's first process waits before its exec: the broker enters the sandbox and receives.
+  /// `ready` or `failed` arrives as an event. Throws SysError.
+  void admit(const Fd& listener, pid_t agent);
 
   [[nodiscard]] const Fd& pidfd() const noexcept { return pidfd_; }  // readable when the broker is dead
   [[nodiscard]] const Fd& events() const noexcept { return control_; }

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <agentrun/filter.h>
@@ -59,7 +60,6 @@ struct MountStep {
 struct LandlockStep {
   std::string path;
   bool read = false, execute = false, make_socket = false;
-  bool list = false;  // only the names of folders: the root, whose own folders hold nothing but mount points
 };
 
 struct Plan {
@@ -68,7 +68,6 @@ struct Plan {
   std::vector<MountStep> mounts;
   std::vector<LandlockStep> landlock;
   std::string ruleset;                   // nftables, text
-  std::string nft_program;               // path of agent-run-nft, outside the sandbox
   std::vector<std::string> argv;         // argv[0] is searched in PATH of `environment`, as execvp(3) does
   std::vector<std::string> environment;  // "NAME=value"
   std::string cwd;
@@ -88,7 +87,6 @@ struct Launch {
   gid_t gid = 0;
   mode_t umask = 022;
   bool terminal = false;
-  std::string nft_program;
   std::string ruleset;              // see egress.h
   std::vector<std::string> hidden;  // always masked when the view would show them: the journal's folder, profiles
   std::optional<std::string> passwd_line, group_line;  // what /etc/passwd and /etc/group must at least hold
@@ -109,15 +107,36 @@ struct Exit {
   [[nodiscard]] int code() const noexcept;  // DESIGN §10: its own, or 128+n
 };
 
+/// agent-run-nft, the program that loads the packet filter. It is started ahead of the sandbox, because its own start
+/// takes longer than its work; it enters the sandbox's namespaces when it is told to.
+class RulesetLoader {
+ public:
+  /// Starts the program at this path; it does nothing yet. Throws SysError.
+  explicit RulesetLoader(const std::string& program);
+  RulesetLoader(RulesetLoader&&) noexcept;
+  RulesetLoader& operator=(RulesetLoader&&) noexcept;
+  ~RulesetLoader();  // kills and reaps it
+
+  /// Lets it load `ruleset` in the user and network namespaces of a process; returns at once. Throws SysError.
+  void load(const Fd& pidfd, std::string_view ruleset);
+  /// Waits for its end, at most 30 s, and compares what the kernel lists with `ruleset`: the same chains, hooks and
+  /// policies, and as many rules. Throws SysError.
+  void join(std::string_view ruleset);
+
+ private:
+  Fd pidfd_, socket_;
+};
+
 /// A sandbox that is built and waits: the agent stands before its exec.
 class Sandbox {
  public:
   /// Builds everything up to the go byte. The caller must have no other thread (it clones and runs C++ in the child)
   /// and must itself be non-dumpable. Throws LaunchError; nothing of the sandbox is left then.
-  static Sandbox start(const Plan& plan);
+  static Sandbox start(const Plan& plan, RulesetLoader loader);
   /// start() in two halves: begin() returns while the child still builds, so that the caller can do other work; await()
-  /// returns when the agent stands before its exec. Nothing below may be used in between. Both throw LaunchError.
-  static Sandbox begin(const Plan& plan);
+  /// returns when the agent stands before its exec. Of what is below only init() may be used in between. Both throw
+  /// LaunchError.
+  static Sandbox begin(const Plan& plan, RulesetLoader loader);
   void await();
   Sandbox(Sandbox&&) noexcept;
   Sandbox& operator=(Sandbox&&) noexcept;

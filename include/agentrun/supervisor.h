@@ -43,6 +43,9 @@ struct Prepared {
 /// Throws Refusal (profile::ProfileError among them).
 Prepared prepare(const Options& options, const Places& places);
 
+/// agent-run-nft: beside the program (build tree, unpacked archive) or where meson installs it. Throws Refusal.
+std::string find_nft_program();
+
 /// How a run ended, for the person who started it.
 struct Summary {
   std::string run;

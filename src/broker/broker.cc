@@ -1,5 +1,6 @@
 // Theory of operation. The supervisor forks the broker while it has one thread and no key that a child may read (key
-// pages are wiped on fork). The child enters the sandbox's user and mount namespaces, sheds what it has (confine.cc),
+// pages are wiped on fork), beside the sandbox that builds itself. When that is done the supervisor passes the listener,
+// and the child enters the sandbox's user and mount namespaces, sheds what it has (confine.cc),
 // starts its receivers, and puts all of them under its own seccomp filter. Only then does it say `ready`; only after
 // that does the supervisor let the agent exec. So no code of the agent ever runs against an unconfined broker.
 // Each receiver blocks in RECV and handles what it got itself: a hand-over between threads would cost a wake-up
@@ -18,6 +19,7 @@
 #include <array>
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <latch>
 #include <thread>
 
@@ -64,6 +66,21 @@ void probe_memory(pid_t agent) {
   if (n < 0) throw SysError(static_cast<int>(-n), "process_vm_readv", "the agent's memory");
 }
 
+struct Admission {
+  Fd listener;
+  pid_t agent = -1;
+};
+
+Admission await_admission(const Fd& control) {
+  auto message = recv_message(control);
+  Admission admission;
+  if (!message) ::_exit(EXIT_FAILURE);  // the launch failed: there is nobody to tell
+  if (message->fds.size() != 1 || message->bytes.size() != sizeof admission.agent) throw SysError(EPROTO, "recvmsg", "listener");
+  std::memcpy(&admission.agent, message->bytes.data(), sizeof admission.agent);
+  admission.listener = std::move(message->fds.front());
+  return admission;
+}
+
 pid_t fork_process() {
 #ifdef __SANITIZE_THREAD__
   // Past the run time of ThreadSanitizer, which starts a thread in each child: setns(2) refuses a process with threads.
@@ -77,13 +94,14 @@ pid_t fork_process() {
 [[noreturn]] void serve(Setup& setup, const Fd& control) {
   const Fd host_proc(check(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/proc"));
   const std::string own_exe = read_link(host_proc.get(), "self/exe").value_or("");
-  keep_only({control.get(), host_proc.get(), setup.listener.get(), setup.entries.get(), setup.sandbox_pidfd});
+  keep_only({control.get(), host_proc.get(), setup.entries.get(), setup.sandbox_pidfd});
+  Admission admission = await_admission(control);
   enter_sandbox(setup.sandbox_pidfd, host_proc);
   install_interrupt();
-  probe_memory(setup.agent_pid);
+  probe_memory(admission.agent);
 
   // None of these is ever destroyed: the process leaves by _exit, with its receivers still blocked.
-  auto& listener = *new Listener(std::move(setup.listener));
+  auto& listener = *new Listener(std::move(admission.listener));
   auto& entries = *new journal::Appender(std::move(setup.entries));
   auto& recorder = *new Recorder(entries, *setup.policy, control, setup.run);
   auto& claims = *new ExecClaims;
@@ -92,17 +110,19 @@ pid_t fork_process() {
   auto& in_hand = *new InHand(receivers);
   auto& tree = *new std::shared_mutex;
   auto& condemned = *new std::atomic<bool>(false);
+  const auto& mounts = *new std::vector<std::uint64_t>(mount_ids(host_proc.get()));
   auto& shared = *new Shared{.policy = *setup.policy,
                              .reads = setup.reads,
                              .listener = listener,
                              .host_proc = host_proc.get(),
+                             .mounts = mounts,
                              .recorder = recorder,
                              .claims = claims,
                              .workers = workers,
                              .in_hand = in_hand,
                              .tree = tree,
                              .condemned = condemned,
-                             .agent_pid = setup.agent_pid,
+                             .agent_pid = admission.agent,
                              .own_exe = own_exe};
   listener.prefer_sync_wake_up();
   auto& prepared = *new std::latch(receivers);
@@ -144,6 +164,10 @@ Broker Broker::start(Setup setup) {
     ::_exit(EXIT_FAILURE);
   }
   return Broker(pid, pidfd_open(pid), std::move(ours));
+}
+
+void Broker::admit(const Fd& listener, pid_t agent) {
+  send_message(control_, {reinterpret_cast<const char*>(&agent), sizeof agent}, {listener.get()});
 }
 
 std::optional<Event> Broker::next_event() const {

@@ -20,6 +20,7 @@ struct Shared {
   const Reads reads;
   const Listener& listener;
   const int host_proc;
+  const std::vector<std::uint64_t>& mounts;
   Recorder& recorder;
   ExecClaims& claims;
   Workers& workers;
@@ -38,7 +39,7 @@ class Handler {
  public:
   /// `receiver`: the number of its thread, from 0.
   Handler(Shared& shared, std::size_t receiver)
-      : s_(shared), receiver_(receiver), resolver_(shared.host_proc), tasks_(shared.host_proc, shared.claims) {}
+      : s_(shared), receiver_(receiver), resolver_(shared.host_proc, shared.mounts), tasks_(shared.host_proc, shared.claims) {}
 
   /// Handles one notification to its end: the reply has been sent, or a worker will send it, or the target is gone.
   /// Whatever goes wrong on the way ends in an errno.

@@ -22,25 +22,6 @@ Fd open_beneath(int dirfd, const char* path, std::uint64_t flags, std::uint64_t 
   return Fd(static_cast<int>(::syscall(SYS_openat2, dirfd, path, &how, sizeof how)));
 }
 
-// The mount ids of /proc/self/mountinfo (proc(5)), sorted: the broker's mount namespace is the sandbox's.
-std::vector<std::uint64_t> mount_ids(int host_proc) {
-  const Fd fd(check(::openat(host_proc, "self/mountinfo", O_RDONLY | O_CLOEXEC), "open", "/proc/self/mountinfo"));
-  std::string text;
-  std::string piece(16384, '\0');
-  while (const ssize_t n = check(::read(fd.get(), piece.data(), piece.size()), "read", "/proc/self/mountinfo")) {
-    text.append(piece.data(), static_cast<std::size_t>(n));
-  }
-  std::vector<std::uint64_t> ids;
-  for (std::size_t at = 0; at < text.size(); at = text.find('\n', at) + 1) {
-    std::uint64_t id = 0;
-    std::from_chars(text.data() + at, text.data() + text.size(), id);
-    ids.push_back(id);
-    if (text.find('\n', at) == std::string::npos) break;
-  }
-  std::sort(ids.begin(), ids.end());
-  return ids;
-}
-
 struct Split {
   std::string parent;  // "" when the name has one component: the start itself
   std::string last;    // with its trailing slashes
@@ -65,7 +46,26 @@ std::string join(const std::string& folder, std::string_view name) {
 
 }  // namespace
 
-Resolver::Resolver(int host_proc) : host_proc_(host_proc), mounts_(mount_ids(host_proc)) {
+// From /proc/self/mountinfo (proc(5)).
+std::vector<std::uint64_t> mount_ids(int host_proc) {
+  const Fd fd(check(::openat(host_proc, "self/mountinfo", O_RDONLY | O_CLOEXEC), "open", "/proc/self/mountinfo"));
+  std::string text;
+  std::string piece(16384, '\0');
+  while (const ssize_t n = check(::read(fd.get(), piece.data(), piece.size()), "read", "/proc/self/mountinfo")) {
+    text.append(piece.data(), static_cast<std::size_t>(n));
+  }
+  std::vector<std::uint64_t> ids;
+  for (std::size_t at = 0; at < text.size(); at = text.find('\n', at) + 1) {
+    std::uint64_t id = 0;
+    std::from_chars(text.data() + at, text.data() + text.size(), id);
+    ids.push_back(id);
+    if (text.find('\n', at) == std::string::npos) break;
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+Resolver::Resolver(int host_proc, const std::vector<std::uint64_t>& mounts) : host_proc_(host_proc), mounts_(mounts) {
   root_.reset(check(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/"));
 }
 

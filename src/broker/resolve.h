@@ -33,10 +33,14 @@ struct Slot {
   std::string path;  // canonical parent + "/" + last component
 };
 
+/// The mount ids of this process's mount namespace, sorted; the broker's is the sandbox's. `host_proc`: O_PATH of the host's
+/// /proc. Throws SysError.
+std::vector<std::uint64_t> mount_ids(int host_proc);
+
 class Resolver {
  public:
-  /// `host_proc`: O_PATH of the host's /proc, also this thread's working directory.
-  explicit Resolver(int host_proc);
+  /// `host_proc`: O_PATH of the host's /proc, also this thread's working directory. `mounts`: mount_ids(); borrowed.
+  Resolver(int host_proc, const std::vector<std::uint64_t>& mounts);
 
   /// The object that a name leads to. 0 or the errno of the walk. `resolve`: RESOLVE_* of openat2(2).
   int object(const Task& task, const Name& name, Follow follow, std::uint64_t resolve, Object& to) const;
@@ -63,7 +67,7 @@ class Resolver {
 
   int host_proc_;
   Fd root_;
-  std::vector<std::uint64_t> mounts_;  // mount ids of the sandbox's mount namespace, sorted
+  const std::vector<std::uint64_t>& mounts_;
 };
 
 }  // namespace agentrun::broker

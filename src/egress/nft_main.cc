@@ -1,9 +1,15 @@
-// agent-run-nft: loads the nftables ruleset on its standard input into the network namespace that it runs in, then
-// prints what the kernel lists (libnftables(3)). A program of its own because of libnftables' licence; it takes no
-// arguments, no file names and no environment. Exit: 0, or 1 with the reason on standard error.
+// agent-run-nft: loads the nftables ruleset on its standard input, then prints what the kernel lists (libnftables(3)).
+// When the input is a socket that brings a pidfd with its first byte, that is done in the user and network namespaces of
+// that process, else in its own. A program of its own because of libnftables' licence; it takes no arguments, no file
+// names and no environment. Exit: 0, or 1 with the reason on standard error.
 #include <nftables/libnftables.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <string>
 
@@ -20,6 +26,28 @@ bool read_input(std::string& text) {
   return std::ferror(stdin) == 0;
 }
 
+// False, with errno, when there is a process and its namespaces cannot be entered.
+bool enter_namespaces() {
+  char byte = 0;
+  iovec part{.iov_base = &byte, .iov_len = 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  const ssize_t n = ::recvmsg(STDIN_FILENO, &message, MSG_CMSG_CLOEXEC);
+  if (n < 0) return errno == ENOTSOCK;
+  const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) {
+    errno = EBADMSG;
+    return false;
+  }
+  int pidfd = -1;
+  std::memcpy(&pidfd, CMSG_DATA(header), sizeof pidfd);
+  return ::setns(pidfd, CLONE_NEWUSER | CLONE_NEWNET) == 0;
+}
+
 int fail(const char* reason) {
   std::fprintf(stderr, "%s\n", reason);
   return 1;
@@ -28,6 +56,7 @@ int fail(const char* reason) {
 }  // namespace
 
 int main() {
+  if (!enter_namespaces()) return fail(std::strerror(errno));
   std::string ruleset;
   if (!read_input(ruleset) || ruleset.empty()) return fail("no ruleset on standard input");
   const Context context(nft_ctx_new(NFT_CTX_DEFAULT));

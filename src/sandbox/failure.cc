@@ -41,7 +41,6 @@ constexpr Remedy remedies[] = {
     {"mounts", "", ENOSYS, "Linux 5.19 or newer is needed"},
     {"mounts", "", EPERM,
      "mounting in a user namespace is refused here: check AppArmor, SELinux and the container's seccomp"},
-    {"net", "posix_spawn", any, "agent-run-nft is not where it was installed: reinstall agent-run"},
     {"net", "nft", any, "the kernel needs nf_tables with the inet family, reject and counters (CONFIG_NF_TABLES_INET)"},
     {"landlock", "landlock_create_ruleset", ENOSYS,
      "the kernel lacks Landlock: CONFIG_SECURITY_LANDLOCK=y (Linux 5.13)"},

@@ -46,7 +46,6 @@ std::uint64_t handled_rights(int abi) noexcept {
 
 std::uint64_t granted_rights(const LandlockStep& step, Object object, int abi) noexcept {
   std::uint64_t rights = 0;
-  if (step.list) rights |= LANDLOCK_ACCESS_FS_READ_DIR;
   if (step.read) rights |= LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
   if (step.read && within(step.path, "/dev")) rights |= abi::landlock_access_fs_ioctl_dev;
   if (step.execute) rights |= LANDLOCK_ACCESS_FS_EXECUTE;

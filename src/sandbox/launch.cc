@@ -7,9 +7,9 @@
 //   makes
 //      itself dumpable: else its id maps are root's to write, and P is no root.
 //   2. P writes the id maps. Until then C has no ids, so nothing of C's may create files.
-//   3. C needs capabilities for everything up to drop_privileges. The packet filter is loaded by a program of the host,
-//   so
-//      it is started first, works beside the mounts, and has ended before pivot_root takes the host's libraries away.
+//   3. C needs capabilities for everything up to drop_privileges. The packet filter is loaded by a program of the host
+//      that P started earlier; when the ids are mapped it enters C's user and network namespaces and works beside C. P
+//      compares what the kernel lists with what was wanted before it lets anybody go.
 //   4. The limit of user namespaces is written through the new /proc before that is made read-only.
 //   5. The terminal is opened in the new devpts, so after pivot_root.
 //   6. X is forked without any capability. It enters Landlock, tries the seal, loads the filter last, because the
@@ -67,7 +67,6 @@ struct Child {
   const Plan& plan;
   Fd status;
   std::optional<View> view = {};
-  RulesetLoader ruleset = {};
   Fd slave = {};
   Fd go_read = {}, go_write = {};
   Fd listener = {};
@@ -86,10 +85,6 @@ void say_hello(Child& child) {
   tell(child.status, Tag::hello);
 }
 
-void start_ruleset(Child& child) {
-  child.ruleset = RulesetLoader(child.plan.nft_program, child.plan.ruleset);
-}
-
 void wait_for_ids(Child& child) {
   const auto answer = hear(child.status);
   if (!answer || answer->tag != Tag::mapped) throw SysError(EPROTO, "hear", "mapped");
@@ -105,10 +100,6 @@ void start_session(Child& child) {
 void build_view(Child& child) {
   child.view.emplace();
   child.view->build(child.plan.mounts);
-}
-
-void finish_ruleset(Child& child) {
-  child.ruleset.join(child.plan.ruleset);
 }
 
 void enter_view(Child& child) {
@@ -191,12 +182,10 @@ void execute(Child& child) {
 
 constexpr Verb as_init[] = {
     {"user", say_hello},
-    {"net", start_ruleset},
     {"user", wait_for_ids},
     {"session", start_session},
     {"net", [](Child&) { bring_loopback_up(); }},
     {"mounts", build_view},
-    {"net", finish_ruleset},
     {"mounts", enter_view},
     {"terminal", make_terminal},
     {"privileges", [](Child&) { drop_privileges(); }},
@@ -325,13 +314,13 @@ Failure cause(const Fd& status, Failure otherwise) noexcept {
 
 }  // namespace
 
-Sandbox Sandbox::start(const Plan& plan) {
-  Sandbox sandbox = begin(plan);
+Sandbox Sandbox::start(const Plan& plan, RulesetLoader loader) {
+  Sandbox sandbox = begin(plan, std::move(loader));
   sandbox.await();
   return sandbox;
 }
 
-Sandbox Sandbox::begin(const Plan& plan) {
+Sandbox Sandbox::begin(const Plan& plan, RulesetLoader loader) {
   auto state = std::make_unique<State>();
   std::string_view stage = "clone";
   try {
@@ -344,6 +333,10 @@ Sandbox Sandbox::begin(const Plan& plan) {
     expect(state->status, Tag::hello);
     write_id_maps(state->init_pid, plan.uid, plan.gid);
     tell(state->status, Tag::mapped);
+    stage = "net";
+    loader.load(state->init, plan.ruleset);
+    state->loader.emplace(std::move(loader));
+    state->ruleset = plan.ruleset;
     state->wants_terminal = plan.terminal;
   } catch (const SysError& error) {
     throw launch_error(cause(state->status, {std::string(stage), error.call(), error.object(), error.error()}));
@@ -361,6 +354,9 @@ void Sandbox::await() {
     const auto number = int_of(expect(s.status, Tag::ready, s.agent).payload);
     stage = "listener";
     s.listener = pidfd_getfd(s.agent, number.value_or(-1));
+    stage = "net";
+    s.loader.value().join(s.ruleset);
+    s.loader.reset();
   } catch (const SysError& error) {
     throw launch_error(cause(s.status, {std::string(stage), error.call(), error.object(), error.error()}));
   }

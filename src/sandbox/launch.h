@@ -14,6 +14,8 @@ struct Sandbox::State {
   Fd status;  // our end of the socket pair
   Fd listener, terminal;
   pid_t init_pid = -1, agent_pid = -1;
+  std::optional<RulesetLoader> loader;  // until the ruleset is known to be in place
+  std::string ruleset;
   bool wants_terminal = false;
   bool told_end = false;  // the agent's end, or `lost`, was given out
 

@@ -180,13 +180,11 @@ class Lowering {
       step.path = path;
       return step;
     };
-    rule("/").list = true;
+    // Whatever is in the view may be read, and nothing else is below "/": one rule says as much as one a mount.
+    rule("/").read = true;
     for (const auto& [target, step] : steps_) {
-      const bool scratch = step.kind == Kind::tmpfs;
-      const bool shows = scratch || is_bound(step) || step.kind == Kind::text_file;
-      if (!shows && step.kind != Kind::proc && step.kind != Kind::dev) continue;
-      rule(target).read = true;
-      if (scratch || (is_bound(step) && !step.read_only)) rule(target).make_socket = true;
+      if (step.kind == Kind::dev) rule(target).read = true;  // and ioctl
+      if (step.kind == Kind::tmpfs || (is_bound(step) && !step.read_only)) rule(target).make_socket = true;
     }
     for (const std::string& path : policy_.exec_roots())
       if (path == "/" || exists(path)) rule(path).execute = true;
@@ -314,7 +312,6 @@ Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch)
   plan.mounts = lowering.ordered();
   plan.landlock = lowering.landlock();
   plan.ruleset = launch.ruleset;
-  plan.nft_program = launch.nft_program;
   plan.argv = launch.argv;
   plan.environment = policy.environment();
   plan.cwd = launch.cwd;

@@ -123,22 +123,6 @@ std::string current_folder(const policy::Policy& policy) {
   return policy.workspace();
 }
 
-std::string program_folder() {
-  const auto self = canonical("/proc/self/exe");
-  if (!self) throw SysError(errno, "realpath", "/proc/self/exe");
-  return self->substr(0, self->rfind('/'));
-}
-
-// agent-run-nft: beside the program (build tree, unpacked archive) or where meson installs it.
-std::string find_nft_program() {
-  const std::string folder = program_folder();
-  for (const char* place : {"/agent-run-nft", "/src/egress/agent-run-nft", "/../libexec/agent-run/agent-run-nft", "/../lib/agent-run/agent-run-nft"}) {
-    const std::string path = folder + place;
-    if (::access(path.c_str(), X_OK) == 0) return path;
-  }
-  throw Refusal("agent-run-nft is not beside " + folder + "/agent-run", "install agent-run whole: meson install -C build");
-}
-
 mode_t current_umask() {
   const mode_t mask = ::umask(022);
   ::umask(mask);
@@ -165,6 +149,12 @@ std::map<std::string, std::string> environment_map() {
   return map;
 }
 
+std::string program_folder() {
+  const auto self = canonical("/proc/self/exe");
+  if (!self) throw SysError(errno, "realpath", "/proc/self/exe");
+  return self->substr(0, self->rfind('/'));
+}
+
 }  // namespace
 
 Places find_places() {
@@ -188,6 +178,15 @@ std::string state_directory_of(const Options& options, const Places& places) {
   const std::string state = options.state_directory.value_or(places.state);
   if (state.starts_with('/')) return state;
   return canonical(".").value_or("") + "/" + state;
+}
+
+std::string find_nft_program() {
+  const std::string folder = program_folder();
+  for (const char* place : {"/agent-run-nft", "/src/egress/agent-run-nft", "/../libexec/agent-run/agent-run-nft", "/../lib/agent-run/agent-run-nft"}) {
+    const std::string path = folder + place;
+    if (::access(path.c_str(), X_OK) == 0) return path;
+  }
+  throw Refusal("agent-run-nft is not beside " + folder + "/agent-run", "install agent-run whole: meson install -C build");
 }
 
 Prepared prepare(const Options& options, const Places& places) {
@@ -218,7 +217,6 @@ Prepared prepare(const Options& options, const Places& places) {
       .gid = ::getgid(),
       .umask = current_umask(),
       .terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1,  // decision 008
-      .nft_program = find_nft_program(),
       .ruleset = egress::closed_ruleset(),
       .hidden = {canonical(state).value_or(state)},
   };

@@ -1,5 +1,5 @@
 // Theory of operation. One thread, one poll loop. In order:
-//   prepare (profiles, policy, plan: refusals happen here) → the sandbox begins to build itself → journal → sandbox ready
+//   agent-run-nft is started, for later → prepare (profiles, policy, plan: refusals happen here) → the sandbox begins to build itself → journal → sandbox ready
 //   at its go byte → broker, confined and receiving → go → loop → the command has ended, or a guarantee cannot be kept → sandbox dead → broker's counts →
 //   journal.close under a signed checkpoint.
 // Must not: let the agent exec before the broker is ready; let anything of the sandbox live when the broker, the journal
@@ -63,10 +63,10 @@ class Session {
   Session(Prepared& prepared, const Options& options, Summary& summary)
       : prepared_(prepared), options_(options), summary_(summary) {}
 
-  void execute() {
+  void execute(sandbox::RulesetLoader loader) {
     std::optional<sandbox::LaunchError> refused;
     try {
-      sandbox_.emplace(sandbox::Sandbox::begin(prepared_.plan));  // it builds while the journal is made
+      sandbox_.emplace(sandbox::Sandbox::begin(prepared_.plan, std::move(loader)));  // it builds while the journal is made
     } catch (const sandbox::LaunchError& e) {
       refused = e;
     }
@@ -95,19 +95,18 @@ class Session {
     if (error != 0) throw SysError(error, "write", summary_.journal.string());
   }
 
+  // The broker is forked while the sandbox still builds itself.
   void start() {
-    sandbox_->await();
-    broker::Setup setup{
-        .listener = sandbox_->take_listener(),
+    broker_.emplace(broker::Broker::start({
         .sandbox_pidfd = sandbox_->init().get(),
         .entries = journal_->appender(),
         .policy = &prepared_.policy,
         .reads = prepared_.reads,
         .run = summary_.run,
-        .agent_pid = sandbox_->agent_pid(),
         .receivers = std::clamp(std::thread::hardware_concurrency(), 2U, 8U),
-    };
-    broker_.emplace(broker::Broker::start(std::move(setup)));
+    }));
+    sandbox_->await();
+    broker_->admit(sandbox_->take_listener(), sandbox_->agent_pid());
     pollfd ready{.fd = broker_->events().get(), .events = POLLIN, .revents = 0};
     if (retry_eintr([&] { return ::poll(&ready, 1, start_deadline_ms); }) != 1) throw Refusal("the broker did not start in time");
     const auto first = broker_->next_event();
@@ -271,10 +270,11 @@ Summary run(const Options& options, const Places& places) {
   try {
     // Nothing of this process may be read by the agent's uid, whatever the sandbox does.
     check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");
+    sandbox::RulesetLoader loader(find_nft_program());
     // Before the view is planned: what does not exist yet could not be hidden.
     make_directories(state_directory_of(options, places));
     Prepared prepared = prepare(options, places);
-    Session(prepared, options, summary).execute();
+    Session(prepared, options, summary).execute(std::move(loader));
   } catch (const Refusal& e) {
     summary.error = e.what();
     summary.remedy = e.remedy();

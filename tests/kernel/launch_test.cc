@@ -358,9 +358,12 @@ TEST_CASE("user namespaces are used up") {
 TEST_CASE("the packet filter must load, and the kernel must list what was loaded") {
   const Stage stage;
   Plan plan = stage.plan("true");
-  plan.nft_program = "/no/such/program";
-  CHECK(run(plan).report == "net posix_spawn ENOENT");
-  plan = stage.plan("true");
+  const std::string program = ::getenv("AGENT_RUN_NFT");
+  ::setenv("AGENT_RUN_NFT", "/no/such/program", 1);
+  CHECK(run(plan).report == "posix_spawn /no/such/program: No such file or directory");
+  ::setenv("AGENT_RUN_NFT", "/bin/true", 1);
+  CHECK(run(plan).report == "net nft EPROTO");
+  ::setenv("AGENT_RUN_NFT", program.c_str(), 1);
   plan.ruleset += "this is no ruleset\n";
   CHECK(run(plan).report == "net nft EIO");
   plan = stage.plan("true");

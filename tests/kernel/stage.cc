@@ -87,7 +87,8 @@ int supervise(Plan plan, const Drive& drive, const User& user, const Fd& report)
     plan.uid = user.uid;
     plan.gid = user.gid;
     check(::prctl(PR_SET_DUMPABLE, 0), "prctl");
-    Sandbox sandbox = Sandbox::start(plan);
+    const char* const nft_program = ::getenv("AGENT_RUN_NFT");
+    Sandbox sandbox = Sandbox::start(plan, RulesetLoader(nft_program != nullptr ? nft_program : ""));
     const Fd listener = sandbox.take_listener();
     const pid_t responder = check(::fork(), "fork");
     if (responder == 0) respond(listener);
@@ -184,7 +185,6 @@ Plan Stage::plan(const std::string& command, const std::string& more) const {
   launch.uid = ::getuid();
   launch.gid = ::getgid();
   launch.ruleset = egress::closed_ruleset();
-  launch.nft_program = ::getenv("AGENT_RUN_NFT") != nullptr ? ::getenv("AGENT_RUN_NFT") : "";
   return lower(policy, RealHost(), launch);
 }
 

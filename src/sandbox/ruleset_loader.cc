@@ -1,0 +1,111 @@
+// agent-run-nft as its parent sees it: a socket on its standard input and output, a pidfd.
+#include <agentrun/sandbox.h>
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "sandbox/net.h"
+
+namespace agentrun::sandbox {
+
+namespace {
+
+constexpr int deadline_ms = 30'000;
+
+pid_t spawn(const std::string& program, const Fd& socket) {
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    ::posix_spawn_file_actions_adddup2(&actions, socket.get(), fd);
+  ::posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+  std::string name = "agent-run-nft";
+  std::array<char*, 2> argv{name.data(), nullptr};
+  std::array<char*, 1> environment{nullptr};
+  pid_t pid = -1;
+  const int error = ::posix_spawn(&pid, program.c_str(), &actions, nullptr, argv.data(), environment.data());
+  ::posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) throw SysError(error, "posix_spawn", program);
+  return pid;
+}
+
+// A program that says nothing more for so long hangs.
+void wait_for(const Fd& socket) {
+  pollfd poll{.fd = socket.get(), .events = POLLIN, .revents = 0};
+  if (check(retry_eintr([&] { return ::poll(&poll, 1, deadline_ms); }), "poll", "nft") == 0)
+    throw SysError(ETIMEDOUT, "poll", "nft");
+}
+
+std::string read_all(const Fd& socket) {
+  std::string text;
+  std::array<char, 4096> piece;
+  for (;;) {
+    wait_for(socket);
+    const ssize_t n = check(retry_eintr([&] { return ::read(socket.get(), piece.data(), piece.size()); }), "read", "nft");
+    if (n == 0) return text;
+    text.append(piece.data(), static_cast<std::size_t>(n));
+  }
+}
+
+/// The exit status; -1 for an end by a signal.
+int reap(const Fd& pidfd) {
+  siginfo_t info{};
+  check(retry_eintr([&] { return ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd.get()), &info, WEXITED); }),
+        "waitid", "nft");
+  return info.si_code == CLD_EXITED ? info.si_status : -1;
+}
+
+}  // namespace
+
+RulesetLoader::RulesetLoader(const std::string& program) {
+  std::array<int, 2> ends{};
+  check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), "socketpair");
+  socket_.reset(ends[0]);
+  const Fd theirs(ends[1]);
+  pidfd_ = pidfd_open(spawn(program, theirs));
+}
+
+RulesetLoader::RulesetLoader(RulesetLoader&&) noexcept = default;
+
+RulesetLoader& RulesetLoader::operator=(RulesetLoader&& other) noexcept {
+  std::swap(pidfd_, other.pidfd_);
+  std::swap(socket_, other.socket_);
+  return *this;
+}
+
+RulesetLoader::~RulesetLoader() {
+  if (!pidfd_) return;
+  (void)pidfd_signal(pidfd_, SIGKILL);
+  siginfo_t info{};
+  (void)retry_eintr([&] { return ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_.get()), &info, WEXITED); });
+}
+
+void RulesetLoader::load(const Fd& pidfd, std::string_view ruleset) {
+  try {
+    send_message(socket_, "\n", {pidfd.get()});
+    while (!ruleset.empty()) {
+      const ssize_t n = retry_eintr([&] { return ::send(socket_.get(), ruleset.data(), ruleset.size(), MSG_NOSIGNAL); });
+      ruleset.remove_prefix(static_cast<std::size_t>(check(n, "send", "nft")));
+    }
+  } catch (const SysError& error) {
+    if (error.error() != EPIPE) throw;  // it is dead: join() says so, with what it said
+  }
+  check(::shutdown(socket_.get(), SHUT_WR), "shutdown", "nft");
+}
+
+void RulesetLoader::join(std::string_view ruleset) {
+  const std::string listing = read_all(socket_);
+  const int status = reap(pidfd_);
+  pidfd_.reset();
+  if (status != 0) throw SysError(EIO, "nft", listing.substr(0, listing.find('\n')));
+  const auto wanted = chains_of(ruleset);
+  if (wanted.empty() || chains_of(listing) != wanted) throw SysError(EPROTO, "nft", "the kernel lists other chains");
+}
+
+}  // namespace agentrun::sandbox
