@@ -54,6 +54,12 @@ struct HostFacts {
   /// The names in a folder of the host, in any order, without "." and ".."; empty when it cannot be read. Only asked for
   /// a grant with a glob ("/etc/python*"): such a grant names what exists at start.
   std::function<std::vector<std::string>(const std::string&)> entries;
+  /// Shows what is below a folder of the host, parents first and without following links, to `visit`, which says how to go
+  /// on. What this user cannot read is passed over. False when `visit` said stop. Only asked for a files.deny with a glob;
+  /// when not given, such a denial needs the broker.
+  enum class Visit : std::uint8_t { into, over, stop };
+  using Visitor = std::function<Visit(const std::string& path, bool is_folder)>;
+  std::function<bool(const std::string& folder, const Visitor& visit)> scan;
   /// Is a folder of the host at this canonical path? When not given, what exists is taken for a folder. Only asked for
   /// the folders above a literal protected path.
   std::function<bool(const std::string&)> is_folder;
@@ -110,14 +116,14 @@ class Policy {
   // What the plan is lowered from.
   [[nodiscard]] std::span<const Rule> rules() const noexcept;
   [[nodiscard]] std::span<const Grant> view() const noexcept;
-  /// Denied paths (canonical) that are literal and lie inside what the view shows of the host: the floor masks those that
-  /// exist.
+  /// Denied paths (canonical) that existed when this was compiled and lie inside what the view shows of the host: the floor
+  /// masks them. None is a symbolic link.
   [[nodiscard]] std::span<const std::string> masks() const noexcept;
   /// Files and folders (canonical) at and below which execution is allowed, for Landlock; wider than the broker's rules
   /// where those are finer, never narrower. One need not exist.
   [[nodiscard]] std::span<const std::string> exec_roots() const noexcept;
   [[nodiscard]] profile::Reads reads() const noexcept;         // as written; default claimed
-  [[nodiscard]] bool reads_need_broker() const noexcept;       // a read rule that no mask can carry: reads are exact
+  [[nodiscard]] bool reads_need_broker() const noexcept;       // read denials that masks cannot carry: reads are exact
   [[nodiscard]] profile::WorkspaceMode workspace_mode() const noexcept;
   [[nodiscard]] const std::string& workspace() const noexcept;
   [[nodiscard]] bool writable_noexec() const noexcept;

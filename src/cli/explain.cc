@@ -91,6 +91,7 @@ void print_plan(const supervisor::Prepared& prepared) {
                 grant.rule != nullptr ? printable(grant.rule->id).c_str() : "");
   }
   print_list("masked (kernel)", policy.masks());
+  if (policy.reads_need_broker()) std::printf("reads are exact: there is too much to search for what files.deny names, or to mask\n");
   print_list("executable below (kernel)", policy.exec_roots());
   std::printf("rules:\n");
   for (const policy::Rule& rule : policy.rules()) {

@@ -72,7 +72,7 @@ constexpr List lists[] = {{"files.deny", [](const profile::Profile& p) -> auto& 
 ,
 }
 ;
-// What starts with this label; lower_to_floor() finds where the other one is true.
+// What starts with this label; masks.cc and view.cc find where the other one is true.
 constexpr Label first_label(Layer layer) {
   return layer == Layer::files_protect || layer == Layer::exec_deny ? Label::broker : Label::kernel;
 }
@@ -259,16 +259,17 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   const std::size_t loopback = add_built_in(draft, "loopback", 0, "127.0.0.0/8, ::1", Label::kernel);
   const std::vector<Shown> view = compose_view(draft);
   add_scaffolding(draft, view);
-  Floor floor = lower_to_floor(draft, view);
+  Masks masks = lower_denials(draft, view);
+  std::vector<std::string> roots = exec_roots(draft);
 
   data->by_rank = rank(draft.rules);
   data->matcher = freeze(draft, data->by_rank);
   data->rules = std::move(draft.rules);
   for (const Shown& shown : view)
     data->view.push_back({shown.path, shown.written, shown.access, &data->rules[shown.rule]});
-  data->masks = std::move(floor.masks);
-  data->exec_roots = std::move(floor.exec_roots);
-  data->reads_need_broker = floor.reads_need_broker;
+  data->masks = std::move(masks.paths);
+  data->exec_roots = std::move(roots);
+  data->reads_need_broker = !masks.complete;
   if (settings.reads) data->reads = settings.reads->value;
   if (settings.mode) data->workspace_mode = *settings.mode;
   if (settings.wall) data->limits.wall_seconds = settings.wall->value;

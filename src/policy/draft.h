@@ -1,6 +1,7 @@
 // A policy in the making: rules with the patterns they are bound to, and the grants that the view is composed of.
 #pragma once
 
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -78,11 +79,17 @@ void add_built_ins(Draft& draft);
 std::vector<Shown> compose_view(const Draft& draft);
 /// Adds the rules that let the folders above what is shown be read.
 void add_scaffolding(Draft& draft, std::span<const Shown> view);
-/// What the kernel enforces of the deny and exec rules. Labels those rules of the draft.
-struct Floor {
-  std::vector<std::string> masks, exec_roots;
-  bool reads_need_broker = false;
+/// What Landlock lets be executed. Labels the exec.allow rules of the draft.
+std::vector<std::string> exec_roots(Draft& draft);
+/// Without those that another one covers.
+std::vector<std::string> without_covered(std::set<std::string> paths);
+
+// masks.cc
+/// What the kernel enforces of files.deny. Labels those rules of the draft.
+struct Masks {
+  std::vector<std::string> paths;
+  bool complete = true;  // all that exists; else reads need the broker
 };
-Floor lower_to_floor(Draft& draft, std::span<const Shown> view);
+Masks lower_denials(Draft& draft, std::span<const Shown> view);
 
 }  // namespace agentrun::policy

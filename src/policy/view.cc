@@ -1,4 +1,4 @@
-// What the kernel is told: the view, its scaffolding, masks and exec roots.
+// What the kernel is told: the view, its scaffolding and exec roots.
 #include <algorithm>
 #include <array>
 #include <map>
@@ -110,14 +110,7 @@ Matcher deny_matcher(const Draft& draft) {
   return builder.build();
 }
 
-// Does the view show a piece of the host at this path? The deepest grant above it decides.
-bool shows_host(std::span<const Shown> view, std::string_view path) {
-  bool host = false;
-  for (const Shown& shown : view) {  // deepest last
-    if (covers(shown.path, path)) host = shown.access != Grant::Access::scratch;
-  }
-  return host;
-}
+}  // namespace
 
 std::vector<std::string> without_covered(std::set<std::string> paths) {
   std::vector<std::string> kept;
@@ -127,8 +120,6 @@ std::vector<std::string> without_covered(std::set<std::string> paths) {
   }
   return kept;
 }
-
-}  // namespace
 
 void add_built_ins(Draft& draft) {
   std::size_t index = 0;
@@ -200,32 +191,16 @@ void add_scaffolding(Draft& draft, std::span<const Shown> view) {
   }
 }
 
-Floor lower_to_floor(Draft& draft, std::span<const Shown> view) {
-  Floor floor;
-  std::set<std::string> masks, exec_roots;
-  Matcher::Builder unmasked;
+std::vector<std::string> exec_roots(Draft& draft) {
+  std::set<std::string> roots;
   for (const auto& [pattern, layer, rule] : draft.bound) {
-    if (layer == Layer::exec_allow) {
-      const std::string root = pattern.literal_prefix();
-      // The path as written is bound too; Landlock wants the one that links lead to.
-      if (resolve(draft.facts, root) == root) exec_roots.insert(root);
-      if (!pattern.is_literal()) draft.rules[rule].label = Label::broker;
-    }
-    if (layer != Layer::files_deny) continue;
-    const std::string path = pattern.literal_prefix();
-    const bool masked = pattern.is_literal() && exists(draft.facts, path);
-    if (pattern.is_literal() && resolve(draft.facts, path) == path && shows_host(view, path)) masks.insert(path);
-    if (masked || (pattern.is_literal() && !shows_host(view, path))) continue;
-    draft.rules[rule].label = Label::broker;
-    unmasked.add(pattern, number(layer), static_cast<std::uint32_t>(rule));
+    if (layer != Layer::exec_allow) continue;
+    const std::string root = pattern.literal_prefix();
+    // The path as written is bound too; Landlock wants the one that links lead to.
+    if (resolve(draft.facts, root) == root) roots.insert(root);
+    if (!pattern.is_literal()) draft.rules[rule].label = Label::broker;
   }
-  const Matcher rest = unmasked.build();
-  floor.reads_need_broker = std::any_of(view.begin(), view.end(), [&](const Shown& shown) {
-    return shown.access != Grant::Access::scratch && rest.may_match_below(shown.path, layers({Layer::files_deny}));
-  });
-  floor.masks = without_covered(std::move(masks));
-  floor.exec_roots = without_covered(std::move(exec_roots));
-  return floor;
+  return without_covered(std::move(roots));
 }
 
 }  // namespace agentrun::policy

@@ -1,7 +1,9 @@
 #include "supervisor/host_paths.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,6 +14,17 @@ namespace agentrun::supervisor {
 
 namespace {
 constexpr int max_links = 40;  // path_resolution(7)
+constexpr std::size_t max_depth = 256;  // open folders at once
+
+using Directory = std::unique_ptr<DIR, int (*)(DIR*)>;
+
+// Some file systems do not say what an entry is (readdir(3)).
+bool is_kind(DIR* directory, const dirent& entry, unsigned char type, mode_t mode) {
+  if (entry.d_type != DT_UNKNOWN) return entry.d_type == type;
+  struct stat st {};
+  return ::fstatat(::dirfd(directory), entry.d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & S_IFMT) == mode;
+}
+bool is_link(DIR* directory, const dirent& entry) { return is_kind(directory, entry, DT_LNK, S_IFLNK); }
 }  // namespace
 
 const HostPaths::Object& HostPaths::look(const std::string& path) {
@@ -55,12 +68,46 @@ std::optional<std::string> HostPaths::canonical(const std::string& path) {
 const std::vector<std::string>& HostPaths::entries(const std::string& folder) {
   const auto [at, fresh] = entries_.try_emplace(folder);
   if (!fresh) return at->second;
-  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(folder.c_str()), ::closedir);
+  const Directory directory(::opendir(folder.c_str()), ::closedir);
   while (const dirent* entry = directory ? ::readdir(directory.get()) : nullptr) {
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") at->second.emplace_back(name);
   }
   return at->second;
+}
+
+// By descriptors: a long path is walked once, not once an entry.
+bool HostPaths::scan(const std::string& folder, const policy::HostFacts::Visitor& visit) {
+  using Visit = policy::HostFacts::Visit;
+  struct Open {
+    Directory directory;
+    std::string path;
+  };
+  const auto open = [](int parent, const char* name) {
+    const int fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    DIR* const directory = fd < 0 ? nullptr : ::fdopendir(fd);
+    if (fd >= 0 && directory == nullptr) ::close(fd);
+    return Directory(directory, ::closedir);
+  };
+  std::vector<Open> stack;
+  if (Directory first = open(AT_FDCWD, folder.c_str())) stack.push_back({std::move(first), folder == "/" ? "" : folder});
+  while (!stack.empty()) {
+    const dirent* const entry = ::readdir(stack.back().directory.get());
+    if (entry == nullptr) {
+      stack.pop_back();
+      continue;
+    }
+    const std::string_view name = entry->d_name;
+    if (name == "." || name == ".." || is_link(stack.back().directory.get(), *entry)) continue;
+    const std::string path = stack.back().path + "/" + std::string(name);
+    const bool is_folder = is_kind(stack.back().directory.get(), *entry, DT_DIR, S_IFDIR);
+    const Visit how = visit(path, is_folder);
+    if (how == Visit::stop) return false;
+    if (how != Visit::into || !is_folder) continue;
+    if (stack.size() >= max_depth) return false;
+    if (Directory next = open(::dirfd(stack.back().directory.get()), entry->d_name)) stack.push_back({std::move(next), path});
+  }
+  return true;
 }
 
 }  // namespace agentrun::supervisor

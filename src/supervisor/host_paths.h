@@ -6,6 +6,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include <agentrun/policy.h>
+
 namespace agentrun::supervisor {
 
 /// A snapshot, made as it is asked. What changes afterwards does no harm: the launch compares device and inode of what it
@@ -14,6 +16,8 @@ class HostPaths {
  public:
   /// realpath(3) of an absolute path; nullopt when nothing is there, or nothing that this user can reach.
   std::optional<std::string> canonical(const std::string& path);
+  /// policy::HostFacts::scan.
+  static bool scan(const std::string& folder, const policy::HostFacts::Visitor& visit);
   /// The names in a folder, without "." and ".."; empty when it cannot be read.
   const std::vector<std::string>& entries(const std::string& folder);
 

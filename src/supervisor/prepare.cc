@@ -202,6 +202,7 @@ Prepared prepare(const Options& options, const Places& places) {
       .environment = environment_map(),
       .canonical = [&](const std::string& path) { return host.canonical(path); },
       .entries = [&](const std::string& folder) { return host.entries(folder); },
+      .scan = HostPaths::scan,
       .is_folder = is_folder,
   };
   policy::Policy policy = policy::compile(chain, facts);

@@ -29,12 +29,16 @@ class Names(harness.Case):
         probe = self.scratch.tool("probe-files")
         words = (probe, "reads", f"ws={self.ws}", f"hidden={hidden}")
         outside = harness.acts(self.control(*words, f"pid={os.getpid()}"))
-        for pattern in (str(hidden), "**/.env"):
-            with self.subTest(pattern=pattern):
-                self.scratch.write_profile(files={"deny": [pattern]})
-                run = self.inside(*words, "pid=1")
-                self.assert_refused(outside, run, ABSENT)
-                self.assert_complete(run)
+        # With reads off nobody but the kernel stands in the way: what exists at start is covered.
+        for pattern in (str(hidden), "**/.env", f"{self.ws}/f*/.e*"):
+            for reads in ("claimed", "off", "exact"):
+                with self.subTest(pattern=pattern, reads=reads):
+                    self.scratch.write_profile(files={"deny": [pattern]}, audit={"reads": reads})
+                    run = self.inside(*words, "pid=1")
+                    self.assert_refused(outside, run, ABSENT)
+                    self.assert_complete(run)
+                    opened = run.journal()[0].get("audit_reads")
+                    self.assertEqual(opened, reads)
 
     def test_f1_writes_of_a_protected_file(self):
         guard = self.ws / "guard"

@@ -67,7 +67,19 @@ class FakeHost {
             .environment = {},
             .canonical = [this](const std::string& path) { return canonical(path); },
             .entries = [this](const std::string& path) { return entries(path); },
+            .scan = [this](const std::string& folder, const HostFacts::Visitor& visit) { return scan(folder, visit); },
             .is_folder = [this](const std::string& path) { return folders_.contains(path); }};
+  }
+
+  bool scan(const std::string& folder, const HostFacts::Visitor& visit) const {
+    for (const std::string& name : entries(folder)) {
+      const std::string path = (folder == "/" ? "" : folder) + "/" + name;
+      if (links_.contains(path)) continue;
+      const auto how = visit(path, folders_.contains(path));
+      if (how == HostFacts::Visit::stop) return false;
+      if (how == HostFacts::Visit::into && folders_.contains(path) && !scan(path, visit)) return false;
+    }
+    return true;
   }
 
  private:
