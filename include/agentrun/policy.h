@@ -94,6 +94,26 @@ class Policy {
   /// Thread-safe; no allocation on the way of an allow.
   [[nodiscard]] Verdict decide(Right right, std::string_view path) const;
 
+  /// The arguments of a program, without its own name. Not complete: at least one more follows.
+  struct Arguments {
+    std::span<const std::string> words;
+    bool complete = true;
+  };
+  /// May this program be executed with these arguments? decide(Right::execute) answers for the path alone: allow is then
+  /// "with some arguments".
+  [[nodiscard]] Verdict decide_execute(std::string_view path, Arguments arguments) const;
+
+  /// A program that may be executed only while its content has this digest, in hex.
+  struct Pin {
+    std::string path, sha256;
+    const Rule* rule = nullptr;
+  };
+  /// The pin of this path that its content does not keep, or null. `sha256` is asked at most once, and only when the path is
+  /// pinned; what it gives for a file that cannot be read matches no pin.
+  [[nodiscard]] const Pin* broken_pin(std::string_view path, const std::function<std::string()>& sha256) const;
+  /// Rules about arguments or content: the journal's truth of what runs is then also the policy's, and reads must be trapped.
+  [[nodiscard]] bool needs_exec_truth() const noexcept;
+
   /// Would a deny or protect rule stop `right` on this very path? (For scans of a directory that is to be renamed:
   /// the default deny does not count.)
   [[nodiscard]] bool guarded(Right right, std::string_view path) const;

@@ -50,14 +50,14 @@ struct Workspace {
 struct Files {
   Patterns read, write, overlay, deny, protect, ask;
 };
-struct ExecAsk {
-  std::string path;
-  std::vector<std::string> argv;
-  Place place;
+/// `value` is the pattern of the program's path. `argv`: globs for its arguments, the name of the program not counted;
+/// "**" stands for any number of them. Without it: whatever the arguments are.
+struct ExecRule : Pattern {
+  std::optional<std::vector<std::string>> argv;
 };
+using ExecRules = std::vector<ExecRule>;
 struct Exec {
-  Patterns allow, deny;
-  std::vector<ExecAsk> ask;
+  ExecRules allow, deny, ask;
   std::vector<std::pair<Pattern, std::string>> pin;  // path, "sha256:<64 hex>"
   std::optional<Written<WritableExec>> writable;
 };

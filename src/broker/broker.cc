@@ -110,6 +110,7 @@ pid_t fork_process() {
   auto& in_hand = *new InHand(receivers);
   auto& tree = *new std::shared_mutex;
   auto& condemned = *new std::atomic<bool>(false);
+  auto& digests = *new Digests;
   const auto& mounts = *new std::vector<std::uint64_t>(mount_ids(host_proc.get()));
   auto& shared = *new Shared{.policy = *setup.policy,
                              .reads = setup.reads,
@@ -121,6 +122,7 @@ pid_t fork_process() {
                              .workers = workers,
                              .in_hand = in_hand,
                              .tree = tree,
+                             .digests = digests,
                              .condemned = condemned,
                              .agent_pid = admission.agent,
                              .own_exe = own_exe};

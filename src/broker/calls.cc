@@ -1,5 +1,6 @@
 // execve, execveat and connect: judged and recorded here, carried out by the kernel under the floor.
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -21,9 +22,16 @@ Reply Handler::execute(Case& c) {
                                  : resolver_.object(c.task, r.name, r.follow, 0, object);
   if (error != 0) return refuse(c, Right::execute, error);
   if (S_ISLNK(object.mode)) return refuse(c, Right::execute, ELOOP);  // execveat with AT_SYMLINK_NOFOLLOW
-  judge(c, Right::execute, object.path);
+  c.right = Right::execute;
+  c.path = object.path;
   c.identity = {object.dev, object.ino};
-  if (c.verdict.act == Act::allow && is_loader(object.path)) c.verdict = judge_launched(c.task, r.argv);
+  c.verdict = s_.policy.decide_execute(object.path, arguments_of(r.argv, !r.argv_cut));
+  if (c.verdict.act == Act::allow && is_loader(object.path)) c.verdict = judge_launched(c.task, r.argv, !r.argv_cut);
+  c.verdict = with_pins(c.verdict, object.path, [&] {
+    Fd file;
+    (void)reopen(object, O_RDONLY, file);
+    return file;
+  });
   if (!object.in_view) c.verdict = {.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};
   if (const int denied = permit(c, "continue"); denied != 0) return Reply::error(denied);
   s_.claims.put(c.task.pid, {.tid = c.task.tid, .path = object.path, .before = c.task.exe});

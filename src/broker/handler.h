@@ -2,9 +2,11 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <shared_mutex>
 
 #include <agentrun/broker.h>
+#include "broker/digests.h"
 #include "broker/in_hand.h"
 #include "broker/notification.h"
 #include "broker/recorder.h"
@@ -28,6 +30,7 @@ struct Shared {
   /// Changes hold it shared; the rename of a folder in which something is guarded holds it alone, so that nothing can
   /// be put into the folder between the scan and the rename.
   std::shared_mutex& tree;
+  Digests& digests;
   /// A denied image ran: nothing is performed any more.
   std::atomic<bool>& condemned;
   const pid_t agent_pid;       // the first process of the agent
@@ -50,7 +53,10 @@ class Handler {
   void send(std::uint64_t id, Reply reply) noexcept;
   Reply dispatch(const Request& request, const Task& task, Case& c);
   int verify_image(Task*& task);
-  policy::Verdict judge_launched(const Task& task, const std::vector<std::string>& argv) const;
+  /// What a loader would start with these arguments, its own name included.
+  policy::Verdict judge_launched(const Task& task, const std::vector<std::string>& argv, bool complete) const;
+  /// `verdict`, or the pin that the content of `path` does not keep.
+  policy::Verdict with_pins(policy::Verdict verdict, const std::string& path, const std::function<Fd()>& open) const;
 
   // open.cc
   Reply open(Case& c);

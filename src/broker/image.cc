@@ -5,6 +5,8 @@
 // and at the first trapped call of every thread and process that this receiver has not met yet (a denied image may fork or
 // start a thread before it does anything that is trapped). A denied image condemns the run: from that moment every call
 // is refused, until the supervisor has killed it.
+#include <fcntl.h>
+
 #include <cerrno>
 
 #include "broker/handler.h"
@@ -26,9 +28,14 @@ int Handler::verify_image(Task*& task) {
   // Before its first exec the agent's process is still agent-run itself, of which the view knows nothing.
   if (task->pid == s_.agent_pid && task->exe == s_.own_exe) return 0;
 
-  policy::Verdict verdict = s_.policy.decide(Right::execute, task->exe);
   // Only now, when the loader has not run any code of the program yet, is its command line the kernel's.
-  if (claim && verdict.act == Act::allow && is_loader(task->exe)) verdict = judge_launched(*task, Tasks::command_line(*task));
+  policy::Verdict verdict = s_.policy.decide(Right::execute, task->exe);
+  if (claim && verdict.act == Act::allow && (s_.policy.needs_exec_truth() || is_loader(task->exe))) {
+    const Tasks::CommandLine line = Tasks::command_line(*task);
+    verdict = s_.policy.decide_execute(task->exe, arguments_of(line.words, line.complete));
+    if (verdict.act == Act::allow && is_loader(task->exe)) verdict = judge_launched(*task, line.words, line.complete);
+  }
+  verdict = with_pins(verdict, task->exe, [&] { return Tasks::open_image(*task); });
   const bool news = claim ? task->exe != claim->before || verdict.act != Act::allow : verdict.act != Act::allow;
   if (news && !s_.recorder.image(*task, claim ? *claim : ExecClaim{}, verdict)) return EIO;
   task->judged = verdict.act == Act::allow;
@@ -38,7 +45,14 @@ int Handler::verify_image(Task*& task) {
   return EACCES;
 }
 
-policy::Verdict Handler::judge_launched(const Task& task, const std::vector<std::string>& argv) const {
+policy::Verdict Handler::with_pins(policy::Verdict verdict, const std::string& path, const std::function<Fd()>& open) const {
+  if (verdict.act != Act::allow) return verdict;
+  const policy::Policy::Pin* const broken = s_.policy.broken_pin(path, [&] { return s_.digests.of(open()); });
+  if (broken == nullptr) return verdict;
+  return {.act = Act::deny, .by = policy::By::rule, .rule = broken->rule};
+}
+
+policy::Verdict Handler::judge_launched(const Task& task, const std::vector<std::string>& argv, bool complete) const {
   const Launched launched = launched_by_loader(argv);
   switch (launched.kind) {
     case Launched::Kind::nothing: return {.act = Act::allow, .by = policy::By::rule, .rule = nullptr};
@@ -48,7 +62,12 @@ policy::Verdict Handler::judge_launched(const Task& task, const std::vector<std:
   Object object;
   const Name name{.path = launched.path};
   if (resolver_.object(task, name, Follow::yes, 0, object) != 0 || !object.in_view) return {};
-  return s_.policy.decide(Right::execute, object.path);
+  const auto launched_argv = std::span(argv).subspan(launched.index);
+  return with_pins(s_.policy.decide_execute(object.path, arguments_of(launched_argv, complete)), object.path, [&] {
+    Fd file;
+    (void)reopen(object, O_RDONLY, file);
+    return file;
+  });
 }
 
 }  // namespace agentrun::broker

@@ -25,12 +25,17 @@ bool is_loader(std::string_view path) {
   return begins && name.find(".so") != std::string_view::npos;
 }
 
+policy::Policy::Arguments arguments_of(std::span<const std::string> argv, bool complete) {
+  if (!complete && !argv.empty()) argv = argv.first(argv.size() - 1);
+  return {.words = argv.empty() ? argv : argv.subspan(1), .complete = complete};
+}
+
 Launched launched_by_loader(std::span<const std::string> argv) {
   for (std::size_t i = 1; i < argv.size(); ++i) {
     const std::string& word = argv[i];
     if (!word.starts_with("--")) {
       if (word.find('/') == std::string::npos) return {.kind = Launched::Kind::unknown, .path = word};  // searched for
-      return {.kind = Launched::Kind::program, .path = word};
+      return {.kind = Launched::Kind::program, .path = word, .index = i};
     }
     if (has(starting_nothing, word)) return {};
     if (has(with_value, word)) ++i;

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include <agentrun/policy.h>
+
 namespace agentrun::broker {
 
 /// Is this the path of a dynamic loader of glibc or musl?
@@ -18,8 +20,12 @@ struct Launched {
     unknown,  // an option that this version does not know: what it starts cannot be told
   } kind{};
   std::string path;
+  std::size_t index = 0;  // of the program in argv
 };
 /// What the loader will start, by its arguments; argv[0] is the loader's own name.
 Launched launched_by_loader(std::span<const std::string> argv);
+
+/// What a policy wants to know of a copied argv. Of one that was cut, the last word is not whole and does not count.
+policy::Policy::Arguments arguments_of(std::span<const std::string> argv, bool complete);
 
 }  // namespace agentrun::broker

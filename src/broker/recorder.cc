@@ -32,7 +32,7 @@ void Recorder::decision_fields(const Case& c, journal::Record& record) {
   const Request& r = c.request;
   const bool allowed = c.verdict.act == policy::Act::allow;
   record.begin();
-  record.text("act", allowed ? "allow" : "deny");
+  record.text("act", policy::name(c.verdict.act));
   if (r.row->operation == filter::Operation::execute) {
     record.list("argv", r.argv);
     if (r.argv_cut) record.boolean("argv_cut", true);

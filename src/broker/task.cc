@@ -179,15 +179,30 @@ int Tasks::open_flags_of(const Task& task, int fd) {
   return info ? number(field(*info, "flags:"), 8) : 0;
 }
 
-std::vector<std::string> Tasks::command_line(const Task& task) {
-  std::vector<std::string> words;
-  const auto text = read_small(task.proc.get(), "cmdline");
-  for (std::size_t at = 0; text && at < text->size();) {
-    const std::size_t end = std::min(text->find('\0', at), text->size());
-    words.push_back(text->substr(at, end - at));
+Tasks::CommandLine Tasks::command_line(const Task& task) {
+  CommandLine line;
+  const Fd fd(with_ptrace([&] { return ::openat(task.proc.get(), "cmdline", O_RDONLY | O_CLOEXEC); }));
+  if (!fd) return line;
+  std::string text(128 * 1024, '\0');
+  std::size_t have = 0;
+  while (have < text.size()) {
+    const ssize_t n = ::read(fd.get(), text.data() + have, text.size() - have);
+    if (n < 0) return line;
+    if (n == 0) break;
+    have += static_cast<std::size_t>(n);
+  }
+  line.complete = have < text.size();
+  text.resize(have);
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\0', at), text.size());
+    line.words.push_back(text.substr(at, end - at));
     at = end + 1;
   }
-  return words;
+  return line;
+}
+
+Fd Tasks::open_image(const Task& task) {
+  return Fd(with_ptrace([&] { return ::openat(task.proc.get(), "exe", O_RDONLY | O_CLOEXEC); }));
 }
 
 dev_t Tasks::terminal_of(const Task& task) {

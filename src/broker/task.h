@@ -65,8 +65,15 @@ class Tasks {
   static int interruption(const Fd& proc);
   /// Open flags of one of its descriptors (fdinfo, proc(5)); 0 when there is none.
   static int open_flags_of(const Task& task, int fd);
-  /// /proc/<pid>/cmdline: what the kernel was given, as long as the image has not run code of its own.
-  static std::vector<std::string> command_line(const Task& task);
+  /// /proc/<pid>/cmdline: what the kernel was given, as long as the image has not run code of its own. What does not fit
+  /// into 128 KiB is not complete; then the last word is not whole.
+  struct CommandLine {
+    std::vector<std::string> words;
+    bool complete = false;
+  };
+  static CommandLine command_line(const Task& task);
+  /// Opens the image that it runs, to read it; empty when it cannot be.
+  static Fd open_image(const Task& task);
   /// Device number of its controlling terminal; 0: none.
   static dev_t terminal_of(const Task& task);
 

@@ -26,7 +26,7 @@ std::string field(const nlohmann::json& record, const char* key) {
 
 // A denial is what the policy refused; a walk that failed by itself carries its own errno.
 bool denied_by_policy(const nlohmann::json& record) {
-  return field(record, "type") == "decision" && field(record, "act") == "deny" && field(record, "errno") == "EACCES";
+  return field(record, "type") == "decision" && field(record, "act") != "allow" && field(record, "errno") == "EACCES";
 }
 
 std::string object_of(const nlohmann::json& record) {

@@ -49,32 +49,28 @@ std::string_view section_of(const Rule& rule) {
 
 struct List {
   std::string_view section;
-  const profile::Patterns& (*patterns)(const profile::Profile&);
+  profile::Patterns profile::Files::*patterns;
   Layer layer;
+};
+constexpr List file_lists[] = {
+    {"files.deny", &profile::Files::deny, Layer::files_deny},
+    {"files.protect", &profile::Files::protect, Layer::files_protect},
+};
+struct ExecList {
+  std::string_view section;
+  profile::ExecRules profile::Exec::*rules;
+  Layer layer;              // of a rule that is only about the path
+  std::optional<Layer> some;  // of one with arguments, where the path counts also by itself
   Act act;
 };
-constexpr List lists[] = {{"files.deny", [](const profile::Profile& p) -> auto& {return p.files.deny;
-}  // namespace
-, Layer::files_deny, Act::deny
-}  // namespace agentrun::policy
-, {"files.protect", [](const profile::Profile& p) -> auto& {return p.files.protect;
-}
-, Layer::files_protect, Act::deny
-}
-, {"exec.deny", [](const profile::Profile& p) -> auto& {return p.exec.deny;
-}
-, Layer::exec_deny, Act::deny
-}
-, {"exec.allow", [](const profile::Profile& p) -> auto& {return p.exec.allow;
-}
-, Layer::exec_allow, Act::allow
-}
-,
-}
-;
+constexpr ExecList exec_lists[] = {
+    {"exec.deny", &profile::Exec::deny, Layer::exec_deny, std::nullopt, Act::deny},
+    {"exec.allow", &profile::Exec::allow, Layer::exec_allow, Layer::exec_allow_some, Act::allow},
+    {"exec.ask", &profile::Exec::ask, Layer::exec_ask, std::nullopt, Act::ask},
+};
 // What starts with this label; masks.cc and view.cc find where the other one is true.
 constexpr Label first_label(Layer layer) {
-  return layer == Layer::files_protect || layer == Layer::exec_deny ? Label::broker : Label::kernel;
+  return layer == Layer::files_protect ? Label::broker : Label::kernel;
 }
 
 // A protected path comes to be also when the agent makes a link or a file of a folder above it that is not there yet,
@@ -107,18 +103,72 @@ void guard_the_way(Draft& draft, const PathPattern& pattern, std::size_t rule) {
   }
 }
 
+void guard(Draft& draft, const PathPattern& pattern, Layer layer, std::size_t rule) {
+  draft.bound.push_back({pattern, layer, rule});
+  guard_the_way(draft, pattern, rule);
+  if (layer == Layer::files_protect) protect_folders_to_be(draft, pattern, rule);
+}
+
 void add_list(Draft& draft, const profile::Profile& profile, const List& list) {
-  const profile::Patterns& patterns = list.patterns(profile);
+  const profile::Patterns& patterns = profile.files.*list.patterns;
   for (std::size_t i = 0; i < patterns.size(); ++i) {
     const Item item{profile, list.section, i, patterns[i]};
     const Meaning meaning = expand(patterns[i].value, draft.variables, item.origin());
-    const std::size_t rule = add_rule(draft, item, meaning.text, list.act, first_label(list.layer));
+    const std::size_t rule = add_rule(draft, item, meaning.text, Act::deny, first_label(list.layer));
     for (const PathPattern& written : meaning.alternatives) {
-      if (list.layer == Layer::exec_allow) refuse_planted_links(draft, written.literal_prefix(), item.origin());
-      for (const PathPattern& pattern : with_links(draft.facts, written)) {
-        draft.bound.push_back({pattern, list.layer, rule});
-        if (list.layer == Layer::files_protect || list.layer == Layer::files_deny) guard_the_way(draft, pattern, rule);
-        if (list.layer == Layer::files_protect) protect_folders_to_be(draft, pattern, rule);
+      for (const PathPattern& pattern : with_links(draft.facts, written)) guard(draft, pattern, list.layer, rule);
+    }
+  }
+}
+
+std::string text_of(const std::string& path, const std::vector<std::string>& argv) {
+  std::string text = path + " [";
+  for (std::size_t i = 0; i < argv.size(); ++i) text.append(i == 0 ? "" : ", ").append(argv[i]);
+  return text + "]";
+}
+
+void add_exec_rule(Draft& draft, const Item& item, const profile::ExecRule& written, const ExecList& list) {
+  const Origin origin = item.origin();
+  const Meaning meaning = expand(written.value, draft.variables, origin);
+  const Label label = list.act == Act::allow && !written.argv ? Label::kernel : Label::broker;
+  const std::string meant = written.argv ? text_of(meaning.text, *written.argv) : meaning.text;
+  const std::size_t rule = add_rule(draft, item, meant, list.act, label);
+  if (written.argv) draft.rules[rule].pattern = text_of(written.value, *written.argv);
+  Draft::Condition condition{.patterns = {}, .argv = written.argv.value_or(std::vector<std::string>{}), .rule = rule};
+  for (const std::string& word : condition.argv) {
+    if (const auto fault = Glob::fault(word); word != "**" && fault) profile::fail(origin.place, origin.key + ".argv", *fault, "write one glob a word; ** is any number of words");
+  }
+  for (const PathPattern& alternative : meaning.alternatives) {
+    if (list.act == Act::allow) refuse_planted_links(draft, alternative.literal_prefix(), origin);
+    for (const PathPattern& pattern : with_links(draft.facts, alternative)) {
+      if (!written.argv) draft.bound.push_back({pattern, list.layer, rule});
+      else if (list.some) draft.bound.push_back({pattern, *list.some, rule});
+      condition.patterns.push_back(pattern);
+    }
+  }
+  if (written.argv) draft.conditions.push_back(std::move(condition));
+}
+
+void add_exec_lists(Draft& draft, const profile::Profile& profile) {
+  for (const ExecList& list : exec_lists) {
+    const profile::ExecRules& rules = profile.exec.*list.rules;
+    for (std::size_t i = 0; i < rules.size(); ++i) add_exec_rule(draft, Item{profile, list.section, i, rules[i]}, rules[i], list);
+  }
+}
+
+// A pinned program is protected too: what was hashed when it was started must stay what it is.
+void add_pins(Draft& draft, const profile::Profile& profile) {
+  for (std::size_t i = 0; i < profile.exec.pin.size(); ++i) {
+    const auto& [written, digest] = profile.exec.pin[i];
+    const Item item{profile, "exec.pin", i, written};
+    const Meaning meaning = expand(written.value, draft.variables, item.origin());
+    const std::size_t rule = add_rule(draft, item, meaning.text, Act::deny, Label::broker);
+    for (const PathPattern& alternative : meaning.alternatives) {
+      if (!alternative.is_literal())
+        profile::fail(written.place, item.key(), "a pattern, not a path", "pin each program by its path");
+      for (const PathPattern& pattern : with_links(draft.facts, alternative)) {
+        guard(draft, pattern, Layer::files_protect, rule);
+        draft.pins.push_back({pattern.literal_prefix(), digest.substr(digest.find(':') + 1), rule});
       }
     }
   }
@@ -146,6 +196,12 @@ Matcher freeze(const Draft& draft, const std::vector<std::uint32_t>& by_rank) {
   Matcher::Builder builder;
   for (const auto& [pattern, layer, rule] : draft.bound) builder.add(pattern, number(layer), rank_of[rule]);
   return builder.build();
+}
+
+ExecCondition frozen(const Draft::Condition& condition, const std::vector<Rule>& rules) {
+  Matcher::Builder builder;
+  for (const PathPattern& pattern : condition.patterns) builder.add(pattern, 0, 0);
+  return {.path = builder.build(), .arguments = ArgumentsPattern(condition.argv), .rule = &rules[condition.rule]};
 }
 
 }  // namespace
@@ -247,12 +303,14 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   const Chain chain = unite(profiles);
   auto data = std::make_unique<Policy::Data>();
   data->weakenings = weakenings_of(chain);
-  Draft draft{.facts = facts, .variables = variables_of(facts), .rules = {}, .bound = {}, .claims = {}};
+  Draft draft{.facts = facts, .variables = variables_of(facts), .rules = {}, .bound = {}, .conditions = {}, .pins = {}, .claims = {}};
   draft.host_root = std::find(data->weakenings.begin(), data->weakenings.end(), "host-root") != data->weakenings.end();
 
   add_grants(draft, chain);
   for (const profile::Profile* profile : chain) {
-    for (const List& list : lists) add_list(draft, *profile, list);
+    for (const List& list : file_lists) add_list(draft, *profile, list);
+    add_exec_lists(draft, *profile);
+    add_pins(draft, *profile);
   }
   const Settings settings = settings_of(draft, chain);
   add_built_ins(draft);
@@ -265,6 +323,8 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   data->by_rank = rank(draft.rules);
   data->matcher = freeze(draft, data->by_rank);
   data->rules = std::move(draft.rules);
+  for (const Draft::Condition& condition : draft.conditions) data->conditions.push_back(frozen(condition, data->rules));
+  for (const auto& [path, sha256, rule] : draft.pins) data->pins.push_back({path, sha256, &data->rules[rule]});
   for (const Shown& shown : view)
     data->view.push_back({shown.path, shown.written, shown.access, &data->rules[shown.rule]});
   data->masks = std::move(masks.paths);

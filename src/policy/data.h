@@ -6,6 +6,7 @@
 
 #include <agentrun/policy.h>
 
+#include "policy/arguments.h"
 #include "policy/matcher.h"
 
 namespace agentrun::policy {
@@ -14,7 +15,9 @@ enum class Layer : std::uint8_t {
   files_deny,      // files.deny: stops every right
   files_protect,   // files.protect: stops change
   exec_deny,       // exec.deny
+  exec_ask,        // exec.ask
   exec_allow,      // exec.allow
+  exec_allow_some, // exec.allow with arguments: may be allowed
   write,           // grants: read and change
   read,            // grants: read
   scratch,         // private folders of the run: read and change, where no grant reaches
@@ -33,10 +36,19 @@ constexpr LayerSet layers(std::initializer_list<Layer> list) {
   return set;
 }
 
+/// An exec rule that is also about the arguments.
+struct ExecCondition {
+  Matcher path;  // of one rule in layer 0
+  ArgumentsPattern arguments;
+  const Rule* rule;
+};
+
 struct Policy::Data {
   std::vector<Rule> rules;
   std::vector<std::uint32_t> by_rank;  // the matcher's number of a rule → its index in rules
   Matcher matcher;
+  std::vector<ExecCondition> conditions;
+  std::vector<Pin> pins;
   std::vector<Grant> view;
   std::vector<std::string> masks, exec_roots;
   profile::Reads reads = profile::Reads::claimed;

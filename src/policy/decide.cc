@@ -24,7 +24,7 @@ constexpr std::array<LayerSet, 3> stops = {
 constexpr std::array<LayerSet, 3> depends = {
     layers({Layer::write, Layer::read, Layer::scratch, Layer::virtual_read, Layer::view}),
     layers({Layer::write, Layer::read, Layer::scratch, Layer::virtual_change, Layer::proc}),
-    layers({Layer::exec_allow, Layer::write, Layer::read, Layer::scratch}),
+    layers({Layer::exec_ask, Layer::exec_allow, Layer::exec_allow_some, Layer::write, Layer::read, Layer::scratch}),
 };
 // What allows to read: all alike.
 constexpr LayerSet shows = depends[0];
@@ -102,10 +102,49 @@ Verdict Policy::decide(Right right, std::string_view path) const {
       break;
     case Right::execute:
       if (data_->no_exec != nullptr && changeable(hits)) return {Act::deny, By::rule, data_->no_exec};
+      if (const Hit hit = at(hits, Layer::exec_ask)) return verdict(Act::ask, hit);
       if (const Hit hit = at(hits, Layer::exec_allow)) return verdict(Act::allow, hit);
+      if (const Hit hit = at(hits, Layer::exec_allow_some)) return verdict(Act::allow, hit);
       break;
   }
   return {};
+}
+
+Verdict Policy::decide_execute(std::string_view path, Arguments arguments) const {
+  const Verdict by_path = decide(Right::execute, path);
+  if (by_path.act == Act::deny || data_->conditions.empty()) return by_path;
+  using Match = ArgumentsPattern::Match;
+  const Rule* asks = by_path.act == Act::ask ? by_path.rule : nullptr;
+  const Rule* allows = nullptr;
+  for (const ExecCondition& condition : data_->conditions) {
+    Hits named;
+    if (!condition.path.match(path, 1, named) || !named[0]) continue;
+    const Match match = condition.arguments.match(arguments.words, arguments.complete);
+    // What is not known counts against the agent.
+    if (condition.rule->act == Act::allow ? match != Match::yes : match == Match::no) continue;
+    if (condition.rule->act == Act::deny) return {Act::deny, By::rule, condition.rule};
+    (condition.rule->act == Act::ask ? asks : allows) = condition.rule;
+  }
+  if (asks != nullptr) return {Act::ask, By::rule, asks};
+  Hits hits;
+  if (data_->matcher.match(path, layers({Layer::exec_allow}), hits) && at(hits, Layer::exec_allow)) return by_path;
+  if (allows != nullptr) return {Act::allow, By::rule, allows};
+  return {};
+}
+
+const Policy::Pin* Policy::broken_pin(std::string_view path, const std::function<std::string()>& sha256) const {
+  const Pin* broken = nullptr;
+  std::optional<std::string> found;
+  for (const Pin& pin : data_->pins) {
+    if (pin.path != path) continue;
+    if (!found) found = sha256();
+    if (*found != pin.sha256) broken = &pin;
+  }
+  return broken;
+}
+
+bool Policy::needs_exec_truth() const noexcept {
+  return !data_->conditions.empty() || !data_->pins.empty();
 }
 
 bool Policy::guarded(Right right, std::string_view path) const {

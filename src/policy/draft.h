@@ -20,6 +20,16 @@ struct Draft {
     Layer layer;
     std::size_t rule;
   };
+  /// An exec rule that is also about the arguments.
+  struct Condition {
+    std::vector<PathPattern> patterns;
+    std::vector<std::string> argv;
+    std::size_t rule;
+  };
+  struct Pinned {
+    std::string path, sha256;
+    std::size_t rule;
+  };
   struct Claim {
     std::string path;     // canonical
     std::string written;  // as written, when it differs
@@ -33,6 +43,8 @@ struct Draft {
   bool host_root = false;  // weaken: [host-root]
   std::vector<Rule> rules;
   std::vector<Bound> bound;
+  std::vector<Condition> conditions;
+  std::vector<Pinned> pins;
   std::vector<Claim> claims;
 };
 

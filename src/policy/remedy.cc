@@ -53,6 +53,9 @@ std::string section_of(const Rule& rule) {
 
 std::string without_rule(const Rule& rule) {
   const std::string where = rule.profile + " (" + rule.place.text() + ")";
+  const bool pinned = section_of(rule) == "exec.pin";
+  if (pinned) return profile::printable("if its content is what it should be, write its digest (sha256sum " + rule.meant + ") in exec.pin of " + where);
+  if (rule.act == Act::ask) return profile::printable("this version cannot ask: move \"" + rule.pattern + "\" from exec.ask to exec.allow of " + where);
   if (section_of(rule) == "exec.writable") return profile::printable("set exec: {writable: allow} in " + where);
   return profile::printable("remove \"" + rule.pattern + "\" from " + section_of(rule) + " of " + where);
 }

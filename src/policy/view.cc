@@ -194,7 +194,7 @@ void add_scaffolding(Draft& draft, std::span<const Shown> view) {
 std::vector<std::string> exec_roots(Draft& draft) {
   std::set<std::string> roots;
   for (const auto& [pattern, layer, rule] : draft.bound) {
-    if (layer != Layer::exec_allow) continue;
+    if (layer != Layer::exec_allow && layer != Layer::exec_allow_some) continue;
     const std::string root = pattern.literal_prefix();
     // The path as written is bound too; Landlock wants the one that links lead to.
     if (resolve(draft.facts, root) == root) roots.insert(root);

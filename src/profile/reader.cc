@@ -54,20 +54,26 @@ constexpr Key<Files> files_keys[] = {
 };
 
 // exec ---------------------------------------------------------------------------------------------------------------
-constexpr Key<ExecAsk> exec_ask_keys[] = {
-    {"path", [](const Node& v, const std::string& k, ExecAsk& a) { a.path = text_value(v, k); }},
+constexpr Key<ExecRule> exec_rule_keys[] = {
+    {"path", [](const Node& v, const std::string& k, ExecRule& r) { r.value = text_value(v, k); }},
     {"argv",
-     [](const Node& v, const std::string& k, ExecAsk& a) {
-       for (Pattern& word : texts(v, k)) a.argv.push_back(std::move(word.value));
+     [](const Node& v, const std::string& k, ExecRule& r) {
+       r.argv.emplace();
+       for (Pattern& word : texts(v, k)) r.argv->push_back(std::move(word.value));
      }},
 };
-void read_exec_ask(const Node& value, const std::string& key, Exec& into) {
+template <ExecRules Exec::*member>
+void read_exec_rules(const Node& value, const std::string& key, Exec& into) {
   each_item(value, key, [&](const Node& item, const std::string& item_key) {
-    ExecAsk ask{.path = {}, .argv = {}, .place = item.place};
-    read_section(item, item_key, exec_ask_keys, ask);
-    if (ask.path.empty())
+    ExecRule rule;
+    rule.place = item.place;
+    if (item.kind == Node::Kind::map)
+      read_section(item, item_key, exec_rule_keys, rule);
+    else
+      rule.value = text_value(item, item_key);
+    if (rule.value.empty())
       fail(item.place, item_key, "without a path", "write {path: /usr/bin/git, argv: [push, \"**\"]}");
-    into.ask.push_back(std::move(ask));
+    (into.*member).push_back(std::move(rule));
   });
 }
 void read_exec_pin(const Node& value, const std::string& key, Exec& into) {
@@ -83,9 +89,9 @@ void read_exec_pin(const Node& value, const std::string& key, Exec& into) {
 constexpr std::array<std::pair<std::string_view, WritableExec>, 2> writable_words{
     {{"allow", WritableExec::allow}, {"deny", WritableExec::deny}}};
 constexpr Key<Exec> exec_keys[] = {
-    {"allow", read_texts<Exec, &Exec::allow>},
-    {"deny", read_texts<Exec, &Exec::deny>},
-    {"ask", read_exec_ask},
+    {"allow", read_exec_rules<&Exec::allow>},
+    {"deny", read_exec_rules<&Exec::deny>},
+    {"ask", read_exec_rules<&Exec::ask>},
     {"pin", read_exec_pin},
     {"writable",
      [](const Node& v, const std::string& k, Exec& e) {
@@ -309,7 +315,7 @@ std::vector<std::string> known_keys() {
   list_keys("workspace.", workspace_keys, keys);
   list_keys("files.", files_keys, keys);
   list_keys("exec.", exec_keys, keys);
-  list_keys("exec.ask[].", exec_ask_keys, keys);
+  for (const char* list : {"exec.allow[].", "exec.deny[].", "exec.ask[]."}) list_keys(list, exec_rule_keys, keys);
   list_keys("network.", network_keys, keys);
   list_keys("network.allow[].", network_rule_keys, keys);
   list_keys("network.ask[].", network_rule_keys, keys);

@@ -31,8 +31,6 @@ constexpr Unbuilt unbuilt[] = {
      }},
     {"files.overlay", [](const Profile& p) { return first(p.files.overlay); }},
     {"files.ask", [](const Profile& p) { return first(p.files.ask); }},
-    {"exec.ask", [](const Profile& p) { return p.exec.ask.empty() ? Found{} : p.exec.ask.front().place; }},
-    {"exec.pin", [](const Profile& p) { return p.exec.pin.empty() ? Found{} : p.exec.pin.front().first.place; }},
     {"network.allow", [](const Profile& p) { return rule(p.network.allow); }},
     {"network.ask", [](const Profile& p) { return rule(p.network.ask); }},
     {"network.publish", [](const Profile& p) { return first(p.network.publish); }},

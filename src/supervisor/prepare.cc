@@ -222,7 +222,8 @@ Prepared prepare(const Options& options, const Places& places) {
       .hidden = {canonical(state).value_or(state)},
   };
   sandbox::Plan plan = sandbox::lower(policy, sandbox::RealHost(), launch);
-  const profile::Reads reads = policy.reads_need_broker() ? profile::Reads::exact : policy.reads();
+  profile::Reads reads = policy.reads_need_broker() ? profile::Reads::exact : policy.reads();
+  if (reads == profile::Reads::off && policy.needs_exec_truth()) reads = profile::Reads::claimed;
   plan.filter = reads == profile::Reads::off ? filter::Variant::agent_reads_off : filter::Variant::agent_reads_trapped;
   return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state};
 }

@@ -1,5 +1,7 @@
 """E1: other ways to an image that may not run."""
 
+import hashlib
+import pathlib
 import shutil
 
 import harness
@@ -77,3 +79,98 @@ class Exec(harness.Case):
         self.assertEqual(run.status, 42, str(run))
         self.assertTrue((self.ws / "probe-image").exists())
         self.assertTrue(run.decisions(act="allow", sys="execve"))
+
+
+class Arguments(harness.Case):
+    def test_e5_rules_about_arguments(self):
+        """Denied with these arguments, whatever else is on the line; asked for, so denied in this version; allowed with others."""
+        image = self.scratch.tool("probe-image")
+        marks = self.ws / "marks"
+        marks.mkdir()
+        self.scratch.write_profile(exec={
+            "allow": ["/usr/**", {"path": str(image), "argv": ["**", str(marks)]}],
+            "deny": [{"path": f"{self.tools}/probe-*", "argv": ["**", "push", "**"]}],
+            "ask": [{"path": str(image), "argv": ["fetch*", "**"]}]})
+        rows = [((), 42, None), (("pull",), 42, None), (("push",), 126, "test:exec.deny[0]"), (("-C", "x", "push"), 126, "test:exec.deny[0]"),
+                (("fetch-all",), 126, "test:exec.ask[0]"), (("x" * 70000,), 42, None), (("x" * 70000, "push"), 126, "test:exec.deny[0]")]
+        for words, status, rule in rows:
+            with self.subTest(" ".join(words)[:20]):
+                self.assertEqual(self.control(image, *words, marks).status, 42, "proves nothing")
+                for left in marks.iterdir():
+                    left.unlink()
+                run = self.inside("/bin/sh", "-c", '"$@"; exit $?', "sh", image, *words, marks)
+                if rule is None and len(words) == 1 and len(words[0]) > 60000:
+                    # What does not fit into the copy is not known, and what is not known is denied: a rule could be meant.
+                    status, rule = 126, "test:exec.deny[0]"
+                self.assertEqual(run.status, status, str(run))
+                self.assertEqual(bool(list(marks.iterdir())), status == 42)
+                if rule:
+                    (denial,) = [r for r in run.decisions(sys="execve") if r.get("act") != "allow"]
+                    self.assertEqual(denial.get("rule"), rule)
+                    self.assertEqual(denial["act"], "ask" if "ask" in rule else "deny")
+                    self.assertIn(rule, self.scratch.agent_run("why").text)
+                self.assert_complete(run)
+        run = self.inside("/bin/sh", "-c", '"$@"; exit $?', "sh", image, self.ws)
+        self.assertEqual(run.status, 126, "no rule allows these arguments")
+
+    def test_e5_reads_stay_trapped(self):
+        """With reads off the loader would not be seen; a rule about arguments needs it."""
+        self.scratch.write_profile(exec={"allow": ["/usr/**"], "deny": [{"path": "/usr/bin/id", "argv": ["-u"]}]}, audit={"reads": "off"})
+        run = self.inside("/usr/bin/id")
+        self.assertEqual(run.status, 0, str(run))
+        self.assertEqual(run.journal()[0].get("audit_reads"), "claimed")
+
+
+class Pins(harness.Case):
+    """E3: a program that may run only while it is what it was."""
+
+    def pinned(self, path, digest=None):
+        digest = digest or hashlib.sha256(path.read_bytes()).hexdigest()
+        self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.tools}/**", f"{self.ws}/**"], "pin": {str(path): f"sha256:{digest}"}})
+
+    def test_e3_content(self):
+        image = self.ws / "tool"
+        shutil.copy2(harness.PROBES / "probe-image", image)
+        marks = self.ws / "marks"
+        marks.mkdir()
+        self.pinned(image)
+        run = self.inside(image, marks)
+        self.assertEqual(run.status, 42, str(run))
+        (marks / "tool").unlink()
+        # Another program by the same name: outside it runs, inside it does not.
+        with open(image, "ab") as file:
+            file.write(b"\0")
+        self.assertEqual(self.control(image, marks).status, 42, "proves nothing")
+        (marks / "tool").unlink()
+        run = self.inside("/bin/sh", "-c", '"$1" "$2"; exit $?', "sh", image, marks)
+        self.assertEqual(run.status, 126, str(run))
+        self.assertEqual(list(marks.iterdir()), [])
+        (denial,) = run.decisions(act="deny", sys="execve")
+        self.assertEqual(denial["rule"], "test:exec.pin[0]")
+        # Nor by ld.so, for which it is an argument.
+        loader = next(pathlib.Path("/lib64").glob("ld-linux*"))
+        self.assertEqual(self.control(loader, image, marks).status, 42, "proves nothing")
+        for left in marks.iterdir():
+            left.unlink()
+        run = self.inside("/bin/sh", "-c", '"$@"; exit $?', "sh", loader, image, marks)
+        self.assertEqual(run.status, 126, str(run))
+        self.assertEqual(list(marks.iterdir()), [])
+
+    def test_e3_the_agent_cannot_write_it(self):
+        """A write after the hash: the pinned program is protected by every name."""
+        image = self.ws / "tool"
+        shutil.copy2(harness.PROBES / "probe-image", image)
+        self.pinned(image)
+        acts = [f"echo >> {image}", f"ln {image} {self.ws}/other && echo >> {self.ws}/other", f"mv {image} {self.ws}/x",
+                f"cp /usr/bin/id {self.ws}/id && mv {self.ws}/id {image}", f"chmod u+s {image}", f"truncate -s 1 {image}"]
+        before = image.read_bytes()
+        for act in acts:
+            with self.subTest(act):
+                self.assertEqual(self.control("/bin/sh", "-c", act).status, 0, "proves nothing")
+                for left in self.ws.iterdir():
+                    left.unlink()
+                shutil.copy2(harness.PROBES / "probe-image", image)
+                run = self.inside("/bin/sh", "-c", act)
+                self.assertNotEqual(run.status, 0, str(run))
+                self.assertEqual(image.read_bytes(), before)
+                self.assertTrue([r for r in run.journal() if r.get("rule") == "test:exec.pin[0]"], str(run))

@@ -87,6 +87,36 @@ class Races(harness.Case):
         self.assertEqual(got.count("forbidden"), 0, str(got))
         return False
 
+    def test_e5_arguments(self):
+        """E5: argv is flipped while execve is decided. As above: what starts must do nothing that is trapped."""
+        image = self.tools / "image-a"
+        shutil.copy2(harness.PROBES / "probe-image", image)
+        folders = [self.ws / "a", self.ws / "b"]
+        for folder in folders:
+            folder.mkdir()
+        self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.tools}/**"],
+                                         "deny": [{"path": str(image), "argv": [str(folders[1])]}]})
+        probe = self.scratch.tool("probe-race")
+        words = [f"allowed={folders[0]}", f"forbidden={folders[1]}", f"image={image}"]
+        for name in ("arguments-clone-vm", "arguments-mapping"):
+            with self.subTest(name):
+                outside = self.control_race(probe, f"execve/{name}", *words)
+                self.assertTrue(outside.worked, f"proves nothing: {outside}")
+                killed = 0
+                for _ in range(EXECVE_RUNS):
+                    run = self.inside(probe, f"execve/{name}", *words, f"milliseconds={MILLISECONDS}", timeout=120)
+                    self.assertEqual(list(folders[1].iterdir()), [], f"the denied arguments acted: {run}")
+                    self.assert_complete(run)
+                    got = harness.acts(run).get(name)
+                    if got is None:
+                        self.assertEqual(run.status, harness.REFUSED, f"neither a result nor a kill: {run}")
+                        ends = [r for r in run.journal() if r.get("type") == "exec.verified" and r.get("act") == "kill"]
+                        self.assertEqual(ends[0].get("rule"), "test:exec.deny[0]")
+                        killed += 1
+                    else:
+                        self.assertEqual(got.count("forbidden"), 0, str(got))
+                self.assertGreater(killed, 0, "the forbidden arguments never started: proves nothing")
+
     def test_c4_read(self):
         """A denied read, by a name that the floor can mask and by a pattern that it cannot."""
         words = self.prepare()

@@ -257,6 +257,29 @@ Outcome race_execve(const Arguments& a, Peer kind) {
   });
 }
 
+/// One image, whose last argument is flipped: it makes a mark in the folder that the argument names.
+Outcome race_arguments(const Arguments& a, Peer kind) {
+  const Stage stage;
+  FlipBytes flip(stage.victim(), with_nul(a.get("allowed")), with_nul(a.get("forbidden")));
+  const std::string image = a.get("image");
+  const std::string mark = a.get("forbidden") + "/" + last_of(image);
+  const Running peer(kind, stage, flip);
+  return spin(a, [&] {
+    const pid_t child = vfork();
+    if (child == 0) {
+      execl(image.c_str(), "image", stage.victim(), nullptr);
+      _exit(errno);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    const bool happened = inode_of(mark) != Inode{};
+    if (happened) unlink(mark.c_str());
+    errno = WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
+    if (happened) return Got::forbidden;
+    return errno == 42 ? Got::allowed : Got::refused;
+  });
+}
+
 Outcome race_munmap(const Arguments& a, Peer kind) {
   const Stage stage;
   FlipMapping flip(stage.victim(), a.get("allowed"), a.get("forbidden"));
@@ -323,6 +346,8 @@ const std::array connects{
 const std::array executions{
     act("execve-clone-vm", race_execve, Peer::clone_vm),
     act("execve-mapping", race_execve, Peer::shared_mapping),
+    act("arguments-clone-vm", race_arguments, Peer::clone_vm),
+    act("arguments-mapping", race_arguments, Peer::shared_mapping),
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "host.h"
+#include "policy/arguments.h"
 
 using namespace agentrun::policy;
 using namespace agentrun::policy::test;
@@ -306,13 +307,104 @@ exec: {allow: ["/**", "${workspace}/**"], deny: ["**/sudo"]}
   std::mt19937 engine(7);
   for (int i = 0; i < 50; ++i) {
     for (Profile& profile : chain) {
-      for (auto* list : {&profile.files.read, &profile.files.write, &profile.files.deny, &profile.files.protect,
-                         &profile.exec.allow, &profile.exec.deny})
+      for (auto* list : {&profile.files.read, &profile.files.write, &profile.files.deny, &profile.files.protect})
         std::shuffle(list->begin(), list->end(), engine);
+      for (auto* list : {&profile.exec.allow, &profile.exec.deny}) std::shuffle(list->begin(), list->end(), engine);
     }
     std::shuffle(chain.begin(), chain.end(), engine);
     CHECK(all_verdicts(compile(chain, host.facts())) == expected);
   }
+}
+
+TEST_CASE("exec rules with arguments: deny, then ask, then allow; what is not known counts against the agent") {
+  const FakeHost host = debian_host();
+  const Policy policy = compile_text(R"(
+exec:
+  allow: ["/usr/bin/**", {path: /opt/sdk/tool, argv: [build, "**"]}, {path: /opt/sdk/tool, argv: ["--version"]}]
+  deny: [{path: /usr/bin/git, argv: ["**", push, "**"]}, /usr/bin/sudo]
+  ask: [{path: /usr/bin/git, argv: ["**", "rebase*", "**"]}, /usr/bin/ssh]
+)",
+                                     host.facts());
+  using Words = std::vector<std::string>;
+  const auto act = [&](const std::string& path, const Words& words, bool complete = true) {
+    return policy.decide_execute(path, {.words = words, .complete = complete}).act;
+  };
+  CHECK(act("/usr/bin/git", {}) == Act::allow);
+  CHECK(act("/usr/bin/git", {"status"}) == Act::allow);
+  CHECK(act("/usr/bin/git", {"push"}) == Act::deny);
+  CHECK(act("/usr/bin/git", {"-C", "x", "push", "origin", "rebase"}) == Act::deny);
+  CHECK(act("/usr/bin/git", {"rebase-x", "main"}) == Act::ask);
+  CHECK(act("/usr/bin/git", {"status"}, false) == Act::deny);
+  CHECK(act("/usr/bin/ssh", {"push"}) == Act::ask);
+  CHECK(act("/usr/bin/sudo", {}) == Act::deny);
+  CHECK(act("/usr/bin/gcc", {"push"}) == Act::allow);
+  CHECK(act("/opt/sdk/tool", {"build"}) == Act::allow);
+  CHECK(act("/opt/sdk/tool", {"build", "a", "b"}) == Act::allow);
+  CHECK(act("/opt/sdk/tool", {"build", "a"}, false) == Act::allow);  // `**` takes what is not known, too
+  CHECK(act("/opt/sdk/tool", {"--version"}) == Act::allow);
+  CHECK(act("/opt/sdk/tool", {"--version", "x"}) == Act::deny);
+  CHECK(act("/opt/sdk/tool", {}) == Act::deny);
+  CHECK(policy.decide(Right::execute, "/opt/sdk/tool").act == Act::allow);  // with some arguments
+  CHECK(policy.needs_exec_truth());
+  const Verdict denied = policy.decide_execute("/usr/bin/git", {.words = Words{"push"}});
+  REQUIRE(denied.rule != nullptr);
+  CHECK(denied.rule->id == "t:exec.deny[0]");
+  CHECK(denied.rule->pattern == "/usr/bin/git [**, push, **]");
+}
+
+TEST_CASE("patterns of arguments") {
+  using Words = std::vector<std::string>;
+  using Match = ArgumentsPattern::Match;
+  struct Row {
+    Words pattern, words;
+    bool complete;
+    Match match;
+  };
+  const Row rows[] = {
+      {{}, {}, true, Match::yes},
+      {{}, {"a"}, true, Match::no},
+      {{}, {}, false, Match::no},
+      {{"a"}, {"a"}, true, Match::yes},
+      {{"a"}, {"a"}, false, Match::no},
+      {{"a", "b"}, {"a"}, false, Match::maybe},
+      {{"a*"}, {"a/b c"}, true, Match::yes},
+      {{"a?"}, {"a"}, true, Match::no},
+      {{"**"}, {}, true, Match::yes},
+      {{"**"}, {"x", "y"}, false, Match::yes},
+      {{"**", "*"}, {"x", "y"}, false, Match::maybe},
+      {{"**", "x"}, {"a", "x"}, true, Match::yes},
+      {{"**", "x"}, {"x", "a"}, true, Match::no},
+      {{"**", "x", "**"}, {"a", "x", "b"}, true, Match::yes},
+      {{"**", "x", "**"}, {"a"}, false, Match::maybe},
+      {{"a", "**"}, {"b"}, false, Match::no},
+      {{"**", "**", "**", "**", "**", "z"}, Words(2000, "a"), true, Match::no},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(&row - rows);
+    CHECK(ArgumentsPattern(row.pattern).match(row.words, row.complete) == row.match);
+  }
+}
+
+TEST_CASE("pins: the content must keep every digest, and the program is protected") {
+  FakeHost host = debian_host();
+  host.file("/usr/bin/node").link("/usr/bin/nodejs", "/usr/bin/node");
+  const std::string a(64, 'a'), b(64, 'b');
+  const auto with = [&](const std::string& pins) {
+    return compile_text("workspace: {mode: write}\nfiles: {read: [/usr]}\nexec: {allow: [\"/usr/**\"], pin: {" + pins + "}}\n", host.facts());
+  };
+  const Policy policy = with("/usr/bin/nodejs: \"sha256:" + a + "\", ~/proj/tool: \"sha256:" + b + "\"");
+  int asked = 0;
+  const auto digest = [&](const std::string& value) { return [&asked, value] { return ++asked, value; }; };
+  CHECK(policy.broken_pin("/usr/bin/node", digest(a)) == nullptr);
+  REQUIRE(policy.broken_pin("/usr/bin/node", digest(b)) != nullptr);
+  CHECK(policy.broken_pin("/usr/bin/node", digest(""))->rule->id == "t:exec.pin[0]");
+  CHECK(asked == 3);
+  CHECK(policy.broken_pin("/usr/bin/gcc", digest(b)) == nullptr);
+  CHECK(asked == 3);
+  CHECK(policy.decide(Right::change, "/home/u/proj/tool").act == Act::deny);
+  CHECK(policy.decide(Right::change, "/home/u/proj/other").act == Act::allow);
+  CHECK(policy.needs_exec_truth());
+  CHECK_THROWS_AS(with("\"/usr/bin/*\": \"sha256:" + a + "\""), agentrun::profile::ProfileError);
 }
 
 TEST_CASE("a child cannot drop a parent's deny") {

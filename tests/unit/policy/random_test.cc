@@ -61,7 +61,8 @@ class Plain {
   static bool below(const std::string& folder, const std::string& path) {
     return path == folder || path.starts_with(folder + "/");
   }
-  static bool any(const Patterns& patterns, const std::string& path) {
+  template <typename List>
+  static bool any(const List& patterns, const std::string& path) {
     const Variables variables{.home = "/home/u", .workspace = "/home/u/proj", .ssh_auth_sock = {}};
     for (const auto& pattern : patterns) {
       for (const PathPattern& alternative : expand(pattern.value, variables, {}).alternatives) {
@@ -90,8 +91,8 @@ TEST_CASE("random policies answer what their rules mean") {
     profile.files.write = random.patterns(heads, names);
     profile.files.deny = random.patterns(anywhere, globs);
     profile.files.protect = random.patterns(anywhere, globs);
-    profile.exec.allow = random.patterns(anywhere, globs);
-    profile.exec.deny = random.patterns(anywhere, globs);
+    for (auto* list : {&profile.exec.allow, &profile.exec.deny})
+      for (const auto& pattern : random.patterns(anywhere, globs)) list->push_back({pattern, std::nullopt});
     // Nothing exists on this host, so nothing is a link, and no folder above a grant is shown but those of the scratch.
     const std::vector<Profile> chain = {profile};
     const Policy policy = compile(chain, {.home = "/home/u",
