@@ -1,10 +1,12 @@
 // agent-run-nft: loads the nftables ruleset on its standard input, then prints what the kernel lists (libnftables(3)).
-// When the input is a socket that brings a pidfd with its first byte, that is done in the user and network namespaces of
-// that process, else in its own. A program of its own because of libnftables' licence; it takes no arguments, no file
+// The input is a socket that brings a pidfd with its first byte: the program enters the user and network namespaces of
+// that process, says so by one byte, and only then is given rules. It never loads any where it was started: run by root
+// that would be the host's packet filter. A program of its own because of libnftables' licence; it takes no arguments, no file
 // names and no environment. Exit: 0, or 1 with the reason on standard error.
 #include <nftables/libnftables.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -26,8 +28,15 @@ bool read_input(std::string& text) {
   return std::ferror(stdin) == 0;
 }
 
-// False, with errno, when there is a process and its namespaces cannot be entered.
+struct stat own_network() {
+  struct stat st {};
+  ::stat("/proc/self/ns/net", &st);
+  return st;
+}
+
+// False, with errno, when it is in the namespaces that it was started in.
 bool enter_namespaces() {
+  const struct stat before = own_network();
   char byte = 0;
   iovec part{.iov_base = &byte, .iov_len = 1};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
@@ -37,7 +46,7 @@ bool enter_namespaces() {
   message.msg_control = control;
   message.msg_controllen = sizeof control;
   const ssize_t n = ::recvmsg(STDIN_FILENO, &message, MSG_CMSG_CLOEXEC);
-  if (n < 0) return errno == ENOTSOCK;
+  if (n < 0) return false;
   const cmsghdr* const header = CMSG_FIRSTHDR(&message);
   if (header == nullptr || header->cmsg_type != SCM_RIGHTS) {
     errno = EBADMSG;
@@ -45,7 +54,10 @@ bool enter_namespaces() {
   }
   int pidfd = -1;
   std::memcpy(&pidfd, CMSG_DATA(header), sizeof pidfd);
-  return ::setns(pidfd, CLONE_NEWUSER | CLONE_NEWNET) == 0;
+  if (::setns(pidfd, CLONE_NEWUSER | CLONE_NEWNET) != 0) return false;
+  const struct stat now = own_network();
+  errno = EPERM;
+  return before.st_ino != 0 && now.st_ino != 0 && before.st_ino != now.st_ino && ::write(STDOUT_FILENO, "\1", 1) == 1;
 }
 
 int fail(const char* reason) {

@@ -42,6 +42,15 @@ void wait_for(const Fd& socket) {
     throw SysError(ETIMEDOUT, "poll", "nft");
 }
 
+// One byte says that it is in the sandbox's namespaces. A program that does not say it is given no rules: it would load
+// them where it is.
+void await_entry(const Fd& socket) {
+  wait_for(socket);
+  char said = 0;
+  const bool entered = ::recv(socket.get(), &said, 1, MSG_PEEK) == 1 && said == '\1';
+  if (!entered || ::recv(socket.get(), &said, 1, 0) != 1) throw SysError(EPIPE, "recv", "nft");
+}
+
 std::string read_all(const Fd& socket) {
   std::string text;
   std::array<char, 4096> piece;
@@ -89,6 +98,7 @@ RulesetLoader::~RulesetLoader() {
 void RulesetLoader::load(const Fd& pidfd, std::string_view ruleset) {
   try {
     send_message(socket_, "\n", {pidfd.get()});
+    await_entry(socket_);
     while (!ruleset.empty()) {
       const ssize_t n = retry_eintr([&] { return ::send(socket_.get(), ruleset.data(), ruleset.size(), MSG_NOSIGNAL); });
       ruleset.remove_prefix(static_cast<std::size_t>(check(n, "send", "nft")));

@@ -149,34 +149,12 @@ TEST_CASE("the network is loopback behind rules that drop") {
     CHECK(devices.output == "    lo\n");
     const Result listing = run_as(user, stage.plan("sleep 10"), [](Sandbox& sandbox, int& code) {
       code = 0;
-      std::array<int, 4> ends{};
-      if (::pipe(ends.data()) != 0 || ::pipe(ends.data() + 2) != 0) return std::string("pipe");
-      const pid_t child = ::fork();
-      if (child == 0) {  // our own rights over the namespaces: we own them
-        cap_t set = nullptr;
-        constexpr cap_value_t net_admin = CAP_NET_ADMIN;
-        if (::setns(sandbox.init().get(), CLONE_NEWUSER | CLONE_NEWNET) != 0) ::_exit(2);
-        set = ::cap_get_proc();
-        ::cap_set_flag(set, CAP_INHERITABLE, 1, &net_admin, CAP_SET);
-        if (::cap_set_proc(set) != 0 || ::cap_set_ambient(net_admin, CAP_SET) != 0) ::_exit(3);
-        ::dup2(ends[0], STDIN_FILENO);
-        ::dup2(ends[3], STDOUT_FILENO);
-        ::close(ends[1]);
-        const char* program = ::getenv("AGENT_RUN_NFT");
-        ::execl(program, program, nullptr);
-        ::_exit(4);
-      }
-      (void)!::write(ends[1], "list tables\n", 12);
-      for (const int fd : {ends[0], ends[1], ends[3]}) ::close(fd);
-      std::string text;
-      std::array<char, 8192> piece{};
-      for (ssize_t n; (n = ::read(ends[2], piece.data(), piece.size())) > 0;)
-        text.append(piece.data(), static_cast<std::size_t>(n));
-      int status = 0;
-      ::waitpid(child, &status, 0);
-      return status == 0 ? text : "status " + std::to_string(status);
+      RulesetLoader loader(::getenv("AGENT_RUN_NFT"));
+      loader.load(sandbox.init(), "list tables\n");
+      loader.join(egress::closed_ruleset());
+      return std::string("the same");
     });
-    CHECK_MESSAGE(chains_of(listing.report) == chains_of(egress::closed_ruleset()), listing.report);
+    CHECK(listing.report == "the same");
   }
 }
 
@@ -353,6 +331,20 @@ TEST_CASE("user namespaces are used up") {
   const Result result = run(stage.plan("cat /proc/sys/user/max_user_namespaces; unshare -U true; echo $?"));
   CHECK(result.output.starts_with("0\n"));
   CHECK_FALSE(result.output.ends_with("\n0\n"));
+}
+
+TEST_CASE("the program that loads the packet filter loads none where it was started") {
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    if (::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) ::_exit(99);
+    const std::string program = ::getenv("AGENT_RUN_NFT");
+    const std::string loads = "echo 'table inet x {}' | " + program + " >/dev/null 2>&1";
+    ::_exit(::system(loads.c_str()) == 0 ? 1 : 7);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  CHECK(WEXITSTATUS(status) == 7);
 }
 
 TEST_CASE("the packet filter must load, and the kernel must list what was loaded") {
