@@ -17,8 +17,8 @@ namespace agentrun::broker {
 /// Shared by the receivers.
 class Digests {
  public:
-  /// SHA-256 in hex of the regular file that `file` can read; "" when it cannot be read or changes meanwhile. The policy
-  /// protects pinned programs from the agent, and no write goes unseen in the time of change, which nobody can set.
+  /// SHA-256 in hex of the regular file that `file` can read; "" when it cannot be read or changes meanwhile. It is kept by
+  /// the time of change, which nobody can set.
   std::string of(const Fd& file);
 
  private:

@@ -55,6 +55,8 @@ class Handler {
   int verify_image(Task*& task);
   /// What a loader would start with these arguments, its own name included.
   policy::Verdict judge_launched(const Task& task, const std::vector<std::string>& argv, bool complete) const;
+  /// Opens a regular file to hash it; empty when it cannot be read.
+  Fd content_of(const Object& object) const;
   /// `verdict`, or the pin that the content of `path` does not keep.
   policy::Verdict with_pins(policy::Verdict verdict, const std::string& path, const std::function<Fd()>& open) const;
 

@@ -52,6 +52,12 @@ policy::Verdict Handler::with_pins(policy::Verdict verdict, const std::string& p
   return {.act = Act::deny, .by = policy::By::rule, .rule = broken->rule};
 }
 
+Fd Handler::content_of(const Object& object) const {
+  Fd file;
+  if (S_ISREG(object.mode)) (void)reopen(object, O_RDONLY, file);  // a FIFO would hold this receiver
+  return file;
+}
+
 policy::Verdict Handler::judge_launched(const Task& task, const std::vector<std::string>& argv, bool complete) const {
   const Launched launched = launched_by_loader(argv);
   switch (launched.kind) {
@@ -63,11 +69,7 @@ policy::Verdict Handler::judge_launched(const Task& task, const std::vector<std:
   const Name name{.path = launched.path};
   if (resolver_.object(task, name, Follow::yes, 0, object) != 0 || !object.in_view) return {};
   const auto launched_argv = std::span(argv).subspan(launched.index);
-  return with_pins(s_.policy.decide_execute(object.path, arguments_of(launched_argv, complete)), object.path, [&] {
-    Fd file;
-    (void)reopen(object, O_RDONLY, file);
-    return file;
-  });
+  return with_pins(s_.policy.decide_execute(object.path, arguments_of(launched_argv, complete)), object.path, [&] { return content_of(object); });
 }
 
 }  // namespace agentrun::broker
