@@ -80,7 +80,7 @@ class Walk {
     std::deque<std::string> parts;
     for (std::size_t at = 0; at < path.size();) {
       const std::size_t end = std::min(path.find('/', at), path.size());
-      if (end > at && path.substr(at, end - at) != ".") parts.emplace_back(path.substr(at, end - at));
+      if (end > at) parts.emplace_back(path.substr(at, end - at));
       at = end + 1;
     }
     todo_.insert(todo_.begin(), parts.begin(), parts.end());
@@ -92,7 +92,6 @@ class Walk {
   }
 
   int step(const std::string& part, Follow follow) {
-    if (part.size() > NAME_MAX) return ENAMETOOLONG;
     if (part == "self" || part == "thread-self") {
       struct stat st {};
       if (::fstat(current_.get(), &st) == 0 && st.st_ino == proc_root_ino && is_procfs(current_)) return step_self(part, follow);
