@@ -44,7 +44,8 @@ struct Change {
   Group group = Group::ordinary;
   bool content = false;    // file to file: the bytes differ, not only the mode
   bool conflict = false;   // the host changed it after the run had begun
-  std::string refused;     // why it is never applied; empty: it can be
+  bool unreadable = false; // refused only because this process may not read it: gain_reading()
+  std::string refused;     // why it is not applied; empty: it can be
 };
 
 /// classify.cc, pure: does the host run or obey a file by this name (".git/hooks/pre-commit", ".envrc")?
@@ -55,6 +56,26 @@ Group group_of(const Change& change, const Target& target);
 bool leads_outside(std::string_view path, std::string_view text, const Target& target);
 /// Deletions first, then trusted, then the rest; each by target and path.
 void sort_for_review(std::vector<Change>& changes);
+
+/// choose.cc, pure: what of the changes is to be applied.
+struct Choice {
+  struct Named {
+    std::size_t target = 0;
+    std::string path;  // "" is the whole target
+  };
+  std::vector<Named> named;  // these and what is below them; none: everything
+  bool trusted = false;      // also trusted ones that are not named themselves
+  bool host_changes = false; // also over what the host changed
+};
+struct Chosen {
+  std::vector<Change> apply;
+  struct Left {
+    Change change;
+    std::string why;
+  };
+  std::vector<Left> left;  // was asked for, and stays
+};
+Chosen choose(const std::vector<Change>& changes, const Choice& choice);
 
 /// text_diff.cc, pure: the hunks of a unified diff ("@@ -1,3 +1,4 @@" and lines, each ended by LF), three lines of context.
 /// Empty for equal texts. Exact for texts that differ in few thousand lines; beyond, correct but not the shortest.

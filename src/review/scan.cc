@@ -64,6 +64,15 @@ class Scan {
   Scan(const Fd& upper, const Fd& host, std::int64_t began, const std::set<std::string>& applied, std::vector<Change>& to)
       : upper_(upper), host_(host), began_(began), applied_(applied), to_(to) {}
 
+  void all() {
+    try {
+      folder("", true);
+    } catch (const SysError& e) {
+      cannot_read(".", e);
+    }
+  }
+
+ private:
   // `over_host`: the host has a folder here too, and the overlay showed both as one.
   void folder(const std::string& path, bool over_host) {
     const std::vector<std::string> names = names_in(upper_, path);
@@ -74,13 +83,12 @@ class Scan {
     }
   }
 
- private:
   void entry(const std::string& path, bool over_host) {
     if (path.size() >= PATH_MAX) return refuse(path, "its path is too long");
     try {
       compare(path, look(upper_, path), over_host ? look(host_, path) : Found{});
     } catch (const SysError& e) {
-      refuse(path, "it cannot be read (" + std::string(errno_name(e.error())) + ")");
+      cannot_read(path, e);
     }
   }
 
@@ -108,6 +116,11 @@ class Scan {
   void removed(const std::string& path, const Found& before) { add(path, before, {}, {}); }
 
   void refuse(const std::string& path, std::string why) { add(path, {}, {.entry = {.kind = Kind::special}}, std::move(why)); }
+
+  void cannot_read(const std::string& path, const SysError& e) {
+    refuse(path, "it cannot be read (" + std::string(errno_name(e.error())) + ")");
+    if (!to_.empty()) to_.back().unreadable = e.error() == EACCES;
+  }
 
   void add(const std::string& path, const Found& before, const Found& after, std::string why, bool content = false) {
     if (applied_.contains(path)) return;
@@ -179,7 +192,7 @@ std::vector<Change> Overlays::changes() const {
   for (std::size_t i = 0; i < targets_.size(); ++i) {
     const std::size_t first = all.size();
     const Fd upper = layer(i), host = host_folder(i);
-    Scan(upper, host, began_ns_, applied[i], all).folder("", true);
+    Scan(upper, host, began_ns_, applied[i], all).all();
     for (std::size_t each = first; each < all.size(); ++each) {
       all[each].target = i;
       all[each].group = group_of(all[each], targets_[i]);
