@@ -98,6 +98,10 @@ class Overlays {
   [[nodiscard]] const std::vector<Target>& targets() const noexcept { return targets_; }
   [[nodiscard]] bool alive() const noexcept { return alive_; }  // of Use::look: the run has not ended
 
+  /// Before the agent runs: returns once whatever the host changes from now on has a time after the run's beginning (a
+  /// tick of the kernel's clock, most of which the launch has taken).
+  void await_clock() const;
+
   /// At the end of the run: throws away what is only overlayfs's own, and everything when nothing was changed. True when
   /// changes are held.
   bool finish();
@@ -129,7 +133,7 @@ class Overlays {
   Fd parent_, folder_, lock_;
   std::string run_;
   std::vector<Target> targets_;
-  std::int64_t began_ns_ = 0;  // CLOCK_REALTIME_COARSE: what the host changed later has a later ctime
+  std::int64_t began_ns_ = 0;  // CLOCK_REALTIME: what the host changed later has a later ctime
   bool alive_ = false;
 };
 

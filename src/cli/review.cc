@@ -63,7 +63,7 @@ std::string what_happened(const Change& change) {
   const auto& [before, after] = std::pair(change.before, change.after);
   const std::string kind(review::name(after.kind));
   if (after.kind == Kind::absent) return "deleted " + std::string(review::name(before.kind));
-  if (before.kind == Kind::absent) return "new " + kind + (after.kind == Kind::file ? " " + octal(after.mode & 0777) : "");
+  if (before.kind == Kind::absent) return "new " + kind + (after.kind == Kind::file || after.kind == Kind::folder ? " " + octal(after.mode & 0777) : "");
   if (before.kind != after.kind) return kind + " instead of " + std::string(review::name(before.kind));
   std::string text = "changed " + kind;
   if (after.kind != Kind::link && ((before.mode ^ after.mode) & 0777) != 0) text += " " + octal(before.mode & 0777) + " to " + octal(after.mode & 0777);

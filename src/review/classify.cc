@@ -17,7 +17,7 @@ constexpr std::array<std::string_view, 22> folders = {
     ".claude", ".cursor",  ".gemini", ".codex", ".continue", ".aider", ".github", ".circleci", ".gitea",  ".forgejo",
     ".ssh",    ".gnupg"};
 // A file, link or folder by this name.
-constexpr std::array<std::string_view, 66> names = {
+constexpr std::array<std::string_view, 68> names = {
     ".git", ".gitmodules", ".gitconfig", ".envrc", ".mise.toml", "mise.toml", ".tool-versions", ".pre-commit-config.yaml",
     "lefthook.yml", "lefthook.yaml", ".mcp.json", "claude.md", "agents.md", "gemini.md", ".cursorrules", ".aider.conf.yml",
     ".gitlab-ci.yml", ".travis.yml", ".drone.yml", "jenkinsfile", "azure-pipelines.yml", "bitbucket-pipelines.yml",
@@ -25,7 +25,7 @@ constexpr std::array<std::string_view, 66> names = {
     ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login", ".logout", ".inputrc", ".xprofile", ".xinitrc",
     ".xsession", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pypirc", ".netrc", ".vimrc", ".exrc", ".nvimrc", ".nvim.lua", ".lvimrc",
     ".emacs", ".dir-locals.el", ".gdbinit", ".lldbinit", ".screenrc", ".tmux.conf", "sitecustomize.py", "usercustomize.py",
-    ".pythonrc.py", ".curlrc", ".wgetrc", ".mailcap", ".editrc", ".aliases"};
+    ".pythonrc.py", ".curlrc", ".wgetrc", ".mailcap", ".editrc", ".aliases", ".agent-run.yaml", ".devcontainer.json"};
 constexpr std::array<std::string_view, 2> endings = {".code-workspace", ".pth"};
 // A name that means something in this folder only; it and all below.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 9> pairs = {
@@ -58,7 +58,7 @@ bool holds(const std::array<std::string_view, N>& list, std::string_view name) {
 bool is_git_setting(std::span<const std::string> parts) {
   const auto git = std::find(parts.begin(), parts.end(), ".git");
   if (git == parts.end()) return false;
-  return parts.back() == "config" || parts.back() == "config.worktree" || std::find(git, parts.end(), "hooks") != parts.end();
+  return parts.back() == "config" || parts.back() == "config.worktree" || parts.back() == "commondir" || std::find(git, parts.end(), "hooks") != parts.end();
 }
 
 // HEAD outside of .git makes a folder a repository, with a config and hooks of its own.

@@ -32,6 +32,7 @@ constexpr const char* manifest_name = "manifest";
 constexpr const char* lock_name = "lock";
 constexpr const char* format = "agent-run-overlay-1";
 constexpr std::size_t manifest_limit = 1U << 20;
+constexpr std::int64_t clock_limit = 50'000'000;  // ns; a tick is at most 10 ms
 
 std::string store_of(const std::filesystem::path& state) { return (state / "overlays").string(); }
 
@@ -39,9 +40,10 @@ Fd open_folder(const std::string& path) {
   return Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
+// What file systems take their times from, but for the finer ones that some take since Linux 6.13.
 std::int64_t coarse_now() {
   timespec now{};
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);  // what file systems take their times from
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
   return static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
 }
 
@@ -107,7 +109,7 @@ Overlays Overlays::create(const std::filesystem::path& state, const std::string&
     made.lock_ = Fd(check(::openat(made.folder_.get(), lock_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), "open", where));
     if (!try_lock(made.lock_)) throw SysError(EBUSY, "flock", where);
     for (std::size_t i = 0; i < targets.size(); ++i) make_layers(made.folder_, i, targets[i], where);
-    made.began_ns_ = coarse_now();
+    made.began_ns_ = wall_clock_ns();
     Fields fields = {format, std::to_string(made.began_ns_)};
     for (const Target& target : targets) fields.insert(fields.end(), {target.path, std::to_string(target.ino)});
     const Fd manifest(check(::openat(made.folder_.get(), manifest_name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), "open", where));
@@ -150,6 +152,10 @@ Overlays Overlays::open(const std::filesystem::path& state, std::string_view id,
     opened.targets_.push_back({.path = fields[i], .ino = static_cast<std::uint64_t>(number(fields[i + 1]))});
   if (use == Use::look && !opened.alive_) opened.lock_.reset();
   return opened;
+}
+
+void Overlays::await_clock() const {
+  while (coarse_now() < began_ns_ && wall_clock_ns() - began_ns_ < clock_limit) ::usleep(200);
 }
 
 bool Overlays::finish() {

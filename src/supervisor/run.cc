@@ -132,6 +132,7 @@ class Session {
     if (const auto wall = prepared_.policy.limits().wall_seconds) {
       deadline_ = boot_clock_ns() + static_cast<std::int64_t>(*wall) * 1000 * ms;
     }
+    if (overlays_) overlays_->await_clock();
     sandbox_->go();
     summary_.started = true;
     while (!ended_) step(signals, terminal);
