@@ -32,8 +32,19 @@ walk(sys.argv[1], "")
 print("TREE " + json.dumps(found))
 """
 
-# Deeper than a path can say.
-DEEP = "/usr/bin/python3 -c 'import os\nfor i in range(1000): os.mkdir(\"four\"); os.chdir(\"four\")'"
+# A tree that is deeper than a path can say: one long branch, moved to the end of another.
+DEEP = """
+import os, sys
+top = os.getcwd()
+for branch in ("one", "two"):
+    os.chdir(top)
+    os.mkdir(branch)
+    os.chdir(branch)
+    for i in range(600):
+        os.mkdir("four")
+        os.chdir("four")
+os.rename(top + "/one", "one")
+"""
 
 
 def listing(folder):
@@ -125,8 +136,9 @@ class Overlays(harness.Case):
     def test_discard(self):
         self.fill()
         before = harness.tree(self.ws)
-        script = (f"rm -rf tree opaque; mkdir tree; echo x > edit; mkdir -p shut/in deep; touch shut/in/f; cd deep; {DEEP};"
-                  " cd ..; chmod 0 shut/in shut")
+        (self.tools / "deep.py").write_text(DEEP)
+        script = ("rm -rf tree opaque; mkdir tree; echo x > edit; mkdir -p shut/in deep; touch shut/in/f; cd deep;"
+                  f"/usr/bin/python3 {self.tools}/deep.py; cd ..; chmod 0 shut/in shut")
         self.assert_ran(self.inside("/bin/sh", "-ec", script))
         self.assertIn("its path is too long", self.agent_run("diff", "--stat").text)
         self.agent_run("discard")
