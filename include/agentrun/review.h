@@ -128,7 +128,9 @@ class Overlays {
   Overlays() = default;
   [[nodiscard]] Fd layer(std::size_t target) const;      // O_PATH of its upper folder
   [[nodiscard]] Fd host_folder(std::size_t target) const;  // of the target; Refusal when it is gone
+  [[nodiscard]] bool is_there(std::size_t target) const;  // the target, with its inode
   void remove_leftover();
+  void remove_all();
 
   Fd parent_, folder_, lock_;
   std::string run_;

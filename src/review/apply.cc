@@ -171,7 +171,11 @@ class Applier {
     if (now.entry.kind != Kind::folder) return remove_tree(folder, last_of(change.path));
     const std::string gone = fresh_name(change.path);
     if (const int error = rename_at(folder, last_of(change.path), gone, RENAME_NOREPLACE); error != 0) throw SysError(error, "rename", change.path);
-    remove_tree(folder, gone);
+    try {
+      remove_tree(folder, gone);
+    } catch (const SysError& e) {
+      throw Refusal(e.call() + ": " + std::string(errno_name(e.error())) + "; what is left of it is now " + gone);
+    }
   }
 
   void make_folder(const Fd& folder, const Change& change, const Found& now) {
@@ -234,13 +238,19 @@ void Overlays::apply(std::vector<Change> chosen, Over over,
 
 void Overlays::remove_leftover() {
   const Fields fields = read_fields(folder_, leftover_name, 1U << 16);
+  std::string stays;
   if (fields.size() >= 2) {
     const auto target = static_cast<std::size_t>(std::strtoull(fields[0].c_str(), nullptr, 10));
     if (target >= targets_.size()) throw SysError(EINVAL, "read", leftover_name);
     const Fd folder = try_open_beneath(host_folder(target), folder_of(fields[1]), O_PATH | O_DIRECTORY);
-    if (folder) remove_tree(folder, last_of(fields[1]));
+    try {
+      if (folder) remove_tree(folder, last_of(fields[1]));
+    } catch (const SysError& e) {
+      stays = targets_[target].path + "/" + fields[1] + " cannot be removed: " + std::string(errno_name(e.error()));
+    }
   }
   if (::unlinkat(folder_.get(), leftover_name, 0) != 0 && errno != ENOENT) throw_errno("unlink", leftover_name);
+  if (!stays.empty()) throw Refusal(stays, "a killed apply left it: remove it by hand, then do this again");
 }
 
 }  // namespace agentrun::review

@@ -32,6 +32,7 @@ constexpr const char* manifest_name = "manifest";
 constexpr const char* lock_name = "lock";
 constexpr const char* format = "agent-run-overlay-1";
 constexpr std::size_t manifest_limit = 1U << 20;
+constexpr unsigned killed_grace_us = 100'000;
 constexpr std::int64_t clock_limit = 50'000'000;  // ns; a tick is at most 10 ms
 
 std::string store_of(const std::filesystem::path& state) { return (state / "overlays").string(); }
@@ -80,6 +81,34 @@ bool try_lock(const Fd& lock) {
   return false;
 }
 
+// Between the folder and its manifest a run may be killed, and in the middle of a removal anybody. Who makes or removes
+// holds the store shared; who holds it alone knows that a folder without a manifest belongs to nobody.
+class StoreLock {
+ public:
+  enum class Want : std::uint8_t { shared, alone };
+  StoreLock(const Fd& store, Want want) : store_(store) {
+    held_ = retry_eintr([&] { return ::flock(store.get(), want == Want::shared ? LOCK_SH : LOCK_EX | LOCK_NB); }) == 0;
+    if (!held_ && want == Want::shared) throw_errno("flock", "overlays");
+  }
+  ~StoreLock() {
+    if (held_) ::flock(store_.get(), LOCK_UN);
+  }
+  StoreLock(const StoreLock&) = delete;
+  StoreLock& operator=(const StoreLock&) = delete;
+  explicit operator bool() const noexcept { return held_; }
+
+ private:
+  const Fd& store_;
+  bool held_ = false;
+};
+
+void remove_torn(const Fd& store) {
+  const StoreLock alone(store, StoreLock::Want::alone);
+  if (!alone) return;  // the next one will
+  for (const std::string& name : names_in(store, ""))
+    if (look(store, join(name, manifest_name)).entry.kind != Entry::Kind::file) remove_tree(store, name);
+}
+
 bool is_empty(const Fd& layers) { return names_in(layers, "upper").empty(); }
 
 }  // namespace
@@ -101,6 +130,8 @@ Overlays Overlays::create(const std::filesystem::path& state, const std::string&
   const std::string where = store_of(state) + "/" + run;
   make_directories(store_of(state), 0700);
   made.parent_ = Fd(check(open_folder(store_of(state)).release(), "open", store_of(state)));
+  remove_torn(made.parent_);
+  const StoreLock making(made.parent_, StoreLock::Want::shared);
   check(::mkdirat(made.parent_.get(), run.c_str(), 0700), "mkdir", where);
   made.folder_ = open_beneath(made.parent_, run, O_RDONLY | O_DIRECTORY);
   made.run_ = run;
@@ -151,6 +182,8 @@ Overlays Overlays::open(const std::filesystem::path& state, std::string_view id,
   for (std::size_t i = 2; i < fields.size(); i += 2)
     opened.targets_.push_back({.path = fields[i], .ino = static_cast<std::uint64_t>(number(fields[i + 1]))});
   if (use == Use::look && !opened.alive_) opened.lock_.reset();
+  // A run that was killed, maybe just now: the kernel takes a moment to end what is left of it.
+  if (use == Use::change && look(opened.folder_, "0/work").entry.kind != Entry::Kind::absent) ::usleep(killed_grace_us);
   return opened;
 }
 
@@ -165,7 +198,7 @@ bool Overlays::finish() {
     held = held || !is_empty(layers);
     remove_tree(layers, "work");
   }
-  if (!held) remove_tree(parent_, run_);
+  if (!held) remove_all();
   lock_.reset();
   return held;
 }
@@ -174,22 +207,39 @@ Fd Overlays::layer(std::size_t target) const {
   return open_beneath(folder_, std::to_string(target) + "/upper", O_PATH | O_DIRECTORY);
 }
 
+namespace {
+
+// Empty when it is not the folder any more.
+Fd open_target(const Target& target) {
+  const Fd root(check(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/"));
+  Fd folder = try_open_beneath(root, target.path.substr(1), O_PATH | O_DIRECTORY);
+  struct stat st {};
+  if (folder && (::fstat(folder.get(), &st) != 0 || st.st_ino != target.ino)) folder.reset();
+  return folder;
+}
+
+}  // namespace
+
+bool Overlays::is_there(std::size_t target) const { return static_cast<bool>(open_target(targets_[target])); }
+
 Fd Overlays::host_folder(std::size_t target) const {
   const Target& t = targets_[target];
-  const Fd root(check(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/"));
-  Fd folder = try_open_beneath(root, t.path.substr(1), O_PATH | O_DIRECTORY);
-  struct stat st {};
-  if (!folder || ::fstat(folder.get(), &st) != 0 || st.st_ino != t.ino)
+  Fd folder = open_target(t);
+  if (!folder)
     throw Refusal(t.path + " is not the folder any more that run " + run_ + " was shown",
                   "put it back where it was; agent-run discard " + run_ + " gives the changes up");
   return folder;
 }
 
 void Overlays::discard() {
-  try {
-    remove_leftover();
-  } catch (const Refusal&) {  // the folder that it would lie in is gone
-  }
+  bool gone = false;
+  for (std::size_t i = 0; i < targets_.size() && !gone; ++i) gone = !is_there(i);
+  if (!gone) remove_leftover();  // else the folder that it would lie in is gone
+  remove_all();
+}
+
+void Overlays::remove_all() {
+  const StoreLock lock(parent_, StoreLock::Want::shared);
   remove_tree(parent_, run_);
 }
 

@@ -293,3 +293,15 @@ TEST_CASE("a run that lives is looked at and nothing else; one without changes l
   CHECK_FALSE(nothing.finish());
   CHECK(runs_with_overlays(w.state).empty());
 }
+
+TEST_CASE("what a run left that was killed while it made its folders goes with the next one") {
+  World w;
+  fs::create_directories(w.state / "overlays" / "20261122T000000000-0000000a" / "0" / "upper");
+  Overlays overlays = w.begin();
+  put(w.upper / "f", "agent");
+  std::size_t count = 0;
+  for (const auto& entry : fs::directory_iterator(w.state / "overlays")) count += entry.is_directory() ? 1 : 0;
+  CHECK(count == 1);
+  Overlays other = w.begin("20261122T000000000-0000000b");
+  CHECK(runs_with_overlays(w.state).size() == 2);
+}
