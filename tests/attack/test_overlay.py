@@ -7,6 +7,7 @@ import stat
 import subprocess
 
 import harness
+import test_files
 
 # Tries each act in the folder argv[1] and says how it went.
 FORGE = r"""
@@ -215,6 +216,21 @@ class Overlay(harness.Case):
         self.assertEqual(stat.S_IMODE((upper / "f").stat().st_mode), 0o666)
         self.assertEqual(stat.S_IMODE(self.store.stat().st_mode), 0o700)
         self.assertEqual(stat.S_IMODE(upper.parent.parent.stat().st_mode), 0o700)
+
+
+def in_overlay(case):
+    """The same attacks, with a workspace that is an overlay: a rule is worth as much there."""
+    class InOverlay(case):
+        def setUp(self):
+            super().setUp()
+            write = self.scratch.write_profile
+            self.scratch.write_profile = lambda **sections: write(
+                **{"workspace": {"path": str(self.ws), "mode": "overlay"}, **sections})
+    InOverlay.__name__ = InOverlay.__qualname__ = f"{case.__name__}InOverlay"
+    return InOverlay
+
+
+NamesInOverlay = in_overlay(test_files.Names)
 
 
 if __name__ == "__main__":

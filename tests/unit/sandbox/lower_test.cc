@@ -76,7 +76,7 @@ TEST_CASE("an overlay: its own step with layers of its own; what is on it is tol
   REQUIRE(at(plan, "/home/u/proj/.env") != nullptr);
   CHECK(at(plan, "/home/u/proj/.env")->kind == Kind::mask);
   CHECK(at(plan, "/home/u/proj/.env")->ino == 0);  // overlayfs has numbers of its own
-  CHECK(rule(plan, "/home/u/proj")->read);
+  CHECK(rule(plan, "/home/u/proj")->make_socket);
 
   launch.overlays = "/home/u/proj/.state/overlays/run";
   CHECK_THROWS_AS(lower_text("workspace: {mode: overlay}\n", small_host(), launch), Refusal);
