@@ -21,7 +21,7 @@ using review::Overlays;
 using Kind = review::Entry::Kind;
 
 constexpr std::size_t text_limit = 1U << 20;
-constexpr std::size_t hash_limit = 256U << 20;
+constexpr std::size_t hash_limit = 64U << 20;
 constexpr std::size_t left_shown = 20;
 
 Option journal_option() { return {"--journal", "", Option::Takes::value}; }

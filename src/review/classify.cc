@@ -106,7 +106,9 @@ Group group_of(const Change& change, const Target& target) {
   if (plain_folder) return Group::ordinary;
   const bool runs = change.after.kind == Kind::file && (change.after.mode & 0111) != 0;
   const bool leads = change.after.kind == Kind::link && leads_outside(change.path, change.after.link, target);
-  return runs || leads || is_trusted_name(change.path) ? Group::trusted : Group::ordinary;
+  // With the target's own path: the overlay may be of ~/.config/fish, or of .git itself.
+  const bool named = is_trusted_name(target.path + "/" + change.path);
+  return runs || leads || named ? Group::trusted : Group::ordinary;
 }
 
 void sort_for_review(std::vector<Change>& changes) {

@@ -5,6 +5,7 @@ import os
 import signal
 import stat
 import subprocess
+import time
 
 import harness
 import test_files
@@ -26,6 +27,29 @@ fd = os.open("folder", os.O_RDONLY)
 act("fset-opaque", lambda: os.setxattr(fd, "user.overlay.opaque", b"y"))
 act("whiteout", lambda: os.mknod("gone", stat.S_IFCHR, 0))
 """
+
+# Flips a name of the folder argv[1] between a file, a link to argv[2] and a FIFO, without an end.
+FLIP = r"""
+import os, sys
+os.chdir(sys.argv[1])
+open("file", "w").write("harmless\n")
+os.symlink(sys.argv[2], "link")
+os.mkfifo("fifo")
+while True:
+    for name in ("link", "file", "fifo"):
+        os.link(name, "new", follow_symlinks=False)
+        os.rename("new", "target")
+        os.unlink("target") if name == "fifo" else None
+"""
+
+
+def naive_read(path):
+    """The control: a reader that opens what is there."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
 
 
 class Overlay(harness.Case):
@@ -112,6 +136,21 @@ class Overlay(harness.Case):
         left = self.scratch.agent_run("apply")
         self.assertEqual(left.status, 1)
         self.assertEqual((self.ws / "file").read_text(), "x", "a link that leads out waits for --trusted")
+
+    def test_f5_a_live_run_flips_what_diff_reads(self):
+        secret = self.outside / "secret"
+        secret.write_text("s3cret-of-the-host\n")
+        (self.tools / "flip.py").write_text(FLIP)
+        self.start("/usr/bin/python3", self.tools / "flip.py", self.ws, secret)
+        self.wait_for(lambda: list(self.store.glob("*/0/upper/fifo")), 20, "the layer")
+        self.wait_for(lambda: b"s3cret" in naive_read(self.layer() / "target"), 20, "the control to read the secret")
+        seen, end = set(), time.monotonic() + 3
+        while time.monotonic() < end:
+            shown = self.scratch.agent_run("diff", timeout=20)
+            self.assertEqual(shown.status, 0, str(shown))
+            self.assertNotIn("s3cret", shown.text)
+            seen.update(line for line in shown.text.splitlines() if "target" in line and not line.startswith(("---", "+++")))
+        self.assertGreater(len(seen), 1, f"it was never another thing: {seen}")
 
     def test_f5_set_id(self):
         (self.ws / "old").write_text("x")

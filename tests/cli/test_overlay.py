@@ -288,6 +288,15 @@ class Overlays(harness.Case):
         # Both held back and not.
         run = self.scratch.agent_run("--overlay", self.outside, "--write", self.outside, "--", "touch", self.ws / "ran")
         self.assert_one_line_refusal(run, "nothing would be held back", nothing=self.ws / "ran")
+        # What overlayfs itself refuses: a folder with another mount below it.
+        (self.ws / "below").mkdir()
+        self.scratch.write_profile(workspace={"path": str(self.ws), "mode": "overlay"})
+        words = (harness.AGENT_RUN, "-p", self.scratch.profile_file, "--", "touch", self.ws / "ran")
+        plain = self.control("unshare", "-Urm", *words)
+        self.assertEqual(plain.status, 0, f"proves nothing: {plain}")
+        self.agent_run("discard")
+        run = self.control("unshare", "-Urm", "sh", "-c", 'mount -t tmpfs none "$0/below" && exec "$@"', self.ws, *words)
+        self.assert_one_line_refusal(run, "overlayfs does not take this folder", nothing=self.ws / "ran")
         self.assertFalse(self.store.exists() and list(self.store.iterdir()), "a refused run keeps nothing")
 
     def test_explain(self):

@@ -42,6 +42,13 @@ TEST_CASE("groups") {
   CHECK(group_of(change(".git", Kind::file, Kind::folder), target) == Group::trusted);
 }
 
+TEST_CASE("what the overlay is of counts too") {
+  const Change config = change("config", Kind::absent, Kind::file);
+  CHECK(group_of(config, target) == Group::ordinary);
+  for (const char* path : {"/home/u/proj/.git", "/home/u/.cargo", "/home/u/.ssh"})
+    CHECK(group_of(config, {.path = path, .ino = 1}) == Group::trusted);
+}
+
 TEST_CASE("links that lead out") {
   CHECK_FALSE(leads_outside("a/l", "b", target));
   CHECK_FALSE(leads_outside("a/l", "../b", target));
