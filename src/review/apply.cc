@@ -33,7 +33,6 @@ namespace {
 
 using Kind = Entry::Kind;
 
-constexpr const char* leftover_name = "leftover";
 constexpr std::size_t block = 256 * 1024;
 constexpr mode_t plain_bits = 0777;
 

@@ -183,7 +183,10 @@ bool changed_since(const Fd& host, const std::string& path, std::int64_t began) 
 
 std::vector<Change> Overlays::changes() const {
   std::vector<std::set<std::string>> applied(targets_.size());
-  const Fields done = read_fields(folder_, applied_name, applied_limit);
+  Fields done = read_fields(folder_, applied_name, applied_limit);
+  // What a killed apply left on the host is nobody's file: the next apply removes it.
+  const Fields leftover = read_fields(folder_, leftover_name, applied_limit);
+  done.insert(done.end(), leftover.begin(), leftover.begin() + (leftover.size() < 2 ? 0 : 2));
   for (std::size_t i = 0; i + 1 < done.size(); i += 2) {
     const auto target = static_cast<std::size_t>(std::strtoull(done[i].c_str(), nullptr, 10));
     if (target < applied.size()) applied[target].insert(done[i + 1]);

@@ -9,6 +9,7 @@
 namespace agentrun::review {
 
 inline constexpr const char* applied_name = "applied";
+inline constexpr const char* leftover_name = "leftover";
 
 /// A regular file beneath `root`, for reading. Throws SysError.
 Fd open_file(const Fd& root, const std::string& path);

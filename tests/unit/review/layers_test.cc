@@ -265,6 +265,21 @@ TEST_CASE("what a cut-off apply left on the host goes with the next one, and wit
   CHECK(fs::is_empty(w.state / "overlays"));
 }
 
+TEST_CASE("what a cut-off apply left in a folder that was emptied is no change of its own") {
+  World w;
+  put(w.host / "d/old", "x");
+  Overlays overlays = w.begin();
+  put(w.upper / "d/new", "agent");
+  opaque(w.upper / "d");
+  pass_a_tick();
+  put(w.host / "d/.agent-run-0123456789abcdef", "half");
+  std::ofstream(w.upper.parent_path().parent_path() / "leftover", std::ios::binary) << std::string("0\0d/.agent-run-0123456789abcdef\0", 33);
+  CHECK(by_path(overlays).size() == 2);
+  CHECK(apply_all(overlays).empty());
+  CHECK(fs::exists(w.host / "d/new"));
+  CHECK(std::distance(fs::directory_iterator(w.host / "d"), {}) == 1);
+}
+
 TEST_CASE("a target that is another folder by now is refused") {
   World w;
   Overlays overlays = w.begin();
