@@ -61,7 +61,7 @@ struct HostFacts {
   using Visitor = std::function<Visit(const std::string& path, bool is_folder)>;
   std::function<bool(const std::string& folder, const Visitor& visit)> scan;
   /// Is a folder of the host at this canonical path? When not given, what exists is taken for a folder. Only asked for
-  /// the folders above a literal protected path.
+  /// overlays and the folders above a literal protected path.
   std::function<bool(const std::string&)> is_folder;
 };
 
@@ -69,12 +69,19 @@ struct HostFacts {
 /// the same or a stronger access, but for those that are there to show the link `written`: their access is that of the
 /// grant that covers them, so mounting them again changes nothing.
 struct Grant {
-  enum class Access : std::uint8_t { read, write, scratch };
+  /// overlay: shown and changeable as with write, but changes are held back from the host (copy on write). It is never
+  /// covered by a grant to write.
+  enum class Access : std::uint8_t { read, overlay, write, scratch };
   std::string path;     // canonical: what is mounted, at the same place
   std::string written;  // the path before links were followed, when it differs: the view shows the links too
   Access access = Access::read;
   const Rule* rule = nullptr;
 };
+std::string_view name(Grant::Access) noexcept;
+/// May the agent change what such a grant shows of the host, be it held back or not?
+constexpr bool changes_host(Grant::Access access) noexcept {
+  return access == Grant::Access::overlay || access == Grant::Access::write;
+}
 
 /// One endpoint of a connect, as numbers.
 struct Destination {

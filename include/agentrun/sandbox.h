@@ -44,6 +44,7 @@ struct MountStep {
     symlink,    // `source` is its text
     text_file,  // `source` is its content (on our own tmpfs, 0444)
     bind,       // `source` of the host, recursively; identity checked against dev and ino
+    overlay,    // `source` of the host, copy on write: changes go to `layers`; identity checked as for bind
     tmpfs,      // scratch
     proc,       // with its masks
     dev,        // minimal /dev: null zero full random urandom tty, fd links, shm, and a new devpts
@@ -54,6 +55,7 @@ struct MountStep {
   bool read_only = false, no_exec = false;
   unsigned mode = 0755;
   std::uint64_t dev = 0, ino = 0;
+  std::string layers;  // overlay: the folder of the host that holds "upper" and "work", each empty
 };
 
 /// Landlock: what may be read, executed and bound below a path. Changes are never granted: the broker performs them.
@@ -89,6 +91,7 @@ struct Launch {
   bool terminal = false;
   std::string ruleset;              // see egress.h
   std::vector<std::string> hidden;  // always masked when the view would show them: the journal's folder, profiles
+  std::string overlays;             // canonical folder of the host where overlay n has its layers, in n
   std::optional<std::string> passwd_line, group_line;  // what /etc/passwd and /etc/group must at least hold
 };
 Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch);

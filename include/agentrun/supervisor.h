@@ -10,6 +10,7 @@
 
 #include <agentrun/policy.h>
 #include <agentrun/profile.h>
+#include <agentrun/review.h>
 #include <agentrun/sandbox.h>
 
 namespace agentrun::supervisor {
@@ -17,7 +18,7 @@ namespace agentrun::supervisor {
 struct Options {
   std::string profile = "default";
   std::optional<std::string> workspace;         // -w
-  std::vector<std::string> read, write;         // --read, --write: paths of the host
+  std::vector<std::string> read, write, overlay;  // --read, --write, --overlay: paths of the host
   std::optional<std::string> state_directory;   // --journal
   std::vector<std::string> argv;
 };
@@ -39,6 +40,8 @@ struct Prepared {
   sandbox::Plan plan;
   profile::Reads reads;  // as they will be: exact where a read rule needs the broker
   std::filesystem::path state_directory;
+  std::string run;                         // the id of the run that this is for
+  std::vector<review::Target> overlays;    // by number, as the plan's steps name their layers
 };
 /// Throws Refusal (profile::ProfileError among them).
 Prepared prepare(const Options& options, const Places& places);
@@ -55,6 +58,7 @@ struct Summary {
   std::vector<std::pair<std::string, std::string>> first_denials;  // what, remedy
   std::filesystem::path journal;   // the run's folder; empty when there is none
   bool started = false;            // the command ran
+  bool held = false;               // changes are held back: agent-run diff
 };
 /// Runs the command to its end. The caller has one thread. Never throws for what happens to the run: see Summary.
 Summary run(const Options& options, const Places& places);

@@ -24,8 +24,12 @@ int Handler::attribute_object(const Case& c, Object& object) const {
   return resolver_.descriptor(c.task, r.fd, object);
 }
 
+// overlayfs reads these as its own book-keeping: of the layers of this run, and of any folder that a later run has as one.
+constexpr std::string_view overlay_attributes = "user.overlay.";
+
 Reply Handler::attribute(Case& c) {
   const Request& r = c.request;
+  if (r.text.starts_with(overlay_attributes)) return refuse(c, Right::change, EPERM);
   Object object;
   const int error = attribute_object(c, object);
   if (error != 0) return refuse(c, Right::change, error);

@@ -116,8 +116,7 @@ Reply Handler::link(Case& c) {
   c.identity = {object.dev, object.ino};
   if (const int error = second_slot(c, to); error != 0) return refuse(c, Right::change, error);
   if (S_ISLNK(object.mode)) judge_link(c, to.path);
-  struct stat folder {};
-  if (::fstat(to.parent.get(), &folder) == 0 && folder.st_dev != object.dev) return refuse(c, Right::change, EXDEV);
+  if (!Resolver::on_mount(to.parent, object.mount)) return refuse(c, Right::change, EXDEV);
   if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
   return result(c, errno_of(::linkat(s_.host_proc, self_fd(object).c_str(), to.parent.get(), to.name.c_str(), AT_SYMLINK_FOLLOW)));
 }

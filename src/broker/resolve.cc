@@ -103,6 +103,7 @@ int Resolver::describe(Object& object) const {
   object.dev = makedev(st.stx_dev_major, st.stx_dev_minor);
   object.ino = st.stx_ino;
   object.links = st.stx_nlink;
+  object.mount = st.stx_mnt_id;
   const std::string self = "self/fd/" + std::to_string(object.fd.get());
   auto path = read_link(host_proc_, self.c_str());
   if (!path) return errno;
@@ -112,6 +113,11 @@ int Resolver::describe(Object& object) const {
   object.deleted = object.links == 0 && object.path.ends_with(deleted);
   if (object.deleted) object.path.resize(object.path.size() - deleted.size());
   return 0;
+}
+
+bool Resolver::on_mount(const Fd& folder, std::uint64_t mount) {
+  struct statx st {};
+  return ::statx(folder.get(), "", AT_EMPTY_PATH, STATX_MNT_ID, &st) == 0 && st.stx_mnt_id == mount;
 }
 
 int Resolver::walk_to(const Task& task, const Fd& start, std::string_view path, Follow follow, std::uint64_t resolve,

@@ -23,6 +23,7 @@ struct Object {
   bool deleted = false;
   mode_t mode = 0;           // st_mode
   std::uint64_t dev = 0, ino = 0, links = 0;
+  std::uint64_t mount = 0;   // its id, as statx(2) gives it
   int descriptor_flags = 0;  // for what is not in the view: the open flags of the descriptor that was followed
 };
 
@@ -54,6 +55,9 @@ class Resolver {
 
   /// The path that a name would mean if no link were on its way: for claims and for the record of a failed walk.
   static std::string lexical(const Task& task, const Name& name);
+
+  /// Does the folder stand on this mount? (Not by st_dev: on an overlay a file's may differ from its folder's.)
+  static bool on_mount(const Fd& folder, std::uint64_t mount);
 
   /// Fills path, identity and kind of an O_PATH descriptor.
   int describe(Object& object) const;

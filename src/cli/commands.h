@@ -15,6 +15,9 @@ int doctor_command(Words words);   // doctor.cc
 int why_command(Words words);      // why.cc
 int journal_command(Words words);  // journal.cc
 int key_command(Words words);      // journal.cc
+int diff_command(Words words);     // review.cc
+int apply_command(Words words);    // review.cc
+int discard_command(Words words);  // review.cc
 
 /// "agent-run: what (remedy: …)" on standard error, escaped, one line.
 void print_error(const std::string& what, const std::string& remedy);

@@ -12,6 +12,7 @@ supervisor::Options options_of(const Arguments& arguments) {
   if (arguments.has("--journal")) options.state_directory = arguments.value("--journal");
   options.read = arguments.values("--read");
   options.write = arguments.values("--write");
+  options.overlay = arguments.values("--overlay");
   return options;
 }
 

@@ -13,6 +13,7 @@ inline constexpr std::array run_options = {
     Option{"--profile", "-p", Option::Takes::value},   Option{"--workspace", "-w", Option::Takes::value},
     Option{"--read", "", Option::Takes::value, Option::Repeat::yes},
     Option{"--write", "", Option::Takes::value, Option::Repeat::yes},
+    Option{"--overlay", "", Option::Takes::value, Option::Repeat::yes},
     Option{"--allow-host", "", Option::Takes::value},  Option{"--journal", "", Option::Takes::value},
     Option{"--json", "", Option::Takes::nothing},
 };

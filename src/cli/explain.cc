@@ -78,7 +78,6 @@ void print_list(const char* title, std::span<const std::string> values) {
 
 void print_plan(const supervisor::Prepared& prepared) {
   const Policy& policy = prepared.policy;
-  static constexpr const char* access[] = {"read", "write", "scratch"};
   std::printf("profiles:\n");
   for (const Policy::Source& source : policy.sources()) {
     std::printf("  %s  %s  sha256:%s\n", printable(source.name).c_str(), printable(source.file).c_str(), source.sha256.c_str());
@@ -87,7 +86,7 @@ void print_plan(const supervisor::Prepared& prepared) {
   std::printf("reads: %s\n", std::string(profile::name(prepared.reads)).c_str());
   std::printf("view (kernel):\n");
   for (const policy::Grant& grant : policy.view()) {
-    std::printf("  %-7s %s  [%s]\n", access[static_cast<int>(grant.access)], printable(grant.path).c_str(),
+    std::printf("  %-7s %s  [%s]\n", std::string(policy::name(grant.access)).c_str(), printable(grant.path).c_str(),
                 grant.rule != nullptr ? printable(grant.rule->id).c_str() : "");
   }
   print_list("masked (kernel)", policy.masks());

@@ -19,11 +19,15 @@ constexpr int refused = 125;
 constexpr int usage = 2;
 
 constexpr const char* help_text =
-    R"(agent-run [run] [-p PROFILE] [-w DIR] [--read P] [--write P] [--journal DIR] [--json] -- COMMAND…
+    R"(agent-run [run] [-p PROFILE] [-w DIR] [--read P] [--write P] [--overlay P] [--journal DIR] [--json] -- COMMAND…
 agent-run check PROFILE            is this profile good here?
 agent-run explain [-p PROFILE] [-w DIR] [--open P | --write P | --exec P | --connect A:PORT]
                                    the verdict with its rule; without a question: the whole plan
 agent-run why [RUN]                what was denied, and what would allow it (--json, --journal DIR)
+agent-run diff [RUN]               what a run changed in overlays, held back from the host (--stat, --json)
+agent-run apply [RUN] [PATH…]      make the host so; of what the host would run or trust only what is named or, with
+                                   --trusted, all; over later changes of the host only with --force
+agent-run discard [RUN]            throw the held changes away
 agent-run journal list             the runs, oldest first (--journal DIR)
 agent-run journal show [RUN]       the records of a run (--json, --type TYPE, --journal DIR)
 agent-run journal verify [RUN]     are they all there and unchanged? (--json, --key VKEY, --journal DIR)
@@ -35,6 +39,7 @@ agent-run --help | --version
                  ~/.config/agent-run/profiles, or a path
 -w, --workspace  the folder that the agent works in; default: the current one
 --read, --write  show one more path of the host to the agent
+--overlay        show one more folder, copy on write: changes wait for agent-run diff, apply or discard
 --journal        where identity and journals are kept; default: ~/.local/state/agent-run
 --json           for programs: how the run ended as one line on standard error; of the other commands, what they print
 
@@ -51,7 +56,8 @@ constexpr std::array commands = {
     Command{"run", run_command, refused},     Command{"check", check_command, refused},
     Command{"explain", explain_command, refused}, Command{"doctor", doctor_command, usage},
     Command{"why", why_command, usage},       Command{"journal", journal_command, usage},
-    Command{"key", key_command, usage},
+    Command{"key", key_command, usage},       Command{"diff", diff_command, usage},
+    Command{"apply", apply_command, usage},   Command{"discard", discard_command, usage},
 };
 
 int guarded(const Command& command, Words words) {

@@ -18,7 +18,8 @@ std::string counted(std::uint64_t number, std::string_view one, std::string_view
   return std::to_string(number) + " " + std::string(number == 1 ? one : many);
 }
 
-// At most five lines: the run and its counts, what was denied and how to allow it, where the journal is.
+// At most six lines: the run and its counts, what was denied and how to allow it, where the journal is,
+// what is held back.
 void print_footer(const supervisor::Summary& summary) {
   std::string head = "agent-run " + summary.run + ": " + counted(summary.decisions, "decision", "decisions") + ", " +
                      counted(summary.denials, "denial", "denials");
@@ -30,6 +31,9 @@ void print_footer(const supervisor::Summary& summary) {
   }
   if (summary.denials > denials_shown) std::fprintf(stderr, "  all of them: agent-run why %s\n", summary.run.c_str());
   std::fprintf(stderr, "  journal: %s\n", printable(summary.journal.string()).c_str());
+  if (summary.held) {
+    std::fprintf(stderr, "  changes are held back: agent-run diff %s, then apply or discard\n", summary.run.c_str());
+  }
 }
 
 void print_json(const supervisor::Summary& summary) {
@@ -43,6 +47,7 @@ void print_json(const supervisor::Summary& summary) {
   record.list("denied", denied);
   if (!summary.error.empty()) record.text("error", summary.error);
   record.number("exit", summary.exit_code);
+  if (summary.held) record.boolean("held", true);
   record.text("journal", summary.journal.string());
   if (!summary.remedy.empty()) record.text("remedy", summary.remedy);
   record.text("run", summary.run).boolean("started", summary.started);

@@ -79,7 +79,7 @@ void protect_folders_to_be(Draft& draft, const PathPattern& pattern, std::size_t
   if (!pattern.is_literal()) return;
   const auto is_writable = [&](std::string_view path) {
     return std::any_of(draft.claims.begin(), draft.claims.end(), [&](const Draft::Claim& claim) {
-      return claim.access == Grant::Access::write && covers(claim.path, path);
+      return changes_host(claim.access) && covers(claim.path, path);
     });
   };
   const std::string path = pattern.literal_prefix();

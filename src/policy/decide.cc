@@ -13,6 +13,7 @@ constexpr std::array<std::string_view, 3> right_names = {"read", "change", "exec
 constexpr std::array<std::string_view, 3> act_names = {"deny", "ask", "allow"};
 constexpr std::array<std::string_view, 5> by_names = {"rule", "default", "pdp", "human", "fail"};
 constexpr std::array<std::string_view, 2> label_names = {"kernel", "broker"};
+constexpr std::array<std::string_view, 4> access_names = {"read", "overlay", "write", "scratch"};
 
 // What stops a right, by right.
 constexpr std::array<LayerSet, 3> stops = {
@@ -81,6 +82,9 @@ std::string_view name(By by) noexcept {
 }
 std::string_view name(Label label) noexcept {
   return label_names[static_cast<std::size_t>(label)];
+}
+std::string_view name(Grant::Access access) noexcept {
+  return access_names[static_cast<std::size_t>(access)];
 }
 
 Policy::Policy(std::unique_ptr<const Data> data) : data_(std::move(data)) {}

@@ -69,14 +69,14 @@ void refuse_mistakes(const Draft& draft, const std::string& path, Grant::Access 
                   "grant single folders, or add weaken: [host-root]");
   const auto system = std::find_if(system_folders.begin(), system_folders.end(),
                                    [&](std::string_view folder) { return covers(path, folder); });
-  if (access == Grant::Access::write && system != system_folders.end())
+  if (changes_host(access) && system != system_folders.end())
     profile::fail(origin.place, origin.key, "would let the agent write " + std::string(*system),
                   "grant the folder below it that is meant, or add weaken: [host-root]");
 }
 
 void bind_grant(Draft& draft, const std::string& path, Grant::Access access, std::size_t rule, const Origin& origin) {
   const std::string canonical = resolve(draft.facts, path);
-  const Layer layer = access == Grant::Access::write ? Layer::write : Layer::read;
+  const Layer layer = changes_host(access) ? Layer::write : Layer::read;
   for (const std::string& meant : {path, canonical}) {
     refuse_mistakes(draft, meant, access, origin);
     draft.bound.push_back({literal_pattern(meant, Scope::self_and_below), layer, rule});
@@ -131,7 +131,32 @@ void add_workspace(Draft& draft, std::span<const profile::Profile* const> chain)
                          .place = mode.place,
                          .act = Act::allow,
                          .label = Label::kernel});
-  bind_grant(draft, path, mode.value == "write" ? Grant::Access::write : Grant::Access::read, rule, origin);
+  static constexpr std::pair<std::string_view, Grant::Access> modes[] = {
+      {"overlay", Grant::Access::overlay}, {"write", Grant::Access::write}};
+  const auto access = std::find_if(std::begin(modes), std::end(modes), [&](const auto& m) { return m.first == mode.value; });
+  bind_grant(draft, path, access == std::end(modes) ? Grant::Access::read : access->second, rule, origin);
+}
+
+Origin origin_of(const Draft& draft, const Draft::Claim& claim) {
+  const Rule& rule = draft.rules[claim.rule];
+  return {rule.place, rule.id.substr(rule.id.find(':') + 1)};
+}
+
+// Grants unite, and the stronger one wins: an overlay that is also granted for writing would hold nothing back, and
+// nobody would notice. And overlayfs has folders only.
+void refuse_idle_overlays(const Draft& draft) {
+  for (const Draft::Claim& overlay : draft.claims) {
+    if (overlay.access != Grant::Access::overlay || !overlay.exists) continue;
+    const Origin origin = origin_of(draft, overlay);
+    if (draft.facts.is_folder && !draft.facts.is_folder(overlay.path))
+      profile::fail(origin.place, origin.key, overlay.path + " is not a folder", "an overlay is of a whole folder: name the one above it");
+    for (const Draft::Claim& other : draft.claims) {
+      if (other.access != Grant::Access::write || !covers(other.path, overlay.path)) continue;
+      profile::fail(origin.place, origin.key,
+                    overlay.path + " is granted for writing too, by " + draft.rules[other.rule].id + ": nothing would be held back",
+                    "remove one of the two");
+    }
+  }
 }
 
 }  // namespace
@@ -139,7 +164,7 @@ void add_workspace(Draft& draft, std::span<const profile::Profile* const> chain)
 void refuse_planted_links(const Draft& draft, const std::string& path, const Origin& origin) {
   const auto writable = [&](const std::string& canonical) {
     return std::any_of(draft.claims.begin(), draft.claims.end(), [&](const Draft::Claim& claim) {
-      return claim.access == Grant::Access::write && covers(claim.path, canonical);
+      return changes_host(claim.access) && covers(claim.path, canonical);
     });
   };
   const std::string target = resolve(draft.facts, path);
@@ -156,12 +181,12 @@ void add_grants(Draft& draft, std::span<const profile::Profile* const> chain) {
   for (const profile::Profile* profile : chain) {
     add_list(draft, *profile, "files.read", profile->files.read, Grant::Access::read);
     add_list(draft, *profile, "files.write", profile->files.write, Grant::Access::write);
+    add_list(draft, *profile, "files.overlay", profile->files.overlay, Grant::Access::overlay);
   }
   add_workspace(draft, chain);
+  refuse_idle_overlays(draft);
   for (const Draft::Claim& claim : draft.claims) {
-    const Rule& rule = draft.rules[claim.rule];
-    if (!claim.written.empty())
-      refuse_planted_links(draft, claim.written, {rule.place, rule.id.substr(rule.id.find(':') + 1)});
+    if (!claim.written.empty()) refuse_planted_links(draft, claim.written, origin_of(draft, claim));
   }
 }
 

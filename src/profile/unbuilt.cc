@@ -25,11 +25,6 @@ struct Unbuilt {
   Found (*found)(const Profile&);
 };
 constexpr Unbuilt unbuilt[] = {
-    {"workspace.mode: overlay",
-     [](const Profile& p) {
-       return p.workspace.mode && p.workspace.mode->value == WorkspaceMode::overlay ? where(p.workspace.mode) : Found{};
-     }},
-    {"files.overlay", [](const Profile& p) { return first(p.files.overlay); }},
     {"files.ask", [](const Profile& p) { return first(p.files.ask); }},
     {"network.allow", [](const Profile& p) { return rule(p.network.allow); }},
     {"network.ask", [](const Profile& p) { return rule(p.network.ask); }},

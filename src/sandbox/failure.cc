@@ -30,6 +30,13 @@ constexpr Remedy remedies[] = {
     {"user", "", EPERM, "the host does not let this user map its own uid: check AppArmor, SELinux and /proc"},
     {"mounts", "", ELOOP, "a symbolic link stands where the profile named a folder or file: remove it and start again"},
     {"mounts", "", ESTALE, "it was replaced while agent-run started: start again"},
+    {"mounts", "overlay", EINVAL,
+     "overlayfs does not take this folder, or not the one for the changes: it has other mounts below it, or lies itself "
+     "on an overlay or a file system without extended attributes (see dmesg); choose another --journal folder, or write "
+     "instead of overlay"},
+    {"mounts", "overlay", any,
+     "overlayfs cannot be mounted in a user namespace here (see `agent-run doctor`): use write or read instead of overlay"},
+    {"mounts", "fsopen", ENODEV, "the kernel lacks overlayfs: load the module overlay, or use write or read instead of overlay"},
     {"mounts", "fsmount", EPERM,
      "the /proc of this host is partly masked (a container): unmask it (docker: --security-opt "
      "systempaths=unconfined)"},

@@ -127,7 +127,10 @@ class Lowering {
       if (!there || path == "/" || !is_bound(mount_above(path))) continue;
       bool covered = false;
       for (const std::string& other : denied_) covered = covered || (other != path && within(path, other));
-      if (!covered) add({.kind = Kind::mask, .target = path, .mode = 0, .dev = entry.dev, .ino = entry.ino});
+      if (covered) continue;
+      // overlayfs has numbers of its own: there is nothing to compare with.
+      const bool known = mount_above(path).kind != Kind::overlay;
+      add({.kind = Kind::mask, .target = path, .mode = 0, .dev = known ? entry.dev : 0, .ino = known ? entry.ino : 0});
     }
   }
 
@@ -195,7 +198,7 @@ class Lowering {
 
  private:
   static bool is_bound(const MountStep& step) {
-    return step.kind == Kind::bind || (step.kind == Kind::root && !step.source.empty());
+    return step.kind == Kind::bind || step.kind == Kind::overlay || (step.kind == Kind::root && !step.source.empty());
   }
 
   void add(MountStep step) { steps_.insert_or_assign(step.target, std::move(step)); }
@@ -245,22 +248,36 @@ class Lowering {
     if (entry.kind == Entry::Kind::symlink)
       throw Refusal(grant.path + ": became a symbolic link while agent-run looked at it", "start again");
     const bool read_only = grant.access == policy::Grant::Access::read;
-    const MountStep step{.kind = grant.path == "/" ? Kind::root : Kind::bind,
-                         .source = grant.path,
-                         .target = grant.path,
-                         .read_only = read_only,
-                         .no_exec = !read_only && policy_.writable_noexec(),
-                         .dev = entry.dev,
-                         .ino = entry.ino};
+    const bool overlay = grant.access == policy::Grant::Access::overlay;
+    MountStep step{.kind = grant.path == "/" ? Kind::root : overlay ? Kind::overlay : Kind::bind,
+                   .source = grant.path,
+                   .target = grant.path,
+                   .read_only = read_only,
+                   .no_exec = !read_only && policy_.writable_noexec(),
+                   .dev = entry.dev,
+                   .ino = entry.ino};
     const MountStep& above = mount_above(grant.path);
-    const bool same = is_bound(above) && above.read_only == step.read_only && above.no_exec == step.no_exec;
-    if (!same || grant.path == "/") add(step);
+    const bool same = is_bound(above) && (above.kind == Kind::overlay) == overlay &&
+                      above.read_only == step.read_only && above.no_exec == step.no_exec;
+    if (same && grant.path != "/") return;
+    if (overlay) step.layers = layers_of_next(grant.path);
+    add(std::move(step));
+  }
+
+  std::string layers_of_next(const std::string& target) {
+    if (target == "/")
+      throw Refusal("/ as an overlay: agent-run keeps the changes below it", "name the folders that are meant");
+    if (within(launch_.overlays, target))
+      throw Refusal(target + " as an overlay: agent-run keeps the changes below it, in " + launch_.overlays,
+                    "name a folder that does not hold it, or choose another place with --journal");
+    return below(launch_.overlays, std::to_string(overlays_++));
   }
 
   const policy::Policy& policy_;
   const Host& host_;
   const Launch& launch_;
   std::map<std::string, MountStep> steps_;
+  std::size_t overlays_ = 0;
   std::vector<std::string> denied_;
 };
 

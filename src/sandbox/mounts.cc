@@ -90,6 +90,21 @@ Fd new_filesystem(const char* type, std::initializer_list<Option> options, unsig
   return Fd(check(::fsmount(context.get(), FSMOUNT_CLOEXEC, attributes), "fsmount", type));
 }
 
+Fd new_overlay(const Layers& layers, unsigned attributes, const std::string& object) {
+  const Fd context(check(::fsopen("overlay", FSOPEN_CLOEXEC), "fsopen", "overlay"));
+  check(::fsconfig(context.get(), FSCONFIG_SET_FLAG, "userxattr", nullptr, 0), "fsconfig", "overlay userxattr");
+  // "auto": one number of the device for all, where the layers allow it, as programs that compare st_dev expect.
+  check(::fsconfig(context.get(), FSCONFIG_SET_STRING, "xino", "auto", 0), "fsconfig", "overlay xino");
+  for (const auto& [key, fd] : {std::pair<const char*, const Fd&>{"lowerdir", layers.lower},
+                                {"upperdir", layers.upper}, {"workdir", layers.work}}) {
+    // Descriptors as such are taken since Linux 6.13 only.
+    const std::string path = "/proc/self/fd/" + std::to_string(fd.get());
+    check(::fsconfig(context.get(), FSCONFIG_SET_STRING, key, path.c_str(), 0), "overlay", object);
+  }
+  check(::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0), "overlay", object);
+  return Fd(check(::fsmount(context.get(), FSMOUNT_CLOEXEC, attributes), "fsmount", "overlay"));
+}
+
 View::View() : old_root_(check(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/")) {
   // Else what the host mounts later would appear in the binds.
   mount_attr attr{.attr_set = 0, .attr_clr = 0, .propagation = MS_PRIVATE, .userns_fd = 0};
@@ -184,6 +199,19 @@ void View::bind(View& view, const MountStep& step) {
   view.attach(mount, view.mount_point(step.target, point_for(st)), step.target, attributes_of(step));
 }
 
+void View::overlay(View& view, const MountStep& step) {
+  const Fd lower = view.open_host(step.source, O_PATH | O_DIRECTORY);
+  require_identity(status_of(lower, step.source), step);
+  const Fd upper = view.open_host(step.layers + "/upper", O_PATH | O_DIRECTORY);
+  const Fd work = view.open_host(step.layers + "/work", O_PATH | O_DIRECTORY);
+  struct statfs host {};
+  check(::fstatfs(lower.get(), &host), "fstatfs", step.source);
+  // What the host forbids on the folder's mount, its overlay forbids too.
+  const std::uint64_t attributes = attributes_of(step) | (static_cast<std::uint64_t>(host.f_flags) & ST_NOEXEC);
+  const Fd mount = new_overlay({lower, upper, work}, static_cast<unsigned>(attributes), step.source);
+  view.attach(mount, view.mount_point(step.target, Point::directory), step.target, attributes);
+}
+
 void View::make_scratch(View& view, const MountStep& step) {
   const std::string mode = octal(step.mode);
   const auto attributes = static_cast<unsigned>(attributes_of(step));
@@ -209,12 +237,13 @@ struct StepTable {
     MountStep::Kind kind;
     Act act;
   };
-  static constexpr std::array<Row, 9> rows{{
+  static constexpr std::array<Row, 10> rows{{
       {MountStep::Kind::root, [](View& view, const MountStep& step) { view.make_root(step); }},
       {MountStep::Kind::directory, View::make_directory},
       {MountStep::Kind::symlink, View::make_symlink},
       {MountStep::Kind::text_file, View::make_text},
       {MountStep::Kind::bind, View::bind},
+      {MountStep::Kind::overlay, View::overlay},
       {MountStep::Kind::tmpfs, View::make_scratch},
       {MountStep::Kind::proc, make_proc},
       {MountStep::Kind::dev, make_dev},

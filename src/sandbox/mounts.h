@@ -31,6 +31,14 @@ using Option = std::pair<const char*, const char*>;
 /// A new instance of a file system, detached (fsopen(2), fsmount(2)).
 Fd new_filesystem(const char* type, std::initializer_list<Option> options, unsigned attributes);
 
+/// A detached overlayfs of user namespaces: `lower` is shown, changes go to `upper` (Linux 5.11, overlayfs.rst
+/// "userxattr"). Folders are handed over by descriptor, so no character of a path means anything. `upper` and `work` are
+/// folders of one mount, which must keep extended attributes of users. `object` is what errors name. Throws SysError.
+struct Layers {
+  const Fd &lower, &upper, &work;
+};
+Fd new_overlay(const Layers& layers, unsigned attributes, const std::string& object);
+
 // ---- the view
 // ---------------------------------------------------------------------------------------------------------------
 
@@ -85,6 +93,7 @@ class View {
   static void make_symlink(View& view, const MountStep& step);
   static void make_text(View& view, const MountStep& step);
   static void bind(View& view, const MountStep& step);
+  static void overlay(View& view, const MountStep& step);
   static void make_scratch(View& view, const MountStep& step);
   static void mask(View& view, const MountStep& step);
   friend struct StepTable;

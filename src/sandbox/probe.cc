@@ -14,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,6 +64,23 @@ std::string probe_mounts() {
   restrict_mount(tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, Reach::whole_tree, "/");
   new_filesystem("tmpfs", {}, 0);
   return "openat2, open_tree, mount_setattr, tmpfs";
+}
+
+std::string probe_overlay() {
+  enter_namespaces(CLONE_NEWNS);
+  const View view;
+  const Fd layers = new_filesystem("tmpfs", {}, 0);
+  const Fd place = view.open_host("/tmp", O_PATH | O_DIRECTORY);
+  constexpr unsigned flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+  check(::move_mount(layers.get(), "", place.get(), "", flags), "move_mount", "/tmp");
+  std::array<Fd, 3> folders;
+  for (std::size_t i = 0; i < folders.size(); ++i) {
+    const std::string name = std::to_string(i);
+    check(::mkdirat(layers.get(), name.c_str(), 0700), "mkdirat", name);
+    folders[i].reset(check(::openat(layers.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC), "openat", name));
+  }
+  new_overlay({folders[0], folders[1], folders[2]}, 0, "tmpfs");
+  return "overlayfs with userxattr";
 }
 
 std::string probe_proc() {
@@ -148,6 +166,7 @@ using enum Probe::Need;
 constexpr Probe probes[] = {
     {"user namespaces", required, "clone", probe_user_namespace, "sysctl -w user.max_user_namespaces=15000"},
     {"mounts", required, "mounts", probe_mounts, "Linux 5.19 or newer is needed"},
+    {"overlays", optional, "mounts", probe_overlay, "Linux 5.11 or newer with overlayfs: only workspace.mode: overlay and files.overlay need it"},
     {"pid namespace and proc", required, "mounts", probe_proc, "run outside of a container, or with an unmasked /proc"},
     {"network namespace", required, "net", probe_network, "the kernel needs CONFIG_NET_NS"},
     {"nftables", required, "net", probe_nftables, "load the module nf_tables"},

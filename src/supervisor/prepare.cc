@@ -70,11 +70,32 @@ Profile command_line_profile(const Options& options) {
   };
   add(options.read, "--read", profile.files.read);
   add(options.write, "--write", profile.files.write);
+  add(options.overlay, "--overlay", profile.files.overlay);
   // What its hash is over, so that the journal can tell two command lines apart.
-  for (const auto& [key, patterns] : {std::pair{"read ", &profile.files.read}, std::pair{"write ", &profile.files.write}}) {
+  for (const auto& [key, patterns] : {std::pair{"read ", &profile.files.read}, std::pair{"write ", &profile.files.write},
+                                      std::pair{"overlay ", &profile.files.overlay}}) {
     for (const profile::Pattern& pattern : *patterns) profile.text += key + pattern.value + "\n";
   }
   return profile;
+}
+
+// --overlay of the workspace says what the workspace is; of another folder, what is shown beside it.
+void make_workspace_overlay(Profile& profile, const std::string& workspace) {
+  const auto same = [&](const profile::Pattern& pattern) { return pattern.value == policy::pattern_of(workspace); };
+  if (std::erase_if(profile.files.overlay, same) == 0) return;
+  profile.workspace.mode = {.value = profile::WorkspaceMode::overlay, .place = profile.place};
+}
+
+// By the number that the plan gave each of them.
+std::vector<review::Target> overlays_of(const sandbox::Plan& plan) {
+  std::vector<review::Target> targets;
+  for (const sandbox::MountStep& step : plan.mounts) {
+    if (step.kind != sandbox::MountStep::Kind::overlay) continue;
+    const auto number = static_cast<std::size_t>(std::stoul(step.layers.substr(step.layers.rfind('/') + 1)));
+    targets.resize(std::max(targets.size(), number + 1));
+    targets[number] = {.path = step.source, .ino = step.ino};
+  }
+  return targets;
 }
 
 // The workspace: the option, else the last profile that says one, else the current folder. A relative path starts in the
@@ -97,11 +118,11 @@ void refuse_writable_profiles(const policy::Policy& policy) {
     // As it was named, too: a link in the workspace is the agent's to make.
     for (const std::string& path : {source.file, canonical(source.file).value_or(source.file)}) {
       const auto writable = [&](const policy::Grant& grant) {
-        return grant.access == policy::Grant::Access::write && below(path, grant.path);
+        return policy::changes_host(grant.access) && below(path, grant.path);
       };
       if (std::any_of(view.begin(), view.end(), writable) || below(path, policy.workspace())) {
         throw Refusal("profile " + path + " lies where the agent could change it",
-                      "keep it outside the workspace and outside every files.write, for example in ~/.config/agent-run/profiles");
+                      "keep it outside the workspace and outside every files.write and files.overlay, for example in ~/.config/agent-run/profiles");
       }
     }
   }
@@ -193,6 +214,7 @@ Prepared prepare(const Options& options, const Places& places) {
   std::vector<Profile> chain = profile::Loader(places.user_profiles).load(profile_argument(options.profile));
   const std::string workspace = workspace_of(options, chain, places);
   chain.push_back(command_line_profile(options));
+  make_workspace_overlay(chain.back(), workspace);
   for (Profile& profile : chain) profile.sha256 = journal::hex(journal::sha256(profile.text));
 
   HostPaths host;
@@ -210,6 +232,7 @@ Prepared prepare(const Options& options, const Places& places) {
   refuse_folders_as_standard_files();
 
   const std::string state = state_directory_of(options, places);
+  const std::string run = journal::new_run_id();
   const sandbox::Launch launch{
       .argv = options.argv,
       .cwd = current_folder(policy),
@@ -220,12 +243,15 @@ Prepared prepare(const Options& options, const Places& places) {
       .terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1,  // decision 008
       .ruleset = egress::closed_ruleset(),
       .hidden = {canonical(state).value_or(state)},
+      .overlays = canonical(state).value_or(state) + "/overlays/" + run,
   };
   sandbox::Plan plan = sandbox::lower(policy, sandbox::RealHost(), launch);
   profile::Reads reads = policy.reads_need_broker() ? profile::Reads::exact : policy.reads();
   if (reads == profile::Reads::off && policy.needs_exec_truth()) reads = profile::Reads::claimed;
   plan.filter = reads == profile::Reads::off ? filter::Variant::agent_reads_off : filter::Variant::agent_reads_trapped;
-  return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state};
+  std::vector<review::Target> overlays = overlays_of(plan);
+  return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state, .run = run,
+          .overlays = std::move(overlays)};
 }
 
 }  // namespace agentrun::supervisor

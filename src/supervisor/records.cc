@@ -67,7 +67,12 @@ int append_open(journal::Appender& entries, const journal::Run& run, const std::
   record.list("argv", argv).text("audit_reads", profile::name(prepared.reads)).text("boot_id", boot_id());
   record.text("cwd", plan.cwd).text("durability", "written").number("format", 1);
   record.text("gid_map", std::to_string(plan.gid) + " " + std::to_string(plan.gid) + " 1").text("kernel", kernel());
-  record.text("origin", run.origin()).number("pid", ::getpid()).text("program_sha256", program_hash(prepared.state_directory));
+  record.text("origin", run.origin());
+  if (std::vector<std::string> overlays; !prepared.overlays.empty()) {
+    for (const review::Target& target : prepared.overlays) overlays.push_back(target.path);
+    record.list("overlays", overlays);
+  }
+  record.number("pid", ::getpid()).text("program_sha256", program_hash(prepared.state_directory));
   record.text("run", run_id);
   times(record);
   record.text("type", "journal.open").text("uid_map", std::to_string(plan.uid) + " " + std::to_string(plan.uid) + " 1");

@@ -17,6 +17,7 @@
 
 #include <agentrun/broker.h>
 #include <agentrun/journal.h>
+#include <agentrun/review.h>
 #include <agentrun/supervisor.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
@@ -63,7 +64,17 @@ class Session {
   Session(Prepared& prepared, const Options& options, Summary& summary)
       : prepared_(prepared), options_(options), summary_(summary) {}
 
+  ~Session() {
+    sandbox_.reset();
+    broker_.reset();
+    release_overlays();
+  }
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
   void execute(sandbox::RulesetLoader loader) {
+    if (!prepared_.overlays.empty())
+      overlays_.emplace(review::Overlays::create(prepared_.state_directory, prepared_.run, prepared_.overlays));
     std::optional<sandbox::LaunchError> refused;
     try {
       sandbox_.emplace(sandbox::Sandbox::begin(prepared_.plan, std::move(loader)));  // it builds while the journal is made
@@ -86,7 +97,7 @@ class Session {
  private:
   void open_journal() {
     const journal::Key identity = journal::load_or_make_identity(prepared_.state_directory);
-    summary_.run = journal::new_run_id();
+    summary_.run = prepared_.run;
     journal_.emplace(journal::Run::create(prepared_.state_directory, identity, summary_.run));
     summary_.journal = journal_->directory();
     entries_.emplace(journal_->appender());
@@ -121,6 +132,7 @@ class Session {
     if (const auto wall = prepared_.policy.limits().wall_seconds) {
       deadline_ = boot_clock_ns() + static_cast<std::int64_t>(*wall) * 1000 * ms;
     }
+    if (overlays_) overlays_->await_clock();
     sandbox_->go();
     summary_.started = true;
     while (!ended_) step(signals, terminal);
@@ -232,6 +244,7 @@ class Session {
         closing_.absent = summary_.absent = counts->absent;
       }
     }
+    release_overlays();
     summary_.exit_code = closing_.exit_code;
     // A journal whose writer died is not closed: verify calls it INCOMPLETE, and that is the truth.
     const bool whole = closing_.reason != "broker-died" && closing_.reason != "journal-failed";
@@ -251,9 +264,21 @@ class Session {
     }
   }
 
+  // Once nothing of the sandbox lives. What cannot be tidied up stays for `discard`.
+  void release_overlays() noexcept {
+    if (!overlays_) return;
+    try {
+      summary_.held = overlays_->finish();
+    } catch (const std::exception&) {
+      summary_.held = true;
+    }
+    overlays_.reset();
+  }
+
   Prepared& prepared_;
   const Options& options_;
   Summary& summary_;
+  std::optional<review::Overlays> overlays_;
   std::optional<journal::Run> journal_;
   std::optional<journal::Appender> entries_;
   std::optional<sandbox::Sandbox> sandbox_;

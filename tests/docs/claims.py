@@ -5,8 +5,6 @@ HEAD = "agent-run: 1\nname: x\nextends: [default]\n"
 
 # How each key that is not supported yet is written, by its row in agent-run-profile(5).
 UNSUPPORTED = {
-    "workspace.mode: overlay": "workspace: {mode: overlay}",
-    "files.overlay": "files: {overlay: [/opt]}",
     "files.ask": "files: {ask: [/opt]}",
     "network.allow": 'network: {allow: [{to: "h.example:1", by: /bin/true}]}',
     "network.ask": 'network: {ask: ["h.example:1"]}',
@@ -25,6 +23,8 @@ UNSUPPORTED = {
 CLAIMS = (
     ("the order of rules means nothing", "files: {write: [~/notes/todo], deny: [~/notes]}",
      "cat ~/notes/todo", 1, "Permission denied|No such file"),
+    ("an overlay shows what it holds back", "files: {overlay: [~/notes]}",
+     "echo more >> ~/notes/todo; cat ~/notes/todo", 0, r"^write\nmore$"),
     ("deny wins over a write above it", "files: {deny: [~/notes/todo], write: [~/notes]}",
      "cat ~/notes/todo", 1, "Permission denied|No such file"),
     ("read below write takes nothing away", "files: {read: [~/notes/todo], write: [~/notes]}",

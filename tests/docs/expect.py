@@ -30,6 +30,13 @@ EXAMPLES = {
         ("agent-run explain -p read-only", 0, r"^profiles:\n  debian  debian\.yaml  sha256:[0-9a-f]{64}$[\s\S]*^nftables \(kernel\):$"),
         ("agent-run run -w ~/project --read ~/notes --write ~/out -- cp ~/notes/todo ~/out/copy", 0, r"\A\Z"),
         ("agent-run --read ~/notes -- sh -c 'echo more >> ~/notes/todo'", 2, rf"cannot create .*/notes/todo: {DENIED}"),
+        ("agent-run --overlay . -- sh -c …", 0, r"\A\Z"),
+        ("agent-run diff --stat", 0, rf"\Arun {RUN}: 3 changes held back from /.*/project\n\ndeletions:\ndeleted file: hello\.in\n\n"
+                                     r"the host would run or trust:\nnew file 0644: \.gitlab-ci\.yml\n\nthe rest:\n"
+                                     r"changed file: Makefile\n\Z"),
+        ("agent-run apply Makefile", 0, rf"\Aapplied 1 change of run {RUN}\nwhat is left: agent-run diff {RUN}\n\Z"),
+        ("agent-run diff --json", 0, r'\A\{"after":"absent","before":"file","before_mode":"0644","before_size":6,"conflict":false,'),
+        ("agent-run discard", 0, rf"\Adiscarded what run {RUN} changed\n\Z"),
         ("agent-run --json -- false", 1, r'^\{"absent":\d+,"decisions":\d+,"denials":0,"denied":\[\],"exit":1,"journal":".*","run":'
                                          rf'"{RUN}","started":true\}}$'),
         ("agent-run -- no-such-command", 127, r"^agent-run: exec: execve no-such-command: No such file or directory — "),
@@ -103,6 +110,9 @@ EXAMPLES = {
         ("agent-run journal show", 0, r"^ +0 \S+Z journal\.open [\s\S]* journal\.close "),
         ("agent-run journal verify", 0, r"\ACOMPLETE  "),
         ("agent-run explain -p coding --write ~/.bashrc", 0, r"^\w+: change .*/\.bashrc\n  label: kernel\n  rule: "),
+        ("agent-run --overlay . -- sed -i s/all/test/ Makefile", 0, r"\A\Z"),
+        ("agent-run diff", 0, r"^changed file: Makefile\n--- a/Makefile\n\+\+\+ b/Makefile\n@@ -1,3 \+1,3 @@\n-all: hello\n\+test: hello\n"),
+        ("agent-run discard", 0, rf"\Adiscarded what run {RUN} changed\n\Z"),
         ("agent-run doctor", 0, r"^agent-run works here$"),
     ],
 }

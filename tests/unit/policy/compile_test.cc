@@ -14,7 +14,7 @@ using Texts = std::vector<std::string>;
 namespace {
 
 Texts view_of(const Policy& policy) {
-  constexpr const char* accesses[] = {"r ", "w ", "s "};
+  constexpr const char* accesses[] = {"r ", "o ", "w ", "s "};
   Texts lines;
   for (const Grant& grant : policy.view()) {
     REQUIRE(grant.rule != nullptr);
@@ -49,6 +49,40 @@ TEST_CASE("the view: united, existing, deepest last") {
   CHECK(view_of(compile_text("files: {read: [/home], write: [/home/u/notes]}\n", host.facts())) ==
         Texts{"r /home", "s /tmp", "s /dev/shm", "s /var/tmp", "w /home/u/notes"});
   CHECK(view_of(compile_text("files: {write: [/]}\nweaken: [host-root]\n", host.facts())) == Texts{"w /"});
+}
+
+TEST_CASE("overlays: shown, changeable, and never less than they say") {
+  const FakeHost host = debian_host();
+  const HostFacts facts = host.facts();
+  const Policy policy = compile_text("workspace: {mode: overlay}\nfiles: {read: [/home/u/proj/src, /opt], overlay: [~/notes, /opt/sdk], "
+                                     "write: [~/proj/src]}\n", facts);
+  CHECK(policy.workspace_mode() == agentrun::profile::WorkspaceMode::overlay);
+  CHECK(view_of(policy) == Texts{"r /opt", "s /tmp", "s /dev/shm", "s /home/u", "o /opt/sdk", "s /var/tmp", "o /home/u/notes",
+                                 "o /home/u/proj", "w /home/u/proj/src"});
+  for (const char* path : {"/home/u/proj/x", "/home/u/notes/a", "/opt/sdk/x"}) {
+    CHECK(policy.decide(Right::change, path).act == Act::allow);
+    CHECK(policy.decide(Right::read, path).act == Act::allow);
+  }
+  CHECK(policy.decide(Right::change, "/opt/x").act == Act::deny);
+  CHECK(policy.decide(Right::change, "/home/u/proj/.env").rule->id == "t:workspace.mode");
+
+  const Policy guarded = compile_text("workspace: {mode: overlay}\nfiles: {protect: [\"**/.git/hooks\"], deny: [~/proj/.env]}\n", facts);
+  CHECK(guarded.decide(Right::change, "/home/u/proj/.git/hooks").act == Act::deny);
+  CHECK(list(guarded.masks()) == Texts{"/home/u/proj/.env"});
+}
+
+TEST_CASE("an overlay that would hold nothing back is refused") {
+  const FakeHost host = debian_host();
+  HostFacts facts = host.facts();
+  facts.is_folder = [](const std::string& path) { return path != "/home/u/notes/a"; };
+  const std::string idle = ": nothing would be held back";
+  CHECK(refusal("files: {write: [~/notes], overlay: [~/notes]}\n", facts) ==
+        "t.yaml:3:37: files.overlay[0]: /home/u/notes is granted for writing too, by t:files.write[0]" + idle);
+  CHECK(refusal("files: {write: [~/.cache, ~/notes], overlay: [~/notes/a]}\n", facts).find("not a folder") != std::string::npos);
+  CHECK(refusal("workspace: {mode: write}\nfiles: {overlay: [~/proj/src]}\n", facts).find(idle) != std::string::npos);
+  CHECK(refusal("workspace: {mode: write}\nfiles: {overlay: [~/proj/absent]}\n", facts) == "accepted");
+  CHECK(refusal("files: {overlay: [/]}\n", facts) == "t.yaml:3:19: files.overlay[0]: grants the whole host");
+  CHECK(refusal("files: {overlay: [/etc]}\n", facts) == "t.yaml:3:19: files.overlay[0]: would let the agent write /etc");
 }
 
 TEST_CASE("the view shows links by the name that was written") {

@@ -199,8 +199,6 @@ TEST_CASE("what is not built is refused, and only when it would have an effect")
     const char* what;
   };
   const Row rows[] = {
-      {"workspace: {mode: overlay}\n", "t.yaml:2:19: workspace.mode: overlay: not supported yet"},
-      {"files: {overlay: [~/.cargo]}\n", "t.yaml:2:19: files.overlay: not supported yet"},
       {"files: {ask: [~/a]}\n", "t.yaml:2:15: files.ask: not supported yet"},
       {"network: {allow: [\"github.com:443\"]}\n", "t.yaml:2:19: network.allow: not supported yet"},
       {"network: {allow: [{to: \"git.example:22\", by: /usr/bin/ssh}]}\n",

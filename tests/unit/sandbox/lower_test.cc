@@ -56,6 +56,32 @@ TEST_CASE("nothing is shown that is not granted") {
   CHECK(at(plan, "/dev")->kind == Kind::dev);
 }
 
+TEST_CASE("an overlay: its own step with layers of its own; what is on it is told from what is on the host") {
+  Launch launch = small_launch();
+  launch.overlays = "/home/u/.state/overlays/run";
+  const Plan plan = lower_text("workspace: {mode: overlay}\nfiles: {overlay: [/opt/sdk], write: [~/proj/src], deny: [~/proj/.env]}\n",
+                               small_host(), launch);
+  const MountStep* workspace = at(plan, "/home/u/proj");
+  REQUIRE(workspace != nullptr);
+  CHECK(workspace->kind == Kind::overlay);
+  CHECK(workspace->source == "/home/u/proj");
+  CHECK_FALSE(workspace->read_only);
+  CHECK(workspace->ino != 0);
+  REQUIRE(at(plan, "/opt/sdk") != nullptr);
+  CHECK(at(plan, "/opt/sdk")->kind == Kind::overlay);
+  CHECK(workspace->layers != at(plan, "/opt/sdk")->layers);
+  for (const char* target : {"/home/u/proj", "/opt/sdk"}) CHECK(at(plan, target)->layers.starts_with("/home/u/.state/overlays/run/"));
+  REQUIRE(at(plan, "/home/u/proj/src") != nullptr);
+  CHECK(at(plan, "/home/u/proj/src")->kind == Kind::bind);
+  REQUIRE(at(plan, "/home/u/proj/.env") != nullptr);
+  CHECK(at(plan, "/home/u/proj/.env")->kind == Kind::mask);
+  CHECK(at(plan, "/home/u/proj/.env")->ino == 0);  // overlayfs has numbers of its own
+  CHECK(rule(plan, "/home/u/proj")->make_socket);
+
+  launch.overlays = "/home/u/proj/.state/overlays/run";
+  CHECK_THROWS_AS(lower_text("workspace: {mode: overlay}\n", small_host(), launch), Refusal);
+}
+
 TEST_CASE("every place has one step, and what it stands on comes before it") {
   const Plan plan =
       lower_text(std::string(base) + "files: {read: [/usr, /bin, /lib, /etc/passwd, /opt/sdk, ~/.gitconfig]}\n");

@@ -1,0 +1,31 @@
+// Small files of NUL-ended fields: a path is the only thing that is kept, and it has any bytes but NUL.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <agentrun/sys/fd.h>
+
+namespace agentrun::review {
+
+using Fields = std::vector<std::string>;
+
+inline std::string encode_fields(const Fields& fields) {
+  std::string bytes;
+  for (const std::string& field : fields) bytes.append(field).push_back('\0');
+  return bytes;
+}
+
+/// What is not ended by a NUL is left out: a writer was cut off.
+inline Fields decode_fields(std::string_view bytes) {
+  Fields fields;
+  for (std::size_t end; (end = bytes.find('\0')) != std::string_view::npos; bytes.remove_prefix(end + 1))
+    fields.emplace_back(bytes.substr(0, end));
+  return fields;
+}
+
+/// None when there is no such file. Throws SysError (EFBIG over the limit).
+Fields read_fields(const Fd& folder, const std::string& name, std::size_t limit);
+
+}  // namespace agentrun::review

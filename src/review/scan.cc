@@ -1,0 +1,214 @@
+// What the agent changed: the upper layer of an overlay against the host, name by name.
+//
+// The upper layer holds what was changed, whole (overlayfs.rst): a file or link in its last form; a character device 0/0
+// (whiteout) where something was removed; a folder where something below it was changed. A folder with the attribute
+// user.overlay.opaque hides all that the host has there. The agent cannot make whiteouts or set that attribute: the kernel
+// refuses the one and renames the other to user.overlay.overlay.…, and the broker refuses both names. What equals the
+// host is no change, whatever the layer holds: so a cut-off apply needs no book-keeping of its own.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstdlib>
+#include <set>
+
+#include <agentrun/review.h>
+#include <agentrun/sys/error.h>
+#include "review/fields.h"
+#include "review/folders.h"
+#include "review/scan.h"
+
+namespace agentrun::review {
+
+namespace {
+
+using Kind = Entry::Kind;
+
+constexpr std::size_t applied_limit = 256U << 20;
+constexpr std::size_t block = 256 * 1024;
+
+bool is_whiteout(const Found& found) {
+  return found.entry.kind == Kind::special && S_ISCHR(found.st.st_mode) && found.st.st_rdev == makedev(0, 0);
+}
+
+bool is_opaque(const Fd& upper, const std::string& path) {
+  const Fd folder = open_beneath(upper, path, O_RDONLY | O_DIRECTORY);
+  char value = 0;
+  return ::fgetxattr(folder.get(), "user.overlay.opaque", &value, 1) == 1 && value == 'y';
+}
+
+// The bytes of two files of one size. Throws SysError.
+bool same_bytes(const Fd& a, const Fd& b, const std::string& path) {
+  std::vector<char> left(block), right(block);
+  for (off_t at = 0;;) {
+    const ssize_t n = check(::pread(a.get(), left.data(), block, at), "read", path);
+    if (n == 0) return true;
+    for (ssize_t have = 0; have < n;) {
+      const ssize_t m = check(::pread(b.get(), right.data() + have, static_cast<std::size_t>(n - have), at + have), "read", path);
+      if (m == 0) return false;
+      have += m;
+    }
+    if (!std::equal(left.begin(), left.begin() + n, right.begin())) return false;
+    at += n;
+  }
+}
+
+std::int64_t changed_ns(const struct stat& st) { return static_cast<std::int64_t>(st.st_ctim.tv_sec) * 1'000'000'000 + st.st_ctim.tv_nsec; }
+
+class Scan {
+ public:
+  Scan(const Fd& upper, const Fd& host, std::int64_t began, const std::set<std::string>& applied, std::vector<Change>& to)
+      : upper_(upper), host_(host), began_(began), applied_(applied), to_(to) {}
+
+  void all() {
+    try {
+      folder("", true);
+    } catch (const SysError& e) {
+      cannot_read(".", e);
+    }
+  }
+
+ private:
+  // `over_host`: the host has a folder here too, and the overlay showed both as one.
+  void folder(const std::string& path, bool over_host) {
+    const std::vector<std::string> names = names_in(upper_, path);
+    for (const std::string& name : names) entry(join(path, name), over_host);
+    if (!over_host || path.empty() || !is_opaque(upper_, path)) return;
+    for (const std::string& name : names_in(host_, path)) {
+      if (!std::binary_search(names.begin(), names.end(), name)) removed(join(path, name), look(host_, join(path, name)));
+    }
+  }
+
+  void entry(const std::string& path, bool over_host) {
+    if (path.size() >= PATH_MAX) return refuse(path, "its path is too long");
+    try {
+      compare(path, look(upper_, path), over_host ? look(host_, path) : Found{});
+    } catch (const SysError& e) {
+      cannot_read(path, e);
+    }
+  }
+
+  void compare(const std::string& path, const Found& after, const Found& before) {
+    if (is_whiteout(after)) {
+      if (before.entry.kind != Kind::absent) removed(path, before);
+      return;
+    }
+    if (after.entry.kind == Kind::special) return add(path, before, after, "a device, FIFO or socket");
+    bool content = false;
+    if (differs(path, before, after, content)) add(path, before, after, {}, content);
+    if (after.entry.kind == Kind::folder) folder(path, before.entry.kind == Kind::folder);
+  }
+
+  [[nodiscard]] bool differs(const std::string& path, const Found& before, const Found& after, bool& content) const {
+    if (before.entry.kind != after.entry.kind) return content = true;
+    if (after.entry.kind == Kind::link) return before.entry.link != after.entry.link;
+    // Set-id bits are the host's own: they are neither given nor taken here.
+    const bool mode = ((before.entry.mode ^ after.entry.mode) & 0777) != 0;
+    if (after.entry.kind == Kind::folder) return mode;
+    content = before.entry.size != after.entry.size || !same_bytes(open_file(host_, path), open_file(upper_, path), path);
+    return content || mode;
+  }
+
+  void removed(const std::string& path, const Found& before) { add(path, before, {}, {}); }
+
+  void refuse(const std::string& path, std::string why) { add(path, {}, {.entry = {.kind = Kind::special}}, std::move(why)); }
+
+  void cannot_read(const std::string& path, const SysError& e) {
+    refuse(path, "it cannot be read (" + std::string(errno_name(e.error())) + ")");
+    if (!to_.empty()) to_.back().unreadable = e.error() == EACCES;
+  }
+
+  void add(const std::string& path, const Found& before, const Found& after, std::string why, bool content = false) {
+    if (applied_.contains(path)) return;
+    Change change{.path = path, .before = before.entry, .after = after.entry, .content = content, .refused = std::move(why)};
+    const bool merged = before.entry.kind == Kind::folder && after.entry.kind == Kind::folder;
+    change.conflict = !merged && change.refused.empty() && changed_since(host_, path, began_);
+    to_.push_back(std::move(change));
+  }
+
+  const Fd& upper_;
+  const Fd& host_;
+  std::int64_t began_;
+  const std::set<std::string>& applied_;
+  std::vector<Change>& to_;
+};
+
+std::string read_all(const Fd& fd, std::size_t size, const std::string& path) {
+  std::string bytes(size, '\0');
+  std::size_t have = 0;
+  while (have < size) {
+    const ssize_t n = check(::pread(fd.get(), bytes.data() + have, size - have, static_cast<off_t>(have)), "read", path);
+    if (n == 0) break;
+    have += static_cast<std::size_t>(n);
+  }
+  bytes.resize(have);
+  return bytes;
+}
+
+}  // namespace
+
+Fields read_fields(const Fd& folder, const std::string& name, std::size_t limit) {
+  const Fd file = try_open_beneath(folder, name, O_RDONLY);
+  if (!file) {
+    if (errno == ENOENT) return {};
+    throw_errno("open", name);
+  }
+  struct stat st {};
+  check(::fstat(file.get(), &st), "fstat", name);
+  if (static_cast<std::size_t>(st.st_size) > limit) throw SysError(EFBIG, "read", name);
+  return decode_fields(read_all(file, static_cast<std::size_t>(st.st_size), name));
+}
+
+Fd open_file(const Fd& root, const std::string& path) {
+  // O_NONBLOCK: should a FIFO stand there by now, it is not waited for.
+  Fd file = open_beneath(root, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  struct stat st {};
+  check(::fstat(file.get(), &st), "fstat", path);
+  if (!S_ISREG(st.st_mode)) throw SysError(ESTALE, "open", path);
+  return file;
+}
+
+bool changed_since(const Fd& host, const std::string& path, std::int64_t began) {
+  const Found found = look(host, path);
+  if (found.entry.kind == Kind::absent) return false;
+  if (changed_ns(found.st) > began) return true;
+  if (found.entry.kind != Kind::folder) return false;
+  const std::vector<std::string> names = names_in(host, path);
+  return std::any_of(names.begin(), names.end(), [&](const std::string& name) { return changed_since(host, join(path, name), began); });
+}
+
+std::vector<Change> Overlays::changes() const {
+  std::vector<std::set<std::string>> applied(targets_.size());
+  Fields done = read_fields(folder_, applied_name, applied_limit);
+  // What a killed apply left on the host is nobody's file: the next apply removes it.
+  const Fields leftover = read_fields(folder_, leftover_name, applied_limit);
+  done.insert(done.end(), leftover.begin(), leftover.begin() + (leftover.size() < 2 ? 0 : 2));
+  for (std::size_t i = 0; i + 1 < done.size(); i += 2) {
+    const auto target = static_cast<std::size_t>(std::strtoull(done[i].c_str(), nullptr, 10));
+    if (target < applied.size()) applied[target].insert(done[i + 1]);
+  }
+  std::vector<Change> all;
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    const std::size_t first = all.size();
+    const Fd upper = layer(i), host = host_folder(i);
+    Scan(upper, host, began_ns_, applied[i], all).all();
+    for (std::size_t each = first; each < all.size(); ++each) {
+      all[each].target = i;
+      all[each].group = group_of(all[each], targets_[i]);
+    }
+  }
+  return all;
+}
+
+std::optional<std::string> Overlays::content(const Change& change, Side side, std::size_t limit) const {
+  const Entry& entry = side == Side::host ? change.before : change.after;
+  if (entry.kind != Kind::file || entry.size > limit) return std::nullopt;
+  const Fd root = side == Side::host ? host_folder(change.target) : layer(change.target);
+  return read_all(open_file(root, change.path), entry.size, change.path);
+}
+
+}  // namespace agentrun::review

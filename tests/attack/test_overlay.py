@@ -1,0 +1,277 @@
+"""F5, F6: what an agent may leave in an overlay to fool whoever looks at it or applies it; nothing stays on the host."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+
+import harness
+import test_files
+
+# Tries each act in the folder argv[1] and says how it went.
+FORGE = r"""
+import errno, os, stat, sys
+os.chdir(sys.argv[1])
+def act(name, call):
+    try:
+        call()
+        print("ACT", name, "ok", flush=True)
+    except OSError as e:
+        print("ACT", name, errno.errorcode[e.errno], flush=True)
+for attribute in ("opaque", "whiteout", "redirect", "metacopy", "origin", "overlay.opaque"):
+    act("set-" + attribute, lambda: os.setxattr("folder", "user.overlay." + attribute, b"y"))
+    act("lset-" + attribute, lambda: os.setxattr("folder/file", "user.overlay." + attribute, b"y", follow_symlinks=False))
+fd = os.open("folder", os.O_RDONLY)
+act("fset-opaque", lambda: os.setxattr(fd, "user.overlay.opaque", b"y"))
+act("whiteout", lambda: os.mknod("gone", stat.S_IFCHR, 0))
+"""
+
+# Flips a name of the folder argv[1] between a file, a link to argv[2] and a FIFO, without an end.
+FLIP = r"""
+import os, sys
+os.chdir(sys.argv[1])
+open("file", "w").write("harmless\n")
+os.symlink(sys.argv[2], "link")
+os.mkfifo("fifo")
+while True:
+    for name in ("link", "file", "fifo"):
+        os.link(name, "new", follow_symlinks=False)
+        os.rename("new", "target")
+        os.unlink("target") if name == "fifo" else None
+"""
+
+
+def naive_read(path):
+    """The control: a reader that opens what is there."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+class Overlay(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.scratch.write_profile(workspace={"path": str(self.ws), "mode": "overlay"})
+        self.store = self.scratch.state / "agent-run" / "overlays"
+
+    def shell(self, script, *words):
+        run = self.inside("/bin/sh", "-c", script, "sh", *words)
+        self.assert_ran(run)
+        return run
+
+    def layer(self):
+        (upper,) = self.store.glob("*/0/upper")
+        return upper
+
+    def changes(self):
+        shown = self.scratch.agent_run("diff", "--json")
+        self.assertEqual(shown.status, 0, str(shown))
+        return {change["path"]: change for change in map(json.loads, shown.out.splitlines())}
+
+    def test_f5_forged_marks(self):
+        """Whiteouts and opaque folders delete on the host: the agent can make neither by hand, in no mode."""
+        forge = self.tools / "forge.py"
+        forge.write_text(FORGE)
+        for top in (self.ws, self.outside):
+            (top / "folder").mkdir()
+            (top / "folder" / "file").write_text("x")
+        outside = self.control("/usr/bin/python3", forge, self.outside)
+        before = harness.tree(self.ws)
+        run = self.inside("/usr/bin/python3", forge, self.ws)
+        self.assert_refused(outside, run, {"EPERM"})
+        self.assert_complete(run)
+        self.assertEqual(self.changes() if "held" in run.summary else {}, {})
+        # In a folder that is written to directly, for a later overlay of it.
+        self.scratch.write_profile()
+        run = self.inside("/usr/bin/python3", forge, self.ws)
+        self.assert_refused({name: got for name, got in harness.acts(outside).items() if "set" in name}, run, {"EPERM"})
+        (self.ws / "gone").unlink(missing_ok=True)  # which anybody may make; there it is only an odd file
+        self.assertEqual(harness.tree(self.ws), before)
+
+    def test_f5_marks_in_the_host_folder(self):
+        """Marks that stand on the host's own files, from whatever source, delete and redirect nothing in apply."""
+        (self.ws / "folder").mkdir()
+        (self.ws / "folder" / "file").write_text("keep")
+        for attribute in ("opaque", "whiteout", "redirect"):
+            os.setxattr(self.ws / "folder", f"user.overlay.{attribute}", b"/outside" if attribute == "redirect" else b"y")
+        self.shell("echo x > folder/new; mv folder other 2>/dev/null || true")
+        self.scratch.agent_run("apply")
+        found = sorted(str(path.relative_to(self.ws)) for path in self.ws.rglob("*"))
+        self.assertTrue({"folder/file", "folder/new"} <= set(found) or {"other/new"} <= set(found), found)
+        self.assertEqual(list(self.outside.iterdir()), [])
+
+    def test_f5_link_in_place_of_a_folder(self):
+        """The agent puts a link where a folder was, or the host has one there: nothing is written through it."""
+        victim = self.outside / "victim"
+        victim.mkdir()
+        (self.ws / "folder").mkdir()
+        self.shell('echo evil > folder/planted; echo evil > top; rm -rf gone; ln -s "$1" door', victim)
+        # The host's folder becomes a link after the run: a plain copy goes through it.
+        (self.ws / "folder").rmdir()
+        (self.ws / "folder").symlink_to(victim)
+        copy = self.control("sh", "-c", 'cp "$1/folder/planted" "$2/folder/planted"', "sh", self.layer(), self.ws)
+        self.assertEqual((victim / "planted").read_text(), "evil\n", f"proves nothing: {copy}")
+        (victim / "planted").unlink()
+        for words in (("apply",), ("apply", "--force", "--trusted"), ("apply", "--force", "folder/planted")):
+            self.scratch.agent_run(*words)
+            self.assertEqual(list(victim.iterdir()), [], words)
+        self.assertEqual((self.ws / "top").read_text(), "evil\n")
+        self.assertEqual(os.readlink(self.ws / "door"), str(victim), "made as a link, only because --trusted said so")
+
+    def test_f5_link_is_not_followed_to_read(self):
+        """A link in the layer that names a secret: its content reaches neither diff nor the host."""
+        secret = self.outside / "secret"
+        secret.write_text("s3cret-of-the-host")
+        (self.ws / "file").write_text("x")
+        self.shell('rm file; ln -s "$1" file; mkdir d; ln -s "$1" d/l', secret)
+        copied = self.control("cp", "-L", self.layer() / "file", self.outside / "copy")
+        self.assertIn("s3cret", (self.outside / "copy").read_text(), f"proves nothing: {copied}")
+        shown = self.scratch.agent_run("diff")
+        self.assertNotIn("s3cret", shown.text)
+        self.assertIn(f"file -> {secret} [leads out of the folder]", shown.text)
+        left = self.scratch.agent_run("apply")
+        self.assertEqual(left.status, 1)
+        self.assertEqual((self.ws / "file").read_text(), "x", "a link that leads out waits for --trusted")
+
+    def test_f5_a_live_run_flips_what_diff_reads(self):
+        secret = self.outside / "secret"
+        secret.write_text("s3cret-of-the-host\n")
+        (self.tools / "flip.py").write_text(FLIP)
+        self.start("/usr/bin/python3", self.tools / "flip.py", self.ws, secret)
+        self.wait_for(lambda: list(self.store.glob("*/0/upper/fifo")), 20, "the layer")
+        self.wait_for(lambda: b"s3cret" in naive_read(self.layer() / "target"), 20, "the control to read the secret")
+        seen, end = set(), time.monotonic() + 3
+        while time.monotonic() < end:
+            shown = self.scratch.agent_run("diff", timeout=20)
+            self.assertEqual(shown.status, 0, str(shown))
+            self.assertNotIn("s3cret", shown.text)
+            seen.update(line for line in shown.text.splitlines() if "target" in line and not line.startswith(("---", "+++")))
+        self.assertGreater(len(seen), 1, f"it was never another thing: {seen}")
+
+    def test_f5_set_id(self):
+        (self.ws / "old").write_text("x")
+        for word in (self.outside / "new", self.outside / "old"):
+            word.write_text("x")
+        script = 'cd "$1"; echo x > new; chmod 6755 new; chmod 6755 old; mkdir folder; chmod 7777 folder; stat -c %a new old folder'
+        outside = self.control("/bin/sh", "-c", script, "sh", self.outside)
+        self.assertEqual(outside.text.split(), ["6755", "6755", "7777"], "proves nothing")
+        self.shell(script, self.ws)
+        self.assertIn("set-id bits are not applied", self.scratch.agent_run("diff").text)
+        self.assertEqual(self.scratch.agent_run("apply", "--trusted").status, 0)
+        for name, mode in (("new", 0o755), ("old", 0o755), ("folder", 0o777)):
+            self.assertEqual(stat.S_IMODE((self.ws / name).stat().st_mode), mode, name)
+
+    def test_f5_special_files(self):
+        (self.ws / "was").write_text("x")
+        script = 'cd "$1"; mkfifo pipe; rm was; mkfifo was; /usr/bin/python3 -c "import socket; socket.socket(1).bind(\'sock\')"; echo x > plain'
+        (self.outside / "was").write_text("x")
+        self.control("/bin/sh", "-c", script, "sh", self.outside)
+        self.assertTrue(all(not (self.outside / name).is_file() for name in ("pipe", "was", "sock")), "proves nothing")
+        self.shell(script, self.ws)
+        refused = {path for path, change in self.changes().items() if change.get("refused")}
+        self.assertLessEqual({"pipe", "was"}, refused)
+        self.scratch.agent_run("apply", "--trusted", "--force", timeout=20)
+        self.assertEqual(sorted(os.listdir(self.ws)), ["plain", "was"])
+        self.assertEqual((self.ws / "was").read_text(), "x")
+        self.assertEqual(self.scratch.agent_run("discard").status, 0)
+        self.assertEqual(list(self.store.iterdir()), [])
+
+    def test_f5_what_a_terminal_obeys(self):
+        """T2: names, links and contents are shown escaped; no name can look like a heading or another change."""
+        names = ["\x1b]0;owned\x07", "a\rdeleted file: b", "x\nthe rest:\nnew file 0644: innocent", "\u202etxt.exe", "tab\there"]
+        code = ("import os\n" + "".join(f"open({name!r}, 'w').write('one\\x1b[2J\\x08\\r\\u202e\\nthe rest:\\n')\n" for name in names) +
+                "os.symlink('to\\x1b[31m', 'link')\nopen(b'bytes\\xff\\x9b', 'w')\n")
+        (self.tools / "names.py").write_text(code)
+        self.shell(f"/usr/bin/python3 {self.tools}/names.py")
+        raw = self.control("sh", "-c", 'cat "$1"/*', "sh", self.layer())
+        self.assertIn(b"\x1b[2J", raw.out, "proves nothing")
+        for words in (("diff",), ("diff", "--stat"), ("diff", "--json"), ("apply",)):
+            shown = self.scratch.agent_run(*words)
+            for bad in (b"\x1b", b"\x07", b"\x08", b"\r", "\u202e".encode(), b"\xff", b"\x9b\n"):
+                if words[-1] != "--json" or len(bad) == 1:  # for programs: JSON, which a terminal can only be fed raw
+                    self.assertNotIn(bad, shown.out + shown.err, f"{words}: {bad}")
+            if words == ("diff",):
+                self.assertEqual(shown.text.splitlines().count("the rest:"), 1, shown.text)
+                self.assertFalse([line for line in shown.text.splitlines() if line.startswith("deleted")])
+        self.assertTrue((self.ws / names[0]).exists())
+
+    def test_f5_host_execution_waits(self):
+        """What the host would run by itself is not applied by a plain apply, nor by naming a folder above it."""
+        trusted = [".envrc", ".git/hooks/pre-commit", ".git/config", ".vscode/tasks.json", ".mcp.json", ".claude/settings.json",
+                   ".husky/pre-push", ".github/workflows/ci.yml", "script", "bare/HEAD", ".bashrc", ".GIT/hooks/x"]
+        script = "".join(f'mkdir -p "$(dirname {name})"; echo evil > {name}; ' for name in trusted) + "chmod +x script; echo x > plain"
+        self.assertEqual(self.control("/bin/sh", "-c", script, cwd=self.outside).status, 0, "the control")
+        self.shell(script)
+        for words in (("apply",), ("apply", "."), ("apply", ".git", ".git/hooks")):
+            self.assertEqual(self.scratch.agent_run(*words).status, 1, words)
+            self.assertEqual([name for name in trusted if (self.ws / name).exists()], [], words)
+        self.assertTrue((self.ws / "plain").exists())
+        self.assertEqual(self.scratch.agent_run("apply", ".envrc").status, 0)
+        self.assertEqual([name for name in trusted if (self.ws / name).exists()], [".envrc"])
+
+    def test_f5_layers_are_out_of_reach(self):
+        """The layers, their lock and manifest: not even where the view shows the folder that they are in."""
+        (self.ws / "f").write_text("x")
+        self.scratch.write_profile(workspace={"path": str(self.ws), "mode": "overlay"}, files={"write": [str(self.scratch.state)]})
+        run = self.shell('echo y > f; ls -la "$1" "$1/agent-run" "$1/agent-run/overlays" 2>&1; cat /proc/self/mountinfo; '
+                         'for fd in /proc/self/fd/*; do readlink $fd; done; true', self.scratch.state)
+        self.assertTrue((self.layer() / "f").exists(), "the control: they are there, outside")
+        self.assertNotIn("manifest", run.text)
+        self.assertNotIn("/upper", run.text)
+
+    def test_f6_no_residue(self):
+        """Killed at any moment, with an overlay: workspace and home are as before, and discard leaves nothing at all."""
+        (self.ws / "folder").mkdir()
+        (self.ws / "folder" / "file").write_text("x")
+        before = harness.tree(self.ws), harness.tree(self.scratch.home)
+        for delay in (0.0, 0.005, 0.01, 0.02, 0.04, 0.3):
+            process = self.start("/bin/sh", "-c", "while :; do echo x >> folder/file; rm -rf new; mkdir new; mv folder/file new/file;"
+                                 "mv new/file folder/file; done")
+            try:
+                process.wait(delay)
+            except subprocess.TimeoutExpired:
+                pass
+            process.send_signal(signal.SIGKILL)
+            process.wait(5)
+            self.assert_nothing_left()
+            self.assertEqual((harness.tree(self.ws), harness.tree(self.scratch.home)), before, f"after {delay} s")
+        self.assertTrue(list(self.store.glob("*/0/upper/*")), "no run came to a change: this proves nothing")
+        for folder in list(self.store.iterdir()):
+            discarded = self.scratch.agent_run("discard", folder.name)
+            # A run that died before it had a manifest has nothing to discard by name.
+            self.assertTrue(discarded.status == 0 or not (folder / "manifest").exists(), str(discarded))
+        left = [folder for folder in self.store.iterdir() if (folder / "manifest").exists()]
+        self.assertEqual(left, [])
+        self.assertEqual((harness.tree(self.ws), harness.tree(self.scratch.home)), before)
+
+    def test_f5_other_users_cannot_look(self):
+        """The layers are in folders of mode 0700, whatever modes the agent gives."""
+        self.shell("echo secret > f; chmod 666 f; mkdir d; chmod 777 d; chmod 777 .")
+        upper = self.layer()
+        self.assertEqual(stat.S_IMODE((upper / "f").stat().st_mode), 0o666)
+        self.assertEqual(stat.S_IMODE(self.store.stat().st_mode), 0o700)
+        self.assertEqual(stat.S_IMODE(upper.parent.parent.stat().st_mode), 0o700)
+
+
+def in_overlay(case):
+    """The same attacks, with a workspace that is an overlay: a rule is worth as much there."""
+    class InOverlay(case):
+        def setUp(self):
+            super().setUp()
+            write = self.scratch.write_profile
+            self.scratch.write_profile = lambda **sections: write(
+                **{"workspace": {"path": str(self.ws), "mode": "overlay"}, **sections})
+    InOverlay.__name__ = InOverlay.__qualname__ = f"{case.__name__}InOverlay"
+    return InOverlay
+
+
+NamesInOverlay = in_overlay(test_files.Names)
+
+
+if __name__ == "__main__":
+    import unittest
+    unittest.main()

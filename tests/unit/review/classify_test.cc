@@ -1,0 +1,75 @@
+#include <doctest/doctest.h>
+
+#include <agentrun/review.h>
+
+using namespace agentrun::review;
+using Kind = Entry::Kind;
+
+namespace {
+const Target target{.path = "/home/u/proj", .ino = 1};
+
+Change change(const std::string& path, Kind before, Kind after, mode_t mode = 0644) {
+  return {.path = path, .before = {.kind = before, .mode = 0644}, .after = {.kind = after, .mode = mode}};
+}
+}  // namespace
+
+TEST_CASE("what the host runs or obeys, by name") {
+  for (const char* path : {".git/hooks/pre-commit", "sub/.git/hooks/x", ".git/config", ".git/modules/m/config",
+                           ".git/modules/m/hooks/post-checkout", ".git/worktrees/w/config.worktree", ".git/commondir", ".git",
+                           "vendor/x/.git", ".gitmodules", ".envrc", "a/b/.envrc", ".vscode/tasks.json", ".idea/x.xml", ".mcp.json",
+                           ".claude/settings.json", "CLAUDE.md", ".husky/pre-commit", ".github/workflows/ci.yml", ".gitlab-ci.yml",
+                           ".bashrc", ".ssh/authorized_keys", ".cargo/config.toml", ".local/bin/ls", ".config/systemd/user/x.service",
+                           "x.pth", "p.code-workspace", "bare.git/HEAD", "HEAD", ".GIT/Hooks/pre-commit", ".VSCode/tasks.json"})
+    CHECK_MESSAGE(is_trusted_name(path), path);
+}
+
+TEST_CASE("what a project is made of is not in the group") {
+  for (const char* path : {"src/main.c", "Makefile", "package.json", "src/hooks/useState.ts", ".git/objects/ab/cdef", ".git/HEAD",
+                           ".git/refs/heads/main", ".git/index", ".git/logs/HEAD", "config", "config/x", ".gitignore", ".config/nextest.toml",
+                           "README.md", "git/hooks.md", ".cargo/registry/x", ""})
+    CHECK_FALSE_MESSAGE(is_trusted_name(path), path);
+}
+
+TEST_CASE("groups") {
+  CHECK(group_of(change("x", Kind::file, Kind::absent), target) == Group::deletion);
+  CHECK(group_of(change(".envrc", Kind::file, Kind::absent), target) == Group::deletion);
+  CHECK(group_of(change(".envrc", Kind::absent, Kind::file), target) == Group::trusted);
+  CHECK(group_of(change("run.sh", Kind::absent, Kind::file, 0755), target) == Group::trusted);
+  CHECK(group_of(change("run.sh", Kind::absent, Kind::file, 0641), target) == Group::trusted);
+  CHECK(group_of(change("x.c", Kind::file, Kind::file), target) == Group::ordinary);
+  CHECK(group_of(change("d", Kind::absent, Kind::folder, 0755), target) == Group::ordinary);
+  CHECK(group_of(change(".git", Kind::folder, Kind::link), target) == Group::trusted);
+  CHECK(group_of(change(".git", Kind::file, Kind::folder), target) == Group::trusted);
+}
+
+TEST_CASE("what the overlay is of counts too") {
+  const Change config = change("config", Kind::absent, Kind::file);
+  CHECK(group_of(config, target) == Group::ordinary);
+  for (const char* path : {"/home/u/proj/.git", "/home/u/.cargo", "/home/u/.ssh"})
+    CHECK(group_of(config, {.path = path, .ino = 1}) == Group::trusted);
+}
+
+TEST_CASE("links that lead out") {
+  CHECK_FALSE(leads_outside("a/l", "b", target));
+  CHECK_FALSE(leads_outside("a/l", "../b", target));
+  CHECK_FALSE(leads_outside("a/b/l", "../../c/d", target));
+  CHECK_FALSE(leads_outside("l", "/home/u/proj/x", target));
+  CHECK_FALSE(leads_outside("l", "./x", target));
+  CHECK(leads_outside("l", "..", target));
+  CHECK(leads_outside("a/l", "../../x", target));
+  CHECK(leads_outside("l", "/etc/passwd", target));
+  CHECK(leads_outside("l", "/home/u/project", target));
+  CHECK(leads_outside("l", "/home/u/proj/../x", target));
+  CHECK(leads_outside("p/q/l", "d/../../x", target));  // d may itself be a link
+}
+
+TEST_CASE("deletions first, then what is trusted, then the rest") {
+  std::vector<Change> changes;
+  for (auto [path, group] : {std::pair{"z", Group::ordinary}, {"b", Group::trusted}, {"y", Group::deletion}, {"a", Group::ordinary}, {"x", Group::deletion}}) {
+    changes.push_back({.path = path, .group = group});
+  }
+  sort_for_review(changes);
+  std::string order;
+  for (const Change& each : changes) order += each.path;
+  CHECK(order == "xybaz");
+}

@@ -1,0 +1,322 @@
+// The layers as overlayfs leaves them, made by hand: what the scan makes of them and what apply does.
+#include <doctest/doctest.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include <agentrun/review.h>
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+
+using namespace agentrun;
+using namespace agentrun::review;
+using Kind = Entry::Kind;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct World {
+  World() {
+    std::string name = (fs::temp_directory_path() / "review-XXXXXX").string();
+    REQUIRE(::mkdtemp(name.data()) != nullptr);
+    top = name;
+    state = top / "state";
+    host = top / "host";
+    fs::create_directories(host);
+    fs::create_directories(state);
+  }
+  ~World() { fs::remove_all(top); }
+
+  Overlays begin(const std::string& run = "20261122T000000000-00000001") {
+    struct stat st {};
+    REQUIRE(::stat(host.c_str(), &st) == 0);
+    Overlays made = Overlays::create(state, run, {{.path = host.string(), .ino = st.st_ino}});
+    upper = state / "overlays" / run / "0" / "upper";
+    return made;
+  }
+
+  fs::path top, state, host, upper;
+};
+
+void put(const fs::path& path, const std::string& text, mode_t mode = 0644) {
+  fs::create_directories(path.parent_path());
+  std::ofstream(path) << text;
+  REQUIRE(::chmod(path.c_str(), mode) == 0);
+}
+std::string get(const fs::path& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+void whiteout(const fs::path& path) {
+  fs::create_directories(path.parent_path());
+  REQUIRE(::mknod(path.c_str(), S_IFCHR, makedev(0, 0)) == 0);
+}
+void opaque(const fs::path& path) {
+  REQUIRE(::setxattr(path.c_str(), "user.overlay.opaque", "y", 1, 0) == 0);
+}
+std::map<std::string, Change> by_path(const Overlays& overlays) {
+  std::map<std::string, Change> map;
+  for (Change& change : overlays.changes()) map.emplace(change.path, change);
+  return map;
+}
+std::map<std::string, std::string> apply_all(Overlays& overlays, Overlays::Over over = Overlays::Over::nothing) {
+  std::map<std::string, std::string> failures;
+  overlays.apply(overlays.changes(), over, [&](const Change& change, const std::string& why) { failures[change.path] = why; });
+  return failures;
+}
+void pass_a_tick() { ::usleep(20'000); }  // of the clock that file systems take their times from
+
+}  // namespace
+
+TEST_CASE("what equals the host is no change") {
+  World w;
+  put(w.host / "same", "x");
+  fs::create_directories(w.host / "d");
+  Overlays overlays = w.begin();
+  put(w.upper / "same", "x");
+  fs::create_directories(w.upper / "d");
+  CHECK(overlays.changes().empty());
+}
+
+TEST_CASE("every kind of change is found, and applied") {
+  World w;
+  put(w.host / "edit", "old");
+  put(w.host / "mode", "m");
+  put(w.host / "gone", "g");
+  put(w.host / "tree/a/b", "t");
+  put(w.host / "opaque/old", "o");
+  put(w.host / "opaque/both", "1");
+  put(w.host / "becomes-file/in", "f");
+  put(w.host / "becomes-folder", "f");
+  fs::create_symlink("edit", w.host / "link");
+  Overlays overlays = w.begin();
+  put(w.upper / "edit", "new");
+  put(w.upper / "mode", "m", 0600);
+  whiteout(w.upper / "gone");
+  whiteout(w.upper / "tree");
+  put(w.upper / "opaque/both", "2");
+  put(w.upper / "opaque/new", "n");
+  opaque(w.upper / "opaque");
+  put(w.upper / "becomes-file", "now a file");
+  put(w.upper / "becomes-folder/in", "i");
+  opaque(w.upper / "becomes-folder");
+  fs::create_symlink("mode", w.upper / "link");
+  put(w.upper / "made/closed/x", "x", 0400);
+  REQUIRE(::chmod((w.upper / "made/closed").c_str(), 0555) == 0);
+
+  const auto changes = by_path(overlays);
+  CHECK(changes.at("edit").content);
+  CHECK_FALSE(changes.at("mode").content);
+  CHECK(changes.at("gone").group == Group::deletion);
+  CHECK(changes.at("tree").before.kind == Kind::folder);
+  CHECK(changes.at("opaque/old").group == Group::deletion);
+  CHECK_FALSE(changes.contains("opaque"));
+  CHECK(changes.at("becomes-file").before.kind == Kind::folder);
+  CHECK(changes.at("becomes-folder").after.kind == Kind::folder);
+  for (const auto& [path, change] : changes) CHECK_FALSE_MESSAGE(change.conflict, path);
+
+  CHECK(apply_all(overlays).empty());
+  CHECK(overlays.changes().empty());
+  CHECK(get(w.host / "edit") == "new");
+  struct stat st {};
+  REQUIRE(::stat((w.host / "mode").c_str(), &st) == 0);
+  CHECK((st.st_mode & 07777) == 0600);
+  CHECK_FALSE(fs::exists(w.host / "gone"));
+  CHECK_FALSE(fs::exists(w.host / "tree"));
+  CHECK_FALSE(fs::exists(w.host / "opaque/old"));
+  CHECK(get(w.host / "opaque/both") == "2");
+  CHECK(get(w.host / "becomes-file") == "now a file");
+  CHECK(get(w.host / "becomes-folder/in") == "i");
+  CHECK(fs::read_symlink(w.host / "link") == "mode");
+  REQUIRE(::stat((w.host / "made/closed").c_str(), &st) == 0);
+  CHECK((st.st_mode & 0777) == 0555);
+  REQUIRE(::chmod((w.host / "made/closed").c_str(), 0755) == 0);
+  overlays.discard();
+  CHECK(fs::is_empty(w.state / "overlays"));
+}
+
+TEST_CASE("times, and what else the host's file has, are kept; set-id bits are not given") {
+  World w;
+  put(w.host / "f", "old", 0644);
+  REQUIRE(::setxattr((w.host / "f").c_str(), "user.ours", "1", 1, 0) == 0);
+  Overlays overlays = w.begin();
+  put(w.upper / "f", "new");
+  REQUIRE(::chmod((w.upper / "f").c_str(), 06755) == 0);
+  REQUIRE(::setxattr((w.upper / "f").c_str(), "user.theirs", "1", 1, 0) == 0);
+  REQUIRE(::setxattr((w.upper / "f").c_str(), "user.overlay.origin", "1", 1, 0) == 0);
+  const timespec times[] = {{.tv_sec = 1000, .tv_nsec = 5}, {.tv_sec = 2000, .tv_nsec = 7}};
+  REQUIRE(::utimensat(AT_FDCWD, (w.upper / "f").c_str(), times, 0) == 0);
+  CHECK(apply_all(overlays).empty());
+  struct stat st {};
+  REQUIRE(::stat((w.host / "f").c_str(), &st) == 0);
+  CHECK((st.st_mode & 07777) == 0755);
+  CHECK(st.st_mtim.tv_sec == 2000);
+  CHECK(st.st_mtim.tv_nsec == 7);
+  char names[256];
+  const ssize_t size = ::listxattr((w.host / "f").c_str(), names, sizeof names);
+  CHECK(std::string(names, static_cast<std::size_t>(std::max<ssize_t>(size, 0))) == std::string("user.ours\0", 10));
+}
+
+TEST_CASE("what the host changed after the run began is not overwritten, unless told to") {
+  World w;
+  put(w.host / "edited", "old");
+  put(w.host / "removed", "old");
+  put(w.host / "tree/x", "old");
+  put(w.host / "quiet", "old");
+  Overlays overlays = w.begin();
+  put(w.upper / "edited", "agent");
+  whiteout(w.upper / "removed");
+  whiteout(w.upper / "tree");
+  put(w.upper / "quiet", "agent");
+  put(w.upper / "both-made", "agent");
+  pass_a_tick();
+  put(w.host / "edited", "person");
+  put(w.host / "removed", "person");
+  put(w.host / "tree/added", "person");
+  put(w.host / "both-made", "person");
+  for (const auto& [path, change] : by_path(overlays)) CHECK_MESSAGE(change.conflict == (path != "quiet"), path);
+  const auto failures = apply_all(overlays);
+  CHECK(failures.size() == 4);
+  CHECK(get(w.host / "edited") == "person");
+  CHECK(get(w.host / "tree/added") == "person");
+  CHECK(get(w.host / "both-made") == "person");
+  CHECK(get(w.host / "quiet") == "agent");
+  CHECK(apply_all(overlays, Overlays::Over::host_changes).empty());
+  CHECK(get(w.host / "edited") == "agent");
+  CHECK_FALSE(fs::exists(w.host / "tree"));
+  CHECK(overlays.changes().empty());
+}
+
+TEST_CASE("what was applied is not shown again when the host changes it later") {
+  World w;
+  put(w.host / "f", "old");
+  Overlays overlays = w.begin();
+  put(w.upper / "f", "agent");
+  put(w.upper / "g", "agent");
+  std::vector<Change> one;
+  for (Change& change : overlays.changes())
+    if (change.path == "f") one.push_back(change);
+  overlays.apply(one, Overlays::Over::nothing, [](const Change&, const std::string&) { FAIL("not applied"); });
+  put(w.host / "f", "person");
+  const auto changes = by_path(overlays);
+  CHECK(changes.size() == 1);
+  CHECK(changes.contains("g"));
+}
+
+TEST_CASE("no link is followed on the host") {
+  World w;
+  fs::create_directories(w.top / "elsewhere");
+  fs::create_directories(w.host / "d");
+  Overlays overlays = w.begin();
+  put(w.upper / "d/f", "agent");
+  const std::vector<Change> changes = overlays.changes();
+  fs::remove(w.host / "d");
+  fs::create_directory_symlink(w.top / "elsewhere", w.host / "d");
+  std::string why;
+  overlays.apply(changes, Overlays::Over::host_changes, [&](const Change&, const std::string& reason) { why = reason; });
+  CHECK(why == "its folder is not a folder on the host");
+  CHECK(fs::is_empty(w.top / "elsewhere"));
+}
+
+TEST_CASE("special files are found and refused") {
+  World w;
+  Overlays overlays = w.begin();
+  REQUIRE(::mkfifo((w.upper / "fifo").c_str(), 0600) == 0);
+  const auto changes = by_path(overlays);
+  CHECK_FALSE(changes.at("fifo").refused.empty());
+  CHECK(apply_all(overlays).contains("fifo"));
+  CHECK_FALSE(fs::exists(w.host / "fifo"));
+}
+
+TEST_CASE("a hole stays a hole") {
+  World w;
+  Overlays overlays = w.begin();
+  put(w.upper / "sparse", "begin");
+  REQUIRE(::truncate((w.upper / "sparse").c_str(), off_t{1} << 40) == 0);
+  CHECK(apply_all(overlays).empty());
+  struct stat st {};
+  REQUIRE(::stat((w.host / "sparse").c_str(), &st) == 0);
+  CHECK(st.st_size == off_t{1} << 40);
+  CHECK(st.st_blocks < 1024);
+}
+
+TEST_CASE("what a cut-off apply left on the host goes with the next one, and with discard") {
+  World w;
+  Overlays overlays = w.begin();
+  put(w.upper / "d/f", "agent");
+  const auto leave = [&] {
+    put(w.host / "d/.agent-run-0123456789abcdef/x", "half");
+    std::ofstream(w.upper.parent_path().parent_path() / "leftover", std::ios::binary) << std::string("0\0d/.agent-run-0123456789abcdef\0", 33);
+  };
+  leave();
+  CHECK(apply_all(overlays).empty());
+  CHECK_FALSE(fs::exists(w.host / "d/.agent-run-0123456789abcdef"));
+  CHECK(get(w.host / "d/f") == "agent");
+  leave();
+  overlays.discard();
+  CHECK_FALSE(fs::exists(w.host / "d/.agent-run-0123456789abcdef"));
+  CHECK(fs::is_empty(w.state / "overlays"));
+}
+
+TEST_CASE("what a cut-off apply left in a folder that was emptied is no change of its own") {
+  World w;
+  put(w.host / "d/old", "x");
+  Overlays overlays = w.begin();
+  put(w.upper / "d/new", "agent");
+  opaque(w.upper / "d");
+  pass_a_tick();
+  put(w.host / "d/.agent-run-0123456789abcdef", "half");
+  std::ofstream(w.upper.parent_path().parent_path() / "leftover", std::ios::binary) << std::string("0\0d/.agent-run-0123456789abcdef\0", 33);
+  CHECK(by_path(overlays).size() == 2);
+  CHECK(apply_all(overlays).empty());
+  CHECK(fs::exists(w.host / "d/new"));
+  CHECK(std::distance(fs::directory_iterator(w.host / "d"), {}) == 1);
+}
+
+TEST_CASE("a target that is another folder by now is refused") {
+  World w;
+  Overlays overlays = w.begin();
+  put(w.upper / "f", "agent");
+  fs::rename(w.host, w.top / "moved");
+  fs::create_directories(w.host);
+  CHECK_THROWS_AS(overlays.changes(), Refusal);
+  overlays.discard();
+}
+
+TEST_CASE("a run that lives is looked at and nothing else; one without changes leaves nothing") {
+  World w;
+  {
+    Overlays running = w.begin();
+    put(w.upper / "f", "agent");
+    CHECK_THROWS_AS(Overlays::open(w.state, "", Use::change), Refusal);
+    const Overlays seen = Overlays::open(w.state, "2026", Use::look);
+    CHECK(seen.alive());
+    CHECK(seen.changes().size() == 1);
+    CHECK(running.finish());
+  }
+  CHECK_FALSE(Overlays::open(w.state, "", Use::look).alive());
+  Overlays::open(w.state, "", Use::change).discard();
+  CHECK_THROWS_AS(Overlays::open(w.state, "", Use::look), Refusal);
+  Overlays nothing = w.begin("20261122T000000000-00000002");
+  CHECK_FALSE(nothing.finish());
+  CHECK(runs_with_overlays(w.state).empty());
+}
+
+TEST_CASE("what a run left that was killed while it made its folders goes with the next one") {
+  World w;
+  fs::create_directories(w.state / "overlays" / "20261122T000000000-0000000a" / "0" / "upper");
+  Overlays overlays = w.begin();
+  put(w.upper / "f", "agent");
+  std::size_t count = 0;
+  for (const auto& entry : fs::directory_iterator(w.state / "overlays")) count += entry.is_directory() ? 1 : 0;
+  CHECK(count == 1);
+  Overlays other = w.begin("20261122T000000000-0000000b");
+  CHECK(runs_with_overlays(w.state).size() == 2);
+}
