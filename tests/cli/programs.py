@@ -25,10 +25,11 @@ class Programs(harness.Case):
                 self.skipTest(f"{program} is not installed: scripts/packages @test")
 
     def plain(self, text):
-        """Text without what differs between any two runs: the folder's name, addresses, process ids after ==."""
+        """Text without what differs between any two runs: the folder's name, addresses, process ids."""
         for folder in (self.ws, self.outside):
             text = text.replace(str(folder), "TOP")
-        return re.sub(r"==\d+==", "==PID==", re.sub(r"0x[0-9a-f]+", "ADDRESS", text))
+        text = re.sub(r"0x[0-9a-f]+", "ADDRESS", text)
+        return re.sub(r"(process |si_pid=|==|line \d+:) *\d+", r"\1PID", text)
 
     def same(self, script, prepare=lambda top: None, timeout=240, errors=True):
         """Runs the script of bash outside and inside, each in a folder that `prepare` has filled; status, output and (unless

@@ -63,10 +63,11 @@ class Terminals(Programs):
         """A server, its socket, terminals that it makes, a split window, keys and what is on the screen."""
         self.need("tmux")
         text = self.same(r"""
-            t() { tmux -L test -f /dev/null "$@"; }; until_seen() { for i in $(seq 200); do t capture-pane -pt "$1" | grep -q "$2" && return; sleep 0.05; done
-              t capture-pane -pt "$1"; exit 9; }
-            t new-session -d -s s -x 80 -y 24 'PS1=: exec sh'; t send-keys -t s.0 'echo $((6*7)) $(stty size)' Enter; until_seen s.0 '^42 24 80'
-            t split-window -h -t s 'PS1=: exec sh'; t send-keys -t s.1 'sleep 60; echo $?' Enter; until_seen s.1 '^:sleep'; sleep 0.3
-            t send-keys -t s.1 C-c; until_seen s.1 '^130'; t list-panes -t s -F '#{pane_width}x#{pane_height}'; t capture-pane -pt s.1 | head -3
+            t() { tmux -S $PWD/socket -f /dev/null "$@"; }; trap 't kill-server 2> /dev/null || true' EXIT
+            shows() { for i in $(seq 400); do t capture-pane -pt "$1" | grep -q "$2" && return; sleep 0.05; done; t capture-pane -pt "$1"; exit 9; }
+            t new-session -d -s s -x 80 -y 24 'PS1=: exec sh'; t send-keys -t s.0 'echo $((6*7)) $(stty size)' Enter; shows s.0 '^42 24 80'
+            t split-window -h -t s 'PS1=: exec sh'; t send-keys -t s.1 'echo begun; sleep 60' Enter; shows s.1 '^begun'; sleep 0.3
+            t send-keys -t s.1 C-c; t send-keys -t s.1 'echo status $?' Enter; shows s.1 '^status 130'
+            t list-panes -t s -F '#{pane_width}x#{pane_height}'; t capture-pane -pt s.1 | head -6
             t send-keys -t s.0 'echo x > made-in-tmux; exit' Enter; until test -e made-in-tmux; do sleep 0.05; done; t kill-server; ls""")
         self.assertIn("130", text)
