@@ -65,9 +65,9 @@ class Terminals(Programs):
         text = self.same(r"""
             t() { tmux -S $PWD/socket -f /dev/null "$@"; }; trap 't kill-server 2> /dev/null || true' EXIT
             shows() { for i in $(seq 400); do t capture-pane -pt "$1" | grep -q "$2" && return; sleep 0.05; done; t capture-pane -pt "$1"; exit 9; }
-            t new-session -d -s s -x 80 -y 24 'PS1=: exec sh'; t send-keys -t s.0 'echo $((6*7)) $(stty size)' Enter; shows s.0 '^42 24 80'
-            t split-window -h -t s 'PS1=: exec sh'; t send-keys -t s.1 'echo begun; sleep 60' Enter; shows s.1 '^begun'; sleep 0.3
-            t send-keys -t s.1 C-c; t send-keys -t s.1 'echo status $?' Enter; shows s.1 '^status 130'
-            t list-panes -t s -F '#{pane_width}x#{pane_height}'; t capture-pane -pt s.1 | head -6
+            t new-session -d -s s -x 80 -y 24 'PS1=: exec sh'; t send-keys -t s.0 'echo $((6*7)) $(stty size)' Enter; shows s.0 '42 24 80$'
+            t split-window -h -t s 'PS1=: exec sh'; t send-keys -t s.1 'echo begun; sleep 60' Enter; shows s.1 'begun$'; sleep 0.3
+            t send-keys -t s.1 C-c; t send-keys -t s.1 'echo status $?' Enter; shows s.1 'status 130$'
+            t list-panes -t s -F '#{pane_width}x#{pane_height}'; t capture-pane -pt s.1 | grep -o -e 'begun$' -e 'status 130$'
             t send-keys -t s.0 'echo x > made-in-tmux; exit' Enter; until test -e made-in-tmux; do sleep 0.05; done; t kill-server; ls""")
         self.assertIn("130", text)
