@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 
 import yaml
@@ -74,7 +75,7 @@ class Planted(harness.Case):
     def test_f3_absent_repository(self):
         """.git as a folder, a file and a link; hooks and settings of what may become a repository."""
         paths = [".git", ".git/config", ".git/commondir", ".git/hooks/pre-commit", ".git/config.worktree", "HEAD",
-                 "sub/.git/hooks/pre-commit", "sub/.git/config.worktree"]
+                 "sub/.git/hooks/pre-commit", "sub/.git/config.worktree", "sub/.git/commondir", ".git/modules/m/commondir"]
         control, denials = self.planted("absent", ["git-safe"], paths)
         self.nothing_there(paths)
         self.assertGreaterEqual(len(denials), len(control))
@@ -101,6 +102,11 @@ class Planted(harness.Case):
     def test_f3_present_repository(self):
         self.present(["git-safe"], [".git/config", ".git/commondir", ".git/hooks/pre-commit", ".git/config.worktree", "HEAD"])
 
+    def test_f3_kept(self):
+        """Of a repository below, a submodule and a worktree that were there before the run."""
+        self.present(["git-safe"], ["app/.git/config", "app/x/.git/config", ".git/modules/m/config", "mod/.git", "w/t/.git",
+                                  ".git/worktrees/w/commondir"])
+
     def test_f3_present_git_file(self):
         """A linked worktree or a submodule as the workspace: its .git is a file that says where the repository is."""
         self.present(["git-safe"], [".git"])
@@ -117,16 +123,17 @@ class Planted(harness.Case):
 
 
 # What an agent does in the workspace, and then git does on the host there. MARK is a file that git's program makes.
+SETTING = "'[core]\\n\\tfsmonitor = touch MARK; false\\n'"
 EVIL = "[core]\\n\\trepositoryformatversion = 0\\n\\tfsmonitor = touch MARK; false\\n"
 BARE = "mkdir -p {0}/objects {0}/refs && printf 'ref: refs/heads/main\\n' > {0}/HEAD && printf '" + EVIL + "' > {0}/config"
 REPOSITORY = "git init -q {0} && git -C {0} -c user.name=T -c user.email=t@e commit -q --allow-empty -m x"
 IN_REPOSITORY = {
     "settings": "git config core.fsmonitor 'touch MARK; false'",
-    "settings-file": "printf '[core]\\n\\tfsmonitor = touch MARK; false\\n' >> .git/config",
-    "settings-replaced": "cp .git/config c && printf '[core]\\n\\tfsmonitor = touch MARK; false\\n' >> c && mv c .git/config",
-    "settings-included": "printf '[core]\\n\\tfsmonitor = touch MARK; false\\n' > c && git config include.path ../c",
-    "settings-of-worktree": "git config extensions.worktreeConfig true; printf '[core]\\n\\tfsmonitor = touch MARK; false\\n' > .git/config.worktree",
-    "other-repository": "mv .git old && cp -r old .git && printf '[core]\\n\\tfsmonitor = touch MARK; false\\n' >> .git/config",
+    "settings-file": "printf SETTING >> .git/config",
+    "settings-replaced": "cp .git/config c && printf SETTING >> c && mv c .git/config",
+    "settings-included": "printf SETTING > c && git config include.path ../c",
+    "settings-of-worktree": "git config extensions.worktreeConfig true; printf SETTING > .git/config.worktree",
+    "other-repository": "mv .git old && cp -r old .git && printf SETTING >> .git/config",
     "common-folder": BARE.format("evil") + " && echo ../evil > .git/commondir",
     "file": BARE.format("evil") + " && mv .git old && echo 'gitdir: evil' > .git",
     "link": BARE.format("evil") + " && mv .git old && ln -s evil .git",
@@ -147,6 +154,26 @@ BELOW = {
 }
 
 
+KEPT = {
+    "settings": "git -C app config core.fsmonitor 'touch MARK; false'",
+    "settings-file": "printf SETTING >> app/.git/config",
+    "settings-linked": "ln app/.git/config c && printf SETTING >> c",
+    "settings-held": "cp app/.git/config c && exec 3>> c && perl -e 'rename \"c\", \"app/.git/config\" or die' && printf SETTING >&3",
+    "settings-exchanged": "cp app/.git/config c && printf SETTING >> c && mv app/.git/config d && mv c app/.git/config",
+    "settings-above-moved": "mv app/.git old && cp -r old app/.git && printf SETTING >> app/.git/config",
+    "folder-moved": "mv app old && cp -r old app && printf SETTING >> app/.git/config",
+    "folder-removed": "cp -r app old && rm -rf app && mv old app && printf SETTING >> app/.git/config",
+    "settings-of-submodule": "git -C mod config core.fsmonitor 'touch MARK; false'",
+    "settings-of-submodule-file": "printf SETTING >> .git/modules/mod/config",
+    "submodule-elsewhere": BARE.format("evil") + " && echo 'gitdir: ../evil' > mod/.git",
+    "submodule-replaced": BARE.format("evil") + " && echo 'gitdir: ../evil' > new && mv new mod/.git",
+    "common-folder": BARE.format("evil") + " && echo ../../evil > app/.git/commondir",
+    "common-folder-of-submodule": BARE.format("evil") + " && echo ../../../evil > .git/modules/mod/commondir",
+    "common-folder-of-worktree": BARE.format("evil") + " && echo ../../../evil > .git/worktrees/wt/commondir",
+    "worktree-elsewhere": BARE.format("evil") + " && rm wt/.git && echo 'gitdir: ../evil' > wt/.git",
+}
+
+
 class GitObeys(harness.Case):
     """Not files but effects: the user's git executes nothing of the agent's."""
 
@@ -156,10 +183,27 @@ class GitObeys(harness.Case):
             subprocess.run(["git", "-C", top, *words], check=True, timeout=60, env=self.scratch.environment)
         (top / ".git" / "hooks").mkdir(exist_ok=True)
 
+    def with_others(self, top):
+        """A repository with another one in it, a submodule and a worktree: all there before the run."""
+        self.repository(top)
+        (top / "app").mkdir()
+        self.repository(top / "app")
+        for words in (["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "./app", "mod"], ["worktree", "add", "-q", "wt"],
+                      ["commit", "-qm", "second"]):
+            subprocess.run(["git", "-C", top, *words], check=True, timeout=60, env=self.scratch.environment, stderr=subprocess.DEVNULL)
+
+    def copy(self, template, top):
+        shutil.copytree(template, top, symlinks=True, dirs_exist_ok=True)
+        subprocess.run(["git", "-C", top, "worktree", "repair", "wt"], check=True, timeout=60, env=self.scratch.environment,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
     def fires(self, top, mark):
         # --work-tree: a bare repository is obeyed by the commands that need none, too.
-        for words in (["status"], ["--work-tree=.", "status"], ["commit", "--allow-empty", "-m", "x"]):
-            self.control("git", *words, cwd=top)
+        tries = [(top, "status"), (top, "--work-tree=.", "status"), (top, "commit", "--allow-empty", "-m", "x")]
+        tries += [(top / below, "status") for below in ("app", "mod", "wt") if (top / below).is_dir()]
+        for folder, *words in tries:
+            if not mark.exists():
+                self.control("git", *words, cwd=folder)
         return mark.exists()
 
     def obeys(self, scripts, profiles, prepare):
@@ -170,20 +214,27 @@ class GitObeys(harness.Case):
                 for top in folders.values():
                     top.mkdir()
                     prepare(top)
-                words = ("sh", "-c", script.replace("MARK", str(mark)))
+                words = ("sh", "-c", script.replace("SETTING", SETTING).replace("MARK", str(mark)))
                 self.assertEqual(self.control(*words, cwd=folders["outside"]).status, 0)
                 self.assertTrue(self.fires(folders["outside"], mark), "the control: git did not execute it outside")
                 mark.unlink()
                 self.scratch.write_profile(extends=["debian", *profiles], workspace={"path": str(folders["ws"]), "mode": "write"})
                 run = self.inside(*words, cwd=folders["ws"])
                 self.assertFalse(self.fires(folders["ws"], mark), f"git executed the agent's program\n{run}")
-                self.assertTrue(run.decisions(act="deny", by="rule"), "nothing was denied")
+                refused = run.decisions(act="deny", by="rule") + run.decisions(sys="rename", effect="same")
+                self.assertTrue(refused, "nothing was denied")
 
     def test_f3_in_a_repository(self):
         self.obeys(IN_REPOSITORY, ["git-safe"], self.repository)
 
     def test_f3_in_a_folder(self):
         self.obeys(IN_FOLDER, ["git-safe"], lambda top: None)
+
+    def test_f3_repositories_that_were_there(self):
+        template = self.scratch.base / "template"
+        template.mkdir()
+        self.with_others(template)
+        self.obeys(KEPT, ["git-safe"], lambda top: self.copy(template, top))
 
     def test_f3_below_a_repository(self):
         """git status enters the repositories below. Open with host-exec, see docs/decisions/014; closed with the strict one."""

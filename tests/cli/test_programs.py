@@ -61,6 +61,22 @@ class Repositories(Programs):
             git submodule foreach --quiet 'git rev-parse HEAD'; git status --porcelain; git diff --submodule=log HEAD~""", lambda top: (self.repository(top), git(
                 self.scratch, top, "config", "submodule.mod.url", str(top / "lib"))), errors=False)
 
+    def test_git_in_what_was_there(self):
+        """Work in a submodule, a linked worktree and a repository below, whose settings are kept."""
+        self.need("git")
+
+        def prepare(top):
+            self.repository(top)
+            git(self.scratch, top, "submodule", "--quiet", "add", "./lib", "mod")
+            git(self.scratch, top, "commit", "-qm", "with a submodule")
+            git(self.scratch, top, "worktree", "add", "-q", "wt")
+            git(self.scratch, top, "clone", "-q", "lib", "copy")
+        self.same(IDENTITY + """
+            for r in mod wt copy lib; do (cd $r; git switch -qc own; echo $r > new; git add new; git commit -qm new; git log --format='%H %s'
+              echo more >> new; git stash -q; git stash pop -q; git commit -qam more; git rebase -q HEAD~; git tag t; git gc -q; git fsck; git status -sb); done
+            git -C copy fetch -q; git commit -qam bump; git submodule --quiet update --init; git submodule status; git log --format=%H; git worktree list
+            git worktree prune -v; rm copy/l.c; git -C copy checkout -q .; git status -sb""", prepare)
+
     def test_git_init_below(self):
         self.need("git")
         self.same(IDENTITY + """

@@ -399,8 +399,15 @@ TEST_CASE("what the shipped profiles are for") {
     CHECK(standard.decide(Right::change, git + path).act == Act::deny);
   for (const char* path : {"index.lock", "HEAD", "objects/ab/cd", "refs/heads/x", "config.lock", "worktrees/w/HEAD"})
     CHECK(standard.decide(Right::change, git + path).act == Act::allow);
-  for (const char* path : {"sub/.git/config", "sub/.git/HEAD", "sub/.git"})
-    CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::allow);
+  for (const char* path : {"sub/.git/config", "sub/.git/HEAD", "sub/.git", ".git/modules/m/config"})
+    CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path), Age::since).act == Act::allow);
+  for (const char* path : {"sub/.git/config", "sub/.git", ".git/modules/m/n/config"}) {
+    const Verdict verdict = standard.decide(Right::change, "/home/u/proj/" + std::string(path));
+    REQUIRE(verdict.rule != nullptr);
+    CHECK((verdict.act == Act::deny && verdict.rule->keeps));
+    CHECK(standard.decide(Right::read, "/home/u/proj/" + std::string(path)).act == Act::allow);
+  }
+  CHECK(standard.decide(Right::change, "/home/u/proj/sub/.git/index").act == Act::allow);
   for (const char* path : {"sub/.git/hooks/x", ".envrc", ".vscode/tasks.json", "HEAD", ".mcp.json", ".husky/_/x", ".github/workflows/x",
                            ".cargo/config.toml", "x.code-workspace"})
     CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::deny);
