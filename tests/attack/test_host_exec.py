@@ -194,8 +194,9 @@ class GitObeys(harness.Case):
 
     def copy(self, template, top):
         shutil.copytree(template, top, symlinks=True, dirs_exist_ok=True)
-        subprocess.run(["git", "-C", top, "worktree", "repair", "wt"], check=True, timeout=60, env=self.scratch.environment,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # A worktree and its repository name each other by absolute paths.
+        (top / "wt" / ".git").write_text(f"gitdir: {top}/.git/worktrees/wt\n")
+        (top / ".git" / "worktrees" / "wt" / "gitdir").write_text(f"{top}/wt/.git\n")
 
     def fires(self, top, mark):
         # --work-tree: a bare repository is obeyed by the commands that need none, too.
