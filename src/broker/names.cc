@@ -103,10 +103,11 @@ Reply Handler::rename(Case& c) {
   if (const int error = slot_for(c, from); error != 0) return refuse(c, Right::change, error);
   const policy::Verdict first = c.verdict;
   if (const int error = second_slot(c, to); error != 0) return refuse(c, Right::change, error);
-  // git writes its settings anew also when nothing in them changes (git submodule update). The protected file stays; what
+  // git writes its settings anew also when nothing in them changes (git submodule update). The file that is kept stays; what
   // should have replaced it goes, since the agent may hold it open. Only what it may read, or this would tell content.
-  const bool protects = c.verdict.act == Act::deny && s_.policy.decide(Right::read, to.path).act == Act::allow;
-  if (first.act == Act::allow && protects && c.request.flags == 0 && same_content(from, to)) {
+  const bool keeps = c.verdict.rule != nullptr && c.verdict.rule->keeps;
+  const bool readable = keeps && s_.policy.decide(Right::read, to.path).act == Act::allow;
+  if (first.act == Act::allow && readable && c.request.flags == 0 && same_content(from, to)) {
     c.path = from.path;
     c.to = to.path;
     c.verdict = first;

@@ -107,6 +107,20 @@ class Planted(harness.Case):
         self.present(["git-safe"], ["app/.git/config", "app/x/.git/config", ".git/modules/m/config", "mod/.git", "w/t/.git",
                                   ".git/worktrees/w/commondir"])
 
+    def test_f3_kept_is_what_was_there(self):
+        """files.keep: what the run makes is its own, under the same name."""
+        (self.ws / "old").mkdir()
+        (self.ws / "old" / "conf").write_text("before")
+        self.scratch.write_profile(files={"keep": ["**/conf"]})
+        run = self.inside("sh", "-ec", """mkdir new; echo a > new/conf; echo b >> new/conf; mv new/conf x; mv x new/conf; chmod 600 new/conf
+            touch new/conf; ln new/conf y; echo c >> y; rm y; truncate -s 1 new/conf; mv new newer; rm -r newer; echo d > conf; rm conf
+            mkdir conf; echo e > conf/below; rm -r conf
+            for try in 'echo x >> old/conf' ': > old/conf' 'rm old/conf' 'mv old/conf x' 'mv old older' 'rm -rf old' 'chmod 600 old/conf' 'touch old/conf' \
+              'ln old/conf x' 'truncate -s 1 old/conf' 'echo y > y; mv -f y old/conf'; do if sh -c "$try" 2> /dev/null; then echo "done: $try"; fi; done""")
+        self.assertEqual((run.status, run.text), (0, ""), str(run))
+        self.assertEqual((self.ws / "old" / "conf").read_text(), "before")
+        self.assertGreaterEqual(len(run.decisions(act="deny", rule="test:files.keep[0]")), 11, str(run))
+
     def test_f3_present_git_file(self):
         """A linked worktree or a submodule as the workspace: its .git is a file that says where the repository is."""
         self.present(["git-safe"], [".git"])

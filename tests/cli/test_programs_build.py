@@ -21,6 +21,65 @@ def write(top, files):
         (top / name).write_text(text if isinstance(text, str) else json.dumps(text))
 
 
+GO = """package main
+
+import ("fmt"; "os"; "sync"; "sync/atomic")
+
+func must(err error) { if err != nil { panic(err) } }
+
+// Work opens, renames, reads and removes files while other goroutines keep all threads busy.
+func Work(n int) int64 {
+	var done sync.WaitGroup
+	var stop, sum int64
+	for i := 0; i < 4; i++ { go func() { for x := 0; atomic.LoadInt64(&stop) == 0; x++ {} }() }
+	for i := 0; i < 8; i++ {
+		done.Add(1)
+		go func(i int) {
+			defer done.Done()
+			for j := 0; j < n; j++ {
+				name := fmt.Sprintf("f%d-%d", i, j)
+				must(os.WriteFile(name, []byte(name), 0o600))
+				must(os.Rename(name, name+"x"))
+				data, err := os.ReadFile(name+"x")
+				must(err)
+				must(os.Remove(name+"x"))
+				atomic.AddInt64(&sum, int64(len(data)))
+			}
+		}(i)
+	}
+	done.Wait()
+	atomic.StoreInt64(&stop, 1)
+	return sum
+}
+
+func main() { fmt.Println(Work(100)) }
+"""
+GO_TEST = """package main
+
+import "testing"
+
+func TestWork(t *testing.T) { if got := Work(10); got != 320 { t.Fatal(got) } }
+"""
+JAVA = """import java.nio.file.*;
+import java.util.stream.*;
+public class T {
+  static long make(int i) {
+    try {
+      Files.move(Files.writeString(Path.of("f" + i), "x".repeat(i)), Path.of("g" + i));
+      return Files.size(Path.of("g" + i));
+    } catch (java.io.IOException e) { throw new RuntimeException(e); }
+  }
+  public static void main(String[] a) throws Exception {
+    System.out.println(IntStream.range(0, 50).parallel().mapToLong(T::make).sum());
+    System.out.println(new ProcessBuilder("sh", "-c", "echo from a child; exit 7").inheritIO().start().waitFor());
+    var server = new java.net.ServerSocket(0, 1, java.net.InetAddress.getLoopbackAddress());
+    var client = new java.net.Socket(server.getInetAddress(), server.getLocalPort());
+    System.out.println(server.accept().isConnected());
+  }
+}
+"""
+
+
 class C(Programs):
     def test_make_with_job_server(self):
         self.need("gcc", "make")
@@ -106,29 +165,12 @@ class Compiled(Programs):
     def test_go(self):
         """The runtime interrupts its threads with SIGURG all the time, also in calls that the broker answers."""
         self.need("go")
-        busy = 'package main\nimport ("fmt"; "os"; "sync")\nfunc Work(n int) int {\n\tvar g sync.WaitGroup\n\tvar m sync.Mutex\n\tsum, stop := 0, false\n' \
-               '\tfor i := 0; i < 4; i++ {\n\t\tgo func() { for x := 0; !stop; x++ {} }()\n\t}\n\tfor i := 0; i < 8; i++ {\n\t\tg.Add(1)\n' \
-               '\t\tgo func(i int) {\n\t\t\tdefer g.Done()\n\t\t\tfor j := 0; j < n; j++ {\n\t\t\t\tname := fmt.Sprintf("f%d-%d", i, j)\n' \
-               '\t\t\t\tif err := os.WriteFile(name, []byte(name), 0o600); err != nil { panic(err) }\n' \
-               '\t\t\t\tif err := os.Rename(name, name+"x"); err != nil { panic(err) }\n\t\t\t\tdata, err := os.ReadFile(name+"x")\n' \
-               '\t\t\t\tif err != nil { panic(err) }\n\t\t\t\tif err := os.Remove(name+"x"); err != nil { panic(err) }\n' \
-               '\t\t\t\tm.Lock(); sum += len(data); m.Unlock()\n\t\t\t}\n\t\t}(i)\n\t}\n\tg.Wait()\n\tstop = true\n\treturn sum\n}\n' \
-               'func main() { fmt.Println(Work(100)) }\n'
-        test = 'package main\nimport "testing"\nfunc TestWork(t *testing.T) {\n\tif got := Work(10); got != 320 { t.Fatal(got) }\n}\n'
 
         def prepare(top):
-            write(top, {"go.mod": "module t\n\ngo 1.19\n", "main.go": busy, "main_test.go": test})
+            write(top, {"go.mod": "module t\n\ngo 1.19\n", "main.go": GO, "main_test.go": GO_TEST})
         self.same("""export GOPROXY=off GOFLAGS=-mod=mod; go build -o t .; ./t; go test -vet=off . | cut -f1,2; ls""", prepare)
 
     def test_java(self):
         self.need("java", "javac")
-        code = 'import java.nio.file.*;\npublic class T {\n  public static void main(String[] a) throws Exception {\n' \
-               '    var list = java.util.stream.IntStream.range(0, 50).parallel().mapToObj(i -> {\n      try {\n' \
-               '        var p = Files.writeString(Path.of("f" + i), "x".repeat(i));\n        Files.move(p, Path.of("g" + i));\n' \
-               '        return Files.size(Path.of("g" + i));\n      } catch (java.io.IOException e) { throw new RuntimeException(e); }\n' \
-               '    }).mapToLong(Long::longValue).sum();\n    System.out.println(list);\n' \
-               '    var p = new ProcessBuilder("sh", "-c", "echo from a child; exit 7").inheritIO().start();\n' \
-               '    System.out.println(p.waitFor());\n    var s = new java.net.ServerSocket(0, 1, java.net.InetAddress.getLoopbackAddress());\n' \
-               '    var c = new java.net.Socket(s.getInetAddress(), s.getLocalPort());\n    System.out.println(s.accept().isConnected());\n  }\n}\n'
         self.same("java -version 2>&1; javac -d out T.java; java -cp out T; find out -type f; ls",
-                  lambda top: write(top, {"T.java": code}))
+                  lambda top: write(top, {"T.java": JAVA}))
