@@ -34,7 +34,11 @@ struct Rule {
   profile::Place place;
   Act act = Act::deny;
   Label label = Label::broker;
+  bool keeps = false;  // of files.keep: it speaks only of files that were there before the run
 };
+
+/// When the file at a path came to be. What is not there, and a folder, count as `since`.
+enum class Age : std::uint8_t { before, since };  // the beginning of the run
 
 struct Verdict {
   Act act = Act::deny;
@@ -99,7 +103,9 @@ class Policy {
   /// May the agent use this right on this object? `path` is absolute and normal (no ".", "..", "//", trailing "/"):
   /// for an object that exists its canonical path, else its parent's canonical path + "/" + name. Any bytes but NUL.
   /// Thread-safe; no allocation on the way of an allow.
-  [[nodiscard]] Verdict decide(Right right, std::string_view path) const;
+  /// With `Age::since`, files.keep does not count. Who does not know the age asks with `before`, and once more when the
+  /// verdict's rule `keeps`.
+  [[nodiscard]] Verdict decide(Right right, std::string_view path, Age age = Age::before) const;
 
   /// The arguments of a program, without its own name. Not complete: at least one more follows.
   struct Arguments {
@@ -121,11 +127,11 @@ class Policy {
   /// Rules about arguments or content: the journal's truth of what runs is then also the policy's, and reads must be trapped.
   [[nodiscard]] bool needs_exec_truth() const noexcept;
 
-  /// Would a deny or protect rule stop `right` on this very path? (For scans of a directory that is to be renamed:
+  /// Would a deny, protect or keep rule stop `right` on this very path? (For scans of a directory that is to be renamed:
   /// the default deny does not count.)
-  [[nodiscard]] bool guarded(Right right, std::string_view path) const;
+  [[nodiscard]] bool guarded(Right right, std::string_view path, Age age = Age::before) const;
 
-  /// False when no deny or protect pattern can match anywhere strictly below `path`: then a scan is not needed.
+  /// False when no deny, protect or keep pattern can match anywhere strictly below `path`: then a scan is not needed.
   [[nodiscard]] bool may_guard_below(std::string_view path) const;
 
   /// The deny or protect rule that names `path` as a folder on the way to what it guards (".git" of

@@ -48,7 +48,7 @@ struct Workspace {
   std::optional<Written<WorkspaceMode>> mode;
 };
 struct Files {
-  Patterns read, write, overlay, deny, protect, ask;
+  Patterns read, write, overlay, deny, protect, keep, ask;
 };
 /// `value` is the pattern of the program's path. `argv`: globs for its arguments, the name of the program not counted;
 /// "**" stands for any number of them. Without it: whatever the arguments are.

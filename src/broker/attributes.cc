@@ -33,7 +33,7 @@ Reply Handler::attribute(Case& c) {
   Object object;
   const int error = attribute_object(c, object);
   if (error != 0) return refuse(c, Right::change, error);
-  if (object.in_view) judge(c, Right::change, object.path);
+  if (object.in_view) judge(c, Right::change, object);
   else {
     // To hold a file of the host open for writing is to be allowed its content, not its mode, owner, times or attributes.
     if (r.row->operation != filter::Operation::truncate) object.descriptor_flags = -1;

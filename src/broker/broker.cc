@@ -44,6 +44,13 @@ namespace {
 
 constexpr int finish_timeout_ms = 5000;
 
+// The clock by which file systems date: never ahead of what they write next.
+std::int64_t file_clock_ns() {
+  timespec now{};
+  check(::clock_gettime(CLOCK_REALTIME_COARSE, &now), "clock_gettime");
+  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
+
 void receive(Shared& shared, std::size_t number, std::latch& prepared, const std::atomic<bool>& filtered) {
   // An fs_struct of its own: umask is set for each creation (unshare(2), CLONE_FS).
   const bool unshared = ::unshare(CLONE_FS) == 0;
@@ -124,6 +131,7 @@ pid_t fork_process() {
                              .tree = tree,
                              .digests = digests,
                              .condemned = condemned,
+                             .began = file_clock_ns(),
                              .agent_pid = admission.agent,
                              .own_exe = own_exe};
   listener.prefer_sync_wake_up();

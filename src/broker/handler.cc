@@ -84,6 +84,38 @@ void Handler::judge(Case& c, Right right, const std::string& path) const {
   c.verdict = s_.policy.decide(right, path);
 }
 
+// Birth where the file system keeps it, else the last change of the inode: the agent cannot change what is kept, so that
+// stays old too.
+policy::Age age_of(int fd, const std::string& name, std::int64_t began) {
+  std::string_view bare = name;
+  while (bare.size() > 1 && bare.ends_with('/')) bare.remove_suffix(1);
+  struct statx st {};
+  if (::statx(fd, std::string(bare).c_str(), AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &st) != 0) {
+    return errno == ENOENT ? policy::Age::since : policy::Age::before;
+  }
+  if (S_ISDIR(st.stx_mode)) return policy::Age::since;
+  const statx_timestamp& time = (st.stx_mask & STATX_BTIME) != 0 ? st.stx_btime : st.stx_ctime;
+  return time.tv_sec * 1'000'000'000 + time.tv_nsec < began ? policy::Age::before : policy::Age::since;
+}
+
+policy::Verdict Handler::verdict_on(Right right, const Slot& slot) const {
+  const policy::Verdict verdict = s_.policy.decide(right, slot.path);
+  if (verdict.rule == nullptr || !verdict.rule->keeps) return verdict;
+  return s_.policy.decide(right, slot.path, age_of(slot.parent.get(), slot.name, s_.began));
+}
+
+void Handler::judge(Case& c, Right right, const Slot& slot) const {
+  c.right = right;
+  c.path = slot.path;
+  c.verdict = verdict_on(right, slot);
+}
+
+void Handler::judge(Case& c, Right right, const Object& object) const {
+  judge(c, right, object.path);
+  if (c.verdict.rule == nullptr || !c.verdict.rule->keeps) return;
+  c.verdict = s_.policy.decide(right, object.path, age_of(object.fd.get(), "", s_.began));
+}
+
 void Handler::judge_foreign(Case& c, const Object& object, std::uint64_t open_flags) const {
   // O_TRUNC writes whatever the access mode says (open(2)).
   const bool reads_only = (open_flags & (O_ACCMODE | O_TRUNC)) == O_RDONLY;
@@ -111,7 +143,11 @@ int Handler::permit(Case& c, std::string_view effect) {
 Reply Handler::refuse(Case& c, Right right, int error) {
   if (error == ESRCH && !s_.listener.valid(c.request.id)) return Reply::none();
   c.right = right;
-  if (!c.request.name.path.empty()) judge(c, right, Resolver::lexical(c.task, c.request.name));
+  if (!c.request.name.path.empty()) {
+    judge(c, right, Resolver::lexical(c.task, c.request.name));
+    // The walk failed, not the rule: whether the file is one to keep was never asked.
+    if (c.verdict.rule != nullptr && c.verdict.rule->keeps) c.verdict = s_.policy.decide(right, c.path, policy::Age::since);
+  }
   c.error = error;
   c.effect = "errno";
   c.cause = Case::Cause::walk;

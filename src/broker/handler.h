@@ -33,6 +33,7 @@ struct Shared {
   Digests& digests;
   /// A denied image ran: nothing is performed any more.
   std::atomic<bool>& condemned;
+  const std::int64_t began;    // of the run, before the agent: nanoseconds of the clock of files (CLOCK_REALTIME_COARSE)
   const pid_t agent_pid;       // the first process of the agent
   const std::string own_exe;   // what /proc/<pid>/exe says of agent-run itself
 };
@@ -81,7 +82,7 @@ class Handler {
   Reply mknod(Case& c);
   int slot_for(Case& c, Slot& slot);
   int second_slot(Case& c, Slot& slot);
-  void judge_second(Case& c, const std::string& path) const;
+  void judge_second(Case& c, const Slot& slot) const;
   void judge_link(Case& c, const std::string& path) const;
 
   // attributes.cc: what changes an object
@@ -93,8 +94,12 @@ class Handler {
   Reply execute(Case& c);
   Reply connect(Case& c);
 
-  /// Judges `path` and notes it in the case.
+  /// Judges `path` and notes it in the case. files.keep counts as if the file had been there before the run.
   void judge(Case& c, policy::Right right, const std::string& path) const;
+  /// Judges what stands there: files.keep counts for what was there before the run.
+  void judge(Case& c, policy::Right right, const Slot& slot) const;
+  void judge(Case& c, policy::Right right, const Object& object) const;
+  [[nodiscard]] policy::Verdict verdict_on(policy::Right right, const Slot& slot) const;
   /// An object that the agent reached through a descriptor and that has no path in the view.
   void judge_foreign(Case& c, const Object& object, std::uint64_t open_flags) const;
   /// Writes the record. 0: go on; EACCES: denied; EIO: the record could not be written.
@@ -114,14 +119,17 @@ class Handler {
 std::string self_fd(const Fd& fd);
 inline std::string self_fd(const Object& object) { return self_fd(object.fd); }
 
+/// When the file `name` in the folder, or the descriptor itself for "", came to be. A folder, or nothing: since.
+policy::Age age_of(int fd, const std::string& name, std::int64_t began);
+
 /// The last component is ".", ".." or nothing: it names a folder whatever stands there, and the kernel refuses to make,
 /// move or remove it in its own ways.
 bool stands_for_folder(const Slot& slot);
 
 /// Searches the folder `name` in `parent` for something that is guarded where it stands (`from`) or would be guarded
-/// where it goes (`to`). 0: nothing; EACCES: yes, and `found` is the guarded path; EXDEV: too much to search, and
+/// where it goes (`to`); files.keep guards what is older than `began`. 0: nothing; EACCES: yes, and `found` is the guarded path; EXDEV: too much to search, and
 /// programs fall back to copying.
-int scan_guarded(const policy::Policy& policy, const Fd& parent, const std::string& name, const std::string& from,
+int scan_guarded(const policy::Policy& policy, std::int64_t began, const Fd& parent, const std::string& name, const std::string& from,
                  const std::string& to, std::string& found);
 
 }  // namespace agentrun::broker

@@ -4,6 +4,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <optional>
+
 #include <linux/fs.h>
 
 #include "broker/handler.h"
@@ -25,6 +27,25 @@ mode_t kind_of(const Slot& slot) {
   return ::fstatat(slot.parent.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_mode & S_IFMT : 0;
 }
 
+constexpr std::size_t largest_settings = 64 * 1024;
+
+// What a regular file of at most 64 KiB holds; nothing for anything else.
+std::optional<std::string> content_of(const Slot& slot) {
+  const Fd fd(::openat(slot.parent.get(), slot.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+  struct stat st {};
+  if (!fd || ::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) return std::nullopt;
+  std::string text(largest_settings + 1, '\0');
+  const ssize_t size = ::pread(fd.get(), text.data(), text.size(), 0);
+  if (size < 0 || static_cast<std::size_t>(size) > largest_settings) return std::nullopt;
+  text.resize(static_cast<std::size_t>(size));
+  return text;
+}
+
+bool same_content(const Slot& a, const Slot& b) {
+  const auto text = content_of(a);
+  return text && text == content_of(b);
+}
+
 }  // namespace
 
 bool stands_for_folder(const Slot& slot) {
@@ -35,14 +56,14 @@ bool stands_for_folder(const Slot& slot) {
 
 int Handler::slot_for(Case& c, Slot& slot) {
   const int error = resolver_.slot(c.task, c.request.name, 0, slot);
-  if (error == 0) judge(c, Right::change, slot.path);
+  if (error == 0) judge(c, Right::change, slot);
   return error;
 }
 
 // The case's verdict becomes the stricter of both names; its path is then the name that is denied.
-void Handler::judge_second(Case& c, const std::string& path) const {
-  const policy::Verdict verdict = s_.policy.decide(Right::change, path);
-  c.to = path;
+void Handler::judge_second(Case& c, const Slot& slot) const {
+  const policy::Verdict verdict = verdict_on(Right::change, slot);
+  c.to = slot.path;
   if (c.verdict.act != Act::allow || verdict.act == Act::allow) return;
   c.verdict = verdict;
   std::swap(c.path, c.to);
@@ -59,7 +80,7 @@ void Handler::judge_link(Case& c, const std::string& path) const {
 
 int Handler::second_slot(Case& c, Slot& slot) {
   const int error = resolver_.slot(c.task, c.request.name2, 0, slot);
-  if (error == 0) judge_second(c, slot.path);
+  if (error == 0) judge_second(c, slot);
   return error;
 }
 
@@ -80,12 +101,24 @@ Reply Handler::rename(Case& c) {
   const std::unique_lock lock(s_.tree);
   Slot from, to;
   if (const int error = slot_for(c, from); error != 0) return refuse(c, Right::change, error);
+  const policy::Verdict first = c.verdict;
   if (const int error = second_slot(c, to); error != 0) return refuse(c, Right::change, error);
+  // git writes its settings anew also when nothing in them changes (git submodule update). The file that is kept stays; what
+  // should have replaced it goes, since the agent may hold it open. Only what it may read, or this would tell content.
+  const bool keeps = c.verdict.rule != nullptr && c.verdict.rule->keeps;
+  const bool readable = keeps && s_.policy.decide(Right::read, to.path).act == Act::allow;
+  if (first.act == Act::allow && readable && c.request.flags == 0 && same_content(from, to)) {
+    c.path = from.path;
+    c.to = to.path;
+    c.verdict = first;
+    if (const int error = permit(c, "same"); error != 0) return Reply::error(error);
+    return result(c, errno_of(::unlinkat(from.parent.get(), from.name.c_str(), 0)));
+  }
   std::string guarded;
   const auto scan = [&](const Slot& moved, const Slot& place) {
     if (kind_of(moved) != S_IFDIR || stands_for_folder(moved)) return 0;  // the kernel moves no "." (EBUSY)
     if (!s_.policy.may_guard_below(moved.path) && !s_.policy.may_guard_below(place.path)) return 0;
-    return scan_guarded(s_.policy, moved.parent, moved.name, moved.path, place.path, guarded);
+    return scan_guarded(s_.policy, s_.began, moved.parent, moved.name, moved.path, place.path, guarded);
   };
   if (c.verdict.act == Act::allow) {
     int error = scan(from, to);
@@ -112,7 +145,7 @@ Reply Handler::link(Case& c) {
   if (found != 0) return refuse(c, Right::change, found);
   if (!object.in_view) return refuse(c, Right::change, EXDEV);
   Slot to;
-  judge(c, Right::change, object.path);
+  judge(c, Right::change, object);
   c.identity = {object.dev, object.ino};
   if (const int error = second_slot(c, to); error != 0) return refuse(c, Right::change, error);
   if (S_ISLNK(object.mode)) judge_link(c, to.path);

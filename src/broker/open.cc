@@ -120,7 +120,7 @@ Reply Handler::open_for_creation(Case& c) {
 
 // none: somebody made it in the meantime; look again.
 Reply Handler::create(Case& c, const Slot& slot) {
-  judge(c, Right::change, slot.path);
+  judge(c, Right::change, slot);
   c.error = 0;
   if (const int error = permit(c, "addfd"); error != 0) return Reply::error(error);
   const auto mask = Tasks::umask_of(c.task);
@@ -135,7 +135,7 @@ Reply Handler::create(Case& c, const Slot& slot) {
 
 Reply Handler::open_temporary(Case& c, Object& folder) {
   if (!S_ISDIR(folder.mode)) return refuse(c, Right::change, ENOTDIR);
-  if (folder.in_view) judge(c, Right::change, folder.path);
+  if (folder.in_view) judge(c, Right::change, folder);
   else judge_foreign(c, folder, O_RDWR);
   if (const int error = permit(c, "addfd"); error != 0) return Reply::error(error);
   const auto mask = Tasks::umask_of(c.task);
@@ -176,7 +176,7 @@ Reply Handler::open_existing(Case& c, Object& object) {
   if (S_ISLNK(object.mode)) return refuse(c, right, ELOOP);
   if ((flags & O_DIRECTORY) != 0 && !S_ISDIR(object.mode)) return refuse(c, right, ENOTDIR);
   if (const int error = own_terminal(c.task, object); error != 0) return refuse(c, right, error);
-  if (object.in_view) judge(c, right, object.path);
+  if (object.in_view) judge(c, right, object);
   else judge_foreign(c, object, flags);
   c.identity = {object.dev, object.ino};
 

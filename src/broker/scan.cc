@@ -1,4 +1,4 @@
-// Before a folder moves: is there anything in it that a deny or protect rule guards, where it is or where it would be?
+// Before a folder moves: is there anything in it that a deny, protect or keep rule guards, where it is or where it would be?
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -19,7 +19,7 @@ constexpr int max_depth = 128;
 
 class Scan {
  public:
-  Scan(const policy::Policy& policy, std::string& found) : policy_(policy), found_(found) {}
+  Scan(const policy::Policy& policy, std::int64_t began, std::string& found) : policy_(policy), began_(began), found_(found) {}
 
   int folder(int dirfd, const char* name, std::string& from, std::string& to, int depth) {
     if (depth > max_depth) return EXDEV;
@@ -50,7 +50,7 @@ class Scan {
     const std::size_t to_size = to.size();
     from.append("/").append(name);
     to.append("/").append(name);
-    int error = guarded(from) || guarded(to) ? EACCES : 0;
+    int error = guarded(fd, entry, from) || guarded(fd, entry, to) ? EACCES : 0;
     if (error == 0 && entry.d_type == DT_LNK && policy_.on_the_way(to) != nullptr) {
       found_ = to;
       error = EACCES;
@@ -65,26 +65,29 @@ class Scan {
     return error;
   }
 
-  bool guarded(const std::string& path) {
+  bool guarded(int fd, const dirent& entry, const std::string& path) {
     if (!policy_.guarded(policy::Right::change, path)) return false;
+    const bool kept_only = !policy_.guarded(policy::Right::change, path, policy::Age::since);
+    if (kept_only && age_of(fd, entry.d_name, began_) == policy::Age::since) return false;
     found_ = path;
     return true;
   }
 
   const policy::Policy& policy_;
+  const std::int64_t began_;
   std::string& found_;
   std::size_t entries_ = 0;
 };
 
 }  // namespace
 
-int scan_guarded(const policy::Policy& policy, const Fd& parent, const std::string& name, const std::string& from,
+int scan_guarded(const policy::Policy& policy, std::int64_t began, const Fd& parent, const std::string& name, const std::string& from,
                  const std::string& to, std::string& found) {
   std::string from_path = from;
   std::string to_path = to;
   std::string folder = name;
   while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
-  return Scan(policy, found).folder(parent.get(), folder.c_str(), from_path, to_path, 0);
+  return Scan(policy, began, found).folder(parent.get(), folder.c_str(), from_path, to_path, 0);
 }
 
 }  // namespace agentrun::broker

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <charconv>
 #include <cstdio>
@@ -128,7 +129,9 @@ int explain_command(Words words) {
     for (const std::string& path : arguments.values(question.option)) {
       asked = true;
       const std::string judged = judged_path(path, policy.workspace());
-      const Verdict verdict = policy.decide(question.right, judged);
+      struct stat st {};
+      const bool there = ::lstat(judged.c_str(), &st) == 0 && !S_ISDIR(st.st_mode);
+      const Verdict verdict = policy.decide(question.right, judged, there ? policy::Age::before : policy::Age::since);
       code |= print_verdict(verdict, std::string(policy::name(question.right)) + " " + judged, policy.remedy(verdict, question.right, judged));
     }
   }

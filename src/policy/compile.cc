@@ -55,6 +55,7 @@ struct List {
 constexpr List file_lists[] = {
     {"files.deny", &profile::Files::deny, Layer::files_deny},
     {"files.protect", &profile::Files::protect, Layer::files_protect},
+    {"files.keep", &profile::Files::keep, Layer::files_keep},
 };
 struct ExecList {
   std::string_view section;
@@ -70,7 +71,7 @@ constexpr ExecList exec_lists[] = {
 };
 // What starts with this label; masks.cc and view.cc find where the other one is true.
 constexpr Label first_label(Layer layer) {
-  return layer == Layer::files_protect ? Label::broker : Label::kernel;
+  return layer == Layer::files_protect || layer == Layer::files_keep ? Label::broker : Label::kernel;
 }
 
 // A protected path comes to be also when the agent makes a link or a file of a folder above it that is not there yet,
@@ -103,7 +104,13 @@ void guard_the_way(Draft& draft, const PathPattern& pattern, std::size_t rule) {
   }
 }
 
-void guard(Draft& draft, const PathPattern& pattern, Layer layer, std::size_t rule) {
+void guard(Draft& draft, PathPattern pattern, Layer layer, std::size_t rule) {
+  if (layer == Layer::files_keep) {
+    // A file has nothing below it, and a folder by its name (.git) is not meant.
+    if (pattern.scope == Scope::self_and_below) pattern.scope = Scope::self;
+    draft.bound.push_back({std::move(pattern), layer, rule});
+    return;
+  }
   draft.bound.push_back({pattern, layer, rule});
   guard_the_way(draft, pattern, rule);
   if (layer == Layer::files_protect) protect_folders_to_be(draft, pattern, rule);
@@ -115,6 +122,7 @@ void add_list(Draft& draft, const profile::Profile& profile, const List& list) {
     const Item item{profile, list.section, i, patterns[i]};
     const Meaning meaning = expand(patterns[i].value, draft.variables, item.origin());
     const std::size_t rule = add_rule(draft, item, meaning.text, Act::deny, first_label(list.layer));
+    draft.rules[rule].keeps = list.layer == Layer::files_keep;
     for (const PathPattern& written : meaning.alternatives) {
       for (const PathPattern& pattern : with_links(draft.facts, written)) guard(draft, pattern, list.layer, rule);
     }

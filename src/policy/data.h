@@ -25,6 +25,7 @@ enum class Layer : std::uint8_t {
   virtual_change,  // devices and the few files of /proc that may be written
   proc,            // /proc: no grant reaches into it
   view,            // folders above a grant: our own scaffolding
+  files_keep,      // files.keep: stops change of what was there before the run
   way,             // names on the way to a denied or protected path: no link may stand there
 };
 constexpr std::uint8_t number(Layer layer) {

@@ -18,9 +18,12 @@ constexpr std::array<std::string_view, 4> access_names = {"read", "overlay", "wr
 // What stops a right, by right.
 constexpr std::array<LayerSet, 3> stops = {
     layers({Layer::files_deny}),
-    layers({Layer::files_deny, Layer::files_protect}),
+    layers({Layer::files_deny, Layer::files_protect, Layer::files_keep}),
     layers({Layer::files_deny, Layer::exec_deny}),
 };
+constexpr LayerSet stops_of(std::size_t right, Age age) {
+  return age == Age::before ? stops[right] : stops[right] & ~layers({Layer::files_keep});
+}
 // What the answer depends on beyond that.
 constexpr std::array<LayerSet, 3> depends = {
     layers({Layer::write, Layer::read, Layer::scratch, Layer::virtual_read, Layer::view}),
@@ -92,11 +95,14 @@ Policy::Policy(Policy&&) noexcept = default;
 Policy& Policy::operator=(Policy&&) noexcept = default;
 Policy::~Policy() = default;
 
-Verdict Policy::decide(Right right, std::string_view path) const {
+Verdict Policy::decide(Right right, std::string_view path, Age age) const {
   Hits hits;
-  if (!data_->matcher.match(path, stops[index(right)] | depends[index(right)], hits)) return {};
+  const LayerSet stop = stops_of(index(right), age);
+  if (!data_->matcher.match(path, stop | depends[index(right)], hits)) return {};
   const auto verdict = [&](Act act, const Hit& hit) { return Verdict{act, By::rule, &data_->rule(hit)}; };
-  if (const Hit hit = best(hits, stops[index(right)])) return verdict(Act::deny, hit);
+  constexpr LayerSet keep = layers({Layer::files_keep});
+  if (const Hit hit = best(hits, stop & ~keep)) return verdict(Act::deny, hit);
+  if (const Hit hit = best(hits, stop & keep)) return verdict(Act::deny, hit);  // last: it depends on the file's age
   switch (right) {
     case Right::read:
       if (const Hit hit = best(hits, shows)) return verdict(Act::allow, hit);
@@ -151,10 +157,11 @@ bool Policy::needs_exec_truth() const noexcept {
   return !data_->conditions.empty() || !data_->pins.empty();
 }
 
-bool Policy::guarded(Right right, std::string_view path) const {
+bool Policy::guarded(Right right, std::string_view path, Age age) const {
   Hits hits;
-  if (!data_->matcher.match(path, stops[index(right)], hits)) return true;
-  return static_cast<bool>(best(hits, stops[index(right)]));
+  const LayerSet stop = stops_of(index(right), age);
+  if (!data_->matcher.match(path, stop, hits)) return true;
+  return static_cast<bool>(best(hits, stop));
 }
 
 const Rule* Policy::on_the_way(std::string_view path) const {
@@ -165,7 +172,7 @@ const Rule* Policy::on_the_way(std::string_view path) const {
 }
 
 bool Policy::may_guard_below(std::string_view path) const {
-  return data_->matcher.may_match_below(path, layers({Layer::files_deny, Layer::files_protect}));
+  return data_->matcher.may_match_below(path, layers({Layer::files_deny, Layer::files_protect, Layer::files_keep}));
 }
 
 Verdict Policy::decide_connect(const Destination& to) const {

@@ -60,6 +60,14 @@ std::string without_rule(const Rule& rule) {
   return profile::printable("remove \"" + rule.pattern + "\" from " + section_of(rule) + " of " + where);
 }
 
+// A protected path. What git wants of the workspace's own repository is better done outside the run than allowed.
+std::string without_protection(const Rule& rule, std::string_view path, const std::string& workspace) {
+  const std::string_view below = covers(workspace, path) ? path.substr(workspace.size()) : std::string_view{};
+  if (below == "/.git") return "run git init before agent-run";
+  if (below == "/.git/config") return "run this git command outside agent-run, or " + without_rule(rule);
+  return without_rule(rule);
+}
+
 // Who refused, when it was not the policy: there is no rule to change.
 std::string other_judge(By by) {
   switch (by) {
@@ -95,7 +103,10 @@ std::string pattern_of(std::string_view path) {
 
 std::string Policy::remedy(const Verdict& verdict, Right right, std::string_view path) const {
   if (verdict.act == Act::allow) return {};
-  if (verdict.by == By::rule && verdict.rule != nullptr) return without_rule(*verdict.rule);
+  if (verdict.by == By::rule && verdict.rule != nullptr) {
+    if (section_of(*verdict.rule) == "files.protect") return without_protection(*verdict.rule, path, data_->workspace);
+    return without_rule(*verdict.rule);
+  }
   if (verdict.by != By::fallback) return other_judge(verdict.by);
   if (covers("/proc", path) && right != Right::execute) return "no profile change: /proc is the sandbox's own";
   return std::string(sections[static_cast<std::size_t>(right)]) + "\"" +

@@ -50,7 +50,8 @@ constexpr Key<Workspace> workspace_keys[] = {
 constexpr Key<Files> files_keys[] = {
     {"read", read_texts<Files, &Files::read>},       {"write", read_texts<Files, &Files::write>},
     {"overlay", read_texts<Files, &Files::overlay>}, {"deny", read_texts<Files, &Files::deny>},
-    {"protect", read_texts<Files, &Files::protect>}, {"ask", read_texts<Files, &Files::ask>},
+    {"protect", read_texts<Files, &Files::protect>}, {"keep", read_texts<Files, &Files::keep>},
+    {"ask", read_texts<Files, &Files::ask>},
 };
 
 // exec ---------------------------------------------------------------------------------------------------------------

@@ -52,8 +52,8 @@ TEST_CASE("a protected name is not made in any way, and each attempt is on recor
     CHECK(record["by"] == "rule");
     CHECK(record["effect"] == "errno");
     CHECK(record["errno"] == "EACCES");
-    CHECK(record["profile"] == "git-safe");
-    CHECK(record["rule"].get<std::string>().starts_with("git-safe:files.protect["));
+    CHECK(record["profile"] == "host-exec");
+    CHECK(record["rule"].get<std::string>().starts_with("host-exec:files.protect["));
     CHECK_FALSE(record["remedy"].get<std::string>().empty());
   }
   CHECK(calls.size() >= 14);

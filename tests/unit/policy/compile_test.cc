@@ -345,6 +345,12 @@ exec: {deny: ["/opt/*"]}
   CHECK(remedy(Right::read, "/srv/.env") == "remove \"**/.env\" from files.deny of t (t.yaml:4:16)");
   CHECK(remedy(Right::change, "/tmp/.git/hooks/x") ==
         "remove \"**/.git/hooks/**\" from files.protect of t (t.yaml:4:38)");
+  const Policy git = compile(Loader("").load("default"), host.facts());
+  const auto by_config = [&](const char* path) {
+    return git.remedy(git.decide(Right::change, "/home/u/proj/.git/config"), Right::change, path);
+  };
+  CHECK(by_config("/home/u/proj/.git") == "run git init before agent-run");
+  CHECK(by_config("/home/u/proj/.git/config").starts_with("run this git command outside agent-run, or remove \"${workspace}/.git/config\" from"));
   CHECK(remedy(Right::execute, "/opt/x") == "remove \"/opt/*\" from exec.deny of t (t.yaml:5:15)");
   CHECK(remedy(Right::change, "/proc/sys/x") == "no profile change: /proc is the sandbox's own");
   CHECK(remedy(Right::read, "/tmp/x").empty());
@@ -410,6 +416,13 @@ TEST_CASE("every shipped profile compiles, for a Debian host and for an empty on
 TEST_CASE("what the shipped profiles are for") {
   const FakeHost host = debian_host();
   const auto load = [&](const char* name) { return compile(Loader("").load(name), host.facts()); };
+  const auto chain_of = [](std::initializer_list<const char*> names) {
+    std::vector<agentrun::profile::Profile> chain;
+    for (const char* name : names) {
+      for (auto& one : Loader("").load(name)) chain.push_back(std::move(one));
+    }
+    return chain;
+  };
   const Policy standard = load("default");
   CHECK(standard.decide(Right::execute, "/usr/bin/git").act == Act::allow);
   CHECK(standard.decide(Right::execute, "/home/u/proj/run").act == Act::allow);
@@ -420,12 +433,28 @@ TEST_CASE("what the shipped profiles are for") {
     CHECK(standard.decide(Right::change, git + path).act == Act::deny);
   for (const char* path : {"index.lock", "HEAD", "objects/ab/cd", "refs/heads/x", "config.lock", "worktrees/w/HEAD"})
     CHECK(standard.decide(Right::change, git + path).act == Act::allow);
-  for (const char* path : {"sub/.git/config", "sub/.git/HEAD", "sub/.git"})
-    CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::allow);
-  for (const char* path : {"sub/.git/hooks/x", "sub/.envrc", ".vscode/tasks.json", "HEAD", ".mcp.json", ".husky/_/x"})
+  for (const char* path : {"sub/.git/config", "sub/.git/HEAD", "sub/.git", ".git/modules/m/config"})
+    CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path), Age::since).act == Act::allow);
+  for (const char* path : {"sub/.git/config", "sub/.git", ".git/modules/m/n/config"}) {
+    const Verdict verdict = standard.decide(Right::change, "/home/u/proj/" + std::string(path));
+    REQUIRE(verdict.rule != nullptr);
+    CHECK((verdict.act == Act::deny && verdict.rule->keeps));
+    CHECK(standard.decide(Right::read, "/home/u/proj/" + std::string(path)).act == Act::allow);
+  }
+  CHECK(standard.decide(Right::change, "/home/u/proj/sub/.git/index").act == Act::allow);
+  for (const char* path : {"sub/.git/hooks/x", ".envrc", ".vscode/tasks.json", "HEAD", ".mcp.json", ".husky/_/x", ".github/workflows/x",
+                           ".cargo/config.toml", "x.code-workspace"})
     CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::deny);
+  // What packages, clones and worktrees bring, and folders in which only some files are protected.
+  for (const char* path : {"node_modules/a/.idea/a.xml", "wt/.vscode/tasks.json", ".github", ".github/CODEOWNERS", ".cargo", "AGENTS.md"})
+    CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::allow);
   const auto& env = standard.environment();
   CHECK(std::find(env.begin(), env.end(), "GIT_TEMPLATE_DIR=") != env.end());
+  const Policy strict = compile(chain_of({"default", "host-exec-strict"}), host.facts());
+  for (const char* path : {"node_modules/a/.idea/a.xml", "wt/.vscode/x", "sub/.git", "sub/.git/config", "a/b/HEAD", ".github/HEAD", ".gi/HEAD"})
+    CHECK(strict.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::deny);
+  for (const char* path : {".git/HEAD", ".git/refs/remotes/o/HEAD", ".git/logs/HEAD", ".git/index", "HEADER"})
+    CHECK(strict.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::allow);
   CHECK(load("coding").decide(Right::execute, "/tmp/run").act == Act::allow);
   CHECK(load("coding").decide(Right::read, "/home/u/.gitconfig").act == Act::allow);
   CHECK(load("coding").decide(Right::change, "/home/u/.gitconfig").act == Act::deny);

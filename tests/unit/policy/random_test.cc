@@ -44,10 +44,11 @@ class Plain {
  public:
   explicit Plain(const Profile& profile) : profile_(profile) {}
 
-  [[nodiscard]] Act decide(Right right, const std::string& path) const {
-    const auto& [read, write, overlay, deny, protect, ask] = profile_.files;
+  [[nodiscard]] Act decide(Right right, const std::string& path, Age age) const {
+    const auto& [read, write, overlay, deny, protect, keep, ask] = profile_.files;
     if (any(deny, path)) return Act::deny;
     if (right == Right::change && any(protect, path)) return Act::deny;
+    if (right == Right::change && age == Age::before && any(keep, path, Scope::self)) return Act::deny;
     if (right == Right::execute && any(profile_.exec.deny, path)) return Act::deny;
     if (right == Right::execute) return any(profile_.exec.allow, path) ? Act::allow : Act::deny;
     const bool granted_write = any(write, path) || below("/home/u/proj", path);
@@ -62,10 +63,11 @@ class Plain {
     return path == folder || path.starts_with(folder + "/");
   }
   template <typename List>
-  static bool any(const List& patterns, const std::string& path) {
+  static bool any(const List& patterns, const std::string& path, Scope of_names = Scope::self_and_below) {
     const Variables variables{.home = "/home/u", .workspace = "/home/u/proj", .ssh_auth_sock = {}};
     for (const auto& pattern : patterns) {
-      for (const PathPattern& alternative : expand(pattern.value, variables, {}).alternatives) {
+      for (PathPattern alternative : expand(pattern.value, variables, {}).alternatives) {
+        if (alternative.scope == Scope::self_and_below) alternative.scope = of_names;
         std::uint32_t depth = 0;
         if (naive(alternative, path, depth)) return true;
       }
@@ -91,6 +93,7 @@ TEST_CASE("random policies answer what their rules mean") {
     profile.files.write = random.patterns(heads, names);
     profile.files.deny = random.patterns(anywhere, globs);
     profile.files.protect = random.patterns(anywhere, globs);
+    profile.files.keep = random.patterns(anywhere, globs);
     for (auto* list : {&profile.exec.allow, &profile.exec.deny})
       for (const auto& pattern : random.patterns(anywhere, globs)) list->push_back({pattern, std::nullopt});
     // Nothing exists on this host, so nothing is a link, and no folder above a grant is shown but those of the scratch.
@@ -109,12 +112,14 @@ TEST_CASE("random policies answer what their rules mean") {
         CAPTURE(seed);
         CAPTURE(path);
         CAPTURE(std::string(name(right)));
-        const Verdict verdict = policy.decide(right, path);
+        const Age age = i % 2 == 0 ? Age::before : Age::since;
+        const Verdict verdict = policy.decide(right, path, age);
+        CHECK(policy.guarded(right, path, age) == (verdict.act == Act::deny && verdict.by == By::rule));
         // A literal protected path that is not there guards the folders to be above it, too.
         const bool to_be = right == Right::change && verdict.act == Act::deny && verdict.rule != nullptr &&
                            verdict.rule->id.starts_with("r:files.protect") && verdict.rule->meant.find(path + "/") == 0;
         if (to_be) continue;
-        REQUIRE(verdict.act == plain.decide(right, path));
+        REQUIRE(verdict.act == plain.decide(right, path, age));
         allowed += verdict.act == Act::allow ? 1 : 0;
       }
     }

@@ -25,6 +25,7 @@ files:
   overlay: []
   deny: ["**/.env"]
   protect: ["**/.envrc"]
+  keep: ["**/.git/config"]
   ask: []
 exec:
   allow: [/usr/bin/**]
@@ -59,6 +60,7 @@ TEST_CASE("a whole profile") {
   CHECK(p.files.write[0].value == "~");
   CHECK(p.files.deny[0].value == "**/.env");
   CHECK(p.files.protect[0].value == "**/.envrc");
+  CHECK(p.files.keep[0].value == "**/.git/config");
   CHECK(p.exec.allow[0].value == "/usr/bin/**");
   CHECK(p.exec.deny[0].value == "/usr/bin/sudo");
   CHECK(p.exec.writable->value == WritableExec::deny);
