@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <thread>
 
 #include <agentrun/egress.h>
 #include <agentrun/journal.h>
@@ -176,7 +177,28 @@ std::string program_folder() {
   return self->substr(0, self->rfind('/'));
 }
 
+// What cannot be kept whole is refused, unless the profile says that less will do.
+sandbox::LimitsPlan limits_of(const policy::Policy& policy) {
+  const auto& limits = policy.limits();
+  auto plan = sandbox::plan_limits_here({.memory = limits.memory, .tasks = limits.tasks, .cpus = limits.cpus},
+                                        receiver_count() + 1);
+  const auto weakenings = policy.weakenings();
+  if (std::find(weakenings.begin(), weakenings.end(), "limits") != weakenings.end()) return plan;
+  for (const sandbox::KeptLimit& kept : plan.kept) {
+    if (!kept.weaker()) continue;
+    const bool in_part = kept.keeper == sandbox::KeptLimit::Keeper::each_process;
+    throw Refusal("limits." + kept.name + " cannot be kept here: " + kept.lacks,
+                  kept.remedy + "; or add `weaken: [limits]` to the profile: then " +
+                      (in_part ? "it bounds each process, not all together" : "nothing keeps it"));
+  }
+  return plan;
+}
+
 }  // namespace
+
+unsigned receiver_count() {
+  return std::clamp(std::thread::hardware_concurrency(), 2U, 8U);
+}
 
 Places find_places() {
   Places places;
@@ -248,6 +270,7 @@ Prepared prepare(const Options& options, const Places& places) {
   sandbox::Plan plan = sandbox::lower(policy, sandbox::RealHost(), launch);
   profile::Reads reads = policy.reads_need_broker() ? profile::Reads::exact : policy.reads();
   if (reads == profile::Reads::off && policy.needs_exec_truth()) reads = profile::Reads::claimed;
+  plan.limits = limits_of(policy);
   plan.filter = reads == profile::Reads::off ? filter::Variant::agent_reads_off : filter::Variant::agent_reads_trapped;
   std::vector<review::Target> overlays = overlays_of(plan);
   return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state, .run = run,
