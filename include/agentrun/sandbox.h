@@ -231,6 +231,15 @@ struct Feature {
   std::string detail;    // "Landlock ABI 7", or the errno
   std::string remedy;    // empty when present
 };
-std::vector<Feature> probe_features();
+struct ProbeTools {
+  std::string nft_program, ruleset;  // as in Launch
+};
+/// The caller has one thread.
+std::vector<Feature> probe_features(const ProbeTools& tools);
+
+/// The AppArmor profile that lets `program` have user namespaces where the host restricts them (Ubuntu 24.04). Pure.
+std::string apparmor_profile(const std::string& program);
+/// Whether this host has that restriction.
+bool apparmor_restricts();
 
 }  // namespace agentrun::sandbox

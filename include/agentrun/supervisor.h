@@ -67,6 +67,13 @@ struct Summary {
 /// What is bounded, to what, by what: "memory 4294967296 control group".
 std::vector<std::string> limit_lines(const Prepared& prepared);
 
+/// The program that runs.
+std::string program_path();
+
+/// Builds a whole sandbox for the profile `default` on an empty folder and takes it down again. Throws Refusal, or what
+/// else went wrong. This process is not dumpable afterwards.
+void try_sandbox(const Places& places);
+
 /// Threads of the broker that take notifications.
 unsigned receiver_count();
 

@@ -171,12 +171,6 @@ std::map<std::string, std::string> environment_map() {
   return map;
 }
 
-std::string program_folder() {
-  const auto self = canonical("/proc/self/exe");
-  if (!self) throw SysError(errno, "realpath", "/proc/self/exe");
-  return self->substr(0, self->rfind('/'));
-}
-
 // What cannot be kept whole is refused, unless the profile says that less will do.
 sandbox::LimitsPlan limits_of(const policy::Policy& policy) {
   const auto& limits = policy.limits();
@@ -195,6 +189,12 @@ sandbox::LimitsPlan limits_of(const policy::Policy& policy) {
 }
 
 }  // namespace
+
+std::string program_path() {
+  const auto self = canonical("/proc/self/exe");
+  if (!self) throw SysError(errno, "realpath", "/proc/self/exe");
+  return *self;
+}
 
 unsigned receiver_count() {
   return std::clamp(std::thread::hardware_concurrency(), 2U, 8U);
@@ -224,7 +224,8 @@ std::string state_directory_of(const Options& options, const Places& places) {
 }
 
 std::string find_nft_program() {
-  const std::string folder = program_folder();
+  const std::string program = program_path();
+  const std::string folder = program.substr(0, program.rfind('/'));
   for (const char* place : {"/agent-run-nft", "/src/egress/agent-run-nft", "/../libexec/agent-run/agent-run-nft", "/../lib/agent-run/agent-run-nft"}) {
     const std::string path = folder + place;
     if (::access(path.c_str(), X_OK) == 0) return path;

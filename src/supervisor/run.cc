@@ -87,6 +87,8 @@ class Session {
       loop();
     } catch (const sandbox::LaunchError& e) {
       fail_launch(e);
+    } catch (const Refusal& e) {
+      fail("failed", e.what(), e.remedy());
     } catch (const std::exception& e) {
       fail("failed", e.what(), "");
     }
