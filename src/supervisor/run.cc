@@ -80,7 +80,12 @@ class Session {
     } catch (const sandbox::LaunchError& e) {
       refused = e;
     }
-    open_journal();
+    try {
+      open_journal();
+    } catch (const std::exception&) {
+      if (refused) throw sandbox::LaunchError(*refused);  // the first cause is the one to tell
+      throw;
+    }
     try {
       if (refused) throw sandbox::LaunchError(*refused);
       start();
