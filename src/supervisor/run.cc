@@ -219,7 +219,8 @@ class Session {
 
   void on_exit(int status) {
     const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-    end(out_of_memory() && killed ? "oom" : "exited", sandbox::Exit{status}.code());
+    if (out_of_memory() && killed) return end("oom", 128 + SIGKILL);
+    end("exited", sandbox::Exit{status}.code());
   }
 
   // The kernel kills single processes; the command may go on without them.
