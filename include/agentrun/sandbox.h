@@ -88,6 +88,7 @@ struct LimitsPlan {
   enum class Carrier : std::uint8_t { none, subtree, scope };
   Carrier carrier = Carrier::none;
   std::string parent;    // subtree: the folder of the control group that the run's is made in
+  std::string hierarchy; // where cgroup v2 is mounted, when there is a carrier: must not be in the view
   TreeLimits grouped;    // what the control group carries
   std::optional<std::uint64_t> process_tasks, process_memory;  // RLIMIT_NPROC, RLIMIT_DATA
   std::vector<KeptLimit> kept;

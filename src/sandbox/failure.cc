@@ -50,6 +50,7 @@ constexpr Remedy remedies[] = {
     {"mounts", "", EPERM,
      "mounting in a user namespace is refused here: check AppArmor, SELinux and the container's seccomp"},
     {"net", "nft", any, "the kernel needs nf_tables with the inet family, reject and counters (CONFIG_NF_TABLES_INET)"},
+    {"net", "setns", any, "joining a namespace of one's own is refused: the seccomp filter of a container or sandbox"},
     {"net", "", EPERM, "a network namespace of one's own cannot be set up: check AppArmor, SELinux and the container's seccomp"},
     {"net", "", EACCES, "netlink sockets are refused: check SELinux and the container's seccomp"},
     {"landlock", "landlock_create_ruleset", ENOSYS,

@@ -198,7 +198,7 @@ constexpr Verb as_agent[] = {
     {"agent", become_agent},
     {"cwd", enter_directory},
     {"landlock", enter_domain},
-    {"limits", [](Child& child) { prove_task_limit(child.plan); }},
+    {"limits", [](Child& child) { set_task_limit(child.plan); }},
     {"seal", [](Child&) { try_the_seal(); }},
     {"filter", load_agent_filter},
     {"go", wait_for_go},

@@ -40,14 +40,13 @@ void set_process_limits(const Plan& plan) {
   const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
   check(::setrlimit(RLIMIT_CORE, &no_core), "setrlimit", "RLIMIT_CORE");
   if (plan.open_files) lower_limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", *plan.open_files);
-  if (plan.limits.process_tasks) lower_limit(RLIMIT_NPROC, "RLIMIT_NPROC", *plan.limits.process_tasks);
   if (plan.limits.process_memory) lower_limit(RLIMIT_DATA, "RLIMIT_DATA", *plan.limits.process_memory);
   ::umask(plan.umask);
 }
 
-void prove_task_limit(const Plan& plan) {
-  const auto promised = [](const KeptLimit& kept) { return kept.keeper == KeptLimit::Keeper::rlimit; };
-  if (std::ranges::none_of(plan.limits.kept, promised)) return;
+namespace {
+
+void prove_task_limit() {
   rlimit limit{};
   check(::getrlimit(RLIMIT_NPROC, &limit), "getrlimit", "RLIMIT_NPROC");
   const rlimit one{.rlim_cur = 1, .rlim_max = limit.rlim_max};
@@ -58,7 +57,15 @@ void prove_task_limit(const Plan& plan) {
     (void)retry_eintr([&] { return ::waitpid(child, nullptr, 0); });
     throw SysError(ENOTRECOVERABLE, "RLIMIT_NPROC", "is not enforced");
   }
-  check(::setrlimit(RLIMIT_NPROC, &limit), "setrlimit", "RLIMIT_NPROC");
+}
+
+}  // namespace
+
+void set_task_limit(const Plan& plan) {
+  if (!plan.limits.process_tasks) return;
+  const auto promised = [](const KeptLimit& kept) { return kept.keeper == KeptLimit::Keeper::rlimit; };
+  if (std::ranges::any_of(plan.limits.kept, promised)) prove_task_limit();
+  lower_limit(RLIMIT_NPROC, "RLIMIT_NPROC", *plan.limits.process_tasks);
 }
 
 void close_all_from(unsigned first, std::initializer_list<int> keep) {

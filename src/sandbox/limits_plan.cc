@@ -110,9 +110,12 @@ LimitsPlan plan_limits_here(const TreeLimits& wanted, std::uint64_t own_tasks) {
   LimitsHost host{.subtree = {}, .scope = {}, .task_rlimit_holds = task_rlimit_holds(), .own_tasks = own_tasks};
   if (missing(needed, {}, host).empty()) return plan_limits(wanted, host);
   const Managed managed = who_manages();
-  host.subtree = look_at_subtree(position_of(::getpid()), managed, try_read_file("/proc/cgroups").value_or(""));
+  const auto position = position_of(::getpid());
+  host.subtree = look_at_subtree(position, managed, try_read_file("/proc/cgroups").value_or(""));
   if (managed == Managed::by_systemd && !missing(needed, host.subtree, host).empty()) host.scope = look_at_scope();
-  return plan_limits(wanted, host);
+  LimitsPlan plan = plan_limits(wanted, host);
+  if (plan.carrier != Carrier::none) plan.hierarchy = position.value().mount;
+  return plan;
 }
 
 }  // namespace agentrun::sandbox

@@ -256,6 +256,10 @@ Prepared prepare(const Options& options, const Places& places) {
 
   const std::string state = state_directory_of(options, places);
   const std::string run = journal::new_run_id();
+  sandbox::LimitsPlan limits = limits_of(policy);
+  std::vector<std::string> hidden = {canonical(state).value_or(state)};
+  // Its files are this user's: who reaches them can raise a limit, or leave the group.
+  if (!limits.hierarchy.empty()) hidden.push_back(limits.hierarchy);
   const sandbox::Launch launch{
       .argv = options.argv,
       .cwd = current_folder(policy),
@@ -265,13 +269,13 @@ Prepared prepare(const Options& options, const Places& places) {
       .umask = current_umask(),
       .terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1,  // decision 008
       .ruleset = egress::closed_ruleset(),
-      .hidden = {canonical(state).value_or(state)},
+      .hidden = std::move(hidden),
       .overlays = canonical(state).value_or(state) + "/overlays/" + run,
   };
   sandbox::Plan plan = sandbox::lower(policy, sandbox::RealHost(), launch);
   profile::Reads reads = policy.reads_need_broker() ? profile::Reads::exact : policy.reads();
   if (reads == profile::Reads::off && policy.needs_exec_truth()) reads = profile::Reads::claimed;
-  plan.limits = limits_of(policy);
+  plan.limits = std::move(limits);
   plan.filter = reads == profile::Reads::off ? filter::Variant::agent_reads_off : filter::Variant::agent_reads_trapped;
   std::vector<review::Target> overlays = overlays_of(plan);
   return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state, .run = run,

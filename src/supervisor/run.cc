@@ -218,8 +218,9 @@ class Session {
   }
 
   void on_exit(int status) {
-    const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-    if (out_of_memory() && killed) return end("oom", 128 + SIGKILL);
+    // By SIGTERM: systemd before 253 ends a scope in which a process was killed for want of memory.
+    const bool killed = WIFSIGNALED(status) && (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM);
+    if (out_of_memory() && killed) return end("oom", sandbox::Exit{status}.code());
     end("exited", sandbox::Exit{status}.code());
   }
 

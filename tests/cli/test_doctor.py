@@ -10,9 +10,6 @@ WITHOUT = harness.PROBES / "probe-without"
 HOSTS = (
     ("a container's filter: clone3 unknown", ["clone3=ENOSYS", "unshare:user=EPERM", "clone:user=EPERM"],
      r"clone3.*docker", "user namespaces", "docker"),
-    ("no user namespaces for this user", ["clone3=EPERM", "unshare:user=EPERM", "clone:user=EPERM"],
-     r"user namespaces are not allowed", "user namespaces", "docker"),
-    ("too many user namespaces", ["clone3=ENOSPC"], r"max_user_namespaces", "user namespaces", "max_user_namespaces"),
     ("mounts are refused", ["move_mount=EPERM", "open_tree=EPERM", "mount=EPERM"], r"mount.*(AppArmor|seccomp)", "mounts",
      "AppArmor"),
     ("an old kernel: no mount_setattr", ["mount_setattr=ENOSYS"], r"5\.1", "mounts", "5.1"),
