@@ -1,6 +1,8 @@
 """Limits of a run, and what is said where this host cannot keep one. The host that can: scripts/boot-test."""
 
+import os
 import pathlib
+import subprocess
 import time
 
 import harness
@@ -140,6 +142,18 @@ class Limits(harness.Case):
         self.assertIn("wall 1 supervisor", self.open_record(run)["limits"])
         self.assert_complete(run)
         self.assert_nothing_left()
+
+    def test_wall_is_told_on_a_terminal(self):
+        self.write_limits(wall="1s")
+        master, slave = os.openpty()
+        words = [harness.AGENT_RUN, "-p", self.scratch.profile_file, "--", "sleep", "30"]
+        ended = subprocess.run([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=slave,
+                               env=self.scratch.environment, cwd=self.ws, timeout=20, check=False)
+        os.close(slave)
+        text = os.read(master, 65536).decode()
+        os.close(master)
+        self.assertEqual(ended.returncode, 124, text)
+        self.assertRegex(text, r"agent-run \S+: \d+ decisions?, .*\r\n  the time limit of 1 s was reached: killed\r\n")
 
     def refused(self, limits, *needles):
         marker = self.ws / "ran"
