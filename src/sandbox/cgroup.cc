@@ -53,7 +53,8 @@ double bound_of(std::string_view text) {
   return number[0] / number[1];
 }
 
-// The kernel rounds memory down to pages, and systemd chooses a period of its own for a quota: what counts is "no more".
+// The kernel rounds memory down to pages, and systemd chooses a period of its own for a quota: what counts is "no
+// more".
 void require(const Fd& folder, const Setting& setting) {
   const double found = bound_of(read_at(folder, setting.file.c_str()));
   if (!(found <= bound_of(setting.value) * 1.001)) throw SysError(ENOTRECOVERABLE, "read back", setting.file);

@@ -1,5 +1,5 @@
-// Control groups, version 2 (Linux, Documentation/admin-guide/cgroup-v2.rst): what carries the limits of a whole tree of
-// processes. A run has at most one, and only when a limit needs it.
+// Control groups, version 2 (Linux, Documentation/admin-guide/cgroup-v2.rst): what carries the limits of a whole tree
+// of processes. A run has at most one, and only when a limit needs it.
 #pragma once
 
 #include <agentrun/sandbox.h>
@@ -32,8 +32,8 @@ std::uint64_t tasks_in_group(std::uint64_t tasks) noexcept;
 struct Position {
   std::string mount, own;
 };
-/// From /proc/<pid>/mountinfo and /proc/<pid>/cgroup (cgroups(7)). nullopt: there is no version 2, or the mount does not
-/// show the group. Pure.
+/// From /proc/<pid>/mountinfo and /proc/<pid>/cgroup (cgroups(7)). nullopt: there is no version 2, or the mount does
+/// not show the group. Pure.
 std::optional<Position> find_position(std::string_view mountinfo, std::string_view cgroup);
 std::optional<Position> position_of(pid_t pid);
 
@@ -42,13 +42,15 @@ enum class Managed : std::uint8_t { by_systemd, by_nobody };
 Managed who_manages();
 
 /// The nearest folder from `own` up in which groups with the controllers that limits need can be made.
-LimitsHost::Offer look_at_subtree(const std::optional<Position>& position, Managed managed, std::string_view proc_cgroups);
+LimitsHost::Offer look_at_subtree(const std::optional<Position>& position, Managed managed,
+                                  std::string_view proc_cgroups);
 
 /// The control group of a run. Moved, not copied; its end kills what is in it and removes it.
 class Group {
  public:
   Group() noexcept = default;
-  /// A new one below `parent`, with limits written and read back. Removes those of runs that were killed. Throws SysError.
+  /// A new one below `parent`, with limits written and read back. Removes those of runs that were killed. Throws
+  /// SysError.
   static Group make(const std::string& parent, const TreeLimits& limits);
   /// One that systemd made, once its limits are read back. Throws SysError.
   static Group adopt(const std::string& folder, const TreeLimits& limits);

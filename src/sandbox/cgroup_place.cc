@@ -111,7 +111,8 @@ void explain(LimitsHost::Offer& offer, const std::string& mount, std::string_vie
 std::optional<Position> find_position(std::string_view mountinfo, std::string_view cgroup) {
   const auto mount = cgroup2_mount(mountinfo);
   const auto path = version2_path(cgroup);
-  if (!mount || !path || !path->starts_with('/') || (*path + "/").find("/../") != std::string::npos) return std::nullopt;
+  if (!mount || !path || !path->starts_with('/') || (*path + "/").find("/../") != std::string::npos)
+    return std::nullopt;
   std::string below = *path;
   if (mount->root != "/") {
     if (!(below + "/").starts_with(mount->root + "/")) return std::nullopt;
@@ -132,7 +133,8 @@ Managed who_manages() {
   return ::access("/run/systemd/system", F_OK) == 0 ? Managed::by_systemd : Managed::by_nobody;
 }
 
-LimitsHost::Offer look_at_subtree(const std::optional<Position>& position, Managed managed, std::string_view proc_cgroups) {
+LimitsHost::Offer look_at_subtree(const std::optional<Position>& position, Managed managed,
+                                  std::string_view proc_cgroups) {
   LimitsHost::Offer best;
   if (!position) {
     best.why_not = "cgroup v2 is not mounted here";

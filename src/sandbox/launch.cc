@@ -327,7 +327,8 @@ namespace {
 LaunchError error_of(const auto& state, Failure otherwise) {
   Failure failure = cause(state.status, std::move(otherwise));
   const bool mute = failure.error == ECONNRESET || failure.error == EPIPE || failure.error == ESRCH;
-  if (mute && state.group.oom_kills() + state.scope.group().oom_kills() > 0) failure = {"limits", "start", "in limits.memory", ENOMEM};
+  if (mute && state.group.oom_kills() + state.scope.group().oom_kills() > 0)
+    failure = {"limits", "start", "in limits.memory", ENOMEM};
   return launch_error(failure);
 }
 
@@ -354,8 +355,7 @@ Sandbox Sandbox::begin(const Plan& plan, RulesetLoader loader) {
     stage = "user";
     expect(state->status, Tag::hello);
     stage = "limits";
-    if (plan.limits.carrier == LimitsPlan::Carrier::scope)
-      state->scope = Scope(state->init_pid, plan.limits.grouped);
+    if (plan.limits.carrier == LimitsPlan::Carrier::scope) state->scope = Scope(state->init_pid, plan.limits.grouped);
     stage = "user";
     write_id_maps(state->init_pid, plan.uid, plan.gid);
     tell(state->status, Tag::mapped);

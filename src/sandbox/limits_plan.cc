@@ -73,19 +73,24 @@ LimitsPlan plan_limits(const TreeLimits& wanted, const LimitsHost& host) {
   LimitsPlan plan;
   const Choice choice = choose(controllers_for(wanted), host);
   const auto keep = [&](const char* limit, const char* controller, std::string value) -> KeptLimit& {
-    KeptLimit& kept = plan.kept.emplace_back(KeptLimit{.name = limit, .value = std::move(value), .keeper = Keeper::nothing});
+    KeptLimit& kept =
+        plan.kept.emplace_back(KeptLimit{.name = limit, .value = std::move(value), .keeper = Keeper::nothing});
     if (choice.offer->controllers.contains(controller)) kept.keeper = Keeper::control_group;
     return kept;
   };
   if (wanted.memory) {
     KeptLimit& kept = keep("memory", "memory", std::to_string(*wanted.memory));
-    if (kept.keeper == Keeper::control_group) plan.grouped.memory = wanted.memory;
-    else bound_memory(plan, kept, *wanted.memory);
+    if (kept.keeper == Keeper::control_group)
+      plan.grouped.memory = wanted.memory;
+    else
+      bound_memory(plan, kept, *wanted.memory);
   }
   if (wanted.tasks) {
     KeptLimit& kept = keep("tasks", "pids", std::to_string(*wanted.tasks));
-    if (kept.keeper == Keeper::control_group) plan.grouped.tasks = wanted.tasks;
-    else bound_tasks(plan, kept, host, *wanted.tasks);
+    if (kept.keeper == Keeper::control_group)
+      plan.grouped.tasks = wanted.tasks;
+    else
+      bound_tasks(plan, kept, host, *wanted.tasks);
   }
   if (wanted.cpus) {
     const KeptLimit& kept = keep("cpus", "cpu", text_of(*wanted.cpus));

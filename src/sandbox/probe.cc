@@ -179,7 +179,8 @@ std::string probe_nftables(const ProbeTools& tools) {
 
 std::string probe_landlock(const ProbeTools&) {
   const int version = landlock_abi();
-  const abi::LandlockRulesetAttr attr{.handled_access_fs = handled_rights(version), .handled_access_net = 0, .scoped = 0};
+  const abi::LandlockRulesetAttr attr{
+      .handled_access_fs = handled_rights(version), .handled_access_net = 0, .scoped = 0};
   const Fd ruleset(static_cast<int>(
       check(::syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0), "landlock_create_ruleset", "rights")));
   check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl", "PR_SET_NO_NEW_PRIVS");

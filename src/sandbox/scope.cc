@@ -26,41 +26,27 @@ constexpr int tries = 2000;
 constexpr timespec pause_between{.tv_sec = 0, .tv_nsec = 1'000'000};
 constexpr int has_oom_policy = 253;  // scopes have OOMPolicy= since; its default would end the whole run
 
-/// The functions of libsystemd that are used, by their own types.
+// The functions of libsystemd that are used. With their own types: its header is there when agent-run is built.
+#define LIBSYSTEMD(each)                                                                                      \
+  each(sd_bus_open_user) each(sd_bus_open_system) each(sd_bus_set_method_call_timeout)                        \
+      each(sd_bus_get_property_string) each(sd_bus_message_new_method_call) each(sd_bus_message_append)       \
+          each(sd_bus_message_open_container) each(sd_bus_message_close_container) each(sd_bus_message_unref) \
+              each(sd_bus_call) each(sd_bus_error_free) each(sd_bus_close_unref) each(sd_bus_is_ready)        \
+                  each(sd_bus_process) each(sd_bus_wait)
+
 struct Library {
-#define SYMBOL(name) decltype(&::name) name = nullptr
-  SYMBOL(sd_bus_open_user);
-  SYMBOL(sd_bus_open_system);
-  SYMBOL(sd_bus_set_method_call_timeout);
-  SYMBOL(sd_bus_get_property_string);
-  SYMBOL(sd_bus_message_new_method_call);
-  SYMBOL(sd_bus_message_append);
-  SYMBOL(sd_bus_message_open_container);
-  SYMBOL(sd_bus_message_close_container);
-  SYMBOL(sd_bus_message_unref);
-  SYMBOL(sd_bus_call);
-  SYMBOL(sd_bus_error_free);
-  SYMBOL(sd_bus_flush_close_unref);
-#undef SYMBOL
+#define DECLARE(name) decltype(&::name) name = nullptr;
+  LIBSYSTEMD(DECLARE)
+#undef DECLARE
 
   Library() {
     void* const handle = ::dlopen("libsystemd.so.0", RTLD_NOW | RTLD_LOCAL);  // stays: it has state of its own
     if (handle == nullptr) throw SysError(ELIBACC, "dlopen", "libsystemd.so.0");
-#define SYMBOL(name) \
-  if (name = reinterpret_cast<decltype(name)>(::dlsym(handle, #name)); name == nullptr) throw SysError(ELIBBAD, "dlsym", #name)
-    SYMBOL(sd_bus_open_user);
-    SYMBOL(sd_bus_open_system);
-    SYMBOL(sd_bus_set_method_call_timeout);
-    SYMBOL(sd_bus_get_property_string);
-    SYMBOL(sd_bus_message_new_method_call);
-    SYMBOL(sd_bus_message_append);
-    SYMBOL(sd_bus_message_open_container);
-    SYMBOL(sd_bus_message_close_container);
-    SYMBOL(sd_bus_message_unref);
-    SYMBOL(sd_bus_call);
-    SYMBOL(sd_bus_error_free);
-    SYMBOL(sd_bus_flush_close_unref);
-#undef SYMBOL
+#define LOAD(name)                                                 \
+  name = reinterpret_cast<decltype(name)>(::dlsym(handle, #name)); \
+  if (name == nullptr) throw SysError(ELIBBAD, "dlsym", #name);
+    LIBSYSTEMD(LOAD)
+#undef LOAD
   }
 };
 
@@ -75,16 +61,23 @@ class Bus {
     const bool is_root = ::geteuid() == 0;
     check_bus(is_root ? library_.sd_bus_open_system(&bus_) : library_.sd_bus_open_user(&bus_), "sd_bus_open",
               is_root ? "system" : "user");
-    check_bus(library_.sd_bus_set_method_call_timeout(bus_, call_timeout_us), "sd_bus_set_method_call_timeout", "bus");
+    try {
+      check_bus(library_.sd_bus_set_method_call_timeout(bus_, call_timeout_us), "sd_bus_set_method_call_timeout",
+                "bus");
+      wait_until_ready();
+    } catch (const SysError&) {
+      library_.sd_bus_close_unref(bus_);
+      throw;
+    }
   }
-  ~Bus() { library_.sd_bus_flush_close_unref(bus_); }
+  ~Bus() { library_.sd_bus_close_unref(bus_); }
   Bus(const Bus&) = delete;
   Bus& operator=(const Bus&) = delete;
 
   [[nodiscard]] std::string property(const char* name) const {
     char* text = nullptr;
-    check_bus(library_.sd_bus_get_property_string(bus_, service, object, interface, name, nullptr, &text), "get property",
-              name);
+    check_bus(library_.sd_bus_get_property_string(bus_, service, object, interface, name, nullptr, &text),
+              "get property", name);
     std::string value = text;
     ::free(text);
     return value;
@@ -96,6 +89,21 @@ class Bus {
   template <typename... T>
   void append(sd_bus_message* message, const char* types, T... values) const {
     check_bus(library_.sd_bus_message_append(message, types, values...), "sd_bus_message_append", types);
+  }
+  // Left alone, sd-bus gives a bus that says nothing 90 s.
+  void wait_until_ready() const {
+    const std::int64_t deadline = boot_clock_ns() + static_cast<std::int64_t>(call_timeout_us) * 1000;
+    for (;;) {
+      const int ready = library_.sd_bus_is_ready(bus_);
+      check_bus(ready, "sd_bus_open", "connection");
+      if (ready > 0) return;
+      const int worked = library_.sd_bus_process(bus_, nullptr);
+      check_bus(worked, "sd_bus_open", "connection");
+      const std::int64_t left = deadline - boot_clock_ns();
+      if (left <= 0) throw SysError(ETIMEDOUT, "sd_bus_open", "connection");
+      if (worked == 0)
+        check_bus(library_.sd_bus_wait(bus_, static_cast<std::uint64_t>(left) / 1000), "sd_bus_open", "connection");
+    }
   }
   void append_limits(sd_bus_message* message, const TreeLimits& limits) const;
   void call(sd_bus_message* message) const;
@@ -113,7 +121,8 @@ void Bus::append_limits(sd_bus_message* message, const TreeLimits& limits) const
   // The holder is one more.
   if (limits.tasks) append(message, "(sv)", "TasksMax", "t", tasks_in_group(*limits.tasks) + 1);
   if (limits.cpus)
-    append(message, "(sv)", "CPUQuotaPerSecUSec", "t", static_cast<std::uint64_t>(std::llround(*limits.cpus * microseconds)));
+    append(message, "(sv)", "CPUQuotaPerSecUSec", "t",
+           static_cast<std::uint64_t>(std::llround(*limits.cpus * microseconds)));
 }
 
 void Bus::call(sd_bus_message* message) const {
@@ -188,7 +197,8 @@ LimitsHost::Offer offer_of(const Bus& bus) {
     if (held.contains(controller)) offer.controllers.insert(controller);
   if (offer.controllers.size() == 3) return offer;
   offer.why_not = offer.place + " of systemd was not delegated every controller";
-  offer.remedy = "as root: systemctl edit user@.service, with the lines [Service] and Delegate=cpu memory pids; log in again";
+  offer.remedy =
+      "as root: systemctl edit user@.service, with the lines [Service] and Delegate=cpu memory pids; log in again";
   return offer;
 }
 
@@ -201,9 +211,12 @@ LimitsHost::Offer look_at_scope() {
     const bool absent = error.call() == "dlopen";
     return {.place = {},
             .controllers = {},
-            .why_not = absent ? "libsystemd.so.0 is not installed" : "no manager of systemd answers (" + std::string(error.what()) + ")",
-            .remedy = absent ? "install libsystemd0"
-                             : "log in through systemd-logind, or start agent-run in a control group that is delegated to you"};
+            .why_not = absent ? "libsystemd.so.0 is not installed"
+                              : "no manager of systemd answers (" + std::string(error.what()) + ")",
+            .remedy =
+                absent
+                    ? "install libsystemd0"
+                    : "log in through systemd-logind, or start agent-run in a control group that is delegated to you"};
   }
 }
 
@@ -231,7 +244,8 @@ void Scope::end() noexcept {
   if (!holder_) return;
   (void)pidfd_signal(holder_, SIGKILL);
   siginfo_t info{};
-  (void)retry_eintr([&] { return ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(holder_.get()), &info, WEXITED); });
+  (void)retry_eintr(
+      [&] { return ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(holder_.get()), &info, WEXITED); });
   holder_.reset();
 }
 

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import socket
 import subprocess
 import time
 
@@ -190,6 +191,27 @@ class Limits(harness.Case):
             self.write_limits("weaken: [limits]\n", memory="200MiB")
             self.assertIn("no memory", self.inside("python3", "-c", EAT, "300").text)
             self.assertIn("got it", self.inside("python3", "-c", EAT, "20").text)
+
+        def test_a_bus_that_says_nothing(self):
+            """systemd is there, and does not answer: a refusal, in time."""
+            bus = socket.socket(socket.AF_UNIX)
+            self.addCleanup(bus.close)
+            path = self.outside / "bus"
+            bus.bind(str(path))
+            bus.listen(5)
+            self.write_limits(memory="512MiB")
+            script = 'mount -t tmpfs none /run && mkdir -p /run/systemd/system; exec "$@"'
+            env = {**self.scratch.environment, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={path}",
+                   "DBUS_SESSION_BUS_ADDRESS": f"unix:path={path}"}
+            marker = self.ws / "ran"
+            for silent in (True, False):
+                began = time.monotonic()
+                result = harness.run(["unshare", "-rm", "sh", "-c", script, "sh", harness.AGENT_RUN, "-p",
+                                      self.scratch.profile_file, "--", "touch", marker], env=env, cwd=self.ws, timeout=40)
+                self.assert_one_line_refusal(result, "no manager of systemd answers", nothing=marker)
+                self.assertLess(time.monotonic() - began, 20)
+                if silent:
+                    path.unlink()
 
         def test_check_refuses_too(self):
             self.write_limits(memory="512MiB")

@@ -1,9 +1,9 @@
 // L1: a host that lacks something. `without CALL=ERRNO… -- COMMAND…` runs the command under a filter that answers these
 // calls with these errors, as an old kernel or a container's filter does. A name with a colon is a call with a flag:
 // "unshare:user=EPERM". The word "listener" gives the filter a listener, as another supervisor would have.
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
-#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -62,8 +62,8 @@ constexpr std::array flagged{
     Flagged{"seccomp:listener", SYS_seccomp, 1, SECCOMP_FILTER_FLAG_NEW_LISTENER},
 };
 constexpr std::array errors{
-    Named{"ENOSYS", ENOSYS}, Named{"EPERM", EPERM},   Named{"EINVAL", EINVAL},
-    Named{"ENOSPC", ENOSPC}, Named{"EACCES", EACCES}, Named{"EMFILE", EMFILE}, Named{"EBUSY", EBUSY},   Named{"EOPNOTSUPP", EOPNOTSUPP},
+    Named{"ENOSYS", ENOSYS}, Named{"EPERM", EPERM},   Named{"EINVAL", EINVAL}, Named{"ENOSPC", ENOSPC},
+    Named{"EACCES", EACCES}, Named{"EMFILE", EMFILE}, Named{"EBUSY", EBUSY},   Named{"EOPNOTSUPP", EOPNOTSUPP},
 };
 
 template <std::size_t N>
@@ -86,7 +86,8 @@ void add_rule(std::vector<sock_filter>& program, std::string_view word) {
   const auto equals = word.find('=');
   if (equals == std::string_view::npos) throw std::invalid_argument("not CALL=ERRNO: " + std::string(word));
   const int error = value_of(errors, word.substr(equals + 1));
-  const auto* const part = std::find_if(flagged.begin(), flagged.end(), [&](const Flagged& f) { return f.name == word.substr(0, equals); });
+  const auto* const part =
+      std::find_if(flagged.begin(), flagged.end(), [&](const Flagged& f) { return f.name == word.substr(0, equals); });
   if (part != flagged.end()) return add_flagged(program, *part, error);
   const int number = value_of(calls, word.substr(0, equals));
   program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(number), 0, 1));
@@ -100,8 +101,10 @@ int main(int argc, char** argv) try {
   int next = 1;
   unsigned flags = 0;
   for (; next < argc && std::string_view(argv[next]) != "--"; ++next) {
-    if (std::string_view(argv[next]) == "listener") flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
-    else add_rule(program, argv[next]);
+    if (std::string_view(argv[next]) == "listener")
+      flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    else
+      add_rule(program, argv[next]);
   }
   if (next + 1 >= argc) throw std::invalid_argument("usage: without CALL=ERRNO… -- COMMAND…");
   program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));

@@ -88,7 +88,9 @@ TEST_CASE("where a process stands") {
   CHECK(at->mount == "/sys/fs/cgroup");
   CHECK(at->own == "/sys/fs/cgroup/user.slice/a.scope");
   CHECK(find_position(unified, "0::/\n")->own == "/sys/fs/cgroup");
-  const std::string hybrid = "30 1 0:25 / /sys/fs/cgroup/unified rw - cgroup2 none rw\n31 1 0:26 / /sys/fs/cgroup/memory rw - cgroup none rw,memory\n";
+  const std::string hybrid =
+      "30 1 0:25 / /sys/fs/cgroup/unified rw - cgroup2 none rw\n31 1 0:26 / /sys/fs/cgroup/memory rw - cgroup none "
+      "rw,memory\n";
   CHECK(find_position(hybrid, "4:memory:/x\n0::/y\n")->own == "/sys/fs/cgroup/unified/y");
   const std::string part = "25 1 0:22 /docker/7 /sys/fs/cgroup\\040x ro - cgroup2 cgroup rw\n";
   CHECK(find_position(part, "0::/docker/7/a\n")->own == "/sys/fs/cgroup x/a");
@@ -134,8 +136,10 @@ TEST_CASE("under systemd only what is delegated is ours") {
 TEST_CASE("the reason why there are no controllers") {
   FakeTree tree;
   tree.group("", {"", "", ""});
-  const std::string v1 = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t2\t1\t1\nmemory\t4\t9\t1\npids\t8\t1\t1\n";
-  CHECK(look_at_subtree(tree.position(""), Managed::by_nobody, v1).why_not == "cgroup v1 holds the controllers of this host");
+  const std::string v1 =
+      "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t2\t1\t1\nmemory\t4\t9\t1\npids\t8\t1\t1\n";
+  CHECK(look_at_subtree(tree.position(""), Managed::by_nobody, v1).why_not ==
+        "cgroup v1 holds the controllers of this host");
   CHECK(look_at_subtree(tree.position(""), Managed::by_nobody, "memory\t0\t1\t1\n").why_not ==
         "no controller of cgroup v2 is there");
   CHECK(look_at_subtree(std::nullopt, Managed::by_nobody, v1).why_not == "cgroup v2 is not mounted here");
@@ -147,7 +151,9 @@ TEST_CASE("what keeps each limit") {
   LimitsHost root = plain;
   root.task_rlimit_holds = false;
 
-  SUBCASE("nothing is asked for") { CHECK(plan_limits({}, plain).kept.empty()); }
+  SUBCASE("nothing is asked for") {
+    CHECK(plan_limits({}, plain).kept.empty());
+  }
   SUBCASE("no group: a plain user's tasks are kept, the rest is weaker") {
     const LimitsPlan plan = plan_limits(all, plain);
     CHECK(keepers(plan) == "memory=each process tasks=rlimit cpus=nothing ");
@@ -204,8 +210,11 @@ TEST_CASE("a limit that a control group does not hold is an error") {
   CHECK_NOTHROW(Group::adopt(tree.path("/x"), all));
   tree.write("/x/cpu.max", "15000 10000\n");  // the same share in another period
   CHECK_NOTHROW(Group::adopt(tree.path("/x"), all));
-  for (const auto& [file, text] : {std::pair{"memory.max", "max\n"}, {"memory.max", "1073745920000\n"}, {"pids.max", "66\n"},
-                                   {"cpu.max", "max 100000\n"}, {"cpu.max", "160000 100000\n"}}) {
+  for (const auto& [file, text] : {std::pair{"memory.max", "max\n"},
+                                   {"memory.max", "1073745920000\n"},
+                                   {"pids.max", "66\n"},
+                                   {"cpu.max", "max 100000\n"},
+                                   {"cpu.max", "160000 100000\n"}}) {
     FakeTree other;
     other.group("/x", {"", "", ""}).write("/x/memory.max", "1073741824\n").write("/x/pids.max", "65\n");
     other.write("/x/cpu.max", "150000 100000\n").write(std::string("/x/") + file, text);
@@ -228,7 +237,8 @@ TEST_CASE("a group counts what was killed for want of memory") {
 
 TEST_CASE("groups of runs that were killed are removed; those in use, and of others, stay") {
   FakeTree tree;
-  for (const char* name : {"/agent-run-1-2", "/agent-run-3-4", "/agent-run-5-6", "/other"}) fs::create_directory(tree.path(name));
+  for (const char* name : {"/agent-run-1-2", "/agent-run-3-4", "/agent-run-5-6", "/other"})
+    fs::create_directory(tree.path(name));
   tree.write("/agent-run-5-6/populated", "");  // rmdir fails, as for a group with processes
   const Fd used(::open(tree.path("/agent-run-3-4").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   REQUIRE(::flock(used.get(), LOCK_EX | LOCK_NB) == 0);

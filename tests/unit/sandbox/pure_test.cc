@@ -62,7 +62,8 @@ TEST_CASE("remedies of odd hosts") {
 
 TEST_CASE("the AppArmor profile names the program and grants user namespaces") {
   const std::string text = apparmor_profile("/opt/agent run/bin/agent-run");
-  CHECK(text.find("profile agent-run \"/opt/agent run/bin/agent-run\" flags=(unconfined) {\n  userns,\n") != std::string::npos);
+  CHECK(text.find("profile agent-run \"/opt/agent run/bin/agent-run\" flags=(unconfined) {\n  userns,\n") !=
+        std::string::npos);
   CHECK(text.starts_with("abi <abi/4.0>,\n"));
 }
 
