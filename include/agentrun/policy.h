@@ -162,8 +162,10 @@ class Policy {
   [[nodiscard]] bool writable_noexec() const noexcept;
   /// The built environment: what the profile passes from `HostFacts::environment` and sets. Sorted, "NAME=value".
   [[nodiscard]] const std::vector<std::string>& environment() const noexcept;
+  /// Of each limit the least that any profile of the chain says.
   struct Limits {
-    std::optional<std::uint64_t> wall_seconds, open_files;
+    std::optional<std::uint64_t> wall_seconds, open_files, memory, tasks;  // memory in bytes
+    std::optional<double> cpus;
   };
   [[nodiscard]] const Limits& limits() const noexcept;
   [[nodiscard]] std::span<const std::string> weakenings() const noexcept;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,6 +65,51 @@ struct LandlockStep {
   bool read = false, execute = false, make_socket = false;
 };
 
+/// Bounds that all processes of the agent share.
+struct TreeLimits {
+  std::optional<std::uint64_t> memory;  // bytes, with swap
+  std::optional<std::uint64_t> tasks;   // processes and threads
+  std::optional<double> cpus;           // processors' worth of time
+};
+
+/// What keeps one of them on this host.
+struct KeptLimit {
+  enum class Keeper : std::uint8_t { control_group, rlimit, each_process, nothing };
+  std::string name, value;  // "memory", "4294967296"
+  Keeper keeper{};
+  std::string lacks, remedy;  // why it is no better, when it is weaker than what was asked for
+  /// each_process bounds one process at a time: less than what was asked for, as nothing is.
+  [[nodiscard]] bool weaker() const noexcept { return keeper == Keeper::each_process || keeper == Keeper::nothing; }
+};
+std::string_view name(KeptLimit::Keeper) noexcept;
+
+/// How the limits of a run are kept.
+struct LimitsPlan {
+  enum class Carrier : std::uint8_t { none, subtree, scope };
+  Carrier carrier = Carrier::none;
+  std::string parent;    // subtree: the folder of the control group that the run's is made in
+  std::string hierarchy; // where cgroup v2 is mounted, when there is a carrier: must not be in the view
+  TreeLimits grouped;    // what the control group carries
+  std::optional<std::uint64_t> process_tasks, process_memory;  // RLIMIT_NPROC, RLIMIT_DATA
+  std::vector<KeptLimit> kept;
+};
+
+/// What of a host can carry limits.
+struct LimitsHost {
+  struct Offer {
+    std::string place;                  // subtree: a folder; scope: the manager's
+    std::set<std::string> controllers;  // "memory", "pids", "cpu"
+    std::string why_not, remedy;        // when it has not all three
+  };
+  Offer subtree, scope;
+  bool task_rlimit_holds = false;  // RLIMIT_NPROC is not enforced for the host's root
+  std::uint64_t own_tasks = 0;     // of agent-run's own, that RLIMIT_NPROC counts beside the agent's
+};
+/// Pure. What cannot be kept whole is `weaker()` in the result: the caller refuses it or not.
+LimitsPlan plan_limits(const TreeLimits& wanted, const LimitsHost& host);
+/// Looks at this host, no further than `wanted` needs, and plans. `own_tasks`: threads of the broker.
+LimitsPlan plan_limits_here(const TreeLimits& wanted, std::uint64_t own_tasks);
+
 struct Plan {
   uid_t uid = 0;
   gid_t gid = 0;
@@ -77,6 +123,7 @@ struct Plan {
   filter::Variant filter = filter::Variant::agent_reads_trapped;
   mode_t umask = 022;
   std::optional<std::uint64_t> open_files;
+  LimitsPlan limits;
   bool terminal = false;                 // give the agent a terminal of its own (stdin is one)
 };
 
@@ -150,6 +197,8 @@ class Sandbox {
   [[nodiscard]] pid_t agent_pid() const noexcept;     // in the caller's pid namespace
   [[nodiscard]] Fd take_listener() noexcept;          // the seccomp listener; once
   [[nodiscard]] const Fd& terminal() const noexcept;  // master of the agent's pty; empty without Plan::terminal
+  /// Processes that the kernel killed because of limits.memory, so far; also after kill(). 0 without a control group.
+  [[nodiscard]] std::uint64_t oom_kills() const noexcept;
 
   /// Lets the agent exec. Throws LaunchError when the exec fails: error ENOENT (→ 127) or another (→ 126).
   /// The broker must be receiving: execve is trapped.
@@ -183,6 +232,15 @@ struct Feature {
   std::string detail;    // "Landlock ABI 7", or the errno
   std::string remedy;    // empty when present
 };
-std::vector<Feature> probe_features();
+struct ProbeTools {
+  std::string nft_program, ruleset;  // as in Launch
+};
+/// The caller has one thread.
+std::vector<Feature> probe_features(const ProbeTools& tools);
+
+/// The AppArmor profile that lets `program` have user namespaces where the host restricts them (Ubuntu 24.04). Pure.
+std::string apparmor_profile(const std::string& program);
+/// Whether this host has that restriction.
+bool apparmor_restricts();
 
 }  // namespace agentrun::sandbox

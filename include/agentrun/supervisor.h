@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -21,6 +22,8 @@ struct Options {
   std::vector<std::string> read, write, overlay;  // --read, --write, --overlay: paths of the host
   std::optional<std::string> state_directory;   // --journal
   std::vector<std::string> argv;
+  /// Called once when the command is about to start and something is weakened: one line for the person.
+  std::function<void(const std::string&)> warn;
 };
 
 /// Where things of this user are. From the environment and the user database; all absolute.
@@ -59,7 +62,21 @@ struct Summary {
   std::filesystem::path journal;   // the run's folder; empty when there is none
   bool started = false;            // the command ran
   bool held = false;               // changes are held back: agent-run diff
+  std::string limit;               // the limit that ended it or killed part of it, as a sentence; else empty
 };
+/// What is bounded, to what, by what: "memory 4294967296 control group".
+std::vector<std::string> limit_lines(const Prepared& prepared);
+
+/// The program that runs.
+std::string program_path();
+
+/// Builds a whole sandbox for the profile `default` on an empty folder and takes it down again. Throws Refusal, or what
+/// else went wrong. This process is not dumpable afterwards.
+void try_sandbox(const Places& places);
+
+/// Threads of the broker that take notifications.
+unsigned receiver_count();
+
 /// Runs the command to its end. The caller has one thread. Never throws for what happens to the run: see Summary.
 Summary run(const Options& options, const Places& places);
 

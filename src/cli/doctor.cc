@@ -1,23 +1,58 @@
 // doctor: what this host can and cannot do, each with its remedy.
 #include <cstdio>
 
+#include <agentrun/egress.h>
 #include <agentrun/sandbox.h>
+#include <agentrun/supervisor.h>
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/text.h"
 
 namespace agentrun::cli {
 
+namespace {
+
+void print_feature(const sandbox::Feature& feature) {
+  const char* word = feature.present ? "ok      " : feature.required ? "MISSING " : "absent  ";
+  std::printf("%s %-28s %s\n", word, printable(feature.name).c_str(), printable(feature.detail).c_str());
+  if (!feature.present && !feature.remedy.empty()) std::printf("          remedy: %s\n", printable(feature.remedy).c_str());
+}
+
+// All parts can work, and still not together.
+sandbox::Feature whole_sandbox() {
+  sandbox::Feature feature{.name = "a whole sandbox", .present = false, .required = true, .detail = {}, .remedy = {}};
+  try {
+    supervisor::try_sandbox(supervisor::find_places());
+    feature.present = true;
+    feature.detail = "profile default, up to the command";
+  } catch (const Refusal& e) {
+    feature.detail = e.what();
+    feature.remedy = e.remedy();
+  } catch (const std::exception& e) {
+    feature.detail = e.what();
+  }
+  return feature;
+}
+
+void print_apparmor_profile() {
+  constexpr const char* file = "/etc/apparmor.d/agent-run";
+  std::printf("AppArmor restricts user namespaces here. As root, write this to %s, then apparmor_parser -r %s:\n\n%s\n", file, file,
+              printable_lines(sandbox::apparmor_profile(supervisor::program_path())).c_str());
+}
+
+}  // namespace
+
 int doctor_command(Words words) {
   const Arguments arguments = parse_arguments(words, {});
   if (!arguments.positional.empty()) throw UsageError("doctor takes no arguments", "agent-run doctor");
+  auto features = sandbox::probe_features({.nft_program = supervisor::find_nft_program(), .ruleset = egress::closed_ruleset()});
+  features.push_back(whole_sandbox());
   bool good = true;
-  for (const sandbox::Feature& feature : sandbox::probe_features()) {
-    const char* word = feature.present ? "ok      " : feature.required ? "MISSING " : "absent  ";
-    std::printf("%s %-28s %s\n", word, printable(feature.name).c_str(), printable(feature.detail).c_str());
-    if (!feature.present && !feature.remedy.empty()) std::printf("          remedy: %s\n", printable(feature.remedy).c_str());
+  for (const sandbox::Feature& feature : features) {
+    print_feature(feature);
     if (!feature.present && feature.required) good = false;
   }
+  if (!good && sandbox::apparmor_restricts()) print_apparmor_profile();
   std::printf("%s\n", good ? "agent-run works here" : "agent-run cannot keep its promises here and will refuse to run");
   return good ? 0 : 1;
 }

@@ -100,6 +100,8 @@ void print_plan(const supervisor::Prepared& prepared) {
   }
   std::printf("environment:\n");
   for (const std::string& entry : policy.environment()) std::printf("  %s\n", printable(entry).c_str());
+  std::printf("limits:\n");
+  for (const std::string& line : supervisor::limit_lines(prepared)) std::printf("  %s\n", line.c_str());
   print_list("weakened", policy.weakenings());
   std::printf("nftables (kernel):\n%s\n", prepared.plan.ruleset.c_str());
 }

@@ -18,13 +18,14 @@ std::string counted(std::uint64_t number, std::string_view one, std::string_view
   return std::to_string(number) + " " + std::string(number == 1 ? one : many);
 }
 
-// At most six lines: the run and its counts, what was denied and how to allow it, where the journal is,
-// what is held back.
+// At most seven lines: the run and its counts, the limit that was met, what was denied and how to allow it, where the
+// journal is, what is held back.
 void print_footer(const supervisor::Summary& summary) {
   std::string head = "agent-run " + summary.run + ": " + counted(summary.decisions, "decision", "decisions") + ", " +
                      counted(summary.denials, "denial", "denials");
   if (summary.absent != 0) head += ", " + counted(summary.absent, "look-up", "look-ups") + " of what the view does not show";
   std::fprintf(stderr, "%s\n", head.c_str());
+  if (!summary.limit.empty()) std::fprintf(stderr, "  %s\n", printable(summary.limit).c_str());
   for (std::size_t i = 0; i < std::min(denials_shown, summary.first_denials.size()); ++i) {
     const auto& [what, remedy] = summary.first_denials[i];
     std::fprintf(stderr, "  denied: %s — to allow it: %s\n", printable(what).c_str(), printable(remedy).c_str());
@@ -49,6 +50,7 @@ void print_json(const supervisor::Summary& summary) {
   record.number("exit", summary.exit_code);
   if (summary.held) record.boolean("held", true);
   record.text("journal", summary.journal.string());
+  if (!summary.limit.empty()) record.text("limit", summary.limit);
   if (!summary.remedy.empty()) record.text("remedy", summary.remedy);
   record.text("run", summary.run).boolean("started", summary.started);
   const std::string_view line = record.line();
@@ -66,6 +68,7 @@ int run_command(Words words) {
   if (arguments.rest.empty()) throw UsageError("no command to run", "agent-run -- COMMAND [ARGUMENT…]");
   supervisor::Options options = options_of(arguments);
   options.argv = arguments.rest;
+  options.warn = [](const std::string& line) { std::fprintf(stderr, "agent-run: %s\n", printable(line).c_str()); };
   const supervisor::Summary summary = supervisor::run(options, supervisor::find_places());
   if (arguments.has("--json")) {
     print_json(summary);

@@ -2,7 +2,7 @@
 // The input is a socket that brings a pidfd with its first byte: the program enters the user and network namespaces of
 // that process, says so by one byte, and only then is given rules. It never loads any where it was started: run by root
 // that would be the host's packet filter. A program of its own because of libnftables' licence; it takes no arguments, no file
-// names and no environment. Exit: 0, or 1 with the reason on standard error.
+// names and no environment. Exit: 0; 2 when the namespaces cannot be entered, else 1; with the reason on standard error.
 #include <nftables/libnftables.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -60,15 +60,15 @@ bool enter_namespaces() {
   return before.st_ino != 0 && now.st_ino != 0 && before.st_ino != now.st_ino && ::write(STDOUT_FILENO, "\1", 1) == 1;
 }
 
-int fail(const char* reason) {
+int fail(const char* reason, int status = 1) {
   std::fprintf(stderr, "%s\n", reason);
-  return 1;
+  return status;
 }
 
 }  // namespace
 
 int main() {
-  if (!enter_namespaces()) return fail(std::strerror(errno));
+  if (!enter_namespaces()) return fail(std::strerror(errno), 2);
   std::string ruleset;
   if (!read_input(ruleset) || ruleset.empty()) return fail("no ruleset on standard input");
   const Context context(nft_ctx_new(NFT_CTX_DEFAULT));

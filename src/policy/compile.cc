@@ -267,21 +267,33 @@ std::vector<PathPattern> with_links(const HostFacts& facts, const PathPattern& p
 namespace {
 
 // The values of which there is one. The last profile that says something wins, so that a child can change its parent's;
-// but what a parent forbids (exec.writable: deny) or wants audited (audit.reads), a child cannot drop.
+// but what a parent forbids (exec.writable: deny), bounds (limits) or wants audited (audit.reads), a child cannot drop.
 struct Settings {
   std::optional<profile::Written<profile::Reads>> reads;
-  std::optional<profile::Written<std::uint64_t>> wall, open_files;
+  Policy::Limits limits;
   std::optional<std::size_t> no_exec;  // a rule
   std::optional<profile::WorkspaceMode> mode;
 };
+
+template <typename T>
+void tighten(std::optional<T>& bound, const std::optional<profile::Written<T>>& other) {
+  if (other && (!bound || other->value < *bound)) bound = other->value;
+}
+
+void tighten(Policy::Limits& bounds, const profile::Limits& other) {
+  tighten(bounds.wall_seconds, other.wall);
+  tighten(bounds.open_files, other.open_files);
+  tighten(bounds.memory, other.memory);
+  tighten(bounds.tasks, other.tasks);
+  tighten(bounds.cpus, other.cpus);
+}
 
 Settings settings_of(Draft& draft, const Chain& chain) {
   Settings settings;
   for (const profile::Profile* profile : chain) {
     const bool stricter = profile->reads && (!settings.reads || profile->reads->value < settings.reads->value);
     if (stricter) settings.reads = profile->reads;
-    if (profile->limits.wall) settings.wall = profile->limits.wall;
-    if (profile->limits.open_files) settings.open_files = profile->limits.open_files;
+    tighten(settings.limits, profile->limits);
     if (profile->workspace.mode) settings.mode = profile->workspace.mode->value;
     if (!profile->exec.writable) continue;
     if (profile->exec.writable->value == profile::WritableExec::allow) continue;
@@ -340,8 +352,7 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   data->reads_need_broker = !masks.complete;
   if (settings.reads) data->reads = settings.reads->value;
   if (settings.mode) data->workspace_mode = *settings.mode;
-  if (settings.wall) data->limits.wall_seconds = settings.wall->value;
-  if (settings.open_files) data->limits.open_files = settings.open_files->value;
+  data->limits = settings.limits;
   if (settings.no_exec) data->no_exec = &data->rules[*settings.no_exec];
   data->loopback = &data->rules[loopback];
   data->workspace = facts.workspace;

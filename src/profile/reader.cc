@@ -189,7 +189,8 @@ void read_wall(const Node& value, const std::string& key, Limits& into) {
 }
 void read_cpus(const Node& value, const std::string& key, Limits& into) {
   const double cpus = number_value(value, key, to_decimal, "a number such as 2 or 0.5");
-  if (cpus <= 0) fail(value.place, key, "out of range", "write a number above 0");
+  // Less than a hundredth is no quota that the kernel takes (cpu.max of cgroup-v2.rst: at least 1 ms of 100 ms).
+  if (cpus < 0.01 || cpus > 8192) fail(value.place, key, "out of range", "write a number from 0.01 to 8192");
   into.cpus = {cpus, value.place};
 }
 constexpr Key<Limits> limits_keys[] = {

@@ -30,17 +30,14 @@ constexpr Unbuilt unbuilt[] = {
     {"network.ask", [](const Profile& p) { return rule(p.network.ask); }},
     {"network.publish", [](const Profile& p) { return first(p.network.publish); }},
     {"sockets", [](const Profile& p) { return first(p.sockets); }},
-    {"limits.memory", [](const Profile& p) { return where(p.limits.memory); }},
-    {"limits.tasks", [](const Profile& p) { return where(p.limits.tasks); }},
-    {"limits.cpus", [](const Profile& p) { return where(p.limits.cpus); }},
     {"journal.durability: synced",
      [](const Profile& p) { return p.durability && p.durability->value != "written" ? where(p.durability) : Found{}; }},
     {"journal.redact", [](const Profile& p) { return first(p.redact); }},
     {"decisions", [](const Profile& p) { return p.decisions; }},
-    {"weaken (other than host-root)",
+    {"weaken (other than host-root, limits)",
      [](const Profile& p) {
-       const auto other =
-           std::find_if(p.weaken.begin(), p.weaken.end(), [](const Pattern& w) { return w.value != "host-root"; });
+       const auto other = std::find_if(p.weaken.begin(), p.weaken.end(),
+                                       [](const Pattern& w) { return w.value != "host-root" && w.value != "limits"; });
        return other == p.weaken.end() ? Found{} : Found{other->place};
      }},
 };

@@ -23,7 +23,9 @@ constexpr Remedy remedies[] = {
     {"clone", "", EPERM,
      "user namespaces are not allowed here; in a container run it with a seccomp profile that allows clone3 with "
      "CLONE_NEWUSER (docker: --security-opt seccomp=unconfined)"},
-    {"clone", "", ENOSYS, "clone3 is filtered (an old container runtime) or Linux is older than 5.3"},
+    {"clone", "", ENOSYS,
+     "clone3 is filtered: the seccomp profile of a container (docker: --security-opt seccomp=unconfined), or an old "
+     "one"},
     {"clone", "", ENOSPC, "raise the limits of namespaces: sysctl user.max_user_namespaces user.max_net_namespaces"},
     {"clone", "", EUSERS, "user namespaces are nested too deeply here"},
     {"clone", "", EINVAL, "the kernel lacks a kind of namespace: CONFIG_USER_NS, PID_NS, NET_NS, IPC_NS and UTS_NS"},
@@ -49,6 +51,10 @@ constexpr Remedy remedies[] = {
     {"mounts", "", EPERM,
      "mounting in a user namespace is refused here: check AppArmor, SELinux and the container's seccomp"},
     {"net", "nft", any, "the kernel needs nf_tables with the inet family, reject and counters (CONFIG_NF_TABLES_INET)"},
+    {"net", "setns", any, "joining a namespace of one's own is refused: the seccomp filter of a container or sandbox"},
+    {"net", "", EPERM,
+     "a network namespace of one's own cannot be set up: check AppArmor, SELinux and the container's seccomp"},
+    {"net", "", EACCES, "netlink sockets are refused: check SELinux and the container's seccomp"},
     {"landlock", "landlock_create_ruleset", ENOSYS,
      "the kernel lacks Landlock: CONFIG_SECURITY_LANDLOCK=y (Linux 5.13)"},
     {"landlock", "landlock_create_ruleset", EOPNOTSUPP,
@@ -56,8 +62,29 @@ constexpr Remedy remedies[] = {
     {"filter", "seccomp", EINVAL, "Linux 5.19 or newer is needed (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)"},
     {"filter", "seccomp", EBUSY,
      "another supervisor already listens to this process: agent-run cannot be nested in it"},
+    {"filter", "seccomp", EPERM,
+     "a filter above refuses seccomp(2): start agent-run outside of that container or sandbox"},
+    {"filter", "seccomp", ENOSYS,
+     "seccomp(2) is filtered by what agent-run was started in, or the kernel lacks CONFIG_SECCOMP_FILTER"},
+    {"landlock", "landlock_restrict_self", E2BIG,
+     "16 Landlock domains are stacked here already: start agent-run outside of them"},
+    {"landlock", "", EPERM, "a filter above refuses Landlock: start agent-run outside of that container or sandbox"},
+    {"broker", "setns", EPERM,
+     "joining a namespace of one's own is refused: the seccomp filter of a container or sandbox"},
+    {"broker", "process_vm_readv", EPERM,
+     "reading the memory of one's own children is refused: check kernel.yama.ptrace_scope and the container's seccomp "
+     "(docker: --cap-add SYS_PTRACE)"},
+    {"broker", "process_vm_readv", ENOSYS,
+     "process_vm_readv is filtered, or the kernel lacks CONFIG_CROSS_MEMORY_ATTACH"},
     {"listener", "", EPERM, "ptrace is switched off here: kernel.yama.ptrace_scope must be 2 or less"},
     {"listener", "", ENOSYS, "pidfd_getfd is filtered, or Linux is older than 5.6"},
+    {"limits", "start", ENOMEM, "raise limits.memory: building the sandbox needs some megabytes itself"},
+    {"limits", "StartTransientUnit", any,
+     "systemd did not give a control group: add `weaken: [limits]`, or leave the limit out"},
+    {"limits", "read back", any,
+     "the control group does not hold the limit: add `weaken: [limits]`, or leave the limit out"},
+    {"limits", "RLIMIT_NPROC", any,
+     "this kernel does not hold RLIMIT_NPROC for this user: add `weaken: [limits]`, or leave limits.tasks out"},
     {"cwd", "", EACCES, "the working directory is not readable for the user who runs agent-run"},
     {"cwd", "", ENOENT, "the working directory is not in the view: choose another with -w, or add it to the profile"},
     {"seal", "", any, "a guarantee of the sandbox does not hold on this host: see `agent-run doctor`"},
@@ -102,10 +129,35 @@ Failure decode_failure(std::string_view bytes) {
 HostKnobs read_knobs() {
   return {.userns_switched_off = reads("/proc/sys/kernel/unprivileged_userns_clone", "0") ||
                                  reads("/proc/sys/user/max_user_namespaces", "0"),
-          .apparmor_restricts = reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1")};
+          .apparmor_restricts = reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
+          .no_ptrace = reads("/proc/sys/kernel/yama/ptrace_scope", "3"),
+          .inside_agent_run = reads("/proc/1/comm", "agent-run-init")};
+}
+
+std::string apparmor_profile(const std::string& program) {
+  return "abi <abi/4.0>,\n"
+         "include <tunables/global>\n"
+         "\n"
+         "profile agent-run \"" +
+         program +
+         "\" flags=(unconfined) {\n"
+         "  userns,\n"
+         "\n"
+         "  include if exists <local/agent-run>\n"
+         "}\n";
+}
+
+bool apparmor_restricts() {
+  return read_knobs().apparmor_restricts;
 }
 
 std::string remedy_for(const Failure& failure, const HostKnobs& knobs) {
+  if (knobs.inside_agent_run && failure.stage == "clone")
+    return "this is a sandbox of agent-run, and nothing can be nested in it: start both from outside";
+  const bool traces = failure.stage == "listener" || failure.call == "process_vm_readv";
+  if (traces && knobs.no_ptrace)
+    return "kernel.yama.ptrace_scope is 3, which only a reboot changes: set it to 2 or less in /etc/sysctl.d and "
+           "reboot";
   const bool refused = failure.error == EPERM || failure.error == EACCES;
   if (failure.stage == "clone" && (refused || failure.error == ENOSPC) && knobs.userns_switched_off)
     return "user namespaces are switched off: sysctl -w kernel.unprivileged_userns_clone=1 "

@@ -88,6 +88,8 @@ void say_hello(Child& child) {
 void wait_for_ids(Child& child) {
   const auto answer = hear(child.status);
   if (!answer || answer->tag != Tag::mapped) throw SysError(EPROTO, "hear", "mapped");
+  // Only now: the root of a cgroup namespace is the group that its maker stands in (cgroup_namespaces(7)).
+  check(::unshare(CLONE_NEWCGROUP), "unshare", "CLONE_NEWCGROUP");
 }
 
 void start_session(Child& child) {
@@ -196,6 +198,7 @@ constexpr Verb as_agent[] = {
     {"agent", become_agent},
     {"cwd", enter_directory},
     {"landlock", enter_domain},
+    {"limits", [](Child& child) { set_task_limit(child.plan); }},
     {"seal", [](Child&) { try_the_seal(); }},
     {"filter", load_agent_filter},
     {"go", wait_for_go},
@@ -277,11 +280,15 @@ pid_t pid_of(const Fd& pidfd) {
   return pid;
 }
 
-pid_t clone_child(Fd& pidfd) {
+pid_t clone_child(Fd& pidfd, const Group& group) {
   int fd = -1;
   clone_args args{};
-  args.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
-               CLONE_NEWCGROUP | CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
+  args.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD |
+               CLONE_CLEAR_SIGHAND;
+  if (group) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<std::uint64_t>(group.folder().get());
+  }
   args.pidfd = reinterpret_cast<std::uintptr_t>(&fd);
   args.exit_signal = SIGCHLD;
   const long pid = check(::syscall(SYS_clone3, &args, sizeof args), "clone3", "namespaces");
@@ -314,6 +321,19 @@ Failure cause(const Fd& status, Failure otherwise) noexcept {
 
 }  // namespace
 
+namespace {
+
+/// As cause(); a child that was killed for want of memory could not tell.
+LaunchError error_of(const auto& state, Failure otherwise) {
+  Failure failure = cause(state.status, std::move(otherwise));
+  const bool mute = failure.error == ECONNRESET || failure.error == EPIPE || failure.error == ESRCH;
+  if (mute && state.group.oom_kills() + state.scope.group().oom_kills() > 0)
+    failure = {"limits", "start", "in limits.memory", ENOMEM};
+  return launch_error(failure);
+}
+
+}  // namespace
+
 Sandbox Sandbox::start(const Plan& plan, RulesetLoader loader) {
   Sandbox sandbox = begin(plan, std::move(loader));
   sandbox.await();
@@ -322,15 +342,21 @@ Sandbox Sandbox::start(const Plan& plan, RulesetLoader loader) {
 
 Sandbox Sandbox::begin(const Plan& plan, RulesetLoader loader) {
   auto state = std::make_unique<State>();
-  std::string_view stage = "clone";
+  std::string_view stage = "limits";
   try {
+    if (plan.limits.carrier == LimitsPlan::Carrier::subtree)
+      state->group = Group::make(plan.limits.parent, plan.limits.grouped);
+    stage = "clone";
     auto [mine, theirs] = make_socket_pair();
-    state->init_pid = clone_child(state->init);
+    state->init_pid = clone_child(state->init, state->group);
     if (state->init_pid == 0) run_child(plan, std::move(theirs));
     state->status = std::move(mine);
     theirs.reset();
     stage = "user";
     expect(state->status, Tag::hello);
+    stage = "limits";
+    if (plan.limits.carrier == LimitsPlan::Carrier::scope) state->scope = Scope(state->init_pid, plan.limits.grouped);
+    stage = "user";
     write_id_maps(state->init_pid, plan.uid, plan.gid);
     tell(state->status, Tag::mapped);
     stage = "net";
@@ -339,7 +365,7 @@ Sandbox Sandbox::begin(const Plan& plan, RulesetLoader loader) {
     state->ruleset = plan.ruleset;
     state->wants_terminal = plan.terminal;
   } catch (const SysError& error) {
-    throw launch_error(cause(state->status, {std::string(stage), error.call(), error.object(), error.error()}));
+    throw error_of(*state, {std::string(stage), error.call(), error.object(), error.error()});
   }
   return Sandbox(std::move(state));
 }
@@ -358,7 +384,7 @@ void Sandbox::await() {
     s.loader.value().join(s.ruleset);
     s.loader.reset();
   } catch (const SysError& error) {
-    throw launch_error(cause(s.status, {std::string(stage), error.call(), error.object(), error.error()}));
+    throw error_of(s, {std::string(stage), error.call(), error.object(), error.error()});
   }
 }
 

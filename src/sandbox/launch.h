@@ -4,7 +4,9 @@
 #include <agentrun/sandbox.h>
 #include <agentrun/sys/fd.h>
 
+#include "sandbox/cgroup.h"
 #include "sandbox/failure.h"
+#include "sandbox/scope.h"
 
 namespace agentrun::sandbox {
 
@@ -13,6 +15,8 @@ struct Sandbox::State {
   Fd agent;   // pidfd
   Fd status;  // our end of the socket pair
   Fd listener, terminal;
+  Group group;  // when a control group made by us carries limits
+  Scope scope;  // when one that systemd made does
   pid_t init_pid = -1, agent_pid = -1;
   std::optional<RulesetLoader> loader;  // until the ruleset is known to be in place
   std::string ruleset;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,17 +23,49 @@ void set_kernel_limits(const Fd& proc) {
   if (memfd) (void)!::write(memfd.get(), "1", 1);
 }
 
+namespace {
+
+// Never more than before: a limit of the caller stays.
+void lower_limit(__rlimit_resource_t resource, const char* name, rlim_t most) {
+  rlimit limit{};
+  check(::getrlimit(resource, &limit), "getrlimit", name);
+  limit.rlim_max = std::min(limit.rlim_max, most);
+  limit.rlim_cur = limit.rlim_max;
+  check(::setrlimit(resource, &limit), "setrlimit", name);
+}
+
+}  // namespace
+
 void set_process_limits(const Plan& plan) {
   const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
   check(::setrlimit(RLIMIT_CORE, &no_core), "setrlimit", "RLIMIT_CORE");
-  if (plan.open_files) {
-    rlimit files{};
-    check(::getrlimit(RLIMIT_NOFILE, &files), "getrlimit", "RLIMIT_NOFILE");
-    files.rlim_max = std::min<rlim_t>(files.rlim_max, *plan.open_files);
-    files.rlim_cur = files.rlim_max;
-    check(::setrlimit(RLIMIT_NOFILE, &files), "setrlimit", "RLIMIT_NOFILE");
-  }
+  if (plan.open_files) lower_limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", *plan.open_files);
+  if (plan.limits.process_memory) lower_limit(RLIMIT_DATA, "RLIMIT_DATA", *plan.limits.process_memory);
   ::umask(plan.umask);
+}
+
+namespace {
+
+void prove_task_limit() {
+  rlimit limit{};
+  check(::getrlimit(RLIMIT_NPROC, &limit), "getrlimit", "RLIMIT_NPROC");
+  const rlimit one{.rlim_cur = 1, .rlim_max = limit.rlim_max};
+  check(::setrlimit(RLIMIT_NPROC, &one), "setrlimit", "RLIMIT_NPROC");
+  const pid_t child = ::fork();  // pid 1 and this process are more than one already
+  if (child == 0) ::_exit(0);
+  if (child > 0) {
+    (void)retry_eintr([&] { return ::waitpid(child, nullptr, 0); });
+    throw SysError(ENOTRECOVERABLE, "RLIMIT_NPROC", "is not enforced");
+  }
+}
+
+}  // namespace
+
+void set_task_limit(const Plan& plan) {
+  if (!plan.limits.process_tasks) return;
+  const auto promised = [](const KeptLimit& kept) { return kept.keeper == KeptLimit::Keeper::rlimit; };
+  if (std::ranges::any_of(plan.limits.kept, promised)) prove_task_limit();
+  lower_limit(RLIMIT_NPROC, "RLIMIT_NPROC", *plan.limits.process_tasks);
 }
 
 void close_all_from(unsigned first, std::initializer_list<int> keep) {

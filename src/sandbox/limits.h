@@ -13,8 +13,14 @@ namespace agentrun::sandbox {
 /// (Linux 6.3).
 void set_kernel_limits(const Fd& proc);
 
-/// No core files, at most Plan::open_files descriptors (never more than before), the plan's umask.
+/// No core files; the plan's open files and memory, as far as resource limits carry them, never more than before; the
+/// plan's umask.
 void set_process_limits(const Plan& plan);
+
+/// RLIMIT_NPROC, of the agent alone: what else runs in its user namespace meanwhile (agent-run-nft) must not fail for
+/// it. Where the plan says that it keeps the number of tasks, it is tried to have one too many. Throws SysError when
+/// that works. For a process that is not pid 1 of the sandbox and has no threads.
+void set_task_limit(const Plan& plan);
 
 /// Closes every descriptor from `first` on but those of `keep` (close_range(2)).
 void close_all_from(unsigned first, std::initializer_list<int> keep);

@@ -56,7 +56,10 @@ void bring_loopback_up() {
   int error = ::nl_connect(socket.get(), NETLINK_ROUTE);
   if (error == 0) error = ::rtnl_link_change(socket.get(), present.get(), wanted.get(), 0);
   if (error < 0)
-    throw SysError(error == -NLE_PERM ? EPERM : EIO, "rtnl_link_change", std::string("lo: ") + ::nl_geterror(error));
+    throw SysError(error == -NLE_PERM       ? EPERM
+                   : error == -NLE_NOACCESS ? EACCES
+                                            : EIO,
+                   "rtnl_link_change", std::string("lo: ") + ::nl_geterror(error));
 }
 
 std::vector<Chain> chains_of(std::string_view ruleset) {

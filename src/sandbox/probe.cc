@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/keyctl.h>
-#include <linux/netlink.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@
 #include "sandbox/landlock.h"
 #include "sandbox/mounts.h"
 #include "sandbox/net.h"
+#include "sandbox/user.h"
 #include "sandbox/wire.h"
 
 namespace agentrun::sandbox {
@@ -52,12 +54,66 @@ Fd load_allow_all() {
   return Fd(static_cast<int>(check(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program), "seccomp")));
 }
 
-std::string probe_user_namespace() {
-  enter_namespaces(0);
-  return "one uid is mapped";
+void end(pid_t child) noexcept {
+  ::kill(child, SIGKILL);
+  (void)retry_eintr([&] { return ::waitpid(child, nullptr, 0); });
 }
 
-std::string probe_mounts() {
+/// A child in namespaces of its own that waits to be looked at and killed; made as the launch makes its first child.
+class Target {
+ public:
+  explicit Target(std::uint64_t namespaces) {
+    clone_args args{};
+    args.flags = CLONE_NEWUSER | namespaces;
+    args.exit_signal = SIGCHLD;
+    pid_ = static_cast<pid_t>(check(::syscall(SYS_clone3, &args, sizeof args), "clone3", "namespaces"));
+    if (pid_ != 0) return;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::prctl(PR_SET_DUMPABLE, 1);
+    for (;;) ::pause();
+  }
+  ~Target() { end(pid_); }
+  Target(const Target&) = delete;
+  Target& operator=(const Target&) = delete;
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+  void map_ids() const { write_id_maps(pid_, ::geteuid(), ::getegid()); }
+
+ private:
+  pid_t pid_ = -1;
+};
+
+std::string probe_user_namespace(const ProbeTools&) {
+  const Target target(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS);
+  return "clone3 with user, mount, pid, network, ipc and uts namespaces";
+}
+
+std::string probe_id_maps(const ProbeTools&) {
+  const Target target(0);
+  target.map_ids();
+  return "one uid and one gid are mapped";
+}
+
+std::string probe_setns(const ProbeTools&) {
+  const Target target(CLONE_NEWNS);
+  target.map_ids();
+  const Fd pidfd = pidfd_open(target.pid());
+  check(::setns(pidfd.get(), CLONE_NEWUSER | CLONE_NEWNS), "setns", "sandbox");
+  return "setns with a pidfd";
+}
+
+std::string probe_memory(const ProbeTools&) {
+  const Target target(CLONE_NEWNS);
+  target.map_ids();
+  const Fd pidfd = pidfd_open(target.pid());
+  check(::setns(pidfd.get(), CLONE_NEWUSER | CLONE_NEWNS), "setns", "sandbox");
+  static const char here = 'x';  // at the same address in the child
+  char byte = 0;
+  const iovec ours{.iov_base = &byte, .iov_len = 1}, theirs{.iov_base = const_cast<char*>(&here), .iov_len = 1};
+  check(::process_vm_readv(target.pid(), &ours, 1, &theirs, 1, 0), "process_vm_readv", "child");
+  return "process_vm_readv";
+}
+
+std::string probe_mounts(const ProbeTools&) {
   enter_namespaces(CLONE_NEWNS);
   const View view;
   const Fd tree = clone_tree(view.open_host("/", O_PATH | O_DIRECTORY), "/");
@@ -66,7 +122,7 @@ std::string probe_mounts() {
   return "openat2, open_tree, mount_setattr, tmpfs";
 }
 
-std::string probe_overlay() {
+std::string probe_overlay(const ProbeTools&) {
   enter_namespaces(CLONE_NEWNS);
   const View view;
   const Fd layers = new_filesystem("tmpfs", {}, 0);
@@ -83,7 +139,13 @@ std::string probe_overlay() {
   return "overlayfs with userxattr";
 }
 
-std::string probe_proc() {
+std::string probe_terminals(const ProbeTools&) {
+  enter_namespaces(CLONE_NEWNS);
+  new_filesystem("devpts", {{"ptmxmode", "0666"}, {"mode", "0620"}}, 0);
+  return "a devpts of its own";
+}
+
+std::string probe_proc(const ProbeTools&) {
   enter_namespaces(CLONE_NEWNS | CLONE_NEWPID);
   const pid_t first = check(::fork(), "fork", "pid 1");
   if (first == 0) {
@@ -100,57 +162,56 @@ std::string probe_proc() {
   return "a proc of its own";
 }
 
-std::string probe_network() {
+std::string probe_network(const ProbeTools&) {
   enter_namespaces(CLONE_NEWNET);
   bring_loopback_up();
   return "loopback is up";
 }
 
-std::string probe_nftables() {
-  enter_namespaces(CLONE_NEWNET);
-  const Fd socket(
-      check(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER), "socket", "NETLINK_NETFILTER"));
-  return "NETLINK_NETFILTER";
+std::string probe_nftables(const ProbeTools& tools) {
+  RulesetLoader loader(tools.nft_program);
+  const Target target(CLONE_NEWNET);
+  target.map_ids();
+  loader.load(pidfd_open(target.pid()), tools.ruleset);
+  loader.join(tools.ruleset);
+  return "the ruleset is loaded and listed";
 }
 
-std::string probe_landlock() {
-  return "Landlock ABI " + std::to_string(landlock_abi());
+std::string probe_landlock(const ProbeTools&) {
+  const int version = landlock_abi();
+  const abi::LandlockRulesetAttr attr{
+      .handled_access_fs = handled_rights(version), .handled_access_net = 0, .scoped = 0};
+  const Fd ruleset(static_cast<int>(
+      check(::syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0), "landlock_create_ruleset", "rights")));
+  check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl", "PR_SET_NO_NEW_PRIVS");
+  check(::syscall(SYS_landlock_restrict_self, ruleset.get(), 0), "landlock_restrict_self");
+  return "Landlock ABI " + std::to_string(version);
 }
 
-std::string probe_notification() {
+std::string probe_notification(const ProbeTools&) {
   load_allow_all();
   return "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV";
 }
 
-std::string probe_sync_wake_up() {
+std::string probe_sync_wake_up(const ProbeTools&) {
   const Fd listener = load_allow_all();
   check(::ioctl(listener.get(), abi::seccomp_ioctl_notif_set_flags, abi::seccomp_user_notif_fd_sync_wake_up), "ioctl",
         "SECCOMP_IOCTL_NOTIF_SET_FLAGS");
   return "SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP";
 }
 
-std::string probe_pidfd_getfd() {
-  const pid_t target = check(::fork(), "fork");
-  if (target == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    ::prctl(PR_SET_DUMPABLE, 1);
-    enter_namespaces(0);
-    for (;;) ::pause();
-  }
-  const Fd pidfd = pidfd_open(target);
-  const int taken = static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), STDERR_FILENO, 0));
-  const int error = errno;
-  (void)pidfd_signal(pidfd, SIGKILL);
-  if (taken < 0) throw SysError(error, "pidfd_getfd", "child");
+std::string probe_pidfd_getfd(const ProbeTools&) {
+  const Target target(0);
+  const Fd taken = pidfd_getfd(pidfd_open(target.pid()), STDERR_FILENO);
   return "from a child";
 }
 
-std::string probe_memfd() {
+std::string probe_memfd(const ProbeTools&) {
   if (::access("/proc/sys/vm/memfd_noexec", F_OK) != 0) throw_errno("access", "/proc/sys/vm/memfd_noexec");
   return "vm.memfd_noexec";
 }
 
-std::string probe_keyring() {
+std::string probe_keyring(const ProbeTools&) {
   check(::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr), "keyctl", "session");
   return "a session keyring of its own";
 }
@@ -159,31 +220,35 @@ struct Probe {
   const char* name;
   enum class Need : std::uint8_t { required, optional } need;
   const char* stage;  // for the remedy
-  std::string (*run)();
+  std::string (*run)(const ProbeTools&);
   const char* remedy;  // when the table of remedies has none
 };
 using enum Probe::Need;
 constexpr Probe probes[] = {
     {"user namespaces", required, "clone", probe_user_namespace, "sysctl -w user.max_user_namespaces=15000"},
+    {"id maps", required, "user", probe_id_maps, "/proc must be mounted, with writable files of one's own processes"},
     {"mounts", required, "mounts", probe_mounts, "Linux 5.19 or newer is needed"},
     {"overlays", optional, "mounts", probe_overlay, "Linux 5.11 or newer with overlayfs: only workspace.mode: overlay and files.overlay need it"},
     {"pid namespace and proc", required, "mounts", probe_proc, "run outside of a container, or with an unmasked /proc"},
+    {"terminals", required, "mounts", probe_terminals, "the kernel needs CONFIG_UNIX98_PTYS"},
     {"network namespace", required, "net", probe_network, "the kernel needs CONFIG_NET_NS"},
     {"nftables", required, "net", probe_nftables, "load the module nf_tables"},
     {"Landlock", required, "landlock", probe_landlock, "Linux 5.13 or newer with lsm=landlock,…"},
     {"seccomp notification", required, "filter", probe_notification, "Linux 5.19 or newer is needed"},
-    {"pidfd_getfd", required, "listener", probe_pidfd_getfd, "kernel.yama.ptrace_scope must be 2 or less"},
+    {"pidfd_getfd", required, "listener", probe_pidfd_getfd, "Linux 5.6 or newer is needed"},
+    {"joining namespaces", required, "broker", probe_setns, "Linux 5.8 or newer is needed"},
+    {"reading memory", required, "broker", probe_memory, "the kernel needs CONFIG_CROSS_MEMORY_ATTACH"},
     {"fast notification", optional, "filter", probe_sync_wake_up, "Linux 6.6 or newer makes trapped calls faster"},
     {"memfd without execution", optional, "limits", probe_memfd, "Linux 6.3 or newer"},
     {"session keyrings", optional, "session", probe_keyring,
      "the kernel has no keyrings: there is nothing to separate"},
 };
 
-[[noreturn]] void answer(const Probe& probe, const Fd& pipe) noexcept {
+[[noreturn]] void answer(const Probe& probe, const ProbeTools& tools, const Fd& pipe) noexcept {
   try {
     std::string text;
     try {
-      text = "+" + probe.run();
+      text = "+" + probe.run(tools);
     } catch (const SysError& error) {
       text = "-" + encode({probe.stage, error.call(), error.object(), error.error()});
     }
@@ -194,13 +259,13 @@ constexpr Probe probes[] = {
   ::_exit(0);
 }
 
-std::string ask(const Probe& probe) {
+std::string ask(const Probe& probe, const ProbeTools& tools) {
   std::array<int, 2> ends{};
   check(::pipe2(ends.data(), O_CLOEXEC), "pipe2");
   const Fd read_end(ends[0]);
   Fd write_end(ends[1]);
   const pid_t child = check(::fork(), "fork", "probe");
-  if (child == 0) answer(probe, write_end);
+  if (child == 0) answer(probe, tools, write_end);
   write_end.reset();
   std::array<char, 1024> text{};
   const ssize_t n = retry_eintr([&] { return ::read(read_end.get(), text.data(), text.size()); });
@@ -209,13 +274,29 @@ std::string ask(const Probe& probe) {
   return n > 0 ? std::string(text.data(), static_cast<std::size_t>(n)) : std::string();
 }
 
+constexpr const char* refused_remedy =
+    "something above refuses it: the seccomp filter of a container or of another sandbox, AppArmor or SELinux; start "
+    "agent-run outside of it";
+
+// Which limits this host keeps, and by what. None is needed to run.
+Feature limits_feature() {
+  Feature feature{.name = "limits", .present = true, .required = false, .detail = {}, .remedy = {}};
+  for (const KeptLimit& kept : plan_limits_here({.memory = 1U << 30U, .tasks = 100, .cpus = 1}, 0).kept) {
+    feature.detail += (feature.detail.empty() ? "" : ", ") + kept.name + ": " + std::string(name(kept.keeper));
+    if (!kept.weaker()) continue;
+    feature.present = false;
+    feature.remedy = kept.lacks + ": " + kept.remedy;
+  }
+  return feature;
+}
+
 }  // namespace
 
-std::vector<Feature> probe_features() {
+std::vector<Feature> probe_features(const ProbeTools& tools) {
   const HostKnobs knobs = read_knobs();
   std::vector<Feature> features;
   for (const Probe& probe : probes) {
-    const std::string text = ask(probe);
+    const std::string text = ask(probe, tools);
     Feature feature{.name = probe.name, .present = text.starts_with('+'), .required = probe.need == required};
     if (feature.present) {
       feature.detail = text.substr(1);
@@ -224,10 +305,13 @@ std::vector<Feature> probe_features() {
       feature.detail = failure.call + (failure.object.empty() ? "" : " " + failure.object) + ": " +
                        std::string(errno_name(failure.error));
       feature.remedy = remedy_for(failure, knobs);
-      if (feature.remedy.empty()) feature.remedy = probe.remedy;
+      // A fallback speaks of what the kernel lacks: it would mislead where something refuses what the kernel has.
+      const bool refused = failure.error == EPERM || failure.error == EACCES;
+      if (feature.remedy.empty()) feature.remedy = refused ? refused_remedy : probe.remedy;
     }
     features.push_back(std::move(feature));
   }
+  features.push_back(limits_feature());
   return features;
 }
 

@@ -18,6 +18,7 @@ namespace agentrun::sandbox {
 namespace {
 
 constexpr int deadline_ms = 30'000;
+constexpr int cannot_enter = 2;  // an exit status of agent-run-nft
 
 pid_t spawn(const std::string& program, const Fd& socket) {
   posix_spawn_file_actions_t actions;
@@ -56,8 +57,10 @@ std::string read_all(const Fd& socket) {
   std::array<char, 4096> piece;
   for (;;) {
     wait_for(socket);
-    const ssize_t n = check(retry_eintr([&] { return ::read(socket.get(), piece.data(), piece.size()); }), "read", "nft");
-    if (n == 0) return text;
+    const ssize_t n = retry_eintr([&] { return ::read(socket.get(), piece.data(), piece.size()); });
+    // It ended without reading everything: what it said was read before.
+    if (n == 0 || (n < 0 && errno == ECONNRESET)) return text;
+    check(n, "read", "nft");
     text.append(piece.data(), static_cast<std::size_t>(n));
   }
 }
@@ -113,6 +116,7 @@ void RulesetLoader::join(std::string_view ruleset) {
   const std::string listing = read_all(socket_);
   const int status = reap(pidfd_);
   pidfd_.reset();
+  if (status == cannot_enter) throw SysError(EPERM, "setns", "agent-run-nft");
   if (status != 0) throw SysError(EIO, "nft", listing.substr(0, listing.find('\n')));
   const auto wanted = chains_of(ruleset);
   if (wanted.empty() || chains_of(listing) != wanted) throw SysError(EPROTO, "nft", "the kernel lists other chains");

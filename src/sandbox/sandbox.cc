@@ -46,6 +46,8 @@ void Sandbox::State::kill() noexcept {
   (void)retry_eintr(
       [&] { return ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(init.get()), &info, WEXITED); });
   init.reset();
+  group.end();
+  scope.end();
 }
 
 Sandbox::Sandbox(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -67,6 +69,9 @@ Fd Sandbox::take_listener() noexcept {
 }
 const Fd& Sandbox::terminal() const noexcept {
   return state_->terminal;
+}
+std::uint64_t Sandbox::oom_kills() const noexcept {
+  return state_->group.oom_kills() + state_->scope.group().oom_kills();
 }
 const Fd& Sandbox::status_fd() const noexcept {
   return state_->status;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <thread>
 
 #include <agentrun/egress.h>
 #include <agentrun/journal.h>
@@ -170,13 +171,34 @@ std::map<std::string, std::string> environment_map() {
   return map;
 }
 
-std::string program_folder() {
-  const auto self = canonical("/proc/self/exe");
-  if (!self) throw SysError(errno, "realpath", "/proc/self/exe");
-  return self->substr(0, self->rfind('/'));
+// What cannot be kept whole is refused, unless the profile says that less will do.
+sandbox::LimitsPlan limits_of(const policy::Policy& policy) {
+  const auto& limits = policy.limits();
+  auto plan = sandbox::plan_limits_here({.memory = limits.memory, .tasks = limits.tasks, .cpus = limits.cpus},
+                                        receiver_count() + 1);
+  const auto weakenings = policy.weakenings();
+  if (std::find(weakenings.begin(), weakenings.end(), "limits") != weakenings.end()) return plan;
+  for (const sandbox::KeptLimit& kept : plan.kept) {
+    if (!kept.weaker()) continue;
+    const bool in_part = kept.keeper == sandbox::KeptLimit::Keeper::each_process;
+    throw Refusal("limits." + kept.name + " cannot be kept here: " + kept.lacks,
+                  kept.remedy + "; or add `weaken: [limits]` to the profile: then " +
+                      (in_part ? "it bounds each process, not all together" : "nothing keeps it"));
+  }
+  return plan;
 }
 
 }  // namespace
+
+std::string program_path() {
+  const auto self = canonical("/proc/self/exe");
+  if (!self) throw SysError(errno, "realpath", "/proc/self/exe");
+  return *self;
+}
+
+unsigned receiver_count() {
+  return std::clamp(std::thread::hardware_concurrency(), 2U, 8U);
+}
 
 Places find_places() {
   Places places;
@@ -202,7 +224,8 @@ std::string state_directory_of(const Options& options, const Places& places) {
 }
 
 std::string find_nft_program() {
-  const std::string folder = program_folder();
+  const std::string program = program_path();
+  const std::string folder = program.substr(0, program.rfind('/'));
   for (const char* place : {"/agent-run-nft", "/src/egress/agent-run-nft", "/../libexec/agent-run/agent-run-nft", "/../lib/agent-run/agent-run-nft"}) {
     const std::string path = folder + place;
     if (::access(path.c_str(), X_OK) == 0) return path;
@@ -233,6 +256,10 @@ Prepared prepare(const Options& options, const Places& places) {
 
   const std::string state = state_directory_of(options, places);
   const std::string run = journal::new_run_id();
+  sandbox::LimitsPlan limits = limits_of(policy);
+  std::vector<std::string> hidden = {canonical(state).value_or(state)};
+  // Its files are this user's: who reaches them can raise a limit, or leave the group.
+  if (!limits.hierarchy.empty()) hidden.push_back(limits.hierarchy);
   const sandbox::Launch launch{
       .argv = options.argv,
       .cwd = current_folder(policy),
@@ -242,12 +269,13 @@ Prepared prepare(const Options& options, const Places& places) {
       .umask = current_umask(),
       .terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1,  // decision 008
       .ruleset = egress::closed_ruleset(),
-      .hidden = {canonical(state).value_or(state)},
+      .hidden = std::move(hidden),
       .overlays = canonical(state).value_or(state) + "/overlays/" + run,
   };
   sandbox::Plan plan = sandbox::lower(policy, sandbox::RealHost(), launch);
   profile::Reads reads = policy.reads_need_broker() ? profile::Reads::exact : policy.reads();
   if (reads == profile::Reads::off && policy.needs_exec_truth()) reads = profile::Reads::claimed;
+  plan.limits = std::move(limits);
   plan.filter = reads == profile::Reads::off ? filter::Variant::agent_reads_off : filter::Variant::agent_reads_trapped;
   std::vector<review::Target> overlays = overlays_of(plan);
   return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state, .run = run,

@@ -58,6 +58,29 @@ void times(journal::Record& record) {
 
 }  // namespace
 
+std::vector<std::string> limit_lines(const Prepared& prepared) {
+  std::vector<std::string> list;
+  for (const sandbox::KeptLimit& kept : prepared.plan.limits.kept)
+    list.push_back(kept.name + " " + kept.value + " " + std::string(sandbox::name(kept.keeper)));
+  const policy::Policy::Limits& limits = prepared.policy.limits();
+  if (limits.open_files) list.push_back("open-files " + std::to_string(*limits.open_files) + " rlimit");
+  if (limits.wall_seconds) list.push_back("wall " + std::to_string(*limits.wall_seconds) + " supervisor");
+  return list;
+}
+
+std::string weakenings_line(const Prepared& prepared) {
+  std::string line;
+  for (const std::string& weakening : prepared.policy.weakenings()) {
+    line += (line.empty() ? "weakened: " : ", ") + weakening;
+    if (weakening != "limits") continue;
+    std::string in_part;
+    for (const sandbox::KeptLimit& kept : prepared.plan.limits.kept)
+      if (kept.weaker()) in_part += (in_part.empty() ? "" : "; ") + kept.name + ": " + std::string(sandbox::name(kept.keeper));
+    line += in_part.empty() ? " (all are kept here)" : " (" + in_part + ")";
+  }
+  return line;
+}
+
 int append_open(journal::Appender& entries, const journal::Run& run, const std::string& run_id, const Prepared& prepared,
                 const std::vector<std::string>& argv) {
   const sandbox::Plan& plan = prepared.plan;
@@ -67,7 +90,7 @@ int append_open(journal::Appender& entries, const journal::Run& run, const std::
   record.list("argv", argv).text("audit_reads", profile::name(prepared.reads)).text("boot_id", boot_id());
   record.text("cwd", plan.cwd).text("durability", "written").number("format", 1);
   record.text("gid_map", std::to_string(plan.gid) + " " + std::to_string(plan.gid) + " 1").text("kernel", kernel());
-  record.text("origin", run.origin());
+  record.list("limits", limit_lines(prepared)).text("origin", run.origin());
   if (std::vector<std::string> overlays; !prepared.overlays.empty()) {
     for (const review::Target& target : prepared.overlays) overlays.push_back(target.path);
     record.list("overlays", overlays);
@@ -98,7 +121,9 @@ int append_close(journal::Appender& entries, const std::string& run_id, const Cl
   record.number("absent", static_cast<std::int64_t>(closing.absent));
   record.number("decisions", static_cast<std::int64_t>(closing.decisions));
   record.number("denials", static_cast<std::int64_t>(closing.denials));
-  record.number("exit", closing.exit_code).number("lost", 0).text("reason", closing.reason).text("run", run_id);
+  record.number("exit", closing.exit_code).number("lost", 0);
+  if (closing.oom_kills != 0) record.number("oom_kills", static_cast<std::int64_t>(closing.oom_kills));
+  record.text("reason", closing.reason).text("run", run_id);
   times(record);
   record.text("type", "journal.close");
   return entries.append(record.line());

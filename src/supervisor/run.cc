@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <array>
-#include <thread>
 
 #include <agentrun/broker.h>
 #include <agentrun/journal.h>
@@ -81,13 +80,20 @@ class Session {
     } catch (const sandbox::LaunchError& e) {
       refused = e;
     }
-    open_journal();
+    try {
+      open_journal();
+    } catch (const std::exception&) {
+      if (refused) throw sandbox::LaunchError(*refused);  // the first cause is the one to tell
+      throw;
+    }
     try {
       if (refused) throw sandbox::LaunchError(*refused);
       start();
       loop();
     } catch (const sandbox::LaunchError& e) {
       fail_launch(e);
+    } catch (const Refusal& e) {
+      fail("failed", e.what(), e.remedy());
     } catch (const std::exception& e) {
       fail("failed", e.what(), "");
     }
@@ -114,7 +120,7 @@ class Session {
         .policy = &prepared_.policy,
         .reads = prepared_.reads,
         .run = summary_.run,
-        .receivers = std::clamp(std::thread::hardware_concurrency(), 2U, 8U),
+        .receivers = receiver_count(),
     }));
     sandbox_->await();
     broker_->admit(sandbox_->take_listener(), sandbox_->agent_pid());
@@ -133,6 +139,8 @@ class Session {
       deadline_ = boot_clock_ns() + static_cast<std::int64_t>(*wall) * 1000 * ms;
     }
     if (overlays_) overlays_->await_clock();
+    const std::string weakened = weakenings_line(prepared_);
+    if (!weakened.empty() && options_.warn) options_.warn(weakened);
     sandbox_->go();
     summary_.started = true;
     while (!ended_) step(signals, terminal);
@@ -158,7 +166,10 @@ class Session {
       if (fds[0].revents != 0 && !ended_) on_change(terminal);
     }
     seal();
-    if (deadline_ && boot_clock_ns() >= *deadline_ && !ended_) end("time-limit", 124);
+    if (deadline_ && boot_clock_ns() >= *deadline_ && !ended_) {
+      summary_.limit = "the time limit of " + std::to_string(*prepared_.policy.limits().wall_seconds) + " s was reached: killed";
+      end("time-limit", 124);
+    }
   }
 
   void on_signal(int signal, Terminal& terminal) {
@@ -197,11 +208,29 @@ class Session {
     const auto change = sandbox_->next_change();
     if (!change) return;
     switch (change->kind) {
-      case Kind::exited: return end("exited", sandbox::Exit{change->status}.code());
-      case Kind::lost: return fail("sandbox-lost", "the sandbox died unexpectedly", "");
+      case Kind::exited: return on_exit(change->status);
+      case Kind::lost:
+        if (out_of_memory()) return end("oom", 128 + SIGKILL);
+        return fail("sandbox-lost", "the sandbox died unexpectedly", "");
       case Kind::continued: return;
       case Kind::stopped: return stop(terminal, WSTOPSIG(change->status));
     }
+  }
+
+  void on_exit(int status) {
+    // By SIGTERM: systemd before 253 ends a scope in which a process was killed for want of memory.
+    const bool killed = WIFSIGNALED(status) && (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM);
+    if (out_of_memory() && killed) return end("oom", sandbox::Exit{status}.code());
+    end("exited", sandbox::Exit{status}.code());
+  }
+
+  // The kernel kills single processes; the command may go on without them.
+  bool out_of_memory() {
+    closing_.oom_kills = sandbox_->oom_kills();
+    if (closing_.oom_kills == 0) return false;
+    summary_.limit = "limits.memory: " + std::to_string(closing_.oom_kills) + " process" +
+                     (closing_.oom_kills == 1 ? " was" : "es were") + " killed for want of memory";
+    return true;
   }
 
   void seal() {

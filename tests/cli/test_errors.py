@@ -36,7 +36,6 @@ PROFILES = (
     ("overlay under write", GOOD + 'files: {overlay: ["${workspace}"]}\n', r"profile\.yaml:6:\d+.*nothing would be held back"),
     ("ask", GOOD + 'files: {ask: ["~/x"]}\n', r"profile\.yaml:6:\d+.*not supported yet"),
     ("pin", GOOD + 'exec: {pin: {/usr/bin/node: "sha256:' + "0" * 64 + '"}}\n', r"profile\.yaml"),
-    ("memory", GOOD + "limits: {memory: 4GiB}\n", r"profile\.yaml:6:\d+.*not supported yet"),
 )
 
 

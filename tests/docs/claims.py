@@ -10,13 +10,10 @@ UNSUPPORTED = {
     "network.ask": 'network: {ask: ["h.example:1"]}',
     "network.publish": 'network: {publish: ["127.0.0.1:3000"]}',
     "sockets": "sockets: [{path: /run/x}]",
-    "limits.memory": "limits: {memory: 1GiB}",
-    "limits.tasks": "limits: {tasks: 9}",
-    "limits.cpus": "limits: {cpus: 0.5}",
     "journal.durability: synced": "journal: {durability: synced}",
     "journal.redact": 'journal: {redact: ["*KEY*"]}',
     "decisions": "decisions: {ask: {timeout: 60s}, pdp: {kind: opa, url: u, path: p, timeout: 1s, may-grant: false}}",
-    "weaken (other than host-root)": "weaken: [nested]",
+    "weaken (other than host-root, limits)": "weaken: [nested]",
 }
 
 # Keys of a profile that extends default, a command under it, its exit status, and what its output must match.

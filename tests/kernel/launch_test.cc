@@ -58,6 +58,10 @@ const MountLine* mount_at(const std::vector<MountLine>& list, std::string_view p
   return nullptr;
 }
 
+ProbeTools tools() {
+  return {.nft_program = ::getenv("AGENT_RUN_NFT"), .ruleset = egress::closed_ruleset()};
+}
+
 bool has_option(const MountLine& mount, std::string_view option) {
   return has("," + mount.options + ",", "," + std::string(option) + ",");
 }
@@ -448,7 +452,7 @@ TEST_CASE("descriptors that are no terminal stay what they are, with a terminal 
 }
 
 TEST_CASE("this host has what the floor requires") {
-  for (const Feature& feature : probe_features()) {
+  for (const Feature& feature : probe_features(tools())) {
     CHECK_MESSAGE((feature.present || !feature.required), feature.name);
     CHECK(feature.present == feature.remedy.empty());
     CHECK_FALSE(feature.detail.empty());
@@ -461,7 +465,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   const char* const must_work = ::getenv("AGENT_RUN_MUST_WORK");
-  for (const Feature& feature : probe_features()) {
+  for (const Feature& feature : probe_features(tools())) {
     if (feature.present || !feature.required) continue;
     std::fprintf(stderr, "%s: %s\n  %s\n", feature.name.c_str(), feature.detail.c_str(), feature.remedy.c_str());
     return must_work != nullptr && std::string_view(must_work) == "1" ? 1 : 77;

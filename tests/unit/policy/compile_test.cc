@@ -301,10 +301,31 @@ TEST_CASE("the last profile decides what there is one of, but drops nothing that
   CHECK(policy.workspace_mode() == agentrun::profile::WorkspaceMode::read);
   CHECK(policy.decide(Right::change, "/home/u/proj/a").act == Act::deny);
   CHECK(policy.writable_noexec());
-  CHECK(policy.limits().wall_seconds == 7200U);
+  CHECK(policy.limits().wall_seconds == 3600U);
   CHECK(policy.limits().open_files == 64U);
   CHECK(policy.reads() == agentrun::profile::Reads::exact);
   CHECK(compile_text("", host.facts()).reads() == agentrun::profile::Reads::claimed);
+}
+
+TEST_CASE("of each limit the least holds, whoever says it") {
+  const FakeHost host = debian_host();
+  const Profile strict = agentrun::profile::parse(
+      "agent-run: 1\nlimits: {memory: 1GiB, tasks: 32, cpus: 0.5, wall: 1h, open-files: 64}\n", "strict.yaml");
+  const Profile loose = agentrun::profile::parse(
+      "agent-run: 1\nlimits: {memory: 4GiB, tasks: 512, cpus: 2, wall: 2h, open-files: 4096}\n", "loose.yaml");
+  const Profile silent = agentrun::profile::parse("agent-run: 1\n", "silent.yaml");
+  const std::vector<std::vector<Profile>> chains = {{strict, loose}, {loose, strict}, {silent, strict, loose, silent}};
+  for (const auto& chain : chains) {
+    const Policy policy = compile(chain, host.facts());
+    CHECK(policy.limits().memory == 1ULL << 30U);
+    CHECK(policy.limits().tasks == 32U);
+    CHECK(policy.limits().cpus == 0.5);
+    CHECK(policy.limits().wall_seconds == 3600U);
+    CHECK(policy.limits().open_files == 64U);
+  }
+  const std::vector<Profile> none = {silent};
+  CHECK_FALSE(compile(none, host.facts()).limits().memory);
+  CHECK_FALSE(compile(none, host.facts()).limits().cpus);
 }
 
 TEST_CASE("the environment") {

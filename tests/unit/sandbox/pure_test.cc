@@ -44,6 +44,29 @@ TEST_CASE("remedies name the cause that the host shows") {
   CHECK(remedy_for({"limits", "setrlimit", "", EINVAL}, {}).empty());
 }
 
+TEST_CASE("remedies of odd hosts") {
+  const auto remedy = [](Failure failure, HostKnobs knobs = {}) { return remedy_for(failure, knobs); };
+  const auto has = [](const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; };
+  CHECK(has(remedy({"clone", "clone3", "namespaces", ENOSYS}), "docker"));
+  CHECK(has(remedy({"clone", "clone3", "namespaces", ENOSYS}, {.inside_agent_run = true}), "sandbox of agent-run"));
+  CHECK(has(remedy({"clone", "clone3", "namespaces", ENOSPC}, {.userns_switched_off = true}), "max_user_namespaces"));
+  CHECK(has(remedy({"listener", "pidfd_getfd", "", EPERM}, {.no_ptrace = true}), "reboot"));
+  CHECK(has(remedy({"broker", "process_vm_readv", "child", EPERM}, {.no_ptrace = true}), "reboot"));
+  CHECK(has(remedy({"broker", "process_vm_readv", "child", EPERM}), "SYS_PTRACE"));
+  CHECK(has(remedy({"filter", "seccomp", "", EBUSY}), "another supervisor"));
+  CHECK(has(remedy({"filter", "seccomp", "", EPERM}), "outside"));
+  CHECK(has(remedy({"landlock", "landlock_restrict_self", "", EPERM}), "outside"));
+  for (const std::string stage : {"user", "mounts", "net"})
+    CHECK(has(remedy({stage, "x", "", EPERM}, {.apparmor_restricts = true}), "doctor"));
+}
+
+TEST_CASE("the AppArmor profile names the program and grants user namespaces") {
+  const std::string text = apparmor_profile("/opt/agent run/bin/agent-run");
+  CHECK(text.find("profile agent-run \"/opt/agent run/bin/agent-run\" flags=(unconfined) {\n  userns,\n") !=
+        std::string::npos);
+  CHECK(text.starts_with("abi <abi/4.0>,\n"));
+}
+
 TEST_CASE("a launch error reads as stage, call, object, reason") {
   const LaunchError error("mounts", "move_mount", "/proc", EPERM, "do this");
   CHECK(std::string(error.what()) == "mounts: move_mount /proc: Operation not permitted");

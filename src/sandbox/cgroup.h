@@ -1,0 +1,77 @@
+// Control groups, version 2 (Linux, Documentation/admin-guide/cgroup-v2.rst): what carries the limits of a whole tree
+// of processes. A run has at most one, and only when a limit needs it.
+#pragma once
+
+#include <agentrun/sandbox.h>
+#include <agentrun/sys/fd.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace agentrun::sandbox {
+
+/// A file of a control group and what is written to it. Pure: see settings_for().
+struct Setting {
+  enum class Need : std::uint8_t { required, where_there } need{};
+  std::string file, value;
+  friend bool operator==(const Setting&, const Setting&) = default;
+};
+std::vector<Setting> settings_for(const TreeLimits& limits);
+std::set<std::string> controllers_for(const TreeLimits& limits);
+/// The words of a file such as cgroup.controllers.
+std::set<std::string> words_of(std::string_view text);
+/// pids.max for so many tasks of the agent: pid 1 of the sandbox is in the group too.
+std::uint64_t tasks_in_group(std::uint64_t tasks) noexcept;
+
+/// Where a process stands in the hierarchy, as folders.
+struct Position {
+  std::string mount, own;
+};
+/// From /proc/<pid>/mountinfo and /proc/<pid>/cgroup (cgroups(7)). nullopt: there is no version 2, or the mount does
+/// not show the group. Pure.
+std::optional<Position> find_position(std::string_view mountinfo, std::string_view cgroup);
+std::optional<Position> position_of(pid_t pid);
+
+/// Whether systemd runs this host: then only groups that it marks as delegated are ours to change.
+enum class Managed : std::uint8_t { by_systemd, by_nobody };
+Managed who_manages();
+
+/// The nearest folder from `own` up in which groups with the controllers that limits need can be made.
+LimitsHost::Offer look_at_subtree(const std::optional<Position>& position, Managed managed,
+                                  std::string_view proc_cgroups);
+
+/// The control group of a run. Moved, not copied; its end kills what is in it and removes it.
+class Group {
+ public:
+  Group() noexcept = default;
+  /// A new one below `parent`, with limits written and read back. Removes those of runs that were killed. Throws
+  /// SysError.
+  static Group make(const std::string& parent, const TreeLimits& limits);
+  /// One that systemd made, once its limits are read back. Throws SysError.
+  static Group adopt(const std::string& folder, const TreeLimits& limits);
+  Group(Group&&) noexcept = default;
+  Group& operator=(Group&& other) noexcept;
+  ~Group() { end(); }
+
+  explicit operator bool() const noexcept { return static_cast<bool>(folder_); }
+  [[nodiscard]] const Fd& folder() const noexcept { return folder_; }  // for CLONE_INTO_CGROUP
+  [[nodiscard]] std::uint64_t oom_kills() const noexcept;
+  /// cgroup.kill, then removes the group when we made it. What it counted stays readable.
+  void end() noexcept;
+
+ private:
+  Fd folder_;  // O_RDONLY; holds the lock that says: in use
+  std::string path_;
+  bool made_ = false;
+  std::uint64_t last_oom_kills_ = 0;
+};
+
+/// Removes groups of runs below `parent` that nobody holds any more (their supervisor was killed) and that are empty.
+void remove_stale_groups(const std::string& parent) noexcept;
+
+}  // namespace agentrun::sandbox

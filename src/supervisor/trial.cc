@@ -1,0 +1,42 @@
+// A sandbox that nobody runs anything in: does it stand?
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include <agentrun/supervisor.h>
+#include <agentrun/sys/error.h>
+
+namespace agentrun::supervisor {
+
+namespace {
+
+class EmptyFolder {
+ public:
+  EmptyFolder() : path_((std::filesystem::temp_directory_path() / "agent-run-doctor-XXXXXX").string()) {
+    if (::mkdtemp(path_.data()) == nullptr) throw SysError(errno, "mkdtemp", path_);
+  }
+  ~EmptyFolder() { ::rmdir(path_.c_str()); }
+  EmptyFolder(const EmptyFolder&) = delete;
+  EmptyFolder& operator=(const EmptyFolder&) = delete;
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace
+
+void try_sandbox(const Places& places) {
+  check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");  // as run() does
+  const EmptyFolder folder;
+  Options options;
+  options.workspace = folder.path();
+  options.argv = {"true"};
+  Prepared prepared = prepare(options, places);
+  prepared.plan.terminal = false;
+  sandbox::Sandbox::start(prepared.plan, sandbox::RulesetLoader(find_nft_program())).kill();
+}
+
+}  // namespace agentrun::supervisor
