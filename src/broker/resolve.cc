@@ -22,6 +22,17 @@ Fd open_beneath(int dirfd, const char* path, std::uint64_t flags, std::uint64_t 
   return Fd(static_cast<int>(::syscall(SYS_openat2, dirfd, path, &how, sizeof how)));
 }
 
+// The fd folder of a process that made itself undumpable belongs to the host's root (proc_pid_fd(5)): its descriptors are
+// taken themselves. Empty, with errno, when that fails.
+Fd duplicate(const Task& task, int fd) {
+  const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, task.pid, 0)));
+  if (!pidfd) return {};
+  Fd taken(with_ptrace([&] { return static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), fd, 0)); }));
+  // It waits for our answer, so when it is still there its number was not another's meanwhile.
+  if (taken && ::faccessat(task.proc.get(), "comm", F_OK, 0) != 0) taken.reset();
+  return taken;
+}
+
 struct Split {
   std::string parent;  // "" when the name has one component: the start itself
   std::string last;    // with its trailing slashes
@@ -83,6 +94,7 @@ int Resolver::base(const Task& task, const Name& name, Fd& to) const {
   if (name.dirfd < 0) return EBADF;
   const std::string descriptor = "fd/" + std::to_string(name.dirfd);
   to.reset(with_ptrace([&] { return ::openat(task.proc.get(), descriptor.c_str(), O_PATH | O_CLOEXEC); }));
+  if (!to && errno == EACCES) to = duplicate(task, name.dirfd);
   if (to) return 0;
   return errno == ENOENT ? EBADF : errno;
 }
@@ -191,6 +203,7 @@ std::string Resolver::lexical(const Task& task, const Name& name) {
   } else {
     if (name.dirfd == AT_FDCWD) text = task.cwd;
     else if (auto folder = read_link(task.proc.get(), ("fd/" + std::to_string(name.dirfd)).c_str())) text = std::move(*folder);
+    else if (const Fd taken = duplicate(task, name.dirfd)) text = read_link(AT_FDCWD, ("self/fd/" + std::to_string(taken.get())).c_str()).value_or("");
     text += '/';
     text += name.path;
   }
