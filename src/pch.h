@@ -1,0 +1,17 @@
+// Precompiled for the sanitizers' builds, which compile everything once more (meson option b_pch). The plain build does
+// without, so that each file includes what it uses.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>

@@ -1,0 +1,6 @@
+// See src/pch.h.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include "../../src/pch.h"
