@@ -235,6 +235,17 @@ Outcome race_connect(const Arguments& a, Peer kind) {
   });
 }
 
+/// What became of an image that would have made `mark`.
+Got got_by(pid_t child, const std::string& mark) {
+  int status = 0;
+  waitpid(child, &status, 0);
+  const bool happened = inode_of(mark) != Inode{};
+  if (happened) unlink(mark.c_str());
+  errno = WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
+  if (happened) return Got::forbidden;
+  return errno == 42 ? Got::allowed : Got::refused;
+}
+
 /// Both images make a mark with their own name. A forbidden image that starts and makes none has done nothing.
 Outcome race_execve(const Arguments& a, Peer kind) {
   const Stage stage;
@@ -247,13 +258,7 @@ Outcome race_execve(const Arguments& a, Peer kind) {
       execl(stage.victim(), "image", a.get("marks").c_str(), nullptr);
       _exit(errno);
     }
-    int status = 0;
-    waitpid(child, &status, 0);
-    const bool happened = inode_of(mark) != Inode{};
-    if (happened) unlink(mark.c_str());
-    errno = WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
-    if (happened) return Got::forbidden;
-    return errno == 42 ? Got::allowed : Got::refused;
+    return got_by(child, mark);
   });
 }
 
@@ -270,13 +275,7 @@ Outcome race_arguments(const Arguments& a, Peer kind) {
       execl(image.c_str(), "image", stage.victim(), nullptr);
       _exit(errno);
     }
-    int status = 0;
-    waitpid(child, &status, 0);
-    const bool happened = inode_of(mark) != Inode{};
-    if (happened) unlink(mark.c_str());
-    errno = WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
-    if (happened) return Got::forbidden;
-    return errno == 42 ? Got::allowed : Got::refused;
+    return got_by(child, mark);
   });
 }
 
