@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -151,6 +152,37 @@ class Overlay(harness.Case):
             self.assertNotIn("s3cret", shown.text)
             seen.update(line for line in shown.text.splitlines() if "target" in line and not line.startswith(("---", "+++")))
         self.assertGreater(len(seen), 1, f"it was never another thing: {seen}")
+
+    def test_f5_what_is_mounted_later(self):
+        """The agent empties a folder in which the host mounts something after the run: that is no part of the overlay."""
+        drive = self.outside / "drive"
+        for path in (drive / "folder" / "precious", drive / "photo"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("keep")
+        for point in ("mnt", "busy/at"):
+            (self.ws / point).mkdir(parents=True)
+        (self.ws / "busy" / "a").write_text("a")
+        time.sleep(0.05)
+        self.shell("rm -rf busy; echo evil > mnt/new; mkdir mnt/folder; echo evil > mnt/folder/precious; chmod 700 mnt")
+        before = harness.tree(drive)
+        mounts = 'mount --bind "$1" mnt && mount --bind "$1" busy/at && shift && '
+        enter = ("unshare", "-Urm", "sh", "-c")
+        control = self.control(*enter, mounts + 'cp -r "$1"/mnt/. mnt/; rm -rf busy/at/*; ls mnt', "sh", drive, self.layer(), cwd=self.ws)
+        self.assertNotIn("photo", control.text.split(), f"proves nothing: {control}")
+        shutil.rmtree(drive)
+        for path in (drive / "folder" / "precious", drive / "photo"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("keep")
+        before = harness.tree(drive)
+        for words in (("apply",), ("apply", "--trusted", "--force")):
+            applied = harness.run([*enter, mounts + '"$@"', "sh", drive, harness.AGENT_RUN, *words], cwd=self.ws, env=self.scratch.environment)
+            self.assertEqual(applied.status, 1, str(applied))
+            self.assertIn("EXDEV", applied.text, words)
+            self.assertEqual(harness.tree(drive), before, f"{words}: {applied}")
+            self.assertTrue((self.ws / "busy" / "a").exists(), f"{words}: {applied}")
+        self.assertEqual(self.scratch.agent_run("apply", "--force").status, 0)
+        self.assertEqual((self.ws / "mnt" / "new").read_text(), "evil\n")
+        self.assertFalse((self.ws / "busy").exists())
 
     def test_f5_set_id(self):
         (self.ws / "old").write_text("x")
