@@ -245,6 +245,26 @@ class Overlay(harness.Case):
         self.assertEqual(self.scratch.agent_run("apply", ".envrc").status, 0)
         self.assertEqual([name for name in trusted if (self.ws / name).exists()], [".envrc"])
 
+    def test_f5_settings_removed_or_reached_by_links(self):
+        """What settings forbid is not undone by a plain apply, nor is a harmless name made to lead to a hook."""
+        for name in (".claude/settings.json", ".git/hooks/pre-push", "sub/.git/config", "plain"):
+            (self.ws / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.ws / name).write_text("deny")
+        before = harness.tree(self.ws)
+        script = "rm .claude/settings.json .git/hooks/pre-push; rm -rf sub/.git; ln -s .git/hooks build; mkdir a; ln -s ../.git a/lib; chmod 777 .git"
+        copy = self.outside / "copy"
+        shutil.copytree(self.ws, copy)
+        self.assertEqual(self.control("/bin/sh", "-c", script, cwd=copy).status, 0)
+        self.assertFalse((copy / "sub/.git").exists(), "proves nothing")
+        self.shell(script)
+        for words in (("apply",), ("apply", "sub", "a", "build/..")):
+            self.assertEqual(self.scratch.agent_run(*words).status, 1, words)
+            self.assertLessEqual(set(before), set(harness.tree(self.ws)), words)
+            self.assertFalse(os.path.lexists(self.ws / "build") or os.path.lexists(self.ws / "a/lib"), words)
+            self.assertNotEqual(stat.S_IMODE((self.ws / ".git").stat().st_mode), 0o777)
+        self.assertEqual(self.scratch.agent_run("apply", "sub/.git").status, 0)
+        self.assertFalse((self.ws / "sub/.git").exists())
+
     def test_f5_layers_are_out_of_reach(self):
         """The layers, their lock and manifest: not even where the view shows the folder that they are in."""
         (self.ws / "f").write_text("x")
