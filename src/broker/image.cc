@@ -70,6 +70,7 @@ policy::Verdict Handler::judge_launched(const Task& task, const std::vector<std:
   Object object;
   const Name name{.path = launched.path};
   if (resolver_.object(task, name, Follow::yes, 0, object) != 0 || !object.in_view) return {};
+  if (is_loader(object.path)) return {};  // a chain of loaders is nobody's need
   const auto launched_argv = std::span(argv).subspan(launched.index);
   return with_pins(s_.policy.decide_execute(object.path, arguments_of(launched_argv, complete)), object.path, [&] { return content_of(object); });
 }

@@ -139,6 +139,20 @@ class Arguments(harness.Case):
                     self.assertNotIn(run.status, (7, 42), str(run))
                     self.assert_complete(run)
 
+    def test_e2_a_loader_that_starts_a_loader(self):
+        """The second loader's program would be judged by nobody. The stand-in for another C library's loader is one by name."""
+        second = self.tools / "ld-musl-test.so.1"
+        shutil.copy2(harness.PROBES / "probe-image", second)
+        self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.tools}/**"], "deny": ["/usr/bin/id"]})
+        loader = next(pathlib.Path("/lib64").glob("ld-linux*"))
+        words = (loader, second, "/usr/bin/id", self.ws)
+        self.assertEqual(self.control(*words).status, 42, "proves nothing")
+        for left in self.ws.iterdir():
+            left.unlink()
+        run = self.inside("/bin/sh", "-c", '"$@"; exit $?', "sh", *words)
+        self.assertEqual(run.status, 126, str(run))
+        self.assertEqual(list(self.ws.iterdir()), [])
+
     def test_e5_reads_stay_trapped(self):
         """With reads off the loader would not be seen; a rule about arguments needs it."""
         self.scratch.write_profile(exec={"allow": ["/usr/**"], "deny": [{"path": "/usr/bin/id", "argv": ["-u"]}]}, audit={"reads": "off"})
