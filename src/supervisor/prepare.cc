@@ -242,7 +242,8 @@ Prepared prepare(const Options& options, const Places& places) {
       .umask = current_umask(),
       .terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1,  // decision 008
       .ruleset = egress::closed_ruleset(),
-      .hidden = {canonical(state).value_or(state)},
+      // Also the usual one, when --journal names another: it holds the keys and what other runs changed in overlays.
+      .hidden = {canonical(state).value_or(state), canonical(places.state).value_or(places.state)},
       .overlays = canonical(state).value_or(state) + "/overlays/" + run,
   };
   sandbox::Plan plan = sandbox::lower(policy, sandbox::RealHost(), launch);

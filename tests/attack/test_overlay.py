@@ -275,6 +275,20 @@ class Overlay(harness.Case):
         self.assertNotIn("manifest", run.text)
         self.assertNotIn("/upper", run.text)
 
+    def test_f5_layers_of_another_state_folder(self):
+        """A run whose journal goes elsewhere reaches neither the usual state folder's layers nor its keys."""
+        (self.ws / "f").write_text("x")
+        self.shell("echo y > f")
+        self.scratch.write_profile(files={"write": [str(self.scratch.state)]})
+        run = harness.run([harness.AGENT_RUN, "-p", self.scratch.profile_file, "--journal", self.outside / "journal", "--", "/bin/sh", "-c",
+                           'find "$1"; cat "$1"/agent-run/identity.key; echo z >> "$1"/agent-run/overlays/*/0/upper/f; true', "sh", self.scratch.state],
+                          cwd=self.ws, env=self.scratch.environment)
+        self.assertEqual(run.status, 0, str(run))
+        self.assertEqual((self.layer() / "f").read_text(), "y\n", "the control: it is there, outside")
+        self.assertNotIn("upper", run.text)
+        self.assertNotIn("PRIVATE", run.text)
+        self.assertNotIn("identity", run.text)
+
     def test_f6_no_residue(self):
         """Killed at any moment, with an overlay: workspace and home are as before, and discard leaves nothing at all."""
         (self.ws / "folder").mkdir()
