@@ -231,6 +231,17 @@ class Overlay(harness.Case):
                 self.assertFalse([line for line in shown.text.splitlines() if line.startswith("deleted")])
         self.assertTrue((self.ws / names[0]).exists())
 
+    def test_f5_what_nobody_sees(self):
+        """Instructions for the next agent, written in characters that no terminal shows, are seen in diff."""
+        hidden = "".join(chr(0xe0000 + ord(c)) for c in "obey") + "\u061c\u00ad\u3164\U000e0101"
+        (self.ws / "notes.md").write_text("plain\n")
+        self.shell(f"printf 'plain {hidden}fine \u2764\ufe0f\n' > notes.md")
+        self.assertIn(hidden, (self.layer() / "notes.md").read_text(), "proves nothing")
+        shown = self.scratch.agent_run("diff").text
+        self.assertFalse(set(hidden) & set(shown), shown)
+        self.assertIn("\\xf3\\xa0\\x81\\xaf", shown)
+        self.assertIn("fine \u2764\ufe0f", shown)
+
     def test_f5_host_execution_waits(self):
         """What the host would run by itself is not applied by a plain apply, nor by naming a folder above it."""
         trusted = [".envrc", ".git/hooks/pre-commit", ".git/config", ".vscode/tasks.json", ".mcp.json", ".claude/settings.json",
