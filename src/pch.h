@@ -1,6 +1,7 @@
 // Precompiled for the sanitizers' builds, which compile everything once more (meson option b_pch). The plain build does
 // without, so that each file includes what it uses.
-#pragma once
+#ifndef AGENTRUN_PCH_H  // not "once": it is also compiled by itself
+#define AGENTRUN_PCH_H
 
 #include <algorithm>
 #include <array>
@@ -15,3 +16,5 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#endif

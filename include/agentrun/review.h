@@ -50,7 +50,8 @@ struct Change {
 
 /// classify.cc, pure: does the host run or obey a file by this name (".git/hooks/pre-commit", ".envrc")?
 bool is_trusted_name(std::string_view path);
-/// Where the change belongs: deletions, then trusted names, executable files and links that lead out of the target.
+/// Where the change belongs: deletions; trusted names, removed ones too, executable files and links that lead to those or out
+/// of the target; the rest. A folder that becomes something else is a deletion.
 Group group_of(const Change& change, const Target& target);
 /// May a link at `path` lead out of its target? Text with ".." behind a name is taken to do so.
 bool leads_outside(std::string_view path, std::string_view text, const Target& target);

@@ -28,9 +28,11 @@ int Handler::verify_image(Task*& task) {
   // Before its first exec the agent's process is still agent-run itself, of which the view knows nothing.
   if (task->pid == s_.agent_pid && task->exe == s_.own_exe) return 0;
 
-  // Only now, when the loader has not run any code of the program yet, is its command line the kernel's.
+  // Only now, when the loader has not run any code of the program yet, is its command line the kernel's. Programs write
+  // over theirs later on: those that are met for another reason are not judged by it.
   policy::Verdict verdict = s_.policy.decide(Right::execute, task->exe);
-  if (claim && verdict.act == Act::allow && (s_.policy.needs_exec_truth() || is_loader(task->exe))) {
+  const bool by_arguments = verdict.act == Act::allow && (s_.policy.needs_exec_truth() || is_loader(task->exe));
+  if (by_arguments && (claim || s_.claims.may_run_unverified(*task, s_.host_proc))) {
     const Tasks::CommandLine line = Tasks::command_line(*task);
     verdict = s_.policy.decide_execute(task->exe, arguments_of(line.words, line.complete));
     if (verdict.act == Act::allow && is_loader(task->exe)) verdict = judge_launched(*task, line.words, line.complete);
@@ -68,6 +70,7 @@ policy::Verdict Handler::judge_launched(const Task& task, const std::vector<std:
   Object object;
   const Name name{.path = launched.path};
   if (resolver_.object(task, name, Follow::yes, 0, object) != 0 || !object.in_view) return {};
+  if (is_loader(object.path)) return {};  // a chain of loaders is nobody's need
   const auto launched_argv = std::span(argv).subspan(launched.index);
   return with_pins(s_.policy.decide_execute(object.path, arguments_of(launched_argv, complete)), object.path, [&] { return content_of(object); });
 }

@@ -5,6 +5,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <climits>
@@ -82,6 +83,24 @@ std::optional<ExecClaim> ExecClaims::take(pid_t pid, pid_t tid, int host_proc) {
   waiting_.store(claims_.size(), std::memory_order_release);
   epoch_.fetch_add(1, std::memory_order_acq_rel);
   return claim;
+}
+
+bool ExecClaims::may_run_unverified(const Task& task, int host_proc) {
+  if (waiting_.load(std::memory_order_acquire) == 0) return false;
+  std::vector<pid_t> claiming;
+  {
+    const std::scoped_lock lock(mutex_);
+    for (const auto& [pid, claim] : claims_) claiming.push_back(pid);
+  }
+  for (const pid_t pid : claiming)  // of one that has ended, the children have another parent now
+    if (!read_link(host_proc, (std::to_string(pid) + "/exe").c_str())) return true;
+  for (pid_t pid = task.pid; pid > 1;) {
+    if (std::find(claiming.begin(), claiming.end(), pid) != claiming.end()) return true;
+    const auto status = read_small(host_proc, (std::to_string(pid) + "/status").c_str());
+    if (!status) return true;
+    pid = number(field(*status, "PPid:"));
+  }
+  return false;
 }
 
 bool Tasks::load(pid_t tid, Task& task) const {

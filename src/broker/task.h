@@ -39,6 +39,9 @@ class ExecClaims {
   /// The claim of `pid`, when this trapped call of `tid` comes after its execve: the thread that called execve calls
   /// again, or it is the leader and that thread is no more (execve ends all other threads). Others' calls come before.
   std::optional<ExecClaim> take(pid_t pid, pid_t tid, int host_proc);
+  /// May this task run an image whose claim waits for the thread that called execve: is it another thread of that process, or
+  /// come of one by fork, or of one that has ended since?
+  [[nodiscard]] bool may_run_unverified(const Task& task, int host_proc);
   /// Grows with each claim that is taken: a Task whose `image` is older is looked at again.
   [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_.load(std::memory_order_acquire); }
 

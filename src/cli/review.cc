@@ -182,8 +182,11 @@ bool is_run(const std::string& word) {
 }
 
 Overlays open_one(const Arguments& arguments, review::Use use, const char* command) {
-  if (arguments.positional.size() > 1) throw UsageError(std::string(command) + " takes one run", "agent-run " + std::string(command) + " [RUN]");
-  return Overlays::open(state_directory(arguments), arguments.positional.empty() ? "" : arguments.positional[0], use);
+  std::vector<std::string> words = arguments.positional;
+  words.insert(words.end(), arguments.rest.begin(), arguments.rest.end());
+  if (words.size() > 1 || (words.size() == 1 && words[0].empty()))
+    throw UsageError(std::string(command) + " takes one run", "agent-run " + std::string(command) + " [RUN]");
+  return Overlays::open(state_directory(arguments), words.empty() ? "" : words[0], use);
 }
 
 int report_applied(Overlays& overlays, std::size_t applied, const std::vector<review::Chosen::Left>& left) {

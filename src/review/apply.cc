@@ -90,6 +90,7 @@ class Applier {
     const bool merged = now.entry.kind == Kind::folder && change.after.kind == Kind::folder;
     if (over == Overlays::Over::nothing && !merged && changed_since(host_, change.path, overlays_.began_ns_))
       throw Refusal("the host changed it after the run had begun");
+    if (now.entry.kind == Kind::folder && !merged) refuse_mounts(host_, change.path);
     const Fd folder = try_open_beneath(host_, folder_of(change.path), O_PATH | O_DIRECTORY);
     if (!folder) throw Refusal("its folder is not a folder on the host");
     switch (change.after.kind) {
@@ -110,17 +111,17 @@ class Applier {
   }
 
   /// Modes and times of the folders that were made or whose mode was changed, from below.
-  void finish() {
+  std::vector<Change> take_folders() {
     std::sort(folders_.begin(), folders_.end(), [](const Change& a, const Change& b) { return a.path > b.path; });
-    for (const Change& change : folders_) {
-      set_mode(change.path, change.after.mode);
-      const Found made = look(upper_, change.path);
-      const timespec times[] = {made.st.st_atim, made.st.st_mtim};
-      const Fd folder = open_beneath(host_, folder_of(change.path), O_PATH | O_DIRECTORY);
-      (void)::utimensat(folder.get(), last_of(change.path).c_str(), times, AT_SYMLINK_NOFOLLOW);
-      note(change.path);
-    }
-    folders_.clear();
+    return std::move(folders_);
+  }
+  void finish(const Change& change) {
+    set_mode(change.path, change.after.mode);
+    const Found made = look(upper_, change.path);
+    const timespec times[] = {made.st.st_atim, made.st.st_mtim};
+    const Fd folder = open_beneath(host_, folder_of(change.path), O_PATH | O_DIRECTORY);
+    (void)::utimensat(folder.get(), last_of(change.path).c_str(), times, AT_SYMLINK_NOFOLLOW);
+    note(change.path);
   }
 
  private:
@@ -220,17 +221,19 @@ void Overlays::apply(std::vector<Change> chosen, Over over,
   std::stable_sort(chosen.begin(), chosen.end(), [](const Change& a, const Change& b) { return a.path < b.path; });
   for (std::size_t target = 0; target < targets_.size(); ++target) {
     Applier applier(*this, target);
-    for (const Change& change : chosen) {
-      if (change.target != target) continue;
+    const auto attempt = [&](const Change& change, auto act) {
       try {
-        applier.apply(change, over);
+        act();
       } catch (const SysError& e) {
         failed(change, e.call() + ": " + std::string(errno_name(e.error())));
       } catch (const Refusal& e) {
         failed(change, e.what());
       }
+    };
+    for (const Change& change : chosen) {
+      if (change.target == target) attempt(change, [&] { applier.apply(change, over); });
     }
-    applier.finish();
+    for (const Change& change : applier.take_folders()) attempt(change, [&] { applier.finish(change); });
   }
   remove_leftover();
 }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <set>
 
 #include <agentrun/review.h>
 
@@ -23,12 +24,24 @@ std::string why_left(const Change& change, const Choice& choice) {
   return {};
 }
 
+using Folders = std::set<std::pair<std::size_t, std::string>>;
+
+Folders folders_above(const std::vector<Change>& chosen) {
+  Folders folders;
+  for (const Change& change : chosen) {
+    std::string path = change.path;
+    for (std::size_t slash; (slash = path.rfind('/')) != std::string::npos;) {
+      path.resize(slash);
+      if (!folders.emplace(change.target, path).second) break;  // then those above it are there, too
+    }
+  }
+  return folders;
+}
+
 // A file cannot be applied without the new folders above it.
-bool is_needed_by(const Change& folder, const std::vector<Change>& chosen) {
-  if (folder.after.kind != Kind::folder || folder.before.kind != Kind::absent || !folder.refused.empty()) return false;
-  return std::any_of(chosen.begin(), chosen.end(), [&](const Change& change) {
-    return change.target == folder.target && is_within(change.path, folder.path);
-  });
+bool is_needed(const Change& folder, const Folders& above) {
+  const bool fresh = folder.after.kind == Kind::folder && folder.before.kind == Kind::absent && folder.refused.empty();
+  return fresh && above.contains({folder.target, folder.path});
 }
 
 }  // namespace
@@ -48,7 +61,8 @@ Chosen choose(const std::vector<Change>& changes, const Choice& choice) {
     if (why.empty()) result.apply.push_back(change);
     else result.left.push_back({change, std::move(why)});
   }
-  std::erase_if(above, [&](const Change& change) { return !is_needed_by(change, result.apply); });
+  const Folders needed = folders_above(result.apply);
+  std::erase_if(above, [&](const Change& change) { return !is_needed(change, needed); });
   result.apply.insert(result.apply.end(), above.begin(), above.end());
   return result;
 }

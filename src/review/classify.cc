@@ -2,6 +2,7 @@
 // .GIT from .git), at any depth: an editor that opens a folder inside the project reads the settings there.
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <span>
 #include <tuple>
 
@@ -12,12 +13,12 @@ namespace agentrun::review {
 namespace {
 
 // A folder by this name: it and all below.
-constexpr std::array<std::string_view, 22> folders = {
+constexpr std::array<std::string_view, 29> folders = {
     ".husky", ".lefthook", ".vscode", ".idea",     ".zed",   ".fleet",   ".devcontainer", ".emacs.d", ".vim",     ".nvim",
     ".claude", ".cursor",  ".gemini", ".codex", ".continue", ".aider", ".github", ".circleci", ".gitea",  ".forgejo",
-    ".ssh",    ".gnupg"};
+    ".ssh",    ".gnupg",   ".windsurf", ".roo",  ".opencode", ".githooks", ".buildkite", ".woodpecker", ".hg"};
 // A file, link or folder by this name.
-constexpr std::array<std::string_view, 68> names = {
+constexpr std::array<std::string_view, 79> names = {
     ".git", ".gitmodules", ".gitconfig", ".envrc", ".mise.toml", "mise.toml", ".tool-versions", ".pre-commit-config.yaml",
     "lefthook.yml", "lefthook.yaml", ".mcp.json", "claude.md", "agents.md", "gemini.md", ".cursorrules", ".aider.conf.yml",
     ".gitlab-ci.yml", ".travis.yml", ".drone.yml", "jenkinsfile", "azure-pipelines.yml", "bitbucket-pipelines.yml",
@@ -25,12 +26,15 @@ constexpr std::array<std::string_view, 68> names = {
     ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login", ".logout", ".inputrc", ".xprofile", ".xinitrc",
     ".xsession", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pypirc", ".netrc", ".vimrc", ".exrc", ".nvimrc", ".nvim.lua", ".lvimrc",
     ".emacs", ".dir-locals.el", ".gdbinit", ".lldbinit", ".screenrc", ".tmux.conf", "sitecustomize.py", "usercustomize.py",
-    ".pythonrc.py", ".curlrc", ".wgetrc", ".mailcap", ".editrc", ".aliases", ".agent-run.yaml", ".devcontainer.json"};
-constexpr std::array<std::string_view, 2> endings = {".code-workspace", ".pth"};
+    ".pythonrc.py", ".curlrc", ".wgetrc", ".mailcap", ".editrc", ".aliases", ".agent-run.yaml", ".devcontainer.json",
+    "claude.local.md", "agents.override.md", ".windsurfrules", ".clinerules", "opencode.json", ".lefthook.yml", ".lefthook.yaml",
+    "mise.local.toml", ".mise.local.toml", ".woodpecker.yml", ".rprofile"};
+constexpr std::array<std::string_view, 3> endings = {".code-workspace", ".pth", ".desktop"};
 // A name that means something in this folder only; it and all below.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 9> pairs = {
+constexpr std::array<std::pair<std::string_view, std::string_view>, 12> pairs = {
     {{".cargo", "config"}, {".cargo", "config.toml"}, {".cargo", "env"}, {".local", "bin"}, {".config", "fish"},
-     {".config", "autostart"}, {".config", "systemd"}, {".config", "git"}, {".config", "environment.d"}}};
+     {".config", "autostart"}, {".config", "systemd"}, {".config", "git"}, {".config", "environment.d"},
+     {".config", "nvim"}, {".config", "emacs"}, {".config", "mise"}}};
 
 std::string lower(std::string_view text) {
   std::string low(text);
@@ -69,7 +73,9 @@ bool makes_repository(std::span<const std::string> parts) {
 }  // namespace
 
 bool is_trusted_name(std::string_view path) {
-  const std::vector<std::string> parts = components(path);
+  std::vector<std::string> parts = components(path);
+  // Some file systems take ".git." and ".git " for .git.
+  for (std::string& part : parts) part.resize(part.find_last_not_of(". ") + 1);
   if (parts.empty()) return false;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (holds(folders, parts[i])) return true;
@@ -98,17 +104,29 @@ bool leads_outside(std::string_view path, std::string_view text, const Target& t
   return false;
 }
 
+namespace {
+
+// What is written through the link later on would be written there.
+bool leads_to_trusted(const std::filesystem::path& link, const std::string& text) {
+  return is_trusted_name((link.parent_path() / text).lexically_normal().string());
+}
+
+}  // namespace
+
 Group group_of(const Change& change, const Target& target) {
   using Kind = Entry::Kind;
-  if (change.after.kind == Kind::absent) return Group::deletion;
-  // A folder is only a place for what is in it; but where a file or a link was, it is news.
-  const bool plain_folder = change.after.kind == Kind::folder && (change.before.kind == Kind::absent || change.before.kind == Kind::folder);
-  if (plain_folder) return Group::ordinary;
-  const bool runs = change.after.kind == Kind::file && (change.after.mode & 0111) != 0;
-  const bool leads = change.after.kind == Kind::link && leads_outside(change.path, change.after.link, target);
+  const Kind before = change.before.kind, after = change.after.kind;
   // With the target's own path: the overlay may be of ~/.config/fish, or of .git itself.
-  const bool named = is_trusted_name(target.path + "/" + change.path);
-  return runs || leads || named ? Group::trusted : Group::ordinary;
+  const std::string path = target.path + "/" + change.path;
+  const bool named = is_trusted_name(path);
+  // A new folder is only a place for what is in it; but where a file or a link was, or with another mode, it is news.
+  if (after == Kind::folder && before == Kind::absent) return Group::ordinary;
+  const bool runs = after == Kind::file && (change.after.mode & 0111) != 0;
+  const bool leads = after == Kind::link && (leads_outside(change.path, change.after.link, target) || leads_to_trusted(path, change.after.link));
+  // Also when it is removed: settings forbid things, too.
+  if (named || runs || leads) return Group::trusted;
+  const bool gone = after == Kind::absent || (before == Kind::folder && after != Kind::folder);
+  return gone ? Group::deletion : Group::ordinary;
 }
 
 void sort_for_review(std::vector<Change>& changes) {

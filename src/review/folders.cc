@@ -39,7 +39,7 @@ std::vector<std::string> names_of(const Fd& folder, const std::string& object) {
 
 // A folder that is to be emptied: opened, not through a link, and, where it is ours, made writable.
 Fd open_to_empty(const Fd& parent, const std::string& name) {
-  Fd folder(check(::openat(parent.get(), name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), "open", name));
+  Fd folder = open_beneath(parent, name, O_PATH | O_DIRECTORY);
   (void)::chmod(self_path(folder).c_str(), S_IRWXU);
   return folder;
 }
@@ -54,7 +54,7 @@ bool is_folder(const Fd& parent, const std::string& name) {
 Fd try_open_beneath(const Fd& root, const std::string& path, std::uint64_t flags) noexcept {
   open_how how{};
   how.flags = flags | O_CLOEXEC;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
   const char* const name = path.empty() ? "." : path.c_str();
   for (int attempt = 0; attempt < 8; ++attempt) {  // EAGAIN: a rename somewhere made the walk unsure (openat2(2))
     const long fd = ::syscall(SYS_openat2, root.get(), name, &how, sizeof how);
@@ -109,6 +109,12 @@ Found look(const Fd& root, const std::string& path) {
 
 std::vector<std::string> names_in(const Fd& root, const std::string& path) {
   return names_of(open_beneath(root, path, O_PATH | O_DIRECTORY), path);
+}
+
+void refuse_mounts(const Fd& root, const std::string& path) {
+  if (!try_open_beneath(root, path, O_PATH | O_NOFOLLOW) && errno != ENOENT) throw_errno("open", path);
+  if (look(root, path).entry.kind != Entry::Kind::folder) return;
+  for (const std::string& name : names_in(root, path)) refuse_mounts(root, join(path, name));
 }
 
 // The agent can make trees deeper than any path or number of descriptors allows. So no descent: a folder that is found

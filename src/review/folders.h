@@ -13,7 +13,8 @@
 
 namespace agentrun::review {
 
-/// openat2(2) beneath `root`; a link anywhere in `path` is ELOOP. "" and "." are the root. Empty, with errno, on failure.
+/// openat2(2) beneath `root`; a link anywhere in `path` is ELOOP, a mount is EXDEV: overlayfs shows none of those below its
+/// lower layer, so what the agent did there was never meant for them. "" and "." are the root. Empty, with errno, on failure.
 Fd try_open_beneath(const Fd& root, const std::string& path, std::uint64_t flags) noexcept;
 /// The same, or SysError.
 Fd open_beneath(const Fd& root, const std::string& path, std::uint64_t flags);
@@ -32,6 +33,9 @@ Found look(const Fd& root, const std::string& path);
 
 /// The names in a folder, sorted. Throws SysError.
 std::vector<std::string> names_in(const Fd& root, const std::string& path);
+
+/// SysError (EXDEV) when something is mounted at `path` or below it; nothing there is fine.
+void refuse_mounts(const Fd& root, const std::string& path);
 
 /// Removes what stands at `name` in `folder`, however deep, whatever its modes. Nothing there is fine. Throws SysError.
 void remove_tree(const Fd& folder, const std::string& name);

@@ -8,7 +8,9 @@
 //     leftover                        the file that apply is making on the host, for the next one if this one is cut off
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/openat2.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
@@ -16,6 +18,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 
 #include <agentrun/review.h>
@@ -102,11 +105,19 @@ class StoreLock {
   bool held_ = false;
 };
 
+// "20261122T103000123-5f0c2a91" (journal::new_run_id). With --journal the store may be in a folder that has other things in
+// an "overlays" of its own: what has another name is not ours to remove.
+bool is_run_id(std::string_view name) {
+  constexpr std::string_view form = "00000000T000000000-00000000";
+  const auto fits = [](char c, char like) { return like == '0' ? std::isxdigit(static_cast<unsigned char>(c)) != 0 : c == like; };
+  return std::equal(name.begin(), name.end(), form.begin(), form.end(), fits);
+}
+
 void remove_torn(const Fd& store) {
   const StoreLock alone(store, StoreLock::Want::alone);
   if (!alone) return;  // the next one will
   for (const std::string& name : names_in(store, ""))
-    if (look(store, join(name, manifest_name)).entry.kind != Entry::Kind::file) remove_tree(store, name);
+    if (is_run_id(name) && look(store, join(name, manifest_name)).entry.kind != Entry::Kind::file) remove_tree(store, name);
 }
 
 bool is_empty(const Fd& layers) { return names_in(layers, "upper").empty(); }
@@ -211,8 +222,10 @@ namespace {
 
 // Empty when it is not the folder any more.
 Fd open_target(const Target& target) {
-  const Fd root(check(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/"));
-  Fd folder = try_open_beneath(root, target.path.substr(1), O_PATH | O_DIRECTORY);
+  open_how how{};
+  how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  how.resolve = RESOLVE_NO_SYMLINKS;  // mounts on the way are the host's
+  Fd folder(static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, target.path.c_str(), &how, sizeof how)));
   struct stat st {};
   if (folder && (::fstat(folder.get(), &st) != 0 || st.st_ino != target.ino)) folder.reset();
   return folder;

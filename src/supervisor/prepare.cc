@@ -257,7 +257,8 @@ Prepared prepare(const Options& options, const Places& places) {
   const std::string state = state_directory_of(options, places);
   const std::string run = journal::new_run_id();
   sandbox::LimitsPlan limits = limits_of(policy);
-  std::vector<std::string> hidden = {canonical(state).value_or(state)};
+  // Also the usual one, when --journal names another: it holds the keys and what other runs changed in overlays.
+  std::vector<std::string> hidden = {canonical(state).value_or(state), canonical(places.state).value_or(places.state)};
   // Its files are this user's: who reaches them can raise a limit, or leave the group.
   if (!limits.hierarchy.empty()) hidden.push_back(limits.hierarchy);
   const sandbox::Launch launch{

@@ -113,6 +113,46 @@ class Arguments(harness.Case):
         run = self.inside("/bin/sh", "-c", '"$@"; exit $?', "sh", image, self.ws)
         self.assertEqual(run.status, 126, "no rule allows these arguments")
 
+    def test_e5_images_that_act_elsewhere_first(self):
+        """The interpreter line of an allowed script gives the arguments that are denied; what acts first is the static image
+        itself, its forked child, its orphan, or a second thread of it."""
+        marks = self.ws / "marks"
+        marks.mkdir()
+        images = [self.tools / f"static-{way}" for way in ("itself", "fork", "orphan", "thread")]
+        self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.tools}/**"], "deny": [{"path": f"{self.tools}/static-*", "argv": ["push", "**"]}]})
+        for image in images:
+            with self.subTest(image.name):
+                shutil.copy2(harness.PROBES / "probe-static", image)
+                scripts = {word: self.tools / f"{word}-{image.name}" for word in ("push", "pull")}
+                for word, script in scripts.items():
+                    script.write_text(f"#!{image} {word}\n")
+                    script.chmod(0o755)
+                self.assertEqual(self.control(scripts["push"], marks).status, 42, "proves nothing")
+                self.wait_for(lambda: list(marks.iterdir()), 5, "the control's mark")
+                (marks / image.name).unlink()
+                run = self.inside("/bin/sh", "-c", '"$1" "$2"; status=$?; sleep 0.3; exit $status', "sh", scripts["pull"], marks)
+                self.assertEqual((run.status, [mark.name for mark in marks.iterdir()]), (42, [image.name]), str(run))
+                (marks / image.name).unlink()
+                for _ in range(3):
+                    run = self.inside("/bin/sh", "-c", '"$1" "$2"; sleep 0.3; exit 7', "sh", scripts["push"], marks)
+                    self.assertEqual(list(marks.iterdir()), [], f"{image.name} acted: {run}")
+                    self.assertNotIn(run.status, (7, 42), str(run))
+                    self.assert_complete(run)
+
+    def test_e2_a_loader_that_starts_a_loader(self):
+        """The second loader's program would be judged by nobody. The stand-in for another C library's loader is one by name."""
+        second = self.tools / "ld-musl-test.so.1"
+        shutil.copy2(harness.PROBES / "probe-image", second)
+        self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.tools}/**"], "deny": ["/usr/bin/id"]})
+        loader = next(pathlib.Path("/lib64").glob("ld-linux*"))
+        words = (loader, second, "/usr/bin/id", self.ws)
+        self.assertEqual(self.control(*words).status, 42, "proves nothing")
+        for left in self.ws.iterdir():
+            left.unlink()
+        run = self.inside("/bin/sh", "-c", '"$@"; exit $?', "sh", *words)
+        self.assertEqual(run.status, 126, str(run))
+        self.assertEqual(list(self.ws.iterdir()), [])
+
     def test_e5_reads_stay_trapped(self):
         """With reads off the loader would not be seen; a rule about arguments needs it."""
         self.scratch.write_profile(exec={"allow": ["/usr/**"], "deny": [{"path": "/usr/bin/id", "argv": ["-u"]}]}, audit={"reads": "off"})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -152,6 +153,37 @@ class Overlay(harness.Case):
             seen.update(line for line in shown.text.splitlines() if "target" in line and not line.startswith(("---", "+++")))
         self.assertGreater(len(seen), 1, f"it was never another thing: {seen}")
 
+    def test_f5_what_is_mounted_later(self):
+        """The agent empties a folder in which the host mounts something after the run: that is no part of the overlay."""
+        drive = self.outside / "drive"
+        for path in (drive / "folder" / "precious", drive / "photo"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("keep")
+        for point in ("mnt", "busy/at"):
+            (self.ws / point).mkdir(parents=True)
+        (self.ws / "busy" / "a").write_text("a")
+        time.sleep(0.05)
+        self.shell("rm -rf busy; echo evil > mnt/new; mkdir mnt/folder; echo evil > mnt/folder/precious; chmod 700 mnt")
+        before = harness.tree(drive)
+        mounts = 'mount --bind "$1" mnt && mount --bind "$1" busy/at && shift && '
+        enter = ("unshare", "-Urm", "sh", "-c")
+        control = self.control(*enter, mounts + 'cp -r "$1"/mnt/. mnt/; rm -rf busy/at/*; ls mnt', "sh", drive, self.layer(), cwd=self.ws)
+        self.assertNotIn("photo", control.text.split(), f"proves nothing: {control}")
+        shutil.rmtree(drive)
+        for path in (drive / "folder" / "precious", drive / "photo"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("keep")
+        before = harness.tree(drive)
+        for words in (("apply",), ("apply", "--trusted", "--force")):
+            applied = harness.run([*enter, mounts + '"$@"', "sh", drive, harness.AGENT_RUN, *words], cwd=self.ws, env=self.scratch.environment)
+            self.assertEqual(applied.status, 1, str(applied))
+            self.assertIn("EXDEV", applied.text, words)
+            self.assertEqual(harness.tree(drive), before, f"{words}: {applied}")
+            self.assertTrue((self.ws / "busy" / "a").exists(), f"{words}: {applied}")
+        self.assertEqual(self.scratch.agent_run("apply", "--force").status, 0)
+        self.assertEqual((self.ws / "mnt" / "new").read_text(), "evil\n")
+        self.assertFalse((self.ws / "busy").exists())
+
     def test_f5_set_id(self):
         (self.ws / "old").write_text("x")
         for word in (self.outside / "new", self.outside / "old"):
@@ -199,6 +231,17 @@ class Overlay(harness.Case):
                 self.assertFalse([line for line in shown.text.splitlines() if line.startswith("deleted")])
         self.assertTrue((self.ws / names[0]).exists())
 
+    def test_f5_what_nobody_sees(self):
+        """Instructions for the next agent, written in characters that no terminal shows, are seen in diff."""
+        hidden = "".join(chr(0xe0000 + ord(c)) for c in "obey") + "\u061c\u00ad\u3164\U000e0101"
+        (self.ws / "notes.md").write_text("plain\n")
+        self.shell(f"printf 'plain {hidden}fine \u2764\ufe0f\n' > notes.md")
+        self.assertIn(hidden, (self.layer() / "notes.md").read_text(), "proves nothing")
+        shown = self.scratch.agent_run("diff").text
+        self.assertFalse(set(hidden) & set(shown), shown)
+        self.assertIn("\\xf3\\xa0\\x81\\xaf", shown)
+        self.assertIn("fine \u2764\ufe0f", shown)
+
     def test_f5_host_execution_waits(self):
         """What the host would run by itself is not applied by a plain apply, nor by naming a folder above it."""
         trusted = [".envrc", ".git/hooks/pre-commit", ".git/config", ".vscode/tasks.json", ".mcp.json", ".claude/settings.json",
@@ -213,6 +256,26 @@ class Overlay(harness.Case):
         self.assertEqual(self.scratch.agent_run("apply", ".envrc").status, 0)
         self.assertEqual([name for name in trusted if (self.ws / name).exists()], [".envrc"])
 
+    def test_f5_settings_removed_or_reached_by_links(self):
+        """What settings forbid is not undone by a plain apply, nor is a harmless name made to lead to a hook."""
+        for name in (".claude/settings.json", ".git/hooks/pre-push", "sub/.git/config", "plain"):
+            (self.ws / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.ws / name).write_text("deny")
+        before = harness.tree(self.ws)
+        script = "rm .claude/settings.json .git/hooks/pre-push; rm -rf sub/.git; ln -s .git/hooks build; mkdir a; ln -s ../.git a/lib; chmod 777 .git"
+        copy = self.outside / "copy"
+        shutil.copytree(self.ws, copy)
+        self.assertEqual(self.control("/bin/sh", "-c", script, cwd=copy).status, 0)
+        self.assertFalse((copy / "sub/.git").exists(), "proves nothing")
+        self.shell(script)
+        for words in (("apply",), ("apply", "sub", "a", "build/..")):
+            self.assertEqual(self.scratch.agent_run(*words).status, 1, words)
+            self.assertLessEqual(set(before), set(harness.tree(self.ws)), words)
+            self.assertFalse(os.path.lexists(self.ws / "build") or os.path.lexists(self.ws / "a/lib"), words)
+            self.assertNotEqual(stat.S_IMODE((self.ws / ".git").stat().st_mode), 0o777)
+        self.assertEqual(self.scratch.agent_run("apply", "sub/.git").status, 0)
+        self.assertFalse((self.ws / "sub/.git").exists())
+
     def test_f5_layers_are_out_of_reach(self):
         """The layers, their lock and manifest: not even where the view shows the folder that they are in."""
         (self.ws / "f").write_text("x")
@@ -222,6 +285,20 @@ class Overlay(harness.Case):
         self.assertTrue((self.layer() / "f").exists(), "the control: they are there, outside")
         self.assertNotIn("manifest", run.text)
         self.assertNotIn("/upper", run.text)
+
+    def test_f5_layers_of_another_state_folder(self):
+        """A run whose journal goes elsewhere reaches neither the usual state folder's layers nor its keys."""
+        (self.ws / "f").write_text("x")
+        self.shell("echo y > f")
+        self.scratch.write_profile(files={"write": [str(self.scratch.state)]})
+        run = harness.run([harness.AGENT_RUN, "-p", self.scratch.profile_file, "--journal", self.outside / "journal", "--", "/bin/sh", "-c",
+                           'find "$1"; cat "$1"/agent-run/identity.key; echo z >> "$1"/agent-run/overlays/*/0/upper/f; true', "sh", self.scratch.state],
+                          cwd=self.ws, env=self.scratch.environment)
+        self.assertEqual(run.status, 0, str(run))
+        self.assertEqual((self.layer() / "f").read_text(), "y\n", "the control: it is there, outside")
+        self.assertNotIn("upper", run.text)
+        self.assertNotIn("PRIVATE", run.text)
+        self.assertNotIn("identity", run.text)
 
     def test_f6_no_residue(self):
         """Killed at any moment, with an overlay: workspace and home are as before, and discard leaves nothing at all."""

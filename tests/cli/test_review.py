@@ -146,6 +146,16 @@ class Overlays(harness.Case):
         self.assertEqual(harness.tree(self.ws), before)
         self.agent_run("discard", status=2)
 
+    def test_words_of_discard(self):
+        """A run that is named in an unusual way is that run or an error, never the latest."""
+        (self.ws / "f").write_text("x")
+        first, second = (self.inside("/bin/sh", "-c", f"echo {word} > f").id for word in ("1", "2"))
+        for words in (("--", "nonsense"), ("",), ("--", ""), (first, "--", second), ("..",), (f"../overlays/{first}",)):
+            self.agent_run("discard", *words, status=2)
+            self.assertEqual(sorted(path.name for path in self.store.iterdir()), sorted([first, second]), words)
+        self.agent_run("discard", "--", first)
+        self.assertEqual([path.name for path in self.store.iterdir()], [second])
+
     def test_files_that_only_their_owner_could_open_up(self):
         run = self.inside("/bin/sh", "-c", "echo s > secret; chmod 0 secret; mkdir shut; echo i > shut/in; chmod 0 shut")
         self.assert_ran(run)

@@ -1,6 +1,7 @@
 // An image for exec tests that reaches its first trapped call on a way of its own: nothing is opened by a loader, and
 // the act comes from a process or a thread that has never called execve. `static FOLDER` makes FOLDER/<image's name>:
-// from a forked child when the name contains "fork", from a second thread when it contains "thread", else at once.
+// from a forked child when the name contains "fork", from one that outlives it when it contains "orphan", from a second
+// thread when it contains "thread", else at once.
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/wait.h>
@@ -33,6 +34,11 @@ int main(int argc, char** argv) {
     int status = 0;
     waitpid(child, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 4;
+  }
+  if (strstr(name, "orphan") != nullptr) {
+    if (fork() != 0) return 42;
+    usleep(100'000);
+    return mark(path.data()) == nullptr ? 0 : 3;
   }
   if (strstr(name, "thread") != nullptr) {
     pthread_t second{};

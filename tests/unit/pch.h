@@ -1,6 +1,9 @@
 // See src/pch.h.
-#pragma once
+#ifndef AGENTRUN_UNIT_PCH_H  // not "once": it is also compiled by itself
+#define AGENTRUN_UNIT_PCH_H
 
 #include <doctest/doctest.h>
 
 #include "../../src/pch.h"
+
+#endif

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <chrono>
+
 #include <agentrun/review.h>
 
 using namespace agentrun::review;
@@ -58,4 +60,17 @@ TEST_CASE("a trusted file is taken when it is named itself, not by its folder") 
   CHECK(left(choose(some(), {.named = {{0, "d"}}})) == "d/run");
   CHECK(paths(choose(some(), {.named = {{0, "d/run"}}}).apply) == "0:d/run 0:d");
   CHECK(left(choose(some(), {.named = {{0, "ours"}}})) == "ours");  // naming is not forcing
+}
+
+TEST_CASE("a name among very many folders takes no time") {
+  std::vector<Change> changes;
+  for (int i = 0; i < 50'000; ++i) {
+    changes.push_back({.path = "junk/" + std::to_string(i), .after = {.kind = Kind::folder}});
+    changes.push_back({.path = "src/" + std::to_string(i), .after = {.kind = Kind::file}});
+  }
+  changes.push_back({.path = "src", .after = {.kind = Kind::folder}});
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK(choose(changes, {.named = {{0, "src"}}}).apply.size() == 50'001);
+  CHECK(choose(changes, {.named = {{0, "src/7"}}}).apply.size() == 2);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
 }

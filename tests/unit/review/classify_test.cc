@@ -19,7 +19,8 @@ TEST_CASE("what the host runs or obeys, by name") {
                            "vendor/x/.git", ".gitmodules", ".envrc", "a/b/.envrc", ".vscode/tasks.json", ".idea/x.xml", ".mcp.json",
                            ".claude/settings.json", "CLAUDE.md", ".husky/pre-commit", ".github/workflows/ci.yml", ".gitlab-ci.yml",
                            ".bashrc", ".ssh/authorized_keys", ".cargo/config.toml", ".local/bin/ls", ".config/systemd/user/x.service",
-                           "x.pth", "p.code-workspace", "bare.git/HEAD", "HEAD", ".GIT/Hooks/pre-commit", ".VSCode/tasks.json"})
+                           "x.pth", "p.code-workspace", "bare.git/HEAD", "HEAD", ".GIT/Hooks/pre-commit", ".VSCode/tasks.json", ".git.", ".vscode. /x", ".git/hooks../x", ".Envrc ",
+                           "CLAUDE.local.md", ".windsurfrules", ".config/nvim/init.lua", ".hg/hgrc", "a.desktop"})
     CHECK_MESSAGE(is_trusted_name(path), path);
 }
 
@@ -32,7 +33,13 @@ TEST_CASE("what a project is made of is not in the group") {
 
 TEST_CASE("groups") {
   CHECK(group_of(change("x", Kind::file, Kind::absent), target) == Group::deletion);
-  CHECK(group_of(change(".envrc", Kind::file, Kind::absent), target) == Group::deletion);
+  CHECK(group_of(change(".envrc", Kind::file, Kind::absent), target) == Group::trusted);
+  CHECK(group_of(change(".claude/settings.json", Kind::file, Kind::absent), target) == Group::trusted);
+  CHECK(group_of(change("sub/.git", Kind::folder, Kind::absent), target) == Group::trusted);
+  CHECK(group_of(change(".git/hooks", Kind::folder, Kind::folder, 0777), target) == Group::trusted);
+  CHECK(group_of(change("src", Kind::folder, Kind::folder, 0777), target) == Group::ordinary);
+  CHECK(group_of(change("src", Kind::folder, Kind::file), target) == Group::deletion);
+  CHECK(group_of(change("src", Kind::folder, Kind::link), target) == Group::deletion);
   CHECK(group_of(change(".envrc", Kind::absent, Kind::file), target) == Group::trusted);
   CHECK(group_of(change("run.sh", Kind::absent, Kind::file, 0755), target) == Group::trusted);
   CHECK(group_of(change("run.sh", Kind::absent, Kind::file, 0641), target) == Group::trusted);
@@ -40,6 +47,20 @@ TEST_CASE("groups") {
   CHECK(group_of(change("d", Kind::absent, Kind::folder, 0755), target) == Group::ordinary);
   CHECK(group_of(change(".git", Kind::folder, Kind::link), target) == Group::trusted);
   CHECK(group_of(change(".git", Kind::file, Kind::folder), target) == Group::trusted);
+}
+
+TEST_CASE("a link to what is trusted is trusted") {
+  const auto link = [](const std::string& path, const std::string& text) {
+    Change made = change(path, Kind::absent, Kind::link);
+    made.after.link = text;
+    return group_of(made, target);
+  };
+  CHECK(link("build", ".git/hooks") == Group::trusted);
+  CHECK(link("a/b", "../.git") == Group::trusted);
+  CHECK(link("a/b", "../.envrc") == Group::trusted);
+  CHECK(link("l", "/home/u/proj/.vscode") == Group::trusted);
+  CHECK(link(".local/x", "bin") == Group::trusted);
+  CHECK(link("a/b", "../src") == Group::ordinary);
 }
 
 TEST_CASE("what the overlay is of counts too") {

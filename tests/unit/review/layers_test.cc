@@ -320,3 +320,12 @@ TEST_CASE("what a run left that was killed while it made its folders goes with t
   Overlays other = w.begin("20261122T000000000-0000000b");
   CHECK(runs_with_overlays(w.state).size() == 2);
 }
+
+TEST_CASE("what is not a run's is left alone in the folder of runs") {
+  World w;
+  put(w.state / "overlays" / "production" / "kustomization.yaml", "precious");
+  put(w.state / "overlays" / "20261122T000000000-00000009" / "lock", "");  // of a run that was killed as it began
+  Overlays run = w.begin();
+  CHECK(get(w.state / "overlays" / "production" / "kustomization.yaml") == "precious");
+  CHECK_FALSE(fs::exists(w.state / "overlays" / "20261122T000000000-00000009"));
+}
