@@ -7,6 +7,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -328,4 +329,31 @@ TEST_CASE("what is not a run's is left alone in the folder of runs") {
   Overlays run = w.begin();
   CHECK(get(w.state / "overlays" / "production" / "kustomization.yaml") == "precious");
   CHECK_FALSE(fs::exists(w.state / "overlays" / "20261122T000000000-00000009"));
+}
+
+TEST_CASE("holes are neither compared nor copied") {
+  constexpr off_t size = off_t{1} << 38;
+  World w;
+  put(w.host / "same", "x");
+  REQUIRE(::truncate((w.host / "same").c_str(), size) == 0);
+  Overlays run = w.begin();
+  for (const char* name : {"same", "new"}) {
+    put(w.upper / name, "x", 0600);
+    REQUIRE(::truncate((w.upper / name).c_str(), size) == 0);
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  std::map<std::string, Change> changes;
+  for (const Change& change : run.changes()) changes[change.path] = change;
+  CHECK_FALSE(changes.at("same").content);
+  run.apply(run.changes(), Overlays::Over::nothing, [](const Change& change, const std::string& why) { FAIL(change.path << why); });
+  CHECK(run.changes().empty());
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
+  CHECK(fs::file_size(w.host / "new") == size);
+  // One byte behind the hole.
+  const Fd late(::open((w.upper / "more").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  const Fd early(::open((w.host / "more").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  REQUIRE(::ftruncate(early.get(), size) == 0);
+  REQUIRE(::pwrite(late.get(), "y", 1, size - 1) == 1);
+  REQUIRE(run.changes().size() == 1);
+  CHECK(run.changes().front().content);
 }
