@@ -130,6 +130,7 @@ std::vector<std::string> runs_with_overlays(const std::filesystem::path& state) 
     if (errno == ENOENT) return {};
     throw_errno("open", store_of(state));
   }
+  remove_torn(store);
   std::vector<std::string> runs;
   for (const std::string& name : names_in(store, ""))
     if (look(store, join(name, manifest_name)).entry.kind == Entry::Kind::file) runs.push_back(name);
