@@ -129,6 +129,18 @@ void refuse_writable_profiles(const policy::Policy& policy) {
   }
 }
 
+// This run does not see its state folder. A later run that keeps its own elsewhere cannot know this one, and would be
+// granted its keys and what it held back, with everything else in the folder.
+void refuse_reachable_state(const policy::Policy& policy, const std::string& state) {
+  const auto view = policy.view();
+  const std::string path = canonical(state).value_or(state);
+  const bool reachable = std::any_of(view.begin(), view.end(), [&](const policy::Grant& grant) {
+    return grant.path != "/" && policy::changes_host(grant.access) && below(path, grant.path);  // "/": weakened so
+  });
+  if (reachable || below(path, policy.workspace()))
+    throw Refusal("--journal " + state + " lies where the agent may write", "keep journals and keys outside the workspace and outside every files.write and files.overlay");
+}
+
 // A profile that is named by a relative path is that path below the current folder, links and all.
 std::string profile_argument(const std::string& name) {
   const bool is_path = name.find('/') != std::string::npos || name.ends_with(".yaml");
@@ -255,6 +267,7 @@ Prepared prepare(const Options& options, const Places& places) {
   refuse_folders_as_standard_files();
 
   const std::string state = state_directory_of(options, places);
+  if (options.state_directory) refuse_reachable_state(policy, state);
   const std::string run = journal::new_run_id();
   sandbox::LimitsPlan limits = limits_of(policy);
   // Also the usual one, when --journal names another: it holds the keys and what other runs changed in overlays.

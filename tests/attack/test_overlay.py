@@ -300,6 +300,16 @@ class Overlay(harness.Case):
         self.assertNotIn("PRIVATE", run.text)
         self.assertNotIn("identity", run.text)
 
+    def test_f5_no_state_folder_where_the_agent_writes(self):
+        """A journal in the workspace would be the next run's to read and change, keys and layers included."""
+        self.scratch.write_profile()
+        for place in (self.ws / "journal", self.ws / "a/b/journal", self.ws):
+            run = self.scratch.agent_run("-p", self.scratch.profile_file, "--journal", place, "--", "touch", self.ws / "ran")
+            self.assert_one_line_refusal(run, "lies where the agent may write", nothing=self.ws / "ran")
+        run = self.scratch.agent_run("-p", self.scratch.profile_file, "--journal", self.outside / "journal", "--", "touch", self.ws / "ran")
+        self.assertEqual(run.status, 0, str(run))
+        self.assertTrue((self.ws / "ran").exists())
+
     def test_f6_no_residue(self):
         """Killed at any moment, with an overlay: workspace and home are as before, and discard leaves nothing at all."""
         (self.ws / "folder").mkdir()
