@@ -32,7 +32,7 @@ EXAMPLES = {
         ("agent-run --read ~/notes -- sh -c 'echo more >> ~/notes/todo'", 2, rf"cannot create .*/notes/todo: {DENIED}"),
         ("agent-run --overlay . -- sh -c …", 0, r"\A\Z"),
         ("agent-run diff --stat", 0, rf"\Arun {RUN}: 3 changes held back from /.*/project\n\ndeletions:\ndeleted file: hello\.in\n\n"
-                                     r"the host would run or trust:\nnew file 0644: \.gitlab-ci\.yml\n\nthe rest:\n"
+                                     r"the host would run or trust:\nnew file 0755: check\n\nthe rest:\n"
                                      r"changed file: Makefile\n\Z"),
         ("agent-run apply Makefile", 0, rf"\Aapplied 1 change of run {RUN}\nwhat is left: agent-run diff {RUN}\n\Z"),
         ("agent-run diff --json", 0, r'\A\{"after":"absent","before":"file","before_mode":"0644","before_size":6,"conflict":false,'),
