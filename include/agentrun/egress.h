@@ -1,12 +1,153 @@
-// The way out of the sandbox's network namespace: in this version, none.
+// The way out of the sandbox's network namespace: a resolver that knows only allowed names, a ruleset that lets packets
+// reach nothing but the relay, and the relay, which passes on only what the broker announced (DESIGN §7, decision 016).
 #pragma once
 
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
+
+#include <agentrun/journal.h>
+#include <agentrun/policy.h>
+#include <agentrun/sys/fd.h>
 
 namespace agentrun::egress {
+
+// ---- what stands where in the sandbox's network namespace ------------------------------------------------------------
+
+inline constexpr std::string_view own_address4 = "198.18.0.1";      // on lo; the source of what leaves
+inline constexpr std::string_view own_address6 = "fd00:198:18::1";
+inline constexpr std::string_view name_range = "198.18.0.0/15";     // RFC 2544: synthetic addresses, one a name
+inline constexpr std::uint16_t dns_port = 53;                       // on 127.0.0.1, UDP and TCP
+/// On own_address4 and own_address6, UDP and TCP: below 1024, so that no program of the sandbox can bind it.
+inline constexpr std::uint16_t relay_port = 1;
+inline constexpr std::uint16_t log_group = 5;                       // NFLOG
 
 /// The nftables ruleset without egress, as text for agent-run-nft: policy drop, loopback accepted, all else rejected at
 /// once (nft(8)).
 std::string closed_ruleset();
+/// The ruleset of a policy: closed_ruleset() when nothing may leave; else what its rules name is sent to the relay (TCP,
+/// and UDP where a rule says so), all else is logged, counted and rejected. Pure.
+std::string ruleset_of(const policy::Policy& policy);
+
+/// Sockets of the sandbox's network namespace, made by the set-up child while it has the capabilities and passed up.
+/// All non-blocking and close-on-exec; bound, not yet listening.
+struct Sockets {
+  Fd dns_udp, dns_tcp;                    // 127.0.0.1:53
+  Fd relay4, relay6;                      // TCP; relay6 is empty where the host has no IPv6
+  Fd relay_udp4, relay_udp6;              // UDP, IP_PKTINFO off
+  Fd log;                                 // NETLINK_NETFILTER, for log_group
+  Fd conntrack;                           // NETLINK_NETFILTER, to ask where a redirected datagram was meant to go
+};
+
+// ---- names and their synthetic addresses -----------------------------------------------------------------------------
+
+/// The table of names that were given an address, in memory that egress (the writer) and the broker (a reader) share. An
+/// entry never changes once it can be seen. Made before both are forked.
+class Names {
+ public:
+  static constexpr std::size_t most = 16'384;  // names of a run; a question for one more is answered SERVFAIL
+  Names();  // throws SysError
+  Names(Names&&) noexcept;
+  Names& operator=(Names&&) noexcept;
+  ~Names();
+  /// The writer's. `name`: lower case, no dot at the end, at most 253 bytes. Host byte order; nullopt when it is full.
+  std::optional<std::uint32_t> address_for(std::string_view name);
+  /// Anybody's: the name behind an address of name_range (host byte order); nullopt when none has it.
+  [[nodiscard]] std::optional<std::string> name_of(std::uint32_t address) const;
+
+ private:
+  struct Table;
+  Table* table_ = nullptr;
+};
+
+// ---- what the broker and egress say to each other (SOCK_SEQPACKET, one message each; one program, so plain bytes) ------
+
+/// broker → egress: this flow is about to come. Egress asks the policy once more, checks, dials (`dial`), answers; then the
+/// broker connects the agent's own socket. A flow that comes without an announcement, twice, or after `patience_ms` is reset.
+struct Announcement {
+  std::uint64_t id = 0;         // the broker's, unique within the run
+  bool dial = true;             // false (a non-blocking socket): answer at once, dial when the flow comes
+  bool cancel = false;          // of an earlier id: the call is gone
+  bool source_v6 = false;       // the agent's socket: its address family on the wire and its port
+  std::uint16_t source_port = 0;  // host byte order
+  policy::Destination to;       // as the agent named it
+  std::int32_t pid = 0, tid = 0;  // of the host's pid namespace, for the journal
+  std::string name;             // of a synthetic address; empty for others
+  std::string program, comm;    // exe, comm
+  std::string rule;             // id of the rule that allowed it
+};
+/// egress → broker.
+struct Answer {
+  std::uint64_t id = 0;
+  int error = 0;  // 0: dialed, connect now; else the errno for the agent: ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, EACCES, …
+};
+std::string encode(const Announcement&);
+std::optional<Announcement> decode_announcement(std::string_view bytes);
+std::string encode(const Answer&);
+std::optional<Answer> decode_answer(std::string_view bytes);
+
+// ---- the process -----------------------------------------------------------------------------------------------------
+
+/// A proxy of the host that the relay goes through, from the environment of the person who started agent-run.
+struct Proxies {
+  std::string https, http, all, no;  // HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY (lower case counts first)
+};
+
+struct Setup {
+  const policy::Policy* policy = nullptr;
+  const Names* names = nullptr;
+  Fd entries;        // O_APPEND descriptor of the journal's open segment
+  std::string run;   // run id, for the records
+  Proxies proxies;
+};
+
+/// What egress tells the supervisor.
+struct Event {
+  enum class Kind : std::uint8_t {
+    ready,         // confined and serving
+    failed,        // could not start: `text` says why
+    denial,        // `text`: what was refused (a name, a packet, a flow), `remedy`: what would allow it; the first few only
+    journal_fail,  // a record could not be written: the run must end
+    counts,        // the last word, after finish()
+  } kind{};
+  std::string text, remedy;
+  std::uint64_t flows = 0, bytes_out = 0, bytes_in = 0, questions = 0, refused = 0, dropped = 0;
+};
+
+/// The process as the supervisor holds it: in the host's network namespace, with the user's ids, no capability, a seccomp
+/// allow list of its own, and without the journal's keys. It reads what agents and servers send (DNS, ClientHello, HTTP).
+class Egress {
+ public:
+  /// Forks it and returns at once. The caller must have no other thread. The sandbox may still be building itself.
+  static Egress start(Setup setup);
+  /// The sandbox is built: it serves these sockets. `sandbox`: pidfd of its pid 1, for network.publish. `ready` or `failed`
+  /// arrives as an event. Throws SysError.
+  void admit(Sockets sockets, const Fd& sandbox);
+  /// The broker's end of the channel of announcements; once.
+  Fd take_link();
+
+  [[nodiscard]] const Fd& events() const noexcept { return control_; }
+  /// Reads one event; nullopt at end of file (it is gone: the run must end).
+  [[nodiscard]] std::optional<Event> next_event() const;
+  /// Asks for the counts and the end; the agent must be dead. nullopt when it had died.
+  std::optional<Event> finish();
+
+  Egress(Egress&&) noexcept = default;
+  Egress& operator=(Egress&&) noexcept = default;
+  ~Egress();  // kills and reaps it
+
+ private:
+  Egress(pid_t pid, Fd pidfd, Fd control, Fd link)
+      : pid_(pid), pidfd_(std::move(pidfd)), control_(std::move(control)), link_(std::move(link)) {}
+  pid_t pid_ = -1;
+  Fd pidfd_;
+  Fd control_;
+  Fd link_;
+};
 
 }  // namespace agentrun::egress
