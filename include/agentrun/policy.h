@@ -59,8 +59,8 @@ struct HostFacts {
   /// a grant with a glob ("/etc/python*"): such a grant names what exists at start.
   std::function<std::vector<std::string>(const std::string&)> entries;
   /// Shows what is below a folder of the host, parents first and without following links, to `visit`, which says how to go
-  /// on. What this user cannot read is passed over. False when `visit` said stop. Only asked for a files.deny with a glob;
-  /// when not given, such a denial needs the broker.
+  /// on. Only what this user can neither list nor reach is passed over. False when `visit` said stop, or when something
+  /// could not be looked at. Only asked for a files.deny with a glob; when not given, such a denial needs the broker.
   enum class Visit : std::uint8_t { into, over, stop };
   using Visitor = std::function<Visit(const std::string& path, bool is_folder)>;
   std::function<bool(const std::string& folder, const Visitor& visit)> scan;
@@ -157,6 +157,9 @@ class Policy {
   [[nodiscard]] std::span<const std::string> exec_roots() const noexcept;
   [[nodiscard]] profile::Reads reads() const noexcept;         // as written; default claimed
   [[nodiscard]] bool reads_need_broker() const noexcept;       // read denials that masks cannot carry: reads are exact
+  /// As they will be: at least claimed when something is denied that may come to be later, or rules ask about what is
+  /// executed; exact where masks cannot carry a denial.
+  [[nodiscard]] profile::Reads reads_kept() const noexcept;
   [[nodiscard]] profile::WorkspaceMode workspace_mode() const noexcept;
   [[nodiscard]] const std::string& workspace() const noexcept;
   [[nodiscard]] bool writable_noexec() const noexcept;

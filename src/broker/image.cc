@@ -62,6 +62,8 @@ Fd Handler::content_of(const Object& object) const {
 
 policy::Verdict Handler::judge_launched(const Task& task, const std::vector<std::string>& argv, bool complete) const {
   const Launched launched = launched_by_loader(argv);
+  // Of a line that was cut the last word is not whole, and the program may be one that is not seen.
+  if (!complete && (launched.kind == Launched::Kind::nothing || launched.index + 1 >= argv.size())) return {};
   switch (launched.kind) {
     case Launched::Kind::nothing: return {.act = Act::allow, .by = policy::By::rule, .rule = nullptr};
     case Launched::Kind::unknown: return {};

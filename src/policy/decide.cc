@@ -195,6 +195,11 @@ std::span<const std::string> Policy::exec_roots() const noexcept {
 profile::Reads Policy::reads() const noexcept {
   return data_->reads;
 }
+profile::Reads Policy::reads_kept() const noexcept {
+  if (data_->reads_need_broker) return profile::Reads::exact;
+  const bool trapped = data_->reads_need_trap || needs_exec_truth();
+  return trapped && reads() == profile::Reads::off ? profile::Reads::claimed : reads();
+}
 bool Policy::reads_need_broker() const noexcept {
   return data_->reads_need_broker;
 }

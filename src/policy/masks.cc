@@ -42,14 +42,14 @@ class Masking {
     const PathPattern& pattern = bound.pattern;
     const std::string path = pattern.literal_prefix();
     if (!pattern.is_literal()) {
-      draft_.rules[bound.rule].label = Label::broker;
-      const bool anywhere = path == "/";
+      leave_to_broker(bound);
+      const bool anywhere = pattern.components.front().kind == Component::Kind::any;
       (anywhere ? anywhere_ : somewhere_).add(pattern, number(Layer::files_deny), static_cast<std::uint32_t>(bound.rule));
       return;
     }
     if (!shows_host(view_, path)) return;
     // The path as written is bound too; a mask stands where links lead to.
-    if (!exists(draft_.facts, path)) draft_.rules[bound.rule].label = Label::broker;
+    if (!exists(draft_.facts, path)) leave_to_broker(bound);
     else if (resolve(draft_.facts, path) == path) masks_.insert(path);
   }
 
@@ -82,8 +82,15 @@ class Masking {
   }
 
   std::set<std::string> take() { return std::move(masks_); }
+  [[nodiscard]] bool later() const noexcept { return later_; }
 
  private:
+  // What comes to be later is under no mask.
+  void leave_to_broker(const Draft::Bound& bound) {
+    draft_.rules[bound.rule].label = Label::broker;
+    later_ = true;
+  }
+
   // A folder that is shown twice, or within another one, is looked at once.
   [[nodiscard]] bool first_of(const Shown& shown) const {
     for (const Shown& other : view_) {
@@ -98,6 +105,7 @@ class Masking {
   Matcher::Builder anywhere_, somewhere_;
   std::set<std::string> masks_;
   std::size_t looked_at_ = 0;
+  bool later_ = false;
 };
 
 }  // namespace
@@ -109,6 +117,7 @@ Masks lower_denials(Draft& draft, std::span<const Shown> view) {
   }
   Masks masks;
   masks.complete = masking.scan();
+  masks.later = masking.later();
   masks.paths = without_covered(masking.take());
   return masks;
 }

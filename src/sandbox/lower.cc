@@ -286,8 +286,7 @@ constexpr const char* hosts_text = "127.0.0.1 localhost\n::1 localhost ip6-local
 constexpr const char* resolv_text = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n";
 
 filter::Variant variant_of(const policy::Policy& policy) {
-  const bool off = policy.reads() == profile::Reads::off && !policy.reads_need_broker();
-  return off ? filter::Variant::agent_reads_off : filter::Variant::agent_reads_trapped;
+  return policy.reads_kept() == profile::Reads::off ? filter::Variant::agent_reads_off : filter::Variant::agent_reads_trapped;
 }
 
 }  // namespace

@@ -76,6 +76,31 @@ const std::vector<std::string>& HostPaths::entries(const std::string& folder) {
   return at->second;
 }
 
+namespace {
+
+// Empty, with errno, when it cannot be listed.
+Directory open_folder(int parent, const char* name) {
+  const int fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+  DIR* const directory = fd < 0 ? nullptr : ::fdopendir(fd);
+  if (fd >= 0 && directory == nullptr) {
+    const int error = errno;
+    ::close(fd);
+    errno = error;
+  }
+  return {directory, ::closedir};
+}
+
+// A folder that could not be listed: does it hold nothing that a program of this user could open? What is gone or no folder
+// does not; nor what can neither be searched nor be made so by its owner.
+bool out_of_reach(int parent, const char* name, int error) {
+  if (error == ENOENT || error == ENOTDIR || error == ELOOP) return true;
+  if (error != EACCES || ::faccessat(parent, name, X_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0) return false;
+  struct stat st {};
+  return ::fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid != ::geteuid();
+}
+
+}  // namespace
+
 // By descriptors: a long path is walked once, not once an entry.
 bool HostPaths::scan(const std::string& folder, const policy::HostFacts::Visitor& visit) {
   using Visit = policy::HostFacts::Visit;
@@ -83,17 +108,19 @@ bool HostPaths::scan(const std::string& folder, const policy::HostFacts::Visitor
     Directory directory;
     std::string path;
   };
-  const auto open = [](int parent, const char* name) {
-    const int fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    DIR* const directory = fd < 0 ? nullptr : ::fdopendir(fd);
-    if (fd >= 0 && directory == nullptr) ::close(fd);
-    return Directory(directory, ::closedir);
-  };
   std::vector<Open> stack;
-  if (Directory first = open(AT_FDCWD, folder.c_str())) stack.push_back({std::move(first), folder == "/" ? "" : folder});
+  const auto enter = [&](int parent, const char* name, std::string path) {
+    Directory directory = open_folder(parent, name);
+    if (!directory) return out_of_reach(parent, name, errno);
+    stack.push_back({std::move(directory), std::move(path)});
+    return true;
+  };
+  if (!enter(AT_FDCWD, folder.c_str(), folder == "/" ? "" : folder)) return false;
   while (!stack.empty()) {
+    errno = 0;
     const dirent* const entry = ::readdir(stack.back().directory.get());
     if (entry == nullptr) {
+      if (errno != 0) return false;
       stack.pop_back();
       continue;
     }
@@ -105,7 +132,7 @@ bool HostPaths::scan(const std::string& folder, const policy::HostFacts::Visitor
     if (how == Visit::stop) return false;
     if (how != Visit::into || !is_folder) continue;
     if (stack.size() >= max_depth) return false;
-    if (Directory next = open(::dirfd(stack.back().directory.get()), entry->d_name)) stack.push_back({std::move(next), path});
+    if (!enter(::dirfd(stack.back().directory.get()), entry->d_name, path)) return false;
   }
   return true;
 }

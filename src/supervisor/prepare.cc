@@ -287,10 +287,8 @@ Prepared prepare(const Options& options, const Places& places) {
       .overlays = canonical(state).value_or(state) + "/overlays/" + run,
   };
   sandbox::Plan plan = sandbox::lower(policy, sandbox::RealHost(), launch);
-  profile::Reads reads = policy.reads_need_broker() ? profile::Reads::exact : policy.reads();
-  if (reads == profile::Reads::off && policy.needs_exec_truth()) reads = profile::Reads::claimed;
+  const profile::Reads reads = policy.reads_kept();
   plan.limits = std::move(limits);
-  plan.filter = reads == profile::Reads::off ? filter::Variant::agent_reads_off : filter::Variant::agent_reads_trapped;
   std::vector<review::Target> overlays = overlays_of(plan);
   return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state, .run = run,
           .overlays = std::move(overlays)};

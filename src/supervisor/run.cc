@@ -1,7 +1,8 @@
 // Theory of operation. One thread, one poll loop. In order:
-//   agent-run-nft is started, for later → prepare (profiles, policy, plan: refusals happen here) → the sandbox begins to build itself → journal → sandbox ready
-//   at its go byte → broker, confined and receiving → go → loop → the command has ended, or a guarantee cannot be kept → sandbox dead → broker's counts →
-//   journal.close under a signed checkpoint.
+//   agent-run-nft is started, for later → prepare (profiles, policy, plan: refusals happen here) → the sandbox begins to
+//   build itself → journal → the broker is forked → the sandbox stands before its go byte → the broker is admitted,
+//   confined, receiving → go → loop → the command has ended, or a guarantee cannot be kept → sandbox dead → broker's
+//   counts → journal.close under a signed checkpoint.
 // Must not: let the agent exec before the broker is ready; let anything of the sandbox live when the broker, the journal
 // or this process fails. The children carry PDEATHSIG, so the last holds for kill -9 of this process too.
 #include <poll.h>
@@ -319,15 +320,36 @@ class Session {
 
 }  // namespace
 
+namespace {
+
+/// The state folder, made before the view is planned: what does not exist yet could not be hidden. What it made goes with it
+/// when the run is refused.
+class StateFolder {
+ public:
+  explicit StateFolder(std::string path) : path_(std::move(path)), made_(make_directories(path_)) {}
+  ~StateFolder() {
+    for (; made_ > 0 && ::rmdir(path_.c_str()) == 0; --made_) path_.erase(path_.rfind('/'));
+  }
+  StateFolder(const StateFolder&) = delete;
+  StateFolder& operator=(const StateFolder&) = delete;
+  void keep() noexcept { made_ = 0; }
+
+ private:
+  std::string path_;
+  std::size_t made_;
+};
+
+}  // namespace
+
 Summary run(const Options& options, const Places& places) {
   Summary summary;
   try {
     // Nothing of this process may be read by the agent's uid, whatever the sandbox does.
     check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");
     sandbox::RulesetLoader loader(find_nft_program());
-    // Before the view is planned: what does not exist yet could not be hidden.
-    make_directories(state_directory_of(options, places));
+    StateFolder state(state_directory_of(options, places));
     Prepared prepared = prepare(options, places);
+    state.keep();
     Session(prepared, options, summary).execute(std::move(loader));
   } catch (const Refusal& e) {
     summary.error = e.what();

@@ -60,15 +60,17 @@ void write_all(const Fd& fd, std::string_view data, std::string_view object) {
   }
 }
 
-void make_directories(const std::string& path, unsigned mode) {
+std::size_t make_directories(const std::string& path, unsigned mode) {
+  std::size_t made = 0;
   for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
     const std::string part = path.substr(0, end);
-    if (::mkdir(part.c_str(), mode) != 0 && errno != EEXIST) {
+    if (::mkdir(part.c_str(), mode) == 0) ++made;
+    else if (errno != EEXIST) {
       struct stat st {};  // EROFS and EACCES are said before EEXIST on some file systems
       const int error = errno;
       if (::stat(part.c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) throw SysError(error, "mkdir", part);
     }
-    if (end == std::string::npos) return;
+    if (end == std::string::npos) return made;
   }
 }
 

@@ -1,6 +1,7 @@
 """F1, F2, F3: other names of one file, parents that move, names that come to exist."""
 
 import os
+import threading
 
 import harness
 from harness import ABSENT, DENIED
@@ -38,7 +39,47 @@ class Names(harness.Case):
                     self.assert_refused(outside, run, ABSENT)
                     self.assert_complete(run)
                     opened = run.journal()[0].get("audit_reads")
-                    self.assertEqual(opened, reads)
+                    # What a glob means may come to be later, where no mask is.
+                    self.assertEqual(opened, "claimed" if reads == "off" and pattern != str(hidden) else reads)
+
+    def test_f1_denied_file_in_a_folder_that_cannot_be_listed(self):
+        """The search for what a glob denies sees nothing there; programs that know the name do."""
+        for mode in (0o311, 0o000):
+            with self.subTest(oct(mode)):
+                folder = self.ws / f"folder-{mode:o}"
+                folder.mkdir()
+                hidden = folder / ".env"
+                hidden.write_text("secret")
+                folder.chmod(mode)
+                self.addCleanup(folder.chmod, 0o700)
+                reading = ("/bin/sh", "-c", f"chmod u+x {folder}; cat {hidden}")
+                self.assertEqual(self.control(*reading).text, "secret", "proves nothing")
+                folder.chmod(mode)
+                self.scratch.write_profile(files={"deny": ["**/.env"]}, audit={"reads": "off"})
+                run = self.inside(*reading)
+                self.assertEqual((run.status, run.text), (1, ""), str(run))
+                if not harness.IS_ROOT:
+                    self.assertEqual(run.journal()[0].get("audit_reads"), "exact")
+
+    def test_f1_denied_file_that_comes_to_be(self):
+        """A program of the host makes it while the command runs. With reads off nobody would deny it."""
+        def read_when_made(run, name):
+            (self.ws / name).unlink(missing_ok=True)
+            script = f"touch ready; until test -e {name}; do sleep 0.02; done; cat {name}"
+            maker = threading.Thread(target=lambda: (self.wait_for((self.ws / "ready").exists, 10, "ready"),
+                                                     (self.ws / name).write_text("text")))
+            maker.start()
+            result = run("/bin/sh", "-c", script)
+            maker.join()
+            (self.ws / "ready").unlink()
+            return result
+        self.assertEqual(read_when_made(self.control, "later").text, "text", "proves nothing")
+        for pattern in (f"{self.ws}/later", "**/lat*"):
+            with self.subTest(pattern):
+                (self.ws / "later").unlink(missing_ok=True)
+                self.scratch.write_profile(files={"deny": [pattern]}, audit={"reads": "off"})
+                run = read_when_made(self.inside, "later")
+                self.assertEqual((run.status, run.text), (1, ""), str(run))
 
     def test_f1_writes_of_a_protected_file(self):
         guard = self.ws / "guard"

@@ -106,6 +106,10 @@ class Refusals(harness.Case):
     def test_journal_option(self):
         """--journal names the state folder: refused when it cannot be made, used when it can."""
         self.refused("--journal", "/proc/nowhere", needles=("/proc/nowhere",))
+        # Where the command may write: and what was made to try it is gone again.
+        inside = self.ws / "new" / "state"
+        self.refused("--journal", inside, needles=("lies where the agent may write",))
+        self.assertFalse((self.ws / "new").exists())
         other = self.scratch.base / "other-state"
         result = self.scratch.agent_run("--journal", other, "--", "true")
         self.assertEqual(result.status, 0, str(result))

@@ -33,8 +33,8 @@ std::optional<std::string> try_read_file(const std::string& path, std::size_t li
 /// Writes all of `data`, repeating short writes and EINTR. Throws SysError.
 void write_all(const Fd& fd, std::string_view data, std::string_view object = {});
 
-/// Makes `path` and what lacks above it with `mode`. Throws SysError.
-void make_directories(const std::string& path, unsigned mode = 0700);
+/// Makes `path` and what lacks above it with `mode`. Returns how many folders it made. Throws SysError.
+std::size_t make_directories(const std::string& path, unsigned mode = 0700);
 
 /// CLOCK_REALTIME and CLOCK_BOOTTIME in nanoseconds.
 std::int64_t wall_clock_ns() noexcept;

@@ -129,6 +129,15 @@ TEST_CASE("read denials are masks of what exists, by their canonical paths") {
   CHECK(list(with("\"/usr/lib/**\"").masks()) == Texts{"/usr/lib"});
   for (const char* deny : {"~/proj/.env", "~/proj/.env.later", "~/proj/k", "~/.ssh", "\"~/.s*\"", "\"/etc/*\""})
     CHECK_FALSE(with(deny).reads_need_broker());
+
+  // With reads off nobody but the kernel stands in the way: enough for what is there, not for what comes to be later.
+  const auto off = [&](const std::string& deny) {
+    return compile_text("workspace: {mode: write}\nfiles: {read: [/data], deny: [" + deny + "]}\naudit: {reads: off}\n", host.facts())
+        .reads_kept();
+  };
+  CHECK(off("~/proj/.env, ~/proj/k, /etc/shadow") == agentrun::profile::Reads::off);
+  CHECK(off("~/proj/.env.later") == agentrun::profile::Reads::claimed);
+  CHECK(off("\"~/proj/.e*\"") == agentrun::profile::Reads::claimed);
 }
 
 TEST_CASE("read denials with globs are masks of what a scan finds") {
@@ -146,6 +155,7 @@ TEST_CASE("read denials with globs are masks of what a scan finds") {
   CHECK(masks("\"/usr/**/*.pem\"") == Texts{"/usr/local/y/key.pem"});       // /usr when it is named
   CHECK(masks("\"/data/s*/**\"") == Texts{"/data/secrets/one", "/data/secrets/two"});
   CHECK(masks("\"**/nothing\"").empty());
+  CHECK(masks("\"/*/secrets/one\"") == Texts{"/data/secrets/one"});  // only ** floats
   // What is below /usr and matches anywhere, and what comes later, is the broker's.
   const Policy policy = compile_text(granted + "\"**/.env\"]}\n", host.facts());
   CHECK(policy.decide(Right::read, "/usr/share/x/.env").act == Act::deny);
