@@ -78,12 +78,14 @@ const Row* find(int nr) noexcept;
 enum class Variant : std::uint8_t {
   agent_reads_trapped,  // audit.reads: exact or claimed
   agent_reads_off,      // audit.reads: off
+  agent_floor_only,     // weaken: [floor-only]: nothing is trapped; what the floor refuses is refused
   init,                 // pid 1 of the sandbox: wait, forward signals, report; nothing else
   broker,               // the broker's own allow list
 };
 
 /// The program of a variant, exported by libseccomp when agent-run was built. Load it with
-/// seccomp(SECCOMP_SET_MODE_FILTER). The agent's programs need SECCOMP_FILTER_FLAG_NEW_LISTENER.
+/// seccomp(SECCOMP_SET_MODE_FILTER). The agent's programs need SECCOMP_FILTER_FLAG_NEW_LISTENER, but for
+/// agent_floor_only.
 std::span<const sock_filter> program(Variant variant) noexcept;
 
 /// Runs a program on one call as the kernel would and returns SECCOMP_RET_* | data. Throws std::invalid_argument for an

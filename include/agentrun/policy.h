@@ -19,11 +19,15 @@ namespace agentrun::policy {
 enum class Right : std::uint8_t { read, change, execute };  // change: write, create, remove, rename, change attributes
 enum class Act : std::uint8_t { deny, ask, allow };
 enum class By : std::uint8_t { rule, fallback, pdp, human, fail };  // fallback is written "default"
-enum class Label : std::uint8_t { kernel, broker };                 // who enforces it
+/// Who enforces it. nobody: what the broker would, under weaken: [floor-only].
+enum class Label : std::uint8_t { kernel, broker, nobody };
+/// What a profile has to name before it is done or left undone: `weaken`.
+enum class Weakening : std::uint8_t { host_root, limits, floor_only };
 std::string_view name(Right) noexcept;
 std::string_view name(Act) noexcept;
 std::string_view name(By) noexcept;
 std::string_view name(Label) noexcept;
+std::string_view name(Weakening) noexcept;  // "floor-only"
 
 /// One rule with its origin. `id` is stable within a run and unique: "coding:files.write[0]", "built-in:scratch[1]".
 struct Rule {
@@ -172,6 +176,7 @@ class Policy {
   };
   [[nodiscard]] const Limits& limits() const noexcept;
   [[nodiscard]] std::span<const std::string> weakenings() const noexcept;
+  [[nodiscard]] bool weakened(Weakening) const noexcept;
   struct Source {
     std::string name, file, sha256;
   };

@@ -63,6 +63,7 @@ struct MountStep {
 struct LandlockStep {
   std::string path;
   bool read = false, execute = false, make_socket = false;
+  bool change = false;  // only without a broker: what may be changed is then what is mounted to be written
 };
 
 /// Bounds that all processes of the agent share.
@@ -195,7 +196,7 @@ class Sandbox {
   [[nodiscard]] const Fd& init() const noexcept;      // pidfd of pid 1: its namespaces are the sandbox
   [[nodiscard]] pid_t init_pid() const noexcept;      // in the caller's pid namespace
   [[nodiscard]] pid_t agent_pid() const noexcept;     // in the caller's pid namespace
-  [[nodiscard]] Fd take_listener() noexcept;          // the seccomp listener; once
+  [[nodiscard]] Fd take_listener() noexcept;          // the seccomp listener; once; empty with floor-only
   [[nodiscard]] const Fd& terminal() const noexcept;  // master of the agent's pty; empty without Plan::terminal
   /// Processes that the kernel killed because of limits.memory, so far; also after kill(). 0 without a control group.
   [[nodiscard]] std::uint64_t oom_kills() const noexcept;
@@ -229,6 +230,7 @@ struct Feature {
   std::string name;      // "user namespaces"
   bool present = false;
   bool required = true;
+  bool of_broker = false;  // not needed with weaken: [floor-only]
   std::string detail;    // "Landlock ABI 7", or the errno
   std::string remedy;    // empty when present
 };

@@ -70,9 +70,10 @@ std::vector<std::string> limit_lines(const Prepared& prepared);
 /// The program that runs.
 std::string program_path();
 
-/// Builds a whole sandbox for the profile `default` on an empty folder and takes it down again. Throws Refusal, or what
-/// else went wrong. This process is not dumpable afterwards.
-void try_sandbox(const Places& places);
+/// Builds a whole sandbox for the profile `default` on an empty folder, up to the broker or without what that needs, and
+/// takes it down again. Throws Refusal, or what else went wrong. This process is not dumpable afterwards.
+enum class Trial : std::uint8_t { whole, floor };
+void try_sandbox(const Places& places, Trial trial);
 
 /// Threads of the broker that take notifications.
 unsigned receiver_count();

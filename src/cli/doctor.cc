@@ -1,4 +1,5 @@
 // doctor: what this host can and cannot do, each with its remedy.
+#include <algorithm>
 #include <cstdio>
 
 #include <agentrun/egress.h>
@@ -19,10 +20,10 @@ void print_feature(const sandbox::Feature& feature) {
 }
 
 // All parts can work, and still not together.
-sandbox::Feature whole_sandbox() {
+sandbox::Feature whole_sandbox(supervisor::Trial trial) {
   sandbox::Feature feature{.name = "a whole sandbox", .present = false, .required = true, .detail = {}, .remedy = {}};
   try {
-    supervisor::try_sandbox(supervisor::find_places());
+    supervisor::try_sandbox(supervisor::find_places(), trial);
     feature.present = true;
     feature.detail = "profile default, up to the command";
   } catch (const Refusal& e) {
@@ -46,7 +47,7 @@ int doctor_command(Words words) {
   const Arguments arguments = parse_arguments(words, {});
   if (!arguments.positional.empty()) throw UsageError("doctor takes no arguments", "agent-run doctor");
   auto features = sandbox::probe_features({.nft_program = supervisor::find_nft_program(), .ruleset = egress::closed_ruleset()});
-  features.push_back(whole_sandbox());
+  features.push_back(whole_sandbox(supervisor::Trial::whole));
   bool good = true;
   for (const sandbox::Feature& feature : features) {
     print_feature(feature);
@@ -54,6 +55,9 @@ int doctor_command(Words words) {
   }
   if (!good && sandbox::apparmor_restricts()) print_apparmor_profile();
   std::printf("%s\n", good ? "agent-run works here" : "agent-run cannot keep its promises here and will refuse to run");
+  const bool lacks_broker = std::any_of(features.begin(), features.end(), [](const sandbox::Feature& feature) { return feature.of_broker && !feature.present; });
+  if (lacks_broker && whole_sandbox(supervisor::Trial::floor).present)
+    std::printf("the floor alone stands here: a profile with `weaken: [floor-only]` runs without the broker, see agent-run-profile(5)\n");
   return good ? 0 : 1;
 }
 

@@ -154,10 +154,11 @@ int check_command(Words words) {
   options.profile = arguments.positional[0];
   options.argv = {"true"};
   const supervisor::Prepared prepared = supervisor::prepare(options, supervisor::find_places());
-  std::size_t broker = 0;
-  for (const policy::Rule& rule : prepared.policy.rules()) broker += rule.label == policy::Label::broker ? 1 : 0;
-  std::printf("%s: good (%zu rules: %zu kernel, %zu broker; reads %s)\n", printable(options.profile).c_str(),
-              prepared.policy.rules().size(), prepared.policy.rules().size() - broker, broker,
+  const std::string_view finer = policy::name(prepared.policy.weakened(policy::Weakening::floor_only) ? policy::Label::nobody : policy::Label::broker);
+  std::size_t kernel = 0;
+  for (const policy::Rule& rule : prepared.policy.rules()) kernel += rule.label == policy::Label::kernel ? 1 : 0;
+  std::printf("%s: good (%zu rules: %zu kernel, %zu %.*s; reads %s)\n", printable(options.profile).c_str(),
+              prepared.policy.rules().size(), kernel, prepared.policy.rules().size() - kernel, static_cast<int>(finer.size()), finer.data(),
               std::string(profile::name(prepared.reads)).c_str());
   for (const std::string& weakening : prepared.policy.weakenings()) {
     std::printf("  weakened: %s\n", printable(weakening).c_str());

@@ -89,6 +89,7 @@ void generate(const char* path) {
   constexpr std::array outputs = {
       Output{"agent_reads_trapped", Variant::agent_reads_trapped},
       Output{"agent_reads_off", Variant::agent_reads_off},
+      Output{"agent_floor_only", Variant::agent_floor_only},
       Output{"init", Variant::init},
       Output{"broker", Variant::broker},
   };

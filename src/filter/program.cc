@@ -7,6 +7,7 @@ namespace {
 #include "filter/programs.inc"
 
 static_assert(std::size(agent_reads_trapped) <= BPF_MAXINSNS && std::size(agent_reads_off) <= BPF_MAXINSNS &&
+              std::size(agent_floor_only) <= BPF_MAXINSNS &&
               std::size(init) <= BPF_MAXINSNS && std::size(broker) <= BPF_MAXINSNS);
 
 constexpr sock_filter kill[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)};
@@ -19,6 +20,8 @@ std::span<const sock_filter> program(Variant variant) noexcept {
       return agent_reads_trapped;
     case Variant::agent_reads_off:
       return agent_reads_off;
+    case Variant::agent_floor_only:
+      return agent_floor_only;
     case Variant::init:
       return init;
     case Variant::broker:

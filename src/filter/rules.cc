@@ -41,6 +41,16 @@ RuleSet agent_rules(Reads reads) {
   return set;
 }
 
+// A program that traps, loaded without a listener, would answer ENOSYS.
+RuleSet without_traps(RuleSet set) {
+  for (CallRule& rule : set.calls) {
+    const Row* const row = find(rule.nr);
+    const bool trapped = row->disposition == Disposition::trap || row->disposition == Disposition::trap_opens;
+    if (trapped) rule = {.nr = rule.nr, .otherwise = SECCOMP_RET_ALLOW};
+  }
+  return set;
+}
+
 }  // namespace
 
 RuleSet rules(Variant variant) {
@@ -49,6 +59,8 @@ RuleSet rules(Variant variant) {
       return agent_rules(Reads::trapped);
     case Variant::agent_reads_off:
       return agent_rules(Reads::off);
+    case Variant::agent_floor_only:
+      return without_traps(agent_rules(Reads::off));
     case Variant::init:
       return init_rules();
     case Variant::broker:

@@ -324,7 +324,10 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   auto data = std::make_unique<Policy::Data>();
   data->weakenings = weakenings_of(chain);
   Draft draft{.facts = facts, .variables = variables_of(facts), .rules = {}, .bound = {}, .conditions = {}, .pins = {}, .claims = {}};
-  draft.host_root = std::find(data->weakenings.begin(), data->weakenings.end(), "host-root") != data->weakenings.end();
+  const auto weakened = [&](Weakening weakening) {
+    return std::find(data->weakenings.begin(), data->weakenings.end(), name(weakening)) != data->weakenings.end();
+  };
+  draft.host_root = weakened(Weakening::host_root);
 
   add_grants(draft, chain);
   for (const profile::Profile* profile : chain) {
@@ -340,6 +343,9 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   Masks masks = lower_denials(draft, view);
   std::vector<std::string> roots = exec_roots(draft);
 
+  if (weakened(Weakening::floor_only)) {
+    for (Rule& rule : draft.rules) rule.label = rule.label == Label::broker ? Label::nobody : rule.label;
+  }
   data->by_rank = rank(draft.rules);
   data->matcher = freeze(draft, data->by_rank);
   data->rules = std::move(draft.rules);

@@ -12,7 +12,8 @@ namespace {
 constexpr std::array<std::string_view, 3> right_names = {"read", "change", "execute"};
 constexpr std::array<std::string_view, 3> act_names = {"deny", "ask", "allow"};
 constexpr std::array<std::string_view, 5> by_names = {"rule", "default", "pdp", "human", "fail"};
-constexpr std::array<std::string_view, 2> label_names = {"kernel", "broker"};
+constexpr std::array<std::string_view, 3> label_names = {"kernel", "broker", "nobody"};
+constexpr std::array<std::string_view, 3> weakening_names = {"host-root", "limits", "floor-only"};
 constexpr std::array<std::string_view, 4> access_names = {"read", "overlay", "write", "scratch"};
 
 // What stops a right, by right.
@@ -82,6 +83,9 @@ std::string_view name(Act act) noexcept {
 }
 std::string_view name(By by) noexcept {
   return by_names[static_cast<std::size_t>(by)];
+}
+std::string_view name(Weakening weakening) noexcept {
+  return weakening_names[static_cast<std::size_t>(weakening)];
 }
 std::string_view name(Label label) noexcept {
   return label_names[static_cast<std::size_t>(label)];
@@ -195,7 +199,11 @@ std::span<const std::string> Policy::exec_roots() const noexcept {
 profile::Reads Policy::reads() const noexcept {
   return data_->reads;
 }
+bool Policy::weakened(Weakening weakening) const noexcept {
+  return std::find(data_->weakenings.begin(), data_->weakenings.end(), name(weakening)) != data_->weakenings.end();
+}
 profile::Reads Policy::reads_kept() const noexcept {
+  if (weakened(Weakening::floor_only)) return profile::Reads::off;
   if (data_->reads_need_broker) return profile::Reads::exact;
   const bool trapped = data_->reads_need_trap || needs_exec_truth();
   return trapped && reads() == profile::Reads::off ? profile::Reads::claimed : reads();

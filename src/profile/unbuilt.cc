@@ -34,10 +34,10 @@ constexpr Unbuilt unbuilt[] = {
      [](const Profile& p) { return p.durability && p.durability->value != "written" ? where(p.durability) : Found{}; }},
     {"journal.redact", [](const Profile& p) { return first(p.redact); }},
     {"decisions", [](const Profile& p) { return p.decisions; }},
-    {"weaken (other than host-root, limits)",
+    {"weaken (other than host-root, limits, floor-only)",
      [](const Profile& p) {
        const auto other = std::find_if(p.weaken.begin(), p.weaken.end(),
-                                       [](const Pattern& w) { return w.value != "host-root" && w.value != "limits"; });
+                                       [](const Pattern& w) { return w.value != "host-root" && w.value != "limits" && w.value != "floor-only"; });
        return other == p.weaken.end() ? Found{} : Found{other->place};
      }},
 };

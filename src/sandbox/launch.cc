@@ -63,6 +63,11 @@ constexpr int status_failed = 125;
 // ---- C and X: the child's side
 // -------------------------------------------------------------------------------------------------
 
+/// Is there a broker, to take the agent's calls?
+bool is_trapped(const Plan& plan) {
+  return plan.filter != filter::Variant::agent_floor_only;
+}
+
 struct Child {
   const Plan& plan;
   Fd status;
@@ -167,6 +172,10 @@ void enter_domain(Child& child) {
 }
 
 void load_agent_filter(Child& child) {
+  if (!is_trapped(child.plan)) {
+    load_filter(child.plan.filter, 0);
+    return tell(child.status, Tag::ready);
+  }
   constexpr unsigned flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
   child.listener = load_filter(child.plan.filter, flags);
   check(::fcntl(child.listener.get(), F_SETFD, FD_CLOEXEC), "fcntl", "listener");
@@ -364,6 +373,7 @@ Sandbox Sandbox::begin(const Plan& plan, RulesetLoader loader) {
     state->loader.emplace(std::move(loader));
     state->ruleset = plan.ruleset;
     state->wants_terminal = plan.terminal;
+    state->trapped = is_trapped(plan);
   } catch (const SysError& error) {
     throw error_of(*state, {std::string(stage), error.call(), error.object(), error.error()});
   }
@@ -377,9 +387,9 @@ void Sandbox::await() {
     if (s.wants_terminal) s.terminal = take_fd(expect(s.status, Tag::terminal));
     s.agent = take_fd(expect(s.status, Tag::agent));
     s.agent_pid = pid_of(s.agent);
-    const auto number = int_of(expect(s.status, Tag::ready, s.agent).payload);
+    const Word ready = expect(s.status, Tag::ready, s.agent);
     stage = "listener";
-    s.listener = pidfd_getfd(s.agent, number.value_or(-1));
+    if (s.trapped) s.listener = pidfd_getfd(s.agent, int_of(ready.payload).value_or(-1));
     stage = "net";
     s.loader.value().join(s.ruleset);
     s.loader.reset();

@@ -21,6 +21,7 @@ struct Sandbox::State {
   std::optional<RulesetLoader> loader;  // until the ruleset is known to be in place
   std::string ruleset;
   bool wants_terminal = false;
+  bool trapped = true;
   bool told_end = false;  // the agent's end, or `lost`, was given out
 
   State() = default;

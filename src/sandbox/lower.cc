@@ -185,6 +185,7 @@ class Lowering {
     };
     // Whatever is in the view may be read, and nothing else is below "/": one rule says as much as one a mount.
     rule("/").read = true;
+    rule("/").change = policy_.weakened(policy::Weakening::floor_only);
     for (const auto& [target, step] : steps_) {
       if (step.kind == Kind::dev) rule(target).read = true;  // and ioctl
       if (step.kind == Kind::tmpfs || (is_bound(step) && !step.read_only)) rule(target).make_socket = true;
@@ -286,6 +287,7 @@ constexpr const char* hosts_text = "127.0.0.1 localhost\n::1 localhost ip6-local
 constexpr const char* resolv_text = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n";
 
 filter::Variant variant_of(const policy::Policy& policy) {
+  if (policy.weakened(policy::Weakening::floor_only)) return filter::Variant::agent_floor_only;
   return policy.reads_kept() == profile::Reads::off ? filter::Variant::agent_reads_off : filter::Variant::agent_reads_trapped;
 }
 

@@ -218,7 +218,7 @@ std::string probe_keyring(const ProbeTools&) {
 
 struct Probe {
   const char* name;
-  enum class Need : std::uint8_t { required, optional } need;
+  enum class Need : std::uint8_t { required, broker, optional } need;
   const char* stage;  // for the remedy
   std::string (*run)(const ProbeTools&);
   const char* remedy;  // when the table of remedies has none
@@ -234,10 +234,10 @@ constexpr Probe probes[] = {
     {"network namespace", required, "net", probe_network, "the kernel needs CONFIG_NET_NS"},
     {"nftables", required, "net", probe_nftables, "load the module nf_tables"},
     {"Landlock", required, "landlock", probe_landlock, "Linux 5.13 or newer with lsm=landlock,…"},
-    {"seccomp notification", required, "filter", probe_notification, "Linux 5.19 or newer is needed"},
-    {"pidfd_getfd", required, "listener", probe_pidfd_getfd, "Linux 5.6 or newer is needed"},
-    {"joining namespaces", required, "broker", probe_setns, "Linux 5.8 or newer is needed"},
-    {"reading memory", required, "broker", probe_memory, "the kernel needs CONFIG_CROSS_MEMORY_ATTACH"},
+    {"seccomp notification", broker, "filter", probe_notification, "Linux 5.19 or newer is needed"},
+    {"pidfd_getfd", broker, "listener", probe_pidfd_getfd, "Linux 5.6 or newer is needed"},
+    {"joining namespaces", broker, "broker", probe_setns, "Linux 5.8 or newer is needed"},
+    {"reading memory", broker, "broker", probe_memory, "the kernel needs CONFIG_CROSS_MEMORY_ATTACH"},
     {"fast notification", optional, "filter", probe_sync_wake_up, "Linux 6.6 or newer makes trapped calls faster"},
     {"memfd without execution", optional, "limits", probe_memfd, "Linux 6.3 or newer"},
     {"session keyrings", optional, "session", probe_keyring,
@@ -297,7 +297,7 @@ std::vector<Feature> probe_features(const ProbeTools& tools) {
   std::vector<Feature> features;
   for (const Probe& probe : probes) {
     const std::string text = ask(probe, tools);
-    Feature feature{.name = probe.name, .present = text.starts_with('+'), .required = probe.need == required};
+    Feature feature{.name = probe.name, .present = text.starts_with('+'), .required = probe.need != optional, .of_broker = probe.need == broker};
     if (feature.present) {
       feature.detail = text.substr(1);
     } else {

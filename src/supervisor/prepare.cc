@@ -188,8 +188,7 @@ sandbox::LimitsPlan limits_of(const policy::Policy& policy) {
   const auto& limits = policy.limits();
   auto plan = sandbox::plan_limits_here({.memory = limits.memory, .tasks = limits.tasks, .cpus = limits.cpus},
                                         receiver_count() + 1);
-  const auto weakenings = policy.weakenings();
-  if (std::find(weakenings.begin(), weakenings.end(), "limits") != weakenings.end()) return plan;
+  if (policy.weakened(policy::Weakening::limits)) return plan;
   for (const sandbox::KeptLimit& kept : plan.kept) {
     if (!kept.weaker()) continue;
     const bool in_part = kept.keeper == sandbox::KeptLimit::Keeper::each_process;

@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include <agentrun/sys/process.h>
@@ -72,7 +73,12 @@ std::string weakenings_line(const Prepared& prepared) {
   std::string line;
   for (const std::string& weakening : prepared.policy.weakenings()) {
     line += (line.empty() ? "weakened: " : ", ") + weakening;
-    if (weakening != "limits") continue;
+    if (weakening == policy::name(policy::Weakening::floor_only)) {
+      const auto rules = prepared.policy.rules();
+      const auto kept_by_nobody = std::count_if(rules.begin(), rules.end(), [](const policy::Rule& rule) { return rule.label == policy::Label::nobody; });
+      line += " (nothing is trapped: calls are not recorded, and " + std::to_string(kept_by_nobody) + " rules are kept by nobody: agent-run explain)";
+    }
+    if (weakening != policy::name(policy::Weakening::limits)) continue;
     std::string in_part;
     for (const sandbox::KeptLimit& kept : prepared.plan.limits.kept)
       if (kept.weaker()) in_part += (in_part.empty() ? "" : "; ") + kept.name + ": " + std::string(sandbox::name(kept.keeper));

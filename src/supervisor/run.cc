@@ -115,6 +115,7 @@ class Session {
 
   // The broker is forked while the sandbox still builds itself.
   void start() {
+    if (prepared_.policy.weakened(policy::Weakening::floor_only)) return sandbox_->await();
     broker_.emplace(broker::Broker::start({
         .sandbox_pidfd = sandbox_->init().get(),
         .entries = journal_->appender(),
@@ -152,7 +153,7 @@ class Session {
   void step(const Signals& signals, Terminal& terminal) {
     std::vector<pollfd> fds = {
         {.fd = sandbox_->status_fd().get(), .events = POLLIN, .revents = 0},
-        {.fd = broker_->events().get(), .events = POLLIN, .revents = 0},
+        {.fd = broker_ ? broker_->events().get() : -1, .events = POLLIN, .revents = 0},
         {.fd = signals.fd(), .events = POLLIN, .revents = 0},
     };
     const std::size_t own = fds.size();

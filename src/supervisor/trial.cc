@@ -28,7 +28,7 @@ class EmptyFolder {
 
 }  // namespace
 
-void try_sandbox(const Places& places) {
+void try_sandbox(const Places& places, Trial trial) {
   check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");  // as run() does
   const EmptyFolder folder;
   Options options;
@@ -36,6 +36,7 @@ void try_sandbox(const Places& places) {
   options.argv = {"true"};
   Prepared prepared = prepare(options, places);
   prepared.plan.terminal = false;
+  if (trial == Trial::floor) prepared.plan.filter = filter::Variant::agent_floor_only;
   sandbox::Sandbox::start(prepared.plan, sandbox::RulesetLoader(find_nft_program())).kill();
 }
 

@@ -65,8 +65,20 @@ TEST_CASE("the upper half of a register changes nothing, for any call") {
     }
 }
 
+TEST_CASE("without a broker nothing is trapped, and what is refused otherwise is refused") {
+  std::mt19937_64 random(3);  // NOLINT(cert-msc51-cpp)
+  for (const Row& row : table()) {
+    INFO(row.name);
+    for (int i = 0; i < 16; ++i) {
+      const Args args = random_args(random);
+      const std::uint32_t with = answer(Variant::agent_reads_trapped, row.nr, args);
+      CHECK(answer(Variant::agent_floor_only, row.nr, args) == (with == trapped ? allowed : with));
+    }
+  }
+}
+
 TEST_CASE("numbers that are not in the table are ENOSYS") {
-  for (const Variant variant : agent_variants) {
+  for (const Variant variant : {Variant::agent_reads_trapped, Variant::agent_reads_off, Variant::agent_floor_only}) {
     for (int nr = -4; nr < 2000; ++nr)
       if (find(nr) == nullptr && nr >= -1) CHECK_MESSAGE(answer(variant, nr) == refused(ENOSYS), nr);
     for (const int nr : {4096, 0xffff, 0x3fffffff}) CHECK(answer(variant, nr) == refused(ENOSYS));

@@ -12,8 +12,8 @@ namespace agentrun::filter::test {
 using Args = std::array<std::uint64_t, 6>;
 
 inline constexpr std::array agent_variants = {Variant::agent_reads_trapped, Variant::agent_reads_off};
-inline constexpr std::array all_variants = {Variant::agent_reads_trapped, Variant::agent_reads_off, Variant::init,
-                                            Variant::broker};
+inline constexpr std::array all_variants = {Variant::agent_reads_trapped, Variant::agent_reads_off,
+                                            Variant::agent_floor_only, Variant::init, Variant::broker};
 
 inline constexpr std::uint32_t allowed = SECCOMP_RET_ALLOW;
 inline constexpr std::uint32_t trapped = SECCOMP_RET_USER_NOTIF;
