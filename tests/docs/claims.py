@@ -13,7 +13,7 @@ UNSUPPORTED = {
     "journal.durability: synced": "journal: {durability: synced}",
     "journal.redact": 'journal: {redact: ["*KEY*"]}',
     "decisions": "decisions: {ask: {timeout: 60s}, pdp: {kind: opa, url: u, path: p, timeout: 1s, may-grant: false}}",
-    "weaken (other than host-root, limits)": "weaken: [nested]",
+    "weaken (other than host-root, limits, floor-only)": "weaken: [nested]",
 }
 
 # Keys of a profile that extends default, a command under it, its exit status, and what its output must match.
