@@ -23,6 +23,7 @@ Hash sha256(std::string_view bytes) noexcept;
 /// Of all that a descriptor of a regular file holds, by pread(2). nullopt, with errno, when it cannot be read.
 std::optional<Hash> sha256_file(const Fd& file) noexcept;
 std::string hex(std::span<const std::uint8_t> bytes);
+std::string base64(std::span<const std::uint8_t> bytes);  // RFC 4648 §4, with padding
 
 // ---- records --------------------------------------------------------------------------------------------------------
 

@@ -70,17 +70,6 @@ int show(const Arguments& arguments) {
   return 0;
 }
 
-// The keys that the caller trusts: --key, or this user's own identity.
-std::vector<std::string> trusted_keys(const Arguments& arguments) {
-  std::vector<std::string> keys = arguments.values("--key");
-  if (!keys.empty()) return keys;
-  if (auto own = try_read_file(state_directory(arguments) + "/identity.vkey")) {
-    while (own->ends_with('\n')) own->pop_back();
-    keys.push_back(*own);
-  }
-  return keys;
-}
-
 int verify(const Arguments& arguments) {
   const auto run = journal::find_run(state_directory(arguments), run_word(arguments));
   const journal::Report report = journal::verify(run, trusted_keys(arguments));
@@ -104,8 +93,19 @@ int verify(const Arguments& arguments) {
 
 }  // namespace
 
+std::vector<std::string> trusted_keys(const Arguments& arguments) {
+  std::vector<std::string> keys = arguments.values("--key");
+  if (!keys.empty()) return keys;
+  if (auto own = try_read_file(state_directory(arguments) + "/identity.vkey")) {
+    while (own->ends_with('\n')) own->pop_back();
+    keys.push_back(*own);
+  }
+  return keys;
+}
+
 int journal_command(Words words) {
   if (words.empty()) throw UsageError("journal needs a command", "agent-run journal list|show|verify [RUN]");
+  if (words[0] == "report") return report_command(words.subspan(1));
   const Arguments arguments = parse_arguments(words.subspan(1), journal_options);
   if (words[0] == "list") return list(arguments);
   if (words[0] == "show") return show(arguments);

@@ -31,6 +31,8 @@ agent-run discard [RUN]            throw the held changes away
 agent-run journal list             the runs, oldest first (--journal DIR)
 agent-run journal show [RUN]       the records of a run (--json, --type TYPE, --journal DIR)
 agent-run journal verify [RUN]     are they all there and unchanged? (--json, --key VKEY, --journal DIR)
+agent-run journal report [RUN] -o FILE
+                                   the run as one page to look at (--key VKEY, --journal DIR)
 agent-run key show                 the public key that signs this user's journals (--journal DIR)
 agent-run doctor                   what this host can and cannot do
 agent-run --help | --version

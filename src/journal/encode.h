@@ -14,9 +14,7 @@ inline std::span<const std::uint8_t> as_bytes(std::string_view text) noexcept {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
 
-/// RFC 4648 §4, with padding.
-std::string base64(std::span<const std::uint8_t> bytes);
-/// Decodes into `out` and gives the number of bytes. nullopt when `text` is not canonical (alphabet, padding, and
+/// base64(): agentrun/journal.h. Decodes into `out` and gives the number of bytes. nullopt when `text` is not canonical (alphabet, padding, and
 /// unused bits that are zero) or does not fit.
 std::optional<std::size_t> decode_base64(std::string_view text, std::span<std::uint8_t> out) noexcept;
 

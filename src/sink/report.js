@@ -1,0 +1,161 @@
+"use strict";
+// Everything that the agent named goes through textContent: nothing of it is ever parsed as HTML.
+const data = JSON.parse(document.getElementById("data").textContent);
+const records = data.records, $ = (id) => document.getElementById(id);
+const make = (tag, text, name) => { const e = document.createElement(tag); if (text !== undefined) e.textContent = text; if (name) e.className = name; return e; };
+// What a terminal or a bidirectional layout would obey is shown as what it is.
+const safe = (text) => String(text).replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+const bytes = (n) => n < 1024 ? n + " B" : n < 1048576 ? (n / 1024).toFixed(1) + " KiB" : (n / 1048576).toFixed(1) + " MiB";
+const clock = (ms) => new Date(ms).toISOString().replace("T", " ").replace("Z", " UTC");
+const many = (n, one) => n.toLocaleString("en") + " " + one + (n === 1 ? "" : "s");
+const decisions = records.filter((r) => r.type === "decision");
+const refused = (r) => r.act === "deny" || r.act === "ask" || r.act === "kill";
+// What the view does not show was not there for the program: most of it is what programs look for and do without.
+const absent = (r) => r.act === "deny" && r.by === "default" && r.errno === "ENOENT";
+const denied = (r) => refused(r) && !absent(r);
+const open = records.find((r) => r.type === "journal.open") || {}, close = records.find((r) => r.type === "journal.close");
+const first = records.length ? records[0].ms : 0, last = records.length ? records[records.length - 1].ms : 0;
+// Allowed, and failed by itself: a search along PATH is full of them.
+const failed = (r) => !refused(r) && r.errno !== undefined;
+const went = (r) => !refused(r) && !failed(r);
+const kinds = ["open", "change", "exec", "connect"], colours = { open: "--read", change: "--change", exec: "--exec", connect: "--connect", absent: "--line", deny: "--deny" };
+
+function head() {
+  $("title").textContent = safe((open.argv || []).join(" ") || "agent-run");
+  document.title = "agent-run " + data.run;
+  $("subtitle").textContent = "run " + data.run + " · " + clock(first) + " · " + ((last - first) / 1000).toFixed(2) + " s" + (close ? " · " + safe(close.reason) + ", exit " + close.exit : " · no proper end");
+  const badge = $("status");
+  badge.textContent = data.verified.status;
+  badge.classList.add(data.verified.status === "COMPLETE" ? "good" : data.verified.status === "INCOMPLETE" ? "warn" : "bad");
+  const fact = (value, name, kind) => { const f = make("div", undefined, "fact"); f.append(make("b", value, kind), make("span", name)); $("facts").append(f); };
+  const denials = decisions.filter(denied).length;
+  fact((data.total).toLocaleString("en"), "records");
+  fact((close ? close.decisions : decisions.length).toLocaleString("en"), "decisions");
+  fact((close ? close.denials : denials).toLocaleString("en"), "denied", denials ? "bad" : "good");
+  fact((close && close.absent !== undefined ? close.absent : decisions.filter(absent).length).toLocaleString("en"), "not in the view");
+  fact(new Set(decisions.map((r) => r.pid)).size, "processes that were seen");
+  fact(data.verified.signed.toLocaleString("en"), "records under a signature");
+  const about = (name, value) => { if (value) $("about").append(make("dt", name), Object.assign(make("dd"), { className: "mono", textContent: safe(value) })); };
+  about("folder", open.cwd);
+  about("weakened", (open.weaken || []).join(", "));
+  about("reads", open.audit_reads);
+  about("profiles", records.filter((r) => r.type === "policy.load").map((r) => r.profile + " (" + r.sha256.slice(0, 12) + "…)").join(", "));
+  about("limits", (open.limits || []).join(", "));
+  about("held back", (open.overlays || []).join(", "));
+  about("origin", data.verified.origin);
+  about("program", open.version && open.version + " sha256:" + open.program_sha256);
+  about("kernel", open.kernel);
+  if (data.left_out) about("left out", data.left_out + " records are not in this page; the counts above are of all");
+  for (const finding of data.verified.findings) { $("findings-card").hidden = false; $("findings").append(make("li", safe(finding), "bad")); }
+}
+
+let range = null;
+function chart() {
+  const svg = $("chart"), width = 1000, height = 120, bins = 160, span = Math.max(last - first, 1), counts = Array.from({ length: bins }, () => ({}));
+  const bin = (r) => Math.min(bins - 1, Math.floor((r.ms - first) / span * bins));
+  for (const r of decisions) { const c = counts[bin(r)], k = denied(r) ? "deny" : absent(r) ? "absent" : r.class; c[k] = (c[k] || 0) + 1; }
+  const most = Math.max(1, ...counts.map((c) => Object.values(c).reduce((a, b) => a + b, 0)));
+  const scale = (n) => Math.sqrt(n / most) * height;
+  svg.setAttribute("viewBox", "0 0 " + width + " " + height);
+  const rect = (x, y, w, h, fill, opacity) => { const e = document.createElementNS("http://www.w3.org/2000/svg", "rect"); for (const [k, v] of Object.entries({ x, y, width: w, height: h })) e.setAttribute(k, v);
+    e.style.fill = fill; if (opacity) e.style.opacity = opacity; svg.append(e); return e; };
+  counts.forEach((c, i) => { const all = Object.values(c).reduce((a, b) => a + b, 0); let y = height; const tall = scale(all);
+    for (const k of ["deny", ...kinds, "absent"]) if (c[k]) { const h = Math.max(tall * c[k] / all, k === "deny" ? 3 : 0); y -= h; rect(i * width / bins + 0.5, y, width / bins - 1, h, "var(" + colours[k] + ")"); } });
+  const mark = rect(0, 0, 0, height, "var(--ink)", 0.12);
+  let from = null;
+  const at = (event) => { const box = svg.getBoundingClientRect(); return Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)); };
+  svg.addEventListener("pointerdown", (e) => { from = at(e); svg.setPointerCapture(e.pointerId); });
+  svg.addEventListener("pointermove", (e) => { if (from === null) return; const to = at(e); mark.setAttribute("x", Math.min(from, to) * width); mark.setAttribute("width", Math.abs(to - from) * width); });
+  svg.addEventListener("pointerup", (e) => { const to = at(e); const [a, b] = [Math.min(from, to), Math.max(from, to)]; from = null;
+    range = b - a < 0.004 ? null : [first + a * span, first + b * span]; if (!range) mark.setAttribute("width", 0); filter(); });
+  $("clear").addEventListener("click", () => { range = null; mark.setAttribute("width", 0); $("find").value = ""; $("class").value = ""; $("act").value = ""; filter(); });
+  for (const [k, name] of [["open", "opened"], ["change", "changed"], ["exec", "executed"], ["connect", "connected"], ["absent", "not in the view"], ["deny", "denied"]]) {
+    const item = make("span"), swatch = make("i"); swatch.style.background = "var(" + colours[k] + ")"; item.append(swatch, name); $("legend").append(item); }
+  $("legend").append(make("span", "heights are square roots; drag to choose a time"));
+}
+
+const object = (r) => r.type === "decision" && r.class === "connect" && r.dst ? (r.host || r.dst) + (r.dport ? ":" + r.dport : "") : r.path || r.name || r.host || r.file || r.reason || "";
+function denials() {
+  const groups = new Map();
+  for (const r of decisions) if (refused(r)) { const key = [r.sys, object(r), r.rule || "", r.remedy || ""].join("\0"); const g = groups.get(key) || { r, n: 0, who: new Set() }; g.n++; g.who.add(r.comm); groups.set(key, g); }
+  const table = $("denials"); const top = make("tr");
+  for (const name of ["times", "call", "what", "rule", "what would allow it"]) top.append(make("th", name)); table.append(top);
+  for (const g of [...groups.values()].sort((a, b) => absent(a.r) - absent(b.r) || b.n - a.n).slice(0, 2000)) { const row = make("tr", undefined, absent(g.r) ? "dim" : ""); row.append(make("td", g.n, "num"), make("td", safe(g.r.sys) + " by " + safe([...g.who].slice(0, 3).join(", "))), make("td", safe(object(g.r)), "mono"),
+    make("td", safe(g.r.rule || (absent(g.r) ? "not in the view" : "default")), "mono"), make("td", safe(g.r.remedy || ""), "mono")); table.append(row); }
+  if (!groups.size) table.replaceChildren(make("caption", "nothing was denied"));
+}
+
+// A branch fills itself when it is opened: a page of 100,000 records has to stay quick.
+function branch(text, count, fill, top) {
+  const details = make("details", undefined, top ? "top" : undefined), summary = make("summary", safe(text)); summary.append(make("span", count, "count")); details.append(summary);
+  details.addEventListener("toggle", () => { if (details.open && details.childElementCount === 1) fill(details); });
+  return details;
+}
+function processes() {
+  const seen = new Map();
+  for (const r of decisions) { let p = seen.get(r.pid); if (!p) seen.set(r.pid, p = { pid: r.pid, ppid: r.ppid, comm: r.comm, exe: r.exe, records: [], children: [] }); p.comm = r.comm; p.exe = r.exe || p.exe; p.records.push(r); }
+  const roots = []; for (const p of seen.values()) (seen.has(p.ppid) && p.ppid !== p.pid ? seen.get(p.ppid).children : roots).push(p);
+  const names = { open: "opened", change: "changed", exec: "executed", connect: "reached" };
+  const node = (p, top) => { const count = (name, of) => { const n = p.records.filter(of).length; return n ? [name + " " + n] : []; };
+    const tally = [...kinds.flatMap((k) => count(names[k], (r) => r.class === k && went(r))), ...count("denied", denied), ...count("not in the view", absent), ...count("failed", failed)];
+    return branch(p.comm + " (" + p.pid + ")", tally.join(" · "), (into) => { into.append(make("div", safe(p.exe || ""), "leaf mono dim"));
+      const others = { denied, "not in the view": absent, failed };
+      for (const k of [...kinds, ...Object.keys(others)]) { const mine = p.records.filter(others[k] || ((r) => r.class === k && went(r))); if (!mine.length) continue;
+        into.append(branch(names[k] || k, many(mine.length, "time"), (inner) => leaves(inner, mine))); }
+      for (const child of p.children) into.append(node(child)); }, top); };
+  for (const p of roots) $("processes").append(node(p, true));
+}
+function leaves(into, list) {
+  const counts = new Map(); for (const r of list) counts.set(object(r), (counts.get(object(r)) || 0) + 1);
+  [...counts].slice(0, 500).forEach(([name, n]) => { const leaf = make("div", safe(name), "leaf mono"); if (n > 1) leaf.append(make("span", "×" + n, "count")); into.append(leaf); });
+  if (counts.size > 500) into.append(make("div", "… and " + (counts.size - 500) + " more", "leaf dim"));
+}
+function files() {
+  const root = { children: new Map(), tally: {} };
+  const add = (path, kind) => { let at = root; for (const part of path.split("/").filter(Boolean)) { if (!at.children.has(part)) at.children.set(part, { children: new Map(), tally: {} }); at = at.children.get(part); at.tally[kind] = (at.tally[kind] || 0) + 1; } };
+  for (const r of decisions) if (r.class !== "connect" && r.path && r.path[0] === "/") { add(r.path, denied(r) ? "denied" : absent(r) ? "not in the view" : failed(r) ? "failed" : r.class === "change" || r.writes ? "changed" : r.class === "exec" ? "executed" : "opened"); if (r.to && r.to[0] === "/") add(r.to, denied(r) ? "denied" : "changed"); }
+  const text = (t) => Object.entries(t).map(([k, n]) => k + " " + n).join(" · ");
+  const show = (node, into, top) => { for (const [name, child] of [...node.children].sort(([a], [b]) => a < b ? -1 : 1).slice(0, 1000)) {
+      let label = name, at = child; while (at.children.size === 1) { const [[more, only]] = at.children; if (text(only.tally) !== text(at.tally)) break; label += "/" + more; at = only; }
+      const full = (top ? "/" : "") + label;
+      if (at.children.size) into.append(branch(full + "/", text(at.tally), (inner) => show(at, inner), top));
+      else { const leaf = make("div", safe(full), "leaf mono"); leaf.append(make("span", text(at.tally), "count" + (at.tally.denied ? " bad" : ""))); into.append(leaf); } } };
+  show(root, $("files"), true);
+}
+function network() {
+  const rows = new Map();
+  const row = (key) => { if (!rows.has(key)) rows.set(key, { tries: 0, denied: 0, out: 0, in: 0, by: new Set() }); return rows.get(key); };
+  for (const r of records) {
+    if (r.type === "decision" && r.class === "connect") { const e = row(object(r) || "unix socket"); e.tries++; if (denied(r)) e.denied++; e.by.add(r.comm); }
+    else if (r.type === "net.close") { const e = row((r.host || r.dst) + (r.dport ? ":" + r.dport : "")); e.out += Number(r.bytes_out || r.out || 0); e.in += Number(r.bytes_in || r.in || 0); }
+    else if (r.type === "dns.query") { const e = row("name " + (r.name || r.host || r.question || "")); e.tries++; if (denied(r)) e.denied++; e.by.add("resolver"); } }
+  const top = make("tr"); for (const name of ["to", "asked", "denied", "sent", "received", "by"]) top.append(make("th", name, name === "to" || name === "by" ? "" : "num")); $("network").append(top);
+  for (const [name, e] of [...rows].sort((a, b) => b[1].tries - a[1].tries).slice(0, 2000)) { const tr = make("tr"); tr.append(make("td", safe(name), "mono"), make("td", e.tries, "num"), make("td", e.denied || "", "num bad"), make("td", e.out ? bytes(e.out) : "", "num"),
+    make("td", e.in ? bytes(e.in) : "", "num"), make("td", safe([...e.by].slice(0, 5).join(", ")))); $("network").append(tr); }
+  if (!rows.size) $("network").replaceChildren(make("caption", "nothing was asked for"));
+}
+
+// The list keeps only the rows that can be seen.
+const tall = 22; let chosen = records;
+function filter() {
+  const text = $("find").value.toLowerCase(), kind = $("class").value, act = $("act").value;
+  chosen = records.filter((r) => (!kind || (r.class || r.type) === kind) && (!act || r.act === act) && (!range || (r.ms >= range[0] && r.ms <= range[1])) && (!text || JSON.stringify(r).toLowerCase().includes(text)));
+  $("range").textContent = range ? ((range[0] - first) / 1000).toFixed(2) + " s to " + ((range[1] - first) / 1000).toFixed(2) + " s" : "";
+  $("shown").textContent = many(chosen.length, "record");
+  $("pad").style.height = chosen.length * tall + "px"; $("rows").scrollTop = 0; draw();
+}
+function draw() {
+  const from = Math.max(0, Math.floor($("rows").scrollTop / tall) - 5), to = Math.min(chosen.length, from + 40), pad = $("pad");
+  pad.replaceChildren();
+  for (let i = from; i < to; i++) { const r = chosen[i], row = make("div", undefined, "row"); row.style.top = i * tall + "px";
+    row.append(make("span", r.i, "num dim"), make("span", "+" + ((r.ms - first) / 1000).toFixed(3) + " s", "num dim"), make("span", r.act || "", denied(r) ? "bad" : absent(r) ? "dim" : "good"), make("span", r.pid || "", "num dim"),
+      make("span", safe(r.sys || r.type)), make("span", safe(object(r)), "mono")); row.addEventListener("click", () => { $("one").textContent = safe(JSON.stringify(r, null, 1)).replaceAll("\\u000a", "\n"); }); pad.append(row); }
+}
+function list() {
+  for (const value of new Set(records.map((r) => r.class || r.type))) $("class").append(Object.assign(make("option", value), { value }));
+  for (const value of new Set(records.map((r) => r.act).filter(Boolean))) $("act").append(Object.assign(make("option", value), { value }));
+  let timer = 0; $("find").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(filter, 150); });
+  $("class").addEventListener("change", filter); $("act").addEventListener("change", filter); $("rows").addEventListener("scroll", draw); filter();
+}
+head(); chart(); denials(); processes(); files(); network(); list();
+$("foot").textContent = "Made by agent-run " + data.version + ". The page shows the journal; it is not evidence by itself: agent-run journal verify " + data.run + " is.";
