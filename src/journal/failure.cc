@@ -44,7 +44,7 @@ void Run::State::cut_torn(std::uint64_t& torn) {
   check(::ftruncate(entries.get(), offset), "ftruncate", files::segment(segment));
 }
 
-/// The reserve becomes the last segment: its blocks are there already, and so is its name, which is only changed.
+/// The reserve becomes the last segment: its blocks are there already. When another run has taken it, a new file is tried.
 void Run::State::write_fail_record(const std::string& run_id, std::string_view error, std::string_view what,
                                    std::uint64_t torn) {
   Record record;
@@ -53,13 +53,15 @@ void Run::State::write_fail_record(const std::string& run_id, std::string_view e
   record.word("t", static_cast<std::uint64_t>(wall_clock_ns())).word("tb", static_cast<std::uint64_t>(boot_clock_ns()));
   record.word("torn_bytes", torn).text("type", "journal.fail").text("what", what);
   const std::string_view line = record.line();
-  const Fd fd(check(::openat(directory.get(), files::reserve, O_WRONLY | O_NOFOLLOW | O_CLOEXEC), "open", files::reserve));
-  const ssize_t n = check(::pwrite(fd.get(), line.data(), line.size(), 0), "write", files::reserve);
-  if (static_cast<std::size_t>(n) != line.size()) throw SysError(EIO, "write", files::reserve);
-  check(::ftruncate(fd.get(), n), "ftruncate", files::reserve);
   const std::string name = files::segment(open_segment + 1);
-  check(::renameat(directory.get(), files::reserve, directory.get(), name.c_str()), "rename", name);
+  const std::string kept = (path.parent_path().parent_path() / files::reserve).string();
+  if (::renameat(AT_FDCWD, kept.c_str(), directory.get(), name.c_str()) != 0) (void)files::make(directory, name, O_WRONLY);
   ++open_segment;
+  const Fd fd(check(::openat(directory.get(), name.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC), "open", name));
+  const ssize_t n = ::pwrite(fd.get(), line.data(), line.size(), 0);
+  const int failed = n < 0 ? errno : static_cast<std::size_t>(n) == line.size() ? 0 : EIO;
+  check(::ftruncate(fd.get(), failed == 0 ? n : 0), "ftruncate", name);
+  if (failed != 0) throw SysError(failed, "write", name);
 }
 
 }  // namespace agentrun::journal

@@ -37,8 +37,11 @@ bool is_still_there(const Fd& folder, const std::string& path) {
 Fd locked_folder(const std::string& path) {
   const std::int64_t deadline = boot_clock_ns() + lock_patience_ns;
   for (;;) {
-    make_directories(path, 0700);
-    Fd folder = files::open_directory(path);
+    Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!folder) {
+      make_directories(path, 0700);
+      folder = files::open_directory(path);
+    }
     while (::flock(folder.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK && errno != EINTR) throw_errno("flock", path);
       if (boot_clock_ns() > deadline) throw Refusal(path + " is locked by another process", "end what holds it: lslocks");
@@ -56,10 +59,16 @@ std::string checkpoint_words(const Before& before) {
 /// The index, locked.
 class Index {
  public:
-  Index(const std::filesystem::path& state_directory, const Key& identity)
-      : state_(state_directory), key_(identity.renamed(identity_name(identity) + "/" + index::name)) {
+  /// Whether the signature of what is there is checked: it takes as long as all the rest, and between the beginning of a run
+  /// and its end a root that fits is enough.
+  enum class Check : std::uint8_t { root, signature };
+  Index(const std::filesystem::path& state_directory, const Key& identity, Check check_level)
+      : state_(state_directory), check_(check_level), key_(identity.renamed(identity_name(identity) + "/" + index::name)) {
     enter();
-    if (!load() && !rebuild()) restart();
+    if (!load()) {
+      check_ = Check::signature;
+      if (!rebuild()) restart();
+    }
     absorb_tail();
   }
 
@@ -77,10 +86,10 @@ class Index {
     for (const Hash& peak : tree_.peaks()) text += "peak " + base64(peak) + "\n";
     for (const std::string& id : open_) text += "open " + id + "\n";
     if (last_) text += "last " + checkpoint_words(*last_) + "\n";
-    files::replace(folder_, index::state, text, files::Sync::no);
+    overwrite(index::state, text + "end\n");
     const std::array<const Key*, 1> keys{&key_};
     const Checkpoint head{.origin = key_.name(), .size = tree_.size(), .root = tree_.root()};
-    files::replace(folder_, files::checkpoint, sign_note(checkpoint_text(head), keys), files::Sync::no);
+    overwrite(files::checkpoint, sign_note(checkpoint_text(head), keys));
   }
   /// Runs that began and did not end.
   [[nodiscard]] const std::vector<std::string>& open_runs() const { return open_; }
@@ -93,11 +102,21 @@ class Index {
     entries_.reset(check(::openat(folder_.get(), files::segment(0).c_str(), flags, 0600), "open", "index"));
   }
 
+  /// In place: renaming over a file makes ext4 write it out at once (auto_da_alloc), which a start would wait for. Readers
+  /// have the lock, a kill does not come inside a write(2), and a power cut is seen by the signature.
+  void overwrite(const char* file, std::string_view text) const {
+    const int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
+    const Fd fd(check(::openat(folder_.get(), file, flags, 0600), "open", file));
+    const ssize_t n = check(::pwrite(fd.get(), text.data(), text.size(), 0), "write", file);
+    if (static_cast<std::size_t>(n) != text.size()) throw SysError(ENOSPC, "write", file);
+    check(::ftruncate(fd.get(), n), "ftruncate", file);
+  }
+
   std::optional<Checkpoint> signed_head() {
     const auto content = files::try_read(folder_, files::checkpoint, max_note);
     std::string_view rest = content ? std::string_view(*content) : std::string_view();
     const auto note = take_note(rest);
-    if (!note || signed_by(*note, key_) != Signed::valid) return std::nullopt;
+    if (!note || (check_ == Check::signature && signed_by(*note, key_) != Signed::valid)) return std::nullopt;
     auto head = parse_checkpoint(note->text);
     return head && head->origin == key_.name() ? head : std::nullopt;
   }
@@ -120,7 +139,8 @@ class Index {
     const auto offset = space == std::string_view::npos ? std::nullopt : decode_decimal(first->substr(space + 1));
     if (!size || !offset) return false;
     std::vector<Hash> peaks;
-    while (const auto line = take_line(text)) {
+    for (auto line = take_line(text); line != "end"; line = take_line(text)) {
+      if (!line) return false;
       const std::string_view value = line->substr(std::min<std::size_t>(5, line->size()));
       if (line->starts_with("peak ")) {
         if (decode_base64(value, peaks.emplace_back()) != sizeof(Hash)) return false;
@@ -203,6 +223,7 @@ class Index {
   }
 
   std::filesystem::path state_;
+  Check check_;
   Key key_;
   Fd folder_, entries_;
   Tree tree_;
@@ -245,7 +266,7 @@ void recover(Index& index, const std::filesystem::path& state_directory, const s
 
 std::optional<Before> index_open(const std::filesystem::path& state_directory, const Key& identity, const Run& run) {
   const std::string name = identity_name(identity);
-  Index index(state_directory, identity);
+  Index index(state_directory, identity, Index::Check::signature);
   const std::string id = run.directory().filename().string();
   const std::vector<std::string> unfinished = index.open_runs();
   for (const std::string& other : unfinished) recover(index, state_directory, name, other);
@@ -266,7 +287,7 @@ void index_close(const std::filesystem::path& state_directory, const Key& identi
   const auto note = take_note(rest);
   const auto head = note ? parse_checkpoint(note->text) : std::nullopt;
   if (!head) throw Refusal("not a checkpoint");
-  Index index(state_directory, identity);
+  Index index(state_directory, identity, Index::Check::root);
   Record record;
   record.begin();
   record.text("checkpoint", closing_note).text("origin", run.origin()).text("root", base64(head->root));
@@ -279,7 +300,7 @@ void index_close(const std::filesystem::path& state_directory, const Key& identi
 
 void index_pruned(const std::filesystem::path& state_directory, const Key& identity, const std::string& run_id,
                   std::uint64_t first) {
-  Index index(state_directory, identity);
+  Index index(state_directory, identity, Index::Check::signature);
   Record record;
   record.begin();
   record.word("first", first).text("origin", identity_name(identity) + "/" + run_id).text("run", run_id);

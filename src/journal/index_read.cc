@@ -2,7 +2,8 @@
 #include <agentrun/journal/index.h>
 #include <agentrun/sys/error.h>
 
-#include <map>
+#include <sys/file.h>
+
 #include <set>
 #include <system_error>
 
@@ -60,6 +61,7 @@ std::optional<Fd> try_folder(const std::filesystem::path& path) {
   Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder && errno == ENOENT) return std::nullopt;
   check(folder.get(), "open", path.string());
+  (void)::flock(folder.get(), LOCK_SH);  // a copy on a medium without locks has no writer either
   return folder;
 }
 
@@ -115,7 +117,9 @@ void judge_runs(const std::filesystem::path& state_directory, const Known& known
 Report verify_index(const std::filesystem::path& state_directory, std::span<const std::string> trusted) {
   Report report;
   Findings findings(report);
-  const Fd folder = files::open_directory((state_directory / index::name).string());
+  const auto there = try_folder(state_directory / index::name);
+  if (!there) throw Refusal("there is no index in " + state_directory.string(), "the first run makes it; if there are runs, it was removed");
+  const Fd& folder = *there;
   const auto content = files::try_read(folder, files::checkpoint, max_note);
   std::string_view rest = content ? std::string_view(*content) : std::string_view();
   const auto note = take_note(rest);
