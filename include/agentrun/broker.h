@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include <agentrun/journal/redact.h>
+#include <agentrun/journal.h>
 #include <agentrun/policy.h>
 #include <agentrun/sys/fd.h>
 
@@ -25,6 +27,8 @@ struct Setup {
   Reads reads = Reads::claimed;
   std::string run;        // run id, for the records
   unsigned receivers = 2; // at least 2 (DESIGN §4.4b)
+  journal::Durability durability = journal::Durability::written;
+  const journal::Redactor* redactor = nullptr;  // outlives the fork; null: none
 };
 
 /// What the broker tells the supervisor. One datagram each; losing a `denial` costs only a line of the summary.
@@ -34,6 +38,7 @@ struct Event {
     failed,        // could not start: `text` says why
     denial,        // `text`: what was denied, `remedy`: what would allow it; the first few distinct ones only
     journal_fail,  // a record could not be written: `text` is the errno's name. The run must end (JOURNAL.md)
+    moved,         // it appends to the segment that it was told of (journal::segment_message)
     kill,          // a denied image runs: `text` is its path. The run must end (DESIGN §6)
     counts,        // the last word, after finish()
   } kind{};

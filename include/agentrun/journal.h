@@ -3,12 +3,16 @@
 #pragma once
 
 #include <array>
+#include <atomic>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -86,17 +90,41 @@ class Record {
 std::optional<std::string> text_field(std::string_view line, std::string_view key);
 std::optional<std::int64_t> number_field(std::string_view line, std::string_view key);
 
+/// What is promised about what was written: it survives kill -9 (in the page cache), or a power cut too (on the disk).
+enum class Durability : std::uint8_t { written, synced };
+
 /// Appends lines to the open segment: one write(2) a record on an O_APPEND descriptor. Thread-safe.
 class Appender {
  public:
-  explicit Appender(Fd entries) : fd_(std::move(entries)) {}
-  /// 0, or the errno (a short write is EIO). After an error nothing may be allowed any more (JOURNAL.md, Durability).
+  explicit Appender(Fd entries, Durability durability = Durability::written)
+      : fd_(std::move(entries)), durability_(durability) {}
+  /// 0, or the errno (a short write is EIO). `synced`: returns when the record is on the disk; threads that append at the
+  /// same time share one fdatasync(2). After an error each further call gives that errno and writes nothing: behind half
+  /// a record nothing may stand, and a failed fsync is not repeated (JOURNAL.md, Durability).
   [[nodiscard]] int append(std::string_view line) noexcept;
+  /// The other half of a rotation: lines go to `next` from now on. Returns when none is on its way to the old segment any
+  /// more, so whoever was told of it may end that.
+  void move_to(Fd next) noexcept;
   [[nodiscard]] const Fd& fd() const noexcept { return fd_; }
 
  private:
+  int fail(int error) noexcept;
+  int sync() noexcept;
+
   Fd fd_;
+  Durability durability_;
+  std::shared_mutex moving_;  // held shared while a line is on its way
+  std::atomic<int> error_{0};
+  std::atomic<std::uint64_t> written_{0};
+  std::mutex sync_mutex_;
+  std::condition_variable sync_done_;
+  std::uint64_t synced_ = 0;  // of written_; under sync_mutex_, as is what follows
+  bool syncing_ = false;
 };
+
+/// What the supervisor sends to a process that appends, with one descriptor, when a segment is full. It calls
+/// Appender::move_to() with that, and answers (each with an event of its own); the old segment ends when all have answered.
+inline constexpr std::string_view segment_message = "segment";
 
 // ---- tree (RFC 6962 §2.1) -------------------------------------------------------------------------------------------
 
@@ -109,6 +137,10 @@ class Tree {
   void add(const Hash& leaf);
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
   [[nodiscard]] Hash root() const noexcept;  // MTH({}) for the empty list
+  /// The heads of the perfect subtrees that the list falls into, largest first: one for each bit of its size.
+  [[nodiscard]] std::span<const Hash> peaks() const noexcept { return peaks_; }
+  /// Goes on from there. False, and no change, when `peaks` are not as many as `size` has.
+  bool restore(std::uint64_t size, std::vector<Hash> peaks);
 
  private:
   std::uint64_t size_ = 0;
@@ -159,25 +191,32 @@ Key load_or_make_identity(const std::filesystem::path& state_directory);
 
 // ---- a run's journal ------------------------------------------------------------------------------------------------
 
-/// What is promised about what was written: it survives kill -9 (in the page cache), or a power cut too (on the disk).
-enum class Durability : std::uint8_t { written, synced };
+/// When things end. The defaults are those of the format; tests take smaller ones.
+struct RunLimits {
+  std::int64_t segment_bytes = 64LL << 20;
+  std::uint64_t epoch_records = 65'536;
+  std::int64_t epoch_ns = 60'000'000'000;
+};
 
-/// A journal being written: made by the supervisor before the sandbox exists. One epoch (e0) in this version. A Run
-/// that is destroyed without close() leaves what a crash would: a journal that verifies as incomplete.
+/// A journal being written: made by the supervisor before the sandbox exists. A Run that is destroyed without close()
+/// leaves what a crash would: a journal that verifies as incomplete.
 class Run {
  public:
-  /// Makes $state/runs/<run-id>/, the first segment, epoch key 0 and its certificate. `run_id`: see new_run_id().
-  /// Throws SysError (call, object, errno) when the disk will not take it, Refusal on an id that is not one.
-  static Run create(const std::filesystem::path& state_directory, const Key& identity, const std::string& run_id);
+  /// Makes $state/runs/<run-id>/, the first segment, epoch key 0 and its certificate, and reserves the space that fail()
+  /// takes. `run_id`: see new_run_id(). The folder is locked (flock(2)) for as long as this object lives: who gets the lock
+  /// knows that the run is over. Throws SysError (call, object, errno) when the disk will not take it, Refusal on an id
+  /// that is not one.
+  static Run create(const std::filesystem::path& state_directory, const Key& identity, const std::string& run_id,
+                    const RunLimits& limits = {});
   Run(Run&&) noexcept;
   Run& operator=(Run&&) noexcept;
   ~Run();
 
   [[nodiscard]] const std::filesystem::path& directory() const noexcept;
   [[nodiscard]] const std::string& origin() const noexcept;
-  [[nodiscard]] const std::vector<std::string>& vkeys() const noexcept;  // identity and epoch, for journal.open
+  [[nodiscard]] const std::vector<std::string>& vkeys() const noexcept;  // identity and epoch 0, for journal.open
 
-  /// A new O_APPEND|O_WRONLY descriptor of the open segment: one for each process that appends.
+  /// A new O_APPEND|O_WRONLY descriptor of the segment that is being written: one for each process that appends.
   [[nodiscard]] Fd appender() const;
 
   /// Sealer: hashes what was appended since the last call. Returns the number of records seen now. Throws SysError.
@@ -187,10 +226,35 @@ class Run {
   /// Signs the present head with the epoch key and replaces `checkpoint` (new file, rename: readers see one or the
   /// other, also after kill -9; nothing is fsynced before close()). Throws SysError.
   void sign(std::int64_t boot_ns);
+
+  /// The segment being written is full, and no other one waits to end.
+  [[nodiscard]] bool segment_full() const noexcept;
+  /// Makes the next segment: appender() gives descriptors of it. Each writer is to be moved there. Throws SysError.
+  void begin_segment();
+  /// Every writer has moved, or is dead: absorbs what the old segment still holds, and goes on with the next one. Throws
+  /// SysError; EIO when the old one ends inside a record.
+  void end_segment();
+  [[nodiscard]] bool segment_ending() const noexcept;
+
+  /// 65,536 records or 60 s since the epoch began, and no key waits for its turn.
+  [[nodiscard]] bool epoch_due(std::int64_t boot_ns) const noexcept;
+  /// Makes the next key and gives the record (key.rotate) that announces it, for the caller to append. When absorb() meets
+  /// that line, it signs the tree up to it with the present key, erases that, and goes on with the next one.
+  std::string begin_epoch(const std::string& run_id);
+  [[nodiscard]] unsigned epoch() const noexcept;
+
+  /// fdatasync(2) of the segment's records needs a descriptor that may be used in another thread: a duplicate. Throws.
+  [[nodiscard]] Fd records() const;
+
+  /// The journal cannot be written any more (`error`: the name of the errno) and every writer is dead: cuts half a record off the end, and
+  /// writes journal.fail as the last record, into the space that was reserved; then signs, as far as that is possible.
+  /// The journal stays incomplete. False when not even this could be written.
+  bool fail(const std::string& run_id, std::string_view error, std::string_view what) noexcept;
+
   /// Absorbs the rest, signs the last head with the epoch key and the identity, appends it to `epochs`, replaces
   /// `checkpoint`, erases the epoch key. `synced`: fdatasync(2) of the records, then of the checkpoint; it takes most
-  /// of the time of a short run. Throws SysError; a second call does nothing.
-  void close(Durability durability = Durability::synced);
+  /// of the time of a short run. Gives the closing note, empty the second time. Throws SysError.
+  std::string close(Durability durability = Durability::synced);
   [[nodiscard]] std::uint64_t size() const noexcept;
 
  private:
@@ -227,7 +291,7 @@ std::uint64_t show(const std::filesystem::path& run_directory, const ShowOptions
 
 // ---- verification ---------------------------------------------------------------------------------------------------
 
-enum class Status : std::uint8_t { complete, tampered, incomplete, no_key };
+enum class Status : std::uint8_t { complete, tampered, incomplete, no_key, truncated, forked };
 std::string_view name(Status) noexcept;  // "COMPLETE", …
 struct Finding {
   std::string rule;     // "V3"
@@ -240,11 +304,33 @@ struct Report {
   std::uint64_t records = 0;         // whole lines found
   std::uint64_t signed_records = 0;  // size of the largest checkpoint whose signatures hold
   std::uint64_t torn_bytes = 0;      // after the last LF
+  std::uint64_t epochs = 0;          // closed ones whose signatures hold
+  Hash root{};                       // of all whole lines found
   std::vector<Finding> findings;
   [[nodiscard]] int exit_code() const noexcept;  // 0, 1, 3, 4 (JOURNAL.md, Verify)
 };
+
+/// A checkpoint that somebody else has seen: a witness, syslog, the index of journals (rule V6).
+struct Anchor {
+  std::string where;               // for the findings: "anchors.txt note 2"
+  std::string origin;              // of the journal that it is about; may be empty when there is a note
+  std::string note;                // the whole signed note, or
+  std::optional<Checkpoint> head;  // only what it would say, or
+  std::string first_key;           // only the vkey of epoch 0
+};
+/// The notes of a file, one after the other, lines that are not part of one between them. Throws SysError, and Refusal when
+/// there is none.
+std::vector<Anchor> read_anchors(const std::filesystem::path& file);
+
+struct VerifyOptions {
+  std::span<const Anchor> anchors{};  // those of other journals are passed over
+  /// Called now and then with the bytes read so far and the bytes there are.
+  std::function<void(std::uint64_t done, std::uint64_t all)> progress{};
+};
+
 /// Checks a run's folder with public data only. `trusted`: vkeys of identities that the caller trusts; a certificate by
-/// another key is Status::no_key. Throws SysError when the folder cannot be read.
-Report verify(const std::filesystem::path& run_directory, std::span<const std::string> trusted);
+/// another key is Status::no_key. Throws SysError when the folder cannot be read, Refusal for an anchor that is damaged.
+Report verify(const std::filesystem::path& run_directory, std::span<const std::string> trusted,
+              const VerifyOptions& options = {});
 
 }  // namespace agentrun::journal

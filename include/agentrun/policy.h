@@ -177,6 +177,12 @@ class Policy {
   [[nodiscard]] const Limits& limits() const noexcept;
   [[nodiscard]] std::span<const std::string> weakenings() const noexcept;
   [[nodiscard]] bool weakened(Weakening) const noexcept;
+  /// journal: synced when one of the profiles says so; the globs of all.
+  struct Journal {
+    bool synced = false;
+    std::vector<std::string> redact;
+  };
+  [[nodiscard]] const Journal& journal() const noexcept;
   struct Source {
     std::string name, file, sha256;
   };

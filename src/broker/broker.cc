@@ -88,6 +88,16 @@ Admission await_admission(const Fd& control) {
   return admission;
 }
 
+// The supervisor's words: another segment, or to finish (as end of file is).
+void await_end(const Fd& control, journal::Appender& entries) {
+  for (;;) {
+    auto message = recv_message(control);
+    if (!message || message->bytes != journal::segment_message || message->fds.size() != 1) return;
+    entries.move_to(std::move(message->fds.front()));
+    send_message(control, encode({.kind = Event::Kind::moved}));
+  }
+}
+
 pid_t fork_process() {
 #ifdef __SANITIZE_THREAD__
   // Past the run time of ThreadSanitizer, which starts a thread in each child: setns(2) refuses a process with threads.
@@ -109,8 +119,8 @@ pid_t fork_process() {
 
   // None of these is ever destroyed: the process leaves by _exit, with its receivers still blocked.
   auto& listener = *new Listener(std::move(admission.listener));
-  auto& entries = *new journal::Appender(std::move(setup.entries));
-  auto& recorder = *new Recorder(entries, *setup.policy, control, setup.run);
+  auto& entries = *new journal::Appender(std::move(setup.entries), setup.durability);
+  auto& recorder = *new Recorder(entries, *setup.policy, control, setup.run, setup.redactor);
   auto& claims = *new ExecClaims;
   auto& workers = *new Workers(listener);
   const unsigned receivers = std::max(2U, setup.receivers);
@@ -144,7 +154,7 @@ pid_t fork_process() {
   filtered.notify_all();
 
   post(control, {.kind = Event::Kind::ready});
-  (void)recv_message(control);  // the word to finish, or end of file
+  await_end(control, entries);
   const Event counts{.kind = Event::Kind::counts,
                      .decisions = recorder.decisions(),
                      .denials = recorder.denials(),

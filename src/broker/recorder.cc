@@ -31,10 +31,17 @@ journal::Record& thread_record() {
 void Recorder::decision_fields(const Case& c, journal::Record& record) {
   const Request& r = c.request;
   const bool allowed = c.verdict.act == policy::Act::allow;
+  std::size_t redacted = 0;
   record.begin();
   record.text("act", policy::name(c.verdict.act));
   if (r.row->operation == filter::Operation::execute) {
-    record.list("argv", r.argv);
+    if (redactor_ == nullptr || redactor_->empty()) {
+      record.list("argv", r.argv);
+    } else {
+      std::vector<std::string> argv = r.argv;
+      redacted = redactor_->apply(argv);
+      record.list("argv", argv);
+    }
     if (r.argv_cut) record.boolean("argv_cut", true);
   }
   record.text("by", policy::name(c.verdict.by));
@@ -56,6 +63,7 @@ void Recorder::decision_fields(const Case& c, journal::Record& record) {
   record.number("pid", c.task.pid).number("ppid", c.task.ppid);
   if (c.verdict.rule != nullptr) record.text("profile", c.verdict.rule->profile);
   if (c.destination) record.text("proto", "tcp");
+  if (redacted != 0) record.number("redacted", static_cast<std::int64_t>(redacted));
   if (!allowed) {
     record.text("remedy", c.destination ? policy_.remedy_connect(c.verdict, *c.destination)
                                         : policy_.remedy(c.verdict, c.right, c.path));

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <agentrun/journal.h>
+#include <agentrun/journal/redact.h>
 #include <agentrun/policy.h>
 #include <agentrun/sys/fd.h>
 #include "broker/request.h"
@@ -36,8 +37,9 @@ struct Case {
 /// Shared by the receivers.
 class Recorder {
  public:
-  Recorder(journal::Appender& entries, const policy::Policy& policy, const Fd& control, std::string run)
-      : entries_(entries), policy_(policy), control_(control), run_(std::move(run)) {}
+  Recorder(journal::Appender& entries, const policy::Policy& policy, const Fd& control, std::string run,
+           const journal::Redactor* redactor)
+      : entries_(entries), policy_(policy), control_(control), run_(std::move(run)), redactor_(redactor) {}
 
   /// Writes the decision's record. False when it could not be written: then nothing may be allowed any more.
   [[nodiscard]] bool decision(const Case& c);
@@ -64,6 +66,7 @@ class Recorder {
   const policy::Policy& policy_;
   const Fd& control_;
   const std::string run_;
+  const journal::Redactor* redactor_;
   std::atomic<bool> failed_{false};
   std::atomic<std::uint64_t> decisions_{0}, denials_{0}, absent_{0};
   std::mutex told_mutex_;

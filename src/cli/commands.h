@@ -14,7 +14,6 @@ int explain_command(Words words);  // explain.cc
 int doctor_command(Words words);   // doctor.cc
 int why_command(Words words);      // why.cc
 int journal_command(Words words);  // journal.cc
-int report_command(Words words);   // report.cc: journal report
 int key_command(Words words);      // journal.cc
 int diff_command(Words words);     // review.cc
 int apply_command(Words words);    // review.cc

@@ -24,9 +24,6 @@ supervisor::Options options_of(const Arguments& arguments);
 /// run_options and `more`.
 std::vector<Option> with_run_options(std::initializer_list<Option> more);
 
-/// The keys that the caller trusts: --key, or this user's own identity.
-std::vector<std::string> trusted_keys(const Arguments& arguments);
-
 /// --journal, else the user's state folder.
 std::string state_directory(const Arguments& arguments);
 

@@ -1,116 +1,83 @@
-// journal list | show | verify, and key show.
-#include <charconv>
+// journal: its options and commands; list. And key show.
+#include <array>
 #include <cstdio>
-
-#include <nlohmann/json.hpp>
 
 #include <agentrun/journal.h>
 #include <agentrun/sys/process.h>
 #include "cli/commands.h"
 #include "cli/common.h"
+#include "cli/journal.h"
 #include "cli/text.h"
 
 namespace agentrun::cli {
 
 namespace {
 
-constexpr std::array journal_options = {
-    Option{"--journal", "", Option::Takes::value}, Option{"--json", "", Option::Takes::nothing},
-    Option{"--key", "", Option::Takes::value, Option::Repeat::yes}, Option{"--type", "", Option::Takes::value},
+constexpr const char* usage = "agent-run journal list|show|verify|prove|report|export [RUN]";
+
+constexpr Option journal_option{"--journal", "", Option::Takes::value};
+constexpr Option json_option{"--json", "", Option::Takes::nothing};
+constexpr Option key_option{"--key", "", Option::Takes::value, Option::Repeat::yes};
+constexpr Option against_option{"--against", "", Option::Takes::value, Option::Repeat::yes};
+
+constexpr std::array list_options = {journal_option};
+constexpr std::array show_options = {journal_option, json_option, Option{"--type", "", Option::Takes::value}};
+constexpr std::array verify_options = {journal_option, json_option, key_option, against_option,
+                                       Option{"--index", "", Option::Takes::nothing}};
+constexpr std::array prove_options = {journal_option, key_option, against_option, Option{"--from", "", Option::Takes::value},
+                                      Option{"--verify", "", Option::Takes::value}};
+constexpr std::array report_options = {journal_option, key_option, against_option, Option{"--output", "-o", Option::Takes::value}};
+constexpr std::array export_options = {journal_option, Option{"--tlog-tiles", "", Option::Takes::value}};
+
+struct Command {
+  std::string_view name;
+  std::span<const Option> options;
+  int (*run)(const Arguments&);
+};
+constexpr std::array commands = {
+    Command{"list", list_options, journal_list},       Command{"show", show_options, journal_show},
+    Command{"verify", verify_options, journal_verify}, Command{"prove", prove_options, journal_prove},
+    Command{"report", report_options, journal_report}, Command{"export", export_options, journal_export},
 };
 
-std::string run_word(const Arguments& arguments) {
-  if (arguments.positional.size() > 1) throw UsageError("one run at a time", "agent-run journal list names the runs");
-  return arguments.positional.empty() ? "" : arguments.positional[0];
+void add_keys(const std::string& lines, std::vector<std::string>& keys) {
+  for (std::size_t at = 0; at < lines.size();) {
+    const std::size_t end = std::min(lines.find('\n', at), lines.size());
+    if (end > at) keys.push_back(lines.substr(at, end - at));
+    at = end + 1;
+  }
 }
 
-int list(const Arguments& arguments) {
+}  // namespace
+
+std::filesystem::path run_of(const Arguments& arguments) {
+  if (arguments.positional.size() > 1) throw UsageError("one run at a time", "agent-run journal list names the runs");
+  return journal::find_run(state_directory(arguments), arguments.positional.empty() ? "" : arguments.positional[0]);
+}
+
+std::vector<std::string> trusted_keys(const Arguments& arguments) {
+  std::vector<std::string> keys;
+  for (const std::string& word : arguments.values("--key")) {
+    if (word.find('+') != std::string::npos && !try_read_file(word)) keys.push_back(word);
+    else add_keys(read_file(word), keys);
+  }
+  if (!arguments.has("--key")) add_keys(try_read_file(state_directory(arguments) + "/identity.vkey").value_or(""), keys);
+  return keys;
+}
+
+int journal_list(const Arguments& arguments) {
   for (const journal::RunInfo& run : journal::list_runs(state_directory(arguments))) {
     std::printf("%s  %s\n", printable(run.id).c_str(), run.closed ? "closed" : "open or broken off");
   }
   return 0;
 }
 
-std::string text(const nlohmann::json& record, const char* key) {
-  const auto found = record.find(key);
-  if (found == record.end()) return {};
-  return found->is_string() ? found->get<std::string>() : found->dump();
-}
-
-// time, verdict, what, on what, by whom. Everything else is in --json.
-void print_record(std::uint64_t index, std::string_view line) {
-  const auto r = nlohmann::json::parse(line, nullptr, false);
-  if (r.is_discarded()) {
-    std::printf("%6llu  (not a record)\n", static_cast<unsigned long long>(index));
-    return;
-  }
-  const std::string type = text(r, "type");
-  std::string what;
-  for (const char* key : {"sys", "path", "path_b64", "to", "dst", "dport", "errno", "file", "profile", "reason", "exit"}) {
-    if (type == "decision" && std::string_view(key) == "profile") continue;
-    const std::string value = text(r, key);
-    if (!value.empty()) what += " " + value;
-  }
-  const std::string t = text(r, "t");
-  std::int64_t ns = 0;
-  std::from_chars(t.data(), t.data() + t.size(), ns);
-  std::printf("%6llu %s %-13s %-5s%s  [%s %s]\n", static_cast<unsigned long long>(index), time_text(ns).c_str(),
-              printable(type).c_str(), printable(text(r, "act")).c_str(), printable(what).c_str(), printable(text(r, "pid")).c_str(),
-              printable(text(r, "comm")).c_str());
-}
-
-int show(const Arguments& arguments) {
-  const auto run = journal::find_run(state_directory(arguments), run_word(arguments));
-  const bool json = arguments.has("--json");
-  journal::show(run, {.type = arguments.value("--type")}, [&](std::uint64_t index, std::string_view line) {
-    if (!json) print_record(index, line);
-    else if (line.size() > 2 && line[0] == '{') std::printf("{\"i\":%llu,%.*s\n", static_cast<unsigned long long>(index), static_cast<int>(line.size() - 1), line.data() + 1);
-    return std::ferror(stdout) == 0;
-  });
-  return 0;
-}
-
-int verify(const Arguments& arguments) {
-  const auto run = journal::find_run(state_directory(arguments), run_word(arguments));
-  const journal::Report report = journal::verify(run, trusted_keys(arguments));
-  const std::string status(journal::name(report.status));
-  const std::uint64_t unsigned_records = report.records - std::min(report.records, report.signed_records);
-  if (arguments.has("--json")) {
-    nlohmann::json out = {{"status", status}, {"origin", report.origin}, {"records", report.records}, {"signed", report.signed_records},
-                          {"unsigned", unsigned_records}, {"torn_bytes", report.torn_bytes}, {"findings", nlohmann::json::array()}};
-    for (const journal::Finding& f : report.findings) out["findings"].push_back({{"rule", f.rule}, {"where", f.where}, {"message", f.message}});
-    std::printf("%s\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
-    return report.exit_code();
-  }
-  std::printf("%s  %s\n  signed %llu, unsigned %llu, torn %llu bytes\n", status.c_str(), printable(report.origin).c_str(),
-              static_cast<unsigned long long>(report.signed_records), static_cast<unsigned long long>(unsigned_records),
-              static_cast<unsigned long long>(report.torn_bytes));
-  for (const journal::Finding& f : report.findings) {
-    std::printf("  %s %s: %s\n", f.rule.c_str(), printable(f.where).c_str(), printable(f.message).c_str());
-  }
-  return report.exit_code();
-}
-
-}  // namespace
-
-std::vector<std::string> trusted_keys(const Arguments& arguments) {
-  std::vector<std::string> keys = arguments.values("--key");
-  if (!keys.empty()) return keys;
-  if (auto own = try_read_file(state_directory(arguments) + "/identity.vkey")) {
-    while (own->ends_with('\n')) own->pop_back();
-    keys.push_back(*own);
-  }
-  return keys;
-}
-
 int journal_command(Words words) {
-  if (words.empty()) throw UsageError("journal needs a command", "agent-run journal list|show|verify [RUN]");
-  if (words[0] == "report") return report_command(words.subspan(1));
-  const Arguments arguments = parse_arguments(words.subspan(1), journal_options);
-  if (words[0] == "list") return list(arguments);
-  if (words[0] == "show") return show(arguments);
-  if (words[0] == "verify") return verify(arguments);
-  throw UsageError("unknown journal command '" + words[0] + "'", "agent-run journal list|show|verify [RUN]");
+  if (words.empty()) throw UsageError("journal needs a command", usage);
+  for (const Command& command : commands) {
+    if (words[0] == command.name) return command.run(parse_arguments(words.subspan(1), command.options));
+  }
+  throw UsageError("unknown journal command '" + words[0] + "'", usage);
 }
 
 int key_command(Words words) {

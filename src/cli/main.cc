@@ -30,9 +30,13 @@ agent-run apply [RUN] [PATH…]      make the host so; of what the host would ru
 agent-run discard [RUN]            throw the held changes away
 agent-run journal list             the runs, oldest first (--journal DIR)
 agent-run journal show [RUN]       the records of a run (--json, --type TYPE, --journal DIR)
-agent-run journal verify [RUN]     are they all there and unchanged? (--json, --key VKEY, --journal DIR)
+agent-run journal verify [RUN]     are they all there and unchanged? (--json, --key VKEY|FILE, --against FILE, --journal DIR);
+                                   --index: is every run there?
+agent-run journal prove SEQ [RUN]  a proof of one record that stands alone; --from SIZE: that the journal only grew since;
+                                   --verify FILE: does a proof hold? (--key, --against, --journal)
+agent-run journal export --tlog-tiles DIR [RUN]    the tree and the records, for other tools
 agent-run journal report [RUN] -o FILE
-                                   the run as one page to look at (--key VKEY, --journal DIR)
+                                   the run as one page to look at (--key, --against, --journal)
 agent-run key show                 the public key that signs this user's journals (--journal DIR)
 agent-run doctor                   what this host can and cannot do
 agent-run --help | --version

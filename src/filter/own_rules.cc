@@ -71,6 +71,7 @@ constexpr int broker_calls[] = {
     // bytes and descriptors
     __NR_read,
     __NR_write,
+    __NR_fdatasync,
     __NR_pread64,
     __NR_readv,
     __NR_lseek,

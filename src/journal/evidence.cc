@@ -1,6 +1,7 @@
 #include "journal/evidence.h"
 
 #include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
 
 #include <algorithm>
 #include <array>
@@ -13,7 +14,7 @@ namespace agentrun::journal {
 
 namespace {
 
-constexpr std::size_t max_notes = 64U << 20;  // bytes of a file of notes: a note a 4096 records lasts for 10^9 records
+constexpr std::size_t max_notes = 64U << 20;  // bytes of a file of notes: one a 4096 records lasts for 10^9 records
 constexpr std::string_view certificate_version = "agent-run/keycert/v1";
 
 struct Certificate {
@@ -87,86 +88,29 @@ bool has_content(const Fd& directory) {
   return fd && ::pread(fd->get(), &first, 1, 0) != 0;
 }
 
-/// Which signatures a checkpoint needs, by the file that keeps it.
-enum class Needs : std::uint8_t { epoch, epoch_and_identity };
-
-std::optional<Checkpoint> checked(const Note& note, const Authority& authority, const Key& epoch, Needs needs,
-                                  const std::string& where, Findings& findings) {
-  auto checkpoint = parse_checkpoint(note.text);
-  if (!checkpoint) {
-    findings.fault("V7", where, "not a checkpoint");
-    return std::nullopt;
-  }
-  if (checkpoint->origin != authority.origin) {
-    findings.fault("V1", where, "the checkpoint of another journal: " + checkpoint->origin);
-    return std::nullopt;
-  }
-  if (signed_by(note, epoch) != Signed::valid) {
-    findings.fault("V1", where, "the signature of " + epoch.name() + " does not hold");
-    return std::nullopt;
-  }
-  const Signed identity = signed_by(note, authority.identity);
-  if (identity == Signed::invalid || (identity == Signed::absent && needs == Needs::epoch_and_identity)) {
-    findings.fault("V1", where, "the signature of the identity does not hold");
-    return std::nullopt;
-  }
-  return checkpoint;
-}
-
-/// Calls `each(note, where)` for the notes of a file, until one is malformed.
-void for_each_note(const Fd& directory, const char* name, Findings& findings, auto&& each) {
-  const auto content = files::try_read(directory, name, max_notes);
-  if (!content) return;
-  std::string_view rest = *content;
+/// The checkpoints of a file, until one is malformed.
+std::vector<Kept> read_kept(const Fd& directory, const char* name, const Authority& authority, Findings& findings) {
+  std::vector<Kept> list;
+  auto content = files::try_read(directory, name, max_notes);
+  if (!content) return list;
+  const auto bytes = std::make_shared<const std::string>(std::move(*content));
+  std::string_view rest = *bytes;
   for (std::size_t number = 1; !rest.empty() || number == 1; ++number) {
     const std::string where = std::string(name) + " note " + std::to_string(number);
-    const auto note = take_note(rest);
-    if (!note) return findings.fault("V7", where, "not a signed note");
-    each(*note, where);
-  }
-}
-
-void read_epochs(const Fd& directory, Authority& authority, Findings& findings, std::vector<Head>& heads) {
-  std::size_t closed = 0;
-  for_each_note(directory, files::epochs, findings, [&](const Note& note, const std::string& where) {
-    if (closed == authority.epochs.size()) return findings.fault("V2", where, "closes an epoch that never began");
-    Epoch& epoch = authority.epochs[closed++];
-    auto checkpoint = checked(note, authority, epoch.key, Needs::epoch_and_identity, where, findings);
-    if (!checkpoint) return;
-    epoch.closing = *checkpoint;
-    heads.push_back({.checkpoint = std::move(*checkpoint), .where = where});
-  });
-}
-
-void read_checkpoint(const Fd& directory, const Authority& authority, Findings& findings, std::vector<Head>& heads) {
-  const auto content = files::try_read(directory, files::checkpoint, max_note);
-  if (!content) return findings.gap("V5", files::checkpoint, "there is none");
-  std::string_view rest = *content;
-  const auto note = take_note(rest);
-  if (!note || !rest.empty()) return findings.fault("V7", files::checkpoint, "not a signed note");
-  const Epoch& epoch = authority.epochs.back();
-  const Needs needs = epoch.closing ? Needs::epoch_and_identity : Needs::epoch;
-  auto checkpoint = checked(*note, authority, epoch.key, needs, files::checkpoint, findings);
-  if (!checkpoint) return;
-  if (epoch.closing && (checkpoint->size != epoch.closing->size || checkpoint->root != epoch.closing->root)) {
-    findings.fault("V2", files::checkpoint, "is not the one that closed its epoch");
-  }
-  if (!epoch.closing && signed_by(*note, authority.identity) == Signed::valid) {
-    findings.fault("V2", files::epochs, "the closing checkpoint is missing");
-  }
-  heads.push_back({.checkpoint = std::move(*checkpoint), .where = files::checkpoint});
-}
-
-void read_recent(const Fd& directory, const Authority& authority, Findings& findings, std::vector<Head>& heads) {
-  const Epoch& epoch = authority.epochs.back();
-  for_each_note(directory, files::recent, findings, [&](const Note& note, const std::string& where) {
-    auto checkpoint = checked(note, authority, epoch.key, Needs::epoch, where, findings);
-    if (!checkpoint) return;
-    if (epoch.closing && checkpoint->size > epoch.closing->size) {
-      return findings.fault("V2", where, "covers records after the end of its epoch");
+    auto note = take_note(rest);
+    if (!note) {
+      findings.fault("V7", where, "not a signed note");
+      return list;
     }
-    heads.push_back({.checkpoint = std::move(*checkpoint), .where = where});
-  });
+    auto checkpoint = parse_checkpoint(note->text);
+    if (!checkpoint)
+      findings.fault("V7", where, "not a checkpoint");
+    else if (checkpoint->origin != authority.origin)
+      findings.fault("V1", where, "the checkpoint of another journal: " + checkpoint->origin);
+    else
+      list.push_back({.bytes = bytes, .note = std::move(*note), .checkpoint = std::move(*checkpoint), .where = where});
+  }
+  return list;
 }
 
 }  // namespace
@@ -202,16 +146,41 @@ std::optional<Authority> read_authority(const Fd& directory, std::span<const std
   const std::string origin(certificate->origin);
   return Authority{.origin = origin,
                    .identity = identity->renamed(origin),
-                   .epochs = {{.key = Key::from_vkey(certificate->epoch0), .closing = std::nullopt}}};
+                   .first = Key::from_vkey(certificate->epoch0)};
 }
 
-std::vector<Head> read_heads(const Fd& directory, Authority& authority, Findings& findings) {
-  std::vector<Head> heads;
-  read_epochs(directory, authority, findings, heads);
-  read_checkpoint(directory, authority, findings, heads);
-  read_recent(directory, authority, findings, heads);
-  std::ranges::stable_sort(heads, {}, [](const Head& head) { return head.checkpoint.size; });
-  return heads;
+Evidence read_evidence(const Fd& directory, const Authority& authority, Findings& findings) {
+  Evidence evidence;
+  evidence.epochs = read_kept(directory, files::epochs, authority, findings);
+  const bool none = !files::try_open(directory, files::checkpoint);
+  if (none) findings.gap("V5", files::checkpoint, "there is none");
+  evidence.newest = read_kept(directory, files::checkpoint, authority, findings);
+  if (evidence.newest.size() > 1) {
+    findings.fault("V7", files::checkpoint, "more than one signed note");
+    evidence.newest.clear();
+  }
+  for (Kept& kept : evidence.newest) kept.where = files::checkpoint;
+  evidence.recent = read_kept(directory, files::recent, authority, findings);
+  return evidence;
+}
+
+std::vector<Anchor> read_anchors(const std::filesystem::path& file) {
+  const std::string content = read_file(file.string(), max_notes);
+  std::vector<Anchor> anchors;
+  std::string_view rest = content;
+  while (!rest.empty()) {
+    std::string_view after = rest;
+    if (const auto note = take_note(after); note && parse_checkpoint(note->text)) {
+      anchors.push_back({.where = file.filename().string() + " note " + std::to_string(anchors.size() + 1),
+                         .origin = {},
+                         .note = std::string(rest.substr(0, rest.size() - after.size()))});
+      rest = after;
+    } else if (!take_line(rest)) {
+      break;
+    }
+  }
+  if (anchors.empty()) throw Refusal("no checkpoint in " + file.string(), "it must hold signed notes, as the file checkpoint does");
+  return anchors;
 }
 
 }  // namespace agentrun::journal

@@ -1,35 +1,38 @@
-// The signed parts of a journal: the certificate and the checkpoints, with every signature checked (rules V1, V2, V7).
+// The signed parts of a journal: the certificate and the checkpoints, read strictly (rules V1, V7). Whether the signatures
+// of the checkpoints hold is known only when the records were read, which announce the keys: chain.h.
 #pragma once
 
 #include <agentrun/journal.h>
 #include <agentrun/sys/fd.h>
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "journal/findings.h"
+#include "journal/note.h"
 
 namespace agentrun::journal {
 
-/// A key and where its closing checkpoint ended it.
-struct Epoch {
-  Key key;
-  std::optional<Checkpoint> closing;
-};
-
-/// Who speaks for this journal: the identity under the name <origin>, and the epochs, of which the first is certified.
+/// Who speaks for this journal: the identity under the name <origin>, and the key of epoch 0, which it certified.
 struct Authority {
   std::string origin;
   Key identity;
-  std::vector<Epoch> epochs;
+  Key first;
 };
 
-/// A checkpoint whose signatures hold, and the file that keeps it ("recent note 3").
-struct Head {
+/// A checkpoint as a file keeps it ("recent note 3"). Its signatures are not checked yet.
+struct Kept {
+  std::shared_ptr<const std::string> bytes;  // that `note` points into
+  Note note;
   Checkpoint checkpoint;
   std::string where;
+};
+
+struct Evidence {
+  std::vector<Kept> epochs, newest, recent;  // of the files of these names; `newest`: of `checkpoint`, one at most
 };
 
 /// Reads `keycert`. nullopt when nobody trusted stands behind the journal; `findings` and `no_key` then say why.
@@ -37,8 +40,7 @@ enum class Trust : std::uint8_t { checked, no_key };
 std::optional<Authority> read_authority(const Fd& directory, std::span<const std::string> trusted, Findings& findings,
                                         Trust& trust);
 
-/// Reads `epochs`, `checkpoint` and `recent`; marks the epochs that are closed. What does not hold is a fault and left
-/// out. The result is sorted by size.
-std::vector<Head> read_heads(const Fd& directory, Authority& authority, Findings& findings);
+/// Reads `epochs`, `checkpoint` and `recent`. What is malformed or of another journal is a fault and left out.
+Evidence read_evidence(const Fd& directory, const Authority& authority, Findings& findings);
 
 }  // namespace agentrun::journal

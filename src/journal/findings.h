@@ -3,6 +3,7 @@
 
 #include <agentrun/journal.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,6 +18,11 @@ class Findings {
     faulty_ = true;
     add(rule, std::move(where), std::move(message));
   }
+  /// Somebody else has seen another journal than this: `how` is truncated or forked. The first one counts.
+  void elsewhere(Status how, std::string_view rule, std::string where, std::string message) {
+    if (!contradicted_) contradicted_ = how;
+    add(rule, std::move(where), std::move(message));
+  }
   /// Something that a complete journal has is missing.
   void gap(std::string_view rule, std::string where, std::string message) {
     gaps_ = true;
@@ -27,6 +33,7 @@ class Findings {
     add(rule, std::move(where), std::move(message));
   }
   [[nodiscard]] bool faulty() const noexcept { return faulty_; }
+  [[nodiscard]] std::optional<Status> contradicted() const noexcept { return contradicted_; }
   [[nodiscard]] bool gaps() const noexcept { return gaps_; }
 
  private:
@@ -39,6 +46,7 @@ class Findings {
 
   Report* report_;
   bool faulty_ = false;
+  std::optional<Status> contradicted_;
   bool gaps_ = false;
 };
 

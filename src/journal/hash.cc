@@ -65,7 +65,6 @@ Hash node_hash(const Hash& left, const Hash& right) noexcept {
   return hash;
 }
 
-// peaks_ holds the heads of the perfect subtrees that the list falls into, largest first: one for each bit of size_.
 void Tree::add(const Hash& leaf) {
   peaks_.push_back(leaf);
   for (int merges = std::countr_one(size_); merges > 0; --merges) {
@@ -74,6 +73,13 @@ void Tree::add(const Hash& leaf) {
     peaks_.back() = node_hash(peaks_.back(), right);
   }
   ++size_;
+}
+
+bool Tree::restore(std::uint64_t size, std::vector<Hash> peaks) {
+  if (static_cast<std::size_t>(std::popcount(size)) != peaks.size()) return false;
+  size_ = size;
+  peaks_ = std::move(peaks);
+  return true;
 }
 
 Hash Tree::root() const noexcept {

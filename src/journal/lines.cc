@@ -2,6 +2,7 @@
 
 #include <agentrun/journal.h>
 #include <agentrun/sys/error.h>
+#include <sys/stat.h>
 
 #include <cstring>
 
@@ -47,7 +48,18 @@ bool LineReader::refill() {
   const ssize_t n = check(retry_eintr([&] { return ::read(file_->get(), buffer_.get() + end_, buffer_size - end_); }),
                           "read", files::segment(segment_));
   end_ += static_cast<std::size_t>(n);
+  read_ += static_cast<std::uint64_t>(n);
   return n > 0;
+}
+
+std::uint64_t LineReader::bytes() const {
+  std::uint64_t sum = 0;
+  for (unsigned number = 0;; ++number) {
+    const auto file = files::try_open(*directory_, files::segment(number));
+    struct stat st {};
+    if (!file || ::fstat(file->get(), &st) != 0) return sum;
+    sum += static_cast<std::uint64_t>(st.st_size);
+  }
 }
 
 /// Goes to the next segment; false when there is none.

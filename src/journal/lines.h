@@ -31,6 +31,9 @@ class LineReader {
   explicit LineReader(const Fd& directory);
   /// The next whole line. False at the end, or where broken() says why it cannot go on. Throws SysError.
   bool next(Line& line);
+  /// Of all segments: how many were read so far, and how many there are.
+  [[nodiscard]] std::uint64_t bytes_read() const noexcept { return read_; }
+  [[nodiscard]] std::uint64_t bytes() const;
   /// Bytes after the last LF of the last segment.
   [[nodiscard]] std::uint64_t torn_bytes() const noexcept { return torn_; }
   /// Set when a line is longer than any record, or does not end although another segment follows.
@@ -49,6 +52,7 @@ class LineReader {
   unsigned segment_ = 0;
   std::uint64_t number_ = 0;
   std::uint64_t torn_ = 0;
+  std::uint64_t read_ = 0;
   std::optional<std::string> broken_;
 };
 

@@ -1,14 +1,26 @@
 // What people read: the list of runs, and the records of one. Nothing here verifies.
 #include <agentrun/journal.h>
 #include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
 
 #include <algorithm>
 #include <system_error>
 
 #include "journal/files.h"
 #include "journal/lines.h"
+#include "journal/note.h"
 
 namespace agentrun::journal {
+
+namespace {
+
+/// Who closes a journal signs its checkpoint as its identity: a line whose name ends in the run's id.
+bool is_closed(const std::filesystem::path& directory, const std::string& id) {
+  const auto note = try_read_file((directory / files::checkpoint).string(), max_note);
+  return note && note->find("/" + id + " ") != std::string::npos;
+}
+
+}  // namespace
 
 std::vector<RunInfo> list_runs(const std::filesystem::path& state_directory) {
   const auto folder = state_directory / files::runs;
@@ -23,7 +35,7 @@ std::vector<RunInfo> list_runs(const std::filesystem::path& state_directory) {
       continue;
     runs.push_back({.id = id,
                     .directory = entries->path(),
-                    .closed = std::filesystem::exists(entries->path() / files::epochs, ignored)});
+                    .closed = is_closed(entries->path(), id)});
   }
   if (error) throw SysError(error.value(), "readdir", folder.string());
   std::ranges::sort(runs, {}, &RunInfo::id);

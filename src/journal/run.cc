@@ -2,25 +2,27 @@
 // the process that holds the keys.
 //   create   folder, certificate, first segment. The certificate is there before the first record: a journal without
 //            one has nothing in it.
-//   absorb   reads whole lines that were appended, hashes them into the tree, keeps the leaf hashes. It *must not*
-//   trust
+//   absorb   reads whole lines that were appended, hashes them into the tree, keeps the leaf hashes. It *must not* trust
 //            the appenders: what it has hashed is never read again, and a segment that shrinks or a line over 16 KiB
 //            ends the run (SysError; the supervisor then denies and kills).
 //   sign     the head so far, into `checkpoint`, and now and then into `recent`.
+//   epochs.cc  an epoch is a key and the records since the one before. The next key is announced by a record, and its turn
+//            comes when the sealer meets that record: so the order of records decides, not the moment of the call.
+//            Segments follow each other in the same way: the old one is read to its end when no writer has it any more.
 //   close    the last head, signed by the epoch key and the identity, into `epochs` and then `checkpoint`: a closing
 //            signature in `checkpoint` without its note in `epochs` is a sign of tampering. Then the key is erased.
-// An epoch is a key and the records since the one before; this version has one, from create to close.
 #include <agentrun/journal.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include <array>
-#include <cstring>
 #include <utility>
 
 #include "journal/files.h"
+#include "journal/run_state.h"
 
 namespace agentrun::journal {
 
@@ -31,6 +33,8 @@ constexpr std::uint64_t checkpoint_records = 256;
 constexpr std::int64_t checkpoint_ns = 100'000'000;
 // A note in `recent` costs the verifier a signature check, as long as hashing a few hundred records takes.
 constexpr std::uint64_t recent_records = 4096;
+// What a full disk must still take: journal.fail, and a checkpoint that covers it.
+constexpr off_t reserved_bytes = 64 * 1024;
 
 std::string utc(const char* format, std::int64_t ns = wall_clock_ns()) {
   const std::time_t now = static_cast<std::time_t>(ns / 1'000'000'000);
@@ -45,41 +49,40 @@ Fd make_run_directory(const std::filesystem::path& state_directory, const std::s
   make_directories((state_directory / files::runs).string(), 0700);
   const Fd runs = files::open_directory((state_directory / files::runs).string());
   check(::mkdirat(runs.get(), run_id.c_str(), 0700), "mkdir", path);
-  return Fd(check(::openat(runs.get(), run_id.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), "open", path));
+  Fd folder(check(::openat(runs.get(), run_id.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), "open", path));
+  check(::flock(folder.get(), LOCK_EX | LOCK_NB), "flock", path);
+  return folder;
+}
+
+/// Blocks that nobody else gets: one file for all runs of this state folder, since making one takes a start a quarter of a
+/// millisecond. A run that fails takes it away, and the next start makes it again. Where the file system cannot promise
+/// blocks they are written, which does the same unless it copies on write.
+void reserve(const std::filesystem::path& state_directory) {
+  const std::string path = (state_directory / files::reserve).string();
+  if (::access(path.c_str(), F_OK) == 0) return;
+  const Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!fd && errno == EEXIST) return;
+  check(fd.get(), "open", path);
+  if (::fallocate(fd.get(), 0, 0, reserved_bytes) == 0) return;
+  const int error = errno;
+  try {
+    if (error != EOPNOTSUPP) throw SysError(error, "fallocate", path);
+    write_all(fd, std::string(reserved_bytes, '\0'), path);
+  } catch (const SysError&) {
+    ::unlink(path.c_str());
+    throw;
+  }
 }
 
 }  // namespace
-
-struct Run::State {
-  std::filesystem::path path;
-  std::string origin;
-  Key identity;              // under the name <origin>
-  std::optional<Key> epoch;  // under <origin>/e0; absent once closed
-  std::vector<std::string> vkeys;
-  Fd directory;
-  Fd entries;  // of the open segment, for reading
-  Fd hashes;
-  std::unique_ptr<char[]> block = std::make_unique_for_overwrite<char[]>(block_size);
-  unsigned segment = 0;
-  std::int64_t offset = 0;  // of the first byte in the open segment that is not in the tree
-  Tree tree;
-  std::uint64_t signed_size = 0;
-  std::uint64_t recent_size = 0;
-  std::int64_t signed_at = 0;
-
-  void certify();
-  std::size_t hash_lines(std::string_view bytes, std::string& leaves);
-  void check_not_cut() const;
-  [[nodiscard]] std::string sign_head(std::span<const Key* const> keys) const;
-  void append(const char* name, std::string_view note) const;
-};
 
 Run::Run(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Run::Run(Run&&) noexcept = default;
 Run& Run::operator=(Run&&) noexcept = default;
 Run::~Run() = default;
 
-Run Run::create(const std::filesystem::path& state_directory, const Key& identity, const std::string& run_id) {
+Run Run::create(const std::filesystem::path& state_directory, const Key& identity, const std::string& run_id,
+                const RunLimits& limits) {
   if (!files::is_run_id(run_id)) throw Refusal("not a run id: \"" + run_id + "\"");
   const std::string origin = identity_name(identity) + "/" + run_id;
   auto state = std::make_unique<State>(State{
@@ -87,13 +90,16 @@ Run Run::create(const std::filesystem::path& state_directory, const Key& identit
       .origin = origin,
       .identity = identity.renamed(origin),
       .epoch = Key::generate(origin + "/e0"),
+      .limits = limits,
+      .block = std::make_unique_for_overwrite<char[]>(block_size),
   });
   state->vkeys = {state->identity.vkey(), state->epoch->vkey()};
   state->directory = make_run_directory(state_directory, run_id);
   state->certify();
-  state->entries = files::make(state->directory, files::segment(0), O_RDONLY);
+  reserve(state_directory);
+  state->entries = files::make(state->directory, files::segment(0), O_RDWR);
   state->hashes = files::make(state->directory, files::hashes, O_WRONLY | O_APPEND);
-  state->signed_at = boot_clock_ns();
+  state->signed_at = state->epoch_at = boot_clock_ns();
   return Run(std::move(state));
 }
 
@@ -119,27 +125,29 @@ std::uint64_t Run::size() const noexcept {
 }
 
 Fd Run::appender() const {
-  const std::string name = files::segment(state_->segment);
+  const std::string name = files::segment(state_->open_segment);
   return Fd(check(::openat(state_->directory.get(), name.c_str(), O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC), "open",
                   name));
 }
 
 std::uint64_t Run::absorb() {
-  State& s = *state_;
-  const std::string name = files::segment(s.segment);
+  state_->absorb_segment();
+  return state_->tree.size();
+}
+
+void Run::State::absorb_segment() {
+  const std::string name = files::segment(segment);
   std::string leaves;
   for (;;) {
-    const ssize_t n =
-        check(retry_eintr([&] { return ::pread(s.entries.get(), s.block.get(), block_size, s.offset); }), "read", name);
-    const std::size_t used = s.hash_lines({s.block.get(), static_cast<std::size_t>(n)}, leaves);
+    const ssize_t n = check(retry_eintr([&] { return ::pread(entries.get(), block.get(), block_size, offset); }), "read", name);
+    const std::size_t used = hash_lines({block.get(), static_cast<std::size_t>(n)}, leaves);
     if (static_cast<std::size_t>(n) - used >= max_record) throw SysError(EMSGSIZE, "absorb", name);
-    s.offset += static_cast<std::int64_t>(used);
-    if (!leaves.empty()) write_all(s.hashes, leaves, files::hashes);
+    offset += static_cast<std::int64_t>(used);
+    if (hashes && !leaves.empty()) write_all(hashes, leaves, files::hashes);
     leaves.clear();
     if (static_cast<std::size_t>(n) < block_size) break;
   }
-  s.check_not_cut();
-  return s.tree.size();
+  check_not_cut();
 }
 
 /// Hashes the whole lines in `bytes`; gives how many bytes they are.
@@ -149,10 +157,12 @@ std::size_t Run::State::hash_lines(std::string_view bytes, std::string& leaves) 
     const std::size_t end = bytes.find('\n', used);
     if (end == std::string_view::npos) return used;
     if (end - used + 1 > max_record) throw SysError(EMSGSIZE, "absorb", files::segment(segment));
-    const Hash leaf = leaf_hash(bytes.substr(used, end - used));
+    const std::string_view line = bytes.substr(used, end - used);
+    const Hash leaf = leaf_hash(line);
     tree.add(leaf);
     leaves.append(leaf.begin(), leaf.end());
     used = end + 1;
+    if (next && line == next->line) turn_epoch();
   }
 }
 
@@ -180,7 +190,8 @@ void Run::State::append(const char* name, std::string_view note) const {
 
 void Run::sign(std::int64_t boot_ns) {
   State& s = *state_;
-  if (!s.epoch) return;
+  // At the first record of an epoch its predecessor has just signed the same head.
+  if (!s.epoch || (s.epoch_number > 0 && s.tree.size() == s.epoch_size)) return;
   const std::array<const Key*, 1> keys{&*s.epoch};
   const std::string note = s.sign_head(keys);
   files::replace(s.directory, files::checkpoint, note, files::Sync::no);
@@ -192,19 +203,22 @@ void Run::sign(std::int64_t boot_ns) {
   s.signed_at = boot_ns;
 }
 
-void Run::close(Durability durability) {
+std::string Run::close(Durability durability) {
   State& s = *state_;
-  if (!s.epoch) return;
+  if (!s.epoch) return {};
   absorb();
+  if (segment_ending()) end_segment();
   const std::array<const Key*, 2> keys{&*s.epoch, &s.identity};
   const std::string note = s.sign_head(keys);
   s.epoch.reset();
+  s.next.reset();
   // Records first, then what speaks of them: after a power cut a signature never covers what is not there.
   const bool synced = durability == Durability::synced;
   if (synced) check(::fdatasync(s.entries.get()), "fdatasync", files::segment(s.segment));
   s.append(files::epochs, note);
   files::replace(s.directory, files::checkpoint, note, synced ? files::Sync::data : files::Sync::no);
   s.signed_size = s.tree.size();
+  return note;
 }
 
 std::string new_run_id() {

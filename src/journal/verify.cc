@@ -1,14 +1,18 @@
-// Verification, in this order: who signs (evidence.cc), then one pass over the records that recomputes the tree and
-// stops at every kept checkpoint (V3), then, only when one disagrees, a second pass that finds the place. Bytes are
-// hashed before they are parsed, and nothing that is parsed can make a bad tree good. `hashes` is believed only when it
-// leads to a signed root itself, and only to say where the fault is.
+// Verification, in this order: what is kept and who vouches for it (evidence.cc); one pass over the records that recomputes
+// the tree and notes its root at the size of every checkpoint; then the keys, from epoch to epoch (chain.cc: the record at
+// the end of one announces the key of the next), and with them the signatures; then whether the roots are those that were
+// signed (V3), and, only when one is not, a second pass that finds the place. Bytes are hashed before they are parsed, and
+// nothing that is parsed can make a bad tree good. `hashes` is believed only when it leads to a signed root itself, and
+// only to say where the fault is.
 #include <agentrun/journal.h>
 #include <agentrun/sys/error.h>
 
 #include <algorithm>
 #include <array>
 
+#include "journal/chain.h"
 #include "journal/clocks.h"
+#include "journal/encode.h"
 #include "journal/evidence.h"
 #include "journal/files.h"
 #include "journal/lines.h"
@@ -24,8 +28,8 @@ struct Range {
 };
 
 struct Pass {
-  std::optional<Range> fault;
   bool closed = false;  // the last record is journal.close
+  Hash root{};          // of all records
 };
 
 /// Reads the leaf hashes of `hashes` one after the other.
@@ -81,85 +85,148 @@ std::string find_place(const Fd& directory, const Range& range) {
   return "records " + std::to_string(range.good) + " to " + std::to_string(last - 1);
 }
 
-/// Compares the tree with the checkpoints of its present size; true while none disagrees.
-class HeadCheck {
- public:
-  explicit HeadCheck(const std::vector<Head>& heads) : heads_(&heads) {}
-  void see(const Tree& tree, Pass& pass) {
-    for (; next_ < heads_->size() && (*heads_)[next_].checkpoint.size == tree.size(); ++next_) {
-      const Head& head = (*heads_)[next_];
-      if (pass.fault) continue;
-      if (head.checkpoint.root == tree.root())
-        good_ = tree.size();
-      else
-        pass.fault = Range{.good = good_, .bad = head};
-    }
+/// The first head that the records do not lead to. `heads` are sorted by size.
+std::optional<Range> first_fault(const std::vector<Head>& heads, const Milestones& milestones) {
+  std::uint64_t good = 0;
+  for (const Head& head : heads) {
+    const auto found = milestones.find(head.checkpoint.size);
+    if (found == milestones.end() || found->second.root != head.checkpoint.root) return Range{.good = good, .bad = head};
+    good = head.checkpoint.size;
   }
-  /// After the last record: a checkpoint of more records than there are.
-  void end(Pass& pass) const {
-    if (!pass.fault && next_ < heads_->size()) pass.fault = Range{.good = good_, .bad = (*heads_)[next_]};
-  }
+  return std::nullopt;
+}
 
- private:
-  const std::vector<Head>* heads_;
-  std::size_t next_ = 0;
-  std::uint64_t good_ = 0;
-};
+constexpr std::uint64_t progress_records = 1U << 16;
 
-Pass read_records(const Fd& directory, const std::vector<Head>& heads, Report& report, Findings& findings) {
+/// Fills `milestones` at the sizes that are in it, and takes out those that are beyond the end.
+Pass read_records(const Fd& directory, Milestones& milestones, Report& report, Findings& findings,
+                  const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
   Pass pass;
-  HeadCheck check_heads(heads);
   Clocks clocks(findings);
   LineReader lines(directory);
   Tree tree;
-  check_heads.see(tree, pass);
+  auto next = milestones.begin();
+  const auto reach = [&](std::string_view line) {
+    if (next == milestones.end() || next->first != tree.size()) return;
+    next->second.root = tree.root();
+    if (text_field(line, "type") == "key.rotate") next->second.announced = text_field(line, "vkey").value_or("");
+    ++next;
+  };
+  reach({});
   for (Line line; lines.next(line);) {
     tree.add(leaf_hash(line.data));
-    check_heads.see(tree, pass);
+    reach(line.data);
     clocks.see(line);
+    if (progress && tree.size() % progress_records == 0) progress(lines.bytes_read(), lines.bytes());
   }
-  check_heads.end(pass);
+  milestones.erase(next, milestones.end());
   if (lines.broken()) findings.fault("V7", *lines.broken(), "the rest cannot be read as records");
   report.records = tree.size();
   report.torn_bytes = lines.torn_bytes();
+  report.root = pass.root = tree.root();
   pass.closed = clocks.closed();
   return pass;
 }
 
-void judge_tree(const Fd& directory, const Pass& pass, const Report& report, Findings& findings) {
-  if (!pass.fault) return;
-  const Head& bad = pass.fault->bad;
+void judge_tree(const Fd& directory, const Chain& chain, const Milestones& milestones, const Report& report,
+                Findings& findings) {
+  const auto fault = first_fault(chain.heads, milestones);
+  if (!fault) return;
+  const Head& bad = fault->bad;
   const std::string size = std::to_string(bad.checkpoint.size);
   const bool cut = bad.checkpoint.size > report.records;
-  findings.fault("V3", find_place(directory, *pass.fault),
+  findings.fault("V3", find_place(directory, *fault),
                  cut ? bad.where + " covers " + size + " records, " + std::to_string(report.records) + " are there"
                      : "the records do not lead to the root that " + bad.where + " signs for " + size + " records");
 }
 
+// ---- V6 -------------------------------------------------------------------------------------------------------------
+
+struct Seen {
+  Checkpoint checkpoint;
+  std::optional<Note> note;
+  const Anchor* anchor;
+};
+
+/// The anchors that are about this journal.
+std::vector<Seen> parse_anchors(std::span<const Anchor> anchors, const Authority& authority, Findings& findings) {
+  std::vector<Seen> list;
+  for (const Anchor& anchor : anchors) {
+    if (!anchor.origin.empty() && anchor.origin != authority.origin) continue;
+    if (!anchor.first_key.empty() && anchor.first_key != authority.first.vkey()) {
+      findings.elsewhere(Status::forked, "V6", anchor.where,
+                         "it names another key of epoch 0 (" + anchor.first_key + "), here is " + authority.first.vkey());
+    }
+    if (anchor.head) list.push_back({*anchor.head, std::nullopt, &anchor});
+    if (anchor.note.empty()) continue;
+    std::string_view rest = anchor.note;
+    auto note = take_note(rest);
+    auto checkpoint = note ? parse_checkpoint(note->text) : std::nullopt;
+    if (!checkpoint) throw Refusal(anchor.where + " is not a checkpoint", "an anchor is a whole signed note");
+    if (checkpoint->origin == authority.origin) list.push_back({std::move(*checkpoint), std::move(note), &anchor});
+  }
+  return list;
+}
+
+/// Which of the journal's own keys signed it. Others (of a witness; of a journal of the same name that was here before) say
+/// nothing against it: the caller knows where the anchor comes from.
+std::string signer(const Seen& seen, const Authority& authority, const Chain& chain) {
+  if (!seen.note) return "not signed by itself";
+  std::vector<Key> keys{authority.identity};
+  keys.insert(keys.end(), chain.keys.begin(), chain.keys.end());
+  std::string by;
+  for (const Key& key : keys) {
+    const Signed result = signed_by(*seen.note, key);
+    if (result == Signed::invalid)
+      throw Refusal(seen.anchor->where + ": the signature of " + key.name() + " does not hold", "take the anchor from its source again");
+    if (result == Signed::valid && by.empty()) by = "signed by " + key.name();
+  }
+  return by.empty() ? "not signed by a key of this journal" : by;
+}
+
+std::string head_text(std::uint64_t size, const Hash& root) {
+  return std::to_string(size) + " records with the root " + base64(root);
+}
+
+void judge_anchors(const std::vector<Seen>& anchors, const Authority& authority, const Chain& chain,
+                   const Milestones& milestones, const Report& report, Findings& findings) {
+  for (const Seen& seen : anchors) {
+    const std::string by = signer(seen, authority, chain);
+    const std::string said = "it has " + head_text(seen.checkpoint.size, seen.checkpoint.root) + " (" + by + "), here are ";
+    const auto found = milestones.find(seen.checkpoint.size);
+    if (found == milestones.end())
+      findings.elsewhere(Status::truncated, "V6", seen.anchor->where, said + head_text(report.records, report.root));
+    else if (found->second.root != seen.checkpoint.root)
+      findings.elsewhere(Status::forked, "V6", seen.anchor->where, said + head_text(seen.checkpoint.size, found->second.root));
+  }
+}
+
+// ---- V5 -------------------------------------------------------------------------------------------------------------
+
 /// V5: complete is what ends in journal.close, and has that under the closing checkpoint of its epoch.
-void judge_end(const Authority& authority, const Pass& pass, const Report& report, Findings& findings) {
+void judge_end(const Chain& chain, const Pass& pass, const Report& report, Findings& findings) {
   const std::string counts = ": signed " + std::to_string(report.signed_records) + ", unsigned " +
                              std::to_string(report.records - std::min(report.records, report.signed_records)) +
                              ", torn " + std::to_string(report.torn_bytes) + " bytes";
   const std::string end = report.records == 0 ? "no record" : "record " + std::to_string(report.records - 1);
-  const auto& closing = authority.epochs.back().closing;
   if (report.records > report.signed_records)
     findings.gap("V5", end, "records after the last checkpoint" + counts);
   else if (report.torn_bytes > 0)
     findings.gap("V5", end, "bytes after the last record" + counts);
   else if (!pass.closed)
     findings.gap("V5", end, "the journal does not end in journal.close" + counts);
-  else if (!closing)
+  else if (!chain.closed)
     findings.gap("V5", files::epochs, "the last epoch has no closing checkpoint" + counts);
 }
 
 Status status_of(const Findings& findings) {
   if (findings.faulty()) return Status::tampered;
+  if (findings.contradicted()) return *findings.contradicted();
   return findings.gaps() ? Status::incomplete : Status::complete;
 }
 
-constexpr std::array<std::pair<std::string_view, int>, 4> statuses{
-    {{"COMPLETE", 0}, {"TAMPERED", 1}, {"INCOMPLETE", 3}, {"NO TRUSTED KEY", 4}}};
+constexpr std::array<std::pair<std::string_view, int>, 6> statuses{
+    {{"COMPLETE", 0}, {"TAMPERED", 1}, {"INCOMPLETE", 3}, {"NO TRUSTED KEY", 4}, {"TRUNCATED", 1}, {"FORKED", 1}}};
 
 }  // namespace
 
@@ -170,23 +237,33 @@ int Report::exit_code() const noexcept {
   return statuses[static_cast<std::size_t>(status)].second;
 }
 
-Report verify(const std::filesystem::path& run_directory, std::span<const std::string> trusted) {
+Report verify(const std::filesystem::path& run_directory, std::span<const std::string> trusted,
+              const VerifyOptions& options) {
   Report report;
   Findings findings(report);
   const Fd directory = files::open_directory(run_directory.string());
   Trust trust = Trust::checked;
-  auto authority = read_authority(directory, trusted, findings, trust);
+  const auto authority = read_authority(directory, trusted, findings, trust);
   if (!authority) {
     // Nobody vouches for anything here: what is not tampering is at best incomplete.
     report.status = trust == Trust::no_key ? Status::no_key : status_of(findings);
     return report;
   }
   report.origin = authority->origin;
-  const std::vector<Head> heads = read_heads(directory, *authority, findings);
-  if (!heads.empty()) report.signed_records = heads.back().checkpoint.size;
-  const Pass pass = read_records(directory, heads, report, findings);
-  judge_tree(directory, pass, report, findings);
-  if (!findings.faulty()) judge_end(*authority, pass, report, findings);
+  const Evidence evidence = read_evidence(directory, *authority, findings);
+  const std::vector<Seen> anchors = parse_anchors(options.anchors, *authority, findings);
+  Milestones milestones;
+  for (const auto* list : {&evidence.epochs, &evidence.newest, &evidence.recent}) {
+    for (const Kept& kept : *list) milestones.try_emplace(kept.checkpoint.size);
+  }
+  for (const Seen& seen : anchors) milestones.try_emplace(seen.checkpoint.size);
+  const Pass pass = read_records(directory, milestones, report, findings, options.progress);
+  const Chain chain = follow(*authority, evidence, milestones, findings);
+  report.epochs = chain.ends.size();
+  if (!chain.heads.empty()) report.signed_records = chain.heads.back().checkpoint.size;
+  judge_tree(directory, chain, milestones, report, findings);
+  judge_anchors(anchors, *authority, chain, milestones, report, findings);
+  if (!findings.faulty()) judge_end(chain, pass, report, findings);
   report.status = status_of(findings);
   return report;
 }

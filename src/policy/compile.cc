@@ -317,12 +317,24 @@ std::vector<std::string> weakenings_of(const Chain& chain) {
   return {names.begin(), names.end()};
 }
 
+Policy::Journal journal_of(const Chain& chain) {
+  Policy::Journal journal;
+  std::set<std::string> globs;
+  for (const profile::Profile* profile : chain) {
+    if (profile->durability && profile->durability->value == "synced") journal.synced = true;
+    for (const profile::Pattern& glob : profile->redact) globs.insert(glob.value);
+  }
+  journal.redact.assign(globs.begin(), globs.end());
+  return journal;
+}
+
 }  // namespace
 
 Policy compile(std::span<const profile::Profile> profiles, const HostFacts& facts) {
   const Chain chain = unite(profiles);
   auto data = std::make_unique<Policy::Data>();
   data->weakenings = weakenings_of(chain);
+  data->journal = journal_of(chain);
   Draft draft{.facts = facts, .variables = variables_of(facts), .rules = {}, .bound = {}, .conditions = {}, .pins = {}, .claims = {}};
   const auto weakened = [&](Weakening weakening) {
     return std::find(data->weakenings.begin(), data->weakenings.end(), name(weakening)) != data->weakenings.end();

@@ -61,6 +61,7 @@ struct Policy::Data {
   std::vector<std::string> environment;
   Limits limits;
   std::vector<std::string> weakenings;
+  Journal journal;
   std::vector<Source> sources;
 
   [[nodiscard]] const Rule& rule(const Hit& hit) const { return rules[by_rank[hit.rule]]; }

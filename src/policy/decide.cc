@@ -226,6 +226,9 @@ const std::vector<std::string>& Policy::environment() const noexcept {
 const Policy::Limits& Policy::limits() const noexcept {
   return data_->limits;
 }
+const Policy::Journal& Policy::journal() const noexcept {
+  return data_->journal;
+}
 std::span<const std::string> Policy::weakenings() const noexcept {
   return data_->weakenings;
 }

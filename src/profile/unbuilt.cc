@@ -12,10 +12,6 @@ using Found = std::optional<Place>;
 Found first(const Patterns& list) {
   return list.empty() ? Found{} : list.front().place;
 }
-template <typename T>
-Found where(const std::optional<Written<T>>& value) {
-  return value ? Found{value->place} : Found{};
-}
 Found rule(const std::vector<NetworkRule>& list) {
   return list.empty() ? Found{} : list.front().place;
 }
@@ -30,9 +26,6 @@ constexpr Unbuilt unbuilt[] = {
     {"network.ask", [](const Profile& p) { return rule(p.network.ask); }},
     {"network.publish", [](const Profile& p) { return first(p.network.publish); }},
     {"sockets", [](const Profile& p) { return first(p.sockets); }},
-    {"journal.durability: synced",
-     [](const Profile& p) { return p.durability && p.durability->value != "written" ? where(p.durability) : Found{}; }},
-    {"journal.redact", [](const Profile& p) { return first(p.redact); }},
     {"decisions", [](const Profile& p) { return p.decisions; }},
     {"weaken (other than host-root, limits, floor-only)",
      [](const Profile& p) {

@@ -57,6 +57,12 @@ void times(journal::Record& record) {
   record.word("t", static_cast<std::uint64_t>(wall_clock_ns())).word("tb", static_cast<std::uint64_t>(boot_clock_ns()));
 }
 
+// Canonical: the keys are sorted, an origin has no character to escape.
+std::string before_json(const journal::Before& before) {
+  return R"({"origin":")" + before.origin + R"(","root":")" + journal::hex(before.root) + R"(","size":")" +
+         std::to_string(before.size) + "\"}";
+}
+
 }  // namespace
 
 std::vector<std::string> limit_lines(const Prepared& prepared) {
@@ -88,13 +94,17 @@ std::string weakenings_line(const Prepared& prepared) {
 }
 
 int append_open(journal::Appender& entries, const journal::Run& run, const std::string& run_id, const Prepared& prepared,
-                const std::vector<std::string>& argv) {
+                const Opening& opening) {
   const sandbox::Plan& plan = prepared.plan;
   const std::vector<std::string> weakenings(prepared.policy.weakenings().begin(), prepared.policy.weakenings().end());
   journal::Record record;
   record.begin();
-  record.list("argv", argv).text("audit_reads", profile::name(prepared.reads)).text("boot_id", boot_id());
-  record.text("cwd", plan.cwd).text("durability", "written").number("format", 1);
+  std::vector<std::string> argv = opening.argv;
+  const std::size_t redacted = opening.redactor->apply(argv);
+  record.list("argv", argv).text("audit_reads", profile::name(prepared.reads));
+  if (opening.before) record.raw("before", before_json(*opening.before));
+  record.text("boot_id", boot_id());
+  record.text("cwd", plan.cwd).text("durability", opening.durability == journal::Durability::synced ? "synced" : "written").number("format", 1);
   record.text("gid_map", std::to_string(plan.gid) + " " + std::to_string(plan.gid) + " 1").text("kernel", kernel());
   record.list("limits", limit_lines(prepared)).text("origin", run.origin());
   if (std::vector<std::string> overlays; !prepared.overlays.empty()) {
@@ -102,6 +112,7 @@ int append_open(journal::Appender& entries, const journal::Run& run, const std::
     record.list("overlays", overlays);
   }
   record.number("pid", ::getpid()).text("program_sha256", program_hash(prepared.state_directory));
+  if (redacted != 0) record.number("redacted", static_cast<std::int64_t>(redacted));
   record.text("run", run_id);
   times(record);
   record.text("type", "journal.open").text("uid_map", std::to_string(plan.uid) + " " + std::to_string(plan.uid) + " 1");
@@ -119,6 +130,15 @@ int append_policies(journal::Appender& entries, const std::string& run_id, const
     if (const int error = entries.append(record.line()); error != 0) return error;
   }
   return 0;
+}
+
+std::string tick_line(const std::string& run_id) {
+  journal::Record record;
+  record.begin();
+  record.text("run", run_id);
+  times(record);
+  record.text("type", "tick");
+  return std::string(record.line());
 }
 
 int append_close(journal::Appender& entries, const std::string& run_id, const Closing& closing) {

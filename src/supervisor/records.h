@@ -1,9 +1,13 @@
 // The records that the supervisor itself appends.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include <agentrun/journal.h>
+#include <agentrun/journal/index.h>
+#include <agentrun/journal/redact.h>
 #include <agentrun/supervisor.h>
 
 namespace agentrun::supervisor {
@@ -15,11 +19,19 @@ struct Closing {
 };
 
 /// Each gives 0 or the errno of the append.
+struct Opening {
+  std::optional<journal::Before> before;  // the run before this one
+  std::vector<std::string> argv;
+  const journal::Redactor* redactor = nullptr;
+  journal::Durability durability = journal::Durability::written;
+};
 int append_open(journal::Appender& entries, const journal::Run& run, const std::string& run_id, const Prepared& prepared,
-                const std::vector<std::string>& argv);
+                const Opening& opening);
 /// "weakened: host-root, limits (memory: each process; cpus: nothing)", or empty.
 std::string weakenings_line(const Prepared& prepared);
 int append_policies(journal::Appender& entries, const std::string& run_id, const policy::Policy& policy);
+/// "journal.open" says that it lives; this, that nothing happened.
+std::string tick_line(const std::string& run_id);
 int append_close(journal::Appender& entries, const std::string& run_id, const Closing& closing);
 
 }  // namespace agentrun::supervisor

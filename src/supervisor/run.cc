@@ -21,6 +21,7 @@
 #include <agentrun/supervisor.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
+#include "supervisor/keeper.h"
 #include "supervisor/records.h"
 #include "supervisor/terminal.h"
 
@@ -103,14 +104,9 @@ class Session {
 
  private:
   void open_journal() {
-    const journal::Key identity = journal::load_or_make_identity(prepared_.state_directory);
     summary_.run = prepared_.run;
-    journal_.emplace(journal::Run::create(prepared_.state_directory, identity, summary_.run));
+    journal_.emplace(prepared_, options_.argv);
     summary_.journal = journal_->directory();
-    entries_.emplace(journal_->appender());
-    int error = append_open(*entries_, *journal_, summary_.run, prepared_, options_.argv);
-    if (error == 0) error = append_policies(*entries_, summary_.run, prepared_.policy);
-    if (error != 0) throw SysError(error, "write", summary_.journal.string());
   }
 
   // The broker is forked while the sandbox still builds itself.
@@ -123,7 +119,10 @@ class Session {
         .reads = prepared_.reads,
         .run = summary_.run,
         .receivers = receiver_count(),
+        .durability = journal_->durability(),
+        .redactor = &journal_->redactor(),
     }));
+    journal_->add_writer(broker_->events());
     sandbox_->await();
     broker_->admit(sandbox_->take_listener(), sandbox_->agent_pid());
     pollfd ready{.fd = broker_->events().get(), .events = POLLIN, .revents = 0};
@@ -187,8 +186,8 @@ class Session {
     switch (event->kind) {
       case Kind::denial: summary_.first_denials.emplace_back(event->text, event->remedy); return;
       case Kind::journal_fail:
-        return fail("journal-failed", "the journal could not be written (" + event->text + "), so the sandbox was killed",
-                    "make room below " + prepared_.state_directory.string() + " or choose another place with --journal");
+        return fail_journal(event->text, "the journal could not be written (" + event->text + "), so the sandbox was killed");
+      case Kind::moved: return moved();
       case Kind::kill: return fail("denied-image", "a program that is not allowed ran and was killed: " + event->text, "");
       default: return fail("broker-died", "the broker said something unexpected", "");
     }
@@ -235,14 +234,25 @@ class Session {
     return true;
   }
 
+  void moved() {
+    try {
+      journal_->moved();
+    } catch (const SysError& e) {
+      fail_journal(errno_name(e.error()), std::string("the journal could not be sealed: ") + e.what());
+    }
+  }
+
   void seal() {
     try {
-      journal_->absorb();
-      if (journal_->due(boot_clock_ns())) journal_->sign(boot_clock_ns());
+      journal_->seal();
     } catch (const SysError& e) {
-      fail("journal-failed", std::string("the journal could not be sealed: ") + e.what(),
-           "make room below " + prepared_.state_directory.string() + " or choose another place with --journal");
+      fail_journal(errno_name(e.error()), std::string("the journal could not be sealed: ") + e.what());
     }
+  }
+
+  void fail_journal(std::string_view error, const std::string& what) {
+    journal_error_ = error;
+    fail("journal-failed", what, "make room below " + prepared_.state_directory.string() + " or choose another place with --journal");
   }
 
   void end(std::string reason, int code) {
@@ -275,19 +285,18 @@ class Session {
         closing_.absent = summary_.absent = counts->absent;
       }
     }
+    broker_.reset();  // nobody writes any more
     release_overlays();
     summary_.exit_code = closing_.exit_code;
     // A journal whose writer died is not closed: verify calls it INCOMPLETE, and that is the truth.
     const bool whole = closing_.reason != "broker-died" && closing_.reason != "journal-failed";
     try {
-      const int error = whole ? append_close(*entries_, summary_.run, closing_) : 0;
-      if (error != 0) throw SysError(error, "write", summary_.journal.string());
-      if (whole) journal_->close(journal::Durability::written);
-      else {
-        journal_->absorb();
-        journal_->sign(boot_clock_ns());
-      }
+      if (whole) journal_->close(closing_);
+      else if (!journal_error_.empty()) journal_->fail(journal_error_, summary_.error);
+      else journal_->leave();
     } catch (const std::exception& e) {
+      const auto* failed = dynamic_cast<const SysError*>(&e);
+      journal_->fail(failed != nullptr ? errno_name(failed->error()) : "EIO", e.what());
       if (!summary_.error.empty()) return;
       summary_.error = std::string("the journal could not be closed: ") + e.what();
       summary_.remedy = "make room below " + prepared_.state_directory.string();
@@ -310,8 +319,8 @@ class Session {
   const Options& options_;
   Summary& summary_;
   std::optional<review::Overlays> overlays_;
-  std::optional<journal::Run> journal_;
-  std::optional<journal::Appender> entries_;
+  std::optional<Keeper> journal_;
+  std::string journal_error_;  // the errno's name, once it cannot be written
   std::optional<sandbox::Sandbox> sandbox_;
   std::optional<broker::Broker> broker_;
   std::optional<std::int64_t> deadline_;
@@ -347,6 +356,8 @@ Summary run(const Options& options, const Places& places) {
   try {
     // Nothing of this process may be read by the agent's uid, whatever the sandbox does.
     check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");
+    // A journal beyond RLIMIT_FSIZE is an errno, not a death. A handler, since what is ignored would be so for the command too.
+    ::signal(SIGXFSZ, [](int) {});
     sandbox::RulesetLoader loader(find_nft_program());
     StateFolder state(state_directory_of(options, places));
     Prepared prepared = prepare(options, places);

@@ -1,6 +1,7 @@
 // What a record costs, on one core: to format, to hash, to append, all three, and to verify; and what beginning and
 // ending a journal costs in a process that has signed before. Nanoseconds. usage: journal-bench [records] [rounds]
 #include <agentrun/journal.h>
+#include <agentrun/journal/index.h>
 #include <agentrun/sys/process.h>
 
 #include <cstdlib>
@@ -67,6 +68,13 @@ void measure_start(const std::filesystem::path& state, int rounds) {
     run.close(durability);
   };
   (void)load_or_make_identity(state);
+  const auto indexed = [&] {
+    const Key identity = load_or_make_identity(state);
+    Run run = Run::create(state, identity, new_run_id());
+    index_open(state, identity, run);
+    index_close(state, identity, run, run.close(Durability::written));
+  };
+  figures("journal-whole-indexed", 1, bench::measure(rounds, 1, indexed), 1);
   figures("journal-whole-synced", 1, bench::measure(rounds, 1, [&] { whole_run(Durability::synced); }), 1);
   figures("journal-whole-written", 1, bench::measure(rounds, 1, [&] { whole_run(Durability::written); }), 1);
   const Key identity = load_or_make_identity(state);

@@ -10,8 +10,6 @@ UNSUPPORTED = {
     "network.ask": 'network: {ask: ["h.example:1"]}',
     "network.publish": 'network: {publish: ["127.0.0.1:3000"]}',
     "sockets": "sockets: [{path: /run/x}]",
-    "journal.durability: synced": "journal: {durability: synced}",
-    "journal.redact": 'journal: {redact: ["*KEY*"]}',
     "decisions": "decisions: {ask: {timeout: 60s}, pdp: {kind: opa, url: u, path: p, timeout: 1s, may-grant: false}}",
     "weaken (other than host-root, limits, floor-only)": "weaken: [nested]",
 }

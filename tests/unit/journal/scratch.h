@@ -56,7 +56,7 @@ inline std::string decision(int number) {
   return std::string(record.line());
 }
 
-inline std::string life(const char* type, int tb) {
+inline std::string life(const char* type, std::int64_t tb) {
   agentrun::journal::Record record;
   record.begin();
   record.number("tb", tb).text("type", type);

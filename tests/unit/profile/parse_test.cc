@@ -209,8 +209,6 @@ TEST_CASE("what is not built is refused, and only when it would have an effect")
       {"network: {ask: [\"*:443\"]}\n", "t.yaml:2:17: network.ask: not supported yet"},
       {"network: {publish: [\"127.0.0.1:3000\"]}\n", "t.yaml:2:21: network.publish: not supported yet"},
       {"sockets: [{path: \"${SSH_AUTH_SOCK}\"}]\n", "t.yaml:2:18: sockets: not supported yet"},
-      {"journal: {durability: synced}\n", "t.yaml:2:23: journal.durability: synced: not supported yet"},
-      {"journal: {redact: [\"*KEY*\"]}\n", "t.yaml:2:20: journal.redact: not supported yet"},
       {"decisions: {ask: {timeout: 60s}}\n", "t.yaml:2:13: decisions: not supported yet"},
       {"decisions: {pdp: {kind: opa, url: \"unix:/run/opa.sock\", path: a/b, timeout: 50ms, may-grant: false}}\n",
        "t.yaml:2:13: decisions: not supported yet"},

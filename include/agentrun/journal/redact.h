@@ -1,0 +1,34 @@
+// journal.redact: words of command lines that must not stand in a journal.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace agentrun::journal {
+
+/// Replaces words by "hmac:" and 16 hex digits of HMAC-SHA256 (RFC 2104) under a salt of the run: the same word gives the same
+/// digits within a run, and nobody can try words out, since the salt is never written. Immutable; shared by threads.
+class Redactor {
+ public:
+  Redactor() = default;  // replaces nothing
+  /// `globs`: of '*' and '?', without regard to case (ASCII), over a word or the name in front of its '='. Makes a salt.
+  explicit Redactor(std::vector<std::string> globs);
+
+  /// A word that matches is replaced; of NAME=VALUE whose name matches, the value; after an option whose name matches
+  /// (`--token VALUE`), the next word. Gives how many were replaced.
+  std::size_t apply(std::vector<std::string>& words) const;
+  [[nodiscard]] bool empty() const noexcept { return globs_.empty(); }
+
+ private:
+  [[nodiscard]] bool matches(std::string_view text) const noexcept;
+  [[nodiscard]] std::string digest(std::string_view text) const;
+
+  std::vector<std::string> globs_;
+  std::array<std::uint8_t, 32> salt_{};
+};
+
+}  // namespace agentrun::journal

@@ -1,0 +1,28 @@
+// The commands of `agent-run journal`: their options, and what they share.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <agentrun/journal.h>
+#include "cli/arguments.h"
+
+namespace agentrun::cli {
+
+/// The run that the words name: an id, the beginning of one, or nothing for the latest.
+std::filesystem::path run_of(const Arguments& arguments);
+/// The keys that the caller trusts: --key (a vkey, or a file that holds one a line), else this user's own identity.
+std::vector<std::string> trusted_keys(const Arguments& arguments);
+
+/// What others saw of a run: what the index keeps, and --against.
+std::vector<journal::Anchor> anchors_of(const Arguments& arguments, const std::filesystem::path& run);
+
+int journal_list(const Arguments& arguments);    // journal.cc
+int journal_show(const Arguments& arguments);    // journal_show.cc
+int journal_verify(const Arguments& arguments);  // journal_verify.cc
+int journal_prove(const Arguments& arguments);   // journal_prove.cc
+int journal_report(const Arguments& arguments);  // journal_report.cc
+int journal_export(const Arguments& arguments);  // journal_prove.cc
+
+}  // namespace agentrun::cli

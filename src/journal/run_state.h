@@ -1,0 +1,58 @@
+// What a journal that is being written consists of. Shared by run.cc (from create to close), epochs.cc (segments and keys
+// that follow each other) and failure.cc (the end that nobody wanted).
+#pragma once
+
+#include <agentrun/journal.h>
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace agentrun::journal {
+
+struct Run::State {
+  std::filesystem::path path;
+  std::string origin;
+  Key identity;              // under the name <origin>
+  std::optional<Key> epoch;  // under <origin>/e<number>; absent once closed
+  RunLimits limits;
+  std::vector<std::string> vkeys;
+  Fd directory;  // locked
+  Fd entries;    // of the segment that is read: the one that is written, or the one before it while that ends
+  Fd hashes;     // empty once the journal has failed: they can be computed again
+  std::unique_ptr<char[]> block;
+  unsigned segment = 0;       // that is read
+  unsigned open_segment = 0;  // that is written: the same, or the one after it
+  std::int64_t offset = 0;    // of the first byte in the segment that is not in the tree
+  Tree tree;
+  std::uint64_t signed_size = 0;
+  std::uint64_t recent_size = 0;
+  std::int64_t signed_at = 0;
+
+  // The epoch, and the key that is announced for the next one.
+  unsigned epoch_number = 0;
+  std::uint64_t epoch_size = 0;  // of the tree when it began
+  std::int64_t epoch_at = 0;
+  struct Next {
+    Key key;
+    std::string line;  // the key.rotate record, without LF
+  };
+  std::optional<Next> next;
+
+  void certify();
+  std::size_t hash_lines(std::string_view bytes, std::string& leaves);
+  void absorb_segment();
+  void check_not_cut() const;
+  void advance();
+  void turn_epoch();
+  [[nodiscard]] std::string sign_head(std::span<const Key* const> keys) const;
+  void append(const char* name, std::string_view note) const;
+  void cut_torn(std::uint64_t& torn);
+  void write_fail_record(const std::string& run_id, std::string_view error, std::string_view what, std::uint64_t torn);
+};
+
+}  // namespace agentrun::journal

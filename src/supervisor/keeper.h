@@ -1,0 +1,65 @@
+// The journal of one run, as the supervisor's loop keeps it.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <agentrun/journal.h>
+#include <agentrun/journal/redact.h>
+#include <agentrun/supervisor.h>
+#include "supervisor/records.h"
+#include "supervisor/syncer.h"
+
+namespace agentrun::supervisor {
+
+/// Opens it, seals it, lets segments and keys follow each other, closes it, or says why it cannot. All calls throw SysError
+/// (or Refusal) when the journal cannot be kept: then nothing may be allowed any more.
+class Keeper {
+ public:
+  Keeper(const Prepared& prepared, const std::vector<std::string>& argv);
+
+  [[nodiscard]] const std::filesystem::path& directory() const { return run_.directory(); }
+  [[nodiscard]] journal::Durability durability() const noexcept { return durability_; }
+  [[nodiscard]] const journal::Redactor& redactor() const noexcept { return redactor_; }
+  /// For the supervisor's own records.
+  [[nodiscard]] journal::Appender& entries() noexcept { return entries_; }
+
+  /// A descriptor of the segment that is written, for a process that appends.
+  [[nodiscard]] Fd appender() const { return run_.appender(); }
+  /// Where such a process is told of the next segment (journal::segment_message): a socket that outlives this. Before the
+  /// first seal().
+  void add_writer(const Fd& channel) { writers_.push_back(&channel); }
+  /// One of them has moved to the segment that it was told of.
+  void moved();
+
+  /// One turn: absorbs, signs, begins what is due. At least every 100 ms.
+  void seal();
+  /// The end. Every process that appends is dead.
+  void close(const Closing& closing);
+  /// The end without journal.close: signs what is there.
+  void leave();
+  /// The end of a journal that cannot be written: journal.fail, as far as that is possible. Never throws.
+  void fail(std::string_view errno_name, std::string_view what) noexcept { (void)run_.fail(id_, errno_name, what); }
+
+ private:
+  void open(const Prepared& prepared, const std::vector<std::string>& argv);
+  void append(const std::string& line);
+  void turn_segment();
+  void tick(std::int64_t now);
+
+  std::filesystem::path state_;
+  std::string id_;
+  journal::Durability durability_;
+  journal::Redactor redactor_;
+  journal::Key identity_;
+  journal::Run run_;
+  journal::Appender entries_;
+  std::vector<const Fd*> writers_;
+  std::size_t unmoved_ = 0;
+  std::uint64_t seen_ = 0;       // records, when last looked
+  std::int64_t seen_at_ = 0;
+  Syncer syncer_;
+};
+
+}  // namespace agentrun::supervisor

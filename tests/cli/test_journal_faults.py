@@ -1,0 +1,304 @@
+"""A journal that cannot be written, and processes that are killed: nothing happens without its record, and the end is told."""
+
+import errno
+import json
+import os
+import pathlib
+import random
+import resource
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+
+import harness
+
+KILLS = int(os.environ.get("AGENT_RUN_SOAK_KILLS", "40"))
+MANY_FILES = "i=0; while :; do : > f$i || exit 9; i=$((i+1)); done"
+SECOND = harness.TOP / "scripts" / "verify-journal"
+
+
+def lines_of(folder):
+    """The whole records of a run, parsed; what is torn at the end is left out."""
+    records = []
+    for segment in sorted(pathlib.Path(folder).glob("entries.*.jsonl")):
+        records += [json.loads(line) for line in segment.read_bytes().split(b"\n")[:-1]]
+    return records
+
+
+class Faults(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.state = self.scratch.state / "agent-run"
+
+    def only_run(self, state=None):
+        runs = list((pathlib.Path(state or self.state) / "runs").iterdir())
+        self.assertEqual(len(runs), 1)
+        return runs[0]
+
+    def assert_failed_closed(self, result, folder, *names):
+        """125; journal.fail is the last record and signed; everything that was made has its record."""
+        self.assertEqual(result.status, harness.REFUSED, str(result))
+        self.assertRegex(result.errors, "journal", str(result))
+        records = lines_of(folder)
+        self.assertEqual(records[-1]["type"], "journal.fail", f"{records[-1]}\n{result}")
+        self.assertIn(records[-1]["errno"], names, records[-1])
+        self.assertNotIn("journal.close", {r["type"] for r in records})
+        made = {str(path) for path in self.ws.iterdir()}
+        self.assertTrue(made, "nothing was made: this proves nothing")
+        self.assertLessEqual(made, {r.get("path") for r in records if r.get("act") == "allow"})
+        key = pathlib.Path(folder).parents[1] / "identity.vkey"
+        for verifier in ([harness.AGENT_RUN, "journal", "verify", "--journal", pathlib.Path(folder).parents[1]],
+                         [SECOND, "--key", key, folder]):
+            verified = harness.run(verifier, env=self.scratch.environment)
+            self.assertEqual(verified.status, 3, str(verified))
+            self.assertIn(f"signed {len(records)}", verified.text)
+
+    # ---- the disk -------------------------------------------------------------------------------------------------------
+
+    def test_full_disk(self):
+        """J5: a file system of 512 KiB, really full."""
+        kept, small = self.scratch.base / "kept", self.scratch.base / "small"
+        small.mkdir()
+        script = (f"mount -t tmpfs -o size=512k,mode=700 none {small} && "
+                  f"{harness.AGENT_RUN} --journal {small}/j -- sh -c {shlex.quote(MANY_FILES)}; s=$?; cp -r {small}/j {kept}; exit $s")
+        result = harness.run(["unshare", "-Urm", "sh", "-c", script], env=self.scratch.environment, cwd=self.ws)
+        self.assert_failed_closed(result, self.only_run(kept), "ENOSPC", "EIO")  # EIO: half a record went in
+        self.assert_nothing_left()
+
+    def test_file_size_limit(self):
+        """J5: RLIMIT_FSIZE, which would also kill with SIGXFSZ."""
+        limit = 200_000
+        result = self.scratch.agent_run("--", "sh", "-c", MANY_FILES, preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+        self.assert_failed_closed(result, self.only_run(), "EFBIG", "EIO")
+
+    def test_failing_writes(self):
+        """J5: EIO, EROFS, EDQUOT, and a write that takes half a record."""
+        for number in (errno.EIO, errno.EROFS, errno.EDQUOT, 0):
+            with self.subTest(errno.errorcode.get(number, "half")):
+                shutil.rmtree(self.state, ignore_errors=True)
+                env = {**self.scratch.environment, "LD_PRELOAD": str(harness.PROBES / "libfaulty.so"),
+                       "FAULTY_AFTER": "120", "FAULTY_ERRNO": str(number)}
+                result = self.scratch.agent_run("--", "sh", "-c", MANY_FILES, env=env)
+                self.assert_failed_closed(result, self.only_run(), errno.errorcode.get(number, "EIO"))
+                fail = lines_of(self.only_run())[-1]
+                self.assertEqual(int(fail["torn_bytes"]) > 0, number == 0, fail)
+
+    def test_failing_sync(self):
+        """durability: synced means that a record that did not reach the disk allows nothing."""
+        profile = self.scratch.write_profile(journal={"durability": "synced"})
+        env = {**self.scratch.environment, "LD_PRELOAD": str(harness.PROBES / "libfaulty.so"), "FAULTY_AFTER": "60", "FAULTY_SYNC": str(errno.EIO)}
+        result = self.scratch.agent_run("-p", profile, "--", "sh", "-c", MANY_FILES, env=env)
+        self.assert_failed_closed(result, self.only_run(), "EIO")
+        # The control: the same disk, where nothing waits for it.
+        profile = self.scratch.write_profile(journal={"durability": "written"})
+        result = self.scratch.agent_run("-p", profile, "--", "sh", "-c", "for i in 1 2 3; do : > g$i; done", env=env)
+        self.assertEqual(result.status, 0, str(result))
+
+    # ---- kill -9 --------------------------------------------------------------------------------------------------------
+
+    def test_kills(self):
+        """J4: SIGKILL at random moments, to each of the processes: no file without its record. The next start says what remained."""
+        profile = self.scratch.write_profile()
+        chance = random.Random(20261122)
+        made_in_all = 0
+        for kill in range(KILLS):
+            folder = self.ws / f"k{kill}"
+            folder.mkdir()
+            process = self.start("sh", "-c", f"cd k{kill}; {MANY_FILES}", profile=profile)
+            self.wait_for(lambda: (folder / "f0").exists(), 30, "the first file")
+            time.sleep(chance.uniform(0, 0.03))
+            init, broker = harness.family(process.pid)
+            victim = chance.choice([process.pid, process.pid, broker, init])
+            if victim is not None:
+                os.kill(victim, signal.SIGKILL)
+            process.wait(10)
+            self._stop(process)
+            self.assert_nothing_left(5)
+            run = self.state / "runs" / self.scratch.newest_run()
+            recorded = {r.get("path") for r in lines_of(run) if r.get("act") == "allow"}
+            made = {str(path) for path in folder.iterdir()}
+            made_in_all += len(made)
+            self.assertLessEqual(made, recorded, f"kill {kill}: effects without their records")
+        self.assertGreater(made_in_all, KILLS, "too few effects: this proves little")
+        key = self.state / "identity.vkey"
+        verified = harness.run([SECOND, "--key", key, *sorted((self.state / "runs").iterdir())], env=self.scratch.environment, timeout=300)
+        self.assertNotRegex(verified.text, "TAMPERED|NO TRUSTED", str(verified))
+        self.assertEqual(len(verified.text.splitlines()), KILLS)
+        self.assertGreater(verified.text.count("INCOMPLETE"), KILLS // 4, str(verified))
+        self.assertEqual(self.scratch.agent_run("--", "true").status, 0)
+        index = lines_of(self.state / "index")
+        opened = {r["run"] for r in index if r["type"] == "run.open"}
+        ended = {r["run"] for r in index if r["type"] in ("run.close", "journal.recovered")}
+        self.assertEqual(len(opened), KILLS + 1)
+        self.assertEqual(opened, ended)
+        self.assertEqual(self.scratch.agent_run("journal", "verify", "--index").status, 0)
+
+
+class Index(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.state = self.scratch.state / "agent-run"
+
+    def both(self, *words):
+        """What the two verifiers say of the index: they must agree."""
+        first = self.scratch.agent_run("journal", "verify", "--index")
+        second = harness.run([SECOND, "--key", self.state / "identity.vkey", "--state", self.state], env=self.scratch.environment)
+        self.assertEqual(first.status, second.status, f"{first}\n{second}")
+        for word in words:
+            self.assertIn(word, first.text)
+            self.assertIn(word, second.text)
+        return first
+
+    def records(self):
+        return lines_of(self.state / "index")
+
+    def run_one(self, script="true"):
+        self.assertEqual(self.scratch.agent_run("--", "sh", "-c", script).status, 0)
+        return self.scratch.newest_run()
+
+    def test_runs_follow_each_other(self):
+        first, second = self.run_one(), self.run_one()
+        opened = lines_of(self.state / "runs" / second)[0]
+        closed = next(r for r in self.records() if r["type"] == "run.close" and r["run"] == first)
+        self.assertEqual(opened["before"]["origin"], closed["origin"])
+        self.assertEqual(opened["before"]["size"], closed["size"])
+        self.assertEqual(self.both("COMPLETE").status, 0)
+
+    def test_deleted_run(self):
+        run, _ = self.run_one(), self.run_one()
+        shutil.rmtree(self.state / "runs" / run)
+        self.assertEqual(self.both("TAMPERED", f"V6 run {run}").status, 1)
+
+    def test_changed_index(self):
+        self.run_one()
+        path = self.state / "index" / "entries.000000.jsonl"
+        data = path.read_bytes()
+        for name, changed in {"a byte": data.replace(b'"pid"', b'"pie"', 1), "the last record": data[:data[:-1].rindex(b"\n") + 1],
+                              "emptied": b""}.items():
+            with self.subTest(name):
+                path.write_bytes(changed)
+                self.assertEqual(self.both("TAMPERED", "V3").status, 1)
+        path.write_bytes(data[:-9])
+        self.assertEqual(self.both("TAMPERED").status, 1)
+        # The next start does not sign it again: it sets it aside and says so.
+        self.run_one()
+        first = self.records()[0]
+        self.assertTrue(first["broken"].startswith("index.broken-"), first)
+        self.assertTrue((self.state / first["broken"]).is_dir())
+        self.assertIn("— agent-run/", first["checkpoint"])
+
+    def test_run_cut_and_made_anew(self):
+        """V6: the index has seen the end of a run, and its key."""
+        run = self.run_one(": > a; : > b")
+        folder = self.state / "runs" / run
+        entries = folder / "entries.000000.jsonl"
+        whole, checkpoint = entries.read_bytes(), (folder / "checkpoint").read_bytes()
+        for name in ("epochs", "checkpoint"):
+            (folder / name).unlink()
+        entries.write_bytes(b"".join(whole.splitlines(keepends=True)[:10]))
+        verified = self.scratch.agent_run("journal", "verify", run)
+        self.assertEqual(verified.status, 1, str(verified))
+        self.assertIn("TRUNCATED", verified.text)
+        anchor = self.scratch.base / "anchor"
+        anchor.write_bytes(checkpoint)
+        shutil.rmtree(self.state / "index")
+        self.assertEqual(self.scratch.agent_run("journal", "verify", run).status, 3)
+        verified = self.scratch.agent_run("journal", "verify", run, "--against", anchor)
+        self.assertEqual(verified.status, 1, str(verified))
+        self.assertIn("TRUNCATED", verified.text)
+        second = harness.run([SECOND, "--key", self.state / "identity.vkey", "--against", anchor, folder], env=self.scratch.environment)
+        self.assertEqual(second.status, 1, str(second))
+        self.assertIn("TRUNCATED", second.text)
+
+    def test_runs_at_once(self):
+        count = 6
+        profile = self.scratch.write_profile()
+        processes = [self.start("sh", "-c", "sleep 0.2", profile=profile) for _ in range(count)]
+        for process in processes:
+            self.assertEqual(process.wait(30), 0, process.stderr.read())
+        records = self.records()
+        for kind in ("run.open", "run.close"):
+            self.assertEqual(len({r["run"] for r in records if r["type"] == kind}), count)
+        self.assertNotIn("journal.recovered", {r["type"] for r in records}, "a run that lives was taken for dead")
+        self.assertEqual(self.both("COMPLETE").status, 0)
+
+    def test_recovered(self):
+        profile = self.scratch.write_profile()
+        process = self.start("sh", "-c", ": > a; sleep 30", profile=profile)
+        self.wait_for(lambda: (self.ws / "a").exists(), 30, "the start")
+        crashed = self.scratch.newest_run()
+        process.kill()
+        process.wait(5)
+        self.assert_nothing_left(5)
+        with open(self.state / "runs" / crashed / "entries.000000.jsonl", "ab") as file:
+            file.write(b'{"half')
+        self.run_one()
+        found = [r for r in self.records() if r["type"] == "journal.recovered"]
+        self.assertEqual([r["run"] for r in found], [crashed])
+        records = lines_of(self.state / "runs" / crashed)
+        self.assertEqual(int(found[0]["size"]), len(records))
+        self.assertEqual(int(found[0]["torn_bytes"]), 6)
+        self.assertEqual(int(found[0]["signed"]) + int(found[0]["unsigned"]), len(records))
+        self.assertEqual(self.scratch.agent_run("journal", "verify", crashed).status, 3)
+
+
+class Long(harness.Case):
+    def test_segments_and_epochs(self):
+        """64 MiB and 65,536 records: the broker moves to a second segment, the keys follow each other, all is verified by both."""
+        profile = self.scratch.write_profile()
+        script = ("import os\nname = 'x/' * 330\nfor i in range(67000):\n  try: os.open(name + str(i), 0)\n  except OSError: pass\n"
+                  "open('done', 'w')\n")
+        result = self.inside("/usr/bin/python3", "-c", script, profile=profile, timeout=120)
+        self.assertEqual(result.status, 0, str(result))
+        self.assertTrue((self.ws / "done").exists())
+        folder = self.scratch.state / "agent-run" / "runs" / result.id
+        self.assertTrue((folder / "entries.000001.jsonl").exists(), sorted(os.listdir(folder)))
+        self.assertGreater((folder / "entries.000000.jsonl").stat().st_size, 64 << 20)
+        first = self.scratch.agent_run("journal", "verify", "--json", result.id)
+        self.assertEqual(first.status, 0, str(first))
+        self.assertGreaterEqual(json.loads(first.out)["epochs"], 2)
+        second = harness.run([SECOND, "--key", self.scratch.state / "agent-run" / "identity.vkey", folder], env=self.scratch.environment)
+        self.assertEqual(second.status, 0, str(second))
+
+
+class Verifiers(harness.Case):
+    def test_second_verifier_agrees(self):
+        """Every mutation that the unit tests make, for the verifier that shares no line with the first."""
+        target = self.scratch.base / "mutations"
+        program = harness.BUILD / "tests" / "unit" / "journal" / "unit-journal"
+        made = harness.run([program, "-tc=every mutation of a journal*"], env={**self.scratch.environment, "AGENT_RUN_MUTATIONS": str(target)})
+        self.assertEqual(made.status, 0, str(made))
+        folders = sorted(path for path in target.iterdir() if path.is_dir())
+        self.assertGreater(len(folders), 300)
+        verified = harness.run([SECOND, "--key", target / "key", *folders], env=self.scratch.environment, timeout=120)
+        said = verified.text.splitlines()
+        self.assertEqual(len(said), len(folders), str(verified))
+        for folder, line in zip(folders, said):
+            status, rule, where, name = (folder / "expected").read_text().splitlines()
+            self.assertTrue(line.startswith(f"{status}  {folder}  "), f"{name}: {line}")
+            self.assertIn(f"  {rule} {where.rstrip('(')}" if rule else where, line, name)
+
+
+class Redaction(harness.Case):
+    def test_redacted(self):
+        profile = self.scratch.write_profile(journal={"redact": ["*TOKEN*", "--password", "sk-*"]})
+        words = ["/usr/bin/env", "API_TOKEN=s3cret", "/usr/bin/true", "--password", "hunter2", "sk-12345", "plain", "hunter2"]
+        result = self.inside(*words, profile=profile)
+        self.assertEqual(result.status, 0, str(result))
+        folder = self.scratch.state / "agent-run" / "runs" / result.id
+        text = (folder / "entries.000000.jsonl").read_text()
+        for secret in ("s3cret", "sk-12345"):
+            self.assertNotIn(secret, text)
+        opened = lines_of(folder)[0]
+        self.assertEqual(opened["redacted"], 3)
+        self.assertRegex(opened["argv"][1], "^API_TOKEN=hmac:[0-9a-f]{16}$")
+        self.assertEqual(opened["argv"][3], "--password")
+        self.assertRegex(opened["argv"][4], "^hmac:")
+        self.assertEqual(opened["argv"][6:], ["plain", "hunter2"])  # the word alone is no secret by its shape
+        execs = [r for r in lines_of(folder) if r.get("class") == "exec" and len(r.get("argv", [])) > 4]
+        self.assertTrue(execs)
+        self.assertEqual({r["argv"][-4] for r in execs}, {opened["argv"][4]}, "the same word, the same digest")
+        self.assertTrue(all(r["redacted"] >= 2 for r in execs))
+        self.assert_complete(result)
