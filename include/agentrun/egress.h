@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include <agentrun/journal.h>
@@ -57,12 +58,19 @@ class Names {
   ~Names();
   /// The writer's. `name`: lower case, no dot at the end, at most 253 bytes. Host byte order; nullopt when it is full.
   std::optional<std::uint32_t> address_for(std::string_view name);
+  /// The writer's: the address that the name was given already. It reads memory that nobody else can write.
+  [[nodiscard]] std::optional<std::uint32_t> find(std::string_view name) const;
   /// Anybody's: the name behind an address of name_range (host byte order); nullopt when none has it.
   [[nodiscard]] std::optional<std::string> name_of(std::uint32_t address) const;
 
  private:
   struct Table;
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
+  };
   Table* table_ = nullptr;
+  std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>> known_;  // the writer's: name → slot
 };
 
 // ---- what the broker and egress say to each other (SOCK_SEQPACKET, one message each; one program, so plain bytes) ------
@@ -100,7 +108,7 @@ struct Proxies {
 
 struct Setup {
   const policy::Policy* policy = nullptr;
-  const Names* names = nullptr;
+  Names* names = nullptr;
   Fd entries;        // O_APPEND descriptor of the journal's open segment
   std::string run;   // run id, for the records
   Proxies proxies;

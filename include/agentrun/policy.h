@@ -87,8 +87,11 @@ constexpr bool changes_host(Grant::Access access) noexcept {
   return access == Grant::Access::overlay || access == Grant::Access::write;
 }
 
+enum class Protocol : std::uint8_t { tcp, udp };
+
 /// One endpoint of a connect, as numbers.
 struct Destination {
+  Protocol protocol = Protocol::tcp;
   bool v6 = false;
   std::uint8_t address[16] = {};  // network byte order, 4 or 16 bytes
   std::uint16_t port = 0;         // host byte order
