@@ -8,7 +8,7 @@ using namespace agentrun::egress;
 namespace {
 Announcement full() {
   Announcement a{.id = 0x0123'4567'89AB'CDEF, .dial = false, .cancel = true, .source_v6 = true, .source_port = 40'001};
-  a.to = {.protocol = policy::Protocol::udp, .v6 = true, .address = {0x20, 1, 0xD, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, .port = 443};
+  a.to = {.v6 = true, .address = {0x20, 1, 0xD, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, .port = 443, .protocol = policy::Protocol::udp};
   a.pid = 77;
   a.tid = 78;
   a.name = "xn--bcher-kva.example";
