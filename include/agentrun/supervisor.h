@@ -20,6 +20,7 @@ struct Options {
   std::string profile = "default";
   std::optional<std::string> workspace;         // -w
   std::vector<std::string> read, write, overlay;  // --read, --write, --overlay: paths of the host
+  std::vector<std::string> allow_hosts;         // --allow-host: as in network.allow
   std::optional<std::string> state_directory;   // --journal
   std::vector<std::string> argv;
   /// Called once when the command is about to start and something is weakened: one line for the person.

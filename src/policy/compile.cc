@@ -317,13 +317,20 @@ std::vector<std::string> weakenings_of(const Chain& chain) {
   return {names.begin(), names.end()};
 }
 
+Destination destination_of(const profile::Published& published) {
+  Destination at{.v6 = published.address.v6, .address = {}, .port = published.port};
+  std::copy(published.address.address.begin(), published.address.address.end(), at.address);
+  return at;
+}
+
 }  // namespace
 
 Policy compile(std::span<const profile::Profile> profiles, const HostFacts& facts) {
   const Chain chain = unite(profiles);
   auto data = std::make_unique<Policy::Data>();
   data->weakenings = weakenings_of(chain);
-  Draft draft{.facts = facts, .variables = variables_of(facts), .rules = {}, .bound = {}, .conditions = {}, .pins = {}, .claims = {}};
+  Draft draft{.facts = facts, .variables = variables_of(facts), .rules = {}, .bound = {}, .conditions = {}, .pins = {}, .claims = {},
+              .connections = {}, .published = {}, .sockets = {}};
   draft.host_root = std::find(data->weakenings.begin(), data->weakenings.end(), "host-root") != data->weakenings.end();
 
   add_grants(draft, chain);
@@ -331,6 +338,7 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
     for (const List& list : file_lists) add_list(draft, *profile, list);
     add_exec_lists(draft, *profile);
     add_pins(draft, *profile);
+    add_connections(draft, *profile);
   }
   const Settings settings = settings_of(draft, chain);
   add_built_ins(draft);
@@ -345,6 +353,9 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   data->rules = std::move(draft.rules);
   for (const Draft::Condition& condition : draft.conditions) data->conditions.push_back(frozen(condition, data->rules));
   for (const auto& [path, sha256, rule] : draft.pins) data->pins.push_back({path, sha256, &data->rules[rule]});
+  data->network = freeze_connections(draft, data->rules);
+  for (const auto& [at, rule] : draft.published) data->publish.push_back({destination_of(at), &data->rules[rule]});
+  for (const auto& [path, rule] : draft.sockets) data->sockets.push_back({path, &data->rules[rule]});
   for (const Shown& shown : view)
     data->view.push_back({shown.path, shown.written, shown.access, &data->rules[shown.rule]});
   data->masks = std::move(masks.paths);

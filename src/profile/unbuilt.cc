@@ -16,9 +16,6 @@ template <typename T>
 Found where(const std::optional<Written<T>>& value) {
   return value ? Found{value->place} : Found{};
 }
-Found rule(const std::vector<NetworkRule>& list) {
-  return list.empty() ? Found{} : list.front().place;
-}
 
 struct Unbuilt {
   std::string_view key;
@@ -26,10 +23,6 @@ struct Unbuilt {
 };
 constexpr Unbuilt unbuilt[] = {
     {"files.ask", [](const Profile& p) { return first(p.files.ask); }},
-    {"network.allow", [](const Profile& p) { return rule(p.network.allow); }},
-    {"network.ask", [](const Profile& p) { return rule(p.network.ask); }},
-    {"network.publish", [](const Profile& p) { return first(p.network.publish); }},
-    {"sockets", [](const Profile& p) { return first(p.sockets); }},
     {"journal.durability: synced",
      [](const Profile& p) { return p.durability && p.durability->value != "written" ? where(p.durability) : Found{}; }},
     {"journal.redact", [](const Profile& p) { return first(p.redact); }},

@@ -56,7 +56,7 @@ bool below(std::string_view path, std::string_view folder) {
   return path.starts_with(folder) && (path.size() == folder.size() || path[folder.size()] == '/');
 }
 
-// --read and --write as one more profile of the chain.
+// --read, --write, --overlay and --allow-host as one more profile of the chain.
 Profile command_line_profile(const Options& options) {
   const profile::Place place{.file = "command line"};
   Profile profile;
@@ -72,11 +72,16 @@ Profile command_line_profile(const Options& options) {
   add(options.read, "--read", profile.files.read);
   add(options.write, "--write", profile.files.write);
   add(options.overlay, "--overlay", profile.files.overlay);
+  for (const std::string& host : options.allow_hosts) {
+    if (host.empty()) throw Refusal("--allow-host: empty", "write --allow-host github.com:443");
+    profile.network.allow.push_back({.to = host, .by = {}, .tls = {}, .place = place});
+  }
   // What its hash is over, so that the journal can tell two command lines apart.
   for (const auto& [key, patterns] : {std::pair{"read ", &profile.files.read}, std::pair{"write ", &profile.files.write},
                                       std::pair{"overlay ", &profile.files.overlay}}) {
     for (const profile::Pattern& pattern : *patterns) profile.text += key + pattern.value + "\n";
   }
+  for (const std::string& host : options.allow_hosts) profile.text += "allow-host " + host + "\n";
   return profile;
 }
 
