@@ -85,21 +85,21 @@ constexpr std::size_t max_message = 64 * 1024;
 std::int64_t wall_clock_ns() noexcept { return clock_ns(CLOCK_REALTIME); }
 std::int64_t boot_clock_ns() noexcept { return clock_ns(CLOCK_BOOTTIME); }
 
-void send_message(const Fd& socket, std::string_view bytes, std::initializer_list<int> fds) {
+void send_message(const Fd& socket, std::string_view bytes, std::span<const int> fds) {
   iovec part{.iov_base = const_cast<char*>(bytes.data()), .iov_len = bytes.size()};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(max_fds * sizeof(int))> control{};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   if (fds.size() > max_fds) throw SysError(EINVAL, "sendmsg", "too many descriptors");
-  if (fds.size() > 0) {
+  if (!fds.empty()) {
     message.msg_control = control.data();
     message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
     cmsghdr* header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
-    std::memcpy(CMSG_DATA(header), fds.begin(), fds.size() * sizeof(int));
+    std::memcpy(CMSG_DATA(header), fds.data(), fds.size() * sizeof(int));
   }
   check(retry_eintr([&] { return ::sendmsg(socket.get(), &message, MSG_NOSIGNAL); }), "sendmsg");
 }
