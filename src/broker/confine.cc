@@ -75,6 +75,7 @@ void keep_only(std::initializer_list<int> kept) {
   unsigned first = 3;
   for (const int fd : open) {
     const auto number = static_cast<unsigned>(fd);
+    if (fd < 0) continue;
     if (number > first) check(::syscall(SYS_close_range, first, number - 1, 0), "close_range");
     if (number >= first) first = number + 1;
   }
