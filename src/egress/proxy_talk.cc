@@ -45,7 +45,10 @@ Meaning meaning(const Meaning (&rows)[N], int code) {
 }  // namespace
 
 ProxyTalk::ProxyTalk(const Proxy& proxy, std::string_view name, const policy::Destination& to) : proxy_(proxy), name_(name), to_(to) {
-  if (proxy.kind == Proxy::Kind::http) return connect_http();
+  if (proxy.kind == Proxy::Kind::http) {
+    connect_http();
+    return;
+  }
   step_ = Step::method;
   output_ = proxy.user.empty() ? std::string("\5\1\0", 3) : std::string("\5\2\0\2", 4);
 }

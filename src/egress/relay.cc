@@ -1,9 +1,11 @@
 #include "egress/relay.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>  // before the kernel's own, which then leave out what it has
+#include <sys/socket.h>
+
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
-#include <sys/socket.h>
 
 #include <cerrno>
 
