@@ -41,7 +41,7 @@ struct Sockets {
   Fd dns_udp, dns_tcp;                    // 127.0.0.1:53
   Fd relay4, relay6;                      // TCP; relay6 is empty where the host has no IPv6
   Fd relay_udp4, relay_udp6;              // UDP, IP_PKTINFO off
-  Fd log;                                 // NETLINK_NETFILTER, for log_group
+  Fd log;                                 // NETLINK_NETFILTER, bound to log_group: 128 bytes of each packet, no queueing
   Fd conntrack;                           // NETLINK_NETFILTER, to ask where a redirected datagram was meant to go
 };
 

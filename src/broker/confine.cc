@@ -16,6 +16,7 @@
 
 #include <agentrun/filter.h>
 #include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
 #include <agentrun/sys/sanitized.h>
 
 namespace agentrun::broker {

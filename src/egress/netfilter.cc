@@ -9,7 +9,6 @@
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 #include <netlink/netfilter/ct.h>
-#include <netlink/netfilter/log.h>
 #include <netlink/netfilter/log_msg.h>
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
@@ -25,7 +24,6 @@ namespace agentrun::egress {
 
 namespace {
 
-constexpr std::uint32_t copied_bytes = 128;  // of a packet: an IPv6 header and ports
 constexpr std::int64_t packets_a_second = 2000, packets_at_once = 4000;
 constexpr int messages_a_round = 32;
 constexpr std::size_t message_buffer = 16 * 1024;
@@ -55,9 +53,6 @@ struct FreeMessage {
 using Message = std::unique_ptr<nl_msg, FreeMessage>;
 struct PutLogMessage {
   void operator()(nfnl_log_msg* message) const { ::nfnl_log_msg_put(message); }
-};
-struct PutLog {
-  void operator()(nfnl_log* log) const { ::nfnl_log_put(log); }
 };
 struct PutConntrack {
   void operator()(nfnl_ct* entry) const { ::nfnl_ct_put(entry); }
@@ -127,18 +122,9 @@ std::optional<PacketHead> read_packet(std::string_view bytes) {
   return head;
 }
 
-PacketLog::PacketLog(Loop& loop, Drops& drops, const Names& names, Fd socket, std::uint16_t group)
+PacketLog::PacketLog(Loop& loop, Drops& drops, const Names& names, Fd socket)
     : loop_(loop), drops_(drops), names_(names), netlink_(adopt_netlink(std::move(socket))), fd_(::nl_socket_get_fd(netlink_.get())),
       rate_(packets_a_second, packets_at_once) {
-  const std::unique_ptr<nfnl_log, PutLog> log(::nfnl_log_alloc());
-  if (!log) throw SysError(ENOMEM, "nfnl_log_alloc", "");
-  ::nfnl_log_set_group(log.get(), group);
-  ::nfnl_log_set_copy_mode(log.get(), NFNL_LOG_COPY_PACKET);
-  ::nfnl_log_set_copy_range(log.get(), copied_bytes);
-  ::nfnl_log_set_queue_threshold(log.get(), 1);
-  if (const int error = ::nfnl_log_create(netlink_.get(), log.get()); error < 0) {
-    throw SysError(EPERM, "NFULNL_CFG_CMD_BIND", ::nl_geterror(error));
-  }
   if (!loop_.add(fd_, EPOLLIN, *this)) throw_errno("epoll_ctl", "nflog");
 }
 

@@ -33,10 +33,10 @@ struct PacketHead {
 };
 std::optional<PacketHead> read_packet(std::string_view bytes);
 
-/// Reads the packets that the ruleset logged and hands them on.
+/// Reads the packets that the ruleset logged and hands them on. The socket is bound to the group already.
 class PacketLog : Watcher {
  public:
-  PacketLog(Loop& loop, Drops& drops, const Names& names, Fd socket, std::uint16_t group);
+  PacketLog(Loop& loop, Drops& drops, const Names& names, Fd socket);
   ~PacketLog() override;
 
  private:

@@ -112,7 +112,7 @@ Event counts_of(Recorder& recorder) {
   Gate gate(context, std::move(link));
   Relay relay(context, gate, drops, std::move(sockets.relay4), std::move(sockets.relay6));
   std::optional<PacketLog> log;
-  if (sockets.log) log.emplace(loop, drops, *setup.names, std::move(sockets.log), log_group);
+  if (sockets.log) log.emplace(loop, drops, *setup.names, std::move(sockets.log));
   std::optional<Datagrams> datagrams;
   if (sockets.conntrack && (sockets.relay_udp4 || sockets.relay_udp6)) {
     datagrams.emplace(context, drops, Conntrack(std::move(sockets.conntrack)), std::move(sockets.relay_udp4), std::move(sockets.relay_udp6));

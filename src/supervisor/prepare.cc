@@ -287,7 +287,7 @@ Prepared prepare(const Options& options, const Places& places) {
       .gid = ::getgid(),
       .umask = current_umask(),
       .terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1,  // decision 008
-      .ruleset = egress::closed_ruleset(),
+      .ruleset = egress::ruleset_of(policy),
       .hidden = std::move(hidden),
       .overlays = canonical(state).value_or(state) + "/overlays/" + run,
   };

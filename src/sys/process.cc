@@ -108,10 +108,6 @@ void wipe_environment() noexcept {
   ::clearenv();
 }
 
-void send_message(const Fd& socket, std::string_view bytes, std::initializer_list<int> fds) {
-  send_message(socket, bytes, std::span<const int>(fds.begin(), fds.size()));
-}
-
 void send_message(const Fd& socket, std::string_view bytes, std::span<const int> fds) {
   iovec part{.iov_base = const_cast<char*>(bytes.data()), .iov_len = bytes.size()};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(max_fds * sizeof(int))> control{};
@@ -119,7 +115,7 @@ void send_message(const Fd& socket, std::string_view bytes, std::span<const int>
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   if (fds.size() > max_fds) throw SysError(EINVAL, "sendmsg", "too many descriptors");
-  if (fds.size() > 0) {
+  if (!fds.empty()) {
     message.msg_control = control.data();
     message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
     cmsghdr* header = CMSG_FIRSTHDR(&message);

@@ -49,8 +49,10 @@ void wipe_environment() noexcept;
 
 /// Sends or receives one message with descriptors over a SOCK_SEQPACKET socket (SCM_RIGHTS). Received descriptors are
 /// CLOEXEC. `recv_message` gives nullopt at end of file. Throws SysError.
-void send_message(const Fd& socket, std::string_view bytes, std::span<const int> fds);
-void send_message(const Fd& socket, std::string_view bytes, std::initializer_list<int> fds = {});
+void send_message(const Fd& socket, std::string_view bytes, std::span<const int> fds = {});
+inline void send_message(const Fd& socket, std::string_view bytes, std::initializer_list<int> fds) {
+  send_message(socket, bytes, std::span<const int>(fds.begin(), fds.size()));
+}
 struct Message {
   std::string bytes;
   std::vector<Fd> fds;
