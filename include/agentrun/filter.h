@@ -80,6 +80,7 @@ enum class Variant : std::uint8_t {
   agent_reads_off,      // audit.reads: off
   init,                 // pid 1 of the sandbox: wait, forward signals, report; nothing else
   broker,               // the broker's own allow list
+  egress,               // egress's own allow list
 };
 
 /// The program of a variant, exported by libseccomp when agent-run was built. Load it with

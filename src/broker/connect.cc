@@ -49,7 +49,7 @@ Reply Handler::connect(Case& c) {
 
 Reply Handler::carry_out(Case& c, AgentSocket socket, const sockaddr_storage& address, socklen_t size) {
   const int error = try_connect(socket, address, size);
-  if (error != still_waiting) return result(c, error);
+  if (error != still_waiting) return begun(c, error);
   const int busy = s_.flows.wait_for(waiting_call(c, std::move(socket), address, size));
   return busy == 0 ? Reply::none() : result(c, busy);
 }
@@ -84,7 +84,12 @@ Reply Handler::connect_network(Case& c, AgentSocket socket, const policy::Destin
     return error == 0 ? Reply::none() : result(c, error);
   }
   if (const int error = s_.flows.announce(std::move(flow)); error != 0) return result(c, error);
-  return result(c, connect_now(socket.fd, r.address, r.address_size));
+  return begun(c, connect_now(socket.fd, r.address, r.address_size));
+}
+
+// A connect of a non-blocking socket goes on by itself: that is no failure to be recorded.
+Reply Handler::begun(Case& c, int error) {
+  return error == EINPROGRESS ? Reply::error(error) : result(c, error);
 }
 
 // A socket that has a name in the view is the agent's own when it was made since the run began, or one of the host that is
@@ -115,8 +120,11 @@ Reply Handler::connect_unix(Case& c, AgentSocket socket) {
   Object object;
   const Name name{.path = c.path_req};
   if (const int error = resolver_.object(c.task, name, Follow::yes, 0, object); error != 0) {
+    // There is nothing to be judged: what is missing, or refuses to be walked, says so by itself.
     c.path = Resolver::lexical(c.task, name);
-    return refuse(c, Right::change, error);
+    c.verdict = floor_rule;
+    if (const int denied = permit(c, "errno"); denied != 0) return Reply::error(denied);
+    return result(c, error);
   }
   judge_socket(c, object);
   if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);

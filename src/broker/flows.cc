@@ -107,7 +107,11 @@ void Flows::finish(Call call, int error) {
 void Flows::read_answers() {
   std::array<char, 256> bytes;
   for (;;) {
-    const ssize_t n = ::recv(link_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+    iovec part{.iov_base = bytes.data(), .iov_len = bytes.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    const ssize_t n = ::recvmsg(link_.get(), &message, MSG_DONTWAIT);  // recv(2) is not on the broker's list
     if (n <= 0) return;
     const auto said = egress::decode_answer({bytes.data(), static_cast<std::size_t>(n)});
     if (!said) continue;

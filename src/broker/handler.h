@@ -110,6 +110,7 @@ class Handler {
   void judge_socket(Case& c, const Object& object) const;
   /// Connects it, here or, when that takes longer, on a thread of its own.
   Reply carry_out(Case& c, AgentSocket socket, const sockaddr_storage& address, socklen_t size);
+  Reply begun(Case& c, int error);
   [[nodiscard]] Flows::Call waiting_call(const Case& c, AgentSocket socket, const sockaddr_storage& address, socklen_t size) const;
 
   /// Judges `path` and notes it in the case. files.keep counts as if the file had been there before the run.
