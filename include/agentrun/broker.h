@@ -10,8 +10,9 @@
 #include <string>
 #include <string_view>
 
-#include <agentrun/journal/redact.h>
+#include <agentrun/egress.h>
 #include <agentrun/journal.h>
+#include <agentrun/journal/redact.h>
 #include <agentrun/policy.h>
 #include <agentrun/sys/fd.h>
 
@@ -29,6 +30,8 @@ struct Setup {
   unsigned receivers = 2; // at least 2 (DESIGN §4.4b)
   journal::Durability durability = journal::Durability::written;
   const journal::Redactor* redactor = nullptr;  // outlives the fork; null: none
+  Fd link;                // egress's channel of announcements; empty: nothing leaves
+  const egress::Names* names = nullptr;  // with `link`: what synthetic addresses stand for
 };
 
 /// What the broker tells the supervisor. One datagram each; losing a `denial` costs only a line of the summary.

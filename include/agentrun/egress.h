@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include <agentrun/journal.h>
@@ -40,7 +41,7 @@ struct Sockets {
   Fd dns_udp, dns_tcp;                    // 127.0.0.1:53
   Fd relay4, relay6;                      // TCP; relay6 is empty where the host has no IPv6
   Fd relay_udp4, relay_udp6;              // UDP, IP_PKTINFO off
-  Fd log;                                 // NETLINK_NETFILTER, for log_group
+  Fd log;                                 // NETLINK_NETFILTER, bound to log_group: 128 bytes of each packet, no queueing
   Fd conntrack;                           // NETLINK_NETFILTER, to ask where a redirected datagram was meant to go
 };
 
@@ -57,12 +58,19 @@ class Names {
   ~Names();
   /// The writer's. `name`: lower case, no dot at the end, at most 253 bytes. Host byte order; nullopt when it is full.
   std::optional<std::uint32_t> address_for(std::string_view name);
+  /// The writer's: the address that the name was given already. It reads memory that nobody else can write.
+  [[nodiscard]] std::optional<std::uint32_t> find(std::string_view name) const;
   /// Anybody's: the name behind an address of name_range (host byte order); nullopt when none has it.
   [[nodiscard]] std::optional<std::string> name_of(std::uint32_t address) const;
 
  private:
   struct Table;
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
+  };
   Table* table_ = nullptr;
+  std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>> known_;  // the writer's: name → slot
 };
 
 // ---- what the broker and egress say to each other (SOCK_SEQPACKET, one message each; one program, so plain bytes) ------
@@ -100,8 +108,9 @@ struct Proxies {
 
 struct Setup {
   const policy::Policy* policy = nullptr;
-  const Names* names = nullptr;
+  Names* names = nullptr;
   Fd entries;        // O_APPEND descriptor of the journal's open segment
+  journal::Durability durability = journal::Durability::written;
   std::string run;   // run id, for the records
   Proxies proxies;
 };
@@ -113,6 +122,7 @@ struct Event {
     failed,        // could not start: `text` says why
     denial,        // `text`: what was refused (a name, a packet, a flow), `remedy`: what would allow it; the first few only
     journal_fail,  // a record could not be written: the run must end
+    moved,         // it appends to the segment that it was told of (journal::segment_message)
     counts,        // the last word, after finish()
   } kind{};
   std::string text, remedy;

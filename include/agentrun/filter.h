@@ -81,6 +81,7 @@ enum class Variant : std::uint8_t {
   agent_floor_only,     // weaken: [floor-only]: nothing is trapped; what the floor refuses is refused
   init,                 // pid 1 of the sandbox: wait, forward signals, report; nothing else
   broker,               // the broker's own allow list
+  egress,               // egress's own allow list
 };
 
 /// The program of a variant, exported by libseccomp when agent-run was built. Load it with

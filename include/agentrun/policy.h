@@ -39,6 +39,7 @@ struct Rule {
   Act act = Act::deny;
   Label label = Label::broker;
   bool keeps = false;  // of files.keep: it speaks only of files that were there before the run
+  bool any_tls = false;  // of network.allow: a ClientHello may name anything, or nothing (tls: any)
 };
 
 /// When the file at a path came to be. What is not there, and a folder, count as `since`.
@@ -91,12 +92,28 @@ constexpr bool changes_host(Grant::Access access) noexcept {
   return access == Grant::Access::overlay || access == Grant::Access::write;
 }
 
+enum class Protocol : std::uint8_t { tcp, udp };
+std::string_view name(Protocol) noexcept;
+
 /// One endpoint of a connect, as numbers.
 struct Destination {
   bool v6 = false;
   std::uint8_t address[16] = {};  // network byte order, 4 or 16 bytes
   std::uint16_t port = 0;         // host byte order
+  Protocol protocol = Protocol::tcp;
 };
+/// Is it one of the addresses that stand for names (198.18.0.0/15, RFC 2544), mapped into IPv6 or not?
+bool is_synthetic(const Destination& to) noexcept;
+/// Does it mean this very machine: loopback, or the unspecified address, which connect(2) takes for it (ip(7), ipv6(7))?
+bool is_loopback(const Destination& to) noexcept;
+
+/// One endpoint as a person writes it: "github.com:443", "203.0.113.5:443", "[2001:db8::1]:443", "udp://…". A name is given
+/// an address that stands for names. nullopt: it is none, or not one.
+struct Endpoint {
+  Destination to;
+  std::string name;
+};
+std::optional<Endpoint> parse_endpoint(std::string_view text);
 
 class Policy {
  public:
@@ -142,13 +159,54 @@ class Policy {
   /// "**/.git/hooks/**"), or null. A symbolic link must not be put there: another folder would stand in for it.
   [[nodiscard]] const Rule* on_the_way(std::string_view path) const;
 
-  /// Connections. Loopback inside the sandbox is allowed by a built-in rule; else the network rules.
-  [[nodiscard]] Verdict decide_connect(const Destination& to) const;
+  /// Connections: may `program` (its canonical path; empty: not known) connect to, or send datagrams to, this destination?
+  /// `name`: what a synthetic address stands for, as the resolver keeps it (lower case, no dot at the end); empty: a raw
+  /// address. A synthetic address without a name is denied, and so is egress's own. Loopback inside the sandbox is allowed by
+  /// a built-in rule. Mapped IPv4 addresses are judged as IPv4. A rule of a range speaks of raw addresses only.
+  /// Thread-safe, no allocation on the way of an allow, as for the next three.
+  [[nodiscard]] Verdict decide_connect(const Destination& to, std::string_view name = {}, std::string_view program = {}) const;
+  /// May the resolver answer for this name: does some rule allow it, at some port and for some program? Any bytes; case and
+  /// one dot at the end do not count. What is no host name is denied.
+  [[nodiscard]] Verdict decide_name(std::string_view name) const;
+  /// Does a rule of network.allow with a range of addresses cover it? Then it may be dialed although it is private. "*" and
+  /// ranges of length 0 name no address.
+  [[nodiscard]] bool names_address(const Destination& to) const;
+  /// The rule of network.deny or network.ask with a range of addresses that stops this one, to which a name led, or null.
+  [[nodiscard]] const Rule* stops_address(const Destination& to, std::string_view program = {}) const;
+
+  /// May anything leave the sandbox's network namespace, or come in by network.publish?
+  [[nodiscard]] bool has_egress() const noexcept;
+  /// What the packet filter must let go to the relay, sorted, each once. A rule by name opens ports of the synthetic addresses.
+  struct Opening {
+    enum class Kind : std::uint8_t { names, range } kind{};
+    Protocol protocol = Protocol::tcp;
+    bool v6 = false;                // range: what it is of
+    std::uint8_t address[16] = {};  // range: network byte order, 4 or 16 bytes
+    std::uint8_t length = 0;        // range: bits of the prefix
+    std::uint16_t first_port = 0, last_port = 0;
+  };
+  [[nodiscard]] std::span<const Opening> openings() const noexcept;
+  /// A port of the host that leads to the same port of the sandbox's loopback.
+  struct Publish {
+    Destination at;  // address and port of the host
+    const Rule* rule = nullptr;
+  };
+  [[nodiscard]] std::span<const Publish> publish() const noexcept;
+  /// A unix socket of the host that the agent is given.
+  struct SocketGrant {
+    std::string path;  // canonical; nothing need be there
+    const Rule* rule = nullptr;
+  };
+  [[nodiscard]] std::span<const SocketGrant> sockets() const noexcept;
 
   /// The smallest profile change that would allow what was denied, as one line of YAML in flow style, e.g.
   /// `files: {write: ["~/notes"]}`; or, for a deny or protect rule, which rule to remove. One line, printable.
   [[nodiscard]] std::string remedy(const Verdict& verdict, Right right, std::string_view path) const;
-  [[nodiscard]] std::string remedy_connect(const Verdict& verdict, const Destination& to) const;
+  [[nodiscard]] std::string remedy_connect(const Verdict& verdict, const Destination& to, std::string_view name = {}) const;
+  /// Of decide_name(): the port is not known then, and 443 is written.
+  [[nodiscard]] std::string remedy_name(const Verdict& verdict, std::string_view name) const;
+  /// Of a unix socket at this path that is not the agent's own.
+  [[nodiscard]] static std::string remedy_socket(std::string_view path);
 
   // What the plan is lowered from.
   [[nodiscard]] std::span<const Rule> rules() const noexcept;

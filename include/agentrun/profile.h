@@ -61,13 +61,15 @@ struct Exec {
   std::vector<std::pair<Pattern, std::string>> pin;  // path, "sha256:<64 hex>"
   std::optional<Written<WritableExec>> writable;
 };
+enum class TlsNames : std::uint8_t { name, any };  // what a ClientHello must name: the name that was connected to, or anything
 struct NetworkRule {
   std::string to;                 // "host:port", "*.host:port", "address/len:port", "udp://…"
   std::optional<std::string> by;  // program
+  std::optional<TlsNames> tls;    // of network.allow
   Place place;
 };
 struct Network {
-  std::vector<NetworkRule> allow, ask;
+  std::vector<NetworkRule> allow, deny, ask;
   Patterns publish;
 };
 struct Environment {

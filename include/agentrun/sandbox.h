@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include <agentrun/egress.h>
 #include <agentrun/filter.h>
 #include <agentrun/policy.h>
 #include <agentrun/sys/error.h>
@@ -44,6 +45,7 @@ struct MountStep {
     directory,  // a plain folder on our own tmpfs
     symlink,    // `source` is its text
     text_file,  // `source` is its content (on our own tmpfs, 0444)
+    text_over,  // the same, over a file of the host that is shown; comes after `dev`
     bind,       // `source` of the host, recursively; identity checked against dev and ino
     overlay,    // `source` of the host, copy on write: changes go to `layers`; identity checked as for bind
     tmpfs,      // scratch
@@ -125,6 +127,7 @@ struct Plan {
   mode_t umask = 022;
   std::optional<std::uint64_t> open_files;
   LimitsPlan limits;
+  bool egress = false;                   // something may leave: addresses, routes and sockets for it (egress.h)
   bool terminal = false;                 // give the agent a terminal of its own (stdin is one)
 };
 
@@ -197,6 +200,7 @@ class Sandbox {
   [[nodiscard]] pid_t init_pid() const noexcept;      // in the caller's pid namespace
   [[nodiscard]] pid_t agent_pid() const noexcept;     // in the caller's pid namespace
   [[nodiscard]] Fd take_listener() noexcept;          // the seccomp listener; once; empty with floor-only
+  [[nodiscard]] egress::Sockets take_sockets() noexcept;  // egress's, with Plan::egress; once
   [[nodiscard]] const Fd& terminal() const noexcept;  // master of the agent's pty; empty without Plan::terminal
   /// Processes that the kernel killed because of limits.memory, so far; also after kill(). 0 without a control group.
   [[nodiscard]] std::uint64_t oom_kills() const noexcept;

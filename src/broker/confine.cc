@@ -11,13 +11,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cstring>
-#include <vector>
 
 #include <agentrun/filter.h>
 #include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
 #include <agentrun/sys/sanitized.h>
 
 namespace agentrun::broker {
@@ -41,12 +40,6 @@ void shed_capabilities() {
   check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl", "PR_SET_NO_NEW_PRIVS");
 }
 
-// The strings themselves, not only the pointers: this process reads what the agent prepares.
-void wipe_environment() {
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) ::explicit_bzero(*entry, std::strlen(*entry));
-  ::clearenv();
-}
-
 }  // namespace
 
 void enter_sandbox(int sandbox_pidfd, const Fd& host_proc) {
@@ -64,21 +57,6 @@ void enter_sandbox(int sandbox_pidfd, const Fd& host_proc) {
   files.rlim_cur = files.rlim_max;
   check(::setrlimit(RLIMIT_NOFILE, &files), "setrlimit", "RLIMIT_NOFILE");
   wipe_environment();
-}
-
-void keep_only(std::initializer_list<int> kept) {
-  const Fd null(check(::open("/dev/null", O_RDWR | O_CLOEXEC), "open", "/dev/null"));
-  constexpr int last = sanitized ? STDOUT_FILENO : STDERR_FILENO;
-  for (int standard = 0; standard <= last; ++standard) check(::dup2(null.get(), standard), "dup2", "/dev/null");
-  std::vector<int> open(kept);
-  std::sort(open.begin(), open.end());
-  unsigned first = 3;
-  for (const int fd : open) {
-    const auto number = static_cast<unsigned>(fd);
-    if (number > first) check(::syscall(SYS_close_range, first, number - 1, 0), "close_range");
-    if (number >= first) first = number + 1;
-  }
-  check(::syscall(SYS_close_range, first, ~0U, 0), "close_range");
 }
 
 void load_own_filter() {

@@ -1,8 +1,6 @@
 // What the broker sheds before it looks at the agent's memory for the first time.
 #pragma once
 
-#include <initializer_list>
-
 #include <agentrun/sys/fd.h>
 
 namespace agentrun::broker {
@@ -11,9 +9,6 @@ namespace agentrun::broker {
 /// host's /proc; no capability but a permitted SYS_PTRACE, none effective; nothing gained by exec; no core file; no
 /// environment. Single-threaded caller. Throws SysError.
 void enter_sandbox(int sandbox_pidfd, const Fd& host_proc);
-
-/// Closes every descriptor but `kept`; 0, 1 and 2 become /dev/null. Throws SysError.
-void keep_only(std::initializer_list<int> kept);
 
 /// Loads the broker's own allow list into every thread of the process (TSYNC). Throws SysError.
 void load_own_filter();

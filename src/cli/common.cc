@@ -3,9 +3,6 @@
 namespace agentrun::cli {
 
 supervisor::Options options_of(const Arguments& arguments) {
-  if (arguments.has("--allow-host")) {
-    throw UsageError("--allow-host is not supported yet", "this version gives the agent no network");
-  }
   supervisor::Options options;
   options.profile = arguments.value("--profile", "default");
   if (arguments.has("--workspace")) options.workspace = arguments.value("--workspace");
@@ -13,6 +10,7 @@ supervisor::Options options_of(const Arguments& arguments) {
   options.read = arguments.values("--read");
   options.write = arguments.values("--write");
   options.overlay = arguments.values("--overlay");
+  options.allow_hosts = arguments.values("--allow-host");
   return options;
 }
 

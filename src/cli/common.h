@@ -14,11 +14,11 @@ inline constexpr std::array run_options = {
     Option{"--read", "", Option::Takes::value, Option::Repeat::yes},
     Option{"--write", "", Option::Takes::value, Option::Repeat::yes},
     Option{"--overlay", "", Option::Takes::value, Option::Repeat::yes},
-    Option{"--allow-host", "", Option::Takes::value},  Option{"--journal", "", Option::Takes::value},
+    Option{"--allow-host", "", Option::Takes::value, Option::Repeat::yes},
+    Option{"--journal", "", Option::Takes::value},
     Option{"--json", "", Option::Takes::nothing},
 };
 
-/// Throws UsageError for --allow-host, which this version does not have.
 supervisor::Options options_of(const Arguments& arguments);
 
 /// run_options and `more`.

@@ -1,11 +1,9 @@
 // check and explain: what a profile means here, before anything runs.
-#include <arpa/inet.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include <charconv>
 #include <cstdio>
 
 #include "cli/commands.h"
@@ -34,20 +32,10 @@ std::string judged_path(const std::string& asked, const std::string& workspace) 
   return rest.empty() ? resolved : (std::string_view(resolved) == "/" ? rest : resolved + rest);
 }
 
-policy::Destination parse_destination(const std::string& text) {
-  const std::size_t colon = text.rfind(':');
-  policy::Destination to;
-  unsigned port = 0;
-  std::string host = text.substr(0, colon == std::string::npos ? 0 : colon);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  const char* end = text.data() + text.size();
-  const bool port_ok = colon != std::string::npos && std::from_chars(text.data() + colon + 1, end, port).ptr == end && port > 0 && port < 65536;
-  to.v6 = host.find(':') != std::string::npos;
-  if (!port_ok || ::inet_pton(to.v6 ? AF_INET6 : AF_INET, host.c_str(), to.address) != 1) {
-    throw UsageError("--connect " + text + ": not ADDRESS:PORT", "write 203.0.113.5:443 or [2001:db8::1]:443; names come with a later version");
-  }
-  to.port = static_cast<std::uint16_t>(port);
-  return to;
+policy::Endpoint parse_endpoint(const std::string& text) {
+  auto endpoint = policy::parse_endpoint(text);
+  if (!endpoint) throw UsageError("--connect " + text + ": not HOST:PORT", "write github.com:443, 203.0.113.5:443, [2001:db8::1]:443 or udp://ntp.example:123");
+  return std::move(*endpoint);
 }
 
 int print_verdict(const Verdict& verdict, const std::string& what, const std::string& remedy) {
@@ -116,13 +104,17 @@ int explain_command(Words words) {
       Option{"--write", "", Option::Takes::value, Option::Repeat::yes},
       Option{"--exec", "", Option::Takes::value, Option::Repeat::yes},
       Option{"--connect", "", Option::Takes::value, Option::Repeat::yes},
+      Option{"--by", "", Option::Takes::value},
+      Option{"--allow-host", "", Option::Takes::value, Option::Repeat::yes},
   };
   const Arguments arguments = parse_arguments(words, options);
   if (!arguments.positional.empty()) throw UsageError("explain takes no '" + arguments.positional[0] + "'", "agent-run explain -p PROFILE --open PATH");
   supervisor::Options run_with;
   run_with.profile = arguments.value("--profile", "default");
   if (arguments.has("--workspace")) run_with.workspace = arguments.value("--workspace");
+  run_with.allow_hosts = arguments.values("--allow-host");
   run_with.argv = {"true"};
+  if (arguments.has("--by") && !arguments.has("--connect")) throw UsageError("--by speaks of a --connect", "agent-run explain --connect HOST:PORT --by PROGRAM");
   const supervisor::Prepared prepared = supervisor::prepare(run_with, supervisor::find_places());
   const Policy& policy = prepared.policy;
   bool asked = false;
@@ -139,9 +131,10 @@ int explain_command(Words words) {
   }
   for (const std::string& text : arguments.values("--connect")) {
     asked = true;
-    const policy::Destination to = parse_destination(text);
-    const Verdict verdict = policy.decide_connect(to);
-    code |= print_verdict(verdict, "connect " + text, policy.remedy_connect(verdict, to));
+    const policy::Endpoint endpoint = parse_endpoint(text);
+    const std::string program = arguments.has("--by") ? judged_path(arguments.value("--by"), policy.workspace()) : std::string();
+    const Verdict verdict = policy.decide_connect(endpoint.to, endpoint.name, program);
+    code |= print_verdict(verdict, "connect " + text + (program.empty() ? "" : " by " + program), policy.remedy_connect(verdict, endpoint.to, endpoint.name));
   }
   if (!asked) print_plan(prepared);
   return code;

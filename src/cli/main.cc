@@ -21,7 +21,7 @@ constexpr int usage = 2;
 constexpr const char* help_text =
     R"(agent-run [run] [-p PROFILE] [-w DIR] [--read P] [--write P] [--overlay P] [--journal DIR] [--json] -- COMMAND…
 agent-run check PROFILE            is this profile good here?
-agent-run explain [-p PROFILE] [-w DIR] [--open P | --write P | --exec P | --connect A:PORT]
+agent-run explain [-p PROFILE] [-w DIR] [--open P | --write P | --exec P | --connect H:PORT [--by P]]
                                    the verdict with its rule; without a question: the whole plan
 agent-run why [RUN]                what was denied, and what would allow it (--json, --journal DIR)
 agent-run diff [RUN]               what a run changed in overlays, held back from the host (--stat, --json)

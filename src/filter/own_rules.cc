@@ -1,11 +1,14 @@
-// Allow lists of our own processes that stand near the agent: pid 1 of the sandbox, and the broker. Whatever is not
-// here kills the process: they are ours, so an unexpected call means that somebody else is running in them.
+// Allow lists of our own processes that stand near the agent: pid 1 of the sandbox, the broker, and egress. Whatever is not
+// here kills the first two: they are ours, so an unexpected call means that somebody else is running in them.
 #include <agentrun/sys/kernel_abi.h>
 #include <asm/ioctls.h>
 #include <asm/unistd_64.h>
+#include <fcntl.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -98,6 +101,9 @@ constexpr int broker_calls[] = {
     __NR_pidfd_getfd,
     __NR_prlimit64,
     __NR_connect,
+    __NR_bind,
+    __NR_getsockname,
+    __NR_getsockopt,
     // looking
     __NR_openat,
     __NR_openat2,
@@ -186,12 +192,156 @@ constexpr Clause thread_clauses[] = {
     bits("CLONE_NEWUSER", 0, CLONE_NEWUSER, kill), bits("CLONE_NEWPID", 0, CLONE_NEWPID, kill),
     bits("CLONE_NEWNET", 0, CLONE_NEWNET, kill),   bits("CLONE_THREAD", 0, CLONE_THREAD, allow),
 };
+// Of the agent's sockets, for a moment: how long connect(2) waits, and whether bind(2) chooses a port.
+constexpr Clause socket_option(std::string_view what, int level, int name) {
+  return {.what = what,
+          .first = {.argument = 1, .mask = 0xffffffffU, .value = static_cast<std::uint32_t>(level)},
+          .second = {.argument = 2, .mask = 0xffffffffU, .value = static_cast<std::uint32_t>(name)},
+          .action = allow};
+}
+constexpr Clause option_clauses[] = {
+    socket_option("SO_SNDTIMEO", SOL_SOCKET, SO_SNDTIMEO),
+    socket_option("IP_BIND_ADDRESS_NO_PORT", IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT),
+};
 constexpr CallRule broker_checked[] = {
+    {.nr = __NR_setsockopt, .clauses = option_clauses, .otherwise = kill},
     {.nr = __NR_mmap, .clauses = protection_clauses, .otherwise = allow},
     {.nr = __NR_mprotect, .clauses = protection_clauses, .otherwise = allow},
     {.nr = __NR_ioctl, .clauses = listener_clauses, .otherwise = kill},
     {.nr = __NR_clone, .clauses = thread_clauses, .otherwise = kill},
     {.nr = __NR_clone3, .otherwise = refuse_with(ENOSYS)},
+};
+
+
+// Egress speaks with the host's network and lets the modules of its name services do so (nsswitch.conf(5)). What those do
+// is the host's choice, so a call that is not here fails and does not kill; what could only be an attack kills.
+constexpr int egress_calls[] = {
+    // bytes and descriptors
+    __NR_read,
+    __NR_write,
+    __NR_fdatasync,
+    __NR_readv,
+    __NR_writev,
+    __NR_pread64,
+    __NR_lseek,
+    __NR_close,
+    __NR_dup,
+    __NR_fcntl,
+    __NR_poll,
+    __NR_ppoll,
+    __NR_select,
+    __NR_pselect6,
+    __NR_epoll_create1,
+    __NR_epoll_ctl,
+    __NR_epoll_wait,
+    __NR_epoll_pwait,
+    __NR_eventfd2,
+    __NR_timerfd_create,
+    __NR_timerfd_settime,
+    // sockets
+    __NR_connect,
+    __NR_bind,
+    __NR_listen,
+    __NR_accept4,
+    __NR_shutdown,
+    __NR_getsockname,
+    __NR_getpeername,
+    __NR_getsockopt,
+    __NR_setsockopt,
+    __NR_sendto,
+    __NR_recvfrom,
+    __NR_sendmsg,
+    __NR_recvmsg,
+    __NR_sendmmsg,
+    __NR_recvmmsg,
+    // looking
+    __NR_fstat,
+    __NR_newfstatat,
+    __NR_stat,
+    __NR_lstat,
+    __NR_statx,
+    __NR_statfs,
+    __NR_fstatfs,
+    __NR_getdents64,
+    __NR_readlink,
+    __NR_readlinkat,
+    __NR_access,
+    __NR_faccessat,
+    __NR_faccessat2,
+    __NR_uname,
+    __NR_sysinfo,
+    __NR_getcwd,
+    // threads, memory, time
+    __NR_futex,
+    __NR_munmap,
+    __NR_mremap,
+    __NR_madvise,
+    __NR_brk,
+    __NR_exit,
+    __NR_exit_group,
+    __NR_set_robust_list,
+    __NR_rseq,
+    __NR_rt_sigaction,
+    __NR_rt_sigprocmask,
+    __NR_rt_sigreturn,
+    __NR_sigaltstack,
+    __NR_getpid,
+    __NR_gettid,
+    __NR_getuid,
+    __NR_geteuid,
+    __NR_getgid,
+    __NR_getegid,
+    __NR_getppid,
+    __NR_sched_yield,
+    __NR_sched_getaffinity,
+    __NR_nanosleep,
+    __NR_clock_nanosleep,
+    __NR_clock_gettime,
+    __NR_gettimeofday,
+    __NR_time,
+    __NR_restart_syscall,
+    __NR_getrandom,
+};
+constexpr Clause family(std::string_view what, std::uint32_t number) {
+  return {.what = what, .first = {.argument = 0, .mask = 0xffffffffU, .value = number}, .action = allow};
+}
+constexpr Clause family_clauses[] = {
+    family("AF_UNIX", AF_UNIX),
+    family("AF_INET", AF_INET),
+    family("AF_INET6", AF_INET6),
+    family("AF_NETLINK", AF_NETLINK),  // getaddrinfo(3) asks which addresses the host has
+};
+constexpr Clause read_only(std::uint8_t flags) {
+  return {.what = "O_RDONLY", .first = {.argument = flags, .mask = O_ACCMODE | O_CREAT | O_TRUNC, .value = O_RDONLY}, .action = allow};
+}
+constexpr Clause openat_clauses[] = {read_only(2)};
+constexpr Clause open_clauses[] = {read_only(1)};
+constexpr Clause egress_command_clauses[] = {command("FIONREAD", FIONREAD), command("FIONBIO", FIONBIO)};
+// A module that is loaded now was not there when egress began: it is not taken.
+constexpr Clause egress_protection_clauses[] = {bits("PROT_EXEC", 2, PROT_EXEC, refuse_with(EPERM))};
+constexpr CallRule egress_checked[] = {
+    {.nr = __NR_mmap, .clauses = egress_protection_clauses, .otherwise = allow},
+    {.nr = __NR_mprotect, .clauses = egress_protection_clauses, .otherwise = allow},
+    {.nr = __NR_socket, .clauses = family_clauses, .otherwise = refuse_with(EAFNOSUPPORT)},
+    {.nr = __NR_socketpair, .otherwise = allow},
+    {.nr = __NR_openat, .clauses = openat_clauses, .otherwise = refuse_with(EACCES)},
+    {.nr = __NR_open, .clauses = open_clauses, .otherwise = refuse_with(EACCES)},
+    {.nr = __NR_ioctl, .clauses = egress_command_clauses, .otherwise = refuse_with(ENOTTY)},
+    {.nr = __NR_clone, .clauses = thread_clauses, .otherwise = kill},
+    {.nr = __NR_clone3, .otherwise = refuse_with(ENOSYS)},
+    {.nr = __NR_execve, .otherwise = kill},
+    {.nr = __NR_execveat, .otherwise = kill},
+    {.nr = __NR_fork, .otherwise = kill},
+    {.nr = __NR_vfork, .otherwise = kill},
+    {.nr = __NR_ptrace, .otherwise = kill},
+    {.nr = __NR_process_vm_readv, .otherwise = kill},
+    {.nr = __NR_process_vm_writev, .otherwise = kill},
+    {.nr = __NR_pidfd_getfd, .otherwise = kill},
+    {.nr = __NR_setns, .otherwise = kill},
+    {.nr = __NR_unshare, .otherwise = kill},
+    {.nr = __NR_mount, .otherwise = kill},
+    {.nr = __NR_bpf, .otherwise = kill},
+    {.nr = __NR_keyctl, .otherwise = kill},
 };
 
 RuleSet allow_list(std::span<const int> calls, std::span<const CallRule> checked) {
@@ -208,6 +358,11 @@ RuleSet init_rules() {
 }
 RuleSet broker_rules() {
   return allow_list(broker_calls, broker_checked);
+}
+RuleSet egress_rules() {
+  RuleSet set = allow_list(egress_calls, egress_checked);
+  set.unknown = refuse_with(EPERM);
+  return set;
 }
 
 }  // namespace agentrun::filter

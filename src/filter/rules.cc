@@ -65,6 +65,8 @@ RuleSet rules(Variant variant) {
       return init_rules();
     case Variant::broker:
       return broker_rules();
+    case Variant::egress:
+      return egress_rules();
   }
   return {};  // knows nothing: kills
 }

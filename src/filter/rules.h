@@ -75,5 +75,6 @@ CallRule open_rule(const Row& row, Reads reads);
 /// The allow lists of our own processes.
 RuleSet init_rules();
 RuleSet broker_rules();
+RuleSet egress_rules();
 
 }  // namespace agentrun::filter

@@ -328,6 +328,12 @@ Policy::Journal journal_of(const Chain& chain) {
   return journal;
 }
 
+Destination destination_of(const profile::Published& published) {
+  Destination at{.v6 = published.address.v6, .address = {}, .port = published.port};
+  std::copy(published.address.address.begin(), published.address.address.end(), at.address);
+  return at;
+}
+
 }  // namespace
 
 Policy compile(std::span<const profile::Profile> profiles, const HostFacts& facts) {
@@ -335,7 +341,8 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   auto data = std::make_unique<Policy::Data>();
   data->weakenings = weakenings_of(chain);
   data->journal = journal_of(chain);
-  Draft draft{.facts = facts, .variables = variables_of(facts), .rules = {}, .bound = {}, .conditions = {}, .pins = {}, .claims = {}};
+  Draft draft{.facts = facts, .variables = variables_of(facts), .rules = {}, .bound = {}, .conditions = {}, .pins = {}, .claims = {},
+              .connections = {}, .published = {}, .sockets = {}};
   const auto weakened = [&](Weakening weakening) {
     return std::find(data->weakenings.begin(), data->weakenings.end(), name(weakening)) != data->weakenings.end();
   };
@@ -346,6 +353,7 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
     for (const List& list : file_lists) add_list(draft, *profile, list);
     add_exec_lists(draft, *profile);
     add_pins(draft, *profile);
+    add_connections(draft, *profile);
   }
   const Settings settings = settings_of(draft, chain);
   add_built_ins(draft);
@@ -363,6 +371,9 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   data->rules = std::move(draft.rules);
   for (const Draft::Condition& condition : draft.conditions) data->conditions.push_back(frozen(condition, data->rules));
   for (const auto& [path, sha256, rule] : draft.pins) data->pins.push_back({path, sha256, &data->rules[rule]});
+  data->network = freeze_connections(draft, data->rules);
+  for (const auto& [at, rule] : draft.published) data->publish.push_back({destination_of(at), &data->rules[rule]});
+  for (const auto& [path, rule] : draft.sockets) data->sockets.push_back({path, &data->rules[rule]});
   for (const Shown& shown : view)
     data->view.push_back({shown.path, shown.written, shown.access, &data->rules[shown.rule]});
   data->masks = std::move(masks.paths);

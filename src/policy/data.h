@@ -8,6 +8,7 @@
 
 #include "policy/arguments.h"
 #include "policy/matcher.h"
+#include "policy/network.h"
 
 namespace agentrun::policy {
 
@@ -58,6 +59,9 @@ struct Policy::Data {
   std::string workspace, home;
   const Rule* no_exec = nullptr;  // exec.writable: deny
   const Rule* loopback = nullptr;
+  NetworkTable network;
+  std::vector<Publish> publish;
+  std::vector<SocketGrant> sockets;
   std::vector<std::string> environment;
   Limits limits;
   std::vector<std::string> weakenings;

@@ -64,15 +64,6 @@ Hit changeable(const Hits& hits) {
   return at(hits, Layer::scratch);
 }
 
-constexpr std::array<std::uint8_t, 12> mapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};  // RFC 4291 §2.5.5.2
-constexpr std::array<std::uint8_t, 16> loopback6 = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-
-bool is_loopback(const Destination& to) {
-  if (!to.v6) return to.address[0] == 127;  // RFC 1122 §3.2.1.3
-  if (std::equal(mapped.begin(), mapped.end(), std::begin(to.address))) return to.address[12] == 127;
-  return std::equal(loopback6.begin(), loopback6.end(), std::begin(to.address));
-}
-
 }  // namespace
 
 std::string_view name(Right right) noexcept {
@@ -177,11 +168,6 @@ const Rule* Policy::on_the_way(std::string_view path) const {
 
 bool Policy::may_guard_below(std::string_view path) const {
   return data_->matcher.may_match_below(path, layers({Layer::files_deny, Layer::files_protect, Layer::files_keep}));
-}
-
-Verdict Policy::decide_connect(const Destination& to) const {
-  if (is_loopback(to)) return {Act::allow, By::rule, data_->loopback};
-  return {};
 }
 
 std::span<const Rule> Policy::rules() const noexcept {

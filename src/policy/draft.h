@@ -11,6 +11,7 @@
 
 #include "policy/data.h"
 #include "policy/pattern.h"
+#include "profile/endpoint.h"
 
 namespace agentrun::policy {
 
@@ -30,6 +31,20 @@ struct Draft {
     std::string path, sha256;
     std::size_t rule;
   };
+  /// A rule of the network. `programs`: of `by:`, when it has one.
+  struct Connection {
+    profile::Endpoint to;
+    std::vector<PathPattern> programs;
+    std::size_t rule;
+  };
+  struct Published {
+    profile::Published at;
+    std::size_t rule;
+  };
+  struct Socket {
+    std::string path;  // canonical
+    std::size_t rule;
+  };
   struct Claim {
     std::string path;     // canonical
     std::string written;  // as written, when it differs
@@ -46,6 +61,9 @@ struct Draft {
   std::vector<Condition> conditions;
   std::vector<Pinned> pins;
   std::vector<Claim> claims;
+  std::vector<Connection> connections;
+  std::vector<Published> published;
+  std::vector<Socket> sockets;
 };
 
 /// One pattern of a profile and where it stands.
@@ -77,6 +95,12 @@ void add_grants(Draft& draft, std::span<const profile::Profile* const> chain);
 /// Throws ProfileError when a link that lies where the agent may write leads out of there: the agent of the run before
 /// may have made it.
 void refuse_planted_links(const Draft& draft, const std::string& path, const Origin& origin);
+
+// connections.cc
+/// network.* and sockets of a profile. Throws ProfileError.
+void add_connections(Draft& draft, const profile::Profile& profile);
+/// The rules of the draft as a table, over the rules that it was frozen to.
+NetworkTable freeze_connections(const Draft& draft, std::span<const Rule> rules);
 
 // view.cc
 /// A Grant whose rule is still an index.

@@ -55,6 +55,14 @@ std::vector<std::string> build_environment(const HostFacts& facts, const Variabl
       pass(facts, name, {name.place, "environment.pass[" + std::to_string(i) + "]"}, built);
     }
   }
+  // Who is given the agent's socket is told where it is.
+  for (const profile::Profile* profile : chain) {
+    for (const profile::Pattern& socket : profile->sockets) {
+      if (!variables.ssh_auth_sock || expand_text(socket.value, variables, {socket.place, "sockets"}) != *variables.ssh_auth_sock) continue;
+      const auto canonical = facts.canonical ? facts.canonical(*variables.ssh_auth_sock) : std::nullopt;
+      built["SSH_AUTH_SOCK"] = canonical.value_or(*variables.ssh_auth_sock);
+    }
+  }
   if (built.contains("HOME") && !facts.home.empty()) built["HOME"] = facts.home;
   built.try_emplace("PATH", default_path);
   for (const profile::Profile* profile : chain) {

@@ -13,11 +13,10 @@ namespace {
 
 constexpr std::array<std::string_view, 3> sections = {"files: {read: [", "files: {write: [", "exec: {allow: ["};
 
-// The pattern of a path, in YAML's double quotes. A byte that a profile cannot hold becomes `?`.
-std::string quoted_pattern(std::string_view path) {
-  const std::string pattern = pattern_of(path);
+// In YAML's double quotes. A byte that a profile cannot hold becomes `?`.
+std::string quoted(std::string_view plain) {
   std::string text;
-  for (std::string_view rest = pattern; !rest.empty();) {
+  for (std::string_view rest = plain; !rest.empty();) {
     const profile::Character c = profile::first_character(rest);
     const std::size_t bytes = c.bytes == 0 ? 1 : c.bytes;
     if (c.bytes == 0 || profile::is_control(c.code))
@@ -29,6 +28,10 @@ std::string quoted_pattern(std::string_view path) {
     rest.remove_prefix(bytes);
   }
   return text;
+}
+
+std::string quoted_pattern(std::string_view path) {
+  return quoted(pattern_of(path));
 }
 
 // With `~` or ${workspace} in place of what they mean, the longer of them.
@@ -55,7 +58,11 @@ std::string without_rule(const Rule& rule) {
   const std::string where = rule.profile + " (" + rule.place.text() + ")";
   const bool pinned = section_of(rule) == "exec.pin";
   if (pinned) return profile::printable("if its content is what it should be, write its digest (sha256sum " + rule.meant + ") in exec.pin of " + where);
-  if (rule.act == Act::ask) return profile::printable("this version cannot ask: move \"" + rule.pattern + "\" from exec.ask to exec.allow of " + where);
+  if (rule.act == Act::ask) {
+    const std::string section = section_of(rule);
+    const std::string allow = section.substr(0, section.find('.')) + ".allow";
+    return profile::printable("this version cannot ask: move \"" + rule.pattern + "\" from " + section + " to " + allow + " of " + where);
+  }
   if (section_of(rule) == "exec.writable") return profile::printable("set exec: {writable: allow} in " + where);
   return profile::printable("remove \"" + rule.pattern + "\" from " + section_of(rule) + " of " + where);
 }
@@ -80,11 +87,20 @@ std::string other_judge(By by) {
   }
 }
 
-std::string endpoint(const Destination& to) {
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  ::inet_ntop(to.v6 ? AF_INET6 : AF_INET, to.address, text.data(), text.size());
-  const std::string address(text.data());
-  return (to.v6 ? "[" + address + "]" : address) + ":" + std::to_string(to.port);
+std::string endpoint(const Destination& to, std::string_view host) {
+  std::string text(to.protocol == Protocol::udp ? "udp://" : "");
+  if (host.empty()) {
+    std::array<char, INET6_ADDRSTRLEN> address{};
+    ::inet_ntop(to.v6 ? AF_INET6 : AF_INET, to.address, address.data(), address.size());
+    text.append(to.v6 ? "[" : "").append(address.data()).append(to.v6 ? "]" : "");
+  } else {
+    text += host;
+  }
+  return text + ":" + std::to_string(to.port);
+}
+
+std::string allowing(const std::string& endpoint) {
+  return "network: {allow: [\"" + endpoint + "\"]}";
 }
 
 }  // namespace
@@ -113,11 +129,25 @@ std::string Policy::remedy(const Verdict& verdict, Right right, std::string_view
          with_variable(path, data_->workspace, data_->home) + "\"]}";
 }
 
-std::string Policy::remedy_connect(const Verdict& verdict, const Destination& to) const {
+std::string Policy::remedy_connect(const Verdict& verdict, const Destination& to, std::string_view name) const {
   if (verdict.act == Act::allow) return {};
   if (verdict.by == By::rule && verdict.rule != nullptr) return without_rule(*verdict.rule);
   if (verdict.by != By::fallback) return other_judge(verdict.by);
-  return "network: {allow: [\"" + endpoint(to) + "\"]} (not supported yet: this version has no way out)";
+  if (to.port == 0) return "no profile change: nothing listens at port 0";
+  if (name.empty() && is_synthetic(to)) return "no profile change: this address stands for no name of the run";
+  return allowing(endpoint(without_mapping(to), name));
+}
+
+std::string Policy::remedy_name(const Verdict& verdict, std::string_view name) const {
+  if (verdict.act == Act::allow) return {};
+  if (verdict.by == By::rule && verdict.rule != nullptr) return without_rule(*verdict.rule);
+  if (verdict.by != By::fallback) return other_judge(verdict.by);
+  const auto host = profile::host_name(name);
+  return host ? allowing(*host + ":443") : "no profile change: this is not the name of a host";
+}
+
+std::string Policy::remedy_socket(std::string_view path) {
+  return "sockets: [{path: \"" + quoted(path) + "\"}]";
 }
 
 }  // namespace agentrun::policy

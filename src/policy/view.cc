@@ -29,7 +29,7 @@ constexpr BuiltIn built_ins[] = {
     {"virtual", "/proc", Scope::self_and_below, Layer::virtual_read},
     {"virtual", "/dev", Scope::self_and_below, Layer::virtual_read},
     // Made for the run: the host's addresses and accounts that a program needs to know.
-    {"virtual", "/etc/{hosts,resolv.conf,passwd,group}", Scope::self, Layer::virtual_read},
+    {"virtual", "/etc/{hosts,resolv.conf,nsswitch.conf,passwd,group}", Scope::self, Layer::virtual_read},
     {"device", "/dev/{null,zero,full,random,urandom,tty,ptmx}", Scope::self, Layer::virtual_change},
     {"device", "/dev/pts", Scope::below, Layer::virtual_change},
     {"process",

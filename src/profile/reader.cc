@@ -4,6 +4,7 @@
 #include <limits>
 #include <map>
 
+#include "profile/endpoint.h"
 #include "profile/scalar.h"
 #include "profile/values.h"
 
@@ -101,39 +102,46 @@ constexpr Key<Exec> exec_keys[] = {
 };
 
 // network ------------------------------------------------------------------------------------------------------------
-void check_endpoint(const std::string& text, const Place& place, const std::string& key) {
-  std::string_view rest = text;
-  if (rest.starts_with("udp://")) rest.remove_prefix(6);
-  const std::size_t colon = std::min(rest.rfind(':'), rest.size());
-  const std::uint64_t port = to_integer(rest.substr(std::min(colon + 1, rest.size()))).value_or(0);
-  const std::string_view host = rest.substr(0, colon);
-  const std::string allowed = std::string(letters) + digits + ".-_*/:[]";
-  if (port == 0 || port > 65535 || host.empty() || host.find_first_not_of(allowed) != std::string_view::npos)
-    fail(place, key, "not an endpoint", "write \"host:port\", \"*.host:port\" or \"address/length:port\"");
+void check_endpoint(const NetworkRule& rule, const std::string& key) {
+  const auto parsed = parse_endpoint(rule.to);
+  if (const auto* const fault = std::get_if<Fault>(&parsed)) fail(rule.place, key, fault->message, fault->remedy);
+  const auto& endpoint = std::get<Endpoint>(parsed);
+  if (rule.tls && (endpoint.udp || endpoint.kind == Endpoint::Kind::range))
+    fail(rule.place, key + ".tls", "of a rule without a name for TCP", "remove it: names in TLS are checked where a name was allowed");
 }
+constexpr std::array<std::pair<std::string_view, TlsNames>, 2> tls_words{{{"name", TlsNames::name}, {"any", TlsNames::any}}};
 constexpr Key<NetworkRule> network_rule_keys[] = {
     {"to", [](const Node& v, const std::string& k, NetworkRule& r) { r.to = text_value(v, k); }},
     {"by", [](const Node& v, const std::string& k, NetworkRule& r) { r.by = text_value(v, k); }},
+    {"tls", [](const Node& v, const std::string& k, NetworkRule& r) { r.tls = word_value(v, k, tls_words); }},
 };
 template <std::vector<NetworkRule> Network::*member>
 void read_network_rules(const Node& value, const std::string& key, Network& into) {
   each_item(value, key, [&](const Node& item, const std::string& item_key) {
-    NetworkRule rule{.to = {}, .by = {}, .place = item.place};
+    NetworkRule rule{.to = {}, .by = {}, .tls = {}, .place = item.place};
     if (item.kind == Node::Kind::map)
       read_section(item, item_key, network_rule_keys, rule);
     else
       rule.to = text_value(item, item_key);
-    check_endpoint(rule.to, item.place, item_key);
+    if (rule.tls && member != &Network::allow)
+      fail(item.place, item_key + ".tls", "of a rule that allows nothing", "write it in network.allow");
+    check_endpoint(rule, item_key);
     (into.*member).push_back(std::move(rule));
   });
 }
 void read_publish(const Node& value, const std::string& key, Network& into) {
-  into.publish = texts(value, key);
-  for (std::size_t i = 0; i < into.publish.size(); ++i)
-    check_endpoint(into.publish[i].value, into.publish[i].place, key + "[" + std::to_string(i) + "]");
+  each_item(value, key, [&](const Node& item, const std::string& item_key) {
+    // A port alone may stand without quotes: every reader of YAML takes it for the same number.
+    const bool number = item.kind == Node::Kind::plain && to_integer(item.text);
+    Pattern port{.value = number ? item.text : text_value(item, item_key), .place = item.place};
+    const auto parsed = parse_published(port.value);
+    if (const auto* const fault = std::get_if<Fault>(&parsed)) fail(item.place, item_key, fault->message, fault->remedy);
+    into.publish.push_back(std::move(port));
+  });
 }
 constexpr Key<Network> network_keys[] = {
     {"allow", read_network_rules<&Network::allow>},
+    {"deny", read_network_rules<&Network::deny>},
     {"ask", read_network_rules<&Network::ask>},
     {"publish", read_publish},
 };
@@ -146,7 +154,10 @@ constexpr Key<Pattern> socket_keys[] = {
 void read_sockets(const Node& value, const std::string& key, Profile& into) {
   each_item(value, key, [&](const Node& item, const std::string& item_key) {
     Pattern socket{.value = {}, .place = item.place};
-    read_section(item, item_key, socket_keys, socket);
+    if (item.is_scalar())
+      socket.value = text_value(item, item_key);
+    else
+      read_section(item, item_key, socket_keys, socket);
     if (socket.value.empty()) fail(item.place, item_key, "without a path", "write {path: \"…\"}");
     into.sockets.push_back(std::move(socket));
   });
@@ -319,8 +330,7 @@ std::vector<std::string> known_keys() {
   list_keys("exec.", exec_keys, keys);
   for (const char* list : {"exec.allow[].", "exec.deny[].", "exec.ask[]."}) list_keys(list, exec_rule_keys, keys);
   list_keys("network.", network_keys, keys);
-  list_keys("network.allow[].", network_rule_keys, keys);
-  list_keys("network.ask[].", network_rule_keys, keys);
+  for (const char* list : {"network.allow[].", "network.deny[].", "network.ask[]."}) list_keys(list, network_rule_keys, keys);
   list_keys("sockets[].", socket_keys, keys);
   list_keys("environment.", environment_keys, keys);
   list_keys("limits.", limits_keys, keys);

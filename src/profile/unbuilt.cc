@@ -12,9 +12,6 @@ using Found = std::optional<Place>;
 Found first(const Patterns& list) {
   return list.empty() ? Found{} : list.front().place;
 }
-Found rule(const std::vector<NetworkRule>& list) {
-  return list.empty() ? Found{} : list.front().place;
-}
 
 struct Unbuilt {
   std::string_view key;
@@ -22,10 +19,6 @@ struct Unbuilt {
 };
 constexpr Unbuilt unbuilt[] = {
     {"files.ask", [](const Profile& p) { return first(p.files.ask); }},
-    {"network.allow", [](const Profile& p) { return rule(p.network.allow); }},
-    {"network.ask", [](const Profile& p) { return rule(p.network.ask); }},
-    {"network.publish", [](const Profile& p) { return first(p.network.publish); }},
-    {"sockets", [](const Profile& p) { return first(p.sockets); }},
     {"decisions", [](const Profile& p) { return p.decisions; }},
     {"weaken (other than host-root, limits, floor-only)",
      [](const Profile& p) {

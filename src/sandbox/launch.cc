@@ -7,7 +7,8 @@
 //   makes
 //      itself dumpable: else its id maps are root's to write, and P is no root.
 //   2. P writes the id maps. Until then C has no ids, so nothing of C's may create files.
-//   3. C needs capabilities for everything up to drop_privileges. The packet filter is loaded by a program of the host
+//   3. C needs capabilities for everything up to drop_privileges. When something may leave, the sockets that egress serves
+//   are made here, in C's network namespace, and passed up. The packet filter is loaded by a program of the host
 //      that P started earlier; when the ids are mapped it enters C's user and network namespaces and works beside C. P
 //      compares what the kernel lists with what was wanted before it lets anybody go.
 //   4. The limit of user namespaces is written through the new /proc before that is made read-only.
@@ -51,6 +52,7 @@
 #include "sandbox/pty.h"
 #include "sandbox/seal.h"
 #include "sandbox/user.h"
+#include "sandbox/way_out.h"
 #include "sandbox/wire.h"
 
 namespace agentrun::sandbox {
@@ -104,6 +106,15 @@ void start_session(Child& child) {
   set_host_name(child.plan.hostname);
 }
 
+// While it has the capabilities: a port below 1024 and netfilter's messages are nobody's of the sandbox later.
+void open_way_out(Child& child) {
+  if (!child.plan.egress) return;
+  make_way_out();
+  const egress::Sockets sockets = make_egress_sockets();
+  const PackedSockets packed = pack(sockets);
+  tell(child.status, Tag::sockets, packed.which, packed.fds);
+}
+
 void build_view(Child& child) {
   child.view.emplace();
   child.view->build(child.plan.mounts);
@@ -118,7 +129,8 @@ void make_terminal(Child& child) {
   if (!child.plan.terminal) return;
   Terminal terminal = open_terminal();
   take_terminal(terminal.slave);
-  tell(child.status, Tag::terminal, {}, {terminal.master.get()});
+  const std::array fds{terminal.master.get()};
+  tell(child.status, Tag::terminal, {}, fds);
   child.slave = std::move(terminal.slave);
 }
 
@@ -133,7 +145,9 @@ void fork_agent(Child& child) {
 void release_agent(Child& child) {
   check(::setpgid(child.agent, child.agent), "setpgid", "agent");
   if (child.slave) give_foreground(child.slave, child.agent);
-  tell(child.status, Tag::agent, {}, {pidfd_open(child.agent).get()});
+  const Fd agent = pidfd_open(child.agent);
+  const std::array fds{agent.get()};
+  tell(child.status, Tag::agent, {}, fds);
   write_all(child.go_write, "a", "go");  // X speaks to P on the same socket: only after this word
   child.view.reset();
   child.slave.reset();
@@ -196,6 +210,7 @@ constexpr Verb as_init[] = {
     {"user", wait_for_ids},
     {"session", start_session},
     {"net", [](Child&) { bring_loopback_up(); }},
+    {"net", open_way_out},
     {"mounts", build_view},
     {"mounts", enter_view},
     {"terminal", make_terminal},
@@ -374,6 +389,7 @@ Sandbox Sandbox::begin(const Plan& plan, RulesetLoader loader) {
     state->ruleset = plan.ruleset;
     state->wants_terminal = plan.terminal;
     state->trapped = is_trapped(plan);
+    state->wants_sockets = plan.egress;
   } catch (const SysError& error) {
     throw error_of(*state, {std::string(stage), error.call(), error.object(), error.error()});
   }
@@ -384,6 +400,10 @@ void Sandbox::await() {
   State& s = *state_;
   std::string_view stage = "launch";
   try {
+    if (s.wants_sockets) {
+      Word word = expect(s.status, Tag::sockets);
+      s.sockets = unpack_sockets(word.payload, std::move(word.fds));
+    }
     if (s.wants_terminal) s.terminal = take_fd(expect(s.status, Tag::terminal));
     s.agent = take_fd(expect(s.status, Tag::agent));
     s.agent_pid = pid_of(s.agent);

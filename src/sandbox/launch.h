@@ -20,7 +20,8 @@ struct Sandbox::State {
   pid_t init_pid = -1, agent_pid = -1;
   std::optional<RulesetLoader> loader;  // until the ruleset is known to be in place
   std::string ruleset;
-  bool wants_terminal = false;
+  egress::Sockets sockets;  // with Plan::egress
+  bool wants_terminal = false, wants_sockets = false;
   bool trapped = true;
   bool told_end = false;  // the agent's end, or `lost`, was given out
 

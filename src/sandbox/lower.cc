@@ -120,6 +120,18 @@ class Lowering {
     add({.kind = Kind::text_file, .source = text.ends_with('\n') ? text : text + '\n', .target = target, .mode = 0444});
   }
 
+  /// Whatever the host has there, and wherever a link leads.
+  void insist_on_text(std::string_view path, std::string_view text) {
+    const Walk end = walk(host_, std::string(path));
+    for (const std::string& target : {std::string(path), end.path}) {
+      if (const auto found = steps_.find(target); found != steps_.end() && (found->second.kind == Kind::bind || found->second.kind == Kind::symlink)) steps_.erase(found);
+      if (!is_bound(mount_above(target))) continue;
+      if (target != end.path || end.entry.kind != Entry::Kind::file || denied(target)) continue;
+      add({.kind = Kind::text_over, .source = std::string(text), .target = target, .read_only = true, .no_exec = true, .mode = 0444});
+    }
+    show_text(std::string(path), std::string(text));
+  }
+
   void hide() {
     for (const std::string& path : denied_) {
       const Entry entry = host_.look(path);
@@ -283,8 +295,12 @@ class Lowering {
 };
 
 // RFC 6761 §6.3: the names that mean this host. The resolver is a stub on the sandbox's own loopback.
-constexpr const char* hosts_text = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n";
-constexpr const char* resolv_text = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n";
+// What the host has in their place leads to name services that the sandbox does not have (nsswitch.conf(5)).
+constexpr std::string_view nsswitch_path = "/etc/nsswitch.conf";
+constexpr std::pair<std::string_view, std::string_view> name_service_texts[] = {
+    {"/etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"},
+    {"/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"},
+    {nsswitch_path, "passwd: files\ngroup: files\nhosts: files dns\nnetworks: files\nservices: files\nprotocols: files\n"}};
 
 filter::Variant variant_of(const policy::Policy& policy) {
   if (policy.weakened(policy::Weakening::floor_only)) return filter::Variant::agent_floor_only;
@@ -316,8 +332,11 @@ Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch)
   lowering.show_home();
   lowering.show_grants();
   lowering.show_links();
-  lowering.show_text("/etc/hosts", hosts_text);
-  lowering.show_text("/etc/resolv.conf", resolv_text);
+  const bool egress = policy.has_egress();
+  for (const auto& [path, text] : name_service_texts) {
+    if (egress) lowering.insist_on_text(path, text);
+    else if (path != nsswitch_path) lowering.show_text(std::string(path), std::string(text));
+  }
   if (launch.passwd_line) lowering.show_text("/etc/passwd", *launch.passwd_line);
   if (launch.group_line) lowering.show_text("/etc/group", *launch.group_line);
   lowering.hide();
@@ -337,6 +356,7 @@ Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch)
   plan.umask = launch.umask;
   plan.open_files = policy.limits().open_files;
   plan.terminal = launch.terminal;
+  plan.egress = policy.has_egress();
   return plan;
 }
 

@@ -19,7 +19,7 @@ namespace agentrun::sandbox {
 
 namespace {
 
-constexpr const char *mask_file_name = ".masked-file", *mask_folder_name = ".masked-folder";
+constexpr const char *mask_file_name = ".masked-file", *mask_folder_name = ".masked-folder", *cover_file_name = ".text";
 constexpr std::uint64_t base_attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 
 // statfs(2) reports these four with the values that mount_setattr(2) takes.
@@ -231,17 +231,34 @@ void View::mask(View& view, const MountStep& step) {
   view.attach(mount, target, step.target, attributes);
 }
 
+// A file of our own, seen only through its mount: its name goes at once.
+void View::cover_text(View& view, const MountStep& step) {
+  if (!view.mask_home_) throw SysError(EINVAL, "build", step.target);
+  const Fd target = view.open(step.target, O_PATH);
+  if (!S_ISREG(status_of(target, step.target).st_mode)) throw SysError(ESTALE, "mount point", step.target);
+  constexpr int flags = O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC;
+  const Fd written(check(::openat(view.mask_home_.get(), cover_file_name, flags, step.mode), "openat", cover_file_name));
+  write_all(written, step.source, step.target);
+  const Fd source(check(::openat(view.mask_home_.get(), cover_file_name, O_PATH | O_CLOEXEC), "openat", cover_file_name));
+  constexpr std::uint64_t attributes = base_attributes | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
+  const Fd mount = clone_tree(source, step.target);
+  restrict_mount(mount, attributes, Reach::whole_tree, step.target);
+  view.attach(mount, target, step.target, attributes);
+  check(::unlinkat(view.mask_home_.get(), cover_file_name, 0), "unlinkat", cover_file_name);
+}
+
 struct StepTable {
   using Act = void (*)(View&, const MountStep&);
   struct Row {
     MountStep::Kind kind;
     Act act;
   };
-  static constexpr std::array<Row, 10> rows{{
+  static constexpr std::array<Row, 11> rows{{
       {MountStep::Kind::root, [](View& view, const MountStep& step) { view.make_root(step); }},
       {MountStep::Kind::directory, View::make_directory},
       {MountStep::Kind::symlink, View::make_symlink},
       {MountStep::Kind::text_file, View::make_text},
+      {MountStep::Kind::text_over, View::cover_text},
       {MountStep::Kind::bind, View::bind},
       {MountStep::Kind::overlay, View::overlay},
       {MountStep::Kind::tmpfs, View::make_scratch},

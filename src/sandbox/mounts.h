@@ -95,6 +95,7 @@ class View {
   static void bind(View& view, const MountStep& step);
   static void overlay(View& view, const MountStep& step);
   static void make_scratch(View& view, const MountStep& step);
+  static void cover_text(View& view, const MountStep& step);
   static void mask(View& view, const MountStep& step);
   friend struct StepTable;
 

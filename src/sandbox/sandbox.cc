@@ -67,6 +67,9 @@ pid_t Sandbox::agent_pid() const noexcept {
 Fd Sandbox::take_listener() noexcept {
   return std::move(state_->listener);
 }
+egress::Sockets Sandbox::take_sockets() noexcept {
+  return std::move(state_->sockets);
+}
 const Fd& Sandbox::terminal() const noexcept {
   return state_->terminal;
 }

@@ -6,8 +6,8 @@
 
 #include <array>
 #include <cstring>
-#include <initializer_list>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +20,7 @@ enum class Tag : char {
   terminal = 't',  // child → parent, with the master of the agent's terminal
   agent = 'a',     // child → parent, with a pidfd of the agent
   ready = 'r',     // agent → parent: the filter is loaded; payload: the listener's number in the agent, an int
+  sockets = 's',   // child → parent, with egress's sockets; payload: which (way_out.h)
   go = 'g',        // parent → child: exec
   change = 'c',    // init → parent: payload Change
   failure = 'f',   // child or agent → parent: payload Failure
@@ -32,7 +33,7 @@ struct Word {
 };
 
 /// Throws SysError.
-inline void tell(const Fd& socket, Tag tag, std::string_view payload = {}, std::initializer_list<int> fds = {}) {
+inline void tell(const Fd& socket, Tag tag, std::string_view payload = {}, std::span<const int> fds = {}) {
   std::string bytes(1, static_cast<char>(tag));
   send_message(socket, bytes.append(payload), fds);
 }

@@ -56,7 +56,7 @@ bool below(std::string_view path, std::string_view folder) {
   return path.starts_with(folder) && (path.size() == folder.size() || path[folder.size()] == '/');
 }
 
-// --read and --write as one more profile of the chain.
+// --read, --write, --overlay and --allow-host as one more profile of the chain.
 Profile command_line_profile(const Options& options) {
   const profile::Place place{.file = "command line"};
   Profile profile;
@@ -72,11 +72,16 @@ Profile command_line_profile(const Options& options) {
   add(options.read, "--read", profile.files.read);
   add(options.write, "--write", profile.files.write);
   add(options.overlay, "--overlay", profile.files.overlay);
+  for (const std::string& host : options.allow_hosts) {
+    if (host.empty()) throw Refusal("--allow-host: empty", "write --allow-host github.com:443");
+    profile.network.allow.push_back({.to = host, .by = {}, .tls = {}, .place = place});
+  }
   // What its hash is over, so that the journal can tell two command lines apart.
   for (const auto& [key, patterns] : {std::pair{"read ", &profile.files.read}, std::pair{"write ", &profile.files.write},
                                       std::pair{"overlay ", &profile.files.overlay}}) {
     for (const profile::Pattern& pattern : *patterns) profile.text += key + pattern.value + "\n";
   }
+  for (const std::string& host : options.allow_hosts) profile.text += "allow-host " + host + "\n";
   return profile;
 }
 
@@ -139,6 +144,13 @@ void refuse_reachable_state(const policy::Policy& policy, const std::string& sta
   });
   if (reachable || below(path, policy.workspace()))
     throw Refusal("--journal " + state + " lies where the agent may write", "keep journals and keys outside the workspace and outside every files.write and files.overlay");
+}
+
+// Connections that leave are announced by the broker; sockets of the host are told apart by it.
+void refuse_network_without_broker(const policy::Policy& policy) {
+  if (!policy.weakened(policy::Weakening::floor_only) || (!policy.has_egress() && policy.sockets().empty())) return;
+  throw Refusal("weaken: [floor-only] leaves nobody to keep what network and sockets allow",
+                "take network.allow, network.publish and sockets out of the profile, or the weakening");
 }
 
 // A profile that is named by a relative path is that path below the current folder, links and all.
@@ -263,6 +275,7 @@ Prepared prepare(const Options& options, const Places& places) {
   };
   policy::Policy policy = policy::compile(chain, facts);
   refuse_writable_profiles(policy);
+  refuse_network_without_broker(policy);
   refuse_folders_as_standard_files();
 
   const std::string state = state_directory_of(options, places);
@@ -281,7 +294,7 @@ Prepared prepare(const Options& options, const Places& places) {
       .gid = ::getgid(),
       .umask = current_umask(),
       .terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1,  // decision 008
-      .ruleset = egress::closed_ruleset(),
+      .ruleset = egress::ruleset_of(policy),
       .hidden = std::move(hidden),
       .overlays = canonical(state).value_or(state) + "/overlays/" + run,
   };

@@ -1,10 +1,11 @@
 // Theory of operation. One thread, one poll loop. In order:
+// Theory of operation. One thread, one poll loop. In order:
 //   agent-run-nft is started, for later → prepare (profiles, policy, plan: refusals happen here) → the sandbox begins to
-//   build itself → journal → the broker is forked → the sandbox stands before its go byte → the broker is admitted,
-//   confined, receiving → go → loop → the command has ended, or a guarantee cannot be kept → sandbox dead → broker's
-//   counts → journal.close under a signed checkpoint.
-// Must not: let the agent exec before the broker is ready; let anything of the sandbox live when the broker, the journal
-// or this process fails. The children carry PDEATHSIG, so the last holds for kill -9 of this process too.
+//   build itself → journal → the broker is forked, and egress when something may leave → the sandbox stands before its go
+//   byte → both are admitted, confined, serving → go → loop → the command has ended, or a guarantee cannot be kept →
+//   sandbox dead → their counts → journal.close under a signed checkpoint.
+// Must not: let the agent exec before the broker is ready; let anything of the sandbox live when the broker, egress, the
+// journal or this process fails. The children carry PDEATHSIG, so the last holds for kill -9 of this process too.
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -16,6 +17,7 @@
 #include <array>
 
 #include <agentrun/broker.h>
+#include <agentrun/egress.h>
 #include <agentrun/journal.h>
 #include <agentrun/review.h>
 #include <agentrun/supervisor.h>
@@ -59,6 +61,21 @@ class Signals {
   Fd fd_;
 };
 
+// Lower case counts first, and HTTP_PROXY in capitals does not count where a web server might have set it (httpoxy): here
+// a person did.
+egress::Proxies proxies_of_environment() {
+  const auto either = [](const char* lower, const char* upper) -> std::string {
+    for (const char* name : {lower, upper}) {
+      if (const char* const value = ::getenv(name); value != nullptr && *value != '\0') return value;
+    }
+    return {};
+  };
+  return {.https = either("https_proxy", "HTTPS_PROXY"),
+          .http = either("http_proxy", "HTTP_PROXY"),
+          .all = either("all_proxy", "ALL_PROXY"),
+          .no = either("no_proxy", "NO_PROXY")};
+}
+
 /// One run, from the journal on.
 class Session {
  public:
@@ -68,6 +85,7 @@ class Session {
   ~Session() {
     sandbox_.reset();
     broker_.reset();
+    egress_.reset();
     release_overlays();
   }
   Session(const Session&) = delete;
@@ -109,9 +127,20 @@ class Session {
     summary_.journal = journal_->directory();
   }
 
-  // The broker is forked while the sandbox still builds itself.
+  // Broker and egress are forked while the sandbox still builds itself.
   void start() {
     if (prepared_.policy.weakened(policy::Weakening::floor_only)) return sandbox_->await();
+    if (prepared_.policy.has_egress()) {
+      names_.emplace();
+      egress_.emplace(egress::Egress::start({
+          .policy = &prepared_.policy,
+          .names = &*names_,
+          .entries = journal_->appender(),
+          .durability = journal_->durability(),
+          .run = summary_.run,
+          .proxies = proxies_of_environment(),
+      }));
+    }
     broker_.emplace(broker::Broker::start({
         .sandbox_pidfd = sandbox_->init().get(),
         .entries = journal_->appender(),
@@ -121,16 +150,24 @@ class Session {
         .receivers = receiver_count(),
         .durability = journal_->durability(),
         .redactor = &journal_->redactor(),
+        .link = egress_ ? egress_->take_link() : Fd(),
+        .names = names_ ? &*names_ : nullptr,
     }));
     journal_->add_writer(broker_->events());
+    if (egress_) journal_->add_writer(egress_->events());
     sandbox_->await();
+    if (egress_) egress_->admit(sandbox_->take_sockets(), sandbox_->init());
     broker_->admit(sandbox_->take_listener(), sandbox_->agent_pid());
-    pollfd ready{.fd = broker_->events().get(), .events = POLLIN, .revents = 0};
-    if (retry_eintr([&] { return ::poll(&ready, 1, start_deadline_ms); }) != 1) throw Refusal("the broker did not start in time");
-    const auto first = broker_->next_event();
-    if (!first || first->kind != broker::Event::Kind::ready) {
-      throw Refusal("the broker did not start: " + (first ? first->text : "it died"), "agent-run doctor");
-    }
+    require_ready(*broker_, broker::Event::Kind::ready, "the broker");
+    if (egress_) require_ready(*egress_, egress::Event::Kind::ready, "egress");
+  }
+
+  template <typename Process, typename Kind>
+  static void require_ready(const Process& process, Kind kind, const std::string& name) {
+    pollfd ready{.fd = process.events().get(), .events = POLLIN, .revents = 0};
+    if (retry_eintr([&] { return ::poll(&ready, 1, start_deadline_ms); }) != 1) throw Refusal(name + " did not start in time");
+    const auto first = process.next_event();
+    if (!first || first->kind != kind) throw Refusal(name + " did not start: " + (first ? first->text : "it died"), "agent-run doctor");
   }
 
   void loop() {
@@ -154,6 +191,7 @@ class Session {
         {.fd = sandbox_->status_fd().get(), .events = POLLIN, .revents = 0},
         {.fd = broker_ ? broker_->events().get() : -1, .events = POLLIN, .revents = 0},
         {.fd = signals.fd(), .events = POLLIN, .revents = 0},
+        {.fd = egress_ ? egress_->events().get() : -1, .events = POLLIN, .revents = 0},
     };
     const std::size_t own = fds.size();
     const auto interests = terminal.interests();
@@ -164,6 +202,7 @@ class Session {
       terminal.relay({fds.begin() + static_cast<std::ptrdiff_t>(own), fds.end()});
       if (fds[2].revents != 0) on_signal(signals.next(), terminal);
       if (fds[1].revents != 0) on_broker();
+      if (fds[3].revents != 0) on_egress();
       if (fds[0].revents != 0 && !ended_) on_change(terminal);
     }
     seal();
@@ -190,6 +229,18 @@ class Session {
       case Kind::moved: return moved();
       case Kind::kill: return fail("denied-image", "a program that is not allowed ran and was killed: " + event->text, "");
       default: return fail("broker-died", "the broker said something unexpected", "");
+    }
+  }
+
+  void on_egress() {
+    const auto event = egress_->next_event();
+    using Kind = egress::Event::Kind;
+    if (!event) return fail("egress-died", "the process that lets connections out died, so the sandbox was killed", "agent-run doctor; the journal tells what was done until then");
+    switch (event->kind) {
+      case Kind::denial: summary_.first_denials.emplace_back(event->text, event->remedy); return;
+      case Kind::journal_fail: return fail_journal(event->text, "the journal could not be written (" + event->text + "), so the sandbox was killed");
+      case Kind::moved: return moved();
+      default: return fail("egress-died", "egress said something unexpected: " + event->text, "");
     }
   }
 
@@ -285,11 +336,18 @@ class Session {
         closing_.absent = summary_.absent = counts->absent;
       }
     }
-    broker_.reset();  // nobody writes any more
+    if (egress_) {
+      if (const auto counts = egress_->finish()) {
+        closing_.traffic = summary_.traffic = Traffic{.flows = counts->flows, .bytes_out = counts->bytes_out, .bytes_in = counts->bytes_in,
+                                                      .questions = counts->questions, .refused = counts->refused, .dropped = counts->dropped};
+      }
+    }
+    broker_.reset();
+    egress_.reset();  // nobody writes any more
     release_overlays();
     summary_.exit_code = closing_.exit_code;
     // A journal whose writer died is not closed: verify calls it INCOMPLETE, and that is the truth.
-    const bool whole = closing_.reason != "broker-died" && closing_.reason != "journal-failed";
+    const bool whole = closing_.reason != "broker-died" && closing_.reason != "egress-died" && closing_.reason != "journal-failed";
     try {
       if (whole) journal_->close(closing_);
       else if (!journal_error_.empty()) journal_->fail(journal_error_, summary_.error);
@@ -322,6 +380,8 @@ class Session {
   std::optional<Keeper> journal_;
   std::string journal_error_;  // the errno's name, once it cannot be written
   std::optional<sandbox::Sandbox> sandbox_;
+  std::optional<egress::Names> names_;
+  std::optional<egress::Egress> egress_;
   std::optional<broker::Broker> broker_;
   std::optional<std::int64_t> deadline_;
   Closing closing_;

@@ -7,12 +7,15 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <vector>
 
 #include <agentrun/sys/error.h>
+#include <agentrun/sys/sanitized.h>
 
 namespace agentrun {
 
@@ -87,21 +90,42 @@ constexpr std::size_t max_message = 64 * 1024;
 std::int64_t wall_clock_ns() noexcept { return clock_ns(CLOCK_REALTIME); }
 std::int64_t boot_clock_ns() noexcept { return clock_ns(CLOCK_BOOTTIME); }
 
-void send_message(const Fd& socket, std::string_view bytes, std::initializer_list<int> fds) {
+void keep_only(std::initializer_list<int> kept) {
+  const Fd null(check(::open("/dev/null", O_RDWR | O_CLOEXEC), "open", "/dev/null"));
+  constexpr int last = sanitized ? STDOUT_FILENO : STDERR_FILENO;
+  for (int standard = 0; standard <= last; ++standard) check(::dup2(null.get(), standard), "dup2", "/dev/null");
+  std::vector<int> open(kept);
+  std::sort(open.begin(), open.end());
+  unsigned first = 3;
+  for (const int fd : open) {
+    if (fd < 0) continue;
+    const auto number = static_cast<unsigned>(fd);
+    if (number > first) check(::syscall(SYS_close_range, first, number - 1, 0), "close_range");
+    if (number >= first) first = number + 1;
+  }
+  check(::syscall(SYS_close_range, first, ~0U, 0), "close_range");
+}
+
+void wipe_environment() noexcept {
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) ::explicit_bzero(*entry, std::strlen(*entry));
+  ::clearenv();
+}
+
+void send_message(const Fd& socket, std::string_view bytes, std::span<const int> fds) {
   iovec part{.iov_base = const_cast<char*>(bytes.data()), .iov_len = bytes.size()};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(max_fds * sizeof(int))> control{};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   if (fds.size() > max_fds) throw SysError(EINVAL, "sendmsg", "too many descriptors");
-  if (fds.size() > 0) {
+  if (!fds.empty()) {
     message.msg_control = control.data();
     message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
     cmsghdr* header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
-    std::memcpy(CMSG_DATA(header), fds.begin(), fds.size() * sizeof(int));
+    std::memcpy(CMSG_DATA(header), fds.data(), fds.size() * sizeof(int));
   }
   check(retry_eintr([&] { return ::sendmsg(socket.get(), &message, MSG_NOSIGNAL); }), "sendmsg");
 }

@@ -30,7 +30,7 @@ PROFILES = (
     ("host root", GOOD + 'files: {write: ["/"]}\n', r"profile\.yaml:6:\d+.*"),
     ("relative pattern", GOOD + 'files: {read: ["opt"]}\n', r"profile\.yaml:6:\d+"),
     ("unknown variable", GOOD + 'files: {read: ["${NOWHERE}/x"]}\n', r"profile\.yaml:6:\d+.*NOWHERE"),
-    ("network", GOOD + 'network: {allow: ["github.com:443"]}\n', r"profile\.yaml:6:\d+.*not supported yet"),
+    ("network", GOOD + 'network: {allow: ["github.com"]}\n', r"profile\.yaml:6:\d+.*not an endpoint: no port"),
     ("overlay of a file", GOOD + "files: {overlay: [/var/log/../../etc/passwd]}\n", r"profile\.yaml:6:\d+"),
     ("overlay of the system", GOOD + "files: {overlay: [/etc]}\n", r"profile\.yaml:6:\d+.*/etc"),
     ("overlay under write", GOOD + 'files: {overlay: ["${workspace}"]}\n', r"profile\.yaml:6:\d+.*nothing would be held back"),

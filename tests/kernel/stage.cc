@@ -184,7 +184,7 @@ Plan Stage::plan(const std::string& command, const std::string& more) const {
   launch.home = "/home/agent";
   launch.uid = ::getuid();
   launch.gid = ::getgid();
-  launch.ruleset = egress::closed_ruleset();
+  launch.ruleset = egress::ruleset_of(policy);
   return lower(policy, RealHost(), launch);
 }
 

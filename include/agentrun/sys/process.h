@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,9 +41,18 @@ std::size_t make_directories(const std::string& path, unsigned mode = 0700);
 std::int64_t wall_clock_ns() noexcept;
 std::int64_t boot_clock_ns() noexcept;
 
+/// Closes every descriptor but `kept` (negative ones are none); 0, 1 and 2 become /dev/null (2 stays where a sanitizer speaks on it). Throws SysError.
+void keep_only(std::initializer_list<int> kept);
+
+/// Empties the environment: the strings themselves too, not only the pointers to them.
+void wipe_environment() noexcept;
+
 /// Sends or receives one message with descriptors over a SOCK_SEQPACKET socket (SCM_RIGHTS). Received descriptors are
 /// CLOEXEC. `recv_message` gives nullopt at end of file. Throws SysError.
-void send_message(const Fd& socket, std::string_view bytes, std::initializer_list<int> fds = {});
+void send_message(const Fd& socket, std::string_view bytes, std::span<const int> fds = {});
+inline void send_message(const Fd& socket, std::string_view bytes, std::initializer_list<int> fds) {
+  send_message(socket, bytes, std::span<const int>(fds.begin(), fds.size()));
+}
 struct Message {
   std::string bytes;
   std::vector<Fd> fds;

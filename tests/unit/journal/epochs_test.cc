@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <thread>
 
@@ -39,18 +40,23 @@ TEST_CASE("segments follow each other while several threads append") {
   Epochs journal({.segment_bytes = 20'000, .epoch_records = 300});
   constexpr int each = 2000;
   Appender& shared = journal.appender;
+  std::atomic<std::uint64_t> sealed{0};
   std::array<std::thread, 3> writers;
   for (int w = 0; w < 3; ++w) {
-    writers[static_cast<std::size_t>(w)] = std::thread([&shared, w] {
+    writers[static_cast<std::size_t>(w)] = std::thread([&shared, &sealed, w] {
       Record record;
       for (int i = 0; i < each; ++i) {
+        while (static_cast<std::uint64_t>(i) * 3 > sealed + 500) std::this_thread::yield();  // so that there are turns to take
         record.begin();
         record.number("i", i).text("type", "decision").number("writer", w);
         if (shared.append(record.line()) != 0) std::abort();
       }
     });
   }
-  while (journal.run.size() < 3 * each) journal.turn();
+  while (journal.run.size() < 3 * each) {
+    journal.turn();
+    sealed = journal.run.size();
+  }
   for (std::thread& writer : writers) writer.join();
   journal.finish();
   CHECK(std::filesystem::exists(journal.file("entries.000002.jsonl")));

@@ -33,7 +33,7 @@ exec:
   ask: []
   pin: {}
   writable: deny
-network: {allow: [], ask: [], publish: []}
+network: {allow: [], deny: [], ask: [], publish: [3000, "127.0.0.1:80"]}
 sockets: []
 environment: {pass: [LANG, "LC_*"], set: {CI: "1", EMPTY: ""}}
 limits: {wall: 2h, open-files: 4096}
@@ -179,6 +179,27 @@ TEST_CASE("refused shapes, with place, key and remedy") {
       {"ask without path", "exec: {ask: [{argv: [push]}]}\n", "t.yaml:2:14: exec.ask[0]: without a path", ""},
       {"endpoint", "network: {allow: [github.com]}\n", "t.yaml:2:19: network.allow[0]: not an endpoint", "host:port"},
       {"endpoint port", "network: {allow: [\"a:70000\"]}\n", "t.yaml:2:19: network.allow[0]: not an endpoint", ""},
+      {"endpoint port 0", "network: {allow: [\"a.b:0\"]}\n", "t.yaml:2:19: network.allow[0]: not an endpoint: \"0\" is not a port", "65535"},
+      {"endpoint ports", "network: {deny: [\"a.b:90-80\"]}\n", "t.yaml:2:18: network.deny[0]: not an endpoint: \"90-80\"", "8000-8100"},
+      {"endpoint port +", "network: {ask: [\"a.b:+80\"]}\n", "t.yaml:2:17: network.ask[0]: not an endpoint", ""},
+      {"endpoint URL", "network: {allow: [\"https://a.b/\"]}\n", "t.yaml:2:19: network.allow[0]: not an endpoint: a URL", "host:port"},
+      {"endpoint name", "network: {allow: [\"-a.b:80\"]}\n", "t.yaml:2:19: network.allow[0]: not an endpoint: \"-a.b\"", ""},
+      {"endpoint dots", "network: {allow: [\"a..b:80\"]}\n", "t.yaml:2:19: network.allow[0]: not an endpoint", ""},
+      {"endpoint umlaut", "network: {allow: [\"b\xc3\xbc" "cher.example:80\"]}\n", "t.yaml:2:19: network.allow[0]: not an endpoint: a name with", "punycode"},
+      {"endpoint inner *", "network: {allow: [\"a*.b:80\"]}\n", "t.yaml:2:19: network.allow[0]: not an endpoint: a * inside", "*.example.com"},
+      {"endpoint * below", "network: {allow: [\"a.*.b:80\"]}\n", "t.yaml:2:19: network.allow[0]: not an endpoint: a * inside", ""},
+      {"endpoint short IPv4", "network: {allow: [\"10.1:80\"]}\n", "t.yaml:2:19: network.allow[0]: not an endpoint: \"10.1\"", "four numbers"},
+      {"endpoint hex", "network: {allow: [\"a.0x7f:80\"]}\n", "t.yaml:2:19: network.allow[0]: not an endpoint: \"a.0x7f\"", ""},
+      {"endpoint host bits", "network: {allow: [\"10.1.2.3/16:80\"]}\n", "t.yaml:2:19: network.allow[0]: not an endpoint: bits", "10.1.0.0/16"},
+      {"endpoint length", "network: {allow: [\"10.0.0.0/33:80\"]}\n", "t.yaml:2:19: network.allow[0]: not an endpoint: not a length", "/32"},
+      {"endpoint v6", "network: {allow: [\"2001:db8::1:80\"]}\n", "t.yaml:2:19: network.allow[0]: not an endpoint: an IPv6", "[2001"},
+      {"endpoint v6 no port", "network: {allow: [\"[2001:db8::1]\"]}\n", "t.yaml:2:19: network.allow[0]: not an endpoint: no port", ""},
+      {"endpoint tls", "network: {allow: [{to: \"10.0.0.0/8:80\", tls: any}]}\n", "t.yaml:2:19: network.allow[0].tls: of a rule without", "remove"},
+      {"endpoint tls of deny", "network: {deny: [{to: \"a.b:80\", tls: any}]}\n", "t.yaml:2:18: network.deny[0].tls: of a rule that", "network.allow"},
+      {"endpoint tls word", "network: {allow: [{to: \"a.b:80\", tls: no}]}\n", "t.yaml:2:39: network.allow[0].tls: not one of name, any", ""},
+      {"publish name", "network: {publish: [\"localhost:80\"]}\n", "t.yaml:2:21: network.publish[0]: not an address", "127.0.0.1"},
+      {"publish range", "network: {publish: [\"10.0.0.0/8:80\"]}\n", "t.yaml:2:21: network.publish[0]: not an address", ""},
+      {"publish port", "network: {publish: [0]}\n", "t.yaml:2:21: network.publish[0]: not a port", "3000"},
       {"socket", "sockets: [{}]\n", "t.yaml:2:11: sockets[0]: without a path", ""},
       {"pdp", "decisions: {pdp: {may-grant: 1}}\n", "t.yaml:2:30: decisions.pdp.may-grant: not one of true", ""},
   };
@@ -202,13 +223,6 @@ TEST_CASE("what is not built is refused, and only when it would have an effect")
   };
   const Row rows[] = {
       {"files: {ask: [~/a]}\n", "t.yaml:2:15: files.ask: not supported yet"},
-      {"network: {allow: [\"github.com:443\"]}\n", "t.yaml:2:19: network.allow: not supported yet"},
-      {"network: {allow: [{to: \"git.example:22\", by: /usr/bin/ssh}]}\n",
-       "t.yaml:2:19: network.allow: not supported yet"},
-      {"network: {allow: [\"10.1.0.0/16:5432\", \"udp://a.b:53\"]}\n", "t.yaml:2:19: network.allow: not supported yet"},
-      {"network: {ask: [\"*:443\"]}\n", "t.yaml:2:17: network.ask: not supported yet"},
-      {"network: {publish: [\"127.0.0.1:3000\"]}\n", "t.yaml:2:21: network.publish: not supported yet"},
-      {"sockets: [{path: \"${SSH_AUTH_SOCK}\"}]\n", "t.yaml:2:18: sockets: not supported yet"},
       {"decisions: {ask: {timeout: 60s}}\n", "t.yaml:2:13: decisions: not supported yet"},
       {"decisions: {pdp: {kind: opa, url: \"unix:/run/opa.sock\", path: a/b, timeout: 50ms, may-grant: false}}\n",
        "t.yaml:2:13: decisions: not supported yet"},

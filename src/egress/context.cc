@@ -1,0 +1,22 @@
+#include "egress/context.h"
+
+namespace agentrun::egress {
+
+policy::Verdict judge(const Context& context, const FlowFacts& facts) {
+  if (policy::is_synthetic(facts.to)) {
+    // What stands in the shared table may have been changed by the other side; what egress gave away, it knows.
+    const auto given = context.names.find(facts.name);
+    std::uint32_t address = 0;
+    for (int i = 0; i < 4; ++i) address = address << 8 | facts.to.address[i];
+    if (facts.name.empty() || facts.to.v6 || given != address) return {};
+  } else if (!facts.name.empty()) {
+    return {};
+  }
+  return context.policy.decide_connect(facts.to, facts.name, facts.program);
+}
+
+bool wants_name_check(const FlowFacts& facts, const policy::Verdict& verdict) {
+  return !facts.name.empty() && facts.to.protocol == policy::Protocol::tcp && (verdict.rule == nullptr || !verdict.rule->any_tls);
+}
+
+}  // namespace agentrun::egress

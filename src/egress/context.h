@@ -1,0 +1,51 @@
+// What the parts of egress work with. All of it lives as long as the loop runs.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <agentrun/egress.h>
+#include "egress/hello.h"
+#include "egress/lookup.h"
+#include "egress/loop.h"
+#include "egress/proxies.h"
+#include "egress/records.h"
+
+namespace agentrun::egress {
+
+struct Context {
+  Loop& loop;
+  const policy::Policy& policy;
+  const Names& names;
+  Recorder& recorder;
+  Lookup& lookup;
+  const ProxyRules& proxies;
+  const HelloReader& hello;
+  std::size_t most_flows;     // that descriptors suffice for
+  std::size_t flows = 0;      // connections and flows of datagrams that are there or are about to come
+  std::uint64_t last_id = 0;  // of flows that no announcement names
+
+  [[nodiscard]] bool full() const noexcept { return flows >= most_flows; }
+};
+
+/// Counts a flow while it lives.
+class Seat {
+ public:
+  explicit Seat(Context& context) : context_(&context) { ++context.flows; }
+  Seat(Seat&& other) noexcept : context_(std::exchange(other.context_, nullptr)) {}
+  Seat& operator=(Seat&&) = delete;
+  ~Seat() {
+    if (context_ != nullptr) --context_->flows;
+  }
+
+ private:
+  Context* context_;
+};
+
+/// What the policy says of a flow. A synthetic address must be the one that egress gave the name.
+policy::Verdict judge(const Context& context, const FlowFacts& facts);
+
+/// Must the first bytes of this flow name its name?
+bool wants_name_check(const FlowFacts& facts, const policy::Verdict& verdict);
+
+}  // namespace agentrun::egress

@@ -1,0 +1,192 @@
+#include "egress/datagrams.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <deque>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include "egress/addresses.h"
+#include "egress/sockets.h"
+
+namespace agentrun::egress {
+
+namespace {
+
+constexpr std::size_t most_flows = 1024;
+constexpr std::size_t most_waiting = 8;           // datagrams of a flow that is still dialed
+constexpr std::size_t largest_datagram = 65'536;
+constexpr int datagrams_a_round = 64;
+constexpr int idle_one_way_ms = 30'000, idle_both_ways_ms = 180'000;
+// After so long without a word the kernel may have given the agent's port away to another destination (its own shortest
+// idle time is 30 s): it is asked again.
+constexpr std::int64_t sure_ns = 10'000'000'000;
+
+std::string key_of(const policy::Destination& source) {
+  std::string key(reinterpret_cast<const char*>(source.address), source.v6 ? 16 : 4);
+  key.append(reinterpret_cast<const char*>(&source.port), sizeof source.port);
+  return key;
+}
+
+bool same(const policy::Destination& a, const policy::Destination& b) { return a.v6 == b.v6 && key_of(a) == key_of(b); }
+
+policy::Destination relay_address(bool v6) {
+  policy::Destination to{.v6 = v6, .port = relay_port, .protocol = policy::Protocol::udp};
+  ::inet_pton(v6 ? AF_INET6 : AF_INET, v6 ? own_address6.data() : own_address4.data(), to.address);
+  return to;
+}
+
+}  // namespace
+
+class Datagrams::Flow : public Watcher {
+ public:
+  Flow(Datagrams& owner, std::string key, const policy::Destination& source, FlowFacts facts, Seat seat)
+      : owner_(owner), key_(std::move(key)), source_(source), facts_(std::move(facts)), seat_(std::move(seat)) {}
+  ~Flow() override { owner_.context_.loop.retire(std::move(dial_)); }
+
+  void start() {
+    last_heard_ = owner_.context_.loop.now_ns();
+    dial_ = std::make_unique<Dial>(owner_.context_, facts_, [this](Dial::Outcome outcome) { dialed(std::move(outcome)); });
+    dial_->start();
+  }
+  [[nodiscard]] const policy::Destination& to() const { return facts_.to; }
+  [[nodiscard]] bool unsure() const { return owner_.context_.loop.now_ns() - last_heard_ > sure_ns; }
+
+  // From the agent.
+  void send(std::string_view bytes) {
+    last_heard_ = owner_.context_.loop.now_ns();
+    if (!outside_) {
+      if (dial_ && waiting_.size() < most_waiting) waiting_.emplace_back(bytes);
+      return;
+    }
+    if (::send(outside_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return;  // a datagram may be lost
+    bytes_out_ += bytes.size();
+    rest();
+  }
+
+  void close(std::string_view end) {
+    if (opened_) (void)owner_.context_.recorder.close(facts_, {.bytes_out = bytes_out_, .bytes_in = bytes_in_, .began = began_, .end = end});
+    opened_ = false;
+    outside_.reset();
+  }
+
+ private:
+  void dialed(Dial::Outcome outcome) {
+    owner_.context_.loop.retire(std::move(dial_));
+    const bool recorded = owner_.context_.recorder.open(facts_, {.peer = outcome.peer, .via = {}, .error = outcome.error, .reason = outcome.reason});
+    owner_.context_.loop.set_deadline(*this, idle_one_way_ms);  // also a flow that leads nowhere is kept for a while, and silent
+    if (!recorded || outcome.error != 0) return waiting_.clear();
+    opened_ = true;
+    began_ = boot_clock_ns();
+    outside_ = std::move(outcome.socket);
+    if (!owner_.context_.loop.add(outside_.get(), EPOLLIN, *this)) return close("failed");
+    for (const std::string& bytes : waiting_) send(bytes);
+    waiting_.clear();
+  }
+
+  // From the outside.
+  void ready(unsigned /*tag*/, std::uint32_t /*events*/) override {
+    const Address back(source_);
+    for (int i = 0; i < datagrams_a_round && outside_; ++i) {
+      const ssize_t n = ::recv(outside_.get(), owner_.buffer_.data(), owner_.buffer_.size(), MSG_DONTWAIT);
+      if (n < 0 && errno != EAGAIN) continue;  // an ICMP error of an earlier one: reading it takes it away
+      if (n < 0) return;
+      // By the relay's own socket: connection tracking makes it come from where the agent sent to.
+      ::sendto(owner_.socket_of(source_).get(), owner_.buffer_.data(), static_cast<std::size_t>(n), MSG_DONTWAIT | MSG_NOSIGNAL, back.get(), back.size());
+      bytes_in_ += static_cast<std::uint64_t>(n);
+      rest();
+    }
+  }
+  void expired() override {
+    close("idle");
+    owner_.over(key_);
+  }
+  void rest() { owner_.context_.loop.set_deadline(*this, bytes_in_ > 0 && bytes_out_ > 0 ? idle_both_ways_ms : idle_one_way_ms); }
+
+  Datagrams& owner_;
+  const std::string key_;
+  const policy::Destination source_;
+  FlowFacts facts_;
+  Seat seat_;
+  std::unique_ptr<Dial> dial_;
+  Fd outside_;
+  std::deque<std::string> waiting_;
+  std::uint64_t bytes_out_ = 0, bytes_in_ = 0;
+  std::int64_t began_ = 0, last_heard_ = 0;
+  bool opened_ = false;
+};
+
+Datagrams::Datagrams(Context& context, Drops& drops, Conntrack conntrack, Fd socket4, Fd socket6)
+    : context_(context), drops_(drops), conntrack_(std::move(conntrack)), socket4_(std::move(socket4)), socket6_(std::move(socket6)),
+      buffer_(largest_datagram) {
+  for (const Fd* socket : {&socket4_, &socket6_}) {
+    if (*socket && !context_.loop.add(socket->get(), EPOLLIN, *this, socket == &socket6_ ? 1 : 0)) throw_errno("epoll_ctl", "datagrams");
+  }
+}
+
+Datagrams::~Datagrams() = default;
+
+void Datagrams::ready(unsigned tag, std::uint32_t /*events*/) {
+  const Fd& socket = tag == 0 ? socket4_ : socket6_;
+  for (int i = 0; i < datagrams_a_round; ++i) {
+    sockaddr_storage from{};
+    socklen_t size = sizeof from;
+    const ssize_t n = ::recvfrom(socket.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &size);
+    if (n < 0) return;
+    const auto source = destination_of(from);
+    if (source) arrived(*source, {buffer_.data(), static_cast<std::size_t>(n)});
+  }
+}
+
+void Datagrams::arrived(const policy::Destination& source, std::string_view bytes) {
+  const std::string key = key_of(source);
+  auto found = flows_.find(key);
+  Flow* flow = found == flows_.end() ? nullptr : found->second.get();
+  if (flow == nullptr || flow->unsure()) {
+    const auto to = conntrack_.original(source, relay_address(source.v6));
+    if (flow != nullptr && (!to || !same(*to, flow->to()))) {
+      flow->close("idle");
+      over(key);
+      flow = nullptr;
+    }
+    if (!to) return drops_.add({.type = "net.refused", .to = source, .proto = "udp", .reason = "not redirected"});
+    if (flow == nullptr) flow = new_flow(key, source, *to);
+  }
+  if (flow != nullptr) flow->send(bytes);
+}
+
+Datagrams::Flow* Datagrams::new_flow(const std::string& key, const policy::Destination& source, const policy::Destination& to) {
+  FlowFacts facts{.id = ++context_.last_id, .to = to};
+  facts.to.protocol = policy::Protocol::udp;
+  if (policy::is_synthetic(to) && !to.v6) {
+    const auto* const a = to.address;
+    facts.name = context_.names.name_of(std::uint32_t{a[0]} << 24 | std::uint32_t{a[1]} << 16 | std::uint32_t{a[2]} << 8 | a[3]).value_or("");
+  }
+  const policy::Verdict verdict = judge(context_, facts);
+  const bool refused = verdict.act != policy::Act::allow || context_.recorder.failed();
+  const bool full = context_.full() || flows_.size() >= most_flows;
+  if (refused || full) {
+    drops_.add({.type = "net.refused", .to = facts.to, .proto = "udp", .reason = refused ? "denied" : "too many flows", .uid = {}, .name = facts.name});
+    return nullptr;
+  }
+  if (verdict.rule != nullptr) facts.rule = verdict.rule->id;
+  auto flow = std::make_unique<Flow>(*this, key, source, std::move(facts), Seat(context_));
+  Flow* const added = flow.get();
+  flows_[key] = std::move(flow);
+  added->start();
+  return added;
+}
+
+void Datagrams::over(const std::string& key) {
+  auto node = flows_.extract(key);
+  if (!node.empty()) context_.loop.retire(std::move(node.mapped()));
+}
+
+void Datagrams::close_all() {
+  for (const auto& [key, flow] : flows_) flow->close("run-ended");
+  flows_.clear();
+}
+
+}  // namespace agentrun::egress

@@ -1,0 +1,213 @@
+#include "egress/first_bytes.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <vector>
+
+namespace agentrun::egress {
+
+namespace {
+
+using Kind = Finding::Kind;
+
+constexpr std::uint16_t https_port = 443;
+constexpr std::size_t record_header = 5, handshake_header = 4;
+constexpr std::uint8_t content_first = 0x14, content_handshake = 0x16, content_last = 0x18;  // RFC 8446 §B.1, RFC 6520
+constexpr std::uint8_t major_version = 3, client_hello = 1;
+
+Finding refuse(std::string_view reason, std::string seen = {}) {
+  return {.kind = Kind::refuse, .reason = reason, .seen = std::move(seen)};
+}
+Finding need(std::size_t bytes) {
+  if (bytes > most_first_bytes) return refuse("too long");
+  return {.kind = Kind::more, .needed = bytes};
+}
+
+std::uint8_t byte_at(std::string_view bytes, std::size_t at) { return static_cast<std::uint8_t>(bytes[at]); }
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+bool same(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
+}
+
+bool same_name(std::string_view said, std::string_view name) {
+  if (said.ends_with('.')) said.remove_suffix(1);  // RFC 6066 §3 forbids it; where it is taken it means the same name
+  return same(said, name);
+}
+
+// Do these bytes hold records with a whole ClientHello? The length of its message stands in its first bytes, which may be
+// spread over records; so only headers are looked at here, and what they frame is for OpenSSL.
+std::optional<Finding> missing_of_hello(std::string_view bytes) {
+  std::size_t at = 0, collected = 0, wanted = handshake_header;
+  std::array<std::uint8_t, handshake_header> head{};
+  while (collected < wanted) {
+    if (bytes.size() < at + record_header) return need(at + record_header);
+    const std::size_t size = byte_at(bytes, at + 3) << 8 | byte_at(bytes, at + 4);
+    if (byte_at(bytes, at) != content_handshake || byte_at(bytes, at + 1) != major_version) return refuse("not a ClientHello");
+    if (size == 0) return refuse("empty TLS record");
+    if (bytes.size() < at + record_header + size) return need(at + record_header + size);
+    for (std::size_t i = 0; i < size && collected + i < handshake_header; ++i) {
+      head[collected + i] = byte_at(bytes, at + record_header + i);
+    }
+    collected += size;
+    at += record_header + size;
+    if (collected < handshake_header) continue;
+    if (head[0] != client_hello) return refuse("not a ClientHello");
+    wanted = handshake_header + (std::size_t{head[1]} << 16 | std::size_t{head[2]} << 8 | head[3]);
+    if (wanted > most_first_bytes) return refuse("too long");
+  }
+  return std::nullopt;
+}
+
+bool is_token(char c) {  // RFC 9110 §5.6.2
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+}
+bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+// The next line without its end; nullopt when there is no end yet. A bare LF ends a line for many servers (RFC 9112 §2.2).
+std::optional<std::string_view> take_line(std::string_view& rest) {
+  const std::size_t end = rest.find('\n');
+  if (end == std::string_view::npos) return std::nullopt;
+  std::string_view line = rest.substr(0, end);
+  rest.remove_prefix(end + 1);
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  return line;
+}
+
+std::vector<std::string_view> words_of(std::string_view line) {
+  std::vector<std::string_view> words;
+  for (std::size_t at = 0; at < line.size();) {
+    if (is_blank(line[at])) {
+      ++at;
+      continue;
+    }
+    const std::size_t end = std::min(line.find_first_of(" \t", at), line.size());
+    words.push_back(line.substr(at, end - at));
+    at = end;
+  }
+  return words;
+}
+
+// Servers pass over empty lines before a request (RFC 9112 §2.2), and some over blanks.
+std::string_view without_leading_space(std::string_view bytes) {
+  return bytes.substr(std::min(bytes.find_first_not_of("\r\n \t"), bytes.size()));
+}
+
+enum class Looks : std::uint8_t { more, http, other };
+
+// Is this the beginning of an HTTP/1 request? A first line of more than one word that names a version of HTTP anywhere is
+// one, whatever a lenient server might take for blanks in it; so is HTTP/0.9, which has no version. A request that is not
+// written as everybody reads it is then refused.
+Looks looks_like_http(std::string_view bytes) {
+  const std::string_view start = without_leading_space(bytes);
+  const auto method = static_cast<std::size_t>(std::ranges::find_if_not(start, is_token) - start.begin());
+  if (method == start.size()) return Looks::more;
+  const std::string_view after = start.substr(method);
+  if (method == 0 || std::string_view(" \t\v\f\r").find(after[0]) == std::string_view::npos) return Looks::other;
+  if (after == "\r") return Looks::more;
+  if (after.starts_with("\r\n")) return Looks::other;  // a word alone, as "SSH-2.0-…" and "QUIT"
+  std::string_view rest = start;
+  const auto line = take_line(rest);
+  if (!line) return Looks::more;
+  const bool version = !std::ranges::search(*line, std::string_view("HTTP/"), {}, lower, lower).empty();
+  const auto words = words_of(*line);
+  const bool old = words.size() == 2 && (words[0] == "GET" || words[0] == "HEAD" || words[0] == "POST");
+  return version || old ? Looks::http : Looks::other;
+}
+
+// The authority of an absolute or authority form of a request's target; nullopt when the target has none (origin form, "*").
+// `bad` for a target that is of no form.
+struct Target {
+  enum class Form : std::uint8_t { origin, authority, bad } form = Form::bad;
+  std::string_view authority;
+};
+Target target_of(std::string_view method, std::string_view target) {
+  if (method == "CONNECT") return {.form = Target::Form::authority, .authority = target};
+  if (target.starts_with('/') || target == "*") return {.form = Target::Form::origin};
+  const std::size_t scheme = target.find("://");
+  if (scheme == std::string_view::npos) return {};
+  std::string_view authority = target.substr(scheme + 3);
+  authority = authority.substr(0, authority.find_first_of("/?#"));
+  return {.form = Target::Form::authority, .authority = authority};
+}
+
+}  // namespace
+
+bool authority_names(std::string_view authority, std::string_view name) {
+  if (const std::size_t colon = authority.find(':'); colon != std::string_view::npos) {
+    const std::string_view port = authority.substr(colon + 1);
+    if (port.size() > 5 || !std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; })) return false;
+    authority = authority.substr(0, colon);
+  }
+  return same_name(authority, name);
+}
+
+Finding judge_tls(std::string_view bytes, std::string_view name, const HelloReader& reader) {
+  if (auto missing = missing_of_hello(bytes)) return *missing;
+  const Hello hello = reader.read(bytes);
+  if (hello.kind == Hello::Kind::broken) return refuse("a ClientHello that cannot be read");
+  if (hello.kind == Hello::Kind::absent) return refuse("a ClientHello without a server name");
+  if (hello.kind == Hello::Kind::odd) return refuse("a ClientHello with an odd server name");
+  if (!same_name(hello.name, name)) return refuse("another server name", hello.name);
+  if (hello.encrypted) return refuse("an encrypted ClientHello, whose name cannot be seen", hello.name);
+  return {.kind = Kind::pass, .seen = hello.name};
+}
+
+Finding judge_http(std::string_view head, std::string_view name) {
+  std::string_view rest = without_leading_space(head);
+  const auto request = take_line(rest);
+  if (!request) return need(head.size() + 1);
+  const auto words = words_of(*request);
+  const bool strict = words.size() == 3 && request->size() == words[0].size() + words[1].size() + words[2].size() + 2 &&
+                      (words[2] == "HTTP/1.1" || words[2] == "HTTP/1.0");
+  if (!strict) return refuse("a request that is not HTTP/1.1 or HTTP/1.0");
+  const Target target = target_of(words[0], words[1]);
+  if (target.form == Target::Form::bad) return refuse("a request with an odd target", std::string(words[1]));
+  if (target.form == Target::Form::authority && !authority_names(target.authority, name)) {
+    return refuse("a request to another host", std::string(target.authority));
+  }
+  std::optional<std::string_view> host;
+  for (;;) {
+    const auto line = take_line(rest);
+    if (!line) return need(head.size() + 1);
+    if (line->empty()) break;
+    const std::size_t colon = line->find(':');
+    const bool plain = colon != std::string_view::npos && colon > 0 && std::ranges::all_of(line->substr(0, colon), is_token);
+    if (!plain || line->find('\0') != std::string_view::npos || line->find('\r') != std::string_view::npos) {
+      return refuse("a header that servers read in different ways");
+    }
+    if (!same(line->substr(0, colon), "host")) continue;
+    if (host) return refuse("two Host headers");
+    host = trimmed(line->substr(colon + 1));
+  }
+  if (!host) return refuse("a request without a Host header");
+  if (!authority_names(*host, name)) return refuse("another Host", std::string(*host));
+  return {.kind = Kind::pass, .seen = std::string(*host)};
+}
+
+Finding judge_first_bytes(std::string_view bytes, std::string_view name, std::uint16_t port, const HelloReader& hello) {
+  if (bytes.empty()) return need(1);
+  const bool maybe_tls = byte_at(bytes, 0) >= content_first && byte_at(bytes, 0) <= content_last;
+  if (maybe_tls && bytes.size() < 2) return need(2);
+  if (maybe_tls && byte_at(bytes, 1) == major_version) return judge_tls(bytes, name, hello);
+  if (port == https_port) return refuse("not TLS");
+  switch (looks_like_http(bytes)) {
+    case Looks::more:
+      return need(bytes.size() + 1);
+    case Looks::http:
+      return judge_http(bytes, name);
+    case Looks::other:
+      break;
+  }
+  return {.kind = Kind::pass};
+}
+
+}  // namespace agentrun::egress

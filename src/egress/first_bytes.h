@@ -1,0 +1,38 @@
+// What the first bytes of a connection say about whom it is for. A name that the policy allows must be the name that the other
+// side is told: behind one address there are many (content networks), and the name inside the connection is the one that counts.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "egress/hello.h"
+
+namespace agentrun::egress {
+
+inline constexpr std::size_t most_first_bytes = 64 * 1024;
+
+struct Finding {
+  enum class Kind : std::uint8_t {
+    more,    // at least `needed` bytes are needed in all
+    pass,    // it names the name, or speaks a protocol that names none
+    refuse,  // `reason` says why, `seen` what it named
+  } kind = Kind::refuse;
+  std::size_t needed = 0;
+  std::string_view reason;
+  std::string seen;
+};
+
+/// Judges what the client sent so far of a connection to `name` (lower case, no dot at the end) and `port`. Which protocol it
+/// is, the bytes say: TLS (RFC 8446 §5.1), a request of HTTP/1 (RFC 9112 §3), or another. On port 443 all but TLS is refused.
+Finding judge_first_bytes(std::string_view bytes, std::string_view name, std::uint16_t port, const HelloReader& hello);
+
+// The parts of it, for their tests.
+Finding judge_tls(std::string_view bytes, std::string_view name, const HelloReader& hello);
+/// Of a keep-alive connection the first request only: the ones after it are as free as the content of this one.
+Finding judge_http(std::string_view head, std::string_view name);
+/// Does `authority` ("name", "name:port", in any case, with a dot at the end or not) name `name`?
+bool authority_names(std::string_view authority, std::string_view name);
+
+}  // namespace agentrun::egress

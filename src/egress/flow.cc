@@ -1,0 +1,194 @@
+#include "egress/flow.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include <agentrun/sys/error.h>
+#include "egress/addresses.h"
+#include "egress/first_bytes.h"
+#include "egress/sockets.h"
+
+namespace agentrun::egress {
+
+namespace {
+
+constexpr std::size_t smallest_chunk = 16 * 1024;
+constexpr int chunks_a_round = 4;          // then it is another flow's turn
+constexpr std::int64_t first_bytes_ms = 10'000;  // from the first byte until it is known whom they name
+
+std::string shown(const Finding& finding) {
+  constexpr std::size_t most = 80;
+  std::string text(finding.reason);
+  if (!finding.seen.empty()) text += ": " + finding.seen.substr(0, most);
+  return text;
+}
+
+}  // namespace
+
+Flow::Flow(Context& context, FlowFacts facts, Ends ends, NameCheck check, std::int64_t began, std::span<char> buffer, Seat seat, Over over)
+    : context_(context), facts_(std::move(facts)), sockets_{std::move(ends.agent), std::move(ends.outside)}, began_(began), buffer_(buffer),
+      seat_(std::move(seat)), over_(std::move(over)), checking_(check == NameCheck::wanted) {
+  for (Half& half : halves_) half.chunk = buffer_.size();
+}
+
+Flow::~Flow() = default;
+
+void Flow::start() {
+  prepare_relayed(sockets_[agent]);
+  if (sockets_[outside]) {
+    opened_ = true;
+    return begin();
+  }
+  dial_ = std::make_unique<Dial>(context_, facts_, [this](Dial::Outcome outcome) { dialed(std::move(outcome)); });
+  dial_->start();
+}
+
+void Flow::dialed(Dial::Outcome outcome) {
+  context_.loop.retire(std::move(dial_));
+  const bool recorded =
+      context_.recorder.open(facts_, {.peer = outcome.peer, .via = outcome.via, .error = outcome.error, .reason = outcome.reason});
+  if (!recorded || outcome.error != 0) return close({}, {});  // resets the agent's end
+  opened_ = true;
+  sockets_[outside] = std::move(outcome.socket);
+  begin();
+}
+
+void Flow::begin() {
+  prepare_relayed(sockets_[outside]);
+  watch(agent);
+  watch(outside);
+}
+
+// Which events of a side are of use now. One that has nothing to tell is not watched at all when it is shut down in both
+// directions: EPOLLHUP would be reported for ever.
+void Flow::watch(Side side) {
+  if (!sockets_[side]) return;
+  const Half& from = halves_[side];
+  const Half& to = halves_[other(side)];
+  std::uint32_t events = to.blocked ? std::uint32_t{EPOLLOUT} : 0U;
+  const bool held = side == agent && checking_;
+  // Edge-triggered while first bytes are held back: what is there already is no news.
+  if (held) events |= EPOLLIN | EPOLLRDHUP | EPOLLET;
+  else if (!from.ended && !from.blocked) events |= EPOLLIN;
+  if (!registered_[side]) {
+    if (events == 0) return;
+    registered_[side] = context_.loop.add(sockets_[side].get(), events, *this, side);
+    if (!registered_[side]) return abort("failed", "no memory");
+  } else if (events != watched_[side]) {
+    context_.loop.modify(sockets_[side].get(), events, *this, side);
+  }
+  watched_[side] = events;
+}
+
+void Flow::ready(unsigned tag, std::uint32_t events) {
+  const Side side = tag == agent ? agent : outside;
+  if (!sockets_[side]) return;
+  if ((events & EPOLLERR) != 0) {
+    // What came before the error is passed on before it.
+    if (!(side == agent && checking_) && !halves_[side].ended) pump(side);
+    if (sockets_[side]) failed(side);
+    return;
+  }
+  if ((events & EPOLLOUT) != 0 && halves_[other(side)].blocked) {
+    halves_[other(side)].blocked = false;
+    pump(other(side));
+  }
+  if (!sockets_[side]) return;
+  const bool readable = (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)) != 0;
+  if (readable && side == agent && checking_) check_first_bytes(events);
+  else if (readable && !halves_[side].ended && !halves_[side].blocked) pump(side);
+  if (!sockets_[side]) return;
+  watch(agent);
+  if (sockets_[outside]) watch(outside);
+  if ((events & EPOLLHUP) != 0 && sockets_[side] && watched_[side] == 0 && registered_[side]) {
+    context_.loop.remove(sockets_[side].get());
+    registered_[side] = false;
+  }
+}
+
+void Flow::check_first_bytes(std::uint32_t events) {
+  const std::size_t most = std::min(buffer_.size(), most_first_bytes + 1);
+  const ssize_t n = ::recv(sockets_[agent].get(), buffer_.data(), most, MSG_PEEK | MSG_DONTWAIT);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (n < 0) return failed(agent);
+  Finding finding{.kind = Finding::Kind::pass};  // an end without a byte names nobody
+  if (n > 0) finding = judge_first_bytes({buffer_.data(), static_cast<std::size_t>(n)}, facts_.name, facts_.to.port, context_.hello);
+  const bool no_more = (events & (EPOLLRDHUP | EPOLLHUP)) != 0 || static_cast<std::size_t>(n) == most;
+  if (finding.kind == Finding::Kind::more && no_more) finding = {.kind = Finding::Kind::refuse, .reason = "it ends before it says for whom it is"};
+  if (finding.kind == Finding::Kind::more) {
+    if (halves_[agent].chunk != 0) context_.loop.set_deadline(*this, first_bytes_ms);
+    halves_[agent].chunk = 0;  // the clock runs
+    return;
+  }
+  context_.loop.clear_deadline(*this);
+  halves_[agent].chunk = buffer_.size();
+  if (finding.kind == Finding::Kind::refuse) {
+    const std::string to = facts_.name + ":" + std::to_string(facts_.to.port);
+    context_.recorder.deny("send to " + to + ": " + shown(finding), "network: {allow: [{to: \"" + to + "\", tls: any}]}");
+    return abort("refused", shown(finding));
+  }
+  checking_ = false;
+  pump(agent);
+}
+
+void Flow::pump(Side from) {
+  Half& half = halves_[from];
+  const int in = sockets_[from].get(), out = sockets_[other(from)].get();
+  for (int i = 0; i < chunks_a_round; ++i) {
+    const std::size_t chunk = std::min(half.chunk, buffer_.size());
+    const ssize_t n = ::recv(in, buffer_.data(), chunk, MSG_PEEK | MSG_DONTWAIT);
+    if (n < 0) {
+      if (errno != EAGAIN && errno != EINTR) failed(from);
+      return;
+    }
+    if (n == 0) {
+      half.ended = true;
+      ::shutdown(out, SHUT_WR);
+      if (halves_[other(from)].ended) close("closed", {});
+      return;
+    }
+    const ssize_t sent = ::send(out, buffer_.data(), static_cast<std::size_t>(n), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0) {
+      if (errno != EAGAIN && errno != EINTR) return failed(other(from));
+      half.blocked = true;
+      return;
+    }
+    half.bytes += static_cast<std::uint64_t>(sent);
+    discard(sockets_[from], static_cast<std::size_t>(sent));
+    // Who takes little at a time is not offered much: what is offered in vain is copied in vain.
+    half.blocked = sent < n;
+    half.chunk = half.blocked ? std::max(smallest_chunk, 2 * static_cast<std::size_t>(sent)) : std::min(buffer_.size(), 2 * half.chunk);
+    if (half.blocked || static_cast<std::size_t>(n) < chunk) return;
+  }
+}
+
+void Flow::failed(Side side) { abort(side == agent ? "reset-by-agent" : "reset-by-peer"); }
+
+void Flow::abort(std::string_view end, std::string_view reason) {
+  if (over_called_) return;
+  for (Fd& socket : sockets_) reset(socket);
+  close(end, reason);
+}
+
+void Flow::close(std::string_view end, std::string_view reason) {
+  if (over_called_) return;
+  over_called_ = true;
+  if (!opened_) reset(sockets_[agent]);
+  for (Fd& socket : sockets_) socket.reset();
+  context_.loop.clear_deadline(*this);
+  if (dial_) context_.loop.retire(std::move(dial_));
+  if (opened_) {
+    (void)context_.recorder.close(facts_, {.bytes_out = halves_[agent].bytes, .bytes_in = halves_[outside].bytes, .began = began_, .end = end, .reason = reason});
+  }
+  over_(*this);
+}
+
+void Flow::expired() {
+  abort("refused", "it did not say in time for whom it is");
+  const std::string to = facts_.name + ":" + std::to_string(facts_.to.port);
+  context_.recorder.deny("send to " + to + ": it did not say in time for whom it is", "network: {allow: [{to: \"" + to + "\", tls: any}]}");
+}
+
+}  // namespace agentrun::egress

@@ -1,0 +1,66 @@
+// One relayed connection: bytes both ways, ends and resets as they come, and the look at its first bytes. Nothing of it is
+// kept in this process: bytes are looked at in the kernel's buffer (MSG_PEEK), sent, and taken out as far as they went. So
+// a slow receiver holds back its sender, as it would without us, and ten thousand of them cost nothing here.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "egress/context.h"
+#include "egress/dial.h"
+
+namespace agentrun::egress {
+
+class Flow : public Watcher {
+ public:
+  enum class NameCheck : std::uint8_t { none, wanted };
+  struct Ends {
+    Fd agent, outside;  // `outside` is empty: it is dialed first
+  };
+  using Over = std::function<void(Flow&)>;
+  /// `buffer` is shared by all flows. `over` is called once, at the end; it retires this.
+  Flow(Context& context, FlowFacts facts, Ends ends, NameCheck check, std::int64_t began, std::span<char> buffer, Seat seat, Over over);
+  ~Flow() override;
+  void start();
+  /// Ends it with resets.
+  void abort(std::string_view end, std::string_view reason = {});
+
+ private:
+  enum Side : unsigned { agent = 0, outside = 1 };
+  struct Half {  // bytes from one side
+    std::uint64_t bytes = 0;
+    std::size_t chunk = 0;      // how much to look at next
+    bool ended = false;         // its end was passed on
+    bool blocked = false;       // the other side takes no more now
+  };
+  static constexpr Side other(Side side) { return side == agent ? outside : agent; }
+
+  void ready(unsigned tag, std::uint32_t events) override;
+  void expired() override;
+  void dialed(Dial::Outcome outcome);
+  void begin();
+  void check_first_bytes(std::uint32_t events);
+  void pump(Side from);
+  void failed(Side side);
+  void watch(Side side);
+  void close(std::string_view end, std::string_view reason);
+
+  Context& context_;
+  FlowFacts facts_;
+  std::array<Fd, 2> sockets_;
+  std::array<Half, 2> halves_;
+  std::array<std::uint32_t, 2> watched_{};   // events that are waited for
+  std::array<bool, 2> registered_{};
+  std::int64_t began_;
+  std::span<char> buffer_;
+  Seat seat_;
+  Over over_;
+  std::unique_ptr<Dial> dial_;
+  bool checking_;
+  bool opened_ = false;  // net.open stands in the journal
+  bool over_called_ = false;
+};
+
+}  // namespace agentrun::egress

@@ -1,0 +1,65 @@
+// epoll(7) with deadlines: one thread, level-triggered. Edge-triggered with a bound on the work of a round loses what is left
+// (MEASURED.md A), and without the bound one busy flow starves all others.
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include <agentrun/sys/fd.h>
+
+namespace agentrun::egress {
+
+class Loop;
+
+/// Something that waits for descriptors or for a moment.
+class Watcher {
+ public:
+  Watcher() = default;
+  Watcher(const Watcher&) = delete;
+  Watcher& operator=(const Watcher&) = delete;
+  virtual ~Watcher();
+  /// `tag`: what was given with the descriptor, 0 to 3. `events`: of epoll_ctl(2).
+  virtual void ready(unsigned tag, std::uint32_t events) = 0;
+  virtual void expired() {}
+
+ private:
+  friend class Loop;
+  Loop* loop_ = nullptr;
+  std::multimap<std::int64_t, Watcher*>::iterator deadline_{};
+  bool has_deadline_ = false;
+  bool retired_ = false;
+};
+
+class Loop {
+ public:
+  Loop();
+  /// False, with errno, when the kernel has no room (ENOMEM, ENOSPC).
+  [[nodiscard]] bool add(int fd, std::uint32_t events, Watcher& watcher, unsigned tag = 0) noexcept;
+  void modify(int fd, std::uint32_t events, Watcher& watcher, unsigned tag = 0) noexcept;
+  void remove(int fd) noexcept;  // needed only for a descriptor that stays open
+  /// expired() once, after so long; a second call moves it.
+  void set_deadline(Watcher& watcher, std::int64_t milliseconds);
+  void clear_deadline(Watcher& watcher) noexcept;
+  /// Frees it when no event of this round can reach it any more. Its descriptors should be closed before.
+  void retire(std::unique_ptr<Watcher> watcher);
+  /// CLOCK_MONOTONIC when the round began.
+  [[nodiscard]] std::int64_t now_ns() const noexcept { return now_; }
+  /// Until stop().
+  void run();
+  void stop() noexcept { stopped_ = true; }
+
+ private:
+  [[nodiscard]] int timeout() const noexcept;
+  void expire();
+  Fd epoll_;
+  std::multimap<std::int64_t, Watcher*> deadlines_;
+  std::vector<std::unique_ptr<Watcher>> retired_;
+  std::int64_t now_ = 0;
+  bool stopped_ = false;
+};
+
+}  // namespace agentrun::egress

@@ -1,0 +1,224 @@
+// Theory of operation. The supervisor forks egress while it has one thread and no key that a child may read (key pages are
+// wiped on fork), beside the sandbox that builds itself. Egress stays in the host's namespaces, for it is what connects there.
+// It binds what is published, waits until it is given the sandbox's sockets, sheds what it has, starts the threads that look
+// names up, puts all of them under its own filter, and says `ready`; only after that does the supervisor let the agent
+// exec. Then one thread serves everything from one loop. The end of the control channel is its end.
+#include <agentrun/egress.h>
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include "egress/confine.h"
+#include "egress/context.h"
+#include "egress/datagrams.h"
+#include "egress/drops.h"
+#include "egress/event.h"
+#include "egress/gate.h"
+#include "egress/netfilter.h"
+#include "egress/publish.h"
+#include "egress/relay.h"
+#include "egress/resolver.h"
+
+namespace agentrun::egress {
+
+namespace {
+
+constexpr int finish_timeout_ms = 5000;
+constexpr std::size_t reserved_descriptors = 512;  // of what is not a flow; files of name services too
+constexpr std::size_t most_flows = 16'384;
+constexpr std::uint64_t first_own_id = std::uint64_t{1} << 62;  // no announcement counts so far
+
+constexpr Fd Sockets::*all_sockets[] = {&Sockets::dns_udp,    &Sockets::dns_tcp,    &Sockets::relay4, &Sockets::relay6,
+                                        &Sockets::relay_udp4, &Sockets::relay_udp6, &Sockets::log,    &Sockets::conntrack};
+constexpr std::size_t socket_count = std::size(all_sockets);
+
+struct Admission {
+  Sockets sockets;
+  Fd sandbox;
+};
+
+// A letter for each socket, "1" when it comes along, in the order of the descriptors; the sandbox's pidfd is the last of them.
+Admission await_admission(const Fd& control) {
+  auto message = recv_message(control);
+  if (!message) ::_exit(EXIT_FAILURE);  // the launch failed: there is nobody to tell
+  Admission admission;
+  std::size_t next = 0;
+  const auto count = static_cast<std::size_t>(std::ranges::count(message->bytes, '1'));
+  if (message->bytes.size() != socket_count || message->fds.size() != count + 1) throw SysError(EPROTO, "recvmsg", "sockets");
+  for (std::size_t i = 0; i < socket_count; ++i) {
+    if (message->bytes[i] == '1') admission.sockets.*all_sockets[i] = std::move(message->fds[next++]);
+  }
+  admission.sandbox = std::move(message->fds[next]);
+  return admission;
+}
+
+std::size_t flows_that_fit() {
+  rlimit files{};
+  check(::getrlimit(RLIMIT_NOFILE, &files), "getrlimit", "RLIMIT_NOFILE");
+  const auto limit = static_cast<std::size_t>(files.rlim_cur);
+  return limit <= reserved_descriptors ? limit / 4 : std::min(most_flows, (limit - reserved_descriptors) / 2);
+}
+
+// The supervisor's words: another segment, or to finish (as its end is).
+class Control : public Watcher {
+ public:
+  Control(Loop& loop, const Fd& control, Recorder& recorder) : loop_(loop), control_(control), recorder_(recorder) {
+    if (!loop.add(control.get(), EPOLLIN, *this)) throw_errno("epoll_ctl", "control");
+  }
+
+ private:
+  void ready(unsigned /*tag*/, std::uint32_t /*events*/) override {
+    try {
+      auto message = recv_message(control_);
+      if (!message || message->bytes != journal::segment_message || message->fds.size() != 1) return loop_.stop();
+      recorder_.move_to(std::move(message->fds.front()));
+      send_message(control_, encode(Event{.kind = Event::Kind::moved}));
+    } catch (const SysError&) {
+      loop_.stop();
+    }
+  }
+  Loop& loop_;
+  const Fd& control_;
+  Recorder& recorder_;
+};
+
+Event counts_of(Recorder& recorder) {
+  const Recorder::Counts& c = recorder.counts();
+  return {.kind = Event::Kind::counts, .text = {}, .remedy = {}, .flows = c.flows, .bytes_out = c.bytes_out, .bytes_in = c.bytes_in,
+          .questions = c.questions, .refused = c.refused, .dropped = c.dropped};
+}
+
+// Egress's life. Never returns: the process ends here, whatever its threads do.
+[[noreturn]] void serve(Setup& setup, const ProxyRules& proxies, const Fd& control, Fd link) {
+  keep_only({control.get(), link.get(), setup.entries.get()});
+  const policy::Policy& policy = *setup.policy;
+  std::vector<Published> published = bind_published(policy);
+  Admission admission = await_admission(control);
+  Fd inside = published.empty() ? Fd() : start_inside(admission.sandbox);
+  admission.sandbox.reset();
+  shed_capabilities();
+  load_name_services();
+  enter_landlock();
+
+  Sockets& sockets = admission.sockets;
+  Loop loop;
+  Recorder recorder(std::move(setup.entries), setup.durability, control, setup.run);
+  Lookup lookup(loop);
+  const HelloReader hello;
+  Context context{.loop = loop, .policy = policy, .names = *setup.names, .recorder = recorder, .lookup = lookup, .proxies = proxies, .hello = hello,
+                  .most_flows = flows_that_fit(), .flows = 0, .last_id = first_own_id};
+  Drops drops(loop, policy, recorder);
+  const Resolver resolver(loop, policy, *setup.names, recorder, std::move(sockets.dns_udp), std::move(sockets.dns_tcp));
+  Gate gate(context, std::move(link));
+  Relay relay(context, gate, drops, std::move(sockets.relay4), std::move(sockets.relay6));
+  std::optional<PacketLog> log;
+  if (sockets.log) log.emplace(loop, drops, *setup.names, std::move(sockets.log));
+  std::optional<Datagrams> datagrams;
+  if (sockets.conntrack && (sockets.relay_udp4 || sockets.relay_udp6)) {
+    datagrams.emplace(context, drops, Conntrack(std::move(sockets.conntrack)), std::move(sockets.relay_udp4), std::move(sockets.relay_udp6));
+  }
+  std::optional<Publisher> publisher;
+  if (!published.empty()) publisher.emplace(context, relay, std::move(published), std::move(inside));
+  const Control watched(loop, control, recorder);
+  load_own_filter();
+  post(control, {.kind = Event::Kind::ready});
+  loop.run();
+
+  relay.close_all();
+  gate.close_all();
+  if (datagrams) datagrams->close_all();
+  drops.flush();
+  const std::string counts = encode(counts_of(recorder));
+  ::send(control.get(), counts.data(), counts.size(), MSG_NOSIGNAL);
+  ::_exit(EXIT_SUCCESS);
+}
+
+std::array<Fd, 2> socket_pair() {
+  std::array<int, 2> pair{};
+  check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()), "socketpair");
+  return {Fd(pair[0]), Fd(pair[1])};
+}
+
+}  // namespace
+
+Egress Egress::start(Setup setup) {
+  const ProxyRules proxies(setup.proxies);
+  auto [control, their_control] = socket_pair();
+  auto [link, their_link] = socket_pair();
+  const pid_t parent = ::getpid();
+  const pid_t pid = fork_process();
+  if (pid == 0) {
+    control.reset();
+    link.reset();
+    try {
+      stand_alone(parent);
+      serve(setup, proxies, their_control, std::move(their_link));
+    } catch (const Refusal& refusal) {
+      post(their_control, {.kind = Event::Kind::failed, .text = refusal.what(), .remedy = refusal.remedy()});
+    } catch (const std::exception& e) {
+      post(their_control, {.kind = Event::Kind::failed, .text = e.what()});
+    }
+    ::_exit(EXIT_FAILURE);
+  }
+  return Egress(pid, pidfd_open(pid), std::move(control), std::move(link));
+}
+
+void Egress::admit(Sockets sockets, const Fd& sandbox) {
+  std::string present;
+  std::vector<int> fds;
+  for (const auto socket : all_sockets) {
+    const Fd& fd = sockets.*socket;
+    present.push_back(fd ? '1' : '0');
+    if (fd) fds.push_back(fd.get());
+  }
+  fds.push_back(sandbox.get());
+  try {
+    send_message(control_, present, std::span<const int>(fds));
+  } catch (const SysError& e) {
+    if (e.error() != EPIPE && e.error() != ECONNRESET) throw;  // it failed already, and its event says why
+  }
+}
+
+Fd Egress::take_link() { return std::move(link_); }
+
+std::optional<Event> Egress::next_event() const {
+  try {
+    const auto message = recv_message(control_);
+    return message ? decode_event(message->bytes) : std::nullopt;
+  } catch (const SysError&) {
+    return std::nullopt;  // ECONNRESET: it died with something unread
+  }
+}
+
+std::optional<Event> Egress::finish() {
+  try {
+    send_message(control_, "finish");
+    const timeval timeout{.tv_sec = finish_timeout_ms / 1000, .tv_usec = 0};
+    ::setsockopt(control_.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+  } catch (const SysError&) {
+    return std::nullopt;
+  }
+  while (auto event = next_event()) {
+    if (event->kind == Event::Kind::counts) return event;
+  }
+  return std::nullopt;
+}
+
+Egress::~Egress() {
+  if (!pidfd_) return;
+  pidfd_signal(pidfd_, SIGKILL);
+  retry_eintr([&] { return ::waitpid(pid_, nullptr, 0); });
+}
+
+}  // namespace agentrun::egress

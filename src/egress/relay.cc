@@ -1,0 +1,110 @@
+#include "egress/relay.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>  // before the kernel's own, which then leave out what it has
+#include <sys/socket.h>
+
+#include <linux/netfilter_ipv4.h>
+#include <linux/netfilter_ipv6/ip6_tables.h>
+
+#include <cerrno>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include "egress/sockets.h"
+
+namespace agentrun::egress {
+
+namespace {
+
+constexpr unsigned tag_v4 = 0, tag_v6 = 1;
+constexpr int accepts_a_round = 128;
+constexpr std::size_t buffer_size = 256 * 1024;  // MEASURED.md A
+
+// Where the flow was meant to go (nf_conntrack's view of it); nullopt when nothing was redirected.
+std::optional<policy::Destination> original_destination(const Fd& socket, bool v6) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  const int level = v6 ? SOL_IPV6 : SOL_IP, option = v6 ? IP6T_SO_ORIGINAL_DST : SO_ORIGINAL_DST;
+  if (::getsockopt(socket.get(), level, option, &address, &size) != 0) return std::nullopt;
+  return destination_of(address);
+}
+
+Fd open_spare() { return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+
+}  // namespace
+
+Relay::Relay(Context& context, Gate& gate, Drops& drops, Fd listener4, Fd listener6)
+    : context_(context), gate_(gate), drops_(drops), listener4_(std::move(listener4)), listener6_(std::move(listener6)), spare_(open_spare()),
+      buffer_(buffer_size) {
+  const std::pair<const Fd*, unsigned> listeners[] = {{&listener4_, tag_v4}, {&listener6_, tag_v6}};
+  for (const auto& [listener, tag] : listeners) {
+    if (!*listener) continue;
+    check(::listen(listener->get(), SOMAXCONN), "listen", "relay");
+    if (!context_.loop.add(listener->get(), EPOLLIN, *this, tag)) throw_errno("epoll_ctl", "relay");
+  }
+}
+
+Relay::~Relay() = default;
+
+void Relay::ready(unsigned tag, std::uint32_t /*events*/) {
+  const Fd& listener = tag == tag_v6 ? listener6_ : listener4_;
+  for (int i = 0; i < accepts_a_round; ++i) {
+    sockaddr_storage from{};
+    socklen_t size = sizeof from;
+    Fd socket(::accept4(listener.get(), reinterpret_cast<sockaddr*>(&from), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!socket && (errno == EMFILE || errno == ENFILE)) return shed_one(listener);
+    if (!socket && errno == ECONNABORTED) continue;
+    if (!socket) return;
+    const auto source = destination_of(from);
+    if (source) arrived(std::move(socket), tag == tag_v6, *source);
+  }
+}
+
+// Out of descriptors: who waits is told by a reset, rather than left to wait.
+void Relay::shed_one(const Fd& listener) {
+  spare_.reset();
+  Fd socket(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  reset(socket);
+  spare_ = open_spare();
+}
+
+void Relay::arrived(Fd socket, bool v6, const policy::Destination& source) {
+  const auto to = original_destination(socket, v6);
+  auto admission = to ? gate_.take({.v6 = v6, .source_port = source.port, .to = *to}) : std::nullopt;
+  if (!admission) {
+    reset(socket);
+    return drops_.add({.type = "net.refused", .to = to.value_or(source), .proto = "tcp", .reason = "not announced"});
+  }
+  const auto check = admission->check_name ? Flow::NameCheck::wanted : Flow::NameCheck::none;
+  add(std::make_unique<Flow>(context_, std::move(admission->facts), Flow::Ends{std::move(socket), std::move(admission->outside)}, check,
+                             admission->began, buffer_, std::move(admission->seat), over()));
+}
+
+void Relay::add_inward(FlowFacts facts, const policy::Destination& source, Fd agent, Fd outside, Seat seat) {
+  if (!context_.recorder.open(facts, {.peer = source})) {
+    reset(agent);
+    return reset(outside);
+  }
+  add(std::make_unique<Flow>(context_, std::move(facts), Flow::Ends{std::move(agent), std::move(outside)}, Flow::NameCheck::none,
+                             boot_clock_ns(), buffer_, std::move(seat), over()));
+}
+
+void Relay::add(std::unique_ptr<Flow> flow) {
+  Flow& added = *flow;
+  flows_.emplace(&added, std::move(flow));
+  added.start();
+}
+
+Flow::Over Relay::over() {
+  return [this](Flow& flow) {
+    auto node = flows_.extract(&flow);
+    if (!node.empty()) context_.loop.retire(std::move(node.mapped()));
+  };
+}
+
+void Relay::close_all() {
+  while (!flows_.empty()) flows_.begin()->second->abort("run-ended");
+}
+
+}  // namespace agentrun::egress

@@ -1,0 +1,185 @@
+// What the first bytes of a connection may name, as TLS and as HTTP; whole, in pieces, and bent.
+#include <doctest/doctest.h>
+#include <openssl/ssl.h>
+
+#include <vector>
+
+#include "egress/first_bytes.h"
+
+using namespace agentrun::egress;
+using Kind = Finding::Kind;
+
+namespace {
+
+const HelloReader& reader() {
+  static const HelloReader one;
+  return one;
+}
+
+// A real ClientHello, as OpenSSL sends it. An empty name: none.
+std::string hello_of(const std::string& name) {
+  SSL_CTX* const context = SSL_CTX_new(TLS_client_method());
+  SSL* const session = SSL_new(context);
+  BIO* const in = BIO_new(BIO_s_mem());
+  BIO* const out = BIO_new(BIO_s_mem());
+  SSL_set_bio(session, in, out);
+  if (!name.empty()) REQUIRE(SSL_set_tlsext_host_name(session, name.c_str()) == 1);
+  SSL_connect(session);
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(out, &data);
+  std::string bytes(data, static_cast<std::size_t>(size));
+  SSL_free(session);
+  SSL_CTX_free(context);
+  return bytes;
+}
+
+// The same message in records of `size` bytes.
+std::string in_records(const std::string& hello, std::size_t size) {
+  const std::string message = hello.substr(5);
+  std::string out;
+  for (std::size_t at = 0; at < message.size(); at += size) {
+    const std::string piece = message.substr(at, size);
+    out += hello.substr(0, 3);
+    out.push_back(static_cast<char>(piece.size() >> 8));
+    out.push_back(static_cast<char>(piece.size() & 0xFF));
+    out += piece;
+  }
+  return out;
+}
+
+// Replaces equally long text within.
+std::string with(std::string bytes, const std::string& from, const std::string& to) {
+  REQUIRE(from.size() == to.size());
+  const std::size_t at = bytes.find(from);
+  REQUIRE(at != std::string::npos);
+  return bytes.replace(at, from.size(), to);
+}
+
+// One more extension, at the end: lengths of extensions, handshake and record grow.
+std::string with_extension(std::string hello, unsigned type) {
+  const auto grow = [&](std::size_t at) {
+    const unsigned value = (static_cast<unsigned char>(hello[at]) << 8 | static_cast<unsigned char>(hello[at + 1])) + 5;
+    hello[at] = static_cast<char>(value >> 8);
+    hello[at + 1] = static_cast<char>(value & 0xFF);
+  };
+  std::size_t at = 5 + 4 + 2 + 32;
+  at += 1 + static_cast<unsigned char>(hello[at]);
+  at += 2 + (static_cast<unsigned char>(hello[at]) << 8 | static_cast<unsigned char>(hello[at + 1]));
+  at += 1 + static_cast<unsigned char>(hello[at]);
+  grow(at);
+  grow(5 + 2);
+  grow(3);
+  for (const unsigned byte : {type >> 8, type & 0xFF, 0U, 1U, 0U}) hello.push_back(static_cast<char>(byte));
+  return hello;
+}
+
+Finding judge(const std::string& bytes, const std::string& name = "api.example.com", std::uint16_t port = 443) {
+  return judge_first_bytes(bytes, name, port, reader());
+}
+
+std::string request(const std::string& line, const std::string& headers) { return line + "\r\n" + headers + "\r\n\r\n"; }
+
+}  // namespace
+
+TEST_CASE("the server name must be the name") {
+  CHECK(judge(hello_of("api.example.com")).kind == Kind::pass);
+  CHECK(judge(hello_of("API.Example.COM")).kind == Kind::pass);
+  const Finding other = judge(hello_of("evil.example.com"));
+  CHECK(other.kind == Kind::refuse);
+  CHECK(other.seen == "evil.example.com");
+  CHECK(judge(hello_of("xapi.example.com")).kind == Kind::refuse);
+  CHECK(judge(hello_of("api.example.co")).kind == Kind::refuse);
+  CHECK(judge(hello_of("example.com")).kind == Kind::refuse);
+}
+
+TEST_CASE("a dot at the end means the same name") {
+  CHECK(judge(with(hello_of("api.example.comX"), "api.example.comX", "api.example.com.")).kind == Kind::pass);
+  CHECK(judge(with(hello_of("api.example.comXY"), "api.example.comXY", "api.example.com..")).kind == Kind::refuse);
+}
+
+TEST_CASE("odd server names are refused") {
+  CHECK(judge(hello_of("")).reason == "a ClientHello without a server name");
+  CHECK(judge(hello_of("192.0.2.1")).kind == Kind::refuse);
+  const std::string nul("api.example.com\0evil", 20);
+  CHECK(judge(with(hello_of("api.example.comXevil"), "api.example.comXevil", nul)).kind == Kind::refuse);
+  CHECK(judge(with(hello_of("api.example.com"), std::string("\0\0\x0F", 3) + "api", std::string("\1\0\x0F", 3) + "api")).reason ==
+        "a ClientHello with an odd server name");  // of a type that is no host name
+  // Two names: the list holds an entry behind the first.
+  const std::string two = std::string("\0\x12\0\0\x0F", 5) + "api.example.com";
+  const std::string first_of_two = std::string("\0\x12\0\0\x03", 5) + "api" + std::string("\0\0\x09", 3) + "example.x";
+  CHECK(judge(with(hello_of("api.example.com"), two, first_of_two), "api").reason == "a ClientHello with an odd server name");
+}
+
+TEST_CASE("an encrypted ClientHello hides the name that counts") {
+  const std::string hello = with_extension(hello_of("api.example.com"), 0xFE0D);
+  CHECK(judge(hello).reason == "an encrypted ClientHello, whose name cannot be seen");
+  CHECK(judge(with_extension(hello_of("api.example.com"), 0x5A5A)).kind == Kind::pass);  // control: an unknown extension
+}
+
+TEST_CASE("a ClientHello in pieces is waited for, in records of any size too") {
+  const std::string hello = hello_of("api.example.com");
+  for (const std::string& bytes : {hello, in_records(hello, 1), in_records(hello, 3), in_records(hello, 100)}) {
+    std::size_t have = 0;
+    for (int steps = 0; have < bytes.size(); ++steps) {
+      const Finding finding = judge(bytes.substr(0, have));
+      REQUIRE(finding.kind == Kind::more);
+      REQUIRE(finding.needed > have);
+      REQUIRE(finding.needed <= bytes.size());
+      have = finding.needed;
+    }
+    CHECK(judge(bytes).kind == Kind::pass);
+    CHECK(judge(bytes + "early data").kind == Kind::pass);
+  }
+  CHECK(judge(in_records(hello_of("evil.example.com"), 1)).kind == Kind::refuse);
+}
+
+TEST_CASE("what only begins like TLS is refused") {
+  using namespace std::string_literals;
+  CHECK(judge("\x16\x03\x01\x00\x00"s).reason == "empty TLS record");
+  CHECK(judge("\x16\x03\x01\x00\x04\x02\x00\x00\x00"s).reason == "not a ClientHello");
+  CHECK(judge("\x16\x03\x01\x00\x04\x01\xFF\xFF\xFF"s).reason == "too long");
+  CHECK(judge("\x16\x03\x01\x00\x08\x01\x00\x00\x04\x00\x00\x00\x00"s).reason == "a ClientHello that cannot be read");
+  // An alert before the ClientHello, which a server may pass over.
+  CHECK(judge("\x15\x03\x01\x00\x02\x01\x5A"s + hello_of("evil.example.com"), "api.example.com", 8443).kind == Kind::refuse);
+}
+
+TEST_CASE("on 443 only TLS; elsewhere the bytes say what it is") {
+  CHECK(judge("SSH-2.0-x\r\n").reason == "not TLS");
+  CHECK(judge("SSH-2.0-OpenSSH_9.2\r\n", "api.example.com", 22).kind == Kind::pass);
+  CHECK(judge("EHLO me\r\n", "api.example.com", 25).kind == Kind::pass);
+  CHECK(judge(std::string("\0\0\0\x08\x04\xD2\x16\x2F", 8), "api.example.com", 5432).kind == Kind::pass);
+  CHECK(judge(hello_of("evil.example.com"), "api.example.com", 5432).kind == Kind::refuse);
+  CHECK(judge("G", "api.example.com", 80).kind == Kind::more);
+  CHECK(judge("", "api.example.com", 80).kind == Kind::more);
+}
+
+TEST_CASE("the Host must be the name") {
+  const auto http = [](const std::string& line, const std::string& headers) {
+    return judge(request(line, headers), "api.example.com", 80);
+  };
+  CHECK(http("GET / HTTP/1.1", "Host: api.example.com").kind == Kind::pass);
+  CHECK(http("GET / HTTP/1.1", "host:API.example.com:80").kind == Kind::pass);
+  CHECK(http("FROBNICATE / HTTP/1.1", "X: y\r\nHost: api.example.com.").kind == Kind::pass);
+  CHECK(http("GET http://api.example.com/x HTTP/1.1", "Host: api.example.com").kind == Kind::pass);
+  for (const char* host : {"Host: evil.example.com", "Host: api.example.com.evil", "Host: evil\r\nHost: api.example.com",
+                           "Host: api.example.com\r\nHost: evil", "Host : api.example.com", "X: y\r\n Host: api.example.com", "X: y",
+                           "Host: api.example.com@evil", "Host: api.example.com:80@evil", "Host: api.example.com, evil", "Host:"}) {
+    CAPTURE(host);
+    CHECK(http("GET / HTTP/1.1", host).kind == Kind::refuse);
+  }
+  for (const char* line : {"GET http://evil/ HTTP/1.1", "CONNECT evil:443 HTTP/1.1", "GET / HTTP/1.2", "GET / http/1.1", "PRI * HTTP/2.0",
+                           "GET  / HTTP/1.1", "GET / HTTP/1.1 ", "GET evil HTTP/1.1", "GET http://api.example.com@evil/ HTTP/1.1",
+                           "GET http://evil\\@api.example.com/ HTTP/1.1", "GET\v/ HTTP/1.1", "GET /", "GET\r/ HTTP/1.1"}) {
+    CAPTURE(line);
+    CHECK(http(line, "Host: api.example.com").kind == Kind::refuse);
+  }
+}
+
+TEST_CASE("requests behind empty lines, with bare line ends, in pieces") {
+  CHECK(judge("\r\n\r\nGET / HTTP/1.1\r\nHost: evil\r\n\r\n", "api.example.com", 80).kind == Kind::refuse);
+  CHECK(judge(" \nGET / HTTP/1.1\nHost: evil\n\n", "api.example.com", 80).kind == Kind::refuse);
+  CHECK(judge("GET / HTTP/1.1\nHost: api.example.com\n\n", "api.example.com", 80).kind == Kind::pass);
+  const std::string whole = request("GET / HTTP/1.1", "Accept: */*\r\nHost: api.example.com");
+  for (std::size_t size = 0; size < whole.size(); ++size) CHECK(judge(whole.substr(0, size), "api.example.com", 80).kind == Kind::more);
+  CHECK(judge("GET / HTTP/1.1\r\nX: " + std::string(most_first_bytes, 'x'), "api.example.com", 80).reason == "too long");
+}
