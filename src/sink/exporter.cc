@@ -1,0 +1,89 @@
+// Records in, lines out.
+#include <algorithm>
+#include <array>
+
+#include <agentrun/sink.h>
+#include <agentrun/sys/error.h>
+#include "sink/facts.h"
+
+namespace agentrun::sink {
+
+namespace {
+
+constexpr std::array<std::string_view, 6> names = {"jsonl", "ocsf", "ecs", "cef", "otlp", "cloudevents"};
+constexpr std::size_t batch = 256;  // records of one OTLP request
+
+}  // namespace
+
+std::string_view name(Format format) noexcept { return names[static_cast<std::size_t>(format)]; }
+
+std::optional<Format> format_named(std::string_view text) noexcept {
+  const auto found = std::ranges::find(names, text);
+  if (found == names.end()) return std::nullopt;
+  return static_cast<Format>(found - names.begin());
+}
+
+struct Exporter::State {
+  Format format;
+  std::optional<journal::Key> signer;
+  Emit emit;
+  RunFacts run;
+  Json batch = Json::array();
+
+  void sign(Json& event) const {
+    if (!signer) return;
+    event["signingkey"] = signer->name() + "+" + journal::hex(signer->id());
+    event["signature"] = journal::base64(signer->sign(one_line(event)));
+  }
+
+  void flush() {
+    if (batch.empty()) return;
+    emit(one_line(to_otlp(run, std::move(batch))));
+    batch = Json::array();
+  }
+
+  void learn(const Facts& f) {
+    if (!f.is("journal.open")) return;
+    run = {.run = f.text("run"), .origin = f.text("origin"), .version = f.text("version"), .boot_id = f.text("boot_id"), .kernel = f.text("kernel"),
+           .command = {}};
+  }
+
+  void add(const Facts& f) {
+    switch (format) {
+      case Format::jsonl: {
+        Json numbered = f.record();
+        numbered["i"] = f.index();
+        return emit(one_line(numbered));
+      }
+      case Format::ocsf: return emit(one_line(to_ocsf(f, run)));
+      case Format::ecs: return emit(one_line(to_ecs(f, run)));
+      case Format::cef: return emit(to_cef(f, run));
+      case Format::otlp:
+        batch.push_back(to_otlp_record(f));
+        if (batch.size() >= sink::batch) flush();
+        return;
+      case Format::cloudevents: {
+        Json event = to_cloudevent(f, run);
+        sign(event);
+        return emit(one_line(event));
+      }
+    }
+  }
+};
+
+Exporter::Exporter(Format format, std::optional<journal::Key> signer, Emit emit)
+    : state_(std::make_unique<State>(State{.format = format, .signer = std::move(signer), .emit = std::move(emit), .run = {}})) {}
+Exporter::~Exporter() = default;
+
+bool Exporter::add(std::uint64_t index, std::string_view line) {
+  const Json record = Json::parse(line, nullptr, false);
+  if (!record.is_object()) return false;
+  const Facts facts(record, index);
+  state_->learn(facts);
+  state_->add(facts);
+  return true;
+}
+
+void Exporter::finish() { state_->flush(); }
+
+}  // namespace agentrun::sink

@@ -1,0 +1,64 @@
+#include "sink/facts.h"
+
+#include <charconv>
+#include <ctime>
+
+namespace agentrun::sink {
+
+std::string one_line(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string Facts::text(const char* key) const {
+  const auto found = record_.find(key);
+  return found != record_.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+std::optional<std::int64_t> Facts::number(const char* key) const {
+  const auto found = record_.find(key);
+  if (found == record_.end()) return std::nullopt;
+  if (found->is_number_integer()) return found->get<std::int64_t>();
+  if (!found->is_string()) return std::nullopt;
+  const std::string& text = found->get_ref<const std::string&>();
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+bool Facts::refused() const {
+  const std::string act = text("act");
+  return act == "deny" || act == "ask" || act == "kill" || is("nft.drop") || is("net.refused");
+}
+
+std::string Facts::sentence() const {
+  std::string said = is("decision") ? text("sys") : type();
+  for (const char* key : {"path", "to", "host", "dst", "exe", "profile", "reason"}) {
+    if (is("decision") && (key == std::string_view("exe") || key == std::string_view("profile"))) continue;
+    if (const std::string value = text(key); !value.empty()) said += " " + value;
+  }
+  const std::string act = text("act"), rule = text("rule");
+  if (!act.empty()) said += ": " + act + " by " + (rule.empty() ? text("by") : rule);
+  if (has("errno")) said += " (" + text("errno") + ")";
+  return said;
+}
+
+void put(Json& into, const char* key, const std::string& value) {
+  if (!value.empty()) into[key] = value;
+}
+
+void put(Json& into, const char* key, std::optional<std::int64_t> value) {
+  if (value) into[key] = *value;
+}
+
+std::string rfc3339(std::int64_t nanoseconds) {
+  const auto seconds = static_cast<std::time_t>(nanoseconds / 1'000'000'000);
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  char text[64];
+  const std::size_t size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  std::snprintf(text + size, sizeof text - size, ".%09lldZ", static_cast<long long>(nanoseconds % 1'000'000'000));
+  return text;
+}
+
+}  // namespace agentrun::sink
