@@ -16,6 +16,8 @@ std::vector<std::string> trusted_keys(const Arguments& arguments);
 
 int journal_list(const Arguments& arguments);    // journal.cc
 int journal_show(const Arguments& arguments);    // journal_show.cc
+int journal_tail(const Arguments& arguments);    // journal_show.cc
+int journal_prune(const Arguments& arguments);   // journal_show.cc
 int journal_verify(const Arguments& arguments);  // journal_verify.cc
 int journal_prove(const Arguments& arguments);   // journal_prove.cc
 int journal_export(const Arguments& arguments);  // journal_prove.cc

@@ -29,7 +29,10 @@ agent-run apply [RUN] [PATH…]      make the host so; of what the host would ru
                                    --trusted, all; over later changes of the host only with --force
 agent-run discard [RUN]            throw the held changes away
 agent-run journal list             the runs, oldest first (--journal DIR)
-agent-run journal show [RUN]       the records of a run (--json, --type TYPE, --journal DIR)
+agent-run journal show [RUN]       the records of a run (--json, --journal DIR); only some: --type, --act, --class, --path GLOB,
+                                   --process PID|GLOB, --since and --until 15m|2026-11-22T10:30:00Z
+agent-run journal tail [-f] [-n N] [RUN]  the last records, and (-f) those that follow; the same options
+agent-run journal prune            removes records older than 200 days (--older-than DAYS, --try); what proves them stays
 agent-run journal verify [RUN]     are they all there and unchanged? (--json, --key VKEY|FILE, --against FILE, --journal DIR);
                                    --index: is every run there?
 agent-run journal prove SEQ [RUN]  a proof of one record that stands alone; --from SIZE: that the journal only grew since;

@@ -60,6 +60,7 @@ TEST_CASE("init: four terminal requests, no code in memory") {
 TEST_CASE("broker: what it performs, and nothing that makes a process, a socket, a mount or code") {
   const Names expected = {"read",
                           "write",
+                          "fdatasync",
                           "pread64",
                           "readv",
                           "lseek",
