@@ -316,7 +316,8 @@ struct Anchor {
   std::string origin;              // of the journal that it is about; may be empty when there is a note
   std::string note;                // the whole signed note, or
   std::optional<Checkpoint> head;  // only what it would say, or
-  std::string first_key;           // only the vkey of epoch 0
+  std::string first_key;           // only the vkey of epoch 0, or
+  bool pruned = false;             // that its records were removed on purpose
 };
 /// The notes of a file, one after the other, lines that are not part of one between them. Throws SysError, and Refusal when
 /// there is none.

@@ -13,7 +13,7 @@ namespace agentrun::cli {
 
 namespace {
 
-constexpr const char* usage = "agent-run journal list|show|verify|prove|report|export [RUN]";
+constexpr const char* usage = "agent-run journal list|show|tail|verify|prove|report|export|prune [RUN]";
 
 constexpr Option journal_option{"--journal", "", Option::Takes::value};
 constexpr Option json_option{"--json", "", Option::Takes::nothing};
@@ -21,13 +21,24 @@ constexpr Option key_option{"--key", "", Option::Takes::value, Option::Repeat::y
 constexpr Option against_option{"--against", "", Option::Takes::value, Option::Repeat::yes};
 
 constexpr std::array list_options = {journal_option};
-constexpr std::array show_options = {journal_option, json_option, Option{"--type", "", Option::Takes::value}};
+constexpr Option filter_option(std::string_view name) {
+  return {name, "", Option::Takes::value, Option::Repeat::yes};
+}
+constexpr std::array show_options = {journal_option, json_option, filter_option("--type"), filter_option("--act"), filter_option("--class"),
+                                     filter_option("--path"), filter_option("--process"), Option{"--since", "", Option::Takes::value},
+                                     Option{"--until", "", Option::Takes::value}};
+constexpr std::array tail_options = {journal_option, json_option, filter_option("--type"), filter_option("--act"), filter_option("--class"),
+                                     filter_option("--path"), filter_option("--process"), Option{"--since", "", Option::Takes::value},
+                                     Option{"--until", "", Option::Takes::value}, Option{"--lines", "-n", Option::Takes::value},
+                                     Option{"--follow", "-f", Option::Takes::nothing}};
+constexpr std::array prune_options = {journal_option, Option{"--older-than", "", Option::Takes::value}, Option{"--try", "", Option::Takes::nothing}};
 constexpr std::array verify_options = {journal_option, json_option, key_option, against_option,
                                        Option{"--index", "", Option::Takes::nothing}};
 constexpr std::array prove_options = {journal_option, key_option, against_option, Option{"--from", "", Option::Takes::value},
                                       Option{"--verify", "", Option::Takes::value}};
 constexpr std::array report_options = {journal_option, key_option, against_option, Option{"--output", "-o", Option::Takes::value}};
-constexpr std::array export_options = {journal_option, Option{"--tlog-tiles", "", Option::Takes::value}};
+constexpr std::array export_options = {journal_option, Option{"--tlog-tiles", "", Option::Takes::value},
+                                       Option{"--format", "", Option::Takes::value}, Option{"--output", "-o", Option::Takes::value}};
 
 struct Command {
   std::string_view name;
@@ -37,7 +48,9 @@ struct Command {
 constexpr std::array commands = {
     Command{"list", list_options, journal_list},       Command{"show", show_options, journal_show},
     Command{"verify", verify_options, journal_verify}, Command{"prove", prove_options, journal_prove},
-    Command{"report", report_options, journal_report}, Command{"export", export_options, journal_export},
+    Command{"export", export_options, journal_export}, Command{"tail", tail_options, journal_tail},
+    Command{"prune", prune_options, journal_prune},
+    Command{"report", report_options, journal_report},
 };
 
 void add_keys(const std::string& lines, std::vector<std::string>& keys) {

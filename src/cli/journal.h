@@ -18,11 +18,16 @@ std::vector<std::string> trusted_keys(const Arguments& arguments);
 /// What others saw of a run: what the index keeps, and --against.
 std::vector<journal::Anchor> anchors_of(const Arguments& arguments, const std::filesystem::path& run);
 
+/// Makes or empties a file that only this user may read: it will tell what their programs did. Throws SysError.
+void make_private(const std::string& path);  // journal_report.cc
+
 int journal_list(const Arguments& arguments);    // journal.cc
 int journal_show(const Arguments& arguments);    // journal_show.cc
+int journal_tail(const Arguments& arguments);    // journal_show.cc
+int journal_prune(const Arguments& arguments);   // journal_show.cc
 int journal_verify(const Arguments& arguments);  // journal_verify.cc
 int journal_prove(const Arguments& arguments);   // journal_prove.cc
 int journal_report(const Arguments& arguments);  // journal_report.cc
-int journal_export(const Arguments& arguments);  // journal_prove.cc
+int journal_export(const Arguments& arguments);  // journal_export.cc
 
 }  // namespace agentrun::cli

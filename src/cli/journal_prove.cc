@@ -66,10 +66,4 @@ int journal_prove(const Arguments& arguments) {
   return 0;
 }
 
-int journal_export(const Arguments& arguments) {
-  if (!arguments.has("--tlog-tiles")) throw UsageError("export needs a form", "agent-run journal export --tlog-tiles DIR [RUN]");
-  journal::export_tiles(run_of(arguments), arguments.value("--tlog-tiles"));
-  return 0;
-}
-
 }  // namespace agentrun::cli

@@ -11,15 +11,10 @@
 
 namespace agentrun::cli {
 
-namespace {
-
-// It tells what this user's programs did: nobody else's to read.
 void make_private(const std::string& path) {
   const Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!file) throw SysError(errno, "open", path);
 }
-
-}  // namespace
 
 int journal_report(const Arguments& arguments) {
   const std::string output = arguments.value("--output");

@@ -29,11 +29,16 @@ agent-run apply [RUN] [PATH…]      make the host so; of what the host would ru
                                    --trusted, all; over later changes of the host only with --force
 agent-run discard [RUN]            throw the held changes away
 agent-run journal list             the runs, oldest first (--journal DIR)
-agent-run journal show [RUN]       the records of a run (--json, --type TYPE, --journal DIR)
+agent-run journal show [RUN]       the records of a run (--json, --journal DIR); only some: --type, --act, --class, --path GLOB,
+                                   --process PID|GLOB, --since and --until 15m|2026-11-22T10:30:00Z
+agent-run journal tail [RUN]       the last records (-n, --lines N), and (-f, --follow) those that come; the same options
+agent-run journal prune            removes records older than 200 days (--older-than DAYS, --try); what proves them stays
 agent-run journal verify [RUN]     are they all there and unchanged? (--json, --key VKEY|FILE, --against FILE, --journal DIR);
                                    --index: is every run there?
 agent-run journal prove SEQ [RUN]  a proof of one record that stands alone; --from SIZE: that the journal only grew since;
                                    --verify FILE: does a proof hold? (--key, --against, --journal)
+agent-run journal export --format jsonl|ocsf|ecs|cef|otlp|cloudevents [RUN]
+                                   the records for collectors of events (-o FILE)
 agent-run journal export --tlog-tiles DIR [RUN]    the tree and the records, for other tools
 agent-run journal report [RUN] -o FILE
                                    the run as one page to look at (--key, --against, --journal)

@@ -19,6 +19,7 @@ inline constexpr const char* epochs = "epochs";
 inline constexpr const char* recent = "recent";
 inline constexpr const char* hashes = "hashes";
 inline constexpr const char* reserve = "reserve";
+inline constexpr const char* kept = "kept";
 inline constexpr const char* identity_key = "identity.key";
 inline constexpr const char* identity_vkey = "identity.vkey";
 

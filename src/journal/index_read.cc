@@ -77,11 +77,12 @@ std::vector<Anchor> index_anchors(const std::filesystem::path& state_directory, 
     if (line.data.find(mark) == std::string_view::npos || text_field(line.data, "run") != run_id) continue;
     const std::string type = text_field(line.data, "type").value_or("");
     Anchor anchor{.where = "index record " + std::to_string(line.index), .origin = text_field(line.data, "origin").value_or("")};
+    anchor.pruned = type == "run.pruned";
     if (type == "run.open") anchor.first_key = text_field(line.data, "vkey").value_or("");
     if (type == "run.close") anchor.note = text_field(line.data, "checkpoint").value_or("");
     if (const auto head = index::head_of(line.data); head && type == "journal.recovered")
       anchor.head = Checkpoint{.origin = head->origin, .size = head->size, .root = head->root};
-    if (!anchor.first_key.empty() || !anchor.note.empty() || anchor.head) anchors.push_back(std::move(anchor));
+    if (!anchor.first_key.empty() || !anchor.note.empty() || anchor.head || anchor.pruned) anchors.push_back(std::move(anchor));
   }
   return anchors;
 }

@@ -15,6 +15,7 @@
 #include "journal/encode.h"
 #include "journal/evidence.h"
 #include "journal/files.h"
+#include "journal/kept.h"
 #include "journal/lines.h"
 
 namespace agentrun::journal {
@@ -125,6 +126,38 @@ Pass read_records(const Fd& directory, Milestones& milestones, Report& report, F
   report.torn_bytes = lines.torn_bytes();
   report.root = pass.root = tree.root();
   pass.closed = clocks.closed();
+  return pass;
+}
+
+/// The same of a journal whose records were removed: from their hashes, and the few records that were kept. A kept record
+/// counts when it has the hash that it must have.
+Pass read_hashes(const Fd& directory, const std::map<std::uint64_t, std::string>& kept, Milestones& milestones, Report& report,
+                 Findings& findings) {
+  Pass pass;
+  Tree tree;
+  auto next = milestones.begin();
+  const auto reach = [&](const std::string& line) {
+    if (next == milestones.end() || next->first != tree.size()) return;
+    next->second.root = tree.root();
+    if (text_field(line, "type") == "key.rotate") next->second.announced = text_field(line, "vkey").value_or("");
+    ++next;
+  };
+  reach({});
+  each_kept_hash(directory, [&](const Hash& hash) {
+    const auto record = kept.find(tree.size());
+    std::string line = record == kept.end() ? std::string() : record->second;
+    if (record != kept.end() && leaf_hash(line) != hash) {
+      findings.fault("V3", "kept record " + std::to_string(tree.size()), "is not the one that was signed");
+      line.clear();
+    }
+    tree.add(hash);
+    reach(line);
+    pass.closed = text_field(line, "type") == "journal.close";
+  });
+  milestones.erase(next, milestones.end());
+  report.records = tree.size();
+  report.root = pass.root = tree.root();
+  findings.remark("V3", files::kept, "the records were pruned; " + std::to_string(kept.size()) + " of them and the hashes of all are kept");
   return pass;
 }
 
@@ -257,12 +290,16 @@ Report verify(const std::filesystem::path& run_directory, std::span<const std::s
     for (const Kept& kept : *list) milestones.try_emplace(kept.checkpoint.size);
   }
   for (const Seen& seen : anchors) milestones.try_emplace(seen.checkpoint.size);
-  const Pass pass = read_records(directory, milestones, report, findings, options.progress);
+  const auto kept = read_pruned(directory);
+  const Pass pass = kept ? read_hashes(directory, *kept, milestones, report, findings)
+                         : read_records(directory, milestones, report, findings, options.progress);
   const Chain chain = follow(*authority, evidence, milestones, findings);
   report.epochs = chain.ends.size();
   if (!chain.heads.empty()) report.signed_records = chain.heads.back().checkpoint.size;
   judge_tree(directory, chain, milestones, report, findings);
   judge_anchors(anchors, *authority, chain, milestones, report, findings);
+  if (kept && std::ranges::none_of(options.anchors, [](const Anchor& anchor) { return anchor.pruned; }))
+    findings.gap("V5", files::kept, "nothing says that the records were pruned on purpose: the index would");
   if (!findings.faulty()) judge_end(chain, pass, report, findings);
   report.status = status_of(findings);
   return report;

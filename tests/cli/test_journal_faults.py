@@ -302,3 +302,59 @@ class Redaction(harness.Case):
         self.assertEqual({r["argv"][-4] for r in execs}, {opened["argv"][4]}, "the same word, the same digest")
         self.assertTrue(all(r["redacted"] >= 2 for r in execs))
         self.assert_complete(result)
+
+
+class Reading(harness.Case):
+    def test_filters(self):
+        script = ": > a; : > b; cat /etc/hostname > c; echo x > /usr/nothing"
+        result = self.scratch.agent_run("--json", "--", "sh", "-c", script)
+        run = harness.Run(result, self.scratch)
+
+        def shown(*words):
+            result = self.scratch.agent_run("journal", "show", "--json", *words, run.id)
+            self.assertEqual(result.status, 0, str(result))
+            return [json.loads(line) for line in result.out.splitlines()]
+        self.assertEqual([r["path"] for r in shown("--path", f"{self.ws}/[ab]")], [f"{self.ws}/a", f"{self.ws}/b"])
+        self.assertEqual({r["act"] for r in shown("--act", "deny")}, {"deny"})
+        self.assertTrue(any(r.get("path") == "/usr/nothing" for r in shown("--act", "deny", "--class", "open")))
+        self.assertEqual({r["comm"] for r in shown("--process", "cat", "--type", "decision")}, {"cat"})
+        self.assertEqual([r["type"] for r in shown("--type", "journal.open", "--type", "journal.close")], ["journal.open", "journal.close"])
+        self.assertEqual(len(shown("--since", "1h")), len(run.journal()))
+        self.assertEqual(shown("--until", "1h"), [])
+        for words in (("--since", "yesterday"), ("--no-such", "x")):
+            self.assertEqual(self.scratch.agent_run("journal", "show", *words).status, 2)
+
+    def test_tail(self):
+        profile = self.scratch.write_profile()
+        process = self.start("sh", "-c", ": > a; while [ ! -e go ]; do sleep 0.05; done; : > b", profile=profile)
+        self.wait_for(lambda: (self.ws / "a").exists(), 30, "the start")
+        tail = subprocess.Popen([harness.AGENT_RUN, "journal", "tail", "-f", "-n", "0", "--json", "--path", f"{self.ws}/*", "--class", "open"],
+                                stdout=subprocess.PIPE, env=self.scratch.environment, start_new_session=True)
+        self.addCleanup(self._stop, tail)
+        time.sleep(0.3)
+        (self.ws / "go").touch()
+        out, _ = tail.communicate(timeout=20)  # it ends with the run
+        self.assertEqual(process.wait(10), 0)
+        self.assertEqual([json.loads(line)["path"] for line in out.splitlines()], [f"{self.ws}/b"])
+        last = self.scratch.agent_run("journal", "tail", "-n", "1", "--json")
+        self.assertEqual(json.loads(last.out)["type"], "journal.close")
+
+    def test_prune(self):
+        old = {**self.scratch.environment, "LD_PRELOAD": str(harness.PROBES / "libfaulty.so"), "FAULTY_DAYS": "201"}
+        self.assertEqual(self.scratch.agent_run("--", "true", env=old).status, 0)
+        self.assertEqual(self.scratch.agent_run("--", "true").status, 0)
+        runs = sorted((self.scratch.state / "agent-run" / "runs").iterdir())
+        tried = self.scratch.agent_run("journal", "prune", "--try")
+        self.assertIn(f"{runs[0].name}  would be pruned", tried.text)
+        self.assertTrue((runs[0] / "entries.000000.jsonl").exists())
+        pruned = self.scratch.agent_run("journal", "prune")
+        self.assertEqual(pruned.status, 0, str(pruned))
+        self.assertEqual(len(pruned.text.splitlines()), 1)
+        self.assertFalse((runs[0] / "entries.000000.jsonl").exists())
+        self.assertTrue((runs[1] / "entries.000000.jsonl").exists())
+        for words in ((runs[0].name,), (runs[1].name,), ("--index",)):
+            verified = self.scratch.agent_run("journal", "verify", *words)
+            self.assertEqual(verified.status, 0, str(verified))
+        shutil.rmtree(self.scratch.state / "agent-run" / "index")
+        self.assertEqual(self.scratch.agent_run("journal", "verify", runs[0].name).status, 3)
+        self.assertEqual(self.scratch.agent_run("journal", "prune", "--older-than", "30").status, 2)

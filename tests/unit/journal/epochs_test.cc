@@ -3,7 +3,7 @@
 #include <sys/wait.h>
 
 #include <array>
-#include <atomic>
+#include <barrier>
 #include <csignal>
 #include <thread>
 
@@ -37,25 +37,27 @@ TEST_CASE("an epoch ends by time, too, and a crash right behind its end is incom
 }
 
 TEST_CASE("segments follow each other while several threads append") {
-  Epochs journal({.segment_bytes = 20'000, .epoch_records = 300});
-  constexpr int each = 2000;
+  Epochs journal({.segment_bytes = 10'000, .epoch_records = 300});
+  constexpr int rounds = 10;
+  constexpr int burst = 100;
+  constexpr int each = rounds * burst;
+  std::barrier round(4);  // a turn of the sealer beside each burst, however fast the writers are
   Appender& shared = journal.appender;
-  std::atomic<std::uint64_t> sealed{0};
   std::array<std::thread, 3> writers;
   for (int w = 0; w < 3; ++w) {
-    writers[static_cast<std::size_t>(w)] = std::thread([&shared, &sealed, w] {
+    writers[static_cast<std::size_t>(w)] = std::thread([&shared, &round, w] {
       Record record;
       for (int i = 0; i < each; ++i) {
-        while (static_cast<std::uint64_t>(i) * 3 > sealed + 500) std::this_thread::yield();  // so that there are turns to take
+        if (i % burst == 0) round.arrive_and_wait();
         record.begin();
         record.number("i", i).text("type", "decision").number("writer", w);
         if (shared.append(record.line()) != 0) std::abort();
       }
     });
   }
-  while (journal.run.size() < 3 * each) {
+  for (int i = 0; i < rounds; ++i) {
+    round.arrive_and_wait();
     journal.turn();
-    sealed = journal.run.size();
   }
   for (std::thread& writer : writers) writer.join();
   journal.finish();

@@ -1,0 +1,171 @@
+#include <agentrun/journal/index.h>
+#include <agentrun/journal/prune.h>
+#include <agentrun/journal/query.h>
+
+#include "epochs.h"
+
+using namespace agentrun;
+using namespace agentrun::journal;
+using namespace journal_test;
+
+namespace {
+
+std::string line_of(const std::function<void(Record&)>& fill) {
+  Record record;
+  record.begin();
+  fill(record);
+  std::string line(record.line());
+  line.pop_back();
+  return line;
+}
+
+const std::string opening = line_of([](Record& r) {
+  r.text("act", "deny").text("class", "open").text("comm", "sh").text("exe", "/usr/bin/dash").text("path", "/work/a b/c");
+  r.number("pid", 7).word("t", 1'000'000'000'000'000'000).number("tid", 8).text("type", "decision");
+});
+
+}  // namespace
+
+TEST_CASE("filters: each list must have one that fits") {
+  CHECK(Filter{}.fits(opening));
+  CHECK(Filter{.types = {"tick", "decision"}}.fits(opening));
+  CHECK_FALSE(Filter{.types = {"tick"}}.fits(opening));
+  CHECK(Filter{.acts = {"deny"}, .classes = {"open"}}.fits(opening));
+  CHECK_FALSE(Filter{.acts = {"deny"}, .classes = {"exec"}}.fits(opening));
+  CHECK(Filter{.paths = {"/work/*"}}.fits(opening));
+  CHECK(Filter{.paths = {"/x", "*/c"}}.fits(opening));
+  CHECK_FALSE(Filter{.paths = {"/usr/bin/*"}}.fits(opening));  // who asks is not what is asked for
+  CHECK(Filter{.processes = {"/usr/bin/*"}}.fits(opening));
+  CHECK(Filter{.processes = {"sh"}}.fits(opening));
+  CHECK(Filter{.processes = {"7"}}.fits(opening));
+  CHECK(Filter{.processes = {"8"}}.fits(opening));
+  CHECK_FALSE(Filter{.processes = {"9"}}.fits(opening));
+  CHECK(Filter{.since = 1'000'000'000'000'000'000, .until = 1'000'000'000'000'000'000}.fits(opening));
+  CHECK_FALSE(Filter{.since = 1'000'000'000'000'000'001}.fits(opening));
+  CHECK_FALSE(Filter{.until = 999'999'999'999'999'999}.fits(opening));
+  CHECK(Filter{.types = {"exec.verified"}, .paths = {"/usr/bin/cat"}}.fits(line_of([](Record& r) {
+    r.text("exe", "/usr/bin/cat").text("type", "exec.verified");
+  })));
+  CHECK_FALSE(Filter{.types = {"decision"}}.fits("rubbish"));
+}
+
+TEST_CASE("times: of the calendar, and so long ago") {
+  constexpr std::int64_t s = 1'000'000'000;
+  CHECK(time_of("1970-01-02T00:00:01Z", 0) == 86401 * s);
+  CHECK(time_of("1970-01-02", 0) == 86400 * s);
+  CHECK(time_of("1970-01-01T01:01", 0) == 3660 * s);
+  CHECK(time_of("90s", 100 * s) == 10 * s);
+  CHECK(time_of("2h", 7200 * s) == 0);
+  CHECK(time_of("1d", 86400 * s) == 0);
+  for (const char* bad : {"", "x", "1970-13-01", "1970-01-01T", "-5s", "5", "1970-01-01T00:00:00+01:00", "99999999999d"}) {
+    CAPTURE(bad);
+    CHECK_THROWS_AS((void)time_of(bad, 0), Refusal);
+  }
+}
+
+TEST_CASE("a follower sees what is there, then what comes, over segments, and the end") {
+  Epochs journal({.segment_bytes = 300});
+  Follower follower(journal.run.directory());
+  std::uint64_t index = 0;
+  std::string_view line;
+  std::string last;
+  std::vector<std::uint64_t> seen;
+  const auto drain = [&] {
+    while (follower.next(index, line)) {
+      seen.push_back(index);
+      last = line;
+    }
+  };
+  drain();
+  CHECK(seen.size() == 1);
+  for (int i = 0; i < 20; ++i) {
+    journal.append(decision(i));
+    journal.turn();  // the first lines of a segment are seen when the sealer has gone on to it
+    drain();
+    CHECK(seen.size() == static_cast<std::size_t>(i) + 2);
+  }
+  // A late line into the old segment, when the new one is there and has lines already.
+  journal.append(decision(30) + decision(31) + decision(32) + decision(33) + decision(34) + decision(35));
+  journal.run.absorb();
+  drain();
+  Appender slow(journal.run.appender());
+  journal.run.begin_segment();
+  Appender fast(journal.run.appender());
+  REQUIRE(fast.append(life("tick", 5)) == 0);
+  drain();
+  REQUIRE(slow.append(decision(60)) == 0);
+  drain();
+  CHECK(text_field(last, "path") == "/work/file60");
+  journal.run.end_segment();
+  drain();
+  CHECK(text_field(last, "type") == "tick");
+  CHECK_FALSE(follower.ended());
+  journal.appender.move_to(journal.run.appender());
+  journal.append("{\"half");
+  drain();
+  journal.append("\":1}\n" + life("journal.close", 9));
+  drain();
+  CHECK(follower.ended());
+  for (std::size_t i = 0; i < seen.size(); ++i) CHECK(seen[i] == i);
+}
+
+TEST_CASE("pruning: only what is old, closed and whole; what stays proves what was there") {
+  const auto old_close = [] {
+    Record record;
+    record.begin();
+    record.word("t", static_cast<std::uint64_t>(wall_clock_ns() - 201LL * 86'400'000'000'000)).number("tb", INT64_C(1) << 52);
+    return std::string(record.text("type", "journal.close").line());
+  };
+  Epochs journal({.segment_bytes = 1000, .epoch_records = 20});
+  const auto state = journal.scratch.path() / "state";
+  (void)index_open(state, journal.identity, journal.run);
+  journal.fill(60);
+  SUBCASE("broken off: never") {
+    CHECK(prune(state, 200, Prune::remove).empty());
+  }
+  SUBCASE("young: not yet") {
+    journal.finish();
+    CHECK(prune(state, 200, Prune::remove).empty());
+    CHECK_THROWS_AS((void)prune(state, 199, Prune::remove), Refusal);
+  }
+  SUBCASE("changed: never") {
+    journal.append(old_close());
+    journal.run.close();
+    std::string bytes = slurp(journal.entries());
+    bytes[40] ^= 1;
+    spill(journal.entries(), bytes);
+    CHECK(prune(state, 200, Prune::remove).empty());
+  }
+  SUBCASE("old") {
+    journal.append(old_close());
+    index_close(state, journal.identity, journal.run, journal.run.close());
+    const Report before = journal.verify();
+    REQUIRE(before.status == Status::complete);
+    const std::string proof_of_size = std::to_string(before.records);
+    CHECK(prune(state, 200, Prune::try_only).size() == 1);
+    CHECK(std::filesystem::exists(journal.entries()));
+    const auto pruned = prune(state, 200, Prune::remove);
+    REQUIRE(pruned.size() == 1);
+    CHECK(pruned[0].records == before.records);
+    CHECK_FALSE(std::filesystem::exists(journal.entries()));
+    CHECK_FALSE(std::filesystem::exists(journal.file("entries.000001.jsonl")));
+    CHECK(prune(state, 200, Prune::remove).empty());
+    const auto anchors = index_anchors(state, journal.run.directory().filename().string());
+    const Report after = verify(journal.run.directory(), journal.trusted, {.anchors = anchors});
+    CHECK(after.status == Status::complete);
+    CHECK(after.root == before.root);
+    CHECK(after.epochs == before.epochs);
+    CHECK(mentions(after, "V3", "kept"));
+    CHECK(journal.verify().status == Status::incomplete);  // who does not see the index cannot know that it was meant
+    CHECK(verify_index(state, journal.trusted).status == Status::complete);
+    for (const char* file : {"kept", "hashes", "epochs"}) {
+      const std::string good = slurp(journal.file(file));
+      std::string altered = good;
+      altered[good.size() / 2] ^= 1;
+      spill(journal.file(file), altered);
+      CAPTURE(file);
+      CHECK(verify(journal.run.directory(), journal.trusted, {.anchors = anchors}).status == Status::tampered);
+      spill(journal.file(file), good);
+    }
+  }
+}
