@@ -13,7 +13,7 @@ namespace agentrun::cli {
 
 namespace {
 
-constexpr const char* usage = "agent-run journal list|show|tail|verify|prove|export|prune [RUN]";
+constexpr const char* usage = "agent-run journal list|show|tail|verify|prove|export|prune|witness|submit";
 
 constexpr Option journal_option{"--journal", "", Option::Takes::value};
 constexpr Option json_option{"--json", "", Option::Takes::nothing};
@@ -38,6 +38,9 @@ constexpr std::array prove_options = {journal_option, key_option, against_option
                                       Option{"--verify", "", Option::Takes::value}};
 constexpr std::array export_options = {journal_option, Option{"--tlog-tiles", "", Option::Takes::value}};
 
+constexpr std::array witness_options = {key_option, Option{"--listen", "", Option::Takes::value}, Option{"--state", "", Option::Takes::value}};
+constexpr std::array submit_options = {journal_option, Option{"--to", "", Option::Takes::value}, Option{"--witness", "", Option::Takes::value}};
+
 struct Command {
   std::string_view name;
   std::span<const Option> options;
@@ -47,7 +50,8 @@ constexpr std::array commands = {
     Command{"list", list_options, journal_list},       Command{"show", show_options, journal_show},
     Command{"verify", verify_options, journal_verify}, Command{"prove", prove_options, journal_prove},
     Command{"export", export_options, journal_export}, Command{"tail", tail_options, journal_tail},
-    Command{"prune", prune_options, journal_prune},
+    Command{"prune", prune_options, journal_prune},    Command{"witness", witness_options, journal_witness},
+    Command{"submit", submit_options, journal_submit},
 };
 
 void add_keys(const std::string& lines, std::vector<std::string>& keys) {

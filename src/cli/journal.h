@@ -22,4 +22,7 @@ int journal_verify(const Arguments& arguments);  // journal_verify.cc
 int journal_prove(const Arguments& arguments);   // journal_prove.cc
 int journal_export(const Arguments& arguments);  // journal_prove.cc
 
+int journal_witness(const Arguments& arguments);  // journal_witness.cc
+int journal_submit(const Arguments& arguments);   // journal_witness.cc
+
 }  // namespace agentrun::cli

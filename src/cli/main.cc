@@ -38,6 +38,8 @@ agent-run journal verify [RUN]     are they all there and unchanged? (--json, --
 agent-run journal prove SEQ [RUN]  a proof of one record that stands alone; --from SIZE: that the journal only grew since;
                                    --verify FILE: does a proof hold? (--key, --against, --journal)
 agent-run journal export --tlog-tiles DIR [RUN]    the tree and the records, for other tools
+agent-run journal witness --listen SOCKET --state DIR --key VKEY…    remembers and cosigns the indexes of others
+agent-run journal submit --to SOCKET --witness VKEY    has the index cosigned, and prints that
 agent-run key show                 the public key that signs this user's journals (--journal DIR)
 agent-run doctor                   what this host can and cannot do
 agent-run --help | --version
