@@ -35,8 +35,7 @@ class Masked {
   std::array<std::uint8_t, 32> bytes_{};
 };
 
-/// Calls `each(begin, end, flags)` for every readable and writable private mapping, until it says true. The shadow memory of
-/// sanitizers, terabytes that are there only when they are touched, is left out.
+/// Calls `each(begin, end, flags)` for every readable and writable private mapping, until it says true.
 template <typename F>
 bool each_mapping(F&& each) {
   std::ifstream file("/proc/self/smaps");
@@ -51,7 +50,7 @@ bool each_mapping(F&& each) {
     if (std::sscanf(line.c_str(), "%lx-%lx %4s", &from, &to, rights.data()) == 3) {
       begin = from;
       end = to;
-      wanted = std::string_view(rights.data()) == "rw-p" && to - from < (256UL << 20);
+      wanted = std::string_view(rights.data()) == "rw-p" && line.find("[vvar") == std::string::npos;
     } else if (wanted && line.starts_with("VmFlags:")) {
       if (each(reinterpret_cast<const unsigned char*>(begin), reinterpret_cast<const unsigned char*>(end), line)) return true;
     }
