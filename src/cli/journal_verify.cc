@@ -67,10 +67,8 @@ void print_text(const journal::Report& report) {
   }
 }
 
-}  // namespace
-
-std::vector<journal::Anchor> anchors_of(const Arguments& arguments, const std::filesystem::path& run) {
-  std::vector<journal::Anchor> anchors = journal::index_anchors(state_directory(arguments), run.filename().string());
+std::vector<journal::Anchor> files_of_anchors(const Arguments& arguments) {
+  std::vector<journal::Anchor> anchors;
   for (const std::string& file : arguments.values("--against")) {
     const auto more = journal::read_anchors(file);
     anchors.insert(anchors.end(), more.begin(), more.end());
@@ -78,13 +76,21 @@ std::vector<journal::Anchor> anchors_of(const Arguments& arguments, const std::f
   return anchors;
 }
 
+}  // namespace
+
+std::vector<journal::Anchor> anchors_of(const Arguments& arguments, const std::filesystem::path& run) {
+  std::vector<journal::Anchor> anchors = journal::index_anchors(state_directory(arguments), run.filename().string());
+  const auto more = files_of_anchors(arguments);
+  anchors.insert(anchors.end(), more.begin(), more.end());
+  return anchors;
+}
+
 int journal_verify(const Arguments& arguments) {
   journal::Report report;
   const auto keys = trusted_keys(arguments);
   if (arguments.has("--index")) {
-    if (!arguments.positional.empty() || arguments.has("--against"))
-      throw UsageError("--index verifies the index of all runs", "agent-run journal verify --index");
-    report = journal::verify_index(state_directory(arguments), keys);
+    if (!arguments.positional.empty()) throw UsageError("--index verifies the index of all runs", "agent-run journal verify --index");
+    report = journal::verify_index(state_directory(arguments), keys, files_of_anchors(arguments));
   } else {
     const auto run = run_of(arguments);
     const auto anchors = anchors_of(arguments, run);

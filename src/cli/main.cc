@@ -42,6 +42,8 @@ agent-run journal export --format jsonl|ocsf|ecs|cef|otlp|cloudevents [RUN]
 agent-run journal export --tlog-tiles DIR [RUN]    the tree and the records, for other tools
 agent-run journal report [RUN] -o FILE
                                    the run as one page to look at (--key, --against, --journal)
+agent-run journal witness --listen SOCKET --state DIR --key VKEY…    remembers and cosigns the indexes of others
+agent-run journal submit --to SOCKET --witness VKEY    has the index cosigned, and prints that
 agent-run key show                 the public key that signs this user's journals (--journal DIR)
 agent-run doctor                   what this host can and cannot do
 agent-run --help | --version

@@ -1,7 +1,10 @@
 #include "journal/clocks.h"
 
+#include <agentrun/journal.h>
+
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 #include "journal/fields.h"
 
@@ -12,6 +15,10 @@ namespace {
 constexpr std::size_t max_tasks = 65536;  // forgotten together beyond that: fewer remarks, bounded memory
 constexpr std::string_view open_type = "\"journal.open\"";
 constexpr std::string_view close_type = "\"journal.close\"";
+constexpr std::string_view lost_type = "\"lost\"";
+// A record comes every 10 s at least (tick); the wall clock is slewed, not set, by a second at most.
+constexpr std::int64_t gap_ns = 30'000'000'000;
+constexpr std::int64_t step_ns = 1'000'000'000;
 constexpr std::array<std::string_view, 4> life_types{open_type, "\"tick\"", "\"key.rotate\"", close_type};
 
 struct Stamp {
@@ -49,7 +56,9 @@ Stamp stamp_of(std::string_view line) {
 void Clocks::see(const Line& line) {
   const Stamp stamp = stamp_of(line.data);
   closed_ = stamp.type == close_type;
+  if (stamp.type == lost_type) findings_->remark("V4", place(line), "records were lost here, and the journal says so");
   if (!stamp.tb) return;
+  see_gap(line, *stamp.tb);
   if (stamp.type == open_type && !opened_) opened_ = stamp.tb;
   if (opened_ && *stamp.tb < *opened_) findings_->fault("V4", place(line), "older than journal.open by its boot time");
   if (std::ranges::find(life_types, stamp.type) != life_types.end())
@@ -61,6 +70,26 @@ void Clocks::see(const Line& line) {
 void Clocks::see_life(const Line& line, std::int64_t tb) {
   if (life_ && tb < *life_) findings_->fault("V4", place(line), "boot time runs back in the supervisor's records");
   life_ = tb;
+  see_wall_clock(line, tb);
+}
+
+/// Nothing for longer than the supervisor would be silent: it was stopped (Ctrl-Z, a debugger), or the host slept.
+void Clocks::see_gap(const Line& line, std::int64_t tb) {
+  if (latest_ && tb - *latest_ > gap_ns && !gap_) {
+    gap_ = true;
+    findings_->remark("V4", place(line), "nothing for " + std::to_string((tb - *latest_) / 1'000'000'000) + " s before it (first such gap)");
+  }
+  if (!latest_ || tb > *latest_) latest_ = tb;
+}
+
+/// The wall clock was set during the run, by as much.
+void Clocks::see_wall_clock(const Line& line, std::int64_t tb) {
+  const auto t = number_field(line.data, "t");
+  if (!t) return;
+  const std::int64_t offset = *t - tb;
+  if (offset_ && std::abs(offset - *offset_) > step_ns)
+    findings_->remark("V4", place(line), "the wall clock was set by " + std::to_string((offset - *offset_) / 1'000'000) + " ms");
+  offset_ = offset;
 }
 
 void Clocks::see_task(const Line& line, std::int64_t tid, std::int64_t tb) {

@@ -22,6 +22,8 @@ class Clocks {
   [[nodiscard]] bool closed() const noexcept { return closed_; }
 
  private:
+  void see_gap(const Line& line, std::int64_t tb);
+  void see_wall_clock(const Line& line, std::int64_t tb);
   void see_life(const Line& line, std::int64_t tb);
   void see_task(const Line& line, std::int64_t tid, std::int64_t tb);
 
@@ -29,6 +31,9 @@ class Clocks {
   std::optional<std::int64_t> opened_;  // tb of journal.open
   std::optional<std::int64_t> life_;    // tb of the last record of the journal's own life
   std::unordered_map<std::int64_t, std::int64_t> tasks_;
+  std::optional<std::int64_t> latest_;  // the largest tb so far
+  std::optional<std::int64_t> offset_;  // of the wall clock to boot time, in the last record of the journal's own life
+  bool gap_ = false;
   bool remarked_ = false;
   bool closed_ = false;
 };

@@ -102,6 +102,24 @@ void note_run(std::string_view line, Known& known) {
   if (type == "run.missing") known.there.erase(*run);  // it was said once
 }
 
+/// A head that others have seen, and the root that the index has at that size.
+struct Seen {
+  std::string where;
+  Checkpoint head;
+  std::optional<Hash> root;
+};
+
+std::vector<Seen> seen_by_others(std::span<const Anchor> anchors, const std::string& origin) {
+  std::vector<Seen> list;
+  for (const Anchor& anchor : anchors) {
+    std::string_view rest = anchor.note;
+    const auto note = take_note(rest);
+    auto head = note ? parse_checkpoint(note->text) : std::nullopt;
+    if (head && head->origin == origin) list.push_back({anchor.where, std::move(*head), std::nullopt});
+  }
+  return list;
+}
+
 void judge_runs(const std::filesystem::path& state_directory, const Known& known, Findings& findings) {
   std::error_code error;
   for (const std::string& id : known.there) {
@@ -115,7 +133,8 @@ void judge_runs(const std::filesystem::path& state_directory, const Known& known
 
 }  // namespace
 
-Report verify_index(const std::filesystem::path& state_directory, std::span<const std::string> trusted) {
+Report verify_index(const std::filesystem::path& state_directory, std::span<const std::string> trusted,
+                    std::span<const Anchor> anchors) {
   Report report;
   Findings findings(report);
   const auto there = try_folder(state_directory / index::name);
@@ -143,8 +162,16 @@ Report verify_index(const std::filesystem::path& state_directory, std::span<cons
   LineReader lines(folder);
   Tree tree;
   Known known;
+  std::vector<Seen> seen = seen_by_others(anchors, report.origin);
+  const auto compare = [&] {
+    for (Seen& one : seen) {
+      if (one.head.size == tree.size()) one.root = tree.root();
+    }
+  };
+  compare();
   for (Line line; lines.next(line);) {
     tree.add(leaf_hash(line.data));
+    compare();
     note_run(line.data, known);
     if (head && tree.size() == head->size && tree.root() != head->root)
       findings.fault("V3", "records 0 to " + std::to_string(head->size - 1), "the records do not lead to the root that is signed");
@@ -159,7 +186,16 @@ Report verify_index(const std::filesystem::path& state_directory, std::span<cons
   if (head && report.records > head->size) findings.gap("V5", "record " + std::to_string(report.records - 1), "records after the checkpoint");
   if (report.torn_bytes > 0) findings.gap("V5", "end", "bytes after the last record");
   judge_runs(state_directory, known, findings);
-  report.status = findings.faulty() ? Status::tampered : findings.gaps() ? Status::incomplete : Status::complete;
+  for (const Seen& one : seen) {
+    if (one.root == one.head.root) continue;
+    findings.elsewhere(one.root ? Status::forked : Status::truncated, "V6", one.where,
+                       "it has " + std::to_string(one.head.size) + " records with the root " + base64(one.head.root) + ", here are " +
+                           std::to_string(tree.size()) + " with the root " + base64(one.root.value_or(tree.root())));
+  }
+  report.status = findings.faulty()         ? Status::tampered
+                  : findings.contradicted() ? *findings.contradicted()
+                  : findings.gaps()         ? Status::incomplete
+                                            : Status::complete;
   return report;
 }
 

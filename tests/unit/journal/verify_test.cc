@@ -373,6 +373,31 @@ TEST_CASE("boot time: the supervisor's records are judged, an agent's are remark
   CHECK(mentions(late.verify(), "V4", record(2)));
 }
 
+TEST_CASE("gaps, steps of the wall clock and lost records are remarked") {
+  const auto stamped = [](const char* type, std::int64_t t, std::int64_t tb) {
+    Record record;
+    record.begin();
+    record.word("t", static_cast<std::uint64_t>(t)).word("tb", static_cast<std::uint64_t>(tb)).text("type", type);
+    return std::string(record.line());
+  };
+  constexpr std::int64_t s = 1'000'000'000;
+  Journal journal;
+  journal.append(stamped("journal.open", 1000 * s, 10 * s));
+  journal.append(stamped("tick", 1010 * s, 20 * s));
+  CHECK(journal.verify().exit_code() == 3);
+  journal.append(stamped("tick", 1070 * s, 60 * s));   // set forward by 20 s, and 40 s of silence
+  journal.append(stamped("lost", 1071 * s, 61 * s));
+  journal.append(stamped("journal.close", 1072 * s, 62 * s));
+  journal.run.close();
+  const Report report = journal.verify();
+  CHECK(report.exit_code() == 0);
+  CHECK(report.findings.size() == 3);
+  CHECK(mentions(report, "V4", record(2)));
+  CHECK(mentions(report, "V4", record(3)));
+  CHECK(std::ranges::any_of(report.findings, [](const Finding& f) { return f.message == "nothing for 40 s before it (first such gap)"; }));
+  CHECK(std::ranges::any_of(report.findings, [](const Finding& f) { return f.message == "the wall clock was set by 20000 ms"; }));
+}
+
 TEST_CASE("boot time is a member of the record itself, not of something inside it") {
   Journal journal;
   journal.append(life("journal.open", 100));
