@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include <agentrun/egress.h>
 #include <agentrun/policy.h>
 #include <agentrun/sys/fd.h>
 
@@ -25,6 +26,8 @@ struct Setup {
   Reads reads = Reads::claimed;
   std::string run;        // run id, for the records
   unsigned receivers = 2; // at least 2 (DESIGN §4.4b)
+  Fd link;                // egress's channel of announcements; empty: nothing leaves
+  const egress::Names* names = nullptr;  // with `link`: what synthetic addresses stand for
 };
 
 /// What the broker tells the supervisor. One datagram each; losing a `denial` costs only a line of the summary.

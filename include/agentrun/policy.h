@@ -100,6 +100,8 @@ struct Destination {
 };
 /// Is it one of the addresses that stand for names (198.18.0.0/15, RFC 2544), mapped into IPv6 or not?
 bool is_synthetic(const Destination& to) noexcept;
+/// Does it mean this very machine: loopback, or the unspecified address, which connect(2) takes for it (ip(7), ipv6(7))?
+bool is_loopback(const Destination& to) noexcept;
 
 /// One endpoint as a person writes it: "github.com:443", "203.0.113.5:443", "[2001:db8::1]:443", "udp://…". A name is given
 /// an address that stands for names. nullopt: it is none, or not one.

@@ -53,12 +53,20 @@ Prepared prepare(const Options& options, const Places& places);
 /// agent-run-nft: beside the program (build tree, unpacked archive) or where meson installs it. Throws Refusal.
 std::string find_nft_program();
 
+/// What left the sandbox and came back, and what was not let out.
+struct Traffic {
+  std::uint64_t flows = 0, bytes_out = 0, bytes_in = 0;  // connections that were dialed, and what they carried
+  std::uint64_t questions = 0, refused = 0;              // names that were asked for, and those that were not answered for
+  std::uint64_t dropped = 0;                             // packets that the packet filter refused
+};
+
 /// How a run ended, for the person who started it.
 struct Summary {
   std::string run;
   int exit_code = 125;             // DESIGN §10
   std::string error, remedy;       // of agent-run itself; empty when the command just ended
   std::uint64_t decisions = 0, denials = 0, absent = 0;
+  std::optional<Traffic> traffic;  // when the profile lets something out
   std::vector<std::pair<std::string, std::string>> first_denials;  // what, remedy
   std::filesystem::path journal;   // the run's folder; empty when there is none
   bool started = false;            // the command ran

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -73,6 +74,16 @@ void probe_memory(pid_t agent) {
   if (n < 0) throw SysError(static_cast<int>(-n), "process_vm_readv", "the agent's memory");
 }
 
+// What stands at the granted paths: bound there from the host before the agent came.
+std::vector<HostSocket> find_sockets(const policy::Policy& policy) {
+  std::vector<HostSocket> sockets;
+  for (const policy::Policy::SocketGrant& grant : policy.sockets()) {
+    struct stat st {};
+    if (::lstat(grant.path.c_str(), &st) == 0 && S_ISSOCK(st.st_mode)) sockets.push_back({.dev = st.st_dev, .ino = st.st_ino, .rule = grant.rule});
+  }
+  return sockets;
+}
+
 struct Admission {
   Fd listener;
   pid_t agent = -1;
@@ -101,7 +112,8 @@ pid_t fork_process() {
 [[noreturn]] void serve(Setup& setup, const Fd& control) {
   const Fd host_proc(check(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/proc"));
   const std::string own_exe = read_link(host_proc.get(), "self/exe").value_or("");
-  keep_only({control.get(), host_proc.get(), setup.entries.get(), setup.sandbox_pidfd});
+  const std::uint64_t host_network = network_of(Fd(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket", "unix")));
+  keep_only({control.get(), host_proc.get(), setup.entries.get(), setup.sandbox_pidfd, setup.link.get()});
   Admission admission = await_admission(control);
   enter_sandbox(setup.sandbox_pidfd, host_proc);
   install_interrupt();
@@ -113,6 +125,8 @@ pid_t fork_process() {
   auto& recorder = *new Recorder(entries, *setup.policy, control, setup.run);
   auto& claims = *new ExecClaims;
   auto& workers = *new Workers(listener);
+  auto& flows = *new Flows(std::move(setup.link), setup.names, listener, recorder, workers);
+  const auto& sockets = *new std::vector<HostSocket>(find_sockets(*setup.policy));
   const unsigned receivers = std::max(2U, setup.receivers);
   auto& in_hand = *new InHand(receivers);
   auto& tree = *new std::shared_mutex;
@@ -130,8 +144,11 @@ pid_t fork_process() {
                              .in_hand = in_hand,
                              .tree = tree,
                              .digests = digests,
+                             .flows = flows,
+                             .sockets = sockets,
                              .condemned = condemned,
                              .began = file_clock_ns(),
+                             .host_network = host_network,
                              .agent_pid = admission.agent,
                              .own_exe = own_exe};
   listener.prefer_sync_wake_up();
@@ -139,6 +156,7 @@ pid_t fork_process() {
   auto& filtered = *new std::atomic<bool>(false);
   for (unsigned i = 0; i < receivers; ++i) std::thread([&, i] { receive(shared, i, prepared, filtered); }).detach();
   prepared.wait();
+  if (flows.open()) std::thread([&] { flows.run(); }).detach();
   load_own_filter();
   filtered.store(true);
   filtered.notify_all();

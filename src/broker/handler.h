@@ -7,6 +7,7 @@
 
 #include <agentrun/broker.h>
 #include "broker/digests.h"
+#include "broker/flows.h"
 #include "broker/in_hand.h"
 #include "broker/notification.h"
 #include "broker/recorder.h"
@@ -15,6 +16,12 @@
 #include "broker/workers.h"
 
 namespace agentrun::broker {
+
+/// A unix socket of the host that the agent is given.
+struct HostSocket {
+  std::uint64_t dev, ino;
+  const policy::Rule* rule;
+};
 
 /// What the receivers share. Immutable, or guarded by itself.
 struct Shared {
@@ -31,9 +38,12 @@ struct Shared {
   /// be put into the folder between the scan and the rename.
   std::shared_mutex& tree;
   Digests& digests;
+  Flows& flows;
+  const std::vector<HostSocket>& sockets;
   /// A denied image ran: nothing is performed any more.
   std::atomic<bool>& condemned;
   const std::int64_t began;    // of the run, before the agent: nanoseconds of the clock of files (CLOCK_REALTIME_COARSE)
+  const std::uint64_t host_network;  // network_of() the host's sockets
   const pid_t agent_pid;       // the first process of the agent
   const std::string own_exe;   // what /proc/<pid>/exe says of agent-run itself
 };
@@ -92,7 +102,16 @@ class Handler {
 
   // calls.cc
   Reply execute(Case& c);
+
+  // connect.cc
   Reply connect(Case& c);
+  Reply connect_network(Case& c, AgentSocket socket, const policy::Destination& to);
+  Reply connect_unix(Case& c, AgentSocket socket);
+  void judge_socket(Case& c, const Object& object) const;
+  /// Connects it, here or, when that takes longer, on a thread of its own.
+  Reply carry_out(Case& c, AgentSocket socket, const sockaddr_storage& address, socklen_t size);
+  Reply begun(Case& c, int error);
+  [[nodiscard]] Flows::Call waiting_call(const Case& c, AgentSocket socket, const sockaddr_storage& address, socklen_t size) const;
 
   /// Judges `path` and notes it in the case. files.keep counts as if the file had been there before the run.
   void judge(Case& c, policy::Right right, const std::string& path) const;

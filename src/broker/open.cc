@@ -186,11 +186,10 @@ Reply Handler::open_existing(Case& c, Object& object) {
     auto proc = std::make_shared<Fd>(::fcntl(c.task.proc.get(), F_DUPFD_CLOEXEC, 0));
     const auto open_it = [this, pinned, flags] {
       const std::string self = self_fd(*pinned);
-      return Fd(::openat(s_.host_proc, self.c_str(), static_cast<int>((flags & ~std::uint64_t{O_CREAT | O_EXCL | O_NOFOLLOW}) | always)));
+      Fd fd(::openat(s_.host_proc, self.c_str(), static_cast<int>((flags & ~std::uint64_t{O_CREAT | O_EXCL | O_NOFOLLOW}) | always)));
+      return fd ? Reply::inject(std::move(fd), injected_flags(flags)) : Reply::error(errno);
     };
-    const int busy = s_.workers.start(c.request.id, {.fd_flags = injected_flags(flags),
-                                                     .call = open_it,
-                                                     .interruption = [proc] { return Tasks::interruption(*proc); }});
+    const int busy = s_.workers.start(c.request.id, {.call = open_it, .interruption = [proc] { return Tasks::interruption(*proc); }});
     return busy == 0 ? Reply::none() : result(c, busy);
   }
   // Opening to read changes nothing: the record can tell how it went. All else is recorded before it happens.

@@ -27,6 +27,11 @@ journal::Record& thread_record() {
 
 }  // namespace
 
+std::string Recorder::remedy(const Case& c) const {
+  if (c.destination) return policy_.remedy_connect(c.verdict, *c.destination, c.host);
+  return c.foreign_socket ? policy::Policy::remedy_socket(c.path) : policy_.remedy(c.verdict, c.right, c.path);
+}
+
 // Keys in the order that RFC 8785 wants.
 void Recorder::decision_fields(const Case& c, journal::Record& record) {
   const Request& r = c.request;
@@ -48,6 +53,7 @@ void Recorder::decision_fields(const Case& c, journal::Record& record) {
   if (c.error != 0) record.text("errno", errno_name(c.error));
   record.text("exe", c.task.exe);
   if (r.row->journal_class == filter::Class::open) record.number("flags", static_cast<std::int64_t>(r.how.flags));
+  if (!c.host.empty()) record.text("host", c.host);
   record.word("id", r.id);
   if (c.identity) record.word("ino", c.identity->second);
   record.number("nr", r.row->nr);
@@ -55,10 +61,9 @@ void Recorder::decision_fields(const Case& c, journal::Record& record) {
   if (!c.path_req.empty()) record.text("path_req", c.path_req);
   record.number("pid", c.task.pid).number("ppid", c.task.ppid);
   if (c.verdict.rule != nullptr) record.text("profile", c.verdict.rule->profile);
-  if (c.destination) record.text("proto", "tcp");
+  if (c.destination) record.text("proto", policy::name(c.destination->protocol));
   if (!allowed) {
-    record.text("remedy", c.destination ? policy_.remedy_connect(c.verdict, *c.destination)
-                                        : policy_.remedy(c.verdict, c.right, c.path));
+    record.text("remedy", remedy(c));
   }
   if (c.verdict.rule != nullptr) record.text("rule", c.verdict.rule->id);
   record.text("run", run_);
@@ -77,13 +82,13 @@ bool Recorder::decision(const Case& c) {
   return append(record);
 }
 
-bool Recorder::outcome(const Case& c, int error) {
+bool Recorder::outcome(const Outcome& call, int error) {
   journal::Record& record = thread_record();
   record.begin();
-  record.text("errno", errno_name(error)).word("id", c.request.id).number("pid", c.task.pid).text("run", run_);
-  record.text("sys", c.request.row->name);
+  record.text("errno", errno_name(error)).word("id", call.id).number("pid", call.pid).text("run", run_);
+  record.text("sys", call.row->name);
   record.word("t", static_cast<std::uint64_t>(wall_clock_ns())).word("tb", static_cast<std::uint64_t>(boot_clock_ns()));
-  record.number("tid", c.task.tid).text("type", "outcome");
+  record.number("tid", call.tid).text("type", "outcome");
   return append(record);
 }
 
@@ -127,17 +132,16 @@ void Recorder::count(const Case& c) {
 }
 
 void Recorder::tell_denial(const Case& c) {
-  std::string what(c.destination ? "connect" : policy::name(c.right));
+  std::string what(c.destination || c.foreign_socket ? "connect" : policy::name(c.right));
   what += ' ';
-  what += c.destination ? address_text(*c.destination) + " port " + std::to_string(c.destination->port) : c.path;
+  what += c.destination ? (c.host.empty() ? address_text(*c.destination) : c.host) + " port " + std::to_string(c.destination->port) : c.path;
   {
     const std::scoped_lock lock(told_mutex_);
     if (told_.size() >= denials_told || !told_.insert(what).second) return;
   }
   post(control_, {.kind = Event::Kind::denial,
                   .text = what,
-                  .remedy = c.destination ? policy_.remedy_connect(c.verdict, *c.destination)
-                                          : policy_.remedy(c.verdict, c.right, c.path)});
+                  .remedy = remedy(c)});
 }
 
 void Recorder::report_denied_image(const std::string& path) const {

@@ -27,11 +27,21 @@ struct Case {
   std::string path, path_req;  // as resolved, as asked
   std::string to, to_req;      // second name
   std::optional<policy::Destination> destination;
+  std::string host;            // the name that the destination stands for
+  bool foreign_socket = false; // refused because it is another program's unix socket
   std::optional<std::pair<std::uint64_t, std::uint64_t>> identity;  // dev, ino
   int error = 0;               // what the agent is told, as far as it is known when the record is written
   std::string_view effect = "errno";
   enum class Cause : std::uint8_t { policy, walk } cause = Cause::policy;  // walk: it failed by itself, nobody denied it
 };
+
+/// Whose call it was: what the record of its outcome says.
+struct Outcome {
+  const filter::Row* row = nullptr;
+  std::uint64_t id = 0;  // of the notification
+  pid_t pid = 0, tid = 0;
+};
+inline Outcome outcome_of(const Case& c) { return {.row = c.request.row, .id = c.request.id, .pid = c.task.pid, .tid = c.task.tid}; }
 
 /// Shared by the receivers.
 class Recorder {
@@ -42,7 +52,8 @@ class Recorder {
   /// Writes the decision's record. False when it could not be written: then nothing may be allowed any more.
   [[nodiscard]] bool decision(const Case& c);
   /// An allowed act that then failed by itself: the record of the decision was already written.
-  [[nodiscard]] bool outcome(const Case& c, int error);
+  [[nodiscard]] bool outcome(const Outcome& call, int error);
+  [[nodiscard]] bool outcome(const Case& c, int error) { return outcome(outcome_of(c), error); }
   /// What really runs after the execve that was claimed.
   [[nodiscard]] bool image(const Task& task, const ExecClaim& claim, const policy::Verdict& verdict);
 
@@ -59,6 +70,7 @@ class Recorder {
   void count(const Case& c);
   void tell_denial(const Case& c);
   void decision_fields(const Case& c, journal::Record& record);
+  [[nodiscard]] std::string remedy(const Case& c) const;
 
   journal::Appender& entries_;
   const policy::Policy& policy_;

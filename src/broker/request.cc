@@ -293,6 +293,7 @@ class Decoder {
   }
 
   int connect() {
+    r_.fd = static_cast<int>(arg(0));
     const std::uint64_t size = arg(2) & 0xffffffffU;
     if (static_cast<int>(size) < 0 || size > sizeof(sockaddr_storage)) return EINVAL;  // move_addr_to_kernel
     r_.address_size = static_cast<socklen_t>(size);

@@ -39,20 +39,19 @@ int Workers::start(std::uint64_t id, Work work) {
 }
 
 void Workers::run(std::uint64_t id, const Work& work) {
-  Fd fd;
-  int error = 0;
+  Reply reply = Reply::error(EINTR);
+  const auto interrupted = [&] { return reply.kind() == Reply::Kind::error && reply.number() == EINTR; };
   int interruption = 0;
   do {
-    fd = work.call();
-    error = fd ? 0 : errno;
-    if (error == EINTR) interruption = work.interruption();
-  } while (error == EINTR && interruption == 0 && listener_.valid(id));
-  if (error == EINTR && interruption != 0) error = interruption;
+    reply = work.call();
+    if (interrupted()) interruption = work.interruption();
+  } while (interrupted() && interruption == 0 && listener_.valid(id));
+  if (interrupted() && interruption != 0) reply = Reply::error(interruption);
   {
     const std::scoped_lock lock(mutex_);
     busy_.erase(id);  // from here on the watcher does not touch this thread
   }
-  listener_.send(id, fd ? Reply::inject(std::move(fd), work.fd_flags) : Reply::error(error));
+  listener_.send(id, reply);
 }
 
 // Sends again and again until the worker has left: the first signal may come before its open has begun to wait.

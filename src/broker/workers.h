@@ -15,14 +15,13 @@ namespace agentrun::broker {
 class Workers {
  public:
   struct Work {
-    std::uint32_t fd_flags = 0;          // of the descriptor that the target gets
-    std::function<Fd()> call;            // returns a descriptor or fails with errno
+    std::function<Reply()> call;         // the answer; an error of EINTR: it was interrupted
     std::function<int()> interruption;   // the errno that a signal of the target ends the call with; 0: none waits
   };
 
   explicit Workers(const Listener& listener) : listener_(listener) {}
 
-  /// Runs the call on a thread of its own and answers `id` with what it gave. When the target is gone the call is
+  /// Runs the call on a thread of its own and answers `id` with its reply. When the target is gone the call is
   /// interrupted and its result dropped; when a signal waits for the target, it is interrupted and answered with that
   /// errno. 0, or EAGAIN when all workers are busy.
   int start(std::uint64_t id, Work work);

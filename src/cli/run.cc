@@ -18,13 +18,27 @@ std::string counted(std::uint64_t number, std::string_view one, std::string_view
   return std::to_string(number) + " " + std::string(number == 1 ? one : many);
 }
 
-// At most seven lines: the run and its counts, the limit that was met, what was denied and how to allow it, where the
+std::string bytes_text(std::uint64_t bytes) {
+  if (bytes < 10'000) return counted(bytes, "byte", "bytes");
+  return bytes < 10'000'000 ? std::to_string(bytes / 1000) + " kB" : std::to_string(bytes / 1'000'000) + " MB";
+}
+
+std::string traffic_text(const supervisor::Traffic& traffic) {
+  std::string text = counted(traffic.flows, "connection", "connections");
+  if (traffic.flows != 0) text += " (" + bytes_text(traffic.bytes_out) + " out, " + bytes_text(traffic.bytes_in) + " in)";
+  if (traffic.refused != 0) text += ", " + counted(traffic.refused, "name", "names") + " not answered for";
+  if (traffic.dropped != 0) text += ", " + counted(traffic.dropped, "packet", "packets") + " refused";
+  return text;
+}
+
+// At most eight lines: the run and its counts, what went out, the limit that was met, what was denied and how to allow it, where the
 // journal is, what is held back.
 void print_footer(const supervisor::Summary& summary) {
   std::string head = "agent-run " + summary.run + ": " + counted(summary.decisions, "decision", "decisions") + ", " +
                      counted(summary.denials, "denial", "denials");
   if (summary.absent != 0) head += ", " + counted(summary.absent, "look-up", "look-ups") + " of what the view does not show";
   std::fprintf(stderr, "%s\n", head.c_str());
+  if (summary.traffic) std::fprintf(stderr, "  network: %s\n", traffic_text(*summary.traffic).c_str());
   if (!summary.limit.empty()) std::fprintf(stderr, "  %s\n", printable(summary.limit).c_str());
   for (std::size_t i = 0; i < std::min(denials_shown, summary.first_denials.size()); ++i) {
     const auto& [what, remedy] = summary.first_denials[i];
@@ -42,12 +56,15 @@ void print_json(const supervisor::Summary& summary) {
   for (const auto& [what, remedy] : summary.first_denials) denied.push_back(what);
   journal::Record record;
   record.begin();
+  const auto& traffic = summary.traffic;
   record.number("absent", static_cast<std::int64_t>(summary.absent));
+  if (traffic) record.number("bytes_in", static_cast<std::int64_t>(traffic->bytes_in)).number("bytes_out", static_cast<std::int64_t>(traffic->bytes_out));
   record.number("decisions", static_cast<std::int64_t>(summary.decisions));
   record.number("denials", static_cast<std::int64_t>(summary.denials));
   record.list("denied", denied);
   if (!summary.error.empty()) record.text("error", summary.error);
   record.number("exit", summary.exit_code);
+  if (traffic) record.number("flows", static_cast<std::int64_t>(traffic->flows));
   if (summary.held) record.boolean("held", true);
   record.text("journal", summary.journal.string());
   if (!summary.limit.empty()) record.text("limit", summary.limit);

@@ -5,6 +5,7 @@
 #include <asm/unistd_64.h>
 #include <fcntl.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -99,6 +100,9 @@ constexpr int broker_calls[] = {
     __NR_pidfd_getfd,
     __NR_prlimit64,
     __NR_connect,
+    __NR_bind,
+    __NR_getsockname,
+    __NR_getsockopt,
     // looking
     __NR_openat,
     __NR_openat2,
@@ -187,7 +191,19 @@ constexpr Clause thread_clauses[] = {
     bits("CLONE_NEWUSER", 0, CLONE_NEWUSER, kill), bits("CLONE_NEWPID", 0, CLONE_NEWPID, kill),
     bits("CLONE_NEWNET", 0, CLONE_NEWNET, kill),   bits("CLONE_THREAD", 0, CLONE_THREAD, allow),
 };
+// Of the agent's sockets, for a moment: how long connect(2) waits, and whether bind(2) chooses a port.
+constexpr Clause socket_option(std::string_view what, int level, int name) {
+  return {.what = what,
+          .first = {.argument = 1, .mask = 0xffffffffU, .value = static_cast<std::uint32_t>(level)},
+          .second = {.argument = 2, .mask = 0xffffffffU, .value = static_cast<std::uint32_t>(name)},
+          .action = allow};
+}
+constexpr Clause option_clauses[] = {
+    socket_option("SO_SNDTIMEO", SOL_SOCKET, SO_SNDTIMEO),
+    socket_option("IP_BIND_ADDRESS_NO_PORT", IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT),
+};
 constexpr CallRule broker_checked[] = {
+    {.nr = __NR_setsockopt, .clauses = option_clauses, .otherwise = kill},
     {.nr = __NR_mmap, .clauses = protection_clauses, .otherwise = allow},
     {.nr = __NR_mprotect, .clauses = protection_clauses, .otherwise = allow},
     {.nr = __NR_ioctl, .clauses = listener_clauses, .otherwise = kill},

@@ -13,11 +13,6 @@ constexpr std::array<std::uint8_t, 16> loopback6 = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0
 constexpr std::array<std::uint8_t, 16> own6 = {0xfd, 0, 0x01, 0x98, 0, 0x18, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
 constexpr std::size_t max_name = 253;
 
-bool is_loopback(const Destination& to) noexcept {
-  if (!to.v6) return to.address[0] == 127;  // RFC 1122 §3.2.1.3
-  return std::equal(loopback6.begin(), loopback6.end(), std::begin(to.address));
-}
-
 // host_name() without its allocation. Empty when it is none.
 class HostName {
  public:
@@ -60,6 +55,14 @@ std::optional<Endpoint> parse_endpoint(std::string_view text) {
   endpoint.to.v6 = written->range.v6;
   std::copy(written->range.address.begin(), written->range.address.end(), endpoint.to.address);
   return endpoint;
+}
+
+bool is_loopback(const Destination& to) noexcept {
+  const Destination inner = without_mapping(to);
+  const std::size_t size = inner.v6 ? 16 : 4;
+  if (std::all_of(inner.address, inner.address + size, [](std::uint8_t byte) { return byte == 0; })) return true;
+  if (!inner.v6) return inner.address[0] == 127;  // RFC 1122 §3.2.1.3
+  return std::equal(loopback6.begin(), loopback6.end(), std::begin(inner.address));
 }
 
 Verdict Policy::decide_connect(const Destination& to, std::string_view name, std::string_view program) const {

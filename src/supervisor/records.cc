@@ -118,12 +118,20 @@ int append_policies(journal::Appender& entries, const std::string& run_id, const
 int append_close(journal::Appender& entries, const std::string& run_id, const Closing& closing) {
   journal::Record record;
   record.begin();
+  const auto& traffic = closing.traffic;
   record.number("absent", static_cast<std::int64_t>(closing.absent));
+  if (traffic) record.number("bytes_in", static_cast<std::int64_t>(traffic->bytes_in)).number("bytes_out", static_cast<std::int64_t>(traffic->bytes_out));
   record.number("decisions", static_cast<std::int64_t>(closing.decisions));
   record.number("denials", static_cast<std::int64_t>(closing.denials));
-  record.number("exit", closing.exit_code).number("lost", 0);
+  if (traffic) record.number("dropped", static_cast<std::int64_t>(traffic->dropped));
+  record.number("exit", closing.exit_code);
+  if (traffic) record.number("flows", static_cast<std::int64_t>(traffic->flows));
+  record.number("lost", 0);
   if (closing.oom_kills != 0) record.number("oom_kills", static_cast<std::int64_t>(closing.oom_kills));
-  record.text("reason", closing.reason).text("run", run_id);
+  if (traffic) record.number("questions", static_cast<std::int64_t>(traffic->questions));
+  record.text("reason", closing.reason);
+  if (traffic) record.number("refused", static_cast<std::int64_t>(traffic->refused));
+  record.text("run", run_id);
   times(record);
   record.text("type", "journal.close");
   return entries.append(record.line());

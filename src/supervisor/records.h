@@ -9,9 +9,10 @@
 namespace agentrun::supervisor {
 
 struct Closing {
-  std::string reason;  // exited, time-limit, oom, broker-died, sandbox-lost, journal-failed, denied-image, start-failed, failed
+  std::string reason;  // exited, time-limit, oom, broker-died, egress-died, sandbox-lost, journal-failed, denied-image, start-failed, failed
   int exit_code = 0;
   std::uint64_t decisions = 0, denials = 0, absent = 0, oom_kills = 0;
+  std::optional<Traffic> traffic;  // with egress
 };
 
 /// Each gives 0 or the errno of the append.

@@ -1,9 +1,9 @@
 // Theory of operation. One thread, one poll loop. In order:
 //   agent-run-nft is started, for later → prepare (profiles, policy, plan: refusals happen here) → the sandbox begins to build itself → journal → sandbox ready
-//   at its go byte → broker, confined and receiving → go → loop → the command has ended, or a guarantee cannot be kept → sandbox dead → broker's counts →
+//   at its go byte → broker, and egress when something may leave, confined and serving → go → loop → the command has ended, or a guarantee cannot be kept → sandbox dead → broker's counts →
 //   journal.close under a signed checkpoint.
-// Must not: let the agent exec before the broker is ready; let anything of the sandbox live when the broker, the journal
-// or this process fails. The children carry PDEATHSIG, so the last holds for kill -9 of this process too.
+// Must not: let the agent exec before the broker is ready; let anything of the sandbox live when the broker, egress, the
+// journal or this process fails. The children carry PDEATHSIG, so the last holds for kill -9 of this process too.
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -15,6 +15,7 @@
 #include <array>
 
 #include <agentrun/broker.h>
+#include <agentrun/egress.h>
 #include <agentrun/journal.h>
 #include <agentrun/review.h>
 #include <agentrun/supervisor.h>
@@ -57,6 +58,21 @@ class Signals {
   Fd fd_;
 };
 
+// Lower case counts first, and HTTP_PROXY in capitals does not count where a web server might have set it (httpoxy): here
+// a person did.
+egress::Proxies proxies_of_environment() {
+  const auto either = [](const char* lower, const char* upper) -> std::string {
+    for (const char* name : {lower, upper}) {
+      if (const char* const value = ::getenv(name); value != nullptr && *value != '\0') return value;
+    }
+    return {};
+  };
+  return {.https = either("https_proxy", "HTTPS_PROXY"),
+          .http = either("http_proxy", "HTTP_PROXY"),
+          .all = either("all_proxy", "ALL_PROXY"),
+          .no = either("no_proxy", "NO_PROXY")};
+}
+
 /// One run, from the journal on.
 class Session {
  public:
@@ -66,6 +82,7 @@ class Session {
   ~Session() {
     sandbox_.reset();
     broker_.reset();
+    egress_.reset();
     release_overlays();
   }
   Session(const Session&) = delete;
@@ -112,8 +129,18 @@ class Session {
     if (error != 0) throw SysError(error, "write", summary_.journal.string());
   }
 
-  // The broker is forked while the sandbox still builds itself.
+  // Broker and egress are forked while the sandbox still builds itself.
   void start() {
+    if (prepared_.policy.has_egress()) {
+      names_.emplace();
+      egress_.emplace(egress::Egress::start({
+          .policy = &prepared_.policy,
+          .names = &*names_,
+          .entries = journal_->appender(),
+          .run = summary_.run,
+          .proxies = proxies_of_environment(),
+      }));
+    }
     broker_.emplace(broker::Broker::start({
         .sandbox_pidfd = sandbox_->init().get(),
         .entries = journal_->appender(),
@@ -121,15 +148,22 @@ class Session {
         .reads = prepared_.reads,
         .run = summary_.run,
         .receivers = receiver_count(),
+        .link = egress_ ? egress_->take_link() : Fd(),
+        .names = names_ ? &*names_ : nullptr,
     }));
     sandbox_->await();
+    if (egress_) egress_->admit(sandbox_->take_sockets(), sandbox_->init());
     broker_->admit(sandbox_->take_listener(), sandbox_->agent_pid());
-    pollfd ready{.fd = broker_->events().get(), .events = POLLIN, .revents = 0};
-    if (retry_eintr([&] { return ::poll(&ready, 1, start_deadline_ms); }) != 1) throw Refusal("the broker did not start in time");
-    const auto first = broker_->next_event();
-    if (!first || first->kind != broker::Event::Kind::ready) {
-      throw Refusal("the broker did not start: " + (first ? first->text : "it died"), "agent-run doctor");
-    }
+    require_ready(*broker_, broker::Event::Kind::ready, "the broker");
+    if (egress_) require_ready(*egress_, egress::Event::Kind::ready, "egress");
+  }
+
+  template <typename Process, typename Kind>
+  static void require_ready(const Process& process, Kind kind, const std::string& name) {
+    pollfd ready{.fd = process.events().get(), .events = POLLIN, .revents = 0};
+    if (retry_eintr([&] { return ::poll(&ready, 1, start_deadline_ms); }) != 1) throw Refusal(name + " did not start in time");
+    const auto first = process.next_event();
+    if (!first || first->kind != kind) throw Refusal(name + " did not start: " + (first ? first->text : "it died"), "agent-run doctor");
   }
 
   void loop() {
@@ -153,6 +187,7 @@ class Session {
         {.fd = sandbox_->status_fd().get(), .events = POLLIN, .revents = 0},
         {.fd = broker_->events().get(), .events = POLLIN, .revents = 0},
         {.fd = signals.fd(), .events = POLLIN, .revents = 0},
+        {.fd = egress_ ? egress_->events().get() : -1, .events = POLLIN, .revents = 0},
     };
     const std::size_t own = fds.size();
     const auto interests = terminal.interests();
@@ -163,6 +198,7 @@ class Session {
       terminal.relay({fds.begin() + static_cast<std::ptrdiff_t>(own), fds.end()});
       if (fds[2].revents != 0) on_signal(signals.next(), terminal);
       if (fds[1].revents != 0) on_broker();
+      if (fds[3].revents != 0) on_egress();
       if (fds[0].revents != 0 && !ended_) on_change(terminal);
     }
     seal();
@@ -184,12 +220,26 @@ class Session {
     if (!event) return fail("broker-died", "the broker died, so the sandbox was killed", "agent-run doctor; the journal tells what was done until then");
     switch (event->kind) {
       case Kind::denial: summary_.first_denials.emplace_back(event->text, event->remedy); return;
-      case Kind::journal_fail:
-        return fail("journal-failed", "the journal could not be written (" + event->text + "), so the sandbox was killed",
-                    "make room below " + prepared_.state_directory.string() + " or choose another place with --journal");
+      case Kind::journal_fail: return fail_journal(event->text);
       case Kind::kill: return fail("denied-image", "a program that is not allowed ran and was killed: " + event->text, "");
       default: return fail("broker-died", "the broker said something unexpected", "");
     }
+  }
+
+  void on_egress() {
+    const auto event = egress_->next_event();
+    using Kind = egress::Event::Kind;
+    if (!event) return fail("egress-died", "the process that lets connections out died, so the sandbox was killed", "agent-run doctor; the journal tells what was done until then");
+    switch (event->kind) {
+      case Kind::denial: summary_.first_denials.emplace_back(event->text, event->remedy); return;
+      case Kind::journal_fail: return fail_journal(event->text);
+      default: return fail("egress-died", "egress said something unexpected: " + event->text, "");
+    }
+  }
+
+  void fail_journal(const std::string& error) {
+    fail("journal-failed", "the journal could not be written (" + error + "), so the sandbox was killed",
+         "make room below " + prepared_.state_directory.string() + " or choose another place with --journal");
   }
 
   // Ctrl-Z, as outside: the person's shell sees this job stop, and `fg` goes on with both. On a terminal the whole job
@@ -273,10 +323,16 @@ class Session {
         closing_.absent = summary_.absent = counts->absent;
       }
     }
+    if (egress_) {
+      if (const auto counts = egress_->finish()) {
+        closing_.traffic = summary_.traffic = Traffic{.flows = counts->flows, .bytes_out = counts->bytes_out, .bytes_in = counts->bytes_in,
+                                                      .questions = counts->questions, .refused = counts->refused, .dropped = counts->dropped};
+      }
+    }
     release_overlays();
     summary_.exit_code = closing_.exit_code;
     // A journal whose writer died is not closed: verify calls it INCOMPLETE, and that is the truth.
-    const bool whole = closing_.reason != "broker-died" && closing_.reason != "journal-failed";
+    const bool whole = closing_.reason != "broker-died" && closing_.reason != "egress-died" && closing_.reason != "journal-failed";
     try {
       const int error = whole ? append_close(*entries_, summary_.run, closing_) : 0;
       if (error != 0) throw SysError(error, "write", summary_.journal.string());
@@ -311,6 +367,8 @@ class Session {
   std::optional<journal::Run> journal_;
   std::optional<journal::Appender> entries_;
   std::optional<sandbox::Sandbox> sandbox_;
+  std::optional<egress::Names> names_;
+  std::optional<egress::Egress> egress_;
   std::optional<broker::Broker> broker_;
   std::optional<std::int64_t> deadline_;
   Closing closing_;

@@ -96,6 +96,7 @@ void keep_only(std::initializer_list<int> kept) {
   std::sort(open.begin(), open.end());
   unsigned first = 3;
   for (const int fd : open) {
+    if (fd < 0) continue;
     const auto number = static_cast<unsigned>(fd);
     if (number > first) check(::syscall(SYS_close_range, first, number - 1, 0), "close_range");
     if (number >= first) first = number + 1;

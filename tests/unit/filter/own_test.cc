@@ -9,6 +9,9 @@
 
 #include "call.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 using namespace agentrun::filter;
 using namespace agentrun::filter::test;
 
@@ -85,6 +88,9 @@ TEST_CASE("broker: what it performs, and nothing that makes a process, a socket,
                           "pidfd_getfd",
                           "prlimit64",
                           "connect",
+                          "bind",
+                          "getsockname",
+                          "getsockopt",
                           "openat",
                           "openat2",
                           "fstat",
@@ -158,11 +164,19 @@ TEST_CASE("broker: what it performs, and nothing that makes a process, a socket,
                           "getrandom"};
   CHECK(answered(Variant::broker, allowed) == expected);
   CHECK(answered(Variant::broker, refused(ENOSYS)) == Names{"clone3"});
-  CHECK(answered(Variant::broker, killed).size() == table().size() - expected.size() - 1);
+  CHECK(answered(Variant::broker, killed).size() == table().size() - expected.size() - 1);  // clone3
 }
 
 TEST_CASE("broker: ioctl for the listener only") {
   kills_all_other_commands(Variant::broker, {0xc0502100, 0xc0182101, 0x40082102, 0x40182103, 0x40082104});
+}
+
+TEST_CASE("broker: two options of the agent's sockets, no other one") {
+  const auto option = [](std::uint64_t level, std::uint64_t name) { return answer(Variant::broker, __NR_setsockopt, {3, level, name}); };
+  CHECK(option(SOL_SOCKET, SO_SNDTIMEO) == allowed);
+  CHECK(option(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT) == allowed);
+  for (const int name : {SO_DEBUG, SO_REUSEADDR, SO_BROADCAST, SO_ATTACH_FILTER, SO_MARK, IP_BIND_ADDRESS_NO_PORT}) CHECK(option(SOL_SOCKET, name) == killed);
+  for (const int level : {int{IPPROTO_IP}, int{IPPROTO_TCP}, int{IPPROTO_IPV6}, 270}) CHECK(option(level, SO_SNDTIMEO) == killed);
 }
 
 TEST_CASE("broker: threads, no processes, no namespaces") {

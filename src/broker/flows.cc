@@ -1,0 +1,169 @@
+#include "broker/flows.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include <array>
+#include <cerrno>
+#include <vector>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+
+namespace agentrun::broker {
+
+namespace {
+
+constexpr int watch_ms = 20;
+constexpr std::int64_t second = 1'000'000'000;
+// The kernel gives up after tcp_syn_retries, two minutes and some; egress dials no longer than that.
+constexpr std::int64_t patience = 140 * second;
+
+// How long the socket itself lets connect(2) wait (SO_SNDTIMEO, socket(7)): then EINPROGRESS is the kernel's word.
+void set_deadline(Flows::Call& call) {
+  timeval own{};
+  socklen_t size = sizeof own;
+  const bool set = ::getsockopt(call.socket.fd.get(), SOL_SOCKET, SO_SNDTIMEO, &own, &size) == 0 && (own.tv_sec != 0 || own.tv_usec != 0);
+  const std::int64_t wanted = set ? own.tv_sec * second + own.tv_usec * 1000 : patience;
+  call.late = wanted < patience ? EINPROGRESS : ETIMEDOUT;
+  call.deadline = boot_clock_ns() + std::min(wanted, patience);
+}
+
+}  // namespace
+
+Flows::Flows(Fd link, const egress::Names* names, const Listener& listener, Recorder& recorder, Workers& workers)
+    : link_(std::move(link)), names_(names), listener_(listener), recorder_(recorder), workers_(workers) {
+  if (link_) wake_.reset(check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
+}
+
+std::string Flows::name_of(const policy::Destination& to) const {
+  if (names_ == nullptr || !policy::is_synthetic(to)) return {};
+  const std::uint8_t* const bytes = is_mapped(to) ? to.address + 12 : to.address;
+  const std::uint32_t address = std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 | bytes[3];
+  return names_->name_of(address).value_or(std::string());
+}
+
+int Flows::send(const egress::Announcement& announcement) noexcept {
+  try {
+    const std::string bytes = egress::encode(announcement);
+    return ::send(link_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ? 0 : errno;
+  } catch (const std::bad_alloc&) {
+    return ENOMEM;
+  }
+}
+
+void Flows::cancel(std::uint64_t id) noexcept {
+  egress::Announcement announcement;
+  announcement.id = id;
+  announcement.cancel = true;
+  (void)send(announcement);  // when it does not arrive: the flow never comes, and egress forgets it
+}
+
+int Flows::announce(egress::Announcement announcement) {
+  announcement.id = next_id_.fetch_add(1);
+  announcement.dial = false;
+  return send(announcement);
+}
+
+int Flows::announce(egress::Announcement announcement, Call call) {
+  announcement.id = next_id_.fetch_add(1);
+  announcement.dial = true;
+  set_deadline(call);
+  const std::scoped_lock lock(mutex_);  // the answer must find it
+  if (waiting_.size() >= most) return EAGAIN;
+  if (const int error = send(announcement); error != 0) return error;
+  waiting_.emplace(announcement.id, std::move(call));
+  if (waiting_.size() == 1) ::eventfd_write(wake_.get(), 1);
+  return 0;
+}
+
+void Flows::answer(const Call& call, int error) noexcept {
+  constexpr int kernels_own = 512;  // ERESTARTSYS and beyond: a signal ends it, and no name is known for it
+  if (error == 0) listener_.send(call.outcome.id, Reply::value(0));
+  else listener_.send(call.outcome.id, Reply::error(error >= kernels_own || recorder_.outcome(call.outcome, error) ? error : EIO));
+}
+
+int Flows::wait_for(Call call) {
+  const std::uint64_t id = call.outcome.id;
+  const auto shared = std::make_shared<Call>(std::move(call));
+  return workers_.start(id, {.call = [this, shared] {
+                               const int error = connect_now(shared->socket.fd, shared->address, shared->size);
+                               if (error == 0) return Reply::value(0);
+                               return Reply::error(error == EINTR || recorder_.outcome(shared->outcome, error) ? error : EIO);
+                             },
+                             .interruption = [shared] { return Tasks::interruption(shared->proc); }});
+}
+
+void Flows::finish(Call call, int error) {
+  if (error == 0) error = try_connect(call.socket, call.address, call.size);
+  if (error != still_waiting) return answer(call, error);
+  const Outcome outcome = call.outcome;
+  if (const int busy = wait_for(std::move(call)); busy != 0) {
+    listener_.send(outcome.id, Reply::error(recorder_.outcome(outcome, busy) ? busy : EIO));
+  }
+}
+
+void Flows::read_answers() {
+  std::array<char, 256> bytes;
+  for (;;) {
+    iovec part{.iov_base = bytes.data(), .iov_len = bytes.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    const ssize_t n = ::recvmsg(link_.get(), &message, MSG_DONTWAIT);  // recv(2) is not on the broker's list
+    if (n <= 0) return;
+    const auto said = egress::decode_answer({bytes.data(), static_cast<std::size_t>(n)});
+    if (!said) continue;
+    std::optional<Call> call;
+    {
+      const std::scoped_lock lock(mutex_);
+      if (auto found = waiting_.extract(said->id)) call.emplace(std::move(found.mapped()));
+    }
+    if (call) finish(std::move(*call), said->error);
+  }
+}
+
+// Calls that are gone, that a signal waits for, or that have waited long enough.
+void Flows::look_after() {
+  std::vector<std::pair<Call, int>> over;
+  {
+    const std::scoped_lock lock(mutex_);
+    const std::int64_t now = boot_clock_ns();
+    for (auto at = waiting_.begin(); at != waiting_.end();) {
+      const bool gone = !listener_.valid(at->second.outcome.id);
+      const int signal = gone ? 0 : Tasks::interruption(at->second.proc);
+      const bool late = now >= at->second.deadline;
+      if (!gone && signal == 0 && !late) {
+        ++at;
+        continue;
+      }
+      cancel(at->first);
+      const int error = signal != 0 ? signal : at->second.late;
+      over.emplace_back(std::move(at->second), error);
+      at = waiting_.erase(at);
+    }
+  }
+  for (const auto& [call, error] : over) answer(call, error);
+}
+
+void Flows::run() {
+  for (;;) {
+    bool waits = false;
+    {
+      const std::scoped_lock lock(mutex_);
+      waits = !waiting_.empty();
+    }
+    std::array<pollfd, 2> polled{{{.fd = link_.get(), .events = POLLIN, .revents = 0}, {.fd = wake_.get(), .events = POLLIN, .revents = 0}}};
+    const int ready = ::poll(polled.data(), polled.size(), waits ? watch_ms : -1);
+    if (polled[1].revents != 0) {
+      eventfd_t ignored = 0;
+      ::eventfd_read(wake_.get(), &ignored);
+    }
+    if (polled[0].revents != 0) read_answers();
+    if (ready == 0) look_after();
+    if ((polled[0].revents & (POLLHUP | POLLERR)) != 0) return;  // the run ends with egress
+  }
+}
+
+}  // namespace agentrun::broker

@@ -1,0 +1,72 @@
+// Connections that leave the sandbox: announced to egress, which dials, and connected when it has answered. No receiver waits
+// for that: one thread does, for all of them.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include <agentrun/egress.h>
+#include "broker/notification.h"
+#include "broker/recorder.h"
+#include "broker/socket.h"
+#include "broker/workers.h"
+
+namespace agentrun::broker {
+
+class Flows {
+ public:
+  /// `link`: take_link() of egress; empty: nothing leaves. `names` may be null then.
+  Flows(Fd link, const egress::Names* names, const Listener& listener, Recorder& recorder, Workers& workers);
+
+  [[nodiscard]] bool open() const noexcept { return static_cast<bool>(link_); }
+  /// What a synthetic address stands for; empty when it stands for nothing.
+  [[nodiscard]] std::string name_of(const policy::Destination& to) const;
+
+  /// A connect that waits for egress.
+  struct Call {
+    Outcome outcome;  // whose it is
+    AgentSocket socket;
+    sockaddr_storage address{};
+    socklen_t size = 0;
+    Fd proc;                      // the caller's folder: what interrupts it
+    std::shared_ptr<Fd> pinned;   // what `address` names by its number
+    std::int64_t deadline = 0;    // boot time, ns
+    int late = 0;                 // the errno of a call that waited until then
+  };
+  /// Announces a flow that egress dials before the call goes on: 0 and the call is answered from here; else an errno, and
+  /// nothing was announced. EAGAIN: too many wait already.
+  int announce(egress::Announcement announcement, Call call);
+  /// Announces a flow for which nobody waits. 0 or an errno.
+  int announce(egress::Announcement announcement);
+
+  /// Goes on with a connect on a thread of its own and answers `call` with what it came to. 0, or EAGAIN when all are busy.
+  int wait_for(Call call);
+
+  /// The thread's life; returns when egress is gone.
+  void run();
+
+ private:
+  int send(const egress::Announcement& announcement) noexcept;
+  void cancel(std::uint64_t id) noexcept;
+  void read_answers();
+  void finish(Call call, int error);
+  void answer(const Call& call, int error) noexcept;
+  void look_after();
+
+  static constexpr std::size_t most = 1024;
+  Fd link_;
+  Fd wake_;  // eventfd: something waits now
+  const egress::Names* names_;
+  const Listener& listener_;
+  Recorder& recorder_;
+  Workers& workers_;
+  std::mutex mutex_;
+  std::map<std::uint64_t, Call> waiting_;  // by the announcement's id
+  std::atomic<std::uint64_t> next_id_{1};
+};
+
+}  // namespace agentrun::broker
