@@ -70,7 +70,7 @@ class Network(harness.Case):
         file.write_text(PRELUDE + textwrap.dedent(text))
         return ["/usr/bin/python3", str(file)]
 
-    def outside(self, text, **spec):
+    def bare(self, text, **spec):
         return self.world(*self.script(text), **spec)
 
     def within(self, text, *, uid=None, options=(), **spec):
@@ -123,7 +123,7 @@ class Network(harness.Case):
             act("six", lambda: tcp("{SIX}", {PORT}, socket.AF_INET6))
         """
         self.profile([f"ok.test:{PORT}", f"ok.test:53", f"private.test:{PORT}", f"metadata.test:{PORT}"])
-        control, run = self.outside(script), self.within(script)
+        control, run = self.bare(script), self.within(script)
         self.assert_refused(control, run, harness.DENIED | {"ECONNREFUSED"})
         self.assertEqual(run.seen["tcp"], {}, str(run))
         self.assertEqual(len(run.decisions(act="deny", sys="connect", errno="EACCES")), 19, str(run))
@@ -135,7 +135,7 @@ class Network(harness.Case):
                 act(name + "-waiting", lambda: tcp(name + ".test", {PORT}))
         """
         self.profile([f"*.test:{PORT}"])
-        control, run = self.outside(script), self.within(script)
+        control, run = self.bare(script), self.within(script)
         self.assert_refused(control, run, {"EACCES", "ECONNRESET", "EHOSTUNREACH", "ECONNREFUSED"})
         self.assertEqual(run.seen["tcp"], {}, str(run))
         # A rule that names the range lets it be dialed: by the name, and by nothing else.
@@ -151,7 +151,6 @@ class Network(harness.Case):
             synthetic = socket.gethostbyname("ok.test")
             def fast(host, port):
                 with socket.socket() as s:
-                    s.settimeout(3)
                     s.sendto(b"hello", FASTOPEN, (host, port))
                     return said(s)
             act("fast-open", lambda: fast(synthetic, {PORT}))
@@ -159,11 +158,11 @@ class Network(harness.Case):
                 with socket.socket() as s:
                     s.settimeout(3)
                     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     s.connect((synthetic, {PORT}))
                     said(s)
                     me = s.getsockname()
                 with socket.socket() as s:
-                    s.settimeout(3)
                     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     s.bind(me)
                     s.sendto(b"hello", FASTOPEN, (synthetic, {PORT}))
@@ -176,7 +175,7 @@ class Network(harness.Case):
             act("raw-fast", lambda: fast("{OTHER}", {PORT}))
         """
         self.profile([f"ok.test:{PORT}"])
-        control = harness.acts(self.outside(script))
+        control = harness.acts(self.bare(script))
         for name in ("fast-open", "again", "raw-fast"):
             self.assertTrue(control[name].worked, f"{name} proves nothing: {control}")
         run = self.within(script)
@@ -202,7 +201,7 @@ class Network(harness.Case):
             act("port-one", lambda: socket.create_server(("127.0.0.1", 1)).close())
         """
         self.profile([f"ok.test:{PORT}"])
-        control, run = self.outside(script), self.within(script)
+        control, run = self.bare(script), self.within(script)
         self.assert_refused(control, run, harness.FLOOR | {"EPROTONOSUPPORT"})
 
     def test_n7_datagrams(self):
@@ -213,7 +212,7 @@ class Network(harness.Case):
             act("named-connect", lambda: udp(socket.gethostbyname("ok.test"), {PORT}, True))
         """
         self.profile([f"ok.test:{PORT}"])
-        control, run = self.outside(script), self.within(script)
+        control, run = self.bare(script), self.within(script)
         self.assert_refused(control, run, harness.DENIED | {"ETIMEDOUT"})
         self.assertEqual(run.seen["udp"], {}, str(run))
         self.profile([f"udp://ok.test:{PORT}"])
@@ -230,7 +229,7 @@ class Network(harness.Case):
             act("abstract", lambda: unix(chr(0) + "agent-run-test"))
         """
         self.profile([f"*:{PORT}"])
-        control, run = self.outside(script, unix=["@agent-run-test"]), self.within(script, unix=["@agent-run-test"])
+        control, run = self.bare(script, unix=["@agent-run-test"]), self.within(script, unix=["@agent-run-test"])
         self.assert_refused(control, run, {"ECONNREFUSED", "EACCES", "ECONNRESET"})
         self.assertEqual((run.seen["unix"], run.seen["tcp"]), ({}, {}), str(run))
 
@@ -273,7 +272,7 @@ class Network(harness.Case):
             for path in paths:
                 pathlib.Path(path).unlink(missing_ok=True)
         self.profile()
-        control = harness.acts(self.outside(script, unix=paths))
+        control = harness.acts(self.bare(script, unix=paths))
         self.assertTrue(all(got.worked for got in control.values()), str(control))
         pathlib.Path("/tmp/own.sock").unlink(missing_ok=True)
         fresh()
@@ -336,7 +335,7 @@ class Network(harness.Case):
             os.waitpid(child, 0)
         """)
         self.profile([f"ok.test:{PORT}"])
-        control = self.outside(script)
+        control = self.bare(script)
         self.assertGreater(control.seen["tcp"].get(f"{OTHER}:{PORT}", 0), 100, f"the control hit nothing: {control}")
         run = self.within(script)
         got = harness.acts(run)["race"]
@@ -352,7 +351,6 @@ class Network(harness.Case):
         script = race + textwrap.dedent(f"""
             unix_address = struct.pack("=H", socket.AF_UNIX) + {path!r}.encode() + bytes(1)
             size = max(16, len(unix_address))
-            allowed = inet("127.0.0.1", server.getsockname()[1]) if False else None
             server = socket.create_server(("127.0.0.1", 0), backlog=4096)
             mine = inet("127.0.0.1", server.getsockname()[1]).ljust(size, bytes(1))
             theirs = unix_address.ljust(size, bytes(1))
@@ -374,9 +372,9 @@ class Network(harness.Case):
             act("race", lambda: spin(2, lambda: libc.connect(slot, ctypes.c_void_p(at), size)))
             stop = True
             os.waitpid(child, 0)
-        """.replace('allowed = inet("127.0.0.1", server.getsockname()[1]) if False else None\n', ""))
+        """)
         self.profile()
-        control = self.outside(script, unix=[path])
+        control = self.bare(script, unix=[path])
         self.assertGreater(control.seen["unix"].get(path, 0), 50, f"the control hit nothing: {control}")
         pathlib.Path(path).unlink(missing_ok=True)
         run = self.within(script, unix=[path])
