@@ -22,7 +22,7 @@ namespace agentrun::sandbox {
 
 /// What a path of the host is, without following its last component. The supervisor looks; `lower` only reads.
 struct Entry {
-  enum class Kind : std::uint8_t { absent, directory, file, symlink, other } kind = Kind::absent;
+  enum class Kind : std::uint8_t { absent, directory, file, symlink, socket, other } kind = Kind::absent;
   std::string link;  // text of a symbolic link
   std::uint64_t dev = 0, ino = 0;
 };

@@ -71,8 +71,8 @@ Reply Handler::connect_network(Case& c, AgentSocket socket, const policy::Destin
 
   egress::Announcement flow;
   if (const int error = bind_source_port(socket, flow.source_port); error != 0) return result(c, error);
-  flow.source_v6 = to.v6 && !is_mapped(to);
-  flow.to = to;
+  flow.to = policy::without_mapping(to);  // as the wire has it
+  flow.source_v6 = flow.to.v6;
   flow.pid = c.task.pid;
   flow.tid = c.task.tid;
   flow.name = c.host;

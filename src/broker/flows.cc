@@ -39,7 +39,8 @@ Flows::Flows(Fd link, const egress::Names* names, const Listener& listener, Reco
 
 std::string Flows::name_of(const policy::Destination& to) const {
   if (names_ == nullptr || !policy::is_synthetic(to)) return {};
-  const std::uint8_t* const bytes = is_mapped(to) ? to.address + 12 : to.address;
+  const policy::Destination inner = policy::without_mapping(to);
+  const std::uint8_t* const bytes = inner.address;
   const std::uint32_t address = std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 | bytes[3];
   return names_->name_of(address).value_or(std::string());
 }
