@@ -102,10 +102,14 @@ void Flow::ready(unsigned tag, std::uint32_t events) {
   if (!sockets_[side]) return;
   watch(agent);
   if (sockets_[outside]) watch(outside);
-  if ((events & EPOLLHUP) != 0 && sockets_[side] && watched_[side] == 0 && registered_[side]) {
-    context_.loop.remove(sockets_[side].get());
-    registered_[side] = false;
-  }
+  if ((events & EPOLLHUP) != 0 && watched_[side] == 0) forget(side);
+}
+
+// Not left to the close: the process that made a socket inside may hold it for a moment longer (network.publish), and as
+// long epoll would speak of it.
+void Flow::forget(Side side) {
+  if (registered_[side] && sockets_[side]) context_.loop.remove(sockets_[side].get());
+  registered_[side] = false;
 }
 
 void Flow::check_first_bytes(std::uint32_t events) {
@@ -168,6 +172,7 @@ void Flow::failed(Side side) { abort(side == agent ? "reset-by-agent" : "reset-b
 
 void Flow::abort(std::string_view end, std::string_view reason) {
   if (over_called_) return;
+  for (const Side side : {agent, outside}) forget(side);
   for (Fd& socket : sockets_) reset(socket);
   close(end, reason);
 }
@@ -176,6 +181,7 @@ void Flow::close(std::string_view end, std::string_view reason) {
   if (over_called_) return;
   over_called_ = true;
   if (!opened_) reset(sockets_[agent]);
+  for (const Side side : {agent, outside}) forget(side);
   for (Fd& socket : sockets_) socket.reset();
   context_.loop.clear_deadline(*this);
   if (dial_) context_.loop.retire(std::move(dial_));

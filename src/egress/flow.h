@@ -45,6 +45,7 @@ class Flow : public Watcher {
   void pump(Side from);
   void failed(Side side);
   void watch(Side side);
+  void forget(Side side);
   void close(std::string_view end, std::string_view reason);
 
   Context& context_;

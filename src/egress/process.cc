@@ -73,13 +73,18 @@ std::size_t flows_that_fit() {
 // The supervisor's word, or its end.
 class Control : public Watcher {
  public:
-  Control(Loop& loop, const Fd& control) : loop_(loop) {
+  Control(Loop& loop, const Fd& control) : loop_(loop), control_(control) {
     if (!loop.add(control.get(), EPOLLIN, *this)) throw_errno("epoll_ctl", "control");
   }
 
  private:
-  void ready(unsigned /*tag*/, std::uint32_t /*events*/) override { loop_.stop(); }
+  void ready(unsigned /*tag*/, std::uint32_t /*events*/) override {
+    std::array<char, 64> word;  // taken out: to end with something unread would reset the channel, and the last word with it
+    [[maybe_unused]] const ssize_t n = ::recv(control_.get(), word.data(), word.size(), MSG_DONTWAIT);
+    loop_.stop();
+  }
   Loop& loop_;
+  const Fd& control_;
 };
 
 Event counts_of(Recorder& recorder) {
@@ -182,12 +187,16 @@ void Egress::admit(Sockets sockets, const Fd& sandbox) {
 Fd Egress::take_link() { return std::move(link_); }
 
 std::optional<Event> Egress::next_event() const {
-  try {
-    const auto message = recv_message(control_);
-    return message ? decode_event(message->bytes) : std::nullopt;
-  } catch (const SysError&) {
-    return std::nullopt;  // ECONNRESET: it died with something unread
+  // It died with something unread: that is told once, before the words that it left, which say why.
+  for (int resets = 0; resets < 2; ++resets) {
+    try {
+      const auto message = recv_message(control_);
+      return message ? decode_event(message->bytes) : std::nullopt;
+    } catch (const SysError& e) {
+      if (e.error() != ECONNRESET) return std::nullopt;
+    }
   }
+  return std::nullopt;
 }
 
 std::optional<Event> Egress::finish() {

@@ -40,7 +40,7 @@ class Publisher::Arrival : public Watcher {
   }
   void refuse() {
     reset(outside_);
-    inside_.reset();
+    close_inside();
     owner_.over(*this);
   }
 
@@ -59,9 +59,14 @@ class Publisher::Arrival : public Watcher {
     owner_.over(*this);
   }
   void expired() override { refuse(); }
+  // Who made it may hold it for a moment longer, and as long epoll would speak of it.
+  void close_inside() {
+    if (inside_) owner_.context_.loop.remove(inside_.get());
+    inside_.reset();
+  }
   void next_or_refuse() {
     if (v6_) return refuse();
-    inside_.reset();
+    close_inside();
     v6_ = true;
     owner_.ask(*this);
   }
