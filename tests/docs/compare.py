@@ -14,7 +14,7 @@ import tempfile
 from pages import NAMES, TOP, Page, definitions, plain
 from session import PROGRAM
 
-REFUSED_OPTIONS = {"--allow-host"}  # the program knows them, and says that it does not have them
+REFUSED_OPTIONS = set()  # that the program knows, and says that it does not have
 WRITERLESS_REASONS = {"broker-died", "journal-failed"}  # the run ends so, but the journal has no journal.close then
 
 
