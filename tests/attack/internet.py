@@ -1,7 +1,7 @@
 """An internet of a test's own: python3 internet.py SPEC COMMAND…, in new user, network and mount namespaces.
 
 SPEC is JSON: "addresses" on lo; "zone", what the only name server knows, name → address; "tcp" and "udp", lists of [address,
-port] where a server says who it is; "unix", paths (abstract with "@") of sockets that answer; "report", the file that gets
+port] where a server says who it is; "full", where one listens but has no room left: a connect waits; "unix", paths (abstract with "@") of sockets that answer; "report", the file that gets
 what was seen: {"asked": [names], "tcp": {"address:port": connections}, "udp": …, "unix": …}; "uid": the command runs with this
 one, in a user namespace below.
 """
@@ -78,6 +78,17 @@ def serve_stream(server, kind, label):
     threading.Thread(target=loop, daemon=True).start()
 
 
+def full(address, port):
+    server = socket.socket()
+    server.bind((address, port))
+    server.listen(0)
+    waiting = [socket.socket() for _ in range(4)]
+    for one in waiting:
+        one.setblocking(False)
+        one.connect_ex((address, port))
+    return server, waiting
+
+
 def serve_datagrams(address, port):
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind((address, port))
@@ -101,6 +112,7 @@ def main():
         serve_stream(server, "tcp", f"{address}:{port}")
     for address, port in spec.get("udp", []):
         serve_datagrams(address, port)
+    kept = [full(address, port) for address, port in spec.get("full", [])]
     for path in spec.get("unix", []):
         server = socket.socket(socket.AF_UNIX)
         server.bind("\0" + path[1:] if path.startswith("@") else path)
@@ -109,6 +121,7 @@ def main():
     if spec.get("uid"):
         command = ["unshare", "--user", f"--map-user={spec['uid']}", f"--map-group={spec['uid']}", *command]
     status = subprocess.run(command, check=False).returncode
+    del kept
     with open(spec["report"], "w", encoding="utf-8") as report:
         json.dump({"asked": ASKED, **SEEN}, report)
     sys.stdout.flush()

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import textwrap
 
 import harness
@@ -291,6 +292,66 @@ class Network(harness.Case):
         got = harness.acts(run)
         self.assertTrue(all(act.worked for act in got.values()), str(run))
         self.assertEqual(run.seen["unix"], {paths[0]: 5, paths[1]: 1}, str(run))
+
+    def test_waiting(self):
+        """Who waits for a slow host can be interrupted, may have a time limit, and holds up nobody else."""
+        script = f"""
+            import signal
+            class Rung(Exception): pass
+            def ring(*_): raise Rung
+            signal.signal(signal.SIGALRM, ring)
+            begin = time.monotonic()
+            def interrupted():
+                signal.setitimer(signal.ITIMER_REAL, 0.3)
+                try: return blocking("slow.test", {PORT})
+                except Rung: return "rung"
+            act("interrupted", interrupted)
+            def limited():
+                with socket.socket() as s:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 300000))
+                    s.connect(("slow.test", {PORT}))
+            act("limited", limited)
+            act("soon", lambda: time.monotonic() - begin < 3 or None)
+            slow = socket.gethostbyname("slow.test")
+            for _ in range(150):
+                s = socket.socket()
+                threading.Thread(target=lambda s=s: s.connect_ex((slow, {PORT})), daemon=True).start()
+            time.sleep(0.2)
+            begin = time.monotonic()
+            act("other", lambda: blocking("ok.test", {PORT}))
+            act("other-waiting", lambda: tcp("ok.test", {PORT}))
+            act("at-once", lambda: time.monotonic() - begin < 1 or None)
+            sys.stdout.flush()
+            os._exit(0)  # with all of them waiting
+        """
+        self.profile([f"ok.test:{PORT}", f"slow.test:{PORT}"])
+        world = {"zone": {**self.spec["zone"], "slow.test": "198.51.169.254"}, "full": [["198.51.169.254", PORT]],
+                 "addresses": self.spec["addresses"] + ["198.51.169.254"]}
+        for where in (self.bare, self.within):
+            result = where(script, **world)
+            got = harness.acts(result)
+            self.assertEqual((got["interrupted"].word, got["interrupted"].detail), ("ok", "rung"), str(result))
+            self.assertEqual(got["limited"].word, "EINPROGRESS", str(result))
+            for name in ("soon", "at-once"):
+                self.assertEqual(got[name].detail, "True", str(result))
+            for name in ("other", "other-waiting"):
+                self.assertEqual(got[name].detail, f"this-is-{PUBLIC}:{PORT}", str(result))
+        self.assert_complete(result)
+
+    def test_l6_egress_dies(self):
+        """Without the process that lets things out the run is over, and says so."""
+        self.profile([f"ok.test:{PORT}"])
+        process = self.start("sh", "-c", "echo up; exec sleep 60", options=("--json",))
+        self.assertEqual(process.stdout.readline(), b"up\n")
+        children = [entry.name for entry in pathlib.Path("/proc").iterdir()
+                    if entry.name.isdigit() and harness.status_of(entry.name).get("PPid") == str(process.pid)
+                    and harness.status_of(entry.name).get("Name", "").strip() == "agent-run-net"]
+        self.assertEqual(len(children), 1, "the process of egress is not found by its name")
+        os.kill(int(children[0]), signal.SIGKILL)
+        _, errors = process.communicate(timeout=10)
+        self.assertEqual(process.returncode, harness.REFUSED, errors)
+        self.assertIn(b"connections out died", errors)
+        self.assert_nothing_left()
 
     # ---- races ----------------------------------------------------------------------------------------------------------
 
