@@ -72,6 +72,13 @@ EXAMPLES = {
         ("agent-run check ./etc.yaml", 125, r"/etc\.yaml:3:17: files\.write\[0\]: would let the agent write /etc — "),
         (r"printf 'agent-run: 1\nextends: [default]\n' > good.yaml", 0, r"\A\Z"),
         ("agent-run check ./good.yaml", 125, r"profile .*/project/good\.yaml lies where the agent could change it — "),
+        (r"""printf 'agent-run: 1\nextends: [coding]\nnetwork: {allow: ["*.pkg.example:443", {to: "git.example:22", by: /usr/bin/ssh}]}\n' """
+         "> ~/.config/agent-run/profiles/net.yaml", 0, r"\A\Z"),
+        ("agent-run explain -p net --connect registry.pkg.example:443", 0,
+         r"^allow: connect registry\.pkg\.example:443\n  label: broker\n  rule: net:network\.allow\[0\]  \*\.pkg\.example:443  at .*/net\.yaml:3:19$"),
+        ("agent-run explain -p net --connect git.example:22 --by /usr/bin/env", 1,
+         r"^deny: connect git\.example:22 by /usr/bin/env\n  label: kernel\n  rule: none \(what no rule allows is denied\)\n"
+         r"  to allow it: network: \{allow: \[\"git\.example:22\"\]\}$"),
         (r"printf 'agent-run: 1\nextends: [default]\nlimits: {wall: 1s}\n' > ~/.config/agent-run/profiles/short.yaml", 0,
          r"\A\Z"),
         ("agent-run -p short -- sleep 60", 124, r"\A\Z"),
@@ -119,6 +126,7 @@ EXAMPLES = {
         ("agent-run journal show", 0, r"^ +0 \S+Z journal\.open [\s\S]* journal\.close "),
         ("agent-run journal verify", 0, r"\ACOMPLETE  "),
         ("agent-run explain -p coding --write ~/.bashrc", 0, r"^\w+: change .*/\.bashrc\n  label: kernel\n  rule: "),
+        ("agent-run --allow-host github.com:443 -- getent hosts github.com", 0, r"^198\.18\.1\.1 +github\.com$"),
         ("agent-run --overlay . -- sed -i s/all/test/ Makefile", 0, r"\A\Z"),
         ("agent-run diff", 0, r"^changed file: Makefile\n--- a/Makefile\n\+\+\+ b/Makefile\n@@ -1,3 \+1,3 @@\n-all: hello\n\+test: hello\n"),
         ("agent-run discard", 0, rf"\Adiscarded what run {RUN} changed\n\Z"),
