@@ -238,6 +238,7 @@ struct Feature {
 };
 struct ProbeTools {
   std::string nft_program, ruleset;  // as in Launch
+  std::string egress_ruleset;        // one that lets something out
 };
 /// The caller has one thread.
 std::vector<Feature> probe_features(const ProbeTools& tools);
