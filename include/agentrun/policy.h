@@ -102,6 +102,8 @@ struct Destination {
   std::uint16_t port = 0;         // host byte order
   Protocol protocol = Protocol::tcp;
 };
+/// A mapped IPv4 address (RFC 4291 §2.5.5.2) as the IPv4 address that it means; others as they are.
+Destination without_mapping(const Destination& to) noexcept;
 /// Is it one of the addresses that stand for names (198.18.0.0/15, RFC 2544), mapped into IPv6 or not?
 bool is_synthetic(const Destination& to) noexcept;
 /// Does it mean this very machine: loopback, or the unspecified address, which connect(2) takes for it (ip(7), ipv6(7))?

@@ -22,7 +22,7 @@ namespace agentrun::sandbox {
 
 /// What a path of the host is, without following its last component. The supervisor looks; `lower` only reads.
 struct Entry {
-  enum class Kind : std::uint8_t { absent, directory, file, symlink, other } kind = Kind::absent;
+  enum class Kind : std::uint8_t { absent, directory, file, symlink, socket, other } kind = Kind::absent;
   std::string link;  // text of a symbolic link
   std::uint64_t dev = 0, ino = 0;
 };
@@ -240,6 +240,7 @@ struct Feature {
 };
 struct ProbeTools {
   std::string nft_program, ruleset;  // as in Launch
+  std::string egress_ruleset;        // one that lets something out
 };
 /// The caller has one thread.
 std::vector<Feature> probe_features(const ProbeTools& tools);

@@ -1,7 +1,11 @@
 // connect(2), always performed here, on the agent's own socket and with the copied address. The kernel, were it let go on,
 // would read the descriptor's number and the address once more: another socket could stand there by then, with the path of
 // a socket of the host (decision 016).
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 #include <cstring>
@@ -25,6 +29,15 @@ std::string unix_path(const Request& r) {
   if (path[0] == '\0') path[0] = '@';  // abstract: all bytes count
   else path.resize(path.find('\0') == std::string::npos ? path.size() : path.find('\0'));
   return path;
+}
+
+// Without a time of birth a change of mode would make any socket look new; but of a tmpfs the view shows mostly our own.
+bool was_made_since(const Fd& socket, std::int64_t began) {
+  struct statx st {};
+  struct statfs fs {};
+  const bool dated = ::statx(socket.get(), "", AT_EMPTY_PATH, STATX_BTIME, &st) == 0 && (st.stx_mask & STATX_BTIME) != 0;
+  const bool known = dated || (::fstatfs(socket.get(), &fs) == 0 && fs.f_type == TMPFS_MAGIC);
+  return known && age_of(socket.get(), "", began) == policy::Age::since;
 }
 
 constexpr policy::Verdict floor_rule{.act = Act::allow, .by = policy::By::rule, .rule = nullptr};
@@ -71,8 +84,8 @@ Reply Handler::connect_network(Case& c, AgentSocket socket, const policy::Destin
 
   egress::Announcement flow;
   if (const int error = bind_source_port(socket, flow.source_port); error != 0) return result(c, error);
-  flow.source_v6 = to.v6 && !is_mapped(to);
-  flow.to = to;
+  flow.to = policy::without_mapping(to);  // as the wire has it
+  flow.source_v6 = flow.to.v6;
   flow.pid = c.task.pid;
   flow.tid = c.task.tid;
   flow.name = c.host;
@@ -104,7 +117,7 @@ void Handler::judge_socket(Case& c, const Object& object) const {
   }
   if (object.in_view) judge(c, Right::change, object);
   else judge_foreign(c, object, O_WRONLY);
-  if (c.verdict.act == Act::allow && (!object.in_view || age_of(object.fd.get(), "", s_.began) != policy::Age::since)) c.verdict = {};
+  if (c.verdict.act == Act::allow && (!object.in_view || !was_made_since(object.fd, s_.began))) c.verdict = {};
   c.foreign_socket = c.verdict.act != Act::allow && c.verdict.by == policy::By::fallback;
 }
 

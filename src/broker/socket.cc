@@ -9,7 +9,6 @@
 #include <sys/un.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -115,11 +114,6 @@ std::optional<policy::Destination> destination_of(const AgentSocket& socket, con
     return to;
   }
   return std::nullopt;
-}
-
-bool is_mapped(const policy::Destination& to) noexcept {
-  constexpr std::array<std::uint8_t, 12> prefix = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};  // RFC 4291 §2.5.5.2
-  return to.v6 && std::equal(prefix.begin(), prefix.end(), to.address);
 }
 
 bool starts_anew(const AgentSocket& socket) noexcept {

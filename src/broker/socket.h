@@ -33,8 +33,6 @@ std::uint64_t network_of(const Fd& socket) noexcept;
 /// Where a connect of this socket goes, when that is an address of a network; nullopt for all else (a disconnect, another
 /// family, an address that is too short), which starts nothing.
 std::optional<policy::Destination> destination_of(const AgentSocket& socket, const Request& request);
-/// Does the IPv4 side of the wire carry it?
-bool is_mapped(const policy::Destination& to) noexcept;
 
 /// A stream socket that is neither connecting, connected nor listening, or a datagram socket: connect(2) starts something new.
 bool starts_anew(const AgentSocket& socket) noexcept;

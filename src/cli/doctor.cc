@@ -35,6 +35,14 @@ sandbox::Feature whole_sandbox(supervisor::Trial trial) {
   return feature;
 }
 
+// One of each kind of rule.
+std::string ruleset_with_egress() {
+  profile::Profile all;
+  all.name = "probe";
+  for (const char* to : {"example.com:443", "udp://example.com:123", "192.0.2.0/24:80", "[2001:db8::/32]:80"}) all.network.allow.push_back({.to = to});
+  return egress::ruleset_of(policy::compile(std::span(&all, 1), {.home = "/", .workspace = "/"}));
+}
+
 void print_apparmor_profile() {
   constexpr const char* file = "/etc/apparmor.d/agent-run";
   std::printf("AppArmor restricts user namespaces here. As root, write this to %s, then apparmor_parser -r %s:\n\n%s\n", file, file,
@@ -46,7 +54,8 @@ void print_apparmor_profile() {
 int doctor_command(Words words) {
   const Arguments arguments = parse_arguments(words, {});
   if (!arguments.positional.empty()) throw UsageError("doctor takes no arguments", "agent-run doctor");
-  auto features = sandbox::probe_features({.nft_program = supervisor::find_nft_program(), .ruleset = egress::closed_ruleset()});
+  auto features = sandbox::probe_features({.nft_program = supervisor::find_nft_program(), .ruleset = egress::closed_ruleset(),
+                                           .egress_ruleset = ruleset_with_egress()});
   features.push_back(whole_sandbox(supervisor::Trial::whole));
   bool good = true;
   for (const sandbox::Feature& feature : features) {

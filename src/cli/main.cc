@@ -19,9 +19,10 @@ constexpr int refused = 125;
 constexpr int usage = 2;
 
 constexpr const char* help_text =
-    R"(agent-run [run] [-p PROFILE] [-w DIR] [--read P] [--write P] [--overlay P] [--journal DIR] [--json] -- COMMAND…
+    R"(agent-run [run] [-p PROFILE] [-w DIR] [--read P] [--write P] [--overlay P] [--allow-host H:P]
+          [--journal DIR] [--json] -- COMMAND…
 agent-run check PROFILE            is this profile good here?
-agent-run explain [-p PROFILE] [-w DIR] [--open P | --write P | --exec P | --connect H:PORT [--by P]]
+agent-run explain [-p PROFILE] [-w DIR] [--open P | --write P | --exec P | --connect H:P [--by P]]
                                    the verdict with its rule; without a question: the whole plan
 agent-run why [RUN]                what was denied, and what would allow it (--json, --journal DIR)
 agent-run diff [RUN]               what a run changed in overlays, held back from the host (--stat, --json)
@@ -38,7 +39,7 @@ agent-run journal verify [RUN]     are they all there and unchanged? (--json, --
 agent-run journal prove SEQ [RUN]  a proof of one record that stands alone; --from SIZE: that the journal only grew since;
                                    --verify FILE: does a proof hold? (--key, --against, --journal)
 agent-run journal export --format jsonl|ocsf|ecs|cef|otlp|cloudevents [RUN]
-                                   the records for collectors of events (-o FILE)
+                                   the records for collectors of events (-o, --output FILE)
 agent-run journal export --tlog-tiles DIR [RUN]    the tree and the records, for other tools
 agent-run journal report [RUN] -o FILE
                                    the run as one page to look at (--key, --against, --journal)
@@ -53,6 +54,7 @@ agent-run --help | --version
 -w, --workspace  the folder that the agent works in; default: the current one
 --read, --write  show one more path of the host to the agent
 --overlay        show one more folder, copy on write: changes wait for agent-run diff, apply or discard
+--allow-host     a host and port that may be connected to, as in network.allow: github.com:443
 --journal        where identity and journals are kept; default: ~/.local/state/agent-run
 --json           for programs: how the run ended as one line on standard error; of the other commands, what they print
 

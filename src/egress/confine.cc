@@ -63,7 +63,7 @@ void stand_alone(int parent) {
   check(::prctl(PR_SET_NAME, "agent-run-net", 0, 0, 0), "prctl", "PR_SET_NAME");
   check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");
   ::setsid();  // fails only for a group leader, which a forked child is not
-  for (const int signal : {SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM}) ::signal(signal, SIG_IGN);
+  for (const int signal : {SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2, SIGALRM}) ::signal(signal, SIG_IGN);
   const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
   check(::setrlimit(RLIMIT_CORE, &no_core), "setrlimit", "RLIMIT_CORE");
   rlimit files{};

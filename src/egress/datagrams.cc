@@ -75,7 +75,7 @@ class Datagrams::Flow : public Watcher {
  private:
   void dialed(Dial::Outcome outcome) {
     owner_.context_.loop.retire(std::move(dial_));
-    const bool recorded = owner_.context_.recorder.open(facts_, {.peer = outcome.peer, .via = {}, .error = outcome.error, .reason = outcome.reason});
+    const bool recorded = owner_.context_.recorder.open(facts_, {.peer = outcome.peer, .via = {}, .error = outcome.error, .reason = outcome.reason, .remedy = outcome.remedy});
     owner_.context_.loop.set_deadline(*this, idle_one_way_ms);  // also a flow that leads nowhere is kept for a while, and silent
     if (!recorded || outcome.error != 0) return waiting_.clear();
     opened_ = true;

@@ -96,7 +96,7 @@ void Dial::looked_up(const Found& found) {
       const std::string what = facts_.name.empty() ? endpoint_text(facts_.to) : facts_.name + ":" + std::to_string(facts_.to.port);
       const bool named = !facts_.name.empty();
       context_.recorder.deny("connect " + what + (named ? ", which leads to " : ": ") + checked.refused, checked.remedy);
-      return fail(EACCES, "no address of it may be dialed");
+      return fail(EACCES, "not dialed: " + checked.refused, checked.remedy);
     }
   }
   connect_next();
@@ -177,11 +177,12 @@ void Dial::talk(std::uint32_t events) {
   if (!send_talk()) fail(EHOSTUNREACH, "the proxy failed");
 }
 
-void Dial::fail(int error, std::string_view reason) {
+void Dial::fail(int error, std::string_view reason, const std::string& remedy) {
   outcome_.socket.reset();
   outcome_.peer.reset();
   outcome_.error = shown(error);
   outcome_.reason = reason;
+  outcome_.remedy = remedy;
   finish();
 }
 

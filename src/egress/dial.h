@@ -24,7 +24,7 @@ class Dial : public Watcher {
   struct Outcome {
     Fd socket;      // connected, non-blocking; empty: `error` says why
     int error = 0;
-    std::string_view reason;
+    std::string reason, remedy;
     std::optional<policy::Destination> peer;
     std::string via;
   };
@@ -46,7 +46,7 @@ class Dial : public Watcher {
   void connected();
   void talk(std::uint32_t events);
   bool send_talk();
-  void fail(int error, std::string_view reason);
+  void fail(int error, std::string_view reason, const std::string& remedy = {});
   void finish();
 
   Context& context_;

@@ -48,7 +48,7 @@ void Flow::start() {
 void Flow::dialed(Dial::Outcome outcome) {
   context_.loop.retire(std::move(dial_));
   const bool recorded =
-      context_.recorder.open(facts_, {.peer = outcome.peer, .via = outcome.via, .error = outcome.error, .reason = outcome.reason});
+      context_.recorder.open(facts_, {.peer = outcome.peer, .via = outcome.via, .error = outcome.error, .reason = outcome.reason, .remedy = outcome.remedy});
   if (!recorded || outcome.error != 0) return close({}, {});  // resets the agent's end
   opened_ = true;
   sockets_[outside] = std::move(outcome.socket);
@@ -102,10 +102,14 @@ void Flow::ready(unsigned tag, std::uint32_t events) {
   if (!sockets_[side]) return;
   watch(agent);
   if (sockets_[outside]) watch(outside);
-  if ((events & EPOLLHUP) != 0 && sockets_[side] && watched_[side] == 0 && registered_[side]) {
-    context_.loop.remove(sockets_[side].get());
-    registered_[side] = false;
-  }
+  if ((events & EPOLLHUP) != 0 && watched_[side] == 0) forget(side);
+}
+
+// Not left to the close: the process that made a socket inside may hold it for a moment longer (network.publish), and as
+// long epoll would speak of it.
+void Flow::forget(Side side) {
+  if (registered_[side] && sockets_[side]) context_.loop.remove(sockets_[side].get());
+  registered_[side] = false;
 }
 
 void Flow::check_first_bytes(std::uint32_t events) {
@@ -125,9 +129,7 @@ void Flow::check_first_bytes(std::uint32_t events) {
   context_.loop.clear_deadline(*this);
   halves_[agent].chunk = buffer_.size();
   if (finding.kind == Finding::Kind::refuse) {
-    const std::string to = facts_.name + ":" + std::to_string(facts_.to.port);
-    context_.recorder.deny("send to " + to + ": " + shown(finding), "network: {allow: [{to: \"" + to + "\", tls: any}]}");
-    return abort("refused", shown(finding));
+    return refuse(shown(finding));
   }
   checking_ = false;
   pump(agent);
@@ -166,29 +168,35 @@ void Flow::pump(Side from) {
 
 void Flow::failed(Side side) { abort(side == agent ? "reset-by-agent" : "reset-by-peer"); }
 
-void Flow::abort(std::string_view end, std::string_view reason) {
+void Flow::abort(std::string_view end, std::string_view reason, std::string_view remedy) {
   if (over_called_) return;
+  for (const Side side : {agent, outside}) forget(side);
   for (Fd& socket : sockets_) reset(socket);
-  close(end, reason);
+  close(end, reason, remedy);
 }
 
-void Flow::close(std::string_view end, std::string_view reason) {
+void Flow::close(std::string_view end, std::string_view reason, std::string_view remedy) {
   if (over_called_) return;
   over_called_ = true;
   if (!opened_) reset(sockets_[agent]);
+  for (const Side side : {agent, outside}) forget(side);
   for (Fd& socket : sockets_) socket.reset();
   context_.loop.clear_deadline(*this);
   if (dial_) context_.loop.retire(std::move(dial_));
   if (opened_) {
-    (void)context_.recorder.close(facts_, {.bytes_out = halves_[agent].bytes, .bytes_in = halves_[outside].bytes, .began = began_, .end = end, .reason = reason});
+    (void)context_.recorder.close(facts_, {.bytes_out = halves_[agent].bytes, .bytes_in = halves_[outside].bytes, .began = began_, .end = end,
+                                           .reason = reason, .remedy = remedy});
   }
   over_(*this);
 }
 
-void Flow::expired() {
-  abort("refused", "it did not say in time for whom it is");
+void Flow::expired() { refuse("it did not say in time for whom it is"); }
+
+void Flow::refuse(const std::string& why) {
   const std::string to = facts_.name + ":" + std::to_string(facts_.to.port);
-  context_.recorder.deny("send to " + to + ": it did not say in time for whom it is", "network: {allow: [{to: \"" + to + "\", tls: any}]}");
+  const std::string remedy = "network: {allow: [{to: \"" + to + "\", tls: any}]}";
+  context_.recorder.deny("send to " + to + ": " + why, remedy);
+  abort("refused", why, remedy);
 }
 
 }  // namespace agentrun::egress

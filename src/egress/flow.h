@@ -25,7 +25,7 @@ class Flow : public Watcher {
   ~Flow() override;
   void start();
   /// Ends it with resets.
-  void abort(std::string_view end, std::string_view reason = {});
+  void abort(std::string_view end, std::string_view reason = {}, std::string_view remedy = {});
 
  private:
   enum Side : unsigned { agent = 0, outside = 1 };
@@ -45,7 +45,9 @@ class Flow : public Watcher {
   void pump(Side from);
   void failed(Side side);
   void watch(Side side);
-  void close(std::string_view end, std::string_view reason);
+  void forget(Side side);
+  void refuse(const std::string& why);
+  void close(std::string_view end, std::string_view reason, std::string_view remedy = {});
 
   Context& context_;
   FlowFacts facts_;

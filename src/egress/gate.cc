@@ -112,7 +112,7 @@ void Gate::dialed(std::uint64_t id, Dial::Outcome outcome) {
   if (node.empty()) return;
   Admission& admission = node.mapped()->admission();
   const bool recorded = context_.recorder.open(
-      admission.facts, {.peer = outcome.peer, .via = outcome.via, .error = outcome.error, .reason = outcome.reason});
+      admission.facts, {.peer = outcome.peer, .via = outcome.via, .error = outcome.error, .reason = outcome.reason, .remedy = outcome.remedy});
   if (!recorded) return answer(id, EACCES);
   if (outcome.error == 0) {
     admission.outside = std::move(outcome.socket);

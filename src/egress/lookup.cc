@@ -60,7 +60,6 @@ Found Lookup::ask_host(const std::string& name) {
   _res.options &= ~static_cast<unsigned long>(RES_DNSRCH);
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_ADDRCONFIG;
   addrinfo* list = nullptr;
   const int error = ::getaddrinfo(name.c_str(), nullptr, &hints, &list);
   const std::unique_ptr<addrinfo, FreeList> owner(list);

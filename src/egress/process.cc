@@ -193,12 +193,16 @@ void Egress::admit(Sockets sockets, const Fd& sandbox) {
 Fd Egress::take_link() { return std::move(link_); }
 
 std::optional<Event> Egress::next_event() const {
-  try {
-    const auto message = recv_message(control_);
-    return message ? decode_event(message->bytes) : std::nullopt;
-  } catch (const SysError&) {
-    return std::nullopt;  // ECONNRESET: it died with something unread
+  // It died with something unread: that is told once, before the words that it left, which say why.
+  for (int resets = 0; resets < 2; ++resets) {
+    try {
+      const auto message = recv_message(control_);
+      return message ? decode_event(message->bytes) : std::nullopt;
+    } catch (const SysError& e) {
+      if (e.error() != ECONNRESET) return std::nullopt;
+    }
   }
+  return std::nullopt;
 }
 
 std::optional<Event> Egress::finish() {

@@ -35,18 +35,19 @@ class Publisher::Arrival : public Watcher {
   }
   void given(Fd inside) {
     inside_ = std::move(inside);
-    if (!inside_ || !owner_.context_.loop.add(inside_.get(), EPOLLOUT, *this)) refuse();
+    if (!inside_) return next_or_refuse();  // it was refused before it had to be waited for
+    if (!owner_.context_.loop.add(inside_.get(), EPOLLOUT, *this)) refuse();
+  }
+  void refuse() {
+    reset(outside_);
+    close_inside();
+    owner_.over(*this);
   }
 
  private:
   void ready(unsigned /*tag*/, std::uint32_t /*events*/) override {
     const int error = pending_error(inside_);
-    if (error == ECONNREFUSED && !v6_) {
-      inside_.reset();
-      v6_ = true;
-      return owner_.ask(*this);
-    }
-    if (error != 0) return refuse();
+    if (error != 0) return next_or_refuse();
     owner_.context_.loop.remove(inside_.get());
     FlowFacts facts{.id = ++owner_.context_.last_id, .inward = true};
     facts.to.v6 = v6_;
@@ -58,10 +59,16 @@ class Publisher::Arrival : public Watcher {
     owner_.over(*this);
   }
   void expired() override { refuse(); }
-  void refuse() {
-    reset(outside_);
+  // Who made it may hold it for a moment longer, and as long epoll would speak of it.
+  void close_inside() {
+    if (inside_) owner_.context_.loop.remove(inside_.get());
     inside_.reset();
-    owner_.over(*this);
+  }
+  void next_or_refuse() {
+    if (v6_) return refuse();
+    close_inside();
+    v6_ = true;
+    owner_.ask(*this);
   }
 
   Publisher& owner_;
@@ -128,7 +135,7 @@ void Publisher::arrived(Fd socket, const policy::Policy::Publish& what, const po
 
 void Publisher::ask(Arrival& arrival) {
   const std::string question = arrival.question();
-  if (::send(inside_.get(), question.data(), question.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return arrival.given(Fd());
+  if (::send(inside_.get(), question.data(), question.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return arrival.refuse();
   asked_.push_back(&arrival);
 }
 

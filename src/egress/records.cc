@@ -34,6 +34,7 @@ bool Recorder::open(const FlowFacts& flow, const Opened& opened) {
   if (flow.pid != 0) record_.number("pid", flow.pid);
   record_.text("proto", proto(flow.to));
   text_if(record_, "reason", opened.reason);
+  text_if(record_, "remedy", opened.remedy);
   text_if(record_, "rule", flow.rule);
   record_.text("run", run_);
   record_.word("t", static_cast<std::uint64_t>(wall_clock_ns())).word("tb", static_cast<std::uint64_t>(boot_clock_ns()));
@@ -54,6 +55,7 @@ bool Recorder::close(const FlowFacts& flow, const Closed& closed) {
   text_if(record_, "host", flow.name);
   record_.word("id", flow.id);
   text_if(record_, "reason", closed.reason);
+  text_if(record_, "remedy", closed.remedy);
   record_.text("run", run_);
   record_.word("t", static_cast<std::uint64_t>(wall_clock_ns())).word("tb", static_cast<std::uint64_t>(now));
   record_.text("type", "net.close");

@@ -38,14 +38,14 @@ class Recorder {
     std::optional<policy::Destination> peer;  // the address that was dialed
     std::string via;                          // the proxy
     int error = 0;                            // there is no connection, and why
-    std::string_view reason;
+    std::string_view reason, remedy;
   };
   [[nodiscard]] bool open(const FlowFacts& flow, const Opened& opened);
   struct Closed {
     std::uint64_t bytes_out = 0, bytes_in = 0;
     std::int64_t began = 0;  // boot time, ns
     std::string_view end;    // closed, reset-by-agent, reset-by-peer, unclaimed, refused, failed, idle, run-ended
-    std::string_view reason;
+    std::string_view reason, remedy;
   };
   [[nodiscard]] bool close(const FlowFacts& flow, const Closed& closed);
   [[nodiscard]] bool question(const dns::Question& question, const dns::Reply& reply, const policy::Verdict& verdict,

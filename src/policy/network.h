@@ -85,7 +85,4 @@ class NetworkTable {
   bool allows_ = false;
 };
 
-/// A mapped IPv4 address (RFC 4291 §2.5.5.2) as the IPv4 address that it means; others as they are.
-Destination without_mapping(const Destination& to) noexcept;
-
 }  // namespace agentrun::policy

@@ -50,7 +50,10 @@ constexpr Remedy remedies[] = {
     {"mounts", "", ENOSYS, "Linux 5.19 or newer is needed"},
     {"mounts", "", EPERM,
      "mounting in a user namespace is refused here: check AppArmor, SELinux and the container's seccomp"},
-    {"net", "nft", any, "the kernel needs nf_tables with the inet family, reject and counters (CONFIG_NF_TABLES_INET)"},
+    {"net", "nft", any,
+     "the kernel needs nf_tables with the inet family, reject and counters (CONFIG_NF_TABLES_INET), and for network.allow dnat, "
+     "connection tracking and log (CONFIG_NFT_NAT, CONFIG_NFT_CT, CONFIG_NFT_LOG)"},
+    {"net", "nfnl_log_create", any, "network.allow needs the packet log: load the module nfnetlink_log (CONFIG_NETFILTER_NETLINK_LOG)"},
     {"net", "setns", any, "joining a namespace of one's own is refused: the seccomp filter of a container or sandbox"},
     {"net", "", EPERM,
      "a network namespace of one's own cannot be set up: check AppArmor, SELinux and the container's seccomp"},

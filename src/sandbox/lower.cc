@@ -102,6 +102,18 @@ class Lowering {
     for (const policy::Grant* grant : grants) show(*grant);
   }
 
+  /// Sockets of the host, each at its own path and by its inode. One that a folder shows already is there.
+  void show_sockets() {
+    for (const policy::Policy::SocketGrant& grant : policy_.sockets()) {
+      if (reserved(grant.path) || denied(grant.path) || steps_.contains(grant.path)) continue;
+      const Entry entry = host_.look(grant.path);
+      if (entry.kind == Entry::Kind::absent) continue;  // nothing listens: inside, too
+      if (entry.kind != Entry::Kind::socket) throw Refusal(grant.path + ": not a socket", "name the socket itself in `sockets`, and files in files.read");
+      if (is_bound(mount_above(grant.path))) continue;
+      add({.kind = Kind::bind, .source = grant.path, .target = grant.path, .read_only = true, .no_exec = true, .dev = entry.dev, .ino = entry.ino});
+    }
+  }
+
   /// The names by which a grant was written lead to it also inside, through the same links.
   void show_links() {
     for (const policy::Grant& grant : policy_.view()) {
@@ -315,6 +327,7 @@ Entry RealHost::look(const std::string& path) const {
   Entry entry{.kind = Entry::Kind::other, .link = {}, .dev = st.st_dev, .ino = st.st_ino};
   if (S_ISDIR(st.st_mode)) entry.kind = Entry::Kind::directory;
   if (S_ISREG(st.st_mode)) entry.kind = Entry::Kind::file;
+  if (S_ISSOCK(st.st_mode)) entry.kind = Entry::Kind::socket;
   if (S_ISLNK(st.st_mode)) {
     std::array<char, PATH_MAX> text{};
     const ssize_t n = ::readlink(path.c_str(), text.data(), text.size());
@@ -331,6 +344,7 @@ Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch)
   lowering.collect_denied();
   lowering.show_home();
   lowering.show_grants();
+  lowering.show_sockets();
   lowering.show_links();
   const bool egress = policy.has_egress();
   for (const auto& [path, text] : name_service_texts) {

@@ -27,6 +27,7 @@
 #include "sandbox/mounts.h"
 #include "sandbox/net.h"
 #include "sandbox/user.h"
+#include "sandbox/way_out.h"
 #include "sandbox/wire.h"
 
 namespace agentrun::sandbox {
@@ -177,6 +178,20 @@ std::string probe_nftables(const ProbeTools& tools) {
   return "the ruleset is loaded and listed";
 }
 
+std::string probe_redirection(const ProbeTools& tools) {
+  ProbeTools with_egress = tools;
+  with_egress.ruleset = tools.egress_ruleset;
+  probe_nftables(with_egress);
+  return "dnat, connection tracking and log in the packet filter";
+}
+
+std::string probe_way_out(const ProbeTools&) {
+  enter_namespaces(CLONE_NEWNET);
+  bring_loopback_up();
+  make_way_out();
+  return make_egress_sockets().relay6 ? "addresses, routes and sockets, IPv4 and IPv6" : "addresses, routes and sockets, IPv4";
+}
+
 std::string probe_landlock(const ProbeTools&) {
   const int version = landlock_abi();
   const abi::LandlockRulesetAttr attr{
@@ -233,6 +248,9 @@ constexpr Probe probes[] = {
     {"terminals", required, "mounts", probe_terminals, "the kernel needs CONFIG_UNIX98_PTYS"},
     {"network namespace", required, "net", probe_network, "the kernel needs CONFIG_NET_NS"},
     {"nftables", required, "net", probe_nftables, "load the module nf_tables"},
+    {"redirection", optional, "net", probe_redirection,
+     "load the modules nft_chain_nat, nft_ct and nft_log: only network.allow and --allow-host need them"},
+    {"connections out", optional, "net", probe_way_out, "load the module nfnetlink_log: only network.allow and --allow-host need it"},
     {"Landlock", required, "landlock", probe_landlock, "Linux 5.13 or newer with lsm=landlock,…"},
     {"seccomp notification", broker, "filter", probe_notification, "Linux 5.19 or newer is needed"},
     {"pidfd_getfd", broker, "listener", probe_pidfd_getfd, "Linux 5.6 or newer is needed"},

@@ -39,7 +39,7 @@ class OddHosts(harness.Case):
         result = self.doctor()
         self.assertEqual(result.status, 0, str(result))
         self.assertNotIn("MISSING", result.text)
-        for part in ("user namespaces", "id maps", "mounts", "terminals", "nftables", "Landlock", "seccomp notification",
+        for part in ("user namespaces", "id maps", "mounts", "terminals", "nftables", "redirection", "connections out", "Landlock", "seccomp notification",
                      "joining namespaces", "reading memory", "a whole sandbox"):
             self.assertRegex(result.text, rf"(?m)^ok       {part} ")
         self.assertRegex(result.text, r"(?m)^(ok|absent) +limits +memory: [\w ]+, tasks: [\w ]+, cpus: [\w ]+$")

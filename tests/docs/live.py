@@ -149,8 +149,6 @@ def test_exit_status(scratch):
         yield f"exit status {status}: {words}", expect.fault(words, scratch.agent_run("--", "sh", "-c", words), status, "")
     for status, words in claims.USES:
         yield f"exit status {status} of agent-run {words}", expect.fault(words, scratch.agent_run(*words.split()), status, "")
-    ended = scratch.agent_run("--allow-host", "h:1", "--", "true")
-    yield "--allow-host is refused", expect.fault("--allow-host", ended, 125, "--allow-host is not supported yet")
 
 
 def runs(scratch):

@@ -63,7 +63,7 @@ const MountLine* mount_at(const std::vector<MountLine>& list, std::string_view p
 }
 
 ProbeTools tools() {
-  return {.nft_program = ::getenv("AGENT_RUN_NFT"), .ruleset = egress::closed_ruleset()};
+  return {.nft_program = ::getenv("AGENT_RUN_NFT"), .ruleset = egress::closed_ruleset(), .egress_ruleset = egress::closed_ruleset()};
 }
 
 bool has_option(const MountLine& mount, std::string_view option) {

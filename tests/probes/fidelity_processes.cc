@@ -2,6 +2,8 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/time.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -235,6 +237,20 @@ void listen_unix(std::string_view path) {
   must(::listen(fd, 4), "listen");
 }
 
+void bind_unix(int fd, std::string_view path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path);
+  must(::bind(fd, reinterpret_cast<const sockaddr*>(&address), static_cast<socklen_t>(sizeof(sa_family_t) + path.size())), "bind");
+}
+
+long to_unix_with(int fd, std::string_view path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path);
+  return to(fd, &address, sizeof(sa_family_t) + path.size() + 1);
+}
+
 constexpr Row connect_cases[] = {
     {"loopback",
      [] {
@@ -358,6 +374,226 @@ constexpr Row connect_cases[] = {
      [] {
        const sockaddr none{.sa_family = AF_UNSPEC, .sa_data = {}};
        return to(static_cast<int>(must(::socket(AF_UNIX, SOCK_DGRAM, 0), "socket")), &none, sizeof none);
+     }},
+    {"unix-by-link",
+     [] {
+       listen_unix("socket");
+       must(::symlink("socket", "link-to-socket"), "symlink");
+       return to_unix("link-to-socket", 0);
+     }},
+    {"unix-by-folder", [] { return to_unix(".", 0); }},
+    {"unix-below-file", [] { return to_unix("file/socket", 0); }},
+    {"unix-by-descriptor",
+     [] {
+       listen_unix("socket");
+       const long fd = must(::open("socket", O_PATH), "open");
+       return to_unix("/proc/self/fd/" + std::to_string(fd), 0);
+     }},
+    {"unix-nobody-listens",
+     [] {
+       bind_unix(stream(AF_UNIX), "socket");
+       return to_unix("socket", 0);
+     }},
+    {"unix-gone",
+     [] {
+       const int fd = stream(AF_UNIX);
+       bind_unix(fd, "socket");
+       ::close(fd);
+       return to_unix("socket", 0);
+     }},
+    {"unix-of-another-type",
+     [] {
+       bind_unix(static_cast<int>(must(::socket(AF_UNIX, SOCK_DGRAM, 0), "socket")), "socket");
+       return to_unix("socket", 0);
+     }},
+    {"unix-no-right",
+     [] {
+       listen_unix("socket");
+       must(::chmod("socket", 0), "chmod");
+       return to_unix("socket", 0);
+     }},
+    {"unix-datagram",
+     [] {
+       bind_unix(static_cast<int>(must(::socket(AF_UNIX, SOCK_DGRAM, 0), "socket")), "socket");
+       return to_unix_with(static_cast<int>(must(::socket(AF_UNIX, SOCK_DGRAM, 0), "socket")), "socket");
+     }},
+    {"unix-packets",
+     [] {
+       const int listener = static_cast<int>(must(::socket(AF_UNIX, SOCK_SEQPACKET, 0), "socket"));
+       bind_unix(listener, "socket");
+       must(::listen(listener, 1), "listen");
+       return to_unix_with(static_cast<int>(must(::socket(AF_UNIX, SOCK_SEQPACKET, 0), "socket")), "socket");
+     }},
+    {"unix-no-room",
+     [] {
+       const int listener = stream(AF_UNIX);
+       bind_unix(listener, "socket");
+       must(::listen(listener, 0), "listen");
+       note("first", to_unix("socket", 0));
+       return to_unix_with(static_cast<int>(must(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), "socket")), "socket");
+     }},
+    {"unix-waits-for-room",
+     [] {
+       const int listener = stream(AF_UNIX);
+       bind_unix(listener, "socket");
+       must(::listen(listener, 0), "listen");
+       note("first", to_unix("socket", 0));
+       std::thread late([listener] {
+         ::usleep(30'000);
+         ::accept(listener, nullptr, nullptr);
+       });
+       const long result = to_unix("socket", 0);
+       late.join();
+       return result;
+     }},
+    {"unix-limited",
+     [] {
+       const int listener = stream(AF_UNIX);
+       bind_unix(listener, "socket");
+       must(::listen(listener, 0), "listen");
+       note("first", to_unix("socket", 0));
+       const int fd = stream(AF_UNIX);
+       timeval limit{.tv_sec = 0, .tv_usec = 30'000};
+       must(::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit), "SO_SNDTIMEO");
+       const long result = to_unix_with(fd, "socket");
+       const int error = errno;
+       socklen_t size = sizeof limit;
+       must(::getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, &size), "SO_SNDTIMEO");
+       note("limit", limit.tv_usec / 10'000);
+       errno = error;
+       return result;
+     }},
+    {"unix-peer",
+     [] {
+       const int listener = stream(AF_UNIX);
+       bind_unix(listener, "socket");
+       must(::listen(listener, 1), "listen");
+       const long result = to_unix("socket", 0);
+       ucred who{};
+       socklen_t size = sizeof who;
+       must(::getsockopt(::accept(listener, nullptr, nullptr), SOL_SOCKET, SO_PEERCRED, &who, &size), "SO_PEERCRED");
+       note("uid", who.uid == ::getuid() ? 0 : -1);
+       note("gid", who.gid == ::getgid() ? 0 : -1);
+       return result;
+     }},
+    {"unix-peer-pid",
+     [] {
+       const int listener = stream(AF_UNIX);
+       bind_unix(listener, "socket");
+       must(::listen(listener, 1), "listen");
+       const long result = to_unix("socket", 0);
+       ucred who{};
+       socklen_t size = sizeof who;
+       must(::getsockopt(::accept(listener, nullptr, nullptr), SOL_SOCKET, SO_PEERCRED, &who, &size), "SO_PEERCRED");
+       note("pid", who.pid == ::getpid() ? 0 : -1);
+       return result;
+     }},
+    {"listening-itself",
+     [] {
+       const int fd = stream(AF_INET);
+       must(::listen(fd, 1), "listen");
+       const sockaddr_in address = listening();
+       return to(fd, &address, sizeof address);
+     }},
+    {"bound",
+     [] {
+       const int fd = stream(AF_INET);
+       sockaddr_in mine{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+       must(::bind(fd, reinterpret_cast<const sockaddr*>(&mine), sizeof mine), "bind");
+       socklen_t size = sizeof mine;
+       must(::getsockname(fd, reinterpret_cast<sockaddr*>(&mine), &size), "getsockname");
+       const sockaddr_in address = listening();
+       const long result = to(fd, &address, sizeof address);
+       sockaddr_in now{};
+       must(::getsockname(fd, reinterpret_cast<sockaddr*>(&now), &size), "getsockname");
+       note("same-port", now.sin_port == mine.sin_port ? 0 : -1);
+       return result;
+     }},
+    {"any-address",
+     [] {
+       sockaddr_in address = listening();
+       address.sin_addr.s_addr = INADDR_ANY;
+       return to(stream(AF_INET), &address, sizeof address);
+     }},
+    {"nonblock-in-progress",
+     [] {
+       // Nobody accepts and there is no room: the connection stays in the making.
+       const int listener = stream(AF_INET);
+       sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+       must(::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address), "bind");
+       socklen_t size = sizeof address;
+       must(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), "getsockname");
+       must(::listen(listener, 0), "listen");
+       const auto open = [] { return static_cast<int>(must(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), "socket")); };
+       for (int i = 0; i < 3; ++i) (void)to(open(), &address, sizeof address);
+       const int fd = open();
+       note("first", to(fd, &address, sizeof address));
+       note("first-errno", errno);
+       return to(fd, &address, sizeof address);
+     }},
+    {"six-to-mapped",
+     [] {
+       const sockaddr_in four = listening();
+       sockaddr_in6 address{};
+       address.sin6_family = AF_INET6;
+       address.sin6_port = four.sin_port;
+       must(::inet_pton(AF_INET6, "::ffff:127.0.0.1", &address.sin6_addr), "inet_pton");
+       return to(stream(AF_INET6), &address, sizeof address);
+     }},
+    {"six-only-to-mapped",
+     [] {
+       const sockaddr_in four = listening();
+       sockaddr_in6 address{};
+       address.sin6_family = AF_INET6;
+       address.sin6_port = four.sin_port;
+       must(::inet_pton(AF_INET6, "::ffff:127.0.0.1", &address.sin6_addr), "inet_pton");
+       const int fd = stream(AF_INET6), on = 1;
+       must(::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on), "IPV6_V6ONLY");
+       return to(fd, &address, sizeof address);
+     }},
+    {"six-without-scope",
+     [] {
+       sockaddr_in6 address{};
+       address.sin6_family = AF_INET6;
+       address.sin6_port = silent().sin_port;
+       address.sin6_addr = in6addr_loopback;
+       return to(stream(AF_INET6), &address, 24);
+     }},
+    {"six-to-four",
+     [] {
+       const sockaddr_in address = listening();
+       return to(stream(AF_INET6), &address, sizeof address);
+     }},
+    {"four-to-six",
+     [] {
+       sockaddr_in6 address{};
+       address.sin6_family = AF_INET6;
+       address.sin6_port = silent().sin_port;
+       address.sin6_addr = in6addr_loopback;
+       return to(stream(AF_INET), &address, sizeof address);
+     }},
+    {"only-a-path",
+     [] {
+       listen_unix("socket");
+       const sockaddr_in address = silent();
+       return to(static_cast<int>(must(::open("socket", O_PATH), "open")), &address, sizeof address);
+     }},
+    {"descriptors-of-a-thread",
+     [] {
+       // A thread with descriptors of its own: the same number is another socket there.
+       const sockaddr_in address = listening();
+       const int fd = stream(AF_UNIX);
+       long result = -1;
+       int error = 0;
+       std::thread apart([&] {
+         must(::unshare(CLONE_FILES), "unshare");
+         must(::dup2(stream(AF_INET), fd), "dup2");
+         result = to(fd, &address, sizeof address);
+         error = errno;
+       });
+       apart.join();
+       errno = error;
+       return result;
      }},
 };
 

@@ -16,6 +16,7 @@ class InventedHost final : public Host {
  public:
   InventedHost& folder(const std::string& path) { return put(path, {.kind = Entry::Kind::directory}); }
   InventedHost& file(const std::string& path) { return put(path, {.kind = Entry::Kind::file}); }
+  InventedHost& socket(const std::string& path) { return put(path, {.kind = Entry::Kind::socket}); }
   InventedHost& link(const std::string& path, const std::string& text) {
     return put(path, {.kind = Entry::Kind::symlink, .link = text});
   }

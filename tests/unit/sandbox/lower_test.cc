@@ -267,3 +267,48 @@ TEST_CASE("the filter follows audit.reads, and reads that need the broker are tr
   CHECK(lower_text(off).filter == filter::Variant::agent_reads_off);
   CHECK(lower_text(off + "files: {deny: [\"**/.env\"]}\n").filter == filter::Variant::agent_reads_trapped);
 }
+
+TEST_CASE("sockets are bound by their inode at their path, where no folder shows them already") {
+  InventedHost host = small_host();
+  host.socket("/run/user/1000/agent").socket("/home/u/proj/dev.sock").file("/run/plain");
+  const Plan plan = lower_text(std::string(base) + "sockets: [/run/user/1000/agent, /home/u/proj/dev.sock, /run/absent]\n", host);
+  REQUIRE(at(plan, "/run/user/1000/agent") != nullptr);
+  CHECK(at(plan, "/run/user/1000/agent")->kind == Kind::bind);
+  CHECK(at(plan, "/run/user/1000/agent")->ino == host.look("/run/user/1000/agent").ino);
+  CHECK(at(plan, "/run/user")->kind == Kind::directory);
+  CHECK(at(plan, "/home/u/proj/dev.sock") == nullptr);
+  CHECK(at(plan, "/run/absent") == nullptr);
+  CHECK(remedy_of([&] { lower_text(std::string(base) + "sockets: [/run/plain]\n", host); }).find("files.read") != std::string::npos);
+  // What is never shown is not shown as a socket either.
+  Launch launch = small_launch();
+  launch.hidden = {"/run/user/1000"};
+  CHECK(at(lower_text(std::string(base) + "sockets: [/run/user/1000/agent]\n", host, launch), "/run/user/1000/agent") == nullptr);
+}
+
+TEST_CASE("with egress the files of the name services are the sandbox's own, whatever the profile shows") {
+  InventedHost host = small_host();
+  host.file("/etc/nsswitch.conf").file("/etc/hosts").file("/run/resolved/stub.conf").link("/etc/resolv.conf", "/run/resolved/stub.conf");
+  const std::string egress = std::string(base) + "network: {allow: [\"a.test:443\"]}\n";
+  const auto text = [](const Plan& plan, const char* path) {
+    REQUIRE(at(plan, path) != nullptr);
+    return at(plan, path)->source;
+  };
+  for (const std::string& files : {std::string(), std::string("files: {read: [/etc/hosts, /etc/resolv.conf, /etc/nsswitch.conf]}\n")}) {
+    const Plan plan = lower_text(egress + files, host);
+    CHECK(plan.egress);
+    for (const char* path : {"/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf"}) CHECK(at(plan, path)->kind == Kind::text_file);
+    CHECK(text(plan, "/etc/resolv.conf").starts_with("nameserver 127.0.0.1\n"));
+    CHECK(text(plan, "/etc/nsswitch.conf").find("hosts: files dns\n") != std::string::npos);
+  }
+  // A whole /etc of the host: the texts cover its files, where the links lead.
+  const Plan whole = lower_text(egress + "files: {read: [/etc, /run]}\n", host);
+  CHECK(at(whole, "/etc/hosts")->kind == Kind::text_over);
+  CHECK(at(whole, "/etc/nsswitch.conf")->kind == Kind::text_over);
+  CHECK(at(whole, "/run/resolved/stub.conf")->kind == Kind::text_over);
+  CHECK(at(whole, "/etc/resolv.conf") == nullptr);
+  CHECK(place(whole, "/dev") < place(whole, "/etc/hosts"));
+  // Without egress nothing of this changes.
+  const Plan closed = lower_text(std::string(base) + "files: {read: [/etc/nsswitch.conf]}\n", host);
+  CHECK_FALSE(closed.egress);
+  CHECK(at(closed, "/etc/nsswitch.conf")->kind == Kind::bind);
+}

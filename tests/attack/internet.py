@@ -1,0 +1,131 @@
+"""An internet of a test's own: python3 internet.py SPEC COMMAND…, in new user, network and mount namespaces.
+
+SPEC is JSON: "addresses" on lo; "zone", what the only name server knows, name → address; "tcp" and "udp", lists of [address,
+port] where a server says who it is; "full", where one listens but has no room left: a connect waits; "unix", paths (abstract with "@") of sockets that answer; "report", the file that gets
+what was seen: {"asked": [names], "tcp": {"address:port": connections}, "udp": …, "unix": …}; "uid": the command runs with this
+one, in a user namespace below.
+"""
+
+import collections
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+
+SEEN = {kind: collections.Counter() for kind in ("tcp", "udp", "unix")}
+ASKED = []
+
+
+def set_up(spec):
+    lines = ["link set lo up"]
+    for address in spec.get("addresses", []):
+        lines.append(f"addr add {address}/{'128 dev lo nodad' if ':' in address else '32 dev lo'}")
+    subprocess.run(["ip", "-batch", "-"], input="\n".join(lines).encode(), check=True)
+    own = tempfile.mkdtemp(dir=os.path.dirname(spec["report"]))
+    for path, text in (("/etc/hosts", "127.0.0.1 localhost\n"), ("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")):
+        file = os.path.join(own, os.path.basename(path))
+        with open(file, "w", encoding="ascii") as out:
+            out.write(text)
+        subprocess.run(["mount", "--bind", file, os.path.realpath(path)], check=True)
+
+
+def name_of(question):
+    labels, at = [], 12
+    while question[at]:
+        labels.append(question[at + 1:at + 1 + question[at]].decode("latin-1"))
+        at += 1 + question[at]
+    return ".".join(labels), question[at + 1:at + 3], question[12:at + 5]
+
+
+def serve_names(zone):
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 53))
+
+    def loop():
+        while True:
+            question, who = server.recvfrom(4096)
+            name, kind, copy = name_of(question)
+            ASKED.append(name)
+            address = zone.get(name.lower()) if kind == b"\0\1" else None
+            known = name.lower() in zone
+            answer = question[:2] + (b"\x81\x80" if known else b"\x81\x83") + b"\0\1" + (b"\0\1" if address else b"\0\0") + b"\0\0\0\0" + copy
+            if address:
+                answer += b"\xc0\x0c\0\1\0\1\0\0\0\x05\0\4" + socket.inet_aton(address)
+            server.sendto(answer, who)
+    threading.Thread(target=loop, daemon=True).start()
+
+
+def serve_stream(server, kind, label):
+    def one(flow):
+        try:
+            flow.sendall(f"this is {label}\n".encode())
+            flow.shutdown(socket.SHUT_WR)
+            while flow.recv(4096):
+                pass
+        except OSError:
+            pass
+        flow.close()
+
+    def loop():
+        while True:
+            flow, _ = server.accept()
+            SEEN[kind][label] += 1
+            threading.Thread(target=one, args=(flow,), daemon=True).start()
+    server.listen(512)
+    threading.Thread(target=loop, daemon=True).start()
+
+
+def full(address, port):
+    server = socket.socket()
+    server.bind((address, port))
+    server.listen(0)
+    waiting = [socket.socket() for _ in range(4)]
+    for one in waiting:
+        one.setblocking(False)
+        one.connect_ex((address, port))
+    return server, waiting
+
+
+def serve_datagrams(address, port):
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind((address, port))
+
+    def loop():
+        while True:
+            _, who = server.recvfrom(4096)
+            SEEN["udp"][f"{address}:{port}"] += 1
+            server.sendto(f"this is {address}:{port}\n".encode(), who)
+    threading.Thread(target=loop, daemon=True).start()
+
+
+def main():
+    spec = json.loads(sys.argv[1])
+    set_up(spec)
+    serve_names(spec.get("zone", {}))
+    for address, port in spec.get("tcp", []):
+        server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((address, port))
+        serve_stream(server, "tcp", f"{address}:{port}")
+    for address, port in spec.get("udp", []):
+        serve_datagrams(address, port)
+    kept = [full(address, port) for address, port in spec.get("full", [])]
+    for path in spec.get("unix", []):
+        server = socket.socket(socket.AF_UNIX)
+        server.bind("\0" + path[1:] if path.startswith("@") else path)
+        serve_stream(server, "unix", path)
+    command = sys.argv[2:]
+    if spec.get("uid"):
+        command = ["unshare", "--user", f"--map-user={spec['uid']}", f"--map-group={spec['uid']}", *command]
+    status = subprocess.run(command, check=False).returncode
+    del kept
+    with open(spec["report"], "w", encoding="utf-8") as report:
+        json.dump({"asked": ASKED, **SEEN}, report)
+    sys.stdout.flush()
+    os._exit(status if status >= 0 else 128 - status)
+
+
+main()

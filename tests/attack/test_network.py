@@ -1,0 +1,506 @@
+"""Names in, nothing else out (ATTACKS N1–N9, C4, C5, T3), against an internet that each test makes for itself."""
+
+import json
+import os
+import pathlib
+import signal
+import textwrap
+
+import harness
+
+INTERNET = pathlib.Path(__file__).resolve().parent / "internet.py"
+PUBLIC, OTHER, PRIVATE, METADATA, SIX = "93.184.216.34", "8.8.8.8", "10.0.0.5", "169.254.169.254", "2606:2800:220:1::1"
+PORT = 7777
+
+# reach(…) prints one line an act: what came back, or the name of the errno.
+PRELUDE = """
+import ctypes, errno, mmap, os, socket, struct, sys, threading, time
+def act(name, f):
+    try: print("ACT", name, "ok", f(), flush=True)
+    except socket.gaierror as e: print("ACT", name, "ENOENT", e, flush=True)
+    except socket.timeout: print("ACT", name, "ETIMEDOUT", flush=True)
+    except OSError as e: print("ACT", name, errno.errorcode.get(e.errno, e.errno), flush=True)
+def said(s):
+    s.settimeout(3)
+    got = s.recv(100)
+    if not got: raise ConnectionResetError(errno.ECONNRESET, "closed")
+    return got.decode().strip().replace(" ", "-")
+def tcp(host, port, family=socket.AF_INET):
+    with socket.socket(family) as s:
+        s.settimeout(3)
+        s.connect((host, port))
+        return said(s)
+def blocking(host, port, family=socket.AF_INET):
+    with socket.socket(family) as s:
+        s.connect((host, port))
+        return said(s)
+def unix(path):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(path)
+        return said(s)
+def udp(host, port, connect=False):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(1)
+        if connect: s.connect((host, port)); s.send(b"x")
+        else: s.sendto(b"x", (host, port))
+        return said(s)
+"""
+
+
+class Network(harness.Case):
+    """World: all the servers there are. `self.world(script)` runs a script there, with or without a sandbox around it."""
+
+    spec = {"addresses": [PUBLIC, OTHER, PRIVATE, METADATA, SIX],
+            "zone": {"ok.test": PUBLIC, "private.test": PRIVATE, "host.test": "127.0.0.1", "evil.test": OTHER, "sub.ok.test": PUBLIC,
+                     "metadata.test": METADATA},
+            "tcp": [[PUBLIC, PORT], [PUBLIC, 7778], [OTHER, PORT], [OTHER, 53], [PRIVATE, PORT], [METADATA, PORT], ["127.0.0.1", PORT], [SIX, PORT]],
+            "udp": [[OTHER, PORT], [PUBLIC, PORT]]}
+
+    def world(self, *command, uid=None, timeout=60, **spec):
+        report = self.scratch.base / "report.json"
+        text = json.dumps({**self.spec, **spec, "report": str(report), "uid": uid})
+        result = harness.run(["unshare", "--user", "--map-root-user", "--net", "--mount", "/usr/bin/python3", INTERNET, text, *command],
+                             timeout=timeout, env=self.scratch.environment, cwd=self.ws)
+        self.assertFalse(result.timed_out, str(result))
+        self.assertTrue(report.exists(), f"the world did not come to be: {result}")
+        result.seen = json.loads(report.read_text())
+        return result
+
+    def script(self, text):
+        file = self.tools / "probe.py"
+        file.write_text(PRELUDE + textwrap.dedent(text))
+        return ["/usr/bin/python3", str(file)]
+
+    def bare(self, text, **spec):
+        return self.world(*self.script(text), **spec)
+
+    def within(self, text, *, uid=None, options=(), **spec):
+        words = [harness.AGENT_RUN, "--json", "-p", str(self.scratch.profile_file), *options, "--", *self.script(text)]
+        result = self.world(*words, uid=uid, **spec)
+        run = harness.Run(result, self.scratch)
+        run.seen = result.seen
+        self.assertTrue(run.summary.get("started"), str(run))
+        return run
+
+    def profile(self, allow=(), **network):
+        sections = {key: network.pop(key) for key in ("sockets", "environment") if key in network}
+        self.scratch.write_profile(network={"allow": list(allow), **network}, **sections)
+
+    def test_names(self):
+        """The control of all: an allowed name is reached, blocking or not, as root of the world and as a plain user of it."""
+        script = f"""
+            act("blocking", lambda: blocking("ok.test", {PORT}))
+            act("waiting", lambda: tcp("ok.test", {PORT}))
+            act("mapped", lambda: tcp("::ffff:" + socket.gethostbyname("ok.test"), {PORT}, socket.AF_INET6))
+            act("below", lambda: tcp("SUB.ok.test.", {PORT}))
+            act("other-port", lambda: tcp("ok.test", 7778))
+            act("unlisted", lambda: tcp("evil.test", {PORT}))
+        """
+        self.profile([f"ok.test:{PORT}", f"*.ok.test:{PORT}"])
+        for uid in (None, 1000):
+            with self.subTest(uid=uid):
+                run = self.within(script, uid=uid)
+                got = harness.acts(run)
+                for name in ("blocking", "waiting", "mapped", "below"):
+                    self.assertEqual((got[name].word, got[name].detail), ("ok", f"this-is-{PUBLIC}:{PORT}"), str(run))
+                self.assertEqual(got["other-port"].word, "EACCES", str(run))
+                self.assertEqual(got["unlisted"].word, "ENOENT", str(run))
+                self.assertEqual(run.seen["tcp"], {f"{PUBLIC}:{PORT}": 4}, str(run))
+                self.assertEqual({name.lower() for name in run.seen["asked"]}, {"ok.test", "sub.ok.test"})
+                denied = run.decisions(act="deny", sys="connect", host="ok.test", dport=7778)
+                self.assertEqual([d["remedy"] for d in denied], ['network: {allow: ["ok.test:7778"]}'])
+                opened = [r for r in run.journal() if r.get("type") == "net.open"]
+                self.assertEqual({(r["host"], r["peer"], r["dport"]) for r in opened}, {("ok.test", PUBLIC, PORT), ("sub.ok.test", PUBLIC, PORT)})
+                self.assert_complete(run)
+        self.assert_nothing_left()
+
+    def test_n1_raw_addresses(self):
+        script = f"""
+            for name, a, p in (("public", "{PUBLIC}", {PORT}), ("other", "{OTHER}", {PORT}), ("dns", "{OTHER}", 53), ("private", "{PRIVATE}", {PORT}),
+                               ("metadata", "{METADATA}", {PORT}), ("other-port", "{PUBLIC}", 7778)):
+                act(name, lambda: tcp(a, p))
+                act(name + "-blocking", lambda: blocking(a, p))
+                act(name + "-mapped", lambda: tcp("::ffff:" + a, p, socket.AF_INET6))
+            act("six", lambda: tcp("{SIX}", {PORT}, socket.AF_INET6))
+        """
+        self.profile([f"ok.test:{PORT}", f"ok.test:53", f"private.test:{PORT}", f"metadata.test:{PORT}"])
+        control, run = self.bare(script), self.within(script)
+        self.assert_refused(control, run, harness.DENIED | {"ECONNREFUSED"})
+        self.assertEqual(run.seen["tcp"], {}, str(run))
+        self.assertEqual(len(run.decisions(act="deny", sys="connect", errno="EACCES")), 19, str(run))
+
+    def test_n3_where_names_lead(self):
+        script = f"""
+            for name in ("private", "metadata", "host"):
+                act(name, lambda: blocking(name + ".test", {PORT}))
+                act(name + "-waiting", lambda: tcp(name + ".test", {PORT}))
+        """
+        self.profile([f"*.test:{PORT}"])
+        control, run = self.bare(script), self.within(script)
+        self.assert_refused(control, run, {"EACCES", "ECONNRESET", "EHOSTUNREACH", "ECONNREFUSED"})
+        self.assertEqual(run.seen["tcp"], {}, str(run))
+        # A rule that names the range lets it be dialed: by the name, and by nothing else.
+        self.profile([f"*.test:{PORT}", f"10.0.0.0/8:{PORT}"])
+        got = harness.acts(self.within(script))
+        self.assertEqual(got["private"].detail, f"this-is-{PRIVATE}:{PORT}")
+        self.assertEqual(got["metadata"].word, "EACCES")
+
+    def test_n5_what_was_not_announced(self):
+        """TCP Fast Open connects without connect(2); a port that was announced once is no leave for a second time."""
+        script = f"""
+            FASTOPEN = 0x20000000
+            synthetic = socket.gethostbyname("ok.test")
+            def fast(host, port):
+                with socket.socket() as s:
+                    s.sendto(b"hello", FASTOPEN, (host, port))
+                    return said(s)
+            act("fast-open", lambda: fast(synthetic, {PORT}))
+            def again():
+                with socket.socket() as s:
+                    s.settimeout(3)
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    s.connect((synthetic, {PORT}))
+                    said(s)
+                    me = s.getsockname()
+                with socket.socket() as s:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    s.bind(me)
+                    s.sendto(b"hello", FASTOPEN, (synthetic, {PORT}))
+                    return said(s)
+            act("again", again)
+            act("relay", lambda: tcp("198.18.0.1", 1))
+            act("relay-six", lambda: tcp("fd00:198:18::1", 1, socket.AF_INET6))
+            act("relay-fast", lambda: fast("198.18.0.1", 1))
+            act("unnamed", lambda: fast("198.19.7.7", {PORT}))
+            act("raw-fast", lambda: fast("{OTHER}", {PORT}))
+        """
+        self.profile([f"ok.test:{PORT}"])
+        control = harness.acts(self.bare(script))
+        for name in ("fast-open", "again", "raw-fast"):
+            self.assertTrue(control[name].worked, f"{name} proves nothing: {control}")
+        run = self.within(script)
+        got = harness.acts(run)
+        self.assertEqual(len(got), 7, str(run))
+        for name, act in got.items():
+            self.assertFalse(act.worked, f"{name}: HAPPENED {act}")
+        self.assertEqual(run.seen["tcp"], {f"{PUBLIC}:{PORT}": 1}, str(run))  # the one that was announced
+        self.assert_complete(run)
+
+    def test_n6_network_settings(self):
+        """Root of the sandbox is nobody of its network."""
+        script = """
+            import fcntl, subprocess
+            def quiet(*words): 
+                if subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 0: raise PermissionError(errno.EPERM, "")
+            act("address", lambda: quiet("ip", "addr", "add", "192.0.2.77/32", "dev", "lo"))
+            act("route", lambda: quiet("ip", "route", "add", "192.0.2.0/24", "dev", "lo"))
+            act("link", lambda: quiet("ip", "link", "set", "lo", "mtu", "1400"))
+            act("ruleset", lambda: quiet("nft", "add table inet mine"))
+            act("raw", lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1).close())
+            act("netfilter", lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12).close())
+            act("port-one", lambda: socket.create_server(("127.0.0.1", 1)).close())
+        """
+        self.profile([f"ok.test:{PORT}"])
+        control, run = self.bare(script), self.within(script)
+        self.assert_refused(control, run, harness.FLOOR | {"EPROTONOSUPPORT"})
+
+    def test_n7_datagrams(self):
+        script = f"""
+            act("send", lambda: udp("{OTHER}", {PORT}))
+            act("connect", lambda: udp("{OTHER}", {PORT}, True))
+            act("named", lambda: udp(socket.gethostbyname("ok.test"), {PORT}))
+            act("named-connect", lambda: udp(socket.gethostbyname("ok.test"), {PORT}, True))
+        """
+        self.profile([f"ok.test:{PORT}"])
+        control, run = self.bare(script), self.within(script)
+        self.assert_refused(control, run, harness.DENIED | {"ETIMEDOUT"})
+        self.assertEqual(run.seen["udp"], {}, str(run))
+        self.profile([f"udp://ok.test:{PORT}"])
+        got = harness.acts(self.within(script))
+        self.assertEqual(got["named-connect"].detail, f"this-is-{PUBLIC}:{PORT}", str(got))
+        self.assertFalse(got["send"].worked or got["connect"].worked, str(got))
+
+    def test_n9_the_host(self):
+        """Its loopback and its abstract sockets are in another network namespace; a name that leads to its loopback is refused."""
+        script = f"""
+            act("loopback", lambda: tcp("127.0.0.1", {PORT}))
+            act("unspecified", lambda: tcp("0.0.0.0", {PORT}))
+            act("name", lambda: tcp("host.test", {PORT}))
+            act("abstract", lambda: unix(chr(0) + "agent-run-test"))
+        """
+        self.profile([f"*:{PORT}"])
+        control, run = self.bare(script, unix=["@agent-run-test"]), self.within(script, unix=["@agent-run-test"])
+        self.assert_refused(control, run, {"ECONNREFUSED", "EACCES", "ECONNRESET"})
+        self.assertEqual((run.seen["unix"], run.seen["tcp"]), ({}, {}), str(run))
+
+    def test_l8_sockets_as_standard_input(self):
+        """A socket of the host's network as standard input: refused when it could send anywhere, and not to be turned elsewhere."""
+        start = ("import os, socket, sys\nkind, connected = sys.argv[1:3]\n"
+                 "s = socket.socket(socket.AF_UNIX if kind == 'UNIX' else socket.AF_INET, socket.SOCK_DGRAM if kind in ('DGRAM', 'UNIX') else socket.SOCK_STREAM)\n"
+                 f"if connected == 'yes': s.connect(('{PUBLIC}', {PORT}))\n"
+                 "os.dup2(s.fileno(), 0)\nos.execvp(sys.argv[3], sys.argv[3:])\n")
+        script = f"""
+            s = socket.socket(fileno=0)
+            act("still-there", lambda: said(s))
+            def turned():
+                s.connect(("127.0.0.1", {PORT}))
+                return said(s)
+            def undone():
+                libc = ctypes.CDLL(None, use_errno=True)
+                if libc.connect(0, struct.pack("=H14x", 0), 16) != 0: raise OSError(ctypes.get_errno(), "")
+            act("undone", undone)
+            act("turned", turned)
+        """
+        self.profile([f"ok.test:{PORT}"])
+        probe = self.script(script)
+        inside = [harness.AGENT_RUN, "-p", str(self.scratch.profile_file), "--", *probe]
+        control = harness.acts(self.world("/usr/bin/python3", "-c", start, "STREAM", "yes", *probe))
+        self.assertTrue(all(got.worked for got in control.values()) and len(control) == 3, str(control))
+        result = self.world("/usr/bin/python3", "-c", start, "STREAM", "yes", *inside)
+        self.assertEqual({name: got.word for name, got in harness.acts(result).items()},
+                         {"still-there": "ok", "undone": "EACCES", "turned": "EACCES"}, str(result))
+        self.assertEqual(result.seen["tcp"], {f"{PUBLIC}:{PORT}": 1}, str(result))
+        for kind, connected in (("STREAM", "no"), ("DGRAM", "no"), ("DGRAM", "yes"), ("UNIX", "no")):
+            result = self.world("/usr/bin/python3", "-c", start, kind, connected, *inside)
+            self.assert_one_line_refusal(result, "descriptor 0 is a socket")
+
+    def test_by(self):
+        """A rule for one program is none for another, nor for a copy of that one."""
+        script = f"act('here', lambda: tcp('ok.test', {PORT}))"
+        self.profile([{"to": f"ok.test:{PORT}", "by": "/usr/bin/python3*"}])
+        self.assertTrue(harness.acts(self.within(script))["here"].worked)
+        self.profile([{"to": f"ok.test:{PORT}", "by": "/usr/bin/ssh"}])
+        run = self.within(script)
+        self.assertEqual(harness.acts(run)["here"].word, "EACCES", str(run))
+        self.assertEqual(run.seen["tcp"], {})
+
+    def test_t3_sockets_of_the_host(self):
+        """Reached only when granted, by the very inode; the agent's own sockets work, in the workspace and in /tmp."""
+        paths = [str(self.ws / "host.sock"), str(self.scratch.outside / "agent.sock")]
+        script = f"""
+            def own(path):
+                with socket.socket(socket.AF_UNIX) as s:
+                    s.bind(path)
+                    s.listen()
+                    threading.Thread(target=lambda: s.accept()[0].sendall(b"mine"), daemon=True).start()
+                    return unix(path)
+            act("workspace", lambda: unix({paths[0]!r}))
+            act("relative", lambda: unix("host.sock"))
+            os.symlink("host.sock", "link.sock")
+            act("link", lambda: unix("link.sock"))
+            os.unlink("link.sock")
+            os.link("host.sock", "hard.sock")
+            act("hard-link", lambda: unix("hard.sock"))
+            os.chmod("hard.sock", 0o700)
+            act("changed", lambda: unix("hard.sock"))
+            os.unlink("hard.sock")
+            act("outside", lambda: unix({paths[1]!r}))
+            act("own", lambda: own({str(self.ws / "own.sock")!r}))
+            os.unlink({str(self.ws / "own.sock")!r})
+            act("own-scratch", lambda: own("/tmp/own.sock"))
+        """
+        def fresh():
+            for path in paths:
+                pathlib.Path(path).unlink(missing_ok=True)
+        self.profile()
+        control = harness.acts(self.bare(script, unix=paths))
+        self.assertTrue(all(got.worked for got in control.values()), str(control))
+        pathlib.Path("/tmp/own.sock").unlink(missing_ok=True)
+        fresh()
+        run = self.within(script, unix=paths)
+        got = harness.acts(run)
+        self.assertEqual({name: act.word for name, act in got.items()},
+                         {"workspace": "EACCES", "relative": "EACCES", "link": "EACCES", "hard-link": "EACCES", "changed": "EACCES", "outside": "ENOENT",
+                          "own": "ok", "own-scratch": "ok"}, str(run))
+        self.assertEqual(run.seen["unix"], {}, str(run))
+        denied = run.decisions(act="deny", sys="connect")
+        self.assertEqual({(d["path"], d["remedy"]) for d in denied if d["path"].endswith("host.sock")}, {(paths[0], f'sockets: [{{path: "{paths[0]}"}}]')})
+        fresh()
+        self.profile(sockets=[paths[0], "${SSH_AUTH_SOCK}"])
+        self.scratch.environment["SSH_AUTH_SOCK"] = paths[1]
+        run = self.within(script + f"\n            assert os.environ['SSH_AUTH_SOCK'] == {paths[1]!r}\n", unix=paths)
+        got = harness.acts(run)
+        self.assertTrue(all(act.worked for act in got.values()), str(run))
+        self.assertEqual(run.seen["unix"], {paths[0]: 5, paths[1]: 1}, str(run))
+
+    def test_waiting(self):
+        """Who waits for a slow host can be interrupted, may have a time limit, and holds up nobody else."""
+        script = f"""
+            import signal
+            class Rung(Exception): pass
+            def ring(*_): raise Rung
+            signal.signal(signal.SIGALRM, ring)
+            begin = time.monotonic()
+            def interrupted():
+                signal.setitimer(signal.ITIMER_REAL, 0.3)
+                try: return blocking("slow.test", {PORT})
+                except Rung: return "rung"
+            act("interrupted", interrupted)
+            def limited():
+                with socket.socket() as s:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 300000))
+                    s.connect(("slow.test", {PORT}))
+            act("limited", limited)
+            act("soon", lambda: time.monotonic() - begin < 3 or None)
+            slow = socket.gethostbyname("slow.test")
+            for _ in range(150):
+                s = socket.socket()
+                threading.Thread(target=lambda s=s: s.connect_ex((slow, {PORT})), daemon=True).start()
+            time.sleep(0.2)
+            begin = time.monotonic()
+            act("other", lambda: blocking("ok.test", {PORT}))
+            act("other-waiting", lambda: tcp("ok.test", {PORT}))
+            act("at-once", lambda: time.monotonic() - begin < 1 or None)
+            sys.stdout.flush()
+            os._exit(0)  # with all of them waiting
+        """
+        self.profile([f"ok.test:{PORT}", f"slow.test:{PORT}"])
+        world = {"zone": {**self.spec["zone"], "slow.test": "198.51.169.254"}, "full": [["198.51.169.254", PORT]],
+                 "addresses": self.spec["addresses"] + ["198.51.169.254"]}
+        for where in (self.bare, self.within):
+            result = where(script, **world)
+            got = harness.acts(result)
+            self.assertEqual((got["interrupted"].word, got["interrupted"].detail), ("ok", "rung"), str(result))
+            self.assertEqual(got["limited"].word, "EINPROGRESS", str(result))
+            for name in ("soon", "at-once"):
+                self.assertEqual(got[name].detail, "True", str(result))
+            for name in ("other", "other-waiting"):
+                self.assertEqual(got[name].detail, f"this-is-{PUBLIC}:{PORT}", str(result))
+        self.assert_complete(result)
+
+    def test_l6_egress_dies(self):
+        """Without the process that lets things out the run is over, and says so."""
+        self.profile([f"ok.test:{PORT}"])
+        process = self.start("sh", "-c", "echo up; exec sleep 60", options=("--json",))
+        self.assertEqual(process.stdout.readline(), b"up\n")
+        children = [entry.name for entry in pathlib.Path("/proc").iterdir()
+                    if entry.name.isdigit() and harness.status_of(entry.name).get("PPid") == str(process.pid)
+                    and harness.status_of(entry.name).get("Name", "").strip() == "agent-run-net"]
+        self.assertEqual(len(children), 1, "the process of egress is not found by its name")
+        os.kill(int(children[0]), signal.SIGKILL)
+        _, errors = process.communicate(timeout=10)
+        self.assertEqual(process.returncode, harness.REFUSED, errors)
+        self.assertIn(b"connections out died", errors)
+        self.assert_nothing_left()
+
+    # ---- races ----------------------------------------------------------------------------------------------------------
+
+    RACE = """
+        libc = ctypes.CDLL(None, use_errno=True)
+        shared = mmap.mmap(-1, 4096)
+        at = ctypes.addressof(ctypes.c_char.from_buffer(shared))
+        def inet(host, port): return struct.pack("=HH4s8x", socket.AF_INET, socket.htons(port), socket.inet_aton(host))
+        def flip(one, other, seconds):  # a peer process that shares the memory
+            child = os.fork()
+            if child == 0:
+                end = time.monotonic() + seconds
+                while time.monotonic() < end:
+                    for _ in range(200):
+                        shared[:len(one)] = one
+                        shared[:len(other)] = other
+                os._exit(0)
+            return child
+        def spin(seconds, once):
+            count = tries = 0
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                tries += 1
+                count += once() == 0
+            return f"tries={tries} connected={count}"
+    """
+
+    def test_c4_flipped_address(self):
+        """A peer flips the address between an allowed name's and a raw one while connect is on its way."""
+        race = textwrap.dedent(self.RACE)
+        script = race + textwrap.dedent(f"""
+            allowed = socket.gethostbyname("ok.test")
+            def once():
+                s = socket.socket()
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                result = libc.connect(s.fileno(), ctypes.c_void_p(at), 16)
+                s.close()
+                return result
+            shared[:16] = inet(allowed, {PORT})
+            child = flip(inet(allowed, {PORT}), inet("{OTHER}", {PORT}), 2)
+            act("race", lambda: spin(2, once))
+            os.waitpid(child, 0)
+        """)
+        self.profile([f"ok.test:{PORT}"])
+        control = self.bare(script)
+        self.assertGreater(control.seen["tcp"].get(f"{OTHER}:{PORT}", 0), 100, f"the control hit nothing: {control}")
+        run = self.within(script)
+        got = harness.acts(run)["race"]
+        self.assertGreater(got.count("connected"), 100, f"the race hit nothing: {run}")
+        self.assertLess(got.count("connected"), got.count("tries"), f"nothing was flipped: {run}")
+        self.assertLessEqual(set(run.seen["tcp"]), {f"{PUBLIC}:{PORT}"}, str(run))
+        self.assert_complete(run)
+
+    def test_c4_exchanged_socket(self):
+        """A thread exchanges the descriptor for a unix socket's, a peer the address for the path of a socket of the host."""
+        path = str(self.ws / "h.sock")
+        race = textwrap.dedent(self.RACE)
+        script = race + textwrap.dedent(f"""
+            unix_address = struct.pack("=H", socket.AF_UNIX) + {path!r}.encode() + bytes(1)
+            size = max(16, len(unix_address))
+            server = socket.create_server(("127.0.0.1", 0), backlog=4096)
+            mine = inet("127.0.0.1", server.getsockname()[1]).ljust(size, bytes(1))
+            theirs = unix_address.ljust(size, bytes(1))
+            def drain():
+                while True: server.accept()[0].close()
+            threading.Thread(target=drain, daemon=True).start()
+            slot = 100
+            stop = False
+            def exchange():
+                while not stop:
+                    a, b = socket.socket(), socket.socket(socket.AF_UNIX)
+                    os.dup2(a.fileno(), slot)
+                    os.dup2(b.fileno(), slot)
+                    a.close(); b.close()
+            os.dup2(socket.socket(socket.AF_UNIX).detach(), slot)
+            shared[:size] = mine
+            child = flip(mine, theirs, 2)
+            threading.Thread(target=exchange, daemon=True).start()
+            act("race", lambda: spin(2, lambda: libc.connect(slot, ctypes.c_void_p(at), size)))
+            stop = True
+            os.waitpid(child, 0)
+        """)
+        self.profile()
+        control = self.bare(script, unix=[path])
+        self.assertGreater(control.seen["unix"].get(path, 0), 50, f"the control hit nothing: {control}")
+        pathlib.Path(path).unlink(missing_ok=True)
+        run = self.within(script, unix=[path])
+        self.assertGreater(harness.acts(run)["race"].count("tries"), 500, str(run))
+        self.assertEqual(run.seen["unix"], {}, f"reached the socket of the host: {run}")
+
+    def test_c4_unmapped_address(self):
+        """The address goes away while connect is on its way: EFAULT or the connection, nothing else, and nobody dies of it."""
+        race = textwrap.dedent(self.RACE)
+        script = race + textwrap.dedent(f"""
+            libc.mmap.restype = ctypes.c_void_p
+            allowed = inet(socket.gethostbyname("ok.test"), {PORT})
+            stop = False
+            where = libc.mmap(None, ctypes.c_size_t(4096), 3, 0x22, -1, ctypes.c_long(0))
+            def remap():
+                while not stop:
+                    libc.munmap(ctypes.c_void_p(where), ctypes.c_size_t(4096))
+                    libc.mmap(ctypes.c_void_p(where), ctypes.c_size_t(4096), 3, 0x32, -1, ctypes.c_long(0))
+            threading.Thread(target=remap, daemon=True).start()
+            kinds = set()
+            def once():
+                s = socket.socket()
+                result = libc.connect(s.fileno(), ctypes.c_void_p(where), 16)
+                kinds.add(0 if result == 0 else ctypes.get_errno())
+                s.close()
+                return result
+            act("race", lambda: spin(2, once))
+            stop = True
+            print("KINDS", *sorted(errno.errorcode.get(k, str(k)) for k in kinds))
+        """)
+        self.profile([f"ok.test:{PORT}"])
+        run = self.within(script)
+        self.assert_ran(run)
+        kinds = set(next(line for line in run.text.splitlines() if line.startswith("KINDS")).split()[1:])
+        self.assertIn("EFAULT", kinds, str(run))
+        self.assertLessEqual(kinds, {"EFAULT", "0"} | {"EINVAL", "EAFNOSUPPORT", "ECONNREFUSED"}, str(run))  # AF_UNSPEC: fresh pages are zero
+        self.assert_complete(run)

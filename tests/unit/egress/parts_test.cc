@@ -1,0 +1,142 @@
+// Small parts: rates, events, heads of packets, lookups, and which addresses may be dialed.
+#include <agentrun/policy.h>
+#include <arpa/inet.h>
+#include <doctest/doctest.h>
+#include <poll.h>
+
+#include <atomic>
+
+#include "egress/dial.h"
+#include "egress/event.h"
+#include "egress/lookup.h"
+#include "egress/netfilter.h"
+#include "egress/rate.h"
+
+using namespace agentrun;
+using namespace agentrun::egress;
+using namespace std::string_literals;
+
+namespace {
+
+policy::Destination to(const char* address, std::uint16_t port = 0) {
+  policy::Destination d;
+  d.v6 = std::string_view(address).find(':') != std::string_view::npos;
+  REQUIRE(::inet_pton(d.v6 ? AF_INET6 : AF_INET, address, d.address) == 1);
+  d.port = port;
+  return d;
+}
+
+policy::Policy policy_of(const std::string& network) {
+  const std::vector<profile::Profile> chain = {profile::parse("agent-run: 1\nname: t\nnetwork: " + network + "\n", "t.yaml")};
+  return policy::compile(chain, {.home = "/home/u", .workspace = "/w"});
+}
+
+}  // namespace
+
+TEST_CASE("a rate: the burst, then so many a second") {
+  Rate rate(10, 3);
+  std::int64_t now = 1'000'000'000;
+  CHECK(rate.take(now));
+  CHECK(rate.take(now));
+  CHECK(rate.take(now));
+  CHECK_FALSE(rate.take(now));
+  CHECK_FALSE(rate.take(now + 99'000'000));
+  CHECK(rate.take(now + 101'000'000));
+  now += 3'600'000'000'000;
+  int taken = 0;
+  while (rate.take(now)) ++taken;
+  CHECK(taken == 3);
+}
+
+TEST_CASE("events survive the way, and nothing else is one") {
+  const Event event{.kind = Event::Kind::counts, .text = "a\nb", .remedy = "r", .flows = 1, .bytes_out = ~0ULL, .bytes_in = 3, .questions = 4, .refused = 5, .dropped = 6};
+  const std::string bytes = encode(event);
+  const auto back = decode_event(bytes);
+  REQUIRE(back);
+  CHECK(back->kind == event.kind);
+  CHECK(back->text == "a\nb");
+  CHECK(back->bytes_out == ~0ULL);
+  CHECK(back->dropped == 6);
+  for (std::size_t size = 0; size < bytes.size(); ++size) CHECK_FALSE(decode_event(bytes.substr(0, size)));
+  CHECK_FALSE(decode_event(bytes + "x\0"s));
+  CHECK_FALSE(decode_event("z" + bytes.substr(1)));
+}
+
+TEST_CASE("heads of packets") {
+  std::string v4 = "\x45\0\0\x28\0\0\0\0\x40\x06\0\0\x0A\0\0\1\xCB\0\x71\x05"s + "\x9C\x40\x01\xBB"s + std::string(16, '\0');
+  auto head = read_packet(v4);
+  REQUIRE(head);
+  CHECK(head->proto == "tcp");
+  CHECK(head->to.port == 443);
+  CHECK(head->to.address[0] == 203);
+  v4[7] = '\1';  // a later fragment has no ports
+  CHECK(read_packet(v4)->to.port == 0);
+  v4[9] = '\1';
+  CHECK(read_packet(v4)->proto == "icmp");
+  v4[9] = '\x84';
+  CHECK(read_packet(v4)->proto == "132");
+  v4[0] = '\x44';  // a header that is shorter than one
+  CHECK_FALSE(read_packet(v4));
+  v4[0] = '\x4F';  // and one that is longer than the packet
+  CHECK(read_packet(v4)->to.port == 0);
+  const std::string v6 = "\x60\0\0\0\0\x08\x11\x40"s + std::string(16, '\1') + "\x20\1\x0D\xB8"s + std::string(11, '\0') + "\5"s + "\0\x35\0\x7B\0\x08\0\0"s;
+  head = read_packet(v6);
+  REQUIRE(head);
+  CHECK(head->to.v6);
+  CHECK(head->proto == "udp");
+  CHECK(head->to.port == 123);
+  for (std::size_t size = 0; size < 40; ++size) CHECK_FALSE(read_packet(v6.substr(0, size)));
+  CHECK_FALSE(read_packet(std::string(64, '\x77')));
+}
+
+TEST_CASE("which addresses may be dialed") {
+  const policy::Policy policy = policy_of("{allow: [\"a.test:443\", \"10.1.0.0/16:443\", \"*:443\"], deny: [\"203.0.113.0/24:443\"]}");
+  FlowFacts facts{.id = 1, .to = to("198.18.1.1", 443)};
+  facts.name = "a.test";
+  const Checked checked = check_addresses(policy, {to("10.9.0.1"), to("198.51.100.1"), to("10.1.2.3"), to("127.0.0.1"), to("203.0.113.5")}, facts);
+  REQUIRE(checked.addresses.size() == 2);
+  CHECK(checked.addresses[0].address[0] == 198);
+  CHECK(checked.addresses[0].port == 443);
+  CHECK(checked.addresses[1].address[1] == 1);
+  CHECK(checked.refused == "10.9.0.1 (private)");
+  const Checked stopped = check_addresses(policy, {to("203.0.113.5")}, facts);
+  CHECK(stopped.addresses.empty());
+  CHECK(stopped.refused == "203.0.113.5 (rule t:network.deny[0])");
+  CHECK(stopped.remedy.empty());
+}
+
+TEST_CASE("lookups: one question for many who wait, the answer kept for a while, none too many") {
+  struct Alarm : Watcher {
+    explicit Alarm(Loop& owner) : loop(owner) {}
+    void ready(unsigned, std::uint32_t) override {}
+    void expired() override { loop.stop(); }
+    Loop& loop;
+  };
+  Loop loop;
+  std::atomic<int> asked{0};
+  Lookup lookup(loop, [&asked](const std::string& name) {
+    ++asked;
+    Found found;
+    if (name == "known.test") found.addresses.push_back(policy::Destination{.v6 = false, .address = {192, 0, 2, 1}});
+    else found.error = EHOSTUNREACH;
+    return found;
+  }, 2);
+  int answers = 0;
+  const auto count = [&](const Found& found) { answers += found.addresses.empty() ? 100 : 1; };
+  lookup.find("known.test", count);
+  lookup.find("known.test", count);
+  const auto ticket = lookup.find("known.test", count);
+  lookup.forget(ticket);
+  lookup.find("unknown.test", count);
+  Alarm alarm(loop);
+  loop.set_deadline(alarm, 100);
+  loop.run();
+  CHECK(answers == 102);
+  CHECK(asked.load() == 2);
+  CHECK(lookup.find("known.test", count) == 0);  // from memory
+  CHECK(answers == 103);
+  for (int i = 0; i < 300; ++i) lookup.find(std::to_string(i) + ".test", [](const Found&) {});
+  int refused = 0;
+  lookup.find("one-more.test", [&](const Found& found) { refused = found.error; });
+  CHECK(refused == EAGAIN);
+}
