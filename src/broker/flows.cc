@@ -16,6 +16,7 @@ namespace agentrun::broker {
 namespace {
 
 constexpr int watch_ms = 20;
+constexpr std::size_t looks_at_once = 128;
 constexpr std::int64_t second = 1'000'000'000;
 // The kernel gives up after tcp_syn_retries, two minutes and some; egress dials no longer than that.
 constexpr std::int64_t patience = 140 * second;
@@ -125,13 +126,17 @@ void Flows::read_answers() {
   }
 }
 
-// Calls that are gone, that a signal waits for, or that have waited long enough.
+// Calls that are gone, that a signal waits for, or that have waited long enough. A part of them at a time, in turn: to look at
+// all of them takes milliseconds, and who announces waits for that.
 void Flows::look_after() {
   std::vector<std::pair<Call, int>> over;
   {
     const std::scoped_lock lock(mutex_);
     const std::int64_t now = boot_clock_ns();
-    for (auto at = waiting_.begin(); at != waiting_.end();) {
+    auto at = waiting_.upper_bound(looked_at_);
+    if (at == waiting_.end()) at = waiting_.begin();
+    for (std::size_t looks = 0; at != waiting_.end() && looks < looks_at_once; ++looks) {
+      looked_at_ = at->first;
       const bool gone = !listener_.valid(at->second.outcome.id);
       const int signal = gone ? 0 : Tasks::interruption(at->second.proc);
       const bool late = now >= at->second.deadline;
@@ -149,20 +154,23 @@ void Flows::look_after() {
 }
 
 void Flows::run() {
-  for (;;) {
+  for (std::int64_t looked = 0;;) {
     bool waits = false;
     {
       const std::scoped_lock lock(mutex_);
       waits = !waiting_.empty();
     }
     std::array<pollfd, 2> polled{{{.fd = link_.get(), .events = POLLIN, .revents = 0}, {.fd = wake_.get(), .events = POLLIN, .revents = 0}}};
-    const int ready = ::poll(polled.data(), polled.size(), waits ? watch_ms : -1);
+    ::poll(polled.data(), polled.size(), waits ? watch_ms : -1);
     if (polled[1].revents != 0) {
       eventfd_t ignored = 0;
       ::eventfd_read(wake_.get(), &ignored);
     }
     if (polled[0].revents != 0) read_answers();
-    if (ready == 0) look_after();
+    if (const std::int64_t now = boot_clock_ns(); waits && now - looked >= watch_ms * 1'000'000) {
+      looked = now;
+      look_after();
+    }
     if ((polled[0].revents & (POLLHUP | POLLERR)) != 0) return;  // the run ends with egress
   }
 }

@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <pwd.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -178,6 +179,24 @@ void refuse_folders_as_standard_files() {
   }
 }
 
+// Nor a socket of the host's network that could send where it likes: a datagram socket, or one that is not connected. A stream
+// that is connected stays what it is; connect(2), which could undo that, is the broker's.
+void refuse_free_sockets_as_standard_files() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    struct stat st {};
+    if (::fstat(fd, &st) != 0 || !S_ISSOCK(st.st_mode)) continue;
+    int type = 0;
+    socklen_t size = sizeof type;
+    sockaddr_storage peer{};
+    socklen_t length = sizeof peer;
+    const bool stream = ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && (type == SOCK_STREAM || type == SOCK_SEQPACKET);
+    if (!stream || ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) != 0) {
+      throw Refusal("descriptor " + std::to_string(fd) + " is a socket of the host that could be used to send anywhere",
+                    "redirect it to a file, a pipe or to /dev/null");
+    }
+  }
+}
+
 std::map<std::string, std::string> environment_map() {
   std::map<std::string, std::string> map;
   for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -270,6 +289,7 @@ Prepared prepare(const Options& options, const Places& places) {
   policy::Policy policy = policy::compile(chain, facts);
   refuse_writable_profiles(policy);
   refuse_folders_as_standard_files();
+  refuse_free_sockets_as_standard_files();
 
   const std::string state = state_directory_of(options, places);
   if (options.state_directory) refuse_reachable_state(policy, state);

@@ -234,6 +234,37 @@ class Network(harness.Case):
         self.assert_refused(control, run, {"ECONNREFUSED", "EACCES", "ECONNRESET"})
         self.assertEqual((run.seen["unix"], run.seen["tcp"]), ({}, {}), str(run))
 
+    def test_l8_sockets_as_standard_input(self):
+        """A socket of the host's network as standard input: refused when it could send anywhere, and not to be turned elsewhere."""
+        start = ("import os, socket, sys\nkind, connected = sys.argv[1:3]\n"
+                 "s = socket.socket(socket.AF_UNIX if kind == 'UNIX' else socket.AF_INET, socket.SOCK_DGRAM if kind in ('DGRAM', 'UNIX') else socket.SOCK_STREAM)\n"
+                 f"if connected == 'yes': s.connect(('{PUBLIC}', {PORT}))\n"
+                 "os.dup2(s.fileno(), 0)\nos.execvp(sys.argv[3], sys.argv[3:])\n")
+        script = f"""
+            s = socket.socket(fileno=0)
+            act("still-there", lambda: said(s))
+            def turned():
+                s.connect(("127.0.0.1", {PORT}))
+                return said(s)
+            def undone():
+                libc = ctypes.CDLL(None, use_errno=True)
+                if libc.connect(0, struct.pack("=H14x", 0), 16) != 0: raise OSError(ctypes.get_errno(), "")
+            act("undone", undone)
+            act("turned", turned)
+        """
+        self.profile([f"ok.test:{PORT}"])
+        probe = self.script(script)
+        inside = [harness.AGENT_RUN, "-p", str(self.scratch.profile_file), "--", *probe]
+        control = harness.acts(self.world("/usr/bin/python3", "-c", start, "STREAM", "yes", *probe))
+        self.assertTrue(all(got.worked for got in control.values()) and len(control) == 3, str(control))
+        result = self.world("/usr/bin/python3", "-c", start, "STREAM", "yes", *inside)
+        self.assertEqual({name: got.word for name, got in harness.acts(result).items()},
+                         {"still-there": "ok", "undone": "EACCES", "turned": "EACCES"}, str(result))
+        self.assertEqual(result.seen["tcp"], {f"{PUBLIC}:{PORT}": 1}, str(result))
+        for kind, connected in (("STREAM", "no"), ("DGRAM", "no"), ("DGRAM", "yes"), ("UNIX", "no")):
+            result = self.world("/usr/bin/python3", "-c", start, kind, connected, *inside)
+            self.assert_one_line_refusal(result, "descriptor 0 is a socket")
+
     def test_by(self):
         """A rule for one program is none for another, nor for a copy of that one."""
         script = f"act('here', lambda: tcp('ok.test', {PORT}))"
