@@ -446,7 +446,7 @@ class Network(harness.Case):
         """)
         self.profile([f"ok.test:{PORT}"])
         control = self.bare(script)
-        self.assertGreater(control.seen["tcp"].get(f"{OTHER}:{PORT}", 0), 100, f"the control hit nothing: {control}")
+        self.assertGreater(control.seen["tcp"].get(f"{OTHER}:{PORT}", 0), 20, f"the control hit nothing: {control}")
         run = self.within(script)
         got = harness.acts(run)["race"]
         self.assertGreater(got.count("connected"), 20, f"the race hit nothing: {run}")
@@ -467,6 +467,7 @@ class Network(harness.Case):
             def drain():
                 while True: server.accept()[0].close()
             threading.Thread(target=drain, daemon=True).start()
+            sys.setswitchinterval(0.0001)  # outside a connect is short: the thread would hardly run beside it
             slot = 100
             stop = False
             def exchange():
@@ -485,7 +486,7 @@ class Network(harness.Case):
         """)
         self.profile()
         control = self.bare(script, unix=[path])
-        self.assertGreater(control.seen["unix"].get(path, 0), 50, f"the control hit nothing: {control}")
+        self.assertGreater(control.seen["unix"].get(path, 0), 5, f"the control hit nothing: {control}")
         pathlib.Path(path).unlink(missing_ok=True)
         run = self.within(script, unix=[path])
         self.assertGreater(harness.acts(run)["race"].count("tries"), 100, str(run))
