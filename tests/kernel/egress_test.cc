@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -513,7 +514,10 @@ TEST_CASE("two thousand flows at once, two hundred MiB, and nothing is left of t
     const char* const text = std::getenv(variable);
     return text != nullptr ? std::atoi(text) : otherwise;
   };
-  const int flows = number("EGRESS_FLOWS", 2000), bulk_mib = number("EGRESS_MIB", 200);
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  const auto fit = static_cast<int>(std::min<rlim_t>(files.rlim_cur, 1U << 20) / 2) - 500;  // two descriptors each, here and there
+  const int flows = std::min(fit, number("EGRESS_FLOWS", 2000)), bulk_mib = number("EGRESS_MIB", 200);
   const Fd server = serve("203.0.113.1", 8080, SOCK_STREAM);
   Inside inside("{allow: [\"one.test:8080\"]}");
   const auto to = destination(inside.resolve("one.test").address, 8080);
