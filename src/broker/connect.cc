@@ -109,7 +109,8 @@ Reply Handler::begun(Case& c, int error) {
 // granted by its very inode. Any other is another program's, which trusts whoever comes with this user's id.
 void Handler::judge_socket(Case& c, const Object& object) const {
   c.identity = {object.dev, object.ino};
-  const auto granted = std::find_if(s_.sockets.begin(), s_.sockets.end(), [&](const HostSocket& socket) { return socket.dev == object.dev && socket.ino == object.ino; });
+  const auto is_it = [&](const HostSocket& socket) { return socket.dev == object.dev && socket.ino == object.ino; };
+  const auto granted = std::find_if(s_.sockets.begin(), s_.sockets.end(), is_it);
   if (object.in_view && granted != s_.sockets.end()) {
     c.path = object.path;
     c.verdict = {.act = Act::allow, .by = policy::By::rule, .rule = granted->rule};

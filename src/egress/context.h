@@ -13,6 +13,8 @@
 
 namespace agentrun::egress {
 
+class Conntrack;
+
 struct Context {
   Loop& loop;
   const policy::Policy& policy;
@@ -21,6 +23,7 @@ struct Context {
   Lookup& lookup;
   const ProxyRules& proxies;
   const HelloReader& hello;
+  const Conntrack* conntrack;  // null: there is no socket to ask it by
   std::size_t most_flows;     // that descriptors suffice for
   std::size_t flows = 0;      // connections and flows of datagrams that are there or are about to come
   std::uint64_t last_id = 0;  // of flows that no announcement names
@@ -33,7 +36,10 @@ class Seat {
  public:
   explicit Seat(Context& context) : context_(&context) { ++context.flows; }
   Seat(Seat&& other) noexcept : context_(std::exchange(other.context_, nullptr)) {}
-  Seat& operator=(Seat&&) = delete;
+  Seat& operator=(Seat&& other) noexcept {
+    std::swap(context_, other.context_);
+    return *this;
+  }
   ~Seat() {
     if (context_ != nullptr) --context_->flows;
   }

@@ -1,6 +1,5 @@
 #include "egress/datagrams.h"
 
-#include <arpa/inet.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -9,6 +8,7 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include "egress/addresses.h"
+#include "egress/netfilter.h"
 #include "egress/sockets.h"
 
 namespace agentrun::egress {
@@ -31,12 +31,6 @@ std::string key_of(const policy::Destination& source) {
 }
 
 bool same(const policy::Destination& a, const policy::Destination& b) { return a.v6 == b.v6 && key_of(a) == key_of(b); }
-
-policy::Destination relay_address(bool v6) {
-  policy::Destination to{.v6 = v6, .port = relay_port, .protocol = policy::Protocol::udp};
-  ::inet_pton(v6 ? AF_INET6 : AF_INET, v6 ? own_address6.data() : own_address4.data(), to.address);
-  return to;
-}
 
 }  // namespace
 
@@ -118,9 +112,8 @@ class Datagrams::Flow : public Watcher {
   bool opened_ = false;
 };
 
-Datagrams::Datagrams(Context& context, Drops& drops, Conntrack conntrack, Fd socket4, Fd socket6)
-    : context_(context), drops_(drops), conntrack_(std::move(conntrack)), socket4_(std::move(socket4)), socket6_(std::move(socket6)),
-      buffer_(largest_datagram) {
+Datagrams::Datagrams(Context& context, Drops& drops, Fd socket4, Fd socket6)
+    : context_(context), drops_(drops), socket4_(std::move(socket4)), socket6_(std::move(socket6)), buffer_(largest_datagram) {
   for (const Fd* socket : {&socket4_, &socket6_}) {
     if (*socket && !context_.loop.add(socket->get(), EPOLLIN, *this, socket == &socket6_ ? 1 : 0)) throw_errno("epoll_ctl", "datagrams");
   }
@@ -135,7 +128,8 @@ void Datagrams::ready(unsigned tag, std::uint32_t /*events*/) {
     socklen_t size = sizeof from;
     const ssize_t n = ::recvfrom(socket.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &size);
     if (n < 0) return;
-    const auto source = destination_of(from);
+    auto source = destination_of(from);
+    if (source) source->protocol = policy::Protocol::udp;
     if (source) arrived(*source, {buffer_.data(), static_cast<std::size_t>(n)});
   }
 }
@@ -145,14 +139,14 @@ void Datagrams::arrived(const policy::Destination& source, std::string_view byte
   auto found = flows_.find(key);
   Flow* flow = found == flows_.end() ? nullptr : found->second.get();
   if (flow == nullptr || flow->unsure()) {
-    const auto to = conntrack_.original(source, relay_address(source.v6));
-    if (flow != nullptr && (!to || !same(*to, flow->to()))) {
+    const auto original = context_.conntrack != nullptr ? context_.conntrack->original(source) : std::nullopt;
+    if (flow != nullptr && (!original || !same(original->to, flow->to()))) {
       flow->close("idle");
       over(key);
       flow = nullptr;
     }
-    if (!to) return drops_.add({.type = "net.refused", .to = source, .proto = "udp", .reason = "not redirected"});
-    if (flow == nullptr) flow = new_flow(key, source, *to);
+    if (!original) return drops_.add({.type = "net.refused", .to = source, .proto = "udp", .reason = "not redirected"});
+    if (flow == nullptr) flow = new_flow(key, source, original->to);
   }
   if (flow != nullptr) flow->send(bytes);
 }

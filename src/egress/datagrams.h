@@ -9,13 +9,12 @@
 #include "egress/context.h"
 #include "egress/dial.h"
 #include "egress/drops.h"
-#include "egress/netfilter.h"
 
 namespace agentrun::egress {
 
 class Datagrams : Watcher {
  public:
-  Datagrams(Context& context, Drops& drops, Conntrack conntrack, Fd socket4, Fd socket6);
+  Datagrams(Context& context, Drops& drops, Fd socket4, Fd socket6);
   ~Datagrams() override;
   void close_all();
 
@@ -29,7 +28,6 @@ class Datagrams : Watcher {
 
   Context& context_;
   Drops& drops_;
-  Conntrack conntrack_;
   Fd socket4_, socket6_;
   std::vector<char> buffer_;
   std::unordered_map<std::string, std::unique_ptr<Flow>> flows_;  // by the source's address and port

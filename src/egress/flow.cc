@@ -122,12 +122,11 @@ void Flow::check_first_bytes(std::uint32_t events) {
   const bool no_more = (events & (EPOLLRDHUP | EPOLLHUP)) != 0 || static_cast<std::size_t>(n) == most;
   if (finding.kind == Finding::Kind::more && no_more) finding = {.kind = Finding::Kind::refuse, .reason = "it ends before it says for whom it is"};
   if (finding.kind == Finding::Kind::more) {
-    if (halves_[agent].chunk != 0) context_.loop.set_deadline(*this, first_bytes_ms);
-    halves_[agent].chunk = 0;  // the clock runs
+    if (!clock_runs_) context_.loop.set_deadline(*this, first_bytes_ms);
+    clock_runs_ = true;
     return;
   }
   context_.loop.clear_deadline(*this);
-  halves_[agent].chunk = buffer_.size();
   if (finding.kind == Finding::Kind::refuse) {
     return refuse(shown(finding));
   }

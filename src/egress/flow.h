@@ -60,7 +60,8 @@ class Flow : public Watcher {
   Seat seat_;
   Over over_;
   std::unique_ptr<Dial> dial_;
-  bool checking_;
+  bool checking_;              // the first bytes are held back
+  bool clock_runs_ = false;    // the first of them is there
   bool opened_ = false;  // net.open stands in the journal
   bool over_called_ = false;
 };

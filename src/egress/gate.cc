@@ -15,6 +15,7 @@ namespace {
 
 constexpr int announcements_a_round = 64;
 constexpr std::size_t longest_announcement = 8192;
+constexpr std::size_t most_unsent = 1024;
 
 std::string key_text(const Gate::Key& key) {
   std::string text;
@@ -74,7 +75,7 @@ void Gate::ready(unsigned /*tag*/, std::uint32_t events) {
 
 void Gate::receive() {
   std::array<char, longest_announcement> bytes;
-  for (int i = 0; i < announcements_a_round; ++i) {
+  for (int i = 0; i < announcements_a_round && answers_.size() < most_unsent; ++i) {
     const ssize_t n = ::recv(link_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (n <= 0) return context_.loop.remove(link_.get());  // the broker is gone: so is the run
@@ -169,7 +170,9 @@ void Gate::send_answers() {
     if (n < 0 && errno == EAGAIN) break;
     answers_.pop_front();  // also when the broker is gone
   }
-  context_.loop.modify(link_.get(), answers_.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT, *this);
+  // Who does not read answers is not read either.
+  const std::uint32_t in = answers_.size() < most_unsent ? std::uint32_t{EPOLLIN} : 0U;
+  context_.loop.modify(link_.get(), answers_.empty() ? in : in | EPOLLOUT, *this);
 }
 
 }  // namespace agentrun::egress

@@ -1,5 +1,6 @@
 #include "egress/netfilter.h"
 
+#include <arpa/inet.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netfilter/nfnetlink_log.h>
@@ -59,7 +60,7 @@ struct PutConntrack {
 };
 
 // A tuple of connection tracking: who answers whom.
-bool put_tuple(nl_msg* message, const policy::Destination& from, const policy::Destination& to) {
+bool put_tuple(nl_msg* message, const policy::Destination& from, const policy::Destination& to, std::uint8_t protocol) {
   nlattr* const tuple = ::nla_nest_start(message, CTA_TUPLE_REPLY);
   if (tuple == nullptr) return false;
   nlattr* const ip = ::nla_nest_start(message, CTA_TUPLE_IP);
@@ -68,7 +69,7 @@ bool put_tuple(nl_msg* message, const policy::Destination& from, const policy::D
               ::nla_put(message, to.v6 ? CTA_IP_V6_DST : CTA_IP_V4_DST, size, to.address) == 0;
   if (good) ::nla_nest_end(message, ip);
   nlattr* const proto = ::nla_nest_start(message, CTA_TUPLE_PROTO);
-  good = good && proto != nullptr && ::nla_put_u8(message, CTA_PROTO_NUM, IPPROTO_UDP) == 0 &&
+  good = good && proto != nullptr && ::nla_put_u8(message, CTA_PROTO_NUM, protocol) == 0 &&
          ::nla_put_u16(message, CTA_PROTO_SRC_PORT, htons(from.port)) == 0 && ::nla_put_u16(message, CTA_PROTO_DST_PORT, htons(to.port)) == 0;
   if (good) {
     ::nla_nest_end(message, proto);
@@ -168,11 +169,14 @@ Conntrack::Conntrack(Fd socket) : netlink_(adopt_netlink(std::move(socket))) {
 
 // The entry is found by the way back, which is known: from the relay to the source. libnl's own builder always puts the way
 // there into the question, which is what is asked.
-std::optional<policy::Destination> Conntrack::original(const policy::Destination& source, const policy::Destination& relay) const {
+std::optional<Conntrack::Original> Conntrack::original(const policy::Destination& source) const {
+  policy::Destination relay{.v6 = source.v6, .port = relay_port, .protocol = source.protocol};
+  ::inet_pton(source.v6 ? AF_INET6 : AF_INET, source.v6 ? own_address6.data() : own_address4.data(), relay.address);
+  const std::uint8_t protocol = source.protocol == policy::Protocol::udp ? IPPROTO_UDP : IPPROTO_TCP;
   const Message message(::nlmsg_alloc_simple(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, NLM_F_REQUEST));
   if (!message) return std::nullopt;
   const nfgenmsg family{.nfgen_family = static_cast<std::uint8_t>(source.v6 ? AF_INET6 : AF_INET), .version = NFNETLINK_V0, .res_id = 0};
-  if (::nlmsg_append(message.get(), const_cast<nfgenmsg*>(&family), sizeof family, NLMSG_ALIGNTO) < 0 || !put_tuple(message.get(), relay, source)) {
+  if (::nlmsg_append(message.get(), const_cast<nfgenmsg*>(&family), sizeof family, NLMSG_ALIGNTO) < 0 || !put_tuple(message.get(), relay, source, protocol)) {
     return std::nullopt;
   }
   const int fd = ::nl_socket_get_fd(netlink_.get());
@@ -187,10 +191,11 @@ std::optional<policy::Destination> Conntrack::original(const policy::Destination
   const std::unique_ptr<nfnl_ct, PutConntrack> entry(read);
   nl_addr* const address = ::nfnl_ct_get_dst(entry.get(), 0);
   const unsigned size = source.v6 ? 16 : 4;
-  if (address == nullptr || ::nl_addr_get_len(address) != size || ::nfnl_ct_get_proto(entry.get()) != IPPROTO_UDP) return std::nullopt;
-  policy::Destination to{.v6 = source.v6, .port = ::nfnl_ct_get_dst_port(entry.get(), 0), .protocol = policy::Protocol::udp};
-  std::memcpy(to.address, ::nl_addr_get_binary_addr(address), size);
-  return to;
+  if (address == nullptr || ::nl_addr_get_len(address) != size || ::nfnl_ct_get_proto(entry.get()) != protocol) return std::nullopt;
+  Original original{.to = {.v6 = source.v6, .port = ::nfnl_ct_get_dst_port(entry.get(), 0), .protocol = source.protocol},
+                    .source_port = ::nfnl_ct_get_src_port(entry.get(), 0)};
+  std::memcpy(original.to.address, ::nl_addr_get_binary_addr(address), size);
+  return original;
 }
 
 }  // namespace agentrun::egress

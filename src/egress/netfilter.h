@@ -54,8 +54,14 @@ class PacketLog : Watcher {
 class Conntrack {
  public:
   explicit Conntrack(Fd socket);
-  /// Where the datagram went before it was redirected to `relay`, that came there from `source`; nullopt when it is not known.
-  [[nodiscard]] std::optional<policy::Destination> original(const policy::Destination& source, const policy::Destination& relay) const;
+  /// As the agent's socket sees it. The kernel changes the source port of a redirected connection or datagram when the same port
+  /// leads to the relay already, meant for another destination.
+  struct Original {
+    policy::Destination to;
+    std::uint16_t source_port = 0;
+  };
+  /// Of what came to the relay from `source` (its protocol counts); nullopt when it was not redirected.
+  [[nodiscard]] std::optional<Original> original(const policy::Destination& source) const;
 
  private:
   Netlink netlink_;

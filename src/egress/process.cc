@@ -116,7 +116,10 @@ Event counts_of(Recorder& recorder) {
   Recorder recorder(std::move(setup.entries), setup.durability, control, setup.run);
   Lookup lookup(loop);
   const HelloReader hello;
+  std::optional<Conntrack> conntrack;
+  if (sockets.conntrack) conntrack.emplace(std::move(sockets.conntrack));
   Context context{.loop = loop, .policy = policy, .names = *setup.names, .recorder = recorder, .lookup = lookup, .proxies = proxies, .hello = hello,
+                  .conntrack = conntrack ? &*conntrack : nullptr,
                   .most_flows = flows_that_fit(), .flows = 0, .last_id = first_own_id};
   Drops drops(loop, policy, recorder);
   const Resolver resolver(loop, policy, *setup.names, recorder, std::move(sockets.dns_udp), std::move(sockets.dns_tcp));
@@ -125,9 +128,7 @@ Event counts_of(Recorder& recorder) {
   std::optional<PacketLog> log;
   if (sockets.log) log.emplace(loop, drops, *setup.names, std::move(sockets.log));
   std::optional<Datagrams> datagrams;
-  if (sockets.conntrack && (sockets.relay_udp4 || sockets.relay_udp6)) {
-    datagrams.emplace(context, drops, Conntrack(std::move(sockets.conntrack)), std::move(sockets.relay_udp4), std::move(sockets.relay_udp6));
-  }
+  if (sockets.relay_udp4 || sockets.relay_udp6) datagrams.emplace(context, drops, std::move(sockets.relay_udp4), std::move(sockets.relay_udp6));
   std::optional<Publisher> publisher;
   if (!published.empty()) publisher.emplace(context, relay, std::move(published), std::move(inside));
   const Control watched(loop, control, recorder);

@@ -11,6 +11,7 @@
 
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
+#include "egress/netfilter.h"
 #include "egress/sockets.h"
 
 namespace agentrun::egress {
@@ -72,6 +73,10 @@ void Relay::shed_one(const Fd& listener) {
 void Relay::arrived(Fd socket, bool v6, const policy::Destination& source) {
   const auto to = original_destination(socket, v6);
   auto admission = to ? gate_.take({.v6 = v6, .source_port = source.port, .to = *to}) : std::nullopt;
+  if (to && !admission && context_.conntrack != nullptr) {
+    const auto original = context_.conntrack->original(source);  // which port it was announced by
+    if (original) admission = gate_.take({.v6 = v6, .source_port = original->source_port, .to = *to});
+  }
   if (!admission) {
     reset(socket);
     return drops_.add({.type = "net.refused", .to = to.value_or(source), .proto = "tcp", .reason = "not announced"});

@@ -83,13 +83,29 @@ void add_family(const Socket& netlink, std::string_view own_address, int family)
   add_default_route(netlink, own_address, family);
 }
 
-// A connection's source port can be used again at once: many short connections would use up the ports, or meet the entry of
-// an older one with the same relay and port, and wait. What cannot be set (an older kernel, /proc read-only) costs only that.
-void forget_connections_at_once() {
-  for (const char* knob : {"/proc/sys/net/ipv4/tcp_max_tw_buckets", "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_time_wait",
-                           "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close"}) {
-    const Fd file(::open(knob, O_WRONLY | O_CLOEXEC));
-    if (file) (void)!::write(file.get(), "0", 1);
+struct Knob {
+  const char* path;
+  std::string_view value;
+};
+constexpr Knob knobs[] = {
+    // A connection's source port can be used again at once: many short connections would use up the ports.
+    {"/proc/sys/net/ipv4/tcp_max_tw_buckets", "0"},
+    // Ended connections do not fill the table of connection tracking. But not 0: a FIN that is sent twice counts as one of each
+    // side (nf_conntrack_proto_tcp.c, sFW → sLA), so a connection that is ended in one direction may be taken for ended; an entry
+    // that went at once took the answer with it (seen once in 15 uploads of a second under load).
+    {"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_time_wait", "10"},
+    {"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close", "0"},
+    // Nor is one sent twice without need: on lo nothing is lost, and a probe for a lost tail only answers a busy processor.
+    {"/proc/sys/net/ipv4/tcp_early_retrans", "0"},
+    // A late duplicate is not taken for a packet of nobody, which would be refused with a reset.
+    {"/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal", "1"},
+};
+
+// What cannot be set (an older kernel, /proc read-only) is left.
+void set_knobs() {
+  for (const Knob& knob : knobs) {
+    const Fd file(::open(knob.path, O_WRONLY | O_CLOEXEC));
+    if (file) (void)!::write(file.get(), knob.value.data(), knob.value.size());
   }
 }
 
@@ -162,7 +178,7 @@ void make_way_out() {
   } catch (const SysError&) {
     // No IPv6 on this host, or it is switched off: nothing leaves by it.
   }
-  forget_connections_at_once();
+  set_knobs();
 }
 
 egress::Sockets make_egress_sockets() {
