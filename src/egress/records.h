@@ -27,7 +27,8 @@ struct FlowFacts {
 
 class Recorder {
  public:
-  Recorder(Fd entries, const Fd& control, std::string run) : entries_(std::move(entries)), control_(control), run_(std::move(run)) {}
+  Recorder(Fd entries, const Fd& control, std::string run)
+      : entries_(std::move(entries)), control_(control), run_(std::move(run)) {}
 
   // Each is false when the record could not be written: then nothing may pass any more.
 
