@@ -1,7 +1,11 @@
 // connect(2), always performed here, on the agent's own socket and with the copied address. The kernel, were it let go on,
 // would read the descriptor's number and the address once more: another socket could stand there by then, with the path of
 // a socket of the host (decision 016).
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 #include <cstring>
@@ -25,6 +29,15 @@ std::string unix_path(const Request& r) {
   if (path[0] == '\0') path[0] = '@';  // abstract: all bytes count
   else path.resize(path.find('\0') == std::string::npos ? path.size() : path.find('\0'));
   return path;
+}
+
+// Without a time of birth a change of mode would make any socket look new; but of a tmpfs the view shows mostly our own.
+bool was_made_since(const Fd& socket, std::int64_t began) {
+  struct statx st {};
+  struct statfs fs {};
+  const bool dated = ::statx(socket.get(), "", AT_EMPTY_PATH, STATX_BTIME, &st) == 0 && (st.stx_mask & STATX_BTIME) != 0;
+  const bool known = dated || (::fstatfs(socket.get(), &fs) == 0 && fs.f_type == TMPFS_MAGIC);
+  return known && age_of(socket.get(), "", began) == policy::Age::since;
 }
 
 constexpr policy::Verdict floor_rule{.act = Act::allow, .by = policy::By::rule, .rule = nullptr};
@@ -96,7 +109,8 @@ Reply Handler::begun(Case& c, int error) {
 // granted by its very inode. Any other is another program's, which trusts whoever comes with this user's id.
 void Handler::judge_socket(Case& c, const Object& object) const {
   c.identity = {object.dev, object.ino};
-  const auto granted = std::find_if(s_.sockets.begin(), s_.sockets.end(), [&](const HostSocket& socket) { return socket.dev == object.dev && socket.ino == object.ino; });
+  const auto is_it = [&](const HostSocket& socket) { return socket.dev == object.dev && socket.ino == object.ino; };
+  const auto granted = std::find_if(s_.sockets.begin(), s_.sockets.end(), is_it);
   if (object.in_view && granted != s_.sockets.end()) {
     c.path = object.path;
     c.verdict = {.act = Act::allow, .by = policy::By::rule, .rule = granted->rule};
@@ -104,7 +118,7 @@ void Handler::judge_socket(Case& c, const Object& object) const {
   }
   if (object.in_view) judge(c, Right::change, object);
   else judge_foreign(c, object, O_WRONLY);
-  if (c.verdict.act == Act::allow && (!object.in_view || age_of(object.fd.get(), "", s_.began) != policy::Age::since)) c.verdict = {};
+  if (c.verdict.act == Act::allow && (!object.in_view || !was_made_since(object.fd, s_.began))) c.verdict = {};
   c.foreign_socket = c.verdict.act != Act::allow && c.verdict.by == policy::By::fallback;
 }
 

@@ -76,7 +76,8 @@ int Flows::announce(egress::Announcement announcement, Call call) {
   if (waiting_.size() >= most) return EAGAIN;
   if (const int error = send(announcement); error != 0) return error;
   waiting_.emplace(announcement.id, std::move(call));
-  if (waiting_.size() == 1) ::eventfd_write(wake_.get(), 1);
+  if (asleep_) ::eventfd_write(wake_.get(), 1);
+  asleep_ = false;
   return 0;
 }
 
@@ -154,14 +155,18 @@ void Flows::look_after() {
 }
 
 void Flows::run() {
-  for (std::int64_t looked = 0;;) {
-    bool waits = false;
+  std::int64_t looked = 0, busy = 0;
+  for (;;) {
+    bool waits = false, sleeps = false;
     {
+      // It stays awake for a while: to be woken for each of many short connections would cost more than they do.
       const std::scoped_lock lock(mutex_);
       waits = !waiting_.empty();
+      if (waits) busy = boot_clock_ns();
+      sleeps = asleep_ = !waits && boot_clock_ns() - busy > second;
     }
     std::array<pollfd, 2> polled{{{.fd = link_.get(), .events = POLLIN, .revents = 0}, {.fd = wake_.get(), .events = POLLIN, .revents = 0}}};
-    ::poll(polled.data(), polled.size(), waits ? watch_ms : -1);
+    ::poll(polled.data(), polled.size(), sleeps ? -1 : watch_ms);
     if (polled[1].revents != 0) {
       eventfd_t ignored = 0;
       ::eventfd_read(wake_.get(), &ignored);

@@ -66,6 +66,7 @@ class Flows {
   Workers& workers_;
   std::mutex mutex_;
   std::map<std::uint64_t, Call> waiting_;  // by the announcement's id
+  bool asleep_ = false;                    // the thread waits without end: who announces wakes it
   std::uint64_t looked_at_ = 0;            // the last one that look_after() saw
   std::atomic<std::uint64_t> next_id_{1};
 };

@@ -2,7 +2,7 @@
 
 SPEC is JSON: "addresses" on lo; "zone", what the only name server knows, name → address; "tcp" and "udp", lists of [address,
 port] where a server says who it is; "full", where one listens but has no room left: a connect waits; "unix", paths (abstract with "@") of sockets that answer; "report", the file that gets
-what was seen: {"asked": [names], "tcp": {"address:port": connections}, "udp": …, "unix": …}; "uid": the command runs with this
+what was seen: {"asked": [names], "tcp": {"address:port": connections}, "udp": …, "unix": …, "ended": connections that are over}; "uid": the command runs with this
 one, in a user namespace below.
 """
 
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 
-SEEN = {kind: collections.Counter() for kind in ("tcp", "udp", "unix")}
+SEEN = {kind: collections.Counter() for kind in ("tcp", "udp", "unix", "ended")}
 ASKED = []
 
 
@@ -68,6 +68,7 @@ def serve_stream(server, kind, label):
         except OSError:
             pass
         flow.close()
+        SEEN["ended"][label] += 1
 
     def loop():
         while True:

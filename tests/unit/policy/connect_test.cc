@@ -302,8 +302,11 @@ TEST_CASE("10,000 rules: no allocation, and hardly slower than ten") {
     CHECK(allocations() == before);
     return std::chrono::steady_clock::now() - begin;
   };
-  ask_all(large);
-  const auto of_few = ask_all(small), of_many = ask_all(large);
+  auto of_few = ask_all(small), of_many = ask_all(large);
+  for (int i = 0; i < 5; ++i) {  // the least of several: others use the machine too
+    of_few = std::min(of_few, ask_all(small));
+    of_many = std::min(of_many, ask_all(large));
+  }
   MESSAGE("2000 rounds of five questions: " << std::chrono::duration_cast<std::chrono::microseconds>(of_few).count() << " µs with 12 rules, "
                                              << std::chrono::duration_cast<std::chrono::microseconds>(of_many).count() << " µs with 30,000");
   CHECK(of_many < 10 * of_few);  // a search through all of them would be 1000 times slower
