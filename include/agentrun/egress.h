@@ -42,7 +42,7 @@ struct Sockets {
   Fd relay4, relay6;                      // TCP; relay6 is empty where the host has no IPv6
   Fd relay_udp4, relay_udp6;              // UDP, IP_PKTINFO off
   Fd log;                                 // NETLINK_NETFILTER, bound to log_group: 128 bytes of each packet, no queueing
-  Fd conntrack;                           // NETLINK_NETFILTER, to ask where a redirected datagram was meant to go
+  Fd conntrack;                           // NETLINK_NETFILTER, to ask where what was redirected was meant to go, and from which port
 };
 
 // ---- names and their synthetic addresses -----------------------------------------------------------------------------
@@ -76,7 +76,8 @@ class Names {
 // ---- what the broker and egress say to each other (SOCK_SEQPACKET, one message each; one program, so plain bytes) ------
 
 /// broker → egress: this flow is about to come. Egress asks the policy once more, checks, dials (`dial`), answers; then the
-/// broker connects the agent's own socket. A flow that comes without an announcement, twice, or after `patience_ms` is reset.
+/// broker connects the agent's own socket. A flow that comes without an announcement, twice, or more than 5 s after
+/// the answer is reset.
 struct Announcement {
   std::uint64_t id = 0;         // the broker's, unique within the run
   bool dial = true;             // false (a non-blocking socket): answer at once, dial when the flow comes
@@ -108,7 +109,7 @@ struct Proxies {
 
 struct Setup {
   const policy::Policy* policy = nullptr;
-  Names* names = nullptr;
+  Names* names = nullptr;  // egress is the one that writes
   Fd entries;        // O_APPEND descriptor of the journal's open segment
   journal::Durability durability = journal::Durability::written;
   std::string run;   // run id, for the records

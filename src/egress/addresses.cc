@@ -149,8 +149,10 @@ std::string_view name(AddressKind kind) noexcept {
 
 AddressKind classify(const policy::Destination& to) noexcept {
   if (to.v6) return classify6(Bytes(to.address));
-  return classify4(number_at(Bytes(to.address), 0));
+  return classify4(v4_number(to));
 }
+
+std::uint32_t v4_number(const policy::Destination& to) noexcept { return number_at(Bytes(to.address), 0); }
 
 std::string address_text(const policy::Destination& to) {
   std::array<char, INET6_ADDRSTRLEN> text{};

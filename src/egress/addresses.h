@@ -11,7 +11,18 @@ namespace agentrun::egress {
 
 enum class AddressKind : std::uint8_t {
   open,  // public, as far as its number tells; the ranges of the documentation too
-  unspecified, loopback, private_use, link_local, shared, metadata, multicast, broadcast, reserved, benchmark, unique_local, embeds,
+  unspecified,
+  loopback,
+  private_use,
+  link_local,
+  shared,
+  metadata,
+  multicast,
+  broadcast,
+  reserved,
+  benchmark,
+  unique_local,
+  embeds,
 };
 /// "private", "loopback", … as a denial says it.
 std::string_view name(AddressKind) noexcept;
@@ -20,6 +31,9 @@ std::string_view name(AddressKind) noexcept;
 /// translated, 6to4, Teredo, NAT64, ISATAP) is what that address is, and `embeds` when that is public: it would be sent
 /// somewhere by an interpreter that we do not know.
 AddressKind classify(const policy::Destination& to) noexcept;
+
+/// The first four bytes of an address as a number, in host byte order: an IPv4 address.
+std::uint32_t v4_number(const policy::Destination& to) noexcept;
 
 /// "203.0.113.5", "2001:db8::5".
 std::string address_text(const policy::Destination& to);

@@ -45,7 +45,8 @@ constexpr std::uint64_t rights_of_abi(long abi) {
 void allow_reading(const Fd& ruleset, const char* path) {
   const Fd object(::open(path, O_PATH | O_CLOEXEC));
   if (!object) return;
-  landlock_path_beneath_attr rule{.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR, .parent_fd = object.get()};
+  landlock_path_beneath_attr rule{.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
+                                  .parent_fd = object.get()};
   if (::syscall(SYS_landlock_add_rule, ruleset.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0) return;
   rule.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE;  // it is no folder
   check(::syscall(SYS_landlock_add_rule, ruleset.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0), "landlock_add_rule", path);
@@ -63,7 +64,8 @@ void stand_alone(int parent) {
   check(::prctl(PR_SET_NAME, "agent-run-net", 0, 0, 0), "prctl", "PR_SET_NAME");
   check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");
   ::setsid();  // fails only for a group leader, which a forked child is not
-  for (const int signal : {SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2, SIGALRM}) ::signal(signal, SIG_IGN);
+  for (const int signal : {SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2, SIGALRM})
+    ::signal(signal, SIG_IGN);
   const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
   check(::setrlimit(RLIMIT_CORE, &no_core), "setrlimit", "RLIMIT_CORE");
   rlimit files{};
@@ -89,7 +91,8 @@ void enter_landlock() {
   abi::LandlockRulesetAttr attributes{.handled_access_fs = rights_of_abi(version), .handled_access_net = 0, .scoped = 0};
   if (version >= 6) attributes.scoped = abi::landlock_scope_signal | abi::landlock_scope_abstract_unix_socket;
   const std::size_t size = version >= 6 ? sizeof attributes : version >= 4 ? 2 * sizeof(std::uint64_t) : sizeof(std::uint64_t);
-  const Fd ruleset(static_cast<int>(check(::syscall(SYS_landlock_create_ruleset, &attributes, size, 0), "landlock_create_ruleset")));
+  const Fd ruleset(
+      static_cast<int>(check(::syscall(SYS_landlock_create_ruleset, &attributes, size, 0), "landlock_create_ruleset")));
   for (const char* path : readable) allow_reading(ruleset, path);
   for (const char* path : linked) {
     const std::unique_ptr<char, Free> real(::realpath(path, nullptr));
@@ -105,7 +108,8 @@ void load_name_services() {
     std::string word;
     if (!(words >> word) || word != "hosts:") continue;
     while (words >> word) {
-      const bool plain = std::ranges::all_of(word, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+      const bool plain =
+          std::ranges::all_of(word, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
       // Never closed: the C library finds it loaded when it looks for it.
       if (plain) ::dlopen(("libnss_" + word + ".so.2").c_str(), RTLD_NOW);
     }
@@ -115,7 +119,8 @@ void load_name_services() {
 void load_own_filter() {
   if (sanitized) return;
   const auto instructions = filter::program(filter::Variant::egress);
-  const sock_fprog program{.len = static_cast<unsigned short>(instructions.size()), .filter = const_cast<sock_filter*>(instructions.data())};
+  const sock_fprog program{.len = static_cast<unsigned short>(instructions.size()),
+                           .filter = const_cast<sock_filter*>(instructions.data())};
   const long result = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
   if (result > 0) throw SysError(EAGAIN, "seccomp", "TSYNC: a thread would not take the filter");
   check(result, "seccomp", "egress filter");

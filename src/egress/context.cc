@@ -1,14 +1,14 @@
 #include "egress/context.h"
 
+#include "egress/addresses.h"
+
 namespace agentrun::egress {
 
 policy::Verdict judge(const Context& context, const FlowFacts& facts) {
   if (policy::is_synthetic(facts.to)) {
     // What stands in the shared table may have been changed by the other side; what egress gave away, it knows.
     const auto given = context.names.find(facts.name);
-    std::uint32_t address = 0;
-    for (int i = 0; i < 4; ++i) address = address << 8 | facts.to.address[i];
-    if (facts.name.empty() || facts.to.v6 || given != address) return {};
+    if (facts.name.empty() || facts.to.v6 || given != v4_number(facts.to)) return {};
   } else if (!facts.name.empty()) {
     return {};
   }

@@ -61,7 +61,8 @@ class Datagrams::Flow : public Watcher {
   }
 
   void close(std::string_view end) {
-    if (opened_) (void)owner_.context_.recorder.close(facts_, {.bytes_out = bytes_out_, .bytes_in = bytes_in_, .began = began_, .end = end});
+    if (opened_)
+      (void)owner_.context_.recorder.close(facts_, {.bytes_out = bytes_out_, .bytes_in = bytes_in_, .began = began_, .end = end});
     opened_ = false;
     outside_.reset();
   }
@@ -69,7 +70,7 @@ class Datagrams::Flow : public Watcher {
  private:
   void dialed(Dial::Outcome outcome) {
     owner_.context_.loop.retire(std::move(dial_));
-    const bool recorded = owner_.context_.recorder.open(facts_, {.peer = outcome.peer, .via = {}, .error = outcome.error, .reason = outcome.reason, .remedy = outcome.remedy});
+    const bool recorded = owner_.context_.recorder.open(facts_, outcome.record());
     owner_.context_.loop.set_deadline(*this, idle_one_way_ms);  // also a flow that leads nowhere is kept for a while, and silent
     if (!recorded || outcome.error != 0) return waiting_.clear();
     opened_ = true;
@@ -88,7 +89,8 @@ class Datagrams::Flow : public Watcher {
       if (n < 0 && errno != EAGAIN) continue;  // an ICMP error of an earlier one: reading it takes it away
       if (n < 0) return;
       // By the relay's own socket: connection tracking makes it come from where the agent sent to.
-      ::sendto(owner_.socket_of(source_).get(), owner_.buffer_.data(), static_cast<std::size_t>(n), MSG_DONTWAIT | MSG_NOSIGNAL, back.get(), back.size());
+      ::sendto(owner_.socket_of(source_).get(), owner_.buffer_.data(), static_cast<std::size_t>(n), MSG_DONTWAIT | MSG_NOSIGNAL,
+               back.get(), back.size());
       bytes_in_ += static_cast<std::uint64_t>(n);
       rest();
     }
@@ -115,7 +117,8 @@ class Datagrams::Flow : public Watcher {
 Datagrams::Datagrams(Context& context, Drops& drops, Fd socket4, Fd socket6)
     : context_(context), drops_(drops), socket4_(std::move(socket4)), socket6_(std::move(socket6)), buffer_(largest_datagram) {
   for (const Fd* socket : {&socket4_, &socket6_}) {
-    if (*socket && !context_.loop.add(socket->get(), EPOLLIN, *this, socket == &socket6_ ? 1 : 0)) throw_errno("epoll_ctl", "datagrams");
+    if (*socket && !context_.loop.add(socket->get(), EPOLLIN, *this, socket == &socket6_ ? 1 : 0))
+      throw_errno("epoll_ctl", "datagrams");
   }
 }
 
@@ -126,7 +129,8 @@ void Datagrams::ready(unsigned tag, std::uint32_t /*events*/) {
   for (int i = 0; i < datagrams_a_round; ++i) {
     sockaddr_storage from{};
     socklen_t size = sizeof from;
-    const ssize_t n = ::recvfrom(socket.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &size);
+    const ssize_t n =
+        ::recvfrom(socket.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &size);
     if (n < 0) return;
     auto source = destination_of(from);
     if (source) source->protocol = policy::Protocol::udp;
@@ -154,15 +158,17 @@ void Datagrams::arrived(const policy::Destination& source, std::string_view byte
 Datagrams::Flow* Datagrams::new_flow(const std::string& key, const policy::Destination& source, const policy::Destination& to) {
   FlowFacts facts{.id = ++context_.last_id, .to = to};
   facts.to.protocol = policy::Protocol::udp;
-  if (policy::is_synthetic(to) && !to.v6) {
-    const auto* const a = to.address;
-    facts.name = context_.names.name_of(std::uint32_t{a[0]} << 24 | std::uint32_t{a[1]} << 16 | std::uint32_t{a[2]} << 8 | a[3]).value_or("");
-  }
+  if (policy::is_synthetic(to) && !to.v6) facts.name = context_.names.name_of(v4_number(to)).value_or("");
   const policy::Verdict verdict = judge(context_, facts);
   const bool refused = verdict.act != policy::Act::allow || context_.recorder.failed();
   const bool full = context_.full() || flows_.size() >= most_flows;
   if (refused || full) {
-    drops_.add({.type = "net.refused", .to = facts.to, .proto = "udp", .reason = refused ? "denied" : "too many flows", .uid = {}, .name = facts.name});
+    drops_.add({.type = "net.refused",
+                .to = facts.to,
+                .proto = "udp",
+                .reason = refused ? "denied" : "too many flows",
+                .uid = {},
+                .name = facts.name});
     return nullptr;
   }
   if (verdict.rule != nullptr) facts.rule = verdict.rule->id;

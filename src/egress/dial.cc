@@ -93,7 +93,8 @@ void Dial::looked_up(const Found& found) {
     Checked checked = check_addresses(context_.policy, found.addresses, facts_);
     addresses_ = std::move(checked.addresses);
     if (addresses_.empty()) {
-      const std::string what = facts_.name.empty() ? endpoint_text(facts_.to) : facts_.name + ":" + std::to_string(facts_.to.port);
+      const std::string what =
+          facts_.name.empty() ? endpoint_text(facts_.to) : facts_.name + ":" + std::to_string(facts_.to.port);
       const bool named = !facts_.name.empty();
       context_.recorder.deny("connect " + what + (named ? ", which leads to " : ": ") + checked.refused, checked.remedy);
       return fail(EACCES, "not dialed: " + checked.refused, checked.remedy);
@@ -202,7 +203,8 @@ void Dial::expired() {
     outcome_.error = ETIMEDOUT;
     return connect_next();
   }
-  fail(state_ == State::talking ? ETIMEDOUT : EHOSTUNREACH, state_ == State::talking ? "the proxy did not answer" : "the name could not be looked up in time");
+  if (state_ == State::talking) return fail(ETIMEDOUT, "the proxy did not answer");
+  fail(EHOSTUNREACH, "the name could not be looked up in time");
 }
 
 }  // namespace agentrun::egress

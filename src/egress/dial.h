@@ -27,6 +27,10 @@ class Dial : public Watcher {
     std::string reason, remedy;
     std::optional<policy::Destination> peer;
     std::string via;
+    /// As the journal tells it; refers to this.
+    [[nodiscard]] Recorder::Opened record() const {
+      return {.peer = peer, .via = via, .error = error, .reason = reason, .remedy = remedy};
+    }
   };
   using Done = std::function<void(Outcome)>;
   Dial(Context& context, FlowFacts facts, Done done) : context_(context), facts_(std::move(facts)), done_(std::move(done)) {}

@@ -168,7 +168,8 @@ std::optional<std::string> answer(std::string_view message, std::size_t limit, c
   const int opcode = static_cast<std::uint8_t>(message[2]) >> 3 & 15;
   if (opcode != LDNS_PACKET_QUERY) return bare(message, Rcode::not_implemented);
   // One question, nothing but options behind it: so the reader below has a bounded number of names to follow.
-  const bool expected = number_at(message, 4) == 1 && number_at(message, 6) == 0 && number_at(message, 8) == 0 && number_at(message, 10) <= 1;
+  const bool expected =
+      number_at(message, 4) == 1 && number_at(message, 6) == 0 && number_at(message, 8) == 0 && number_at(message, 10) <= 1;
   if (!expected || message.size() > largest_query) return bare(message, Rcode::format_error);
   ldns_pkt* read = nullptr;
   const auto status = ldns_wire2pkt(&read, reinterpret_cast<const std::uint8_t*>(message.data()), message.size());

@@ -30,7 +30,9 @@ void Drops::flush() {
     const policy::Verdict verdict = known ? policy_.decide_connect(drop.to, drop.name) : policy::Verdict{};
     const bool denied = known && verdict.act != policy::Act::allow;
     const std::string remedy = denied ? policy_.remedy_connect(verdict, drop.to, drop.name) : "";
-    (void)recorder_.dropped({.type = drop.type, .to = drop.to, .proto = drop.proto, .reason = drop.reason, .count = held.count, .uid = drop.uid}, remedy);
+    (void)recorder_.dropped(
+        {.type = drop.type, .to = drop.to, .proto = drop.proto, .reason = drop.reason, .count = held.count, .uid = drop.uid},
+        remedy);
     const bool port = known && drop.to.port != 0;
     std::string text = "send " + drop.proto + " to " + (port ? endpoint_text(drop.to) : address_text(drop.to));
     if (!drop.name.empty()) text += " (" + drop.name + ")";

@@ -118,7 +118,8 @@ Looks looks_like_http(std::string_view bytes) {
   const auto line = take_line(rest);
   if (!line) return Looks::more;
   constexpr std::string_view http = "HTTP/";
-  const bool version = std::search(line->begin(), line->end(), http.begin(), http.end(), [](char a, char b) { return lower(a) == lower(b); }) != line->end();
+  const bool version = std::search(line->begin(), line->end(), http.begin(), http.end(),
+                                   [](char a, char b) { return lower(a) == lower(b); }) != line->end();
   const auto words = words_of(*line);
   const bool old = words.size() == 2 && (words[0] == "GET" || words[0] == "HEAD" || words[0] == "POST");
   return version || old ? Looks::http : Looks::other;

@@ -27,9 +27,16 @@ std::string shown(const Finding& finding) {
 
 }  // namespace
 
-Flow::Flow(Context& context, FlowFacts facts, Ends ends, NameCheck check, std::int64_t began, std::span<char> buffer, Seat seat, Over over)
-    : context_(context), facts_(std::move(facts)), sockets_{std::move(ends.agent), std::move(ends.outside)}, began_(began), buffer_(buffer),
-      seat_(std::move(seat)), over_(std::move(over)), checking_(check == NameCheck::wanted) {
+Flow::Flow(Context& context, FlowFacts facts, Ends ends, NameCheck check, std::int64_t began, std::span<char> buffer, Seat seat,
+           Over over)
+    : context_(context),
+      facts_(std::move(facts)),
+      sockets_{std::move(ends.agent), std::move(ends.outside)},
+      began_(began),
+      buffer_(buffer),
+      seat_(std::move(seat)),
+      over_(std::move(over)),
+      checking_(check == NameCheck::wanted) {
   for (Half& half : halves_) half.chunk = buffer_.size();
 }
 
@@ -47,8 +54,7 @@ void Flow::start() {
 
 void Flow::dialed(Dial::Outcome outcome) {
   context_.loop.retire(std::move(dial_));
-  const bool recorded =
-      context_.recorder.open(facts_, {.peer = outcome.peer, .via = outcome.via, .error = outcome.error, .reason = outcome.reason, .remedy = outcome.remedy});
+  const bool recorded = context_.recorder.open(facts_, outcome.record());
   if (!recorded || outcome.error != 0) return close({}, {});  // resets the agent's end
   opened_ = true;
   sockets_[outside] = std::move(outcome.socket);
@@ -118,9 +124,11 @@ void Flow::check_first_bytes(std::uint32_t events) {
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n < 0) return failed(agent);
   Finding finding{.kind = Finding::Kind::pass};  // an end without a byte names nobody
-  if (n > 0) finding = judge_first_bytes({buffer_.data(), static_cast<std::size_t>(n)}, facts_.name, facts_.to.port, context_.hello);
+  if (n > 0)
+    finding = judge_first_bytes({buffer_.data(), static_cast<std::size_t>(n)}, facts_.name, facts_.to.port, context_.hello);
   const bool no_more = (events & (EPOLLRDHUP | EPOLLHUP)) != 0 || static_cast<std::size_t>(n) == most;
-  if (finding.kind == Finding::Kind::more && no_more) finding = {.kind = Finding::Kind::refuse, .reason = "it ends before it says for whom it is"};
+  if (finding.kind == Finding::Kind::more && no_more)
+    finding = {.kind = Finding::Kind::refuse, .reason = "it ends before it says for whom it is"};
   if (finding.kind == Finding::Kind::more) {
     if (!clock_runs_) context_.loop.set_deadline(*this, first_bytes_ms);
     clock_runs_ = true;
@@ -160,7 +168,8 @@ void Flow::pump(Side from) {
     discard(sockets_[from], static_cast<std::size_t>(sent));
     // Who takes little at a time is not offered much: what is offered in vain is copied in vain.
     half.blocked = sent < n;
-    half.chunk = half.blocked ? std::max(smallest_chunk, 2 * static_cast<std::size_t>(sent)) : std::min(buffer_.size(), 2 * half.chunk);
+    half.chunk =
+        half.blocked ? std::max(smallest_chunk, 2 * static_cast<std::size_t>(sent)) : std::min(buffer_.size(), 2 * half.chunk);
     if (half.blocked || static_cast<std::size_t>(n) < chunk) return;
   }
 }
@@ -183,8 +192,12 @@ void Flow::close(std::string_view end, std::string_view reason, std::string_view
   context_.loop.clear_deadline(*this);
   if (dial_) context_.loop.retire(std::move(dial_));
   if (opened_) {
-    (void)context_.recorder.close(facts_, {.bytes_out = halves_[agent].bytes, .bytes_in = halves_[outside].bytes, .began = began_, .end = end,
-                                           .reason = reason, .remedy = remedy});
+    (void)context_.recorder.close(facts_, {.bytes_out = halves_[agent].bytes,
+                                           .bytes_in = halves_[outside].bytes,
+                                           .began = began_,
+                                           .end = end,
+                                           .reason = reason,
+                                           .remedy = remedy});
   }
   over_(*this);
 }

@@ -21,7 +21,8 @@ class Flow : public Watcher {
   };
   using Over = std::function<void(Flow&)>;
   /// `buffer` is shared by all flows. `over` is called once, at the end; it retires this.
-  Flow(Context& context, FlowFacts facts, Ends ends, NameCheck check, std::int64_t began, std::span<char> buffer, Seat seat, Over over);
+  Flow(Context& context, FlowFacts facts, Ends ends, NameCheck check, std::int64_t began, std::span<char> buffer, Seat seat,
+       Over over);
   ~Flow() override;
   void start();
   /// Ends it with resets.

@@ -50,7 +50,8 @@ class Gate::Pending {
 // A flow that may come.
 class Gate::Expected : public Watcher {
  public:
-  Expected(Gate& gate, std::string key, Admission admission) : admission_(std::move(admission)), gate_(gate), key_(std::move(key)) {
+  Expected(Gate& gate, std::string key, Admission admission)
+      : admission_(std::move(admission)), gate_(gate), key_(std::move(key)) {
     gate_.context_.loop.set_deadline(*this, patience_ms);
   }
   Admission& admission() { return admission_; }
@@ -88,16 +89,19 @@ void Gate::receive() {
 
 void Gate::handle(Announcement a) {
   const Key key{.v6 = a.source_v6, .source_port = a.source_port, .to = a.to};
-  FlowFacts facts{.id = a.id, .to = a.to, .name = std::move(a.name), .rule = {}, .program = std::move(a.program), .comm = std::move(a.comm)};
+  FlowFacts facts{
+      .id = a.id, .to = a.to, .name = std::move(a.name), .rule = {}, .program = std::move(a.program), .comm = std::move(a.comm)};
   facts.pid = a.pid;
   facts.tid = a.tid;
   const policy::Verdict verdict = judge(context_, facts);
   const bool tcp = facts.to.protocol == policy::Protocol::tcp;
-  if (verdict.act != policy::Act::allow || !tcp || pending_.contains(a.id) || context_.recorder.failed()) return answer(a.id, EACCES);
+  if (verdict.act != policy::Act::allow || !tcp || pending_.contains(a.id) || context_.recorder.failed())
+    return answer(a.id, EACCES);
   if (context_.full()) return answer(a.id, EAGAIN);
   if (verdict.rule != nullptr) facts.rule = verdict.rule->id;
   const bool check_name = wants_name_check(facts, verdict);
-  Admission admission{.facts = std::move(facts), .check_name = check_name, .outside = {}, .began = boot_clock_ns(), .seat = Seat(context_)};
+  Admission admission{
+      .facts = std::move(facts), .check_name = check_name, .outside = {}, .began = boot_clock_ns(), .seat = Seat(context_)};
   if (!a.dial) {
     expect(key, std::move(admission));
     return answer(a.id, 0);
@@ -112,8 +116,7 @@ void Gate::dialed(std::uint64_t id, Dial::Outcome outcome) {
   auto node = pending_.extract(id);
   if (node.empty()) return;
   Admission& admission = node.mapped()->admission();
-  const bool recorded = context_.recorder.open(
-      admission.facts, {.peer = outcome.peer, .via = outcome.via, .error = outcome.error, .reason = outcome.reason, .remedy = outcome.remedy});
+  const bool recorded = context_.recorder.open(admission.facts, outcome.record());
   if (!recorded) return answer(id, EACCES);
   if (outcome.error == 0) {
     admission.outside = std::move(outcome.socket);

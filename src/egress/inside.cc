@@ -69,7 +69,8 @@ Fd start_inside(const Fd& sandbox) {
   }
   theirs.reset();
   const auto word = recv_message(ours);
-  if (!word || word->bytes != "ready") throw Refusal("network.publish: " + (word ? word->bytes : std::string("the process inside died")));
+  if (!word || word->bytes != "ready")
+    throw Refusal("network.publish: " + (word ? word->bytes : std::string("the process inside died")));
   return ours;
 }
 

@@ -73,7 +73,8 @@ Found Lookup::ask_host(const std::string& name) {
   return found;
 }
 
-Lookup::Lookup(Loop& loop, Resolve resolve, unsigned threads) : loop_(loop), shared_(std::make_shared<Shared>(std::move(resolve))) {
+Lookup::Lookup(Loop& loop, Resolve resolve, unsigned threads)
+    : loop_(loop), shared_(std::make_shared<Shared>(std::move(resolve))) {
   if (!loop_.add(shared_->wake.get(), EPOLLIN, *this)) throw_errno("epoll_ctl", "lookup");
   for (unsigned i = 0; i < threads; ++i) std::thread([shared = shared_] { work(shared); }).detach();
 }

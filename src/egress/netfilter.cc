@@ -20,6 +20,7 @@
 #include <cstring>
 
 #include <agentrun/sys/error.h>
+#include "egress/addresses.h"
 
 namespace agentrun::egress {
 
@@ -70,7 +71,8 @@ bool put_tuple(nl_msg* message, const policy::Destination& from, const policy::D
   if (good) ::nla_nest_end(message, ip);
   nlattr* const proto = ::nla_nest_start(message, CTA_TUPLE_PROTO);
   good = good && proto != nullptr && ::nla_put_u8(message, CTA_PROTO_NUM, protocol) == 0 &&
-         ::nla_put_u16(message, CTA_PROTO_SRC_PORT, htons(from.port)) == 0 && ::nla_put_u16(message, CTA_PROTO_DST_PORT, htons(to.port)) == 0;
+         ::nla_put_u16(message, CTA_PROTO_SRC_PORT, htons(from.port)) == 0 &&
+         ::nla_put_u16(message, CTA_PROTO_DST_PORT, htons(to.port)) == 0;
   if (good) {
     ::nla_nest_end(message, proto);
     ::nla_nest_end(message, tuple);
@@ -90,7 +92,8 @@ Netlink adopt_netlink(Fd socket) {
   if (address.nl_pid == 0) check(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), "bind", "netlink");
   Netlink netlink(::nl_socket_alloc());
   if (!netlink) throw SysError(ENOMEM, "nl_socket_alloc", "");
-  if (::nl_socket_set_fd(netlink.get(), NETLINK_NETFILTER, socket.get()) < 0) throw SysError(EBADF, "nl_socket_set_fd", "netfilter");
+  if (::nl_socket_set_fd(netlink.get(), NETLINK_NETFILTER, socket.get()) < 0)
+    throw SysError(EBADF, "nl_socket_set_fd", "netfilter");
   (void)socket.release();
   return netlink;
 }
@@ -124,7 +127,11 @@ std::optional<PacketHead> read_packet(std::string_view bytes) {
 }
 
 PacketLog::PacketLog(Loop& loop, Drops& drops, const Names& names, Fd socket)
-    : loop_(loop), drops_(drops), names_(names), netlink_(adopt_netlink(std::move(socket))), fd_(::nl_socket_get_fd(netlink_.get())),
+    : loop_(loop),
+      drops_(drops),
+      names_(names),
+      netlink_(adopt_netlink(std::move(socket))),
+      fd_(::nl_socket_get_fd(netlink_.get())),
       rate_(packets_a_second, packets_at_once) {
   if (!loop_.add(fd_, EPOLLIN, *this)) throw_errno("epoll_ctl", "nflog");
 }
@@ -143,7 +150,8 @@ void PacketLog::ready(unsigned /*tag*/, std::uint32_t /*events*/) {
 
 void PacketLog::read_message(std::string_view bytes) {
   int left = static_cast<int>(bytes.size());
-  for (auto* header = reinterpret_cast<nlmsghdr*>(const_cast<char*>(bytes.data())); ::nlmsg_ok(header, left); header = ::nlmsg_next(header, &left)) {
+  for (auto* header = reinterpret_cast<nlmsghdr*>(const_cast<char*>(bytes.data())); ::nlmsg_ok(header, left);
+       header = ::nlmsg_next(header, &left)) {
     if (header->nlmsg_type != (NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_PACKET) || !rate_.take(loop_.now_ns())) continue;
     nfnl_log_msg* read = nullptr;
     if (::nfnlmsg_log_msg_parse(header, &read) < 0) continue;
@@ -155,10 +163,7 @@ void PacketLog::read_message(std::string_view bytes) {
     if (!head) continue;
     Drops::Drop drop{.type = "nft.drop", .to = head->to, .proto = head->proto};
     if (::nfnl_log_msg_test_uid(message.get()) != 0) drop.uid = ::nfnl_log_msg_get_uid(message.get());
-    if (policy::is_synthetic(head->to) && !head->to.v6) {
-      const auto* const a = head->to.address;
-      drop.name = names_.name_of(std::uint32_t{a[0]} << 24 | std::uint32_t{a[1]} << 16 | std::uint32_t{a[2]} << 8 | a[3]).value_or("");
-    }
+    if (policy::is_synthetic(head->to) && !head->to.v6) drop.name = names_.name_of(v4_number(head->to)).value_or("");
     drops_.add(drop);
   }
 }
@@ -175,8 +180,10 @@ std::optional<Conntrack::Original> Conntrack::original(const policy::Destination
   const std::uint8_t protocol = source.protocol == policy::Protocol::udp ? IPPROTO_UDP : IPPROTO_TCP;
   const Message message(::nlmsg_alloc_simple(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, NLM_F_REQUEST));
   if (!message) return std::nullopt;
-  const nfgenmsg family{.nfgen_family = static_cast<std::uint8_t>(source.v6 ? AF_INET6 : AF_INET), .version = NFNETLINK_V0, .res_id = 0};
-  if (::nlmsg_append(message.get(), const_cast<nfgenmsg*>(&family), sizeof family, NLMSG_ALIGNTO) < 0 || !put_tuple(message.get(), relay, source, protocol)) {
+  const nfgenmsg family{
+      .nfgen_family = static_cast<std::uint8_t>(source.v6 ? AF_INET6 : AF_INET), .version = NFNETLINK_V0, .res_id = 0};
+  if (::nlmsg_append(message.get(), const_cast<nfgenmsg*>(&family), sizeof family, NLMSG_ALIGNTO) < 0 ||
+      !put_tuple(message.get(), relay, source, protocol)) {
     return std::nullopt;
   }
   const int fd = ::nl_socket_get_fd(netlink_.get());
@@ -191,7 +198,8 @@ std::optional<Conntrack::Original> Conntrack::original(const policy::Destination
   const std::unique_ptr<nfnl_ct, PutConntrack> entry(read);
   nl_addr* const address = ::nfnl_ct_get_dst(entry.get(), 0);
   const unsigned size = source.v6 ? 16 : 4;
-  if (address == nullptr || ::nl_addr_get_len(address) != size || ::nfnl_ct_get_proto(entry.get()) != protocol) return std::nullopt;
+  if (address == nullptr || ::nl_addr_get_len(address) != size || ::nfnl_ct_get_proto(entry.get()) != protocol)
+    return std::nullopt;
   Original original{.to = {.v6 = source.v6, .port = ::nfnl_ct_get_dst_port(entry.get(), 0), .protocol = source.protocol},
                     .source_port = ::nfnl_ct_get_src_port(entry.get(), 0)};
   std::memcpy(original.to.address, ::nl_addr_get_binary_addr(address), size);

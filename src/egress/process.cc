@@ -95,8 +95,15 @@ class Control : public Watcher {
 
 Event counts_of(Recorder& recorder) {
   const Recorder::Counts& c = recorder.counts();
-  return {.kind = Event::Kind::counts, .text = {}, .remedy = {}, .flows = c.flows, .bytes_out = c.bytes_out, .bytes_in = c.bytes_in,
-          .questions = c.questions, .refused = c.refused, .dropped = c.dropped};
+  return {.kind = Event::Kind::counts,
+          .text = {},
+          .remedy = {},
+          .flows = c.flows,
+          .bytes_out = c.bytes_out,
+          .bytes_in = c.bytes_in,
+          .questions = c.questions,
+          .refused = c.refused,
+          .dropped = c.dropped};
 }
 
 // Egress's life. Never returns: the process ends here, whatever its threads do.
@@ -118,9 +125,17 @@ Event counts_of(Recorder& recorder) {
   const HelloReader hello;
   std::optional<Conntrack> conntrack;
   if (sockets.conntrack) conntrack.emplace(std::move(sockets.conntrack));
-  Context context{.loop = loop, .policy = policy, .names = *setup.names, .recorder = recorder, .lookup = lookup, .proxies = proxies, .hello = hello,
+  Context context{.loop = loop,
+                  .policy = policy,
+                  .names = *setup.names,
+                  .recorder = recorder,
+                  .lookup = lookup,
+                  .proxies = proxies,
+                  .hello = hello,
                   .conntrack = conntrack ? &*conntrack : nullptr,
-                  .most_flows = flows_that_fit(), .flows = 0, .last_id = first_own_id};
+                  .most_flows = flows_that_fit(),
+                  .flows = 0,
+                  .last_id = first_own_id};
   Drops drops(loop, policy, recorder);
   const Resolver resolver(loop, policy, *setup.names, recorder, std::move(sockets.dns_udp), std::move(sockets.dns_tcp));
   Gate gate(context, std::move(link));
@@ -128,7 +143,8 @@ Event counts_of(Recorder& recorder) {
   std::optional<PacketLog> log;
   if (sockets.log) log.emplace(loop, drops, *setup.names, std::move(sockets.log));
   std::optional<Datagrams> datagrams;
-  if (sockets.relay_udp4 || sockets.relay_udp6) datagrams.emplace(context, drops, std::move(sockets.relay_udp4), std::move(sockets.relay_udp6));
+  if (sockets.relay_udp4 || sockets.relay_udp6)
+    datagrams.emplace(context, drops, std::move(sockets.relay_udp4), std::move(sockets.relay_udp6));
   std::optional<Publisher> publisher;
   if (!published.empty()) publisher.emplace(context, relay, std::move(published), std::move(inside));
   const Control watched(loop, control, recorder);

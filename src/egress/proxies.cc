@@ -81,7 +81,8 @@ std::string Proxy::text() const {
 Proxy parse_proxy(std::string_view variable, std::string_view text) {
   // The value may hold a password: it is not shown.
   const auto refuse = [&](std::string_view what) {
-    return Refusal(std::string(variable) + ": " + std::string(what), "write http://HOST:PORT or socks5h://HOST:PORT, or unset " + std::string(variable));
+    return Refusal(std::string(variable) + ": " + std::string(what),
+                   "write http://HOST:PORT or socks5h://HOST:PORT, or unset " + std::string(variable));
   };
   Proxy proxy;
   std::string_view rest = text;
@@ -121,7 +122,8 @@ ProxyRules::ProxyRules(const Proxies& proxies) {
   http_ = pick("HTTP_PROXY", proxies.http);
   for (std::size_t at = 0; at < proxies.no.size();) {
     const std::size_t end = std::min(proxies.no.find_first_of(", \t", at), proxies.no.size());
-    if (const auto exception = parse_exception(std::string_view(proxies.no).substr(at, end - at))) exceptions_.push_back(*exception);
+    if (const auto exception = parse_exception(std::string_view(proxies.no).substr(at, end - at)))
+      exceptions_.push_back(*exception);
     at = end + 1;
   }
 }
@@ -135,7 +137,8 @@ std::optional<ProxyRules::Exception> ProxyRules::parse_exception(std::string_vie
   }
   if (const std::size_t slash = text.find('/'); slash != std::string_view::npos) {
     exception.network = parse_address(text.substr(0, slash));
-    if (!exception.network || !parse_number(text.substr(slash + 1), exception.network->v6 ? 128 : 32, exception.length)) return std::nullopt;
+    if (!exception.network || !parse_number(text.substr(slash + 1), exception.network->v6 ? 128 : 32, exception.length))
+      return std::nullopt;
     return exception;
   }
   if (!take_port(text, exception.port)) return std::nullopt;

@@ -16,8 +16,8 @@ constexpr std::string_view head_end = "\r\n\r\n";
 
 std::string base64(std::string_view bytes) {
   std::string out(4 * ((bytes.size() + 2) / 3) + 1, '\0');
-  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), reinterpret_cast<const unsigned char*>(bytes.data()),
-                                   static_cast<int>(bytes.size()));
+  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                                   reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
   out.resize(static_cast<std::size_t>(size));
   return out;
 }
@@ -44,7 +44,8 @@ Meaning meaning(const Meaning (&rows)[N], int code) {
 
 }  // namespace
 
-ProxyTalk::ProxyTalk(const Proxy& proxy, std::string_view name, const policy::Destination& to) : proxy_(proxy), name_(name), to_(to) {
+ProxyTalk::ProxyTalk(const Proxy& proxy, std::string_view name, const policy::Destination& to)
+    : proxy_(proxy), name_(name), to_(to) {
   if (proxy.kind == Proxy::Kind::http) {
     connect_http();
     return;
@@ -140,7 +141,8 @@ std::size_t ProxyTalk::socks_size(std::string_view bytes) const {
 void ProxyTalk::read_socks(std::string_view message) {
   const auto at = [&](std::size_t i) { return static_cast<std::uint8_t>(message[i]); };
   if (step_ == Step::method) {
-    if (at(0) != 5 || (at(1) != 0 && (at(1) != 2 || proxy_.user.empty()))) return fail(EACCES, "the proxy wants other credentials");
+    if (at(0) != 5 || (at(1) != 0 && (at(1) != 2 || proxy_.user.empty())))
+      return fail(EACCES, "the proxy wants other credentials");
     if (at(1) == 0) return connect_socks();
     step_ = Step::login;
     output_ = '\1';

@@ -102,7 +102,8 @@ class Publisher::Listener : public Watcher {
 std::vector<Published> bind_published(const policy::Policy& policy) {
   std::vector<Published> published;
   for (const policy::Policy::Publish& what : policy.publish()) {
-    Fd listener(check(::socket(what.at.v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "publish"));
+    Fd listener(
+        check(::socket(what.at.v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "publish"));
     const int on = 1;
     check(::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), "setsockopt", "publish");
     if (what.at.v6) check(::setsockopt(listener.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on), "setsockopt", "publish");
@@ -110,7 +111,8 @@ std::vector<Published> bind_published(const policy::Policy& policy) {
     if (::bind(listener.get(), address.get(), address.size()) != 0 || ::listen(listener.get(), SOMAXCONN) != 0) {
       const std::string reason = std::strerror(errno);
       throw Refusal("network.publish: " + endpoint_text(what.at) + ": " + reason,
-                    "end what uses the port, or publish another one (rule " + (what.rule != nullptr ? what.rule->id : std::string("?")) + ")");
+                    "end what uses the port, or publish another one (rule " +
+                        (what.rule != nullptr ? what.rule->id : std::string("?")) + ")");
     }
     published.push_back({std::move(listener), what});
   }

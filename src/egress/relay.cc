@@ -36,7 +36,12 @@ Fd open_spare() { return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 }  // namespace
 
 Relay::Relay(Context& context, Gate& gate, Drops& drops, Fd listener4, Fd listener6)
-    : context_(context), gate_(gate), drops_(drops), listener4_(std::move(listener4)), listener6_(std::move(listener6)), spare_(open_spare()),
+    : context_(context),
+      gate_(gate),
+      drops_(drops),
+      listener4_(std::move(listener4)),
+      listener6_(std::move(listener6)),
+      spare_(open_spare()),
       buffer_(buffer_size) {
   const std::pair<const Fd*, unsigned> listeners[] = {{&listener4_, tag_v4}, {&listener6_, tag_v6}};
   for (const auto& [listener, tag] : listeners) {
@@ -82,8 +87,8 @@ void Relay::arrived(Fd socket, bool v6, const policy::Destination& source) {
     return drops_.add({.type = "net.refused", .to = to.value_or(source), .proto = "tcp", .reason = "not announced"});
   }
   const auto check = admission->check_name ? Flow::NameCheck::wanted : Flow::NameCheck::none;
-  add(std::make_unique<Flow>(context_, std::move(admission->facts), Flow::Ends{std::move(socket), std::move(admission->outside)}, check,
-                             admission->began, buffer_, std::move(admission->seat), over()));
+  add(std::make_unique<Flow>(context_, std::move(admission->facts), Flow::Ends{std::move(socket), std::move(admission->outside)},
+                             check, admission->began, buffer_, std::move(admission->seat), over()));
 }
 
 void Relay::add_inward(FlowFacts facts, const policy::Destination& source, Fd agent, Fd outside, Seat seat) {

@@ -107,10 +107,12 @@ void Resolver::serve_datagrams() {
   for (int i = 0; i < messages_a_round; ++i) {
     sockaddr_storage from{};
     socklen_t size = sizeof from;
-    const ssize_t n = ::recvfrom(udp_.get(), message.data(), message.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &size);
+    const ssize_t n =
+        ::recvfrom(udp_.get(), message.data(), message.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &size);
     if (n < 0) return;
     const auto reply = answer({message.data(), static_cast<std::size_t>(n)}, Transport::udp);
-    if (reply) ::sendto(udp_.get(), reply->data(), reply->size(), MSG_DONTWAIT | MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&from), size);
+    if (reply)
+      ::sendto(udp_.get(), reply->data(), reply->size(), MSG_DONTWAIT | MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&from), size);
   }
 }
 

@@ -31,7 +31,7 @@ std::string quoted(std::string_view plain) {
 }
 
 std::string quoted_pattern(std::string_view path) {
-  return quoted(pattern_of(path));
+  return policy::quoted(pattern_of(path));
 }
 
 // With `~` or ${workspace} in place of what they mean, the longer of them.
@@ -147,7 +147,7 @@ std::string Policy::remedy_name(const Verdict& verdict, std::string_view name) c
 }
 
 std::string Policy::remedy_socket(std::string_view path) {
-  return "sockets: [{path: \"" + quoted(path) + "\"}]";
+  return "sockets: [{path: \"" + policy::quoted(path) + "\"}]";
 }
 
 }  // namespace agentrun::policy
