@@ -155,7 +155,11 @@ class Key {
   /// Names are those of C2SP signed-note: UTF-8 without spaces and '+', not empty; else Refusal.
   static Key generate(std::string name);
   static Key from_seed(std::string name, std::span<const std::uint8_t, 32> seed);
+  static Key from_public(std::string name, const std::array<std::uint8_t, 32>& bytes);
   static Key from_vkey(std::string_view vkey);  // throws Refusal on anything but the one valid form
+  /// A key whose private half is elsewhere: `signer` signs, or throws. What it gives is checked.
+  using Signer = std::function<std::array<std::uint8_t, 64>(std::string_view message)>;
+  [[nodiscard]] Key signing_by(Signer signer) const;
   [[nodiscard]] const std::string& name() const noexcept;
   [[nodiscard]] std::string vkey() const;  // name+hex(keyid)+base64(0x01||pub)
   [[nodiscard]] std::array<std::uint8_t, 4> id() const noexcept;
@@ -185,9 +189,12 @@ std::string checkpoint_text(const Checkpoint& checkpoint);
 std::string identity_name(const Key& key);
 
 /// The long-lived identity: $state/identity.key (0600, made on first use) and identity.vkey. The key's note name is
-/// identity_name(). Two first uses at once agree on one key. Throws SysError or Refusal (wrong mode or owner, damaged
-/// file).
+/// identity_name(). Two first uses at once agree on one key. When there is only identity.vkey, the private half is in
+/// ssh-agent, which signs. Throws SysError or Refusal (wrong mode or owner, damaged file).
 Key load_or_make_identity(const std::filesystem::path& state_directory);
+/// Makes an Ed25519 key of ssh-agent the identity: the only one, or the only one whose comment holds `comment`. Throws Refusal
+/// when there is none or more than one, or an identity already.
+Key adopt_identity(const std::filesystem::path& state_directory, std::string_view comment);
 
 // ---- a run's journal ------------------------------------------------------------------------------------------------
 

@@ -98,10 +98,15 @@ int journal_command(Words words) {
 }
 
 int key_command(Words words) {
-  if (words.empty() || words[0] != "show") throw UsageError("key needs a command", "agent-run key show");
-  static constexpr std::array key_options = {Option{"--journal", "", Option::Takes::value}};
+  static constexpr std::array key_options = {journal_option};
+  if (words.empty() || (words[0] != "show" && words[0] != "agent")) throw UsageError("key needs a command", "agent-run key show, or key agent [COMMENT]");
   const Arguments arguments = parse_arguments(words.subspan(1), key_options);
-  std::printf("%s\n", journal::load_or_make_identity(state_directory(arguments)).vkey().c_str());
+  const bool adopt = words[0] == "agent";
+  if (arguments.positional.size() > (adopt ? 1U : 0U)) throw UsageError("too many words", "agent-run key show, or key agent [COMMENT]");
+  const std::string comment = arguments.positional.empty() ? "" : arguments.positional[0];
+  const std::string state = state_directory(arguments);
+  const journal::Key key = adopt ? journal::adopt_identity(state, comment) : journal::load_or_make_identity(state);
+  std::printf("%s\n", key.vkey().c_str());
   return 0;
 }
 

@@ -46,6 +46,7 @@ agent-run journal report [RUN] -o FILE
 agent-run journal witness --listen SOCKET --state DIR --key VKEY…    remembers and cosigns the indexes of others
 agent-run journal submit --to SOCKET --witness VKEY    has the index cosigned, and prints that
 agent-run key show                 the public key that signs this user's journals (--journal DIR)
+agent-run key agent [COMMENT]      makes an Ed25519 key of ssh-agent that key, before the first run
 agent-run doctor                   what this host can and cannot do
 agent-run --help | --version
 

@@ -11,6 +11,7 @@
 #include "journal/encode.h"
 #include "journal/files.h"
 #include "journal/random.h"
+#include "journal/ssh_agent.h"
 
 namespace agentrun::journal {
 
@@ -134,12 +135,49 @@ void ensure_vkey(const Fd& directory, const Key& key, const std::string& path) {
     throw Refusal(path + " does not belong to identity.key", "remove " + path);
 }
 
+Key held_by_agent(const Key& key) {
+  return key.signing_by([bytes = key.public_bytes()](std::string_view message) {
+    return ssh_agent::sign(ssh_agent::socket_path(), bytes, message);
+  });
+}
+
+/// Only the public half is here.
+std::optional<Key> try_load_agents(const Fd& directory, const std::string& path) {
+  auto line = files::try_read(directory, files::identity_vkey, SecretText::capacity);
+  if (!line) return std::nullopt;
+  if (line->ends_with('\n')) line->pop_back();
+  const Key key = Key::from_vkey(*line);
+  if (key.name() != identity_name(key)) refuse_damaged(path);
+  return held_by_agent(key);
+}
+
 }  // namespace
+
+Key adopt_identity(const std::filesystem::path& state_directory, std::string_view comment) {
+  const Fd directory = open_state(state_directory);
+  for (const char* name : {files::identity_key, files::identity_vkey}) {
+    if (files::try_open(directory, name))
+      throw Refusal("there is an identity already: " + path_of(state_directory, name), "name another folder with --journal, or move it away; verifiers must be told of a new one");
+  }
+  std::vector<ssh_agent::Held> fitting = ssh_agent::list(ssh_agent::socket_path());
+  std::erase_if(fitting, [&](const ssh_agent::Held& held) { return held.comment.find(comment) == std::string::npos; });
+  if (fitting.size() != 1) {
+    throw Refusal(fitting.empty() ? "ssh-agent holds no such Ed25519 key" : "ssh-agent holds more than one such Ed25519 key",
+                  fitting.empty() ? "ssh-keygen -t ed25519, ssh-add" : "name a part of its comment that only one has: ssh-add -l");
+  }
+  const Key unnamed = Key::from_public("agent-run", fitting[0].key);
+  const Key key = unnamed.renamed(identity_name(unnamed));
+  files::replace(directory, files::identity_vkey, key.vkey() + "\n", files::Sync::data);
+  return held_by_agent(key);
+}
 
 Key load_or_make_identity(const std::filesystem::path& state_directory) {
   const Fd directory = open_state(state_directory);
   const std::string path = path_of(state_directory, files::identity_key);
   auto key = try_load(directory, path);
+  if (!key) {
+    if (auto agents = try_load_agents(directory, path_of(state_directory, files::identity_vkey))) return *agents;
+  }
   if (!key) {
     make_identity(directory, path);
     key = try_load(directory, path);

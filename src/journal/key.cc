@@ -123,7 +123,8 @@ struct Key::State {
   std::string name;
   Public public_bytes{};
   KeyId id{};
-  std::shared_ptr<const Page> page;  // absent: only the public half
+  std::shared_ptr<const Page> page;  // absent: only the public half, or `signer` has the other
+  Signer signer;
 
   State(std::string key_name, const Public& bytes, std::shared_ptr<const Page> secret)
       : name(std::move(key_name)), public_bytes(bytes), id(key_id(name, bytes)), page(std::move(secret)) {}
@@ -150,6 +151,11 @@ Key Key::from_seed(std::string name, std::span<const std::uint8_t, 32> seed) {
   auto page = filled([&](std::array<std::uint8_t, 32>& target) { std::ranges::copy(seed, target.begin()); });
   const Public bytes = derive_public(page->get()->seed);
   return Key(std::make_shared<const State>(std::move(name), bytes, std::move(page)));
+}
+
+Key Key::from_public(std::string name, const Public& bytes) {
+  require_name(name);
+  return Key(std::make_shared<const State>(std::move(name), bytes, nullptr));
 }
 
 Key Key::from_vkey(std::string_view vkey) {
@@ -186,10 +192,23 @@ std::string Key::vkey() const {
 
 Key Key::renamed(std::string name) const {
   require_name(name);
-  return Key(std::make_shared<const State>(std::move(name), state_->public_bytes, state_->page));
+  auto state = std::make_shared<State>(std::move(name), state_->public_bytes, state_->page);
+  state->signer = state_->signer;
+  return Key(std::move(state));
+}
+
+Key Key::signing_by(Signer signer) const {
+  auto state = std::make_shared<State>(state_->name, state_->public_bytes, nullptr);
+  state->signer = std::move(signer);
+  return Key(std::move(state));
 }
 
 std::array<std::uint8_t, 64> Key::sign(std::string_view message) const {
+  if (state_->signer) {
+    const auto signature = state_->signer(message);
+    if (!verify(message, signature)) throw SysError(EBADMSG, "sign", state_->name);
+    return signature;
+  }
   if (!state_->page) throw std::logic_error("a public key cannot sign");
   if (state_->page->get()->present == 0) throw std::logic_error("the key was wiped by fork");
   const Pkey pkey = key_pair(*state_->page->get(), state_->public_bytes);

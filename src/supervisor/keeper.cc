@@ -84,6 +84,7 @@ void Keeper::moved() {
 void Keeper::close(const Closing& closing) {
   if (const int error = append_close(entries_, id_, closing); error != 0) throw SysError(error, "write", run_.directory().string());
   const std::string note = run_.close(durability_);
+  closed_ = true;
   journal::index_close(state_, identity_, run_, note);
 }
 

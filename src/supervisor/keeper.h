@@ -39,8 +39,11 @@ class Keeper {
   void close(const Closing& closing);
   /// The end without journal.close: signs what is there.
   void leave();
-  /// The end of a journal that cannot be written: journal.fail, as far as that is possible. Never throws.
-  void fail(std::string_view errno_name, std::string_view what) noexcept { (void)run_.fail(id_, errno_name, what); }
+  /// The end of a journal that cannot be written: journal.fail, as far as that is possible. Never throws. Behind the closing
+  /// checkpoint nothing is written: what failed then is only the index, which the next start mends.
+  void fail(std::string_view errno_name, std::string_view what) noexcept {
+    if (!closed_) (void)run_.fail(id_, errno_name, what);
+  }
 
  private:
   void open(const Prepared& prepared, const std::vector<std::string>& argv);
@@ -59,6 +62,7 @@ class Keeper {
   std::size_t unmoved_ = 0;
   std::uint64_t seen_ = 0;       // records, when last looked
   std::int64_t seen_at_ = 0;
+  bool closed_ = false;
   Syncer syncer_;
 };
 
