@@ -603,6 +603,14 @@ TEST_CASE("its end is the end of what it relays, and it ends with its parent") {
   ::close(pipe[1]);
 }
 
+TEST_CASE("it holds no capability and stands under its filter when it says that it is ready") {
+  const Inside inside("{allow: [\"one.test:8080\"], publish: [\"127.0.0.1:3778\"]}");
+  REQUIRE(inside.first_event().kind == Event::Kind::ready);
+  for (const char* set : {"CapInh", "CapPrm", "CapEff", "CapAmb"}) CHECK(inside.status_of_egress(set) == 0);
+  CHECK(inside.status_of_egress("NoNewPrivs") == 1);
+  if (!sanitized) CHECK(inside.status_of_egress("Seccomp") == 2);
+}
+
 TEST_CASE("a record that cannot be written refuses everything") {
   Inside inside("{allow: [\"one.test:8080\"]}");
   const auto to = destination(inside.resolve("one.test").address, 8080);
