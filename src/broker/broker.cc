@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -209,12 +210,16 @@ void Broker::admit(const Fd& listener, pid_t agent) {
 }
 
 std::optional<Event> Broker::next_event() const {
-  try {
-    const auto message = recv_message(control_);
-    return message ? decode_event(message->bytes) : std::nullopt;
-  } catch (const SysError&) {
-    return std::nullopt;  // ECONNRESET: it died with something unread
+  // ECONNRESET comes once, when it died with something unread, and before what it had said by then.
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    try {
+      const auto message = recv_message(control_);
+      return message ? decode_event(message->bytes) : std::nullopt;
+    } catch (const SysError& e) {
+      if (e.error() != ECONNRESET) return std::nullopt;
+    }
   }
+  return std::nullopt;
 }
 
 std::optional<Event> Broker::finish() {
