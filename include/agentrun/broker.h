@@ -15,6 +15,7 @@
 #include <agentrun/journal/redact.h>
 #include <agentrun/policy.h>
 #include <agentrun/sys/fd.h>
+#include <agentrun/sys/service.h>
 
 namespace agentrun::broker {
 
@@ -49,7 +50,7 @@ struct Event {
   std::uint64_t decisions = 0, denials = 0, absent = 0;  // absent: reads of what the view does not show
 };
 
-/// The broker's process as the supervisor holds it.
+/// The broker's process as the supervisor holds it; destroyed, it is killed and reaped.
 class Broker {
  public:
   /// Forks the broker and returns at once. The caller must have no other thread. The sandbox may still be building itself.
@@ -58,22 +59,16 @@ class Broker {
   /// `ready` or `failed` arrives as an event. Throws SysError.
   void admit(const Fd& listener, pid_t agent);
 
-  [[nodiscard]] const Fd& pidfd() const noexcept { return pidfd_; }  // readable when the broker is dead
-  [[nodiscard]] const Fd& events() const noexcept { return control_; }
+  [[nodiscard]] const Fd& pidfd() const noexcept { return process_.pidfd(); }  // readable when the broker is dead
+  [[nodiscard]] const Fd& events() const noexcept { return process_.control(); }
   /// Reads one event; nullopt at end of file (the broker is gone).
   [[nodiscard]] std::optional<Event> next_event() const;
   /// Asks for the counts and the end; the agent must be dead. Returns what came, or nullopt when the broker had died.
   std::optional<Event> finish();
 
-  Broker(Broker&&) noexcept = default;
-  Broker& operator=(Broker&&) noexcept = default;
-  ~Broker();  // kills and reaps it
-
  private:
-  Broker(pid_t pid, Fd pidfd, Fd control) : pid_(pid), pidfd_(std::move(pidfd)), control_(std::move(control)) {}
-  pid_t pid_ = -1;
-  Fd pidfd_;
-  Fd control_;
+  explicit Broker(Service process) : process_(std::move(process)) {}
+  Service process_;
 };
 
 }  // namespace agentrun::broker

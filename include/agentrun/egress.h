@@ -15,6 +15,7 @@
 #include <agentrun/journal.h>
 #include <agentrun/policy.h>
 #include <agentrun/sys/fd.h>
+#include <agentrun/sys/service.h>
 
 namespace agentrun::egress {
 
@@ -142,22 +143,15 @@ class Egress {
   /// The broker's end of the channel of announcements; once.
   Fd take_link();
 
-  [[nodiscard]] const Fd& events() const noexcept { return control_; }
+  [[nodiscard]] const Fd& events() const noexcept { return process_.control(); }
   /// Reads one event; nullopt at end of file (it is gone: the run must end).
   [[nodiscard]] std::optional<Event> next_event() const;
   /// Asks for the counts and the end; the agent must be dead. nullopt when it had died.
   std::optional<Event> finish();
 
-  Egress(Egress&&) noexcept = default;
-  Egress& operator=(Egress&&) noexcept = default;
-  ~Egress();  // kills and reaps it
-
  private:
-  Egress(pid_t pid, Fd pidfd, Fd control, Fd link)
-      : pid_(pid), pidfd_(std::move(pidfd)), control_(std::move(control)), link_(std::move(link)) {}
-  pid_t pid_ = -1;
-  Fd pidfd_;
-  Fd control_;
+  Egress(Service process, Fd link) : process_(std::move(process)), link_(std::move(link)) {}
+  Service process_;
   Fd link_;
 };
 

@@ -9,15 +9,11 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <atomic>
 #include <cstdlib>
@@ -27,6 +23,7 @@
 
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
+#include <agentrun/sys/service.h>
 #include "broker/confine.h"
 #include "broker/event.h"
 #include "broker/handler.h"
@@ -43,8 +40,6 @@ extern "C" const char* __ubsan_default_options() { return "halt_on_error=1:print
 namespace agentrun::broker {
 
 namespace {
-
-constexpr int finish_timeout_ms = 5000;
 
 // The clock by which file systems date: never ahead of what they write next.
 std::int64_t file_clock_ns() {
@@ -108,15 +103,6 @@ void await_end(const Fd& control, journal::Appender& entries) {
     entries.move_to(std::move(message->fds.front()));
     send_message(control, encode({.kind = Event::Kind::moved}));
   }
-}
-
-pid_t fork_process() {
-#ifdef __SANITIZE_THREAD__
-  // Past the run time of ThreadSanitizer, which starts a thread in each child: setns(2) refuses a process with threads.
-  return static_cast<pid_t>(::syscall(SYS_fork));
-#else
-  return ::fork();
-#endif
 }
 
 // The broker's life. Never returns: the process ends here.
@@ -185,61 +171,30 @@ pid_t fork_process() {
 }  // namespace
 
 Broker Broker::start(Setup setup) {
-  std::array<int, 2> pair{};
-  check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()), "socketpair");
-  Fd ours(pair[0]);
-  Fd theirs(pair[1]);
-  const pid_t parent = ::getpid();
-  const pid_t pid = check(fork_process(), "fork", "broker");
-  if (pid == 0) {
-    ours.reset();
+  return Broker(Service::start([&](const Fd& control) {
     try {
-      check(::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "prctl", "PR_SET_PDEATHSIG");
-      if (::getppid() != parent) ::_exit(EXIT_FAILURE);
-      serve(setup, theirs);
+      serve(setup, control);
     } catch (const std::exception& e) {
-      post(theirs, {.kind = Event::Kind::failed, .text = e.what()});
+      post(control, {.kind = Event::Kind::failed, .text = e.what()});
     }
-    ::_exit(EXIT_FAILURE);
-  }
-  return Broker(pid, pidfd_open(pid), std::move(ours));
+  }));
 }
 
 void Broker::admit(const Fd& listener, pid_t agent) {
-  send_message(control_, {reinterpret_cast<const char*>(&agent), sizeof agent}, {listener.get()});
+  send_message(process_.control(), {reinterpret_cast<const char*>(&agent), sizeof agent}, {listener.get()});
 }
 
 std::optional<Event> Broker::next_event() const {
-  // ECONNRESET comes once, when it died with something unread, and before what it had said by then.
-  for (int attempt = 0; attempt < 2; ++attempt) {
-    try {
-      const auto message = recv_message(control_);
-      return message ? decode_event(message->bytes) : std::nullopt;
-    } catch (const SysError& e) {
-      if (e.error() != ECONNRESET) return std::nullopt;
-    }
-  }
-  return std::nullopt;
+  const auto message = process_.hear();
+  return message ? decode_event(message->bytes) : std::nullopt;
 }
 
 std::optional<Event> Broker::finish() {
-  try {
-    send_message(control_, "finish");
-    const timeval timeout{.tv_sec = finish_timeout_ms / 1000, .tv_usec = 0};
-    ::setsockopt(control_.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-  } catch (const SysError&) {
-    return std::nullopt;
-  }
+  if (!process_.ask_to_finish()) return std::nullopt;
   while (auto event = next_event()) {
     if (event->kind == Event::Kind::counts) return event;
   }
   return std::nullopt;
-}
-
-Broker::~Broker() {
-  if (!pidfd_) return;
-  pidfd_signal(pidfd_, SIGKILL);
-  retry_eintr([&] { return ::waitpid(pid_, nullptr, 0); });
 }
 
 }  // namespace agentrun::broker

@@ -3,21 +3,18 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
-#include <cstring>
 
 #include <agentrun/filter.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
-#include <agentrun/sys/sanitized.h>
+#include <agentrun/sys/service.h>
 
 namespace agentrun::broker {
 
@@ -50,23 +47,12 @@ void enter_sandbox(int sandbox_pidfd, const Fd& host_proc) {
   shed_capabilities();
   check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");
   check(::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "prctl", "PR_SET_PDEATHSIG");  // a change of credentials clears it
-  const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
-  check(::setrlimit(RLIMIT_CORE, &no_core), "setrlimit", "RLIMIT_CORE");
-  rlimit files{};
-  check(::getrlimit(RLIMIT_NOFILE, &files), "getrlimit", "RLIMIT_NOFILE");
-  files.rlim_cur = files.rlim_max;
-  check(::setrlimit(RLIMIT_NOFILE, &files), "setrlimit", "RLIMIT_NOFILE");
+  set_service_limits();
   wipe_environment();
 }
 
 void load_own_filter() {
-  if (sanitized) return;
-  const auto instructions = filter::program(filter::Variant::broker);
-  const sock_fprog program{.len = static_cast<unsigned short>(instructions.size()),
-                           .filter = const_cast<sock_filter*>(instructions.data())};
-  const long result = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
-  if (result > 0) throw SysError(EAGAIN, "seccomp", "TSYNC: a thread would not take the filter");
-  check(result, "seccomp", "broker filter");
+  load_filter_everywhere(filter::program(filter::Variant::broker), "broker");
 }
 
 }  // namespace agentrun::broker

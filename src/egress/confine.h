@@ -3,9 +3,9 @@
 
 namespace agentrun::egress {
 
-/// Own session and death with the parent, which must be `parent`; signals of the terminal ignored; not dumpable; no core file;
-/// as many descriptors as there may be; no environment. Throws SysError.
-void stand_alone(int parent);
+/// Own session; signals of the terminal ignored; not dumpable; no core file; as many descriptors as there may be; no
+/// environment. Throws SysError.
+void stand_alone();
 
 /// No capability, and none to be gained. Throws SysError.
 void shed_capabilities();
@@ -19,8 +19,5 @@ void load_name_services();
 
 /// Loads egress's own allow list into every thread of the process (TSYNC). Throws SysError.
 void load_own_filter();
-
-/// fork(2), also where a sanitizer would start a thread in the child. Throws SysError.
-int fork_process();
 
 }  // namespace agentrun::egress

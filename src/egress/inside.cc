@@ -2,18 +2,16 @@
 // that connects to a port of 127.0.0.1, one for ::1, or none. It is in the host's pid namespace, where the agent cannot see it.
 #include <arpa/inet.h>
 #include <sched.h>
-#include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
+#include <agentrun/sys/service.h>
 #include "egress/confine.h"
 #include "egress/publish.h"
 #include "egress/sockets.h"
@@ -39,7 +37,7 @@ Fd connect_inside(std::string_view question) {
   keep_only({questions.get(), sandbox.get()});
   check(::setns(sandbox.get(), CLONE_NEWUSER | CLONE_NEWNET), "setns", "sandbox");
   shed_capabilities();
-  if (::getppid() != parent) ::_exit(EXIT_FAILURE);
+  die_with(parent);  // again: a change of credentials clears it
   load_own_filter();
   send_message(questions, "ready");
   while (const auto question = recv_message(questions)) {
@@ -54,13 +52,11 @@ Fd connect_inside(std::string_view question) {
 }  // namespace
 
 Fd start_inside(const Fd& sandbox) {
-  std::array<int, 2> pair{};
-  check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()), "socketpair");
-  Fd ours(pair[0]), theirs(pair[1]);
+  auto [ours, theirs] = message_channel();
   const pid_t parent = ::getpid();
   if (fork_process() == 0) {
     try {
-      check(::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "prctl", "PR_SET_PDEATHSIG");
+      die_with(parent);
       serve_inside(theirs, sandbox, parent);
     } catch (const std::exception& e) {
       ::send(theirs.get(), e.what(), std::strlen(e.what()), MSG_NOSIGNAL);

@@ -5,20 +5,16 @@
 // exec. Then one thread serves everything from one loop. The end of the control channel is its end.
 #include <agentrun/egress.h>
 
-#include <signal.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
+#include <agentrun/sys/service.h>
 #include "egress/confine.h"
 #include "egress/context.h"
 #include "egress/datagrams.h"
@@ -34,7 +30,6 @@ namespace agentrun::egress {
 
 namespace {
 
-constexpr int finish_timeout_ms = 5000;
 constexpr std::size_t reserved_descriptors = 512;  // of what is not a flow; files of name services too
 constexpr std::size_t most_flows = 16'384;
 constexpr std::uint64_t first_own_id = std::uint64_t{1} << 62;  // no announcement counts so far
@@ -161,34 +156,23 @@ Event counts_of(Recorder& recorder) {
   ::_exit(EXIT_SUCCESS);
 }
 
-std::array<Fd, 2> socket_pair() {
-  std::array<int, 2> pair{};
-  check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()), "socketpair");
-  return {Fd(pair[0]), Fd(pair[1])};
-}
-
 }  // namespace
 
 Egress Egress::start(Setup setup) {
   const ProxyRules proxies(setup.proxies);
-  auto [control, their_control] = socket_pair();
-  auto [link, their_link] = socket_pair();
-  const pid_t parent = ::getpid();
-  const pid_t pid = fork_process();
-  if (pid == 0) {
-    control.reset();
+  auto [link, their_link] = message_channel();
+  Service process = Service::start([&](const Fd& control) {
     link.reset();
     try {
-      stand_alone(parent);
-      serve(setup, proxies, their_control, std::move(their_link));
+      stand_alone();
+      serve(setup, proxies, control, std::move(their_link));
     } catch (const Refusal& refusal) {
-      post(their_control, {.kind = Event::Kind::failed, .text = refusal.what(), .remedy = refusal.remedy()});
+      post(control, {.kind = Event::Kind::failed, .text = refusal.what(), .remedy = refusal.remedy()});
     } catch (const std::exception& e) {
-      post(their_control, {.kind = Event::Kind::failed, .text = e.what()});
+      post(control, {.kind = Event::Kind::failed, .text = e.what()});
     }
-    ::_exit(EXIT_FAILURE);
-  }
-  return Egress(pid, pidfd_open(pid), std::move(control), std::move(link));
+  });
+  return Egress(std::move(process), std::move(link));
 }
 
 void Egress::admit(Sockets sockets, const Fd& sandbox) {
@@ -201,7 +185,7 @@ void Egress::admit(Sockets sockets, const Fd& sandbox) {
   }
   fds.push_back(sandbox.get());
   try {
-    send_message(control_, present, std::span<const int>(fds));
+    send_message(process_.control(), present, std::span<const int>(fds));
   } catch (const SysError& e) {
     if (e.error() != EPIPE && e.error() != ECONNRESET) throw;  // it failed already, and its event says why
   }
@@ -210,36 +194,16 @@ void Egress::admit(Sockets sockets, const Fd& sandbox) {
 Fd Egress::take_link() { return std::move(link_); }
 
 std::optional<Event> Egress::next_event() const {
-  // It died with something unread: that is told once, before the words that it left, which say why.
-  for (int resets = 0; resets < 2; ++resets) {
-    try {
-      const auto message = recv_message(control_);
-      return message ? decode_event(message->bytes) : std::nullopt;
-    } catch (const SysError& e) {
-      if (e.error() != ECONNRESET) return std::nullopt;
-    }
-  }
-  return std::nullopt;
+  const auto message = process_.hear();
+  return message ? decode_event(message->bytes) : std::nullopt;
 }
 
 std::optional<Event> Egress::finish() {
-  try {
-    send_message(control_, "finish");
-    const timeval timeout{.tv_sec = finish_timeout_ms / 1000, .tv_usec = 0};
-    ::setsockopt(control_.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-  } catch (const SysError&) {
-    return std::nullopt;
-  }
+  if (!process_.ask_to_finish()) return std::nullopt;
   while (auto event = next_event()) {
     if (event->kind == Event::Kind::counts) return event;
   }
   return std::nullopt;
-}
-
-Egress::~Egress() {
-  if (!pidfd_) return;
-  pidfd_signal(pidfd_, SIGKILL);
-  retry_eintr([&] { return ::waitpid(pid_, nullptr, 0); });
 }
 
 }  // namespace agentrun::egress

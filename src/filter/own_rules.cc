@@ -13,6 +13,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <functional>
+#include <iterator>
+#include <vector>
 
 #include "filter/rules.h"
 
@@ -68,6 +70,33 @@ constexpr Clause terminal_clauses[] = {
 constexpr CallRule init_checked[] = {
     {.nr = __NR_mmap, .clauses = protection_clauses, .otherwise = allow},
     {.nr = __NR_ioctl, .clauses = terminal_clauses, .otherwise = kill},
+};
+
+// Of the broker and egress alike: threads, memory, time.
+constexpr int service_calls[] = {
+    __NR_futex,
+    __NR_munmap,
+    __NR_mremap,
+    __NR_madvise,
+    __NR_brk,
+    __NR_exit,
+    __NR_exit_group,
+    __NR_set_robust_list,
+    __NR_rseq,
+    __NR_rt_sigaction,
+    __NR_rt_sigprocmask,
+    __NR_rt_sigreturn,
+    __NR_sigaltstack,
+    __NR_getpid,
+    __NR_gettid,
+    __NR_sched_yield,
+    __NR_sched_getaffinity,
+    __NR_nanosleep,
+    __NR_clock_nanosleep,
+    __NR_clock_gettime,
+    __NR_gettimeofday,
+    __NR_restart_syscall,
+    __NR_getrandom,
 };
 
 constexpr int broker_calls[] = {
@@ -152,31 +181,8 @@ constexpr int broker_calls[] = {
     __NR_capget,
     __NR_capset,
     __NR_prctl,
-    // threads, memory, time
-    __NR_futex,
-    __NR_munmap,
-    __NR_mremap,
-    __NR_madvise,
-    __NR_brk,
-    __NR_exit,
-    __NR_exit_group,
-    __NR_set_robust_list,
-    __NR_rseq,
-    __NR_rt_sigaction,
-    __NR_rt_sigprocmask,
-    __NR_rt_sigreturn,
-    __NR_sigaltstack,
+    // interrupting a worker
     __NR_tgkill,
-    __NR_getpid,
-    __NR_gettid,
-    __NR_sched_yield,
-    __NR_sched_getaffinity,
-    __NR_nanosleep,
-    __NR_clock_nanosleep,
-    __NR_clock_gettime,
-    __NR_gettimeofday,
-    __NR_restart_syscall,
-    __NR_getrandom,
 };
 constexpr Clause listener_clauses[] = {
     command("SECCOMP_IOCTL_NOTIF_RECV", SECCOMP_IOCTL_NOTIF_RECV),
@@ -211,7 +217,6 @@ constexpr CallRule broker_checked[] = {
     {.nr = __NR_clone, .clauses = thread_clauses, .otherwise = kill},
     {.nr = __NR_clone3, .otherwise = refuse_with(ENOSYS)},
 };
-
 
 // Egress speaks with the host's network and lets the modules of its name services do so (nsswitch.conf(5)). What those do
 // is the host's choice, so a call that is not here fails and does not kill; what could only be an attack kills.
@@ -271,36 +276,13 @@ constexpr int egress_calls[] = {
     __NR_uname,
     __NR_sysinfo,
     __NR_getcwd,
-    // threads, memory, time
-    __NR_futex,
-    __NR_munmap,
-    __NR_mremap,
-    __NR_madvise,
-    __NR_brk,
-    __NR_exit,
-    __NR_exit_group,
-    __NR_set_robust_list,
-    __NR_rseq,
-    __NR_rt_sigaction,
-    __NR_rt_sigprocmask,
-    __NR_rt_sigreturn,
-    __NR_sigaltstack,
-    __NR_getpid,
-    __NR_gettid,
+    // who it is, and the time as older libraries ask
     __NR_getuid,
     __NR_geteuid,
     __NR_getgid,
     __NR_getegid,
     __NR_getppid,
-    __NR_sched_yield,
-    __NR_sched_getaffinity,
-    __NR_nanosleep,
-    __NR_clock_nanosleep,
-    __NR_clock_gettime,
-    __NR_gettimeofday,
     __NR_time,
-    __NR_restart_syscall,
-    __NR_getrandom,
 };
 constexpr Clause family(std::string_view what, std::uint32_t number) {
   return {.what = what, .first = {.argument = 0, .mask = 0xffffffffU, .value = number}, .action = allow};
@@ -351,16 +333,22 @@ RuleSet allow_list(std::span<const int> calls, std::span<const CallRule> checked
   return set;
 }
 
+RuleSet service_list(std::span<const int> calls, std::span<const CallRule> checked) {
+  std::vector<int> all(calls.begin(), calls.end());
+  all.insert(all.end(), std::begin(service_calls), std::end(service_calls));
+  return allow_list(all, checked);
+}
+
 }  // namespace
 
 RuleSet init_rules() {
   return allow_list(init_calls, init_checked);
 }
 RuleSet broker_rules() {
-  return allow_list(broker_calls, broker_checked);
+  return service_list(broker_calls, broker_checked);
 }
 RuleSet egress_rules() {
-  RuleSet set = allow_list(egress_calls, egress_checked);
+  RuleSet set = service_list(egress_calls, egress_checked);
   set.unknown = refuse_with(EPERM);
   return set;
 }

@@ -4,9 +4,9 @@
 #include <set>
 
 #include "policy/data.h"
+#include <agentrun/sys/paths.h>
 #include "policy/draft.h"
 #include "policy/environment.h"
-#include "policy/paths.h"
 #include "profile/fail.h"
 
 namespace agentrun::policy {
@@ -80,11 +80,11 @@ void protect_folders_to_be(Draft& draft, const PathPattern& pattern, std::size_t
   if (!pattern.is_literal()) return;
   const auto is_writable = [&](std::string_view path) {
     return std::any_of(draft.claims.begin(), draft.claims.end(), [&](const Draft::Claim& claim) {
-      return changes_host(claim.access) && covers(claim.path, path);
+      return changes_host(claim.access) && within(path, claim.path);
     });
   };
   const std::string path = pattern.literal_prefix();
-  for (std::string_view above = parent(path); is_writable(above); above = parent(above)) {
+  for (std::string_view above = parent_of(path); is_writable(above); above = parent_of(above)) {
     const std::string folder(above);
     if (exists(draft.facts, folder) && (!draft.facts.is_folder || draft.facts.is_folder(folder))) return;
     draft.bound.push_back({literal_pattern(above, Scope::self), Layer::files_protect, rule});
@@ -246,7 +246,7 @@ bool exists(const HostFacts& facts, const std::string& path) {
 
 std::string resolve(const HostFacts& facts, const std::string& path) {
   if (!facts.canonical) return path;
-  for (std::string_view above = path;; above = parent(above)) {
+  for (std::string_view above = path;; above = parent_of(above)) {
     if (auto canonical = facts.canonical(std::string(above))) {
       const std::string_view rest = std::string_view(path).substr(above == "/" ? 0 : above.size());
       if (rest.empty() || rest == "/") return *canonical;

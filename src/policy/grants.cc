@@ -3,8 +3,8 @@
 #include <array>
 
 #include "policy/draft.h"
+#include <agentrun/sys/paths.h>
 #include "policy/glob.h"
-#include "policy/paths.h"
 #include "profile/fail.h"
 
 namespace agentrun::policy {
@@ -60,7 +60,7 @@ class Finder {
 };
 
 void refuse_mistakes(const Draft& draft, const std::string& path, Grant::Access access, const Origin& origin) {
-  if (path != "/" && covers("/proc", path))
+  if (path != "/" && within(path, "/proc"))
     profile::fail(origin.place, origin.key, "/proc is the sandbox's own",
                   "remove it: /proc is readable, and no grant reaches into it");
   if (draft.host_root) return;
@@ -68,7 +68,7 @@ void refuse_mistakes(const Draft& draft, const std::string& path, Grant::Access 
     profile::fail(origin.place, origin.key, "grants the whole host",
                   "grant single folders, or add weaken: [host-root]");
   const auto system = std::find_if(system_folders.begin(), system_folders.end(),
-                                   [&](std::string_view folder) { return covers(path, folder); });
+                                   [&](std::string_view folder) { return within(folder, path); });
   if (changes_host(access) && system != system_folders.end())
     profile::fail(origin.place, origin.key, "would let the agent write " + std::string(*system),
                   "grant the folder below it that is meant, or add weaken: [host-root]");
@@ -120,7 +120,7 @@ void add_workspace(Draft& draft, std::span<const profile::Profile* const> chain)
   const Origin origin{mode.place, "workspace"};
   if (!draft.variables.workspace) profile::fail(origin.place, origin.key, "there is no workspace", "name one with -w");
   const std::string& path = *draft.variables.workspace;
-  if (draft.variables.home && covers(path, *draft.variables.home) && !draft.host_root)
+  if (draft.variables.home && within(*draft.variables.home, path) && !draft.host_root)
     profile::fail(origin.place, origin.key, path + " holds the home directory, with its keys and tokens",
                   "start in the project's own folder, or name it with -w");
   const std::size_t rule = draft.rules.size();
@@ -151,7 +151,7 @@ void refuse_idle_overlays(const Draft& draft) {
     if (draft.facts.is_folder && !draft.facts.is_folder(overlay.path))
       profile::fail(origin.place, origin.key, overlay.path + " is not a folder", "an overlay is of a whole folder: name the one above it");
     for (const Draft::Claim& other : draft.claims) {
-      if (other.access != Grant::Access::write || !covers(other.path, overlay.path)) continue;
+      if (other.access != Grant::Access::write || !within(overlay.path, other.path)) continue;
       profile::fail(origin.place, origin.key,
                     overlay.path + " is granted for writing too, by " + draft.rules[other.rule].id + ": nothing would be held back",
                     "remove one of the two");
@@ -164,12 +164,12 @@ void refuse_idle_overlays(const Draft& draft) {
 void refuse_planted_links(const Draft& draft, const std::string& path, const Origin& origin) {
   const auto writable = [&](const std::string& canonical) {
     return std::any_of(draft.claims.begin(), draft.claims.end(), [&](const Draft::Claim& claim) {
-      return changes_host(claim.access) && covers(claim.path, canonical);
+      return changes_host(claim.access) && within(canonical, claim.path);
     });
   };
   const std::string target = resolve(draft.facts, path);
   if (target == path || writable(target)) return;
-  for (std::string_view above = parent(path);; above = parent(above)) {
+  for (std::string_view above = parent_of(path);; above = parent_of(above)) {
     if (writable(resolve(draft.facts, std::string(above))))
       profile::fail(origin.place, origin.key, path + " leads through a link that the agent may have made",
                     "name where it leads: " + target);

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "policy/draft.h"
-#include "policy/paths.h"
+#include <agentrun/sys/paths.h>
 
 namespace agentrun::policy {
 
@@ -22,14 +22,14 @@ constexpr std::array<std::string_view, 7> vendor_folders = {"/usr",   "/bin",   
 
 bool is_vendor(std::string_view path) {
   return std::any_of(vendor_folders.begin(), vendor_folders.end(),
-                     [&](std::string_view folder) { return covers(folder, path); });
+                     [&](std::string_view folder) { return within(path, folder); });
 }
 
 // Does the view show a piece of the host at this path? The deepest grant above it decides.
 bool shows_host(std::span<const Shown> view, std::string_view path) {
   bool host = false;
   for (const Shown& shown : view) {  // deepest last
-    if (covers(shown.path, path)) host = shown.access != Grant::Access::scratch;
+    if (within(path, shown.path)) host = shown.access != Grant::Access::scratch;
   }
   return host;
 }
@@ -95,7 +95,7 @@ class Masking {
   [[nodiscard]] bool first_of(const Shown& shown) const {
     for (const Shown& other : view_) {
       if (&other == &shown) return true;
-      if (other.access != Grant::Access::scratch && covers(other.path, shown.path)) return false;
+      if (other.access != Grant::Access::scratch && within(shown.path, other.path)) return false;
     }
     return true;
   }

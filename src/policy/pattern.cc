@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "policy/glob.h"
-#include "policy/paths.h"
 #include "profile/fail.h"
 
 namespace agentrun::policy {

@@ -4,7 +4,7 @@
 #include <array>
 
 #include "policy/data.h"
-#include "policy/paths.h"
+#include <agentrun/sys/paths.h>
 #include "profile/utf8.h"
 
 namespace agentrun::policy {
@@ -43,7 +43,7 @@ std::string with_variable(std::string_view path, const std::string& workspace, c
   const Named inner{workspace, "${workspace}"}, outer{home, "~"};
   const bool home_first = home.size() > workspace.size();
   for (const Named& named : {home_first ? outer : inner, home_first ? inner : outer}) {
-    if (named.meant.size() < 2 || !covers(named.meant, path)) continue;
+    if (named.meant.size() < 2 || !within(path, named.meant)) continue;
     return std::string(named.variable) + quoted_pattern(path.substr(named.meant.size()));
   }
   return quoted_pattern(path);
@@ -69,7 +69,7 @@ std::string without_rule(const Rule& rule) {
 
 // A protected path. What git wants of the workspace's own repository is better done outside the run than allowed.
 std::string without_protection(const Rule& rule, std::string_view path, const std::string& workspace) {
-  const std::string_view below = covers(workspace, path) ? path.substr(workspace.size()) : std::string_view{};
+  const std::string_view below = within(path, workspace) ? path.substr(workspace.size()) : std::string_view{};
   if (below == "/.git") return "run git init before agent-run";
   if (below == "/.git/config") return "run this git command outside agent-run, or " + without_rule(rule);
   return without_rule(rule);
@@ -124,7 +124,7 @@ std::string Policy::remedy(const Verdict& verdict, Right right, std::string_view
     return without_rule(*verdict.rule);
   }
   if (verdict.by != By::fallback) return other_judge(verdict.by);
-  if (covers("/proc", path) && right != Right::execute) return "no profile change: /proc is the sandbox's own";
+  if (within(path, "/proc") && right != Right::execute) return "no profile change: /proc is the sandbox's own";
   return std::string(sections[static_cast<std::size_t>(right)]) + "\"" +
          with_variable(path, data_->workspace, data_->home) + "\"]}";
 }

@@ -6,8 +6,8 @@
 #include <set>
 #include <tuple>
 
+#include <agentrun/sys/paths.h>
 #include "policy/draft.h"
-#include "policy/paths.h"
 
 namespace agentrun::policy {
 
@@ -43,7 +43,7 @@ constexpr BuiltIn built_ins[] = {
 bool is_scratch_home(const Draft& draft) {
   if (!draft.variables.home || *draft.variables.home == "/") return false;
   return std::none_of(never_scratch.begin(), never_scratch.end(),
-                      [&](std::string_view folder) { return covers(folder, *draft.variables.home); });
+                      [&](std::string_view folder) { return within(*draft.variables.home, folder); });
 }
 
 std::vector<std::string> scratch_paths(const Draft& draft) {
@@ -55,7 +55,7 @@ std::vector<std::string> scratch_paths(const Draft& draft) {
 template <typename F>
 bool any_above(std::string_view path, F holds) {
   while (path != "/") {
-    path = parent(path);
+    path = parent_of(path);
     if (holds(path)) return true;
   }
   return false;
@@ -89,7 +89,7 @@ class Union {
   }
 
   [[nodiscard]] std::optional<Access> above(std::string_view path) const {
-    return path == "/" ? std::nullopt : access(parent(path));
+    return path == "/" ? std::nullopt : access(parent_of(path));
   }
 
  private:
@@ -165,8 +165,8 @@ std::vector<Shown> compose_view(const Draft& draft) {
     if (needed || links) view.push_back({claim.path, links ? claim.written : std::string{}, *access, claim.rule});
   }
   std::stable_sort(view.begin(), view.end(), [](const Shown& a, const Shown& b) {
-    return std::tuple(depth(a.path), std::string_view(a.path), std::string_view(a.written)) <
-           std::tuple(depth(b.path), std::string_view(b.path), std::string_view(b.written));
+    return std::tuple(depth_of(a.path), std::string_view(a.path), std::string_view(a.written)) <
+           std::tuple(depth_of(b.path), std::string_view(b.path), std::string_view(b.written));
   });
   return view;
 }

@@ -2,16 +2,13 @@
 #include <set>
 
 #include <agentrun/review.h>
+#include <agentrun/sys/paths.h>
 
 namespace agentrun::review {
 
 namespace {
 
 using Kind = Entry::Kind;
-
-bool is_within(std::string_view path, std::string_view folder) {
-  return folder.empty() || (path.starts_with(folder) && (path.size() == folder.size() || path[folder.size()] == '/'));
-}
 
 // Empty: it is to be applied.
 std::string why_left(const Change& change, const Choice& choice) {
@@ -51,7 +48,7 @@ Chosen choose(const std::vector<Change>& changes, const Choice& choice) {
   std::vector<Change> above;
   for (const Change& change : changes) {
     const bool asked = choice.named.empty() || std::any_of(choice.named.begin(), choice.named.end(), [&](const Choice::Named& name) {
-      return name.target == change.target && is_within(change.path, name.path);
+      return name.target == change.target && (name.path.empty() || within(change.path, name.path));
     });
     if (!asked) {
       above.push_back(change);

@@ -2,12 +2,12 @@
 
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/kernel_abi.h>
+#include <agentrun/sys/paths.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "sandbox/paths.h"
 
 namespace agentrun::sandbox {
 

@@ -1,5 +1,6 @@
 // Policy → Plan. Pure but for the Host, which is only asked.
 #include <agentrun/sandbox.h>
+#include <agentrun/sys/paths.h>
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,7 +10,6 @@
 #include <deque>
 
 #include "sandbox/devices.h"
-#include "sandbox/paths.h"
 
 namespace agentrun::sandbox {
 

@@ -1,6 +1,7 @@
 #include "sandbox/mounts.h"
 
 #include <agentrun/sys/error.h>
+#include <agentrun/sys/paths.h>
 #include <agentrun/sys/process.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -13,7 +14,6 @@
 #include <algorithm>
 #include <array>
 
-#include "sandbox/paths.h"
 
 namespace agentrun::sandbox {
 

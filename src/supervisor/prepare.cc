@@ -15,6 +15,7 @@
 #include <agentrun/journal.h>
 #include <agentrun/supervisor.h>
 #include <agentrun/sys/error.h>
+#include <agentrun/sys/paths.h>
 #include "supervisor/host_paths.h"
 
 namespace agentrun::supervisor {
@@ -50,11 +51,6 @@ std::string canonical_folder(const std::string& path, std::string_view what) {
     throw Refusal(std::string(what) + " " + path + " cannot be read: " + std::string(errno_name(errno)), "run agent-run as a user who can read it");
   }
   return *real;
-}
-
-bool below(std::string_view path, std::string_view folder) {
-  if (folder == "/") return true;
-  return path.starts_with(folder) && (path.size() == folder.size() || path[folder.size()] == '/');
 }
 
 // --read, --write, --overlay and --allow-host as one more profile of the chain.
@@ -125,9 +121,9 @@ void refuse_writable_profiles(const policy::Policy& policy) {
     // As it was named, too: a link in the workspace is the agent's to make.
     for (const std::string& path : {source.file, canonical(source.file).value_or(source.file)}) {
       const auto writable = [&](const policy::Grant& grant) {
-        return policy::changes_host(grant.access) && below(path, grant.path);
+        return policy::changes_host(grant.access) && within(path, grant.path);
       };
-      if (std::any_of(view.begin(), view.end(), writable) || below(path, policy.workspace())) {
+      if (std::any_of(view.begin(), view.end(), writable) || within(path, policy.workspace())) {
         throw Refusal("profile " + path + " lies where the agent could change it",
                       "keep it outside the workspace and outside every files.write and files.overlay, for example in ~/.config/agent-run/profiles");
       }
@@ -141,9 +137,9 @@ void refuse_reachable_state(const policy::Policy& policy, const std::string& sta
   const auto view = policy.view();
   const std::string path = canonical(state).value_or(state);
   const bool reachable = std::any_of(view.begin(), view.end(), [&](const policy::Grant& grant) {
-    return grant.path != "/" && policy::changes_host(grant.access) && below(path, grant.path);  // "/": weakened so
+    return grant.path != "/" && policy::changes_host(grant.access) && within(path, grant.path);  // "/": weakened so
   });
-  if (reachable || below(path, policy.workspace()))
+  if (reachable || within(path, policy.workspace()))
     throw Refusal("--journal " + state + " lies where the agent may write", "keep journals and keys outside the workspace and outside every files.write and files.overlay");
 }
 
@@ -166,7 +162,7 @@ std::string profile_argument(const std::string& name) {
 std::string current_folder(const policy::Policy& policy) {
   char path[PATH_MAX];
   if (::getcwd(path, sizeof path) == nullptr) throw SysError(errno, "getcwd", "");
-  if (policy.decide(policy::Right::read, path).act == policy::Act::allow && below(path, policy.workspace())) return path;
+  if (policy.decide(policy::Right::read, path).act == policy::Act::allow && within(path, policy.workspace())) return path;
   return policy.workspace();
 }
 

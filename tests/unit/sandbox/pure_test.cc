@@ -2,6 +2,7 @@
 #include <agentrun/egress.h>
 #include <agentrun/sandbox.h>
 #include <agentrun/sys/kernel_abi.h>
+#include <agentrun/sys/paths.h>
 #include <doctest/doctest.h>
 #include <linux/landlock.h>
 
@@ -12,7 +13,6 @@
 #include "sandbox/init.h"
 #include "sandbox/landlock.h"
 #include "sandbox/net.h"
-#include "sandbox/paths.h"
 
 using namespace agentrun;
 using namespace agentrun::sandbox;

@@ -2,15 +2,15 @@
 #pragma once
 
 #include <algorithm>
-#include <string>
+#include <cstddef>
 #include <string_view>
 
-namespace agentrun::sandbox {
+namespace agentrun {
 
-/// `path` is `root` or lies below it.
-constexpr bool within(std::string_view path, std::string_view root) noexcept {
-  if (root == "/") return path.starts_with('/');
-  return path.starts_with(root) && (path.size() == root.size() || path[root.size()] == '/');
+/// `path` is `folder` or lies below it.
+constexpr bool within(std::string_view path, std::string_view folder) noexcept {
+  if (folder == "/") return path.starts_with('/');
+  return path.starts_with(folder) && (path.size() == folder.size() || path[folder.size()] == '/');
 }
 
 /// "/a/b" → "/a"; "/a" → "/"; "/" → "/".
@@ -19,13 +19,14 @@ constexpr std::string_view parent_of(std::string_view path) noexcept {
   return slash == 0 || slash == std::string_view::npos ? std::string_view("/") : path.substr(0, slash);
 }
 
+/// "/a/b" → "b".
 constexpr std::string_view name_of(std::string_view path) noexcept {
   return path.substr(path.rfind('/') + 1);
 }
 
 /// Number of components: "/" is 0.
-inline std::ptrdiff_t depth_of(std::string_view path) noexcept {
-  return path == "/" ? 0 : std::count(path.begin(), path.end(), '/');
+constexpr std::size_t depth_of(std::string_view path) noexcept {
+  return path == "/" ? 0 : static_cast<std::size_t>(std::count(path.begin(), path.end(), '/'));
 }
 
-}  // namespace agentrun::sandbox
+}  // namespace agentrun
