@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -107,11 +108,21 @@ void Dial::connect_next() {
   state_ = State::connecting;
   while (next_ < addresses_.size()) {
     outcome_.socket.reset();
+    watched_ = false;
     const policy::Destination& to = addresses_[next_++];
     const int error = begin_connect(to);
     outcome_.error = error;
     if (error != 0) continue;
     if (proxy_ == nullptr) outcome_.peer = to;
+    if (is_over()) {
+      outcome_.error = pending_error(outcome_.socket);
+      if (outcome_.error != 0) continue;
+      return connected();
+    }
+    if (!watch(EPOLLOUT)) {
+      outcome_.error = errno;
+      continue;
+    }
     const std::int64_t left = (end_ns_ - context_.loop.now_ns()) / 1'000'000;
     const bool last = next_ == addresses_.size();
     context_.loop.set_deadline(*this, std::max<std::int64_t>(0, last ? left : std::min(left, one_of_many_ms)));
@@ -125,9 +136,19 @@ int Dial::begin_connect(const policy::Destination& to) {
   outcome_.socket = Fd(::socket(to.v6 ? AF_INET6 : AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!outcome_.socket) return errno;
   const Address address(to);
-  if (::connect(outcome_.socket.get(), address.get(), address.size()) != 0 && errno != EINPROGRESS) return errno;
-  if (!context_.loop.add(outcome_.socket.get(), EPOLLOUT, *this)) return errno;
-  return 0;
+  return ::connect(outcome_.socket.get(), address.get(), address.size()) != 0 && errno != EINPROGRESS ? errno : 0;
+}
+
+// What is near answers within connect(2): then the loop need not hear of it.
+bool Dial::is_over() const noexcept {
+  pollfd socket{.fd = outcome_.socket.get(), .events = POLLOUT, .revents = 0};
+  return ::poll(&socket, 1, 0) == 1;
+}
+
+bool Dial::watch(std::uint32_t events) noexcept {
+  if (watched_) context_.loop.modify(outcome_.socket.get(), events, *this);
+  else watched_ = context_.loop.add(outcome_.socket.get(), events, *this);
+  return watched_;
 }
 
 void Dial::ready(unsigned /*tag*/, std::uint32_t events) {
@@ -155,8 +176,7 @@ bool Dial::send_talk() {
     if (n < 0) break;
     unsent_.erase(0, static_cast<std::size_t>(n));
   }
-  context_.loop.modify(outcome_.socket.get(), unsent_.empty() ? EPOLLIN : EPOLLOUT, *this);
-  return true;
+  return watch(unsent_.empty() ? EPOLLIN : EPOLLOUT);
 }
 
 void Dial::talk(std::uint32_t events) {
@@ -188,7 +208,8 @@ void Dial::fail(int error, std::string_view reason, const std::string& remedy) {
 }
 
 void Dial::finish() {
-  if (outcome_.socket) context_.loop.remove(outcome_.socket.get());
+  if (outcome_.socket && watched_) context_.loop.remove(outcome_.socket.get());
+  watched_ = false;
   state_ = State::finished;
   context_.loop.set_deadline(*this, 0);
 }

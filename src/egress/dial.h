@@ -47,6 +47,8 @@ class Dial : public Watcher {
   void looked_up(const Found& found);
   void connect_next();
   [[nodiscard]] int begin_connect(const policy::Destination& to);
+  [[nodiscard]] bool is_over() const noexcept;
+  bool watch(std::uint32_t events) noexcept;
   void connected();
   void talk(std::uint32_t events);
   bool send_talk();
@@ -64,6 +66,7 @@ class Dial : public Watcher {
   std::size_t next_ = 0;
   std::int64_t end_ns_ = 0;
   Outcome outcome_;
+  bool watched_ = false;  // the loop knows outcome_.socket
   enum class State : std::uint8_t { looking, connecting, talking, finished } state_ = State::looking;
 };
 

@@ -43,7 +43,6 @@ Flow::Flow(Context& context, FlowFacts facts, Ends ends, NameCheck check, std::i
 Flow::~Flow() = default;
 
 void Flow::start() {
-  prepare_relayed(sockets_[agent]);
   if (sockets_[outside]) {
     opened_ = true;
     return begin();
@@ -111,11 +110,15 @@ void Flow::ready(unsigned tag, std::uint32_t events) {
   if ((events & EPOLLHUP) != 0 && watched_[side] == 0) forget(side);
 }
 
-// Not left to the close: the process that made a socket inside may hold it for a moment longer (network.publish), and as
-// long epoll would speak of it.
 void Flow::forget(Side side) {
   if (registered_[side] && sockets_[side]) context_.loop.remove(sockets_[side].get());
   registered_[side] = false;
+}
+
+// The close of a socket does this too, except where the process that made it inside holds it for a moment longer
+// (network.publish): as long epoll would speak of it.
+void Flow::leave_loop() {
+  if (facts_.inward) forget(agent);
 }
 
 void Flow::check_first_bytes(std::uint32_t events) {
@@ -154,8 +157,8 @@ void Flow::pump(Side from) {
     }
     if (n == 0) {
       half.ended = true;
-      ::shutdown(out, SHUT_WR);
       if (halves_[other(from)].ended) close("closed", {});
+      else ::shutdown(out, SHUT_WR);
       return;
     }
     const ssize_t sent = ::send(out, buffer_.data(), static_cast<std::size_t>(n), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -178,7 +181,7 @@ void Flow::failed(Side side) { abort(side == agent ? "reset-by-agent" : "reset-b
 
 void Flow::abort(std::string_view end, std::string_view reason, std::string_view remedy) {
   if (over_called_) return;
-  for (const Side side : {agent, outside}) forget(side);
+  leave_loop();
   for (Fd& socket : sockets_) reset(socket);
   close(end, reason, remedy);
 }
@@ -186,8 +189,8 @@ void Flow::abort(std::string_view end, std::string_view reason, std::string_view
 void Flow::close(std::string_view end, std::string_view reason, std::string_view remedy) {
   if (over_called_) return;
   over_called_ = true;
+  leave_loop();
   if (!opened_) reset(sockets_[agent]);
-  for (const Side side : {agent, outside}) forget(side);
   for (Fd& socket : sockets_) socket.reset();
   context_.loop.clear_deadline(*this);
   if (dial_) context_.loop.retire(std::move(dial_));

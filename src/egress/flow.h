@@ -20,7 +20,7 @@ class Flow : public Watcher {
     Fd agent, outside;  // `outside` is empty: it is dialed first
   };
   using Over = std::function<void(Flow&)>;
-  /// `buffer` is shared by all flows. `over` is called once, at the end; it retires this.
+  /// `ends.agent` is prepared (sockets.h). `buffer` is shared by all flows. `over` is called once, at the end; it retires this.
   Flow(Context& context, FlowFacts facts, Ends ends, NameCheck check, std::int64_t began, std::span<char> buffer, Seat seat,
        Over over);
   ~Flow() override;
@@ -47,6 +47,7 @@ class Flow : public Watcher {
   void failed(Side side);
   void watch(Side side);
   void forget(Side side);
+  void leave_loop();
   void refuse(const std::string& why);
   void close(std::string_view end, std::string_view reason, std::string_view remedy = {});
 

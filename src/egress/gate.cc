@@ -65,7 +65,7 @@ class Gate::Expected : public Watcher {
 };
 
 Gate::Gate(Context& context, Fd link) : context_(context), link_(std::move(link)) {
-  if (!context_.loop.add(link_.get(), EPOLLIN, *this)) throw_errno("epoll_ctl", "link");
+  if (!context_.loop.add(link_.get(), watched_, *this)) throw_errno("epoll_ctl", "link");
 }
 Gate::~Gate() = default;
 
@@ -175,7 +175,9 @@ void Gate::send_answers() {
   }
   // Who does not read answers is not read either.
   const std::uint32_t in = answers_.size() < most_unsent ? std::uint32_t{EPOLLIN} : 0U;
-  context_.loop.modify(link_.get(), answers_.empty() ? in : in | EPOLLOUT, *this);
+  const std::uint32_t wanted = answers_.empty() ? in : in | EPOLLOUT;
+  if (wanted != watched_) context_.loop.modify(link_.get(), wanted, *this);
+  watched_ = wanted;
 }
 
 }  // namespace agentrun::egress

@@ -54,6 +54,7 @@ class Gate : Watcher {
 
   Context& context_;
   Fd link_;
+  std::uint32_t watched_ = EPOLLIN;
   std::deque<std::string> answers_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Pending>> pending_;
   std::unordered_map<std::string, std::unique_ptr<Expected>> expected_;

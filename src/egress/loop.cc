@@ -53,7 +53,8 @@ void Loop::remove(int fd) noexcept { ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd
 void Loop::set_deadline(Watcher& watcher, std::int64_t milliseconds) {
   clear_deadline(watcher);
   watcher.loop_ = this;
-  watcher.deadline_ = deadlines_.emplace(monotonic_ns() + milliseconds * 1'000'000, &watcher);
+  const std::int64_t when = milliseconds == 0 ? now_ : monotonic_ns() + milliseconds * 1'000'000;
+  watcher.deadline_ = deadlines_.emplace(when, &watcher);
   watcher.has_deadline_ = true;
 }
 

@@ -41,7 +41,7 @@ class Loop {
   [[nodiscard]] bool add(int fd, std::uint32_t events, Watcher& watcher, unsigned tag = 0) noexcept;
   void modify(int fd, std::uint32_t events, Watcher& watcher, unsigned tag = 0) noexcept;
   void remove(int fd) noexcept;  // needed only for a descriptor that stays open
-  /// expired() once, after so long; a second call moves it.
+  /// expired() once, after so long, and for 0 at the end of this round; a second call moves it.
   void set_deadline(Watcher& watcher, std::int64_t milliseconds);
   void clear_deadline(Watcher& watcher) noexcept;
   /// Frees it when no event of this round can reach it any more. Its descriptors should be closed before.

@@ -46,6 +46,7 @@ Relay::Relay(Context& context, Gate& gate, Drops& drops, Fd listener4, Fd listen
   const std::pair<const Fd*, unsigned> listeners[] = {{&listener4_, tag_v4}, {&listener6_, tag_v6}};
   for (const auto& [listener, tag] : listeners) {
     if (!*listener) continue;
+    prepare_relayed(*listener);  // what it accepts inherits that
     check(::listen(listener->get(), SOMAXCONN), "listen", "relay");
     if (!context_.loop.add(listener->get(), EPOLLIN, *this, tag)) throw_errno("epoll_ctl", "relay");
   }
@@ -92,6 +93,7 @@ void Relay::arrived(Fd socket, bool v6, const policy::Destination& source) {
 }
 
 void Relay::add_inward(FlowFacts facts, const policy::Destination& source, Fd agent, Fd outside, Seat seat) {
+  prepare_relayed(agent);
   if (!context_.recorder.open(facts, {.peer = source})) {
     reset(agent);
     return reset(outside);
