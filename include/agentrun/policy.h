@@ -72,6 +72,13 @@ struct HostFacts {
   /// Is a folder of the host at this canonical path? When not given, what exists is taken for a folder. Only asked for
   /// overlays and the folders above a literal protected path.
   std::function<bool(const std::string&)> is_folder;
+  /// The canonical folders of the host in which the links stand that an absolute path goes through, as far as it exists.
+  std::function<std::vector<std::string>(const std::string&)> links;
+  /// Could an agent write at this canonical path in an earlier run? When not given: none could.
+  std::function<bool(const std::string&)> agent_could_write;
+  /// Absolute paths that decide what later runs may do: the user's profiles, agent-run's own programs. The agent changes
+  /// them in no run, whatever is granted. None need exist.
+  std::vector<std::string> own;
 };
 
 /// A piece of the host (or a scratch tmpfs) that the view shows. Deepest paths last; none is covered by another one of

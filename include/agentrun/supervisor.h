@@ -17,7 +17,7 @@
 namespace agentrun::supervisor {
 
 struct Options {
-  std::string profile = "default";
+  std::vector<std::string> profiles = {"default"};  // -p, united as with extends: the last says what there is one of
   std::optional<std::string> workspace;         // -w
   std::vector<std::string> read, write, overlay;  // --read, --write, --overlay: paths of the host
   std::vector<std::string> allow_hosts;         // --allow-host: as in network.allow

@@ -4,7 +4,7 @@ namespace agentrun::cli {
 
 supervisor::Options options_of(const Arguments& arguments) {
   supervisor::Options options;
-  options.profile = arguments.value("--profile", "default");
+  if (arguments.has("--profile")) options.profiles = arguments.values("--profile");
   if (arguments.has("--workspace")) options.workspace = arguments.value("--workspace");
   if (arguments.has("--journal")) options.state_directory = arguments.value("--journal");
   options.read = arguments.values("--read");

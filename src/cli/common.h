@@ -10,7 +10,7 @@
 namespace agentrun::cli {
 
 inline constexpr std::array run_options = {
-    Option{"--profile", "-p", Option::Takes::value},   Option{"--workspace", "-w", Option::Takes::value},
+    Option{"--profile", "-p", Option::Takes::value, Option::Repeat::yes},   Option{"--workspace", "-w", Option::Takes::value},
     Option{"--read", "", Option::Takes::value, Option::Repeat::yes},
     Option{"--write", "", Option::Takes::value, Option::Repeat::yes},
     Option{"--overlay", "", Option::Takes::value, Option::Repeat::yes},

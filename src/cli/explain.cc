@@ -99,7 +99,7 @@ void print_plan(const supervisor::Prepared& prepared) {
 int explain_command(Words words) {
   // --write asks here; what `run` calls --write is not needed to ask.
   static constexpr std::array options = {
-      Option{"--profile", "-p", Option::Takes::value}, Option{"--workspace", "-w", Option::Takes::value},
+      Option{"--profile", "-p", Option::Takes::value, Option::Repeat::yes}, Option{"--workspace", "-w", Option::Takes::value},
       Option{"--open", "", Option::Takes::value, Option::Repeat::yes},
       Option{"--write", "", Option::Takes::value, Option::Repeat::yes},
       Option{"--exec", "", Option::Takes::value, Option::Repeat::yes},
@@ -110,7 +110,7 @@ int explain_command(Words words) {
   const Arguments arguments = parse_arguments(words, options);
   if (!arguments.positional.empty()) throw UsageError("explain takes no '" + arguments.positional[0] + "'", "agent-run explain -p PROFILE --open PATH");
   supervisor::Options run_with;
-  run_with.profile = arguments.value("--profile", "default");
+  if (arguments.has("--profile")) run_with.profiles = arguments.values("--profile");
   if (arguments.has("--workspace")) run_with.workspace = arguments.value("--workspace");
   run_with.allow_hosts = arguments.values("--allow-host");
   run_with.argv = {"true"};
@@ -144,13 +144,13 @@ int check_command(Words words) {
   const Arguments arguments = parse_arguments(words, {});
   if (arguments.positional.size() != 1) throw UsageError("check needs one profile", "agent-run check PROFILE");
   supervisor::Options options;
-  options.profile = arguments.positional[0];
+  options.profiles = {arguments.positional[0]};
   options.argv = {"true"};
   const supervisor::Prepared prepared = supervisor::prepare(options, supervisor::find_places());
   const std::string_view finer = policy::name(prepared.policy.weakened(policy::Weakening::floor_only) ? policy::Label::nobody : policy::Label::broker);
   std::size_t kernel = 0;
   for (const policy::Rule& rule : prepared.policy.rules()) kernel += rule.label == policy::Label::kernel ? 1 : 0;
-  std::printf("%s: good (%zu rules: %zu kernel, %zu %.*s; reads %s)\n", printable(options.profile).c_str(),
+  std::printf("%s: good (%zu rules: %zu kernel, %zu %.*s; reads %s)\n", printable(arguments.positional[0]).c_str(),
               prepared.policy.rules().size(), kernel, prepared.policy.rules().size() - kernel, static_cast<int>(finer.size()), finer.data(),
               std::string(profile::name(prepared.reads)).c_str());
   for (const std::string& weakening : prepared.policy.weakenings()) {

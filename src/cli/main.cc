@@ -19,7 +19,7 @@ constexpr int refused = 125;
 constexpr int usage = 2;
 
 constexpr const char* help_text =
-    R"(agent-run [run] [-p PROFILE] [-w DIR] [--read P] [--write P] [--overlay P] [--allow-host H:P]
+    R"(agent-run [run] [-p PROFILE]… [-w DIR] [--read P] [--write P] [--overlay P] [--allow-host H:P]
           [--journal DIR] [--json] -- COMMAND…
 agent-run check PROFILE            is this profile good here?
 agent-run explain [-p PROFILE] [-w DIR] [--open P | --write P | --exec P | --connect H:P [--by P]]
@@ -51,7 +51,7 @@ agent-run doctor                   what this host can and cannot do
 agent-run --help | --version
 
 -p, --profile    a shipped profile (default, coding, read-only, offline, ci-strict, allow-all), the name of one in
-                 ~/.config/agent-run/profiles, or a path
+                 ~/.config/agent-run/profiles, or a path; more than one unite
 -w, --workspace  the folder that the agent works in; default: the current one
 --read, --write  show one more path of the host to the agent
 --overlay        show one more folder, copy on write: changes wait for agent-run diff, apply or discard

@@ -1,6 +1,8 @@
 // agent-run [run] [options] -- COMMAND, and what is said at its end.
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
 
 #include <agentrun/journal.h>
@@ -79,6 +81,9 @@ void print_json(const supervisor::Summary& summary) {
 int run_command(Words words) {
   const Arguments arguments = parse_arguments(words, run_options);
   if (!arguments.positional.empty()) {
+    static constexpr std::array to_come = {"learn", "ps", "kill", "watch", "approve", "deny"};
+    if (std::find(to_come.begin(), to_come.end(), arguments.positional[0]) != to_come.end())
+      throw UsageError(arguments.positional[0] + " is not supported yet", "agent-run --help lists the commands that are");
     throw UsageError("unknown command '" + arguments.positional[0] + "'",
                      "agent-run --help lists the commands; put -- before the command that is to be run");
   }

@@ -3,8 +3,8 @@
 #include <numeric>
 #include <set>
 
-#include "policy/data.h"
 #include <agentrun/sys/paths.h>
+#include "policy/data.h"
 #include "policy/draft.h"
 #include "policy/environment.h"
 #include "profile/fail.h"
@@ -104,6 +104,8 @@ void guard_the_way(Draft& draft, const PathPattern& pattern, std::size_t rule) {
   }
 }
 
+}  // namespace
+
 void guard(Draft& draft, PathPattern pattern, Layer layer, std::size_t rule) {
   if (layer == Layer::files_keep) {
     // A file has nothing below it, and a folder by its name (.git) is not meant.
@@ -115,6 +117,8 @@ void guard(Draft& draft, PathPattern pattern, Layer layer, std::size_t rule) {
   guard_the_way(draft, pattern, rule);
   if (layer == Layer::files_protect) protect_folders_to_be(draft, pattern, rule);
 }
+
+namespace {
 
 void add_list(Draft& draft, const profile::Profile& profile, const List& list) {
   const profile::Patterns& patterns = profile.files.*list.patterns;
@@ -355,6 +359,7 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
     add_pins(draft, *profile);
     add_connections(draft, *profile);
   }
+  protect_own(draft);
   const Settings settings = settings_of(draft, chain);
   add_built_ins(draft);
   const std::size_t loopback = add_built_in(draft, "loopback", 0, "127.0.0.0/8, ::1", Label::kernel);

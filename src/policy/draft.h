@@ -96,6 +96,13 @@ void add_grants(Draft& draft, std::span<const profile::Profile* const> chain);
 /// may have made it.
 void refuse_planted_links(const Draft& draft, const std::string& path, const Origin& origin);
 
+/// No grant lets the agent change what HostFacts::own names. After all grants.
+void protect_own(Draft& draft);
+
+// compile.cc
+/// Binds a pattern that stops calls, and what must be guarded with it.
+void guard(Draft& draft, PathPattern pattern, Layer layer, std::size_t rule);
+
 // connections.cc
 /// network.* and sockets of a profile. Throws ProfileError.
 void add_connections(Draft& draft, const profile::Profile& profile);

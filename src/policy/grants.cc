@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <array>
 
-#include "policy/draft.h"
 #include <agentrun/sys/paths.h>
+#include "policy/draft.h"
 #include "policy/glob.h"
 #include "profile/fail.h"
 
@@ -162,18 +162,40 @@ void refuse_idle_overlays(const Draft& draft) {
 }  // namespace
 
 void refuse_planted_links(const Draft& draft, const std::string& path, const Origin& origin) {
-  const auto writable = [&](const std::string& canonical) {
+  if (!draft.facts.links) return;
+  const auto earlier = [&](const std::string& canonical) {
+    return draft.facts.agent_could_write && draft.facts.agent_could_write(canonical);
+  };
+  // A grant that itself goes through a link proves nothing: the link may be what is asked about.
+  const auto granted = [&](const std::string& canonical, bool through_links) {
     return std::any_of(draft.claims.begin(), draft.claims.end(), [&](const Draft::Claim& claim) {
-      return changes_host(claim.access) && within(canonical, claim.path);
+      return changes_host(claim.access) && (through_links || claim.written.empty()) && within(canonical, claim.path);
     });
   };
   const std::string target = resolve(draft.facts, path);
-  if (target == path || writable(target)) return;
-  for (std::string_view above = parent_of(path);; above = parent_of(above)) {
-    if (writable(resolve(draft.facts, std::string(above))))
-      profile::fail(origin.place, origin.key, path + " leads through a link that the agent may have made",
-                    "name where it leads: " + target);
-    if (above == "/") return;
+  if (target == path || granted(target, false) || earlier(target)) return;
+  for (const std::string& folder : draft.facts.links(path)) {
+    if (!granted(folder, true) && !earlier(folder)) continue;
+    profile::fail(origin.place, origin.key, path + " leads through a link that the agent may have made",
+                  "name where it leads: " + target);
+  }
+}
+
+void protect_own(Draft& draft) {
+  std::size_t index = 0;
+  for (const std::string& path : draft.facts.own) {
+    const std::string canonical = resolve(draft.facts, path);
+    for (const std::string& meant : {path, canonical}) {
+      const bool reachable = std::any_of(draft.claims.begin(), draft.claims.end(), [&](const Draft::Claim& claim) {
+        return changes_host(claim.access) && within(meant, claim.path);
+      });
+      if (reachable) {
+        const std::size_t rule = add_built_in(draft, "own", index++, meant, Label::broker);
+        draft.rules[rule].act = Act::deny;
+        guard(draft, literal_pattern(meant, Scope::self_and_below), Layer::files_protect, rule);
+      }
+      if (path == canonical) break;
+    }
   }
 }
 

@@ -4,8 +4,8 @@
 #include <array>
 #include <set>
 
-#include "policy/draft.h"
 #include <agentrun/sys/paths.h>
+#include "policy/draft.h"
 
 namespace agentrun::policy {
 

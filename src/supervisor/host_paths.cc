@@ -38,6 +38,17 @@ const HostPaths::Object& HostPaths::look(const std::string& path) {
 }
 
 std::optional<std::string> HostPaths::canonical(const std::string& path) {
+  std::vector<std::string> ignored;
+  return follow(path, ignored);
+}
+
+std::vector<std::string> HostPaths::links(const std::string& path) {
+  std::vector<std::string> folders;
+  (void)follow(path, folders);
+  return folders;
+}
+
+std::optional<std::string> HostPaths::follow(const std::string& path, std::vector<std::string>& through) {
   std::string pending = path;
   std::string done;
   int links = 0;
@@ -56,6 +67,7 @@ std::optional<std::string> HostPaths::canonical(const std::string& path) {
       done += "/" + part;
       continue;
     }
+    through.push_back(done.empty() ? "/" : done);
     if (++links > max_links) return std::nullopt;
     const std::string rest = at < pending.size() ? pending.substr(at) : std::string{};
     if (object.link->starts_with('/')) done.clear();

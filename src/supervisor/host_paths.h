@@ -16,6 +16,8 @@ class HostPaths {
  public:
   /// realpath(3) of an absolute path; nullopt when nothing is there, or nothing that this user can reach.
   std::optional<std::string> canonical(const std::string& path);
+  /// policy::HostFacts::links.
+  std::vector<std::string> links(const std::string& path);
   /// policy::HostFacts::scan.
   static bool scan(const std::string& folder, const policy::HostFacts::Visitor& visit);
   /// The names in a folder, without "." and ".."; empty when it cannot be read.
@@ -27,6 +29,8 @@ class HostPaths {
     std::optional<std::string> link;  // the text of a symbolic link
   };
   const Object& look(const std::string& path);
+  /// `through`: where each link was met, with those of a path that ends at nothing.
+  std::optional<std::string> follow(const std::string& path, std::vector<std::string>& through);
 
   std::unordered_map<std::string, Object> objects_;
   std::unordered_map<std::string, std::vector<std::string>> entries_;

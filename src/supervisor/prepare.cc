@@ -17,6 +17,7 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
 #include "supervisor/host_paths.h"
+#include "supervisor/written.h"
 
 namespace agentrun::supervisor {
 
@@ -53,8 +54,30 @@ std::string canonical_folder(const std::string& path, std::string_view what) {
   return *real;
 }
 
+// As the shell shows it, links and all, when that is where we are.
+std::string current_folder_as_named() {
+  struct stat named {}, real {};
+  const auto shown = environment("PWD");
+  const bool plain = shown && shown->starts_with('/') && std::filesystem::path(*shown).lexically_normal() == *shown;
+  if (plain && ::stat(shown->c_str(), &named) == 0 && ::stat(".", &real) == 0 && named.st_dev == real.st_dev && named.st_ino == real.st_ino)
+    return *shown;
+  return canonical(".").value_or("/");
+}
+
+// What a person names on the command line, or where they start, is not followed through a link that an agent could have left.
+void refuse_planted_links(HostPaths& host, const WrittenFolders& written, const std::string& path, std::string_view what) {
+  const std::string absolute = path.starts_with('/') ? path : current_folder_as_named() + "/" + path;
+  const auto target = host.canonical(absolute);
+  if (!target || written.holds(*target)) return;
+  for (const std::string& folder : host.links(absolute)) {
+    if (!written.holds(folder)) continue;
+    throw Refusal(std::string(what) + " " + path + " leads through a link in " + folder + ", where an agent could write: it leads to " + *target,
+                  path == "." ? "cd -P . if that is meant" : "if that is meant, name " + *target);
+  }
+}
+
 // --read, --write, --overlay and --allow-host as one more profile of the chain.
-Profile command_line_profile(const Options& options) {
+Profile command_line_profile(const Options& options, HostPaths& host_paths, const WrittenFolders& written) {
   const profile::Place place{.file = "command line"};
   Profile profile;
   profile.place = place;
@@ -63,6 +86,7 @@ Profile command_line_profile(const Options& options) {
     for (const std::string& path : paths) {
       const auto real = canonical(path);
       if (!real) throw Refusal(std::string(option) + " " + path + ": " + std::string(errno_name(errno)), "name something that exists");
+      refuse_planted_links(host_paths, written, path, option);
       to.push_back({.value = policy::pattern_of(*real), .place = place});
     }
   };
@@ -103,14 +127,28 @@ std::vector<review::Target> overlays_of(const sandbox::Plan& plan) {
 
 // The workspace: the option, else the last profile that says one, else the current folder. A relative path starts in the
 // current folder.
-std::string workspace_of(const Options& options, const std::vector<Profile>& chain, const Places& places) {
+std::string workspace_of(const Options& options, const std::vector<Profile>& chain, const Places& places, HostPaths& host,
+                         const WrittenFolders& written) {
   std::string path = options.workspace.value_or("");
   for (auto it = chain.rbegin(); path.empty() && it != chain.rend(); ++it) {
     if (it->workspace.path) path = it->workspace.path->value;
   }
   if (path.empty()) path = ".";
   if (path == "~" || path.starts_with("~/")) path = places.home + path.substr(1);
-  return canonical_folder(path, "workspace");
+  std::string folder = canonical_folder(path, "workspace");
+  refuse_planted_links(host, written, path, "workspace");
+  return folder;
+}
+
+// Who could change these would decide what the next run may do.
+std::vector<std::string> own_paths(const Places& places) {
+  std::vector<std::string> own = {std::string(parent_of(places.user_profiles)), program_path()};
+  try {
+    own.push_back(find_nft_program());
+  } catch (const Refusal&) {
+    // What is not there is not started either.
+  }
+  return own;
 }
 
 // A profile that the agent could write would be no limit in the next run (ATTACKS L3, L4).
@@ -272,13 +310,18 @@ std::string find_nft_program() {
 }
 
 Prepared prepare(const Options& options, const Places& places) {
-  std::vector<Profile> chain = profile::Loader(places.user_profiles).load(profile_argument(options.profile));
-  const std::string workspace = workspace_of(options, chain, places);
-  chain.push_back(command_line_profile(options));
+  std::vector<Profile> chain;
+  for (const std::string& name : options.profiles) {
+    for (Profile& profile : profile::Loader(places.user_profiles).load(profile_argument(name))) chain.push_back(std::move(profile));
+  }
+  const std::string state = state_directory_of(options, places);
+  const WrittenFolders written({state, places.state});
+  HostPaths host;
+  const std::string workspace = workspace_of(options, chain, places, host, written);
+  chain.push_back(command_line_profile(options, host, written));
   make_workspace_overlay(chain.back(), workspace);
   for (Profile& profile : chain) profile.sha256 = journal::hex(journal::sha256(profile.text));
 
-  HostPaths host;
   const policy::HostFacts facts{
       .home = canonical(places.home).value_or(places.home),
       .workspace = workspace,
@@ -287,6 +330,9 @@ Prepared prepare(const Options& options, const Places& places) {
       .entries = [&](const std::string& folder) { return host.entries(folder); },
       .scan = HostPaths::scan,
       .is_folder = is_folder,
+      .links = [&](const std::string& path) { return host.links(path); },
+      .agent_could_write = [&](const std::string& path) { return written.holds(path); },
+      .own = own_paths(places),
   };
   policy::Policy policy = policy::compile(chain, facts);
   refuse_writable_profiles(policy);
@@ -294,7 +340,6 @@ Prepared prepare(const Options& options, const Places& places) {
   refuse_folders_as_standard_files();
   refuse_free_sockets_as_standard_files();
 
-  const std::string state = state_directory_of(options, places);
   if (options.state_directory) refuse_reachable_state(policy, state);
   const std::string run = journal::new_run_id();
   sandbox::LimitsPlan limits = limits_of(policy);

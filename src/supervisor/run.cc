@@ -26,6 +26,7 @@
 #include "supervisor/keeper.h"
 #include "supervisor/records.h"
 #include "supervisor/terminal.h"
+#include "supervisor/written.h"
 
 namespace agentrun::supervisor {
 
@@ -125,6 +126,17 @@ class Session {
     summary_.run = prepared_.run;
     journal_.emplace(prepared_, options_.argv);
     summary_.journal = journal_->directory();
+    remember_written();
+  }
+
+  // Before the agent can write there.
+  void remember_written() {
+    std::vector<std::string> folders;
+    for (const policy::Grant& grant : prepared_.policy.view()) {
+      if (policy::changes_host(grant.access)) folders.push_back(grant.path);
+    }
+    const std::string state = prepared_.state_directory;
+    WrittenFolders({state}).remember(state, folders);
   }
 
   // Broker and egress are forked while the sandbox still builds itself.
@@ -396,7 +408,7 @@ namespace {
 /// when the run is refused.
 class StateFolder {
  public:
-  explicit StateFolder(std::string path) : path_(std::move(path)), made_(make_directories(path_)) {}
+  explicit StateFolder(std::string path) : path_(std::move(path)), made_(make(path_)) {}
   ~StateFolder() {
     for (; made_ > 0 && ::rmdir(path_.c_str()) == 0; --made_) path_.erase(path_.rfind('/'));
   }
@@ -405,6 +417,13 @@ class StateFolder {
   void keep() noexcept { made_ = 0; }
 
  private:
+  static std::size_t make(const std::string& path) {
+    try {
+      return make_directories(path);
+    } catch (const SysError& e) {
+      throw Refusal(std::string("the journal's folder: ") + e.what(), "name one that you can write, outside the workspace, with --journal");
+    }
+  }
   std::string path_;
   std::size_t made_;
 };

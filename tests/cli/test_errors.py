@@ -74,6 +74,24 @@ class Refusals(harness.Case):
         self.refused("-p", "no-such-name", needles=("no-such-name",))
         self.refused("-p", self.scratch.base, needles=(str(self.scratch.base),))
 
+    def test_profiles_unite(self):
+        """-p twice is what extends says: one's denial holds against the other's grant; the last says what there is one of."""
+        (self.ws / "a").write_text("a")
+        one, two = self.scratch.base / "one.yaml", self.scratch.base / "two.yaml"
+        one.write_text(GOOD.replace("name: t", "name: one") + 'files: {protect: ["${workspace}/a"]}\naudit: {reads: exact}\n')
+        two.write_text(GOOD.replace("name: t", "name: two") + f"files: {{read: [{self.outside}]}}\n")
+        (self.outside / "b").write_text("b")
+        for order in ((one, two), (two, one)):
+            words = [word for profile in order for word in ("-p", profile)]
+            result = self.scratch.agent_run(*words, "--", "sh", "-c", f"cat a {self.outside}/b; echo x > a || echo kept")
+            self.assertEqual((result.status, result.text), (0, "abkept\n"), str(result))
+        explained = self.scratch.agent_run("explain", "-p", two, "-p", one)
+        self.assertIn("reads: exact", explained.text)
+
+    def test_commands_to_come(self):
+        for command in ("learn", "ps", "kill", "watch", "approve", "deny"):
+            self.refused(command, needles=(f"{command} is not supported yet",))
+
     def test_fifo_as_profile(self):
         """Must not wait for a writer."""
         fifo = self.scratch.base / "fifo.yaml"
@@ -102,6 +120,9 @@ class Refusals(harness.Case):
         state = self.scratch.base / "state-file"
         state.write_text("")
         self.refused(env={**self.scratch.environment, "XDG_STATE_HOME": str(state)}, needles=("state-file",))
+
+    def test_state_folder_nowhere(self):
+        self.refused("--journal", "/proc/x", needles=(r"the journal's folder: mkdir /proc/x: .* — name one",))
 
     def test_journal_option(self):
         """--journal names the state folder: refused when it cannot be made, used when it can."""

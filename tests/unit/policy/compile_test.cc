@@ -261,7 +261,15 @@ TEST_CASE("what cannot be meant") {
         "t.yaml:4:16: files.read[0]: /home/u/proj/out leads through a link that the agent may have made");
   CHECK(refusal(ws + "exec: {allow: [\"${workspace}/out/**\"]}\n", facts)
             .starts_with("t.yaml:4:16: exec.allow[0]: /home/u/proj/out leads"));
+  for (const std::string section : {"write", "overlay"})
+    CHECK(refusal(ws + "files: {" + section + ": [~/proj/out]}\n", facts) ==
+          "t.yaml:4:" + std::to_string(12 + section.size()) + ": files." + section + "[0]: /home/u/proj/out leads through a link that the agent may have made");
   CHECK(refusal(ws + "files: {read: [~/proj/in]}\n", facts) == "accepted");
+  HostFacts later = facts;
+  later.agent_could_write = [](const std::string& path) { return path == "/home/u/proj"; };
+  CHECK(refusal("workspace: {mode: read}\nfiles: {read: [~/proj/out]}\n", later).find("leads through a link") != std::string::npos);
+  later.agent_could_write = [](const std::string&) { return true; };
+  CHECK(refusal("workspace: {mode: read}\nfiles: {read: [~/proj/out]}\n", later) == "accepted");
   CHECK(refusal("workspace: {mode: read}\nfiles: {read: [~/proj/out]}\n", facts) == "accepted");
 
   HostFacts at_home = facts;
@@ -276,6 +284,22 @@ TEST_CASE("what cannot be meant") {
   overlay.files.ask.push_back({.value = "/x", .place = {}});
   const std::vector<Profile> chain = {overlay};
   CHECK_THROWS_AS(compile(chain, facts), ProfileError);
+}
+
+TEST_CASE("agent-run's own files are changed in no run") {
+  FakeHost host = debian_host();
+  host.folder("/home/u/.config").link("/home/u/cfg", "/home/u/.config");
+  HostFacts facts = host.facts();
+  facts.own = {"/home/u/cfg/agent-run", "/home/u/proj/build/agent-run"};
+  const Policy policy = compile_text("workspace: {mode: write}\nfiles: {write: [~/.config]}\n", facts);
+  for (const std::string path : {"/home/u/.config/agent-run", "/home/u/.config/agent-run/profiles/default.yaml", "/home/u/proj/build/agent-run"}) {
+    const auto verdict = policy.decide(Right::change, path);
+    CHECK(verdict.act == Act::deny);
+    CHECK(policy.remedy(verdict, Right::change, path) == "no profile change: it would decide what later runs may do");
+  }
+  CHECK(policy.decide(Right::change, "/home/u/.config/agent-run2").act == Act::allow);
+  CHECK(policy.decide(Right::change, "/home/u/proj/build/x").act == Act::allow);
+  CHECK(policy.may_guard_below("/home/u/proj/build"));
 }
 
 TEST_CASE("two profiles of one name") {

@@ -47,6 +47,20 @@ class FakeHost {
     }
     return at.empty() ? "/" : at;
   }
+  [[nodiscard]] std::vector<std::string> links(const std::string& path) const {
+    std::vector<std::string> folders;
+    for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
+      const std::string at = path.substr(0, end);
+      const std::string folder = canonical(at.substr(0, at.rfind('/'))).value_or("");
+      const auto link = links_.find(folder + at.substr(at.rfind('/')));
+      if (link != links_.end()) {
+        folders.push_back(folder);
+        const auto further = links(link->second);
+        folders.insert(folders.end(), further.begin(), further.end());
+      }
+      if (end == std::string::npos) return folders;
+    }
+  }
   [[nodiscard]] std::vector<std::string> entries(const std::string& folder) const {
     const std::string prefix = folder == "/" ? "/" : folder + "/";
     std::set<std::string> names;
@@ -68,7 +82,10 @@ class FakeHost {
             .canonical = [this](const std::string& path) { return canonical(path); },
             .entries = [this](const std::string& path) { return entries(path); },
             .scan = [this](const std::string& folder, const HostFacts::Visitor& visit) { return scan(folder, visit); },
-            .is_folder = [this](const std::string& path) { return folders_.contains(path); }};
+            .is_folder = [this](const std::string& path) { return folders_.contains(path); },
+            .links = [this](const std::string& path) { return links(path); },
+            .agent_could_write = {},
+            .own = {}};
   }
 
   bool scan(const std::string& folder, const HostFacts::Visitor& visit) const {

@@ -1,0 +1,137 @@
+"""L3: what one run leaves behind decides nothing for the next: links in a workspace, the user's profiles, agent-run's own programs."""
+
+import os
+import shutil
+import subprocess
+
+import harness
+
+KEY = "the key"
+
+
+class Links(harness.Case):
+    """The agent of one run leaves a link; a later run is asked to start there, or to show it."""
+
+    def setUp(self):
+        super().setUp()
+        self.secret = self.scratch.home / ".ssh"
+        self.secret.mkdir()
+        (self.secret / "id").write_text(KEY)
+        self.scratch.write_profile()
+        self.coding = self.scratch.base / "later.yaml"
+        self.coding.write_text(harness.profile_text(extends=["coding"]))
+
+    def plant(self, name="sub"):
+        run = self.inside("ln", "-s", self.secret, self.ws / name)
+        self.assert_ran(run)
+        self.assertEqual((self.ws / name / "id").read_text(), KEY, "the link is there")
+
+    def refused(self, *options, cwd=None, env=None):
+        result = self.scratch.agent_run("-p", self.coding, *options, "--", "sh", "-c", "cat id sub/id; echo evil > authorized_keys", cwd=cwd or self.ws, env=env)
+        self.assert_one_line_refusal(result, "leads through a link", str(self.secret), nothing=self.secret / "authorized_keys")
+        self.assertNotIn(KEY, result.text)
+
+    def test_as_workspace(self):
+        # The control: without an earlier run a link is the user's own, and is followed.
+        os.symlink(self.secret, self.ws / "own")
+        control = self.scratch.agent_run("-p", "read-only", "-w", "own", "--", "cat", "id", cwd=self.ws)
+        self.assertEqual(control.text, KEY)
+        self.plant()
+        self.refused("-w", "sub")
+        self.refused("-w", self.ws / "sub")
+        self.refused(cwd=self.ws / "sub", env={**self.scratch.environment, "PWD": str(self.ws / "sub")})
+        self.refused(cwd=self.ws / "sub", env={**self.scratch.environment, "PWD": str(self.ws / "own")})
+        (self.scratch.base / "in").symlink_to(self.ws)
+        self.refused("-w", self.scratch.base / "in/sub")
+
+    def test_as_a_path_of_the_command_line(self):
+        self.plant()
+        for option in ("--read", "--write", "--overlay"):
+            self.refused(option, self.ws / "sub")
+            self.refused("-w", self.outside, option, self.ws / "sub")
+
+    def test_as_a_path_of_a_profile(self):
+        self.plant()
+        for section in ("read", "write", "overlay"):
+            for more in ({}, {"workspace": {"path": str(self.outside), "mode": "read"}}):
+                self.coding.write_text(harness.profile_text(extends=["coding"], files={section: [str(self.ws / "sub")]}, **more))
+                self.refused()
+
+    def test_two_links_do_not_vouch_for_each_other(self):
+        self.plant("one")
+        self.plant("sub")
+        self.coding.write_text(harness.profile_text(extends=["coding"], files={"write": [str(self.ws / "one"), str(self.ws / "sub")]}))
+        self.refused()
+
+    def test_links_of_the_user_are_followed(self):
+        """A link where no agent could write; one that leads to where it could; the place itself."""
+        self.plant()
+        (self.scratch.base / "short").symlink_to(self.ws)
+        (self.ws / "inner").mkdir()
+        (self.ws / "alias").symlink_to("inner")
+        for words in (("-w", self.scratch.base / "short"), ("-w", self.ws / "alias"), ("-w", self.secret), ("--write", self.scratch.base / "short")):
+            result = self.scratch.agent_run("-p", self.coding, *words, "--", "true")
+            self.assertEqual(result.status, 0, str(result))
+
+
+    def test_what_is_remembered(self):
+        """Torn, long or not readable: what was remembered before is never forgotten."""
+        self.plant()
+        memory = self.scratch.state / "agent-run/written"
+        self.assertEqual(memory.read_bytes(), bytes(self.ws) + b"\0")
+        memory.write_bytes(memory.read_bytes() + b"/torn")
+        result = self.scratch.agent_run("-p", self.coding, "-w", self.tools, "--", "true")
+        self.assertEqual(memory.read_bytes(), bytes(self.ws) + b"\0/torn\0" + bytes(self.tools) + b"\0", str(result))
+        memory.write_bytes(memory.read_bytes() + b"".join(b"/gone/%d\0" % i for i in range(40_000)) + b"/torn")
+        self.refused("-w", "sub")
+        result = self.scratch.agent_run("-p", self.coding, "-w", self.outside, "--", "true")
+        self.assertEqual(result.status, 0, str(result))
+        self.assertEqual(memory.read_bytes(), b"".join(bytes(folder) + b"\0" for folder in (self.ws, self.tools, self.outside)))
+        self.refused("-w", "sub")
+        memory.unlink()
+        memory.mkdir()
+        result = self.scratch.agent_run("-p", self.coding, "--", "touch", "ran")
+        self.assert_one_line_refusal(result, "written", nothing=self.ws / "ran")
+
+
+class Own(harness.Case):
+    """What agent-run reads and starts is not the agent's to change, wherever it lies."""
+
+    def test_profiles_of_the_user(self):
+        configuration = self.scratch.home / ".config"
+        profiles = configuration / "agent-run/profiles"
+        evil = "agent-run: 1\nname: default\nworkspace: {mode: write}\n"
+        self.scratch.write_profile(files={"write": [str(configuration)]})
+        script = f"""cd {configuration}; mkdir -p agent-run/profiles && echo '{evil}' > agent-run/profiles/default.yaml && echo made
+            mkdir -p other/profiles && echo '{evil}' > other/profiles/default.yaml && mv other agent-run && echo moved
+            ln -s other agent-run && echo linked; mv agent-run away && echo gone; echo x > beside && echo beside"""
+        for existing in (False, True):
+            configuration.mkdir(exist_ok=True)
+            if existing:
+                profiles.mkdir(parents=True)
+                (profiles / "mine.yaml").write_text("agent-run: 1\nname: mine\n")
+            run = self.inside("bash", "-c", script)
+            self.assertEqual(run.text.split(), ["beside"], str(run))
+            self.assertFalse((profiles / "default.yaml").exists())
+            denied = run.decisions(act="deny", profile="built-in")
+            self.assertTrue(denied, str(run))
+            self.assertEqual({d["remedy"] for d in denied}, {"no profile change: it would decide what later runs may do"})
+            self.assert_complete(run)
+        control = self.control("bash", "-c", script)
+        self.assertIn("moved", control.text, "the control could do it")
+
+    def test_programs(self):
+        program = self.ws / "build/agent-run"
+        loader = self.ws / "build/src/egress/agent-run-nft"
+        loader.parent.mkdir(parents=True)
+        shutil.copy2(harness.AGENT_RUN, program)
+        shutil.copy2(harness.BUILD / "src/egress/agent-run-nft", loader)
+        self.scratch.write_profile()
+        before = [file.read_bytes() for file in (program, loader)]
+        script = """cd build; cp /bin/true new; cp new agent-run && echo 1; mv -f new agent-run && echo 2; cp /bin/true new; mv new src/egress/agent-run-nft && echo 3
+            ln -f new src/egress/agent-run-nft && echo 4; rm -f agent-run src/egress/agent-run-nft && echo 5; mv src away && echo 6; cd ..; mv build away && echo 7; echo end"""
+        result = harness.run([program, "--json", "-p", self.scratch.profile_file, "--", "bash", "-c", script], env=self.scratch.environment, cwd=self.ws)
+        self.assertEqual(result.text.split(), ["end"], str(result))
+        self.assertEqual([file.read_bytes() for file in (program, loader)], before)
+        control = subprocess.run(["bash", "-c", script], cwd=self.ws, check=False, capture_output=True, text=True)
+        self.assertEqual(control.stdout.split()[-2:], ["7", "end"], control.stdout + control.stderr)
