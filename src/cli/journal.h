@@ -30,6 +30,10 @@ int journal_prove(const Arguments& arguments);   // journal_prove.cc
 int journal_report(const Arguments& arguments);  // journal_report.cc
 int journal_export(const Arguments& arguments);  // journal_export.cc
 
+/// The certificates of --tsa-ca; nothing without it.
+std::string authorities_of(const Arguments& arguments);  // journal_stamp.cc
+int journal_stamp(const Arguments& arguments);           // journal_stamp.cc
+
 int journal_witness(const Arguments& arguments);  // journal_witness.cc
 int journal_submit(const Arguments& arguments);   // journal_witness.cc
 

@@ -43,6 +43,8 @@ agent-run journal export --format jsonl|ocsf|ecs|cef|otlp|cloudevents [RUN]
 agent-run journal export --tlog-tiles DIR [RUN]    the tree and the records, for other tools
 agent-run journal report [RUN] -o FILE
                                    the run as one page to look at (--key, --against, --journal)
+agent-run journal stamp [RUN]      a request for a time stamp (RFC 3161) of the newest checkpoint (-o FILE, --index); --reply FILE:
+                                   keeps the answer; with --tsa-ca FILE, here and with verify: by whom?
 agent-run journal witness --listen SOCKET --state DIR --key VKEY…    remembers and cosigns the indexes of others
 agent-run journal submit --to SOCKET --witness VKEY    has the index cosigned, and prints that
 agent-run key show                 the public key that signs this user's journals (--journal DIR)
