@@ -45,8 +45,10 @@ agent-run journal report [RUN] -o FILE
                                    the run as one page to look at (--key, --against, --journal)
 agent-run journal stamp [RUN]      a request for a time stamp (RFC 3161) of the newest checkpoint (-o FILE, --index); --reply FILE:
                                    keeps the answer; with --tsa-ca FILE, here and with verify: by whom?
-agent-run journal witness --listen SOCKET --state DIR --key VKEY…    remembers and cosigns the indexes of others
-agent-run journal submit --to SOCKET --witness VKEY    has the index cosigned, and prints that
+agent-run journal witness --listen SOCKET|tcp:ADDRESS:PORT --state DIR --key VKEY…
+                                   remembers and cosigns the indexes of others
+agent-run journal submit --to SOCKET|http://HOST:PORT --witness VKEY
+                                   has the index cosigned, and prints that
 agent-run key show                 the public key that signs this user's journals (--journal DIR)
 agent-run key agent [COMMENT]      makes an Ed25519 key of ssh-agent that key, before the first run
 agent-run doctor                   what this host can and cannot do
