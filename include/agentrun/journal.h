@@ -290,6 +290,7 @@ struct ShowOptions {
   std::uint64_t first = 0;           // index of the first record to give
   std::uint64_t count = UINT64_MAX;  // at most so many
   std::string type;                  // only records of this type; empty: all
+  std::optional<std::string>* broken = nullptr;  // gets why the rest cannot be read as records, when it cannot
 };
 /// Streams the whole lines (without LF) of a run in order, over all segments, in bounded memory, until `each` says
 /// false. Returns how many were given. Nothing is verified. Throws SysError.

@@ -13,7 +13,7 @@ namespace agentrun::cli {
 
 namespace {
 
-constexpr const char* usage = "agent-run journal list|show|tail|verify|prove|report|export|prune|stamp|witness|submit";
+constexpr const char* usage = "agent-run journal list|show|query|tail|verify|prove|report|export|prune|stamp|witness|submit";
 
 constexpr Option journal_option{"--journal", "", Option::Takes::value};
 constexpr Option json_option{"--json", "", Option::Takes::nothing};
@@ -54,6 +54,7 @@ struct Command {
 };
 constexpr std::array commands = {
     Command{"list", list_options, journal_list},       Command{"show", show_options, journal_show},
+    Command{"query", show_options, journal_query},
     Command{"verify", verify_options, journal_verify}, Command{"prove", prove_options, journal_prove},
     Command{"export", export_options, journal_export}, Command{"tail", tail_options, journal_tail},
     Command{"prune", prune_options, journal_prune},    Command{"witness", witness_options, journal_witness},

@@ -23,6 +23,7 @@ void make_private(const std::string& path);  // journal_report.cc
 
 int journal_list(const Arguments& arguments);    // journal.cc
 int journal_show(const Arguments& arguments);    // journal_show.cc
+int journal_query(const Arguments& arguments);   // journal_show.cc
 int journal_tail(const Arguments& arguments);    // journal_show.cc
 int journal_prune(const Arguments& arguments);   // journal_show.cc
 int journal_verify(const Arguments& arguments);  // journal_verify.cc

@@ -32,6 +32,7 @@ agent-run discard [RUN]            throw the held changes away
 agent-run journal list             the runs, oldest first (--journal DIR)
 agent-run journal show [RUN]       the records of a run (--json, --journal DIR); only some: --type, --act, --class, --path GLOB,
                                    --process PID|GLOB, --since and --until 15m|2026-11-22T10:30:00Z
+agent-run journal query [RUN…]     the same of several runs, or of all; each line with its run
 agent-run journal tail [RUN]       the last records (-n, --lines N), and (-f, --follow) those that come; the same options
 agent-run journal prune            removes records older than 200 days (--older-than DAYS, --try); what proves them stays
 agent-run journal verify [RUN]     are they all there and unchanged? (--json, --key VKEY|FILE, --against FILE, --journal DIR);
