@@ -290,6 +290,7 @@ struct ShowOptions {
   std::uint64_t first = 0;           // index of the first record to give
   std::uint64_t count = UINT64_MAX;  // at most so many
   std::string type;                  // only records of this type; empty: all
+  std::optional<std::string>* broken = nullptr;  // gets why the rest cannot be read as records, when it cannot
 };
 /// Streams the whole lines (without LF) of a run in order, over all segments, in bounded memory, until `each` says
 /// false. Returns how many were given. Nothing is verified. Throws SysError.
@@ -324,14 +325,17 @@ struct Anchor {
   std::string note;                // the whole signed note, or
   std::optional<Checkpoint> head;  // only what it would say, or
   std::string first_key;           // only the vkey of epoch 0, or
-  bool pruned = false;             // that its records were removed on purpose
+  bool pruned = false;             // that its records were removed on purpose, or
+  std::string stamp;               // a time stamp of a checkpoint: the DER of a TimeStampResp (RFC 3161)
+  bool kept = false;               // it is a file of the run's folder: damaged, it is a fault of the journal
 };
-/// The notes of a file, one after the other, lines that are not part of one between them. Throws SysError, and Refusal when
-/// there is none.
+/// The notes of a file, one after the other, lines that are not part of one between them; or the one time stamp that it is.
+/// Throws SysError, and Refusal when there is none.
 std::vector<Anchor> read_anchors(const std::filesystem::path& file);
 
 struct VerifyOptions {
   std::span<const Anchor> anchors{};  // those of other journals are passed over
+  std::string_view authorities{};  // certificates (PEM) of those who may vouch for time stamps; empty: nobody is asked for
   /// Called now and then with the bytes read so far and the bytes there are.
   std::function<void(std::uint64_t done, std::uint64_t all)> progress{};
 };

@@ -13,12 +13,14 @@ namespace agentrun::cli {
 
 namespace {
 
-constexpr const char* usage = "agent-run journal list|show|tail|verify|prove|report|export|prune|witness|submit";
+constexpr const char* usage = "agent-run journal list|show|query|tail|verify|prove|report|export|prune|stamp|witness|submit";
 
 constexpr Option journal_option{"--journal", "", Option::Takes::value};
 constexpr Option json_option{"--json", "", Option::Takes::nothing};
 constexpr Option key_option{"--key", "", Option::Takes::value, Option::Repeat::yes};
 constexpr Option against_option{"--against", "", Option::Takes::value, Option::Repeat::yes};
+
+constexpr Option tsa_option{"--tsa-ca", "", Option::Takes::value};
 
 constexpr std::array list_options = {journal_option};
 constexpr Option filter_option(std::string_view name) {
@@ -33,10 +35,12 @@ constexpr std::array tail_options = {journal_option, json_option, filter_option(
                                      Option{"--follow", "-f", Option::Takes::nothing}};
 constexpr std::array prune_options = {journal_option, Option{"--older-than", "", Option::Takes::value}, Option{"--try", "", Option::Takes::nothing}};
 constexpr std::array verify_options = {journal_option, json_option, key_option, against_option,
-                                       Option{"--index", "", Option::Takes::nothing}};
+                                       Option{"--index", "", Option::Takes::nothing}, tsa_option};
+constexpr std::array stamp_options = {journal_option, tsa_option, Option{"--index", "", Option::Takes::nothing}, Option{"--reply", "", Option::Takes::value},
+                                      Option{"--output", "-o", Option::Takes::value}};
 constexpr std::array prove_options = {journal_option, key_option, against_option, Option{"--from", "", Option::Takes::value},
                                       Option{"--verify", "", Option::Takes::value}};
-constexpr std::array report_options = {journal_option, key_option, against_option, Option{"--output", "-o", Option::Takes::value}};
+constexpr std::array report_options = {journal_option, key_option, against_option, tsa_option, Option{"--output", "-o", Option::Takes::value}};
 constexpr std::array export_options = {journal_option, Option{"--tlog-tiles", "", Option::Takes::value},
                                        Option{"--format", "", Option::Takes::value}, Option{"--output", "-o", Option::Takes::value}};
 
@@ -50,11 +54,12 @@ struct Command {
 };
 constexpr std::array commands = {
     Command{"list", list_options, journal_list},       Command{"show", show_options, journal_show},
+    Command{"query", show_options, journal_query},
     Command{"verify", verify_options, journal_verify}, Command{"prove", prove_options, journal_prove},
     Command{"export", export_options, journal_export}, Command{"tail", tail_options, journal_tail},
     Command{"prune", prune_options, journal_prune},    Command{"witness", witness_options, journal_witness},
-    Command{"submit", submit_options, journal_submit},
-    Command{"report", report_options, journal_report},
+    Command{"submit", submit_options, journal_submit}, Command{"report", report_options, journal_report},
+    Command{"stamp", stamp_options, journal_stamp},
 };
 
 void add_keys(const std::string& lines, std::vector<std::string>& keys) {

@@ -23,12 +23,17 @@ void make_private(const std::string& path);  // journal_report.cc
 
 int journal_list(const Arguments& arguments);    // journal.cc
 int journal_show(const Arguments& arguments);    // journal_show.cc
+int journal_query(const Arguments& arguments);   // journal_show.cc
 int journal_tail(const Arguments& arguments);    // journal_show.cc
 int journal_prune(const Arguments& arguments);   // journal_show.cc
 int journal_verify(const Arguments& arguments);  // journal_verify.cc
 int journal_prove(const Arguments& arguments);   // journal_prove.cc
 int journal_report(const Arguments& arguments);  // journal_report.cc
 int journal_export(const Arguments& arguments);  // journal_export.cc
+
+/// The certificates of --tsa-ca; nothing without it.
+std::string authorities_of(const Arguments& arguments);  // journal_stamp.cc
+int journal_stamp(const Arguments& arguments);           // journal_stamp.cc
 
 int journal_witness(const Arguments& arguments);  // journal_witness.cc
 int journal_submit(const Arguments& arguments);   // journal_witness.cc

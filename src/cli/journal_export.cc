@@ -18,11 +18,16 @@ constexpr const char* forms = "agent-run journal export --format jsonl|ocsf|ecs|
 std::uint64_t export_records(const std::filesystem::path& run, sink::Format format, std::optional<journal::Key> signer, std::ostream& out) {
   std::uint64_t passed_over = 0;
   sink::Exporter exporter(format, std::move(signer), [&](const std::string& line) { out << line << '\n'; });
-  journal::show(run, {}, [&](std::uint64_t index, std::string_view line) {
+  std::optional<std::string> broken;
+  journal::show(run, {.broken = &broken}, [&](std::uint64_t index, std::string_view line) {
     if (!exporter.add(index, line)) ++passed_over;
     return static_cast<bool>(out);
   });
   exporter.finish();
+  if (broken) {
+    std::fprintf(stderr, "agent-run: %s\n", broken->c_str());  // what follows has no lines that could be counted
+    ++passed_over;
+  }
   out.flush();
   return passed_over;
 }

@@ -20,7 +20,9 @@ int journal_report(const Arguments& arguments) {
   const std::string output = arguments.value("--output");
   if (output.empty()) throw UsageError("report needs -o FILE", "agent-run journal report RUN -o report.html");
   const auto run = run_of(arguments);
-  const journal::Report verified = journal::verify(run, trusted_keys(arguments), {.anchors = anchors_of(arguments, run), .progress = {}});
+  const auto anchors = anchors_of(arguments, run);
+  const std::string authorities = authorities_of(arguments);
+  const journal::Report verified = journal::verify(run, trusted_keys(arguments), {.anchors = anchors, .authorities = authorities, .progress = {}});
   if (output == "-") {
     sink::write_report(std::cout, run, verified);
     std::cout.flush();

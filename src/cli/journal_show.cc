@@ -4,12 +4,14 @@
 #include <charconv>
 #include <cstdio>
 #include <deque>
+#include <optional>
 
 #include <nlohmann/json.hpp>
 
 #include <agentrun/journal.h>
 #include <agentrun/journal/prune.h>
 #include <agentrun/journal/query.h>
+#include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include "cli/common.h"
 #include "cli/journal.h"
@@ -26,9 +28,10 @@ std::string text(const nlohmann::json& record, const char* key) {
 }
 
 // time, verdict, what, on what, by whom. Everything else is in --json.
-void print_record(std::uint64_t index, std::string_view line) {
+void print_record(std::uint64_t index, std::string_view line, const std::string& run) {
+  if (!run.empty()) std::printf("%s ", printable(run).c_str());
   const auto r = nlohmann::json::parse(line, nullptr, false);
-  if (r.is_discarded()) {
+  if (r.is_discarded() || !r.is_object()) {
     std::printf("%6llu  (not a record)\n", static_cast<unsigned long long>(index));
     return;
   }
@@ -47,10 +50,28 @@ void print_record(std::uint64_t index, std::string_view line) {
               printable(text(r, "comm")).c_str());
 }
 
-void print_line(std::uint64_t index, std::string_view line, bool json) {
-  if (!json) return print_record(index, line);
-  if (line.size() <= 2 || line[0] != '{') return;
-  std::printf("{\"i\":%llu,%.*s\n", static_cast<unsigned long long>(index), static_cast<int>(line.size() - 1), line.data() + 1);
+/// `run`: in front of each, when they are of several. What is no record would break the output, or the terminal.
+void print_line(std::uint64_t index, std::string_view line, bool json, const std::string& run = {}) {
+  if (!json) return print_record(index, line, run);
+  const std::string journal = run.empty() ? "" : "\"journal\":\"" + run + "\",";  // an id needs no escapes
+  if (line.size() <= 2 || line[0] != '{' || !nlohmann::json::accept(line)) {
+    std::printf("{\"i\":%llu,%s\"type\":\"(not a record)\"}\n", static_cast<unsigned long long>(index), journal.c_str());
+    return;
+  }
+  std::printf("{\"i\":%llu,%s", static_cast<unsigned long long>(index), journal.c_str());
+  std::fwrite(line.data() + 1, 1, line.size() - 1, stdout);
+  std::putchar('\n');
+}
+
+/// Prints what fits of one run; false when not all of it could be read.
+bool print_run(const std::filesystem::path& folder, const journal::Filter& filter, bool json, const std::string& run) {
+  std::optional<std::string> broken;
+  journal::show(folder, {.broken = &broken}, [&](std::uint64_t index, std::string_view line) {
+    if (filter.fits(line)) print_line(index, line, json, run);
+    return std::ferror(stdout) == 0;
+  });
+  if (broken) std::fprintf(stderr, "agent-run: %s%s%s\n  agent-run journal verify says more\n", run.c_str(), run.empty() ? "" : ": ", broken->c_str());
+  return !broken;
 }
 
 journal::Filter filter_of(const Arguments& arguments) {
@@ -82,12 +103,29 @@ std::size_t tail_count(const Arguments& arguments) {
 int journal_show(const Arguments& arguments) {
   const auto run = run_of(arguments);
   const bool json = arguments.has("--json");
+  return print_run(run, filter_of(arguments), json, {}) ? 0 : 1;
+}
+
+int journal_query(const Arguments& arguments) {
+  const std::filesystem::path state = state_directory(arguments);
   const journal::Filter filter = filter_of(arguments);
-  journal::show(run, {}, [&](std::uint64_t index, std::string_view line) {
-    if (filter.fits(line)) print_line(index, line, json);
-    return std::ferror(stdout) == 0;
-  });
-  return 0;
+  const bool json = arguments.has("--json");
+  std::vector<std::filesystem::path> folders;
+  for (const std::string& word : arguments.positional) folders.push_back(journal::find_run(state, word));
+  if (folders.empty()) {
+    for (const journal::RunInfo& run : journal::list_runs(state)) folders.push_back(run.directory);
+  }
+  int status = 0;
+  for (const auto& folder : folders) {
+    if (std::ferror(stdout) != 0) break;
+    try {
+      if (!print_run(folder, filter, json, folder.filename().string())) status = std::max(status, 1);
+    } catch (const SysError& e) {  // one that cannot be read does not hide the others
+      std::fprintf(stderr, "agent-run: %s: %s\n", folder.filename().c_str(), e.what());
+      status = 2;
+    }
+  }
+  return status;
 }
 
 int journal_tail(const Arguments& arguments) {

@@ -88,16 +88,18 @@ std::vector<journal::Anchor> anchors_of(const Arguments& arguments, const std::f
 int journal_verify(const Arguments& arguments) {
   journal::Report report;
   const auto keys = trusted_keys(arguments);
+  const std::string authorities = authorities_of(arguments);
   if (arguments.has("--index")) {
     if (!arguments.positional.empty()) throw UsageError("--index verifies the index of all runs", "agent-run journal verify --index");
-    report = journal::verify_index(state_directory(arguments), keys, files_of_anchors(arguments));
+    const auto anchors = files_of_anchors(arguments);
+    report = journal::verify_index(state_directory(arguments), keys, {.anchors = anchors, .authorities = authorities, .progress = {}});
   } else {
     const auto run = run_of(arguments);
     const auto anchors = anchors_of(arguments, run);
     ProgressLine line;
     const bool person = ::isatty(STDERR_FILENO) == 1 && !arguments.has("--json");
     const Progress progress = [&](std::uint64_t done, std::uint64_t all) { line.update(done, all); };
-    report = journal::verify(run, keys, {.anchors = anchors, .progress = person ? progress : Progress()});
+    report = journal::verify(run, keys, {.anchors = anchors, .authorities = authorities, .progress = person ? progress : Progress()});
   }
   if (arguments.has("--json")) print_json(report);
   else print_text(report);

@@ -32,6 +32,7 @@ agent-run discard [RUN]            throw the held changes away
 agent-run journal list             the runs, oldest first (--journal DIR)
 agent-run journal show [RUN]       the records of a run (--json, --journal DIR); only some: --type, --act, --class, --path GLOB,
                                    --process PID|GLOB, --since and --until 15m|2026-11-22T10:30:00Z
+agent-run journal query [RUN…]     the same of several runs, or of all; each line with its run
 agent-run journal tail [RUN]       the last records (-n, --lines N), and (-f, --follow) those that come; the same options
 agent-run journal prune            removes records older than 200 days (--older-than DAYS, --try); what proves them stays
 agent-run journal verify [RUN]     are they all there and unchanged? (--json, --key VKEY|FILE, --against FILE, --journal DIR);
@@ -43,8 +44,12 @@ agent-run journal export --format jsonl|ocsf|ecs|cef|otlp|cloudevents [RUN]
 agent-run journal export --tlog-tiles DIR [RUN]    the tree and the records, for other tools
 agent-run journal report [RUN] -o FILE
                                    the run as one page to look at (--key, --against, --journal)
-agent-run journal witness --listen SOCKET --state DIR --key VKEY…    remembers and cosigns the indexes of others
-agent-run journal submit --to SOCKET --witness VKEY    has the index cosigned, and prints that
+agent-run journal stamp [RUN]      a request for a time stamp (RFC 3161) of the newest checkpoint (-o FILE, --index); --reply FILE:
+                                   keeps the answer; with --tsa-ca FILE, here and with verify: by whom?
+agent-run journal witness --listen SOCKET|tcp:ADDRESS:PORT --state DIR --key VKEY…
+                                   remembers and cosigns the indexes of others
+agent-run journal submit --to SOCKET|http://HOST:PORT --witness VKEY
+                                   has the index cosigned, and prints that
 agent-run key show                 the public key that signs this user's journals (--journal DIR)
 agent-run key agent [COMMENT]      makes an Ed25519 key of ssh-agent that key, before the first run
 agent-run doctor                   what this host can and cannot do

@@ -1,5 +1,6 @@
 #include "journal/evidence.h"
 
+#include <agentrun/journal/stamp.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 
@@ -97,6 +98,7 @@ std::vector<Kept> read_kept(const Fd& directory, const char* name, const Authori
   std::string_view rest = *bytes;
   for (std::size_t number = 1; !rest.empty() || number == 1; ++number) {
     const std::string where = std::string(name) + " note " + std::to_string(number);
+    const std::string_view from = rest;
     auto note = take_note(rest);
     if (!note) {
       findings.fault("V7", where, "not a signed note");
@@ -108,7 +110,8 @@ std::vector<Kept> read_kept(const Fd& directory, const char* name, const Authori
     else if (checkpoint->origin != authority.origin)
       findings.fault("V1", where, "the checkpoint of another journal: " + checkpoint->origin);
     else
-      list.push_back({.bytes = bytes, .note = std::move(*note), .checkpoint = std::move(*checkpoint), .where = where});
+      list.push_back({.bytes = bytes, .note = std::move(*note), .checkpoint = std::move(*checkpoint), .where = where,
+                      .raw = from.substr(0, from.size() - rest.size())});
   }
   return list;
 }
@@ -166,6 +169,7 @@ Evidence read_evidence(const Fd& directory, const Authority& authority, Findings
 
 std::vector<Anchor> read_anchors(const std::filesystem::path& file) {
   const std::string content = read_file(file.string(), max_notes);
+  if (read_stamp(content, {})) return {{.where = file.filename().string(), .origin = {}, .stamp = content}};
   std::vector<Anchor> anchors;
   std::string_view rest = content;
   while (!rest.empty()) {
@@ -179,7 +183,7 @@ std::vector<Anchor> read_anchors(const std::filesystem::path& file) {
       break;
     }
   }
-  if (anchors.empty()) throw Refusal("no checkpoint in " + file.string(), "it must hold signed notes, as the file checkpoint does");
+  if (anchors.empty()) throw Refusal("no checkpoint in " + file.string(), "it must hold signed notes, as the file checkpoint does, or be a time stamp (RFC 3161)");
   return anchors;
 }
 

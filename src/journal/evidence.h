@@ -29,6 +29,7 @@ struct Kept {
   Note note;
   Checkpoint checkpoint;
   std::string where;
+  std::string_view raw{};  // the whole note, in `bytes`
 };
 
 struct Evidence {

@@ -23,6 +23,11 @@ class Findings {
     if (!contradicted_) contradicted_ = how;
     add(rule, std::move(where), std::move(message));
   }
+  /// Somebody vouches for something whom the caller does not trust, and asked about.
+  void stranger(std::string_view rule, std::string where, std::string message) {
+    stranger_ = true;
+    add(rule, std::move(where), std::move(message));
+  }
   /// Something that a complete journal has is missing.
   void gap(std::string_view rule, std::string where, std::string message) {
     gaps_ = true;
@@ -35,6 +40,7 @@ class Findings {
   [[nodiscard]] bool faulty() const noexcept { return faulty_; }
   [[nodiscard]] std::optional<Status> contradicted() const noexcept { return contradicted_; }
   [[nodiscard]] bool gaps() const noexcept { return gaps_; }
+  [[nodiscard]] bool strange() const noexcept { return stranger_; }
 
  private:
   // A journal that is wrong everywhere needs no list of every place.
@@ -47,6 +53,7 @@ class Findings {
   Report* report_;
   bool faulty_ = false;
   std::optional<Status> contradicted_;
+  bool stranger_ = false;
   bool gaps_ = false;
 };
 

@@ -13,6 +13,7 @@
 #include "journal/index_files.h"
 #include "journal/lines.h"
 #include "journal/note.h"
+#include "journal/stamps.h"
 
 namespace agentrun::journal {
 
@@ -134,7 +135,7 @@ void judge_runs(const std::filesystem::path& state_directory, const Known& known
 }  // namespace
 
 Report verify_index(const std::filesystem::path& state_directory, std::span<const std::string> trusted,
-                    std::span<const Anchor> anchors) {
+                    const VerifyOptions& options) {
   Report report;
   Findings findings(report);
   const auto there = try_folder(state_directory / index::name);
@@ -162,7 +163,9 @@ Report verify_index(const std::filesystem::path& state_directory, std::span<cons
   LineReader lines(folder);
   Tree tree;
   Known known;
-  std::vector<Seen> seen = seen_by_others(anchors, report.origin);
+  const KeptStamps stamps = read_stamps(folder, report.origin, findings);
+  std::vector<Seen> seen = seen_by_others(options.anchors, report.origin);
+  std::ranges::move(seen_by_others(stamps.notes, report.origin), std::back_inserter(seen));
   const auto compare = [&] {
     for (Seen& one : seen) {
       if (one.head.size == tree.size()) one.root = tree.root();
@@ -192,8 +195,12 @@ Report verify_index(const std::filesystem::path& state_directory, std::span<cons
                        "it has " + std::to_string(one.head.size) + " records with the root " + base64(one.head.root) + ", here are " +
                            std::to_string(tree.size()) + " with the root " + base64(one.root.value_or(tree.root())));
   }
+  Evidence evidence;
+  if (head) evidence.newest.push_back({.bytes = {}, .note = *note, .checkpoint = *head, .where = files::checkpoint, .raw = *content});
+  judge_stamps(stamps, evidence, options.anchors, options.authorities, findings);
   report.status = findings.faulty()         ? Status::tampered
                   : findings.contradicted() ? *findings.contradicted()
+                  : findings.strange()      ? Status::no_key
                   : findings.gaps()         ? Status::incomplete
                                             : Status::complete;
   return report;

@@ -12,9 +12,16 @@
 #include <stdexcept>
 
 #include "journal/encode.h"
+#include "journal/openssl.h"
 #include "journal/random.h"
 
 namespace agentrun::journal {
+
+void prepare_openssl() noexcept {
+  ::OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ADD_ALL_CIPHERS | OPENSSL_INIT_NO_ADD_ALL_DIGESTS, nullptr);
+  // Names that time stamps are signed under: a digest that was fetched before it had one is never found by it.
+  for (const EVP_MD* digest : {EVP_sha256(), EVP_sha384(), EVP_sha512()}) EVP_add_digest(digest);
+}
 
 namespace {
 
@@ -62,14 +69,6 @@ using DigestContext = std::unique_ptr<EVP_MD_CTX, Releaser<EVP_MD_CTX_free>>;
 
 [[noreturn]] void fail(std::string_view call) {
   throw SysError(EIO, call, "Ed25519");
-}
-
-/// What OpenSSL would read and register at its first use costs a millisecond and nothing here needs it: no openssl.cnf
-/// (which could also load foreign modules into the process that holds the keys), no tables of old names.
-void prepare_openssl() noexcept {
-  ::OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS | OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ADD_ALL_CIPHERS |
-                            OPENSSL_INIT_NO_ADD_ALL_DIGESTS,
-                        nullptr);
 }
 
 Public derive_public(std::span<const std::uint8_t, 32> seed) {

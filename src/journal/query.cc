@@ -50,6 +50,15 @@ bool has(const std::vector<std::string>& wanted, const std::string& value) {
   return wanted.empty() || std::ranges::find(wanted, value) != wanted.end();
 }
 
+/// Whether one of them can be a member at all: most lines need no more than this look. A canonical
+/// record has no escapes in such words.
+bool may_have(const std::vector<std::string>& wanted, std::string_view line) {
+  return wanted.empty() || std::ranges::any_of(wanted, [&](const std::string& value) {
+           return line.find("\"" + value + "\"") != std::string_view::npos ||
+                  !std::ranges::all_of(value, [](char c) { return (c >= 'a' && c <= 'z') || c == '.'; });
+         });
+}
+
 bool matches(const std::string& pattern, const std::string& text) {
   return !text.empty() && ::fnmatch(pattern.c_str(), text.c_str(), 0) == 0;
 }
@@ -65,6 +74,7 @@ bool is_by(const std::string& process, const Fields& fields) {
 }  // namespace
 
 bool Filter::fits(std::string_view line) const {
+  if (!may_have(types, line) || !may_have(acts, line) || !may_have(classes, line)) return false;
   const Fields fields = fields_of(line);
   if (!has(types, fields.type) || !has(acts, fields.act) || !has(classes, fields.klass)) return false;
   if (fields.t < since || fields.t > until) return false;

@@ -71,6 +71,7 @@ std::uint64_t show(const std::filesystem::path& run_directory, const ShowOptions
     ++given;
     if (!each(line.index, line.data)) break;
   }
+  if (options.broken != nullptr) *options.broken = reader.broken();
   return given;
 }
 

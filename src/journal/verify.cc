@@ -17,6 +17,7 @@
 #include "journal/files.h"
 #include "journal/kept.h"
 #include "journal/lines.h"
+#include "journal/stamps.h"
 
 namespace agentrun::journal {
 
@@ -203,13 +204,17 @@ std::vector<Seen> parse_anchors(std::span<const Anchor> anchors, const Authority
 
 /// Which of the journal's own keys signed it. Others (of a witness; of a journal of the same name that was here before) say
 /// nothing against it: the caller knows where the anchor comes from.
-std::string signer(const Seen& seen, const Authority& authority, const Chain& chain) {
+std::optional<std::string> signer(const Seen& seen, const Authority& authority, const Chain& chain, Findings& findings) {
   if (!seen.note) return "not signed by itself";
   std::vector<Key> keys{authority.identity};
   keys.insert(keys.end(), chain.keys.begin(), chain.keys.end());
   std::string by;
   for (const Key& key : keys) {
     const Signed result = signed_by(*seen.note, key);
+    if (result == Signed::invalid && seen.anchor->kept) {
+      findings.fault("V1", seen.anchor->where, "the signature of " + key.name() + " does not hold");
+      return std::nullopt;
+    }
     if (result == Signed::invalid)
       throw Refusal(seen.anchor->where + ": the signature of " + key.name() + " does not hold", "take the anchor from its source again");
     if (result == Signed::valid && by.empty()) by = "signed by " + key.name();
@@ -224,8 +229,9 @@ std::string head_text(std::uint64_t size, const Hash& root) {
 void judge_anchors(const std::vector<Seen>& anchors, const Authority& authority, const Chain& chain,
                    const Milestones& milestones, const Report& report, Findings& findings) {
   for (const Seen& seen : anchors) {
-    const std::string by = signer(seen, authority, chain);
-    const std::string said = "it has " + head_text(seen.checkpoint.size, seen.checkpoint.root) + " (" + by + "), here are ";
+    const auto by = signer(seen, authority, chain, findings);
+    if (!by) continue;
+    const std::string said = "it has " + head_text(seen.checkpoint.size, seen.checkpoint.root) + " (" + *by + "), here are ";
     const auto found = milestones.find(seen.checkpoint.size);
     if (found == milestones.end())
       findings.elsewhere(Status::truncated, "V6", seen.anchor->where, said + head_text(report.records, report.root));
@@ -255,6 +261,7 @@ void judge_end(const Chain& chain, const Pass& pass, const Report& report, Findi
 Status status_of(const Findings& findings) {
   if (findings.faulty()) return Status::tampered;
   if (findings.contradicted()) return *findings.contradicted();
+  if (findings.strange()) return Status::no_key;
   return findings.gaps() ? Status::incomplete : Status::complete;
 }
 
@@ -284,7 +291,9 @@ Report verify(const std::filesystem::path& run_directory, std::span<const std::s
   }
   report.origin = authority->origin;
   const Evidence evidence = read_evidence(directory, *authority, findings);
-  const std::vector<Seen> anchors = parse_anchors(options.anchors, *authority, findings);
+  const KeptStamps stamps = read_stamps(directory, authority->origin, findings);
+  std::vector<Seen> anchors = parse_anchors(options.anchors, *authority, findings);
+  std::ranges::move(parse_anchors(stamps.notes, *authority, findings), std::back_inserter(anchors));
   Milestones milestones;
   for (const auto* list : {&evidence.epochs, &evidence.newest, &evidence.recent}) {
     for (const Kept& kept : *list) milestones.try_emplace(kept.checkpoint.size);
@@ -298,6 +307,7 @@ Report verify(const std::filesystem::path& run_directory, std::span<const std::s
   if (!chain.heads.empty()) report.signed_records = chain.heads.back().checkpoint.size;
   judge_tree(directory, chain, milestones, report, findings);
   judge_anchors(anchors, *authority, chain, milestones, report, findings);
+  judge_stamps(stamps, evidence, options.anchors, options.authorities, findings);
   if (kept && std::ranges::none_of(options.anchors, [](const Anchor& anchor) { return anchor.pruned; }))
     findings.gap("V5", files::kept, "nothing says that the records were pruned on purpose: the index would");
   if (!findings.faulty()) judge_end(chain, pass, report, findings);

@@ -47,6 +47,57 @@ class Journal(harness.Case):
             canonical = json.dumps(json.loads(line), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
             self.assertEqual(line, canonical)
 
+    def test_query(self):
+        """Several runs, or all; each row tells which."""
+        runs = [self.finished("sh", "-c", f": > only{n}") for n in range(3)]
+        ids = sorted(run.id for run in runs)
+        rows = [json.loads(line) for line in self.scratch.agent_run("journal", "query", "--json", "--type", "journal.close").text.splitlines()]
+        self.assertEqual([row["journal"] for row in rows], ids)
+        self.assertEqual([row["run"] for row in rows], ids)
+        rows = self.scratch.agent_run("journal", "query", "--path", "*/only1").text.splitlines()
+        self.assertEqual({row.split(" ")[0] for row in rows}, {runs[1].id}, rows)
+        named = self.scratch.agent_run("journal", "query", "--path", "*/only*", runs[0].id, runs[2].id)
+        self.assertEqual({row.split(" ")[0] for row in named.text.splitlines()}, {runs[0].id, runs[2].id})
+        self.assertEqual(self.scratch.agent_run("journal", "query", "--act", "kill").text, "")
+        self.assertEqual(self.scratch.agent_run("journal", "query", "nothing-of-this-name").status, 2)
+        # One that cannot be read, and one whose lines are none, hide nothing.
+        os.replace(self.segment(runs[0]), self.folder(runs[0]) / "elsewhere")
+        os.mkfifo(self.folder(runs[0]) / "entries.000000.jsonl")
+        with self.segment(runs[1]).open("r+b") as file:
+            file.write(b"x" * 40_000)
+        result = self.scratch.agent_run("journal", "query", "--type", "journal.close")
+        self.assertEqual(result.status, 2, str(result))
+        self.assertEqual([row.split(" ")[0] for row in result.text.splitlines()], [runs[2].id])
+        self.assertIn("longer than a record can be", result.errors)
+        self.assertEqual(self.scratch.agent_run("journal", "show", runs[1].id).status, 1)
+        self.assertEqual(self.scratch.agent_run("journal", "export", "--format", "jsonl", runs[1].id).status, 1)
+
+    def test_hostile_lines(self):
+        """Somebody else's journal: nothing of it reaches the terminal as it is, and JSON stays JSON."""
+        run = self.finished()
+        deep = b'{"pid":' + b"[" * 8000 + b"]" * 8000 + b"}"
+        lines = [b'{"comm":"\x1b[2Jx","type":"\x1b]0;y\x07"}', b'{"a":"\0"}', deep, b'{"a":1', b"\x1b[31m", b"[1]", b'"x"', b"7", b"", b"{}", b'{"a":"\xff"}',
+                 b'{"comm":"\\u001b[2J","errno":"\\u0000","path":"\xe2\x80\xae","type":"decision","type":"x"}', b"\0" * 100, b'{"t":"99999999999999999999"}',
+                 b'{"t":-9223372036854775808,"pid":1e999,"comm":{"a":[null,true]}}']
+        self.segment(run).write_bytes(b"\n".join(lines) + b"\n")
+        for command in ("show", "query", "tail"):
+            for words in ((), ("--json",), ("--path", "*", "--since", "1970-01-01")):
+                result = self.scratch.agent_run("journal", command, *words, run.id, *(("-n", "100") if command == "tail" else ()))
+                self.assertEqual(result.status, 0, str(result))
+                for byte in b"\x1b\x07\0":
+                    self.assertNotIn(byte, result.out, f"{command} {words}")
+                self.assertNotIn("\u202e".encode(), result.out if "--json" not in words else b"")
+                if words == ("--json",):
+                    whole = result.out.splitlines()
+                    self.assertTrue(whole.pop(2).startswith(b'{"i":2,"'), "the one that is too deep for Python")
+                    rows = [json.loads(line) for line in whole]
+                    self.assertEqual([2] + [row["i"] for row in rows], [2, 0, 1, *range(3, len(lines))])
+        for words in (("verify",), ("prove", "0"), ("report", "-o", "-"), ("export", "--format", "ocsf"), ("export", "--format", "ecs"),
+                      ("export", "--format", "cef"), ("export", "--format", "otlp"), ("export", "--format", "cloudevents")):
+            result = self.scratch.agent_run("journal", *words, run.id)
+            self.assertIn(result.status, (1, 2), f"{words}: {result}")
+            self.assertNotIn(b"\x1b", result.out + result.err, words)
+
     def test_private(self):
         run = self.finished()
         for folder, folders, names in os.walk(self.scratch.state / "agent-run"):

@@ -1,8 +1,12 @@
 """journal witness and submit: somebody else who remembers the index."""
 
+import base64
+import http.client
+import re
 import shutil
 import socket
 import subprocess
+import time
 
 import harness
 
@@ -15,12 +19,19 @@ class Witness(harness.Case):
         self.witness = self.serve()
         self.vkey = self.witness.stdout.readline().decode().strip()
 
-    def serve(self):
-        process = subprocess.Popen([harness.AGENT_RUN, "journal", "witness", "--listen", self.socket, "--state", self.scratch.base / "witness",
+    def serve(self, before=()):
+        process = subprocess.Popen([*before, harness.AGENT_RUN, "journal", "witness", "--listen", self.socket, "--state", self.scratch.base / "witness",
                                     "--key", self.key], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.scratch.environment,
                                    start_new_session=True)
         self.addCleanup(self._stop, process)
         return process
+
+    def connect(self):
+        peer = socket.socket(socket.AF_UNIX)
+        self.addCleanup(peer.close)
+        peer.settimeout(10)
+        peer.connect(str(self.socket))
+        return peer
 
     def submit(self, vkey=None):
         return self.scratch.agent_run("journal", "submit", "--to", self.socket, "--witness", vkey or self.vkey)
@@ -74,14 +85,134 @@ class Witness(harness.Case):
         self.run_one()
         for data in (b"", b"GET / HTTP/1.1\r\n\r\n", b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", b"x" * 50_000,
                      b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 5\r\n\r\nold 0", b"\r\n\r\n", b"\0" * 100 + b"\r\n\r\n"):
-            with socket.socket(socket.AF_UNIX) as peer:
-                peer.settimeout(10)
-                peer.connect(str(self.socket))
+            with self.connect() as peer:
                 try:
                     peer.sendall(data)
                     peer.shutdown(socket.SHUT_WR)
-                    self.assertRegex(peer.recv(4096), rb"^(HTTP/1.1 40[04] |$)")
+                    self.assertRegex(peer.recv(4096), rb"^(HTTP/1.1 4(0[04]|13) |$)")
                 except (BrokenPipeError, ConnectionResetError):
                     pass
         self.assertEqual(self.submit().status, 0)
+        self.assertIsNone(self.witness.poll())
+
+
+class OverTcp(Witness):
+    """The same, and what only a network brings. (All of Witness runs over TCP, too.)"""
+
+    def serve(self, before=()):
+        self.socket = "tcp:127.0.0.1:%d" % getattr(self, "port", 0)
+        process = super().serve(before)
+        line = process.stderr.readline().decode()
+        self.port = int(re.search(r"http://127\.0\.0\.1:(\d+)$", line)[1])
+        return process
+
+    def submit(self, vkey=None, to=None):
+        return self.scratch.agent_run("journal", "submit", "--to", to or f"http://127.0.0.1:{self.port}", "--witness", vkey or self.vkey)
+
+    def connect(self):
+        peer = socket.create_connection(("127.0.0.1", self.port), 10)
+        self.addCleanup(peer.close)
+        return peer
+
+    def post(self, body, path="/add-checkpoint"):
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        client.request("POST", path, body)
+        reply = client.getresponse()
+        return reply.status, reply.read(), reply.headers
+
+    def said(self, data):
+        with self.connect() as peer:
+            try:
+                peer.sendall(data)
+                peer.shutdown(socket.SHUT_WR)
+                return peer.recv(4096)
+            except (BrokenPipeError, ConnectionResetError):
+                return b""
+
+    def test_refusals(self):
+        self.run_one()
+        for where in ("tcp:", "tcp:127.0.0.1", "tcp:127.0.0.1:70000", "tcp:127.0.0.1:x", "tcp::1:80", "tcp:localhost:0", "tcp:[::1:80"):
+            refused = self.scratch.agent_run("journal", "witness", "--listen", where, "--state", self.scratch.base / "x", "--key", self.key)
+            self.assertEqual(refused.status, 2, f"{where}: {refused}")
+        for to in ("http://", "http://127.0.0.1", "http://127.0.0.1:1", "http://127.0.0.1:x/", "http://a b:80", "http://127.0.0.1:80/a\r\nX: y"):
+            self.assertEqual(self.submit(to=to).status, 2, to)
+        second = self.scratch.agent_run("journal", "witness", "--listen", f"tcp:127.0.0.1:{self.port}", "--state", self.scratch.base / "x", "--key", self.key)
+        self.assertEqual(second.status, 2, str(second))
+
+    def test_rollback(self):
+        """Statuses of tlog-witness: what was cosigned cannot be taken back, nor can another tree take its place."""
+        self.run_one()
+        index = self.scratch.state / "agent-run" / "index"
+        old = (index / "checkpoint").read_bytes()
+        self.assertEqual(self.submit().status, 0)
+        self.run_one()
+        self.assertEqual(self.submit().status, 0)
+        new = (index / "checkpoint").read_bytes()
+        size = new.split(b"\n")[1]
+        for note in (old, new):  # as if it had seen nothing yet
+            status, body, headers = self.post(b"old 0\n\n" + note)
+            self.assertEqual((status, body.strip(), headers["Content-Type"]), (409, size, "text/x.tlog.size"))
+        zero = base64.b64encode(bytes(32)) + b"\n"
+        self.assertEqual(self.post(b"old " + size + b"\n" + zero + b"\n" + new)[0], 422)
+        self.assertEqual(self.post(b"old " + size + b"\n\n" + old)[0], 400)
+        self.assertEqual(self.post(b"old 0\n" + zero * 64 + b"\n" + new)[0], 400)
+        self.assertEqual(self.post(b"old " + size + b"\n\n" + new.replace(b"\n", b"x\n", 1))[0], 404)
+        at = new.rindex(b" ") + 20
+        self.assertEqual(self.post(b"old " + size + b"\n\n" + new[:at] + (b"A" if new[at:at + 1] != b"A" else b"B") + new[at + 1:])[0], 403)
+        self.assertEqual(self.post(b"old " + size + b"\n\n" + new)[0], 200)
+        self.assertEqual(self.post(b"", "/nowhere")[0], 404)
+
+    def test_slow_peers_stop_nobody(self):
+        self.run_one()
+        slow = [self.connect() for _ in range(50)]
+        for peer in slow:
+            peer.sendall(b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 60000\r\n\r\nold ")
+        begin = time.monotonic()
+        self.assertEqual(self.submit().status, 0)
+        self.assertLess(time.monotonic() - begin, 3)
+        # More than it takes at once: they have their 5 seconds, and then it is the next one's turn.
+        slow += [self.connect() for _ in range(20)]
+        self.assertEqual(self.submit().status, 0)
+        self.assertLess(time.monotonic() - begin, 15)
+        slow[0].settimeout(10)
+        self.assertEqual(slow[0].recv(10), b"", "a slow peer was kept")
+
+    def test_bounds(self):
+        self.run_one()
+        post = b"POST /add-checkpoint HTTP/1.1\r\n"
+        for data, status in ((post + b"Content-Length: 65537\r\n\r\n", 413), (post + b"Content-Length: 65536\r\n\r\n" + b"x" * 65536, 400),
+                             (b"A" * 9000, 413), (post + b"X: " + b"y" * 9000, 413), (post + b"Content-Length: -1\r\n\r\n", 400),
+                             (post + b"Content-Length: 5x\r\n\r\nold 0", 400), (post + b"Content-Length: 0\r\nContent-Length: 9\r\n\r\n", 400),
+                             (post + b"Content-Length: 99999999999999999999999\r\n\r\n", 400), (post + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+                             (post + b"Content-Length: 10\r\n\r\nold 0", 400), (b"", 400), (b"\0" * 50 + b"\r\n\r\n", 404)):
+            said = self.said(data)
+            self.assertTrue(said.startswith(b"HTTP/1.1 %d " % status) or (said == b"" and status == 413 and len(data) > 8192), f"{data[:80]}: {said}")
+        # Half closed behind a whole request: it is answered.
+        note = (self.scratch.state / "agent-run" / "index" / "checkpoint").read_bytes()
+        body = b"old 0\n\n" + note
+        self.assertTrue(self.said(post + b"content-length: %d\r\n\r\n" % len(body) + body).startswith(b"HTTP/1.1 200 "))
+        self.assertIsNone(self.witness.poll())
+
+    def test_it_is_on_the_disk_before_it_signs(self):
+        if not shutil.which("strace"):
+            self.skipTest("needs strace: apt-get install strace")
+        self.witness.kill()
+        self.witness.wait(5)
+        log = self.scratch.base / "trace"
+        self.witness = self.serve(["strace", "-o", log, "-e", "trace=fsync,fdatasync,rename,renameat,renameat2,sendto"])
+        self.witness.stdout.readline()
+        self.run_one()
+        self.assertEqual(self.submit().status, 0)
+        calls = re.findall(r"^(\w+)\(.*= (-?\d+)", log.read_text(), re.M)
+        names = [name for name, result in calls if int(result) >= 0]
+        names = names[:names.index("sendto") + 1]
+        self.assertEqual([re.sub(r"at2?$", "", name) for name in names[-4:]], ["fdatasync", "rename", "fsync", "sendto"], log.read_text())
+
+    def test_what_it_cannot_remember_it_does_not_sign(self):
+        self.run_one()
+        shutil.rmtree(self.scratch.base / "witness")
+        note = (self.scratch.state / "agent-run" / "index" / "checkpoint").read_bytes()
+        status, body, _ = self.post(b"old 0\n\n" + note)
+        self.assertEqual(status, 500, body)
+        self.assertNotIn("\u2014".encode(), body)
         self.assertIsNone(self.witness.poll())

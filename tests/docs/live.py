@@ -14,6 +14,7 @@ import time
 
 import claims
 import expect
+import stamping
 from compare import check, leaf, root_of
 from pages import TOP, Page, commands, definitions, fenced, plain
 
@@ -211,6 +212,19 @@ def test_records_of_journal(scratch):
     yield check("root", (int(size), base64.b64decode(root)) == (len(lines), root_of(leaves)), "is not that of the lines")
 
 
+def test_time_stamp_recipe(scratch):
+    """The two recipes of TIME STAMPS, with an authority at loopback."""
+    recipe, check_of_others = (block for block in Page("agent-run-journal.5").blocks if "timestamp-query" in block or block.startswith("openssl ts "))
+    scratch.agent_run("--", "true")
+    with stamping.authority(scratch.base / "tsa") as address:
+        shutil.copy(scratch.base / "tsa" / "ca.pem", scratch.project)
+        ended = scratch.run("bash", "-ec", f"TSA={address}\n{recipe}")
+    yield "the recipe for time stamps", expect.fault(recipe, ended, 0, r"^STAMPED  [\s\S]*^COMPLETE  [\s\S]*^  V6 stamp\.\d+\.tsr: .* says CN=Clock$")
+    number = next(runs(scratch)[-1].glob("stamp.*.tsr")).name.split(".")[1]
+    line = check_of_others.replace("stamp.N", f"{runs(scratch)[-1]}/stamp.{number}")
+    yield "time stamps by openssl", expect.fault(line, scratch.run("bash", "-ec", line), 0, "^Verification: OK$")
+
+
 def test_names_of_journal(scratch):
     """agent-run-journal(5), BYTES: names and key ids, computed from its words."""
     scratch.agent_run("--", "true")
@@ -260,4 +274,4 @@ def running(words):
 
 TESTS = (test_examples_of_run, test_examples_of_profile, test_examples_of_journal, test_tour, test_readme_profile,
          test_scripts_of_readme, test_unsupported_keys, test_claims_of_profile, test_reads, test_exit_status,
-         test_layout_of_journal, test_records_of_journal, test_names_of_journal, test_broken_off)
+         test_layout_of_journal, test_records_of_journal, test_names_of_journal, test_time_stamp_recipe, test_broken_off)

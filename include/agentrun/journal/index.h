@@ -34,8 +34,8 @@ void index_pruned(const std::filesystem::path& state_directory, const Key& ident
 std::vector<Anchor> index_anchors(const std::filesystem::path& state_directory, std::string_view run_id);
 
 /// The index itself: signatures and records as in verify(), COMPLETE when all records are signed (an index has no end), and
-/// whether each run that it names is there. `anchors`: what a witness has seen. Throws as verify().
+/// whether each run that it names is there. `options.anchors`: what a witness has seen. Throws as verify().
 Report verify_index(const std::filesystem::path& state_directory, std::span<const std::string> trusted,
-                    std::span<const Anchor> anchors = {});
+                    const VerifyOptions& options = {});
 
 }  // namespace agentrun::journal

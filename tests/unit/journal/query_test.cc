@@ -47,6 +47,8 @@ TEST_CASE("filters: each list must have one that fits") {
     r.text("exe", "/usr/bin/cat").text("type", "exec.verified");
   })));
   CHECK_FALSE(Filter{.types = {"decision"}}.fits("rubbish"));
+  CHECK_FALSE(Filter{.acts = {"deny"}}.fits(R"({"act":"allow","comm":"deny","type":"decision"})"));
+  CHECK_FALSE(Filter{.acts = {"De ny"}}.fits(opening));
 }
 
 TEST_CASE("times: of the calendar, and so long ago") {
