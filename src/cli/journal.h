@@ -29,6 +29,7 @@ int journal_verify(const Arguments& arguments);  // journal_verify.cc
 int journal_prove(const Arguments& arguments);   // journal_prove.cc
 int journal_report(const Arguments& arguments);  // journal_report.cc
 int journal_export(const Arguments& arguments);  // journal_export.cc
+int journal_forward(const Arguments& arguments);  // journal_export.cc
 
 int journal_witness(const Arguments& arguments);  // journal_witness.cc
 int journal_submit(const Arguments& arguments);   // journal_witness.cc

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include <agentrun/sys/confine.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include "egress/confine.h"

@@ -17,6 +17,7 @@
 #include <array>
 #include <cstdlib>
 
+#include <agentrun/sys/confine.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include "egress/confine.h"
