@@ -35,9 +35,10 @@ constexpr std::array schemes = {
     Scheme{"otlp+https", Kind::otlp_https, Place::host_and_path, 4318, "/v1/logs", " headers ca "},
 };
 
-// What was given is shown, but not what may be a secret that somebody put there: only its beginning, up to the first of these.
+// What was given is shown, but not what may be a secret that somebody put there.
 std::string shown(std::string_view url) {
-  const std::string_view head = url.substr(0, std::min(url.find_first_of("?#@"), std::size_t{100}));
+  const std::size_t end = url.find('@') == std::string_view::npos ? url.find_first_of("?#") : url.find("//");
+  const std::string_view head = url.substr(0, std::min(end, std::size_t{100}));
   return "\"" + std::string(head) + (head.size() < url.size() ? "…" : "") + "\"";
 }
 

@@ -157,6 +157,8 @@ void refuse_reachable_file(const policy::Policy& policy, const std::string& file
   const std::size_t slash = file.rfind('/');
   const std::string folder = canonical(slash == 0 ? "/" : file.substr(0, slash)).value_or("");
   if (folder.empty()) throw Refusal("sink file:" + file + ": its folder is not there", "make the folder first");
+  struct stat st {};
+  if (::lstat(file.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) throw Refusal("sink file:" + file + ": not a regular file", "name a new file or one that records may be appended to");
   for (const std::string& path : {file, folder + file.substr(slash), canonical(file).value_or(file)}) {
     const bool shown = std::ranges::any_of(view, [&](const policy::Grant& grant) { return grant.access != policy::Grant::Access::scratch && below(path, grant.path); });
     if (shown || below(path, policy.workspace()))

@@ -212,14 +212,19 @@ std::vector<Lost> Sinks::drain(std::uint64_t records, int interrupt) {
 
 void Sinks::finish(std::uint64_t records, int interrupt) {
   if (end_began_ == 0) end_began_ = boot_clock_ns();
-  const auto deadline = [this](const One& one) { return end_began_ + one.sink.target.drain_ms * ms; };
   tell(sink::Word::close, records);
-  wait(deadline, interrupt);
+  wait([this](const One& one) { return end_of(one); }, interrupt);
+  await_exits();
+}
+
+std::int64_t Sinks::end_of(const One& one) const { return end_began_ + one.sink.target.drain_ms * ms; }
+
+void Sinks::await_exits() {
   // Those that arrived end their connections.
   for (One& one : ones_) {
     if (one.state != One::State::arrived || !one.live) continue;
     pollfd ended{.fd = one.live->events().get(), .events = POLLIN, .revents = 0};
-    (void)::poll(&ended, 1, static_cast<int>(std::max<std::int64_t>((deadline(one) - boot_clock_ns()) / ms, 0)));
+    (void)::poll(&ended, 1, static_cast<int>(std::max<std::int64_t>((end_of(one) - boot_clock_ns()) / ms, 0)));
   }
   for (One& one : ones_) one.live.reset();
 }
@@ -238,7 +243,7 @@ void Sinks::finish_patiently(std::uint64_t records, int patience_ms) {
     return p.since + patience_ms * ms;
   }, -1);
   end_began_ = boot_clock_ns();
-  finish(records, -1);
+  await_exits();
 }
 
 std::vector<std::string> Sinks::unsent(std::uint64_t records, const std::string& run) const {

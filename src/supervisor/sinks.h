@@ -62,6 +62,8 @@ class Sinks {
   void hear(One& one, const std::optional<sink::Event>& event);
   void tell(sink::Word word, std::uint64_t records);
   void wait(const std::function<std::int64_t(const One&)>& deadline, int interrupt);
+  void await_exits();
+  [[nodiscard]] std::int64_t end_of(const One& one) const;
   [[nodiscard]] std::uint64_t arrived(const One& one) const;
 
   std::filesystem::path directory_;

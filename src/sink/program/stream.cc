@@ -12,7 +12,7 @@ namespace agentrun::sink {
 namespace {
 
 using Status = Result::Status;
-constexpr int finish_ms = 1000;
+constexpr int finish_ms = 300;
 
 class StreamSender : public Sender {
  public:
