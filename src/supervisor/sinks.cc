@@ -128,8 +128,8 @@ void Sinks::hear(One& one, const std::optional<sink::Event>& event) {
   const std::string& name = one.sink.target.name;
   if (!event) {
     one.live.reset();
-    if (one.state == One::State::arrived) return;  // it ended as it was told
     if (one.state != One::State::failed) one.reason = one.reason.empty() ? "its process ended" : one.reason + ", and its process ended";
+    if (one.state == One::State::arrived) return;  // as it was told, or the cursor will tell
     one.state = One::State::dead;
     if (!std::exchange(one.warned, true) && warn_) warn_("sink " + name + ": " + one.reason + "; the run goes on without it, the journal has everything");
     return;
@@ -170,8 +170,9 @@ std::vector<Lost> Sinks::take_lost(std::int64_t boot_ns) {
 
 void Sinks::tell(sink::Word word, std::uint64_t records) {
   for (One& one : ones_) {
+    if (!one.live) continue;
     if (one.state == One::State::arrived) one.state = One::State::going;
-    if (one.live && one.state == One::State::going) one.live->tell(word, records);
+    if (one.state == One::State::going) one.live->tell(word, records);
   }
 }
 
