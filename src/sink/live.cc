@@ -211,8 +211,10 @@ void Live::kill() noexcept {
   control_.reset();
   if (!pidfd_) return;
   (void)pidfd_signal(pidfd_, SIGKILL);
+  // A process that waits for a file server dies when that answers: not this one's matter.
+  constexpr int patience_ms = 500;
   siginfo_t info{};
-  (void)retry_eintr([&] { return ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_.get()), &info, WEXITED); });
+  if (pidfd_wait(pidfd_, patience_ms)) (void)::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_.get()), &info, WEXITED | WNOHANG);
   pidfd_.reset();
 }
 

@@ -374,7 +374,7 @@ class Session {
     // Signals wait, so that the journal is closed; one that comes ends the waiting for receivers.
     if (!signals_) signals_.emplace();
     try {
-      if (whole && sinks_) record(sinks_->drain(journal_->records(), signals_->fd()));
+      if (whole && sinks_) record(sinks_->drain(journal_->records(), interrupt()));
       if (whole) journal_->close(closing_);
       else if (!journal_error_.empty()) journal_->fail(journal_error_, summary_.error);
       else journal_->leave();
@@ -384,6 +384,8 @@ class Session {
       if (summary_.error.empty()) fail_to_close(e);
     }
     finish_sinks();
+    while (signals_->next() != 0) {  // the command, whom they were for, has ended
+    }
   }
 
   void fail_to_close(const std::exception& e) {
@@ -400,10 +402,16 @@ class Session {
     } catch (const std::exception&) {
       // The journal is broken: they have what they have.
     }
-    sinks_->finish(records, signals_->fd());
+    sinks_->finish(records, interrupt());
     summary_.unsent = sinks_->unsent(records, summary_.run);
-    while (signals_->next() != 0) {
-    }
+  }
+
+  // Who asks a second time does not want to wait for receivers.
+  Sinks::Interrupt interrupt() {
+    return {.fd = signals_->fd(), .came = [this] {
+              const int signal = signals_->next();
+              return signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT;
+            }};
   }
 
   // Once nothing of the sandbox lives. What cannot be tidied up stays for `discard`.

@@ -177,26 +177,27 @@ void Sinks::tell(sink::Word word, std::uint64_t records) {
 }
 
 /// Until none is going any more, or each one's time is over.
-void Sinks::wait(const std::function<std::int64_t(const One&)>& deadline, int interrupt) {
+void Sinks::wait(const std::function<std::int64_t(const One&)>& deadline, const Interrupt& interrupt) {
   for (;;) {
     const std::int64_t now = boot_clock_ns();
     std::int64_t last = 0;
     for (const One& one : ones_) {
       if (one.state == One::State::going) last = std::max(last, deadline(one));
     }
-    if (last <= now) return;
-    std::vector<pollfd> fds = {{.fd = interrupt, .events = POLLIN, .revents = 0}};
+    if (last <= now || interrupted_) return;
+    std::vector<pollfd> fds = {{.fd = interrupt.fd, .events = POLLIN, .revents = 0}};
     add_interests(fds);
     constexpr std::int64_t look_ms = 200;
     if (::poll(fds.data(), fds.size(), static_cast<int>(std::min((last - now) / ms + 1, look_ms))) < 0 && errno != EINTR) return;
-    if (fds[0].revents != 0) return;
+    if (fds[0].revents != 0 && interrupt.came()) interrupted_ = true;
+    if (interrupted_) return;
     relay();
   }
 }
 
 std::uint64_t Sinks::arrived(const One& one) const { return sink::read_cursor(directory_, one.number); }
 
-std::vector<Lost> Sinks::drain(std::uint64_t records, int interrupt) {
+std::vector<Lost> Sinks::drain(std::uint64_t records, const Interrupt& interrupt) {
   end_began_ = boot_clock_ns();
   tell(sink::Word::end, records);
   wait([this](const One& one) { return end_began_ + one.sink.target.drain_ms * ms * 3 / 4; }, interrupt);
@@ -211,7 +212,7 @@ std::vector<Lost> Sinks::drain(std::uint64_t records, int interrupt) {
   return lost;
 }
 
-void Sinks::finish(std::uint64_t records, int interrupt) {
+void Sinks::finish(std::uint64_t records, const Interrupt& interrupt) {
   if (end_began_ == 0) end_began_ = boot_clock_ns();
   tell(sink::Word::close, records);
   wait([this](const One& one) { return end_of(one); }, interrupt);
@@ -223,7 +224,7 @@ std::int64_t Sinks::end_of(const One& one) const { return end_began_ + one.sink.
 void Sinks::await_exits() {
   // Those that arrived end their connections.
   for (One& one : ones_) {
-    if (one.state != One::State::arrived || !one.live) continue;
+    if (one.state != One::State::arrived || !one.live || interrupted_) continue;
     pollfd ended{.fd = one.live->events().get(), .events = POLLIN, .revents = 0};
     (void)::poll(&ended, 1, static_cast<int>(std::max<std::int64_t>((end_of(one) - boot_clock_ns()) / ms, 0)));
   }
@@ -242,7 +243,7 @@ void Sinks::finish_patiently(std::uint64_t records, int patience_ms) {
     const std::uint64_t at = arrived(one);
     if (p.since == 0 || at != p.at) p = {.at = at, .since = boot_clock_ns()};
     return p.since + patience_ms * ms;
-  }, -1);
+  }, {});
   end_began_ = boot_clock_ns();
   await_exits();
 }

@@ -36,11 +36,16 @@ class Sinks {
   /// What is to be recorded now: of each sink at once the first time, then once a minute.
   std::vector<Lost> take_lost(std::int64_t boot_ns);
 
-  /// The end, in two steps: until the records before `records` have arrived everywhere, or three quarters of the time are over,
-  /// or `interrupt` is readable. What has not arrived then is lost to the sink as far as this run goes.
-  std::vector<Lost> drain(std::uint64_t records, int interrupt);
+  /// What ends the waiting early: asked when `fd` is readable.
+  struct Interrupt {
+    int fd = -1;
+    std::function<bool()> came;
+  };
+  /// The end, in two steps: until the records before `records` have arrived everywhere, or three quarters of the time are over.
+  /// What has not arrived then is lost to the sink as far as this run goes.
+  std::vector<Lost> drain(std::uint64_t records, const Interrupt& interrupt);
   /// Until the last ones have arrived and the connections are ended, or the time is over. The processes are killed.
-  void finish(std::uint64_t records, int interrupt);
+  void finish(std::uint64_t records, const Interrupt& interrupt);
   /// The same without a limit as long as something arrives within `patience_ms`.
   void finish_patiently(std::uint64_t records, int patience_ms);
   /// Of each sink that has not got everything: a sentence.
@@ -61,7 +66,7 @@ class Sinks {
   void start(One& one, const Of& of);
   void hear(One& one, const std::optional<sink::Event>& event);
   void tell(sink::Word word, std::uint64_t records);
-  void wait(const std::function<std::int64_t(const One&)>& deadline, int interrupt);
+  void wait(const std::function<std::int64_t(const One&)>& deadline, const Interrupt& interrupt);
   void await_exits();
   [[nodiscard]] std::int64_t end_of(const One& one) const;
   [[nodiscard]] std::uint64_t arrived(const One& one) const;
@@ -70,6 +75,7 @@ class Sinks {
   Warn warn_;
   std::vector<One> ones_;
   std::int64_t end_began_ = 0;
+  bool interrupted_ = false;
 };
 
 }  // namespace agentrun::supervisor

@@ -315,6 +315,21 @@ class Sinks(harness.Case):
         connection.close()
         self.assert_nothing_left()
 
+    def test_interrupted(self):
+        """A signal ends the wait for a receiver that stalls, not the journal: it is closed, and the status is the agent's."""
+        hanging = self.receiver(receivers.Otlp(answers=["hang"] * 10))
+        process = self.start("/bin/sh", "-c", "exit 7", options=("--sink", f"otlp+http://127.0.0.1:{hanging.port}?drain=60s"))
+        self.wait_for(lambda: hanging.headers, 10, "the request that hangs")
+        self.wait_for(lambda: harness.family(process.pid)[0] is None, 10, "the agent's end")
+        os.kill(process.pid, signal.SIGWINCH)
+        with self.assertRaises(subprocess.TimeoutExpired):
+            process.wait(0.3)
+        os.kill(process.pid, signal.SIGINT)
+        self.assertEqual(process.wait(5), 7)
+        run = harness.Run(harness.Result([], 0, b"", b"", False), self.scratch)
+        self.assert_complete(run)
+        self.assertEqual([record["first"] for record in self.lost(run)], [0])
+
     def test_cut(self):
         """A connection that breaks is made anew; what comes twice has the same id and the same content, and nothing is missing."""
         receiver = self.receiver(receivers.Tcp())
@@ -428,6 +443,8 @@ class Sinks(harness.Case):
         run = self.inside(*WORK)
         self.assert_ran(run, 3)
         self.assertEqual(len((self.out / "log").read_text().splitlines()), len(run.journal()))
+        plan = self.scratch.agent_run("explain", "-p", self.scratch.profile_file)
+        self.assertIn(f"sinks:\n  file:{self.out}/log  jsonl\n", plan.text)
         self.scratch.write_profile(journal={"sinks": ["http://host"]})
         self.assert_one_line_refusal(self.scratch.agent_run("-p", self.scratch.profile_file, "--", "true"), r"profile\.yaml:\d+:\d+: sink", "not a kind of sink")
         self.assert_one_line_refusal(self.scratch.agent_run("check", self.scratch.profile_file), r"profile\.yaml:\d+:\d+: sink")

@@ -167,6 +167,7 @@ bool Tail::listen() {
   const char* const end = message.data() + message.size();
   if (space == message.size() || std::from_chars(message.data() + space + 1, end, records).ptr != end) return false;  // also: end of file
   closing_ = message.substr(0, space) == "close";
+  if (closing_) follower_.set_over();
   target_ = records;
   answered_ = false;
   not_before_ = 0;  // once more, now
