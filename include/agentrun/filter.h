@@ -82,6 +82,7 @@ enum class Variant : std::uint8_t {
   init,                 // pid 1 of the sandbox: wait, forward signals, report; nothing else
   broker,               // the broker's own allow list
   egress,               // egress's own allow list
+  sink,                 // that of agent-run-sink
 };
 
 /// The program of a variant, exported by libseccomp when agent-run was built. Load it with

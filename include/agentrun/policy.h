@@ -244,10 +244,11 @@ class Policy {
   [[nodiscard]] const Limits& limits() const noexcept;
   [[nodiscard]] std::span<const std::string> weakenings() const noexcept;
   [[nodiscard]] bool weakened(Weakening) const noexcept;
-  /// journal: synced when one of the profiles says so; the globs of all.
+  /// journal: synced when one of the profiles says so; the globs and sinks of all.
   struct Journal {
     bool synced = false;
     std::vector<std::string> redact;
+    std::vector<profile::Pattern> sinks;  // URLs, each once
   };
   [[nodiscard]] const Journal& journal() const noexcept;
   struct Source {

@@ -99,6 +99,7 @@ struct Profile {
   std::optional<Written<Reads>> reads;
   std::optional<Written<std::string>> durability;  // "written" or "synced"
   Patterns redact;
+  Patterns sinks;  // URLs; what they say is agentrun/sink/target.h's matter
   std::optional<Place> decisions;  // where the section stands, when it is not empty
   Patterns weaken;
   std::string sha256;  // hex, of the file's bytes; filled by the caller that may hash (see Loader), else empty

@@ -31,18 +31,30 @@ enum class Format : std::uint8_t { jsonl, ocsf, ecs, cef, otlp, cloudevents };
 std::string_view name(Format) noexcept;
 std::optional<Format> format_named(std::string_view text) noexcept;
 
+/// What CloudEvents are signed with. `certificate`: a signed note in which the identity vouches for the key (see
+/// certify_sink_key()); empty when the key is the identity itself.
+struct Signer {
+  journal::Key key;
+  std::string certificate;
+};
+
+/// "agent-run/sinkkey/v1", origin, vkey and time, signed by the identity under the name of the run (C2SP signed-note).
+std::string certify_sink_key(const journal::Key& identity, const std::string& origin, const journal::Key& key);
+
 /// From a run's records, in order from the first, to lines of a format. What the agent named can end no line and no field.
 /// Every event bears "RUN/NUMBER", so that receivers can drop what comes twice.
 class Exporter {
  public:
   using Emit = std::function<void(const std::string& line)>;  // without LF
   /// `signer`: for cloudevents, an Ed25519 signature over the event without the member `signature`, as RFC 8785 writes it.
-  Exporter(Format format, std::optional<journal::Key> signer, Emit emit);
+  Exporter(Format format, std::optional<Signer> signer, Emit emit);
   ~Exporter();
   Exporter(const Exporter&) = delete;
   Exporter& operator=(const Exporter&) = delete;
   /// False for a line that is no record: it is passed over.
   bool add(std::uint64_t index, std::string_view line);
+  /// What journal.open says of all records, when those from it on are not added.
+  void learn(std::string_view line);
   /// Emits what waits to be sent together.
   void finish();
 

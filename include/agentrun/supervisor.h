@@ -13,6 +13,8 @@
 #include <agentrun/profile.h>
 #include <agentrun/review.h>
 #include <agentrun/sandbox.h>
+#include <agentrun/sink/live.h>
+#include <agentrun/sink/target.h>
 
 namespace agentrun::supervisor {
 
@@ -21,9 +23,11 @@ struct Options {
   std::optional<std::string> workspace;         // -w
   std::vector<std::string> read, write, overlay;  // --read, --write, --overlay: paths of the host
   std::vector<std::string> allow_hosts;         // --allow-host: as in network.allow
+  std::vector<std::string> sinks;               // --sink: as in journal.sinks
   std::optional<std::string> state_directory;   // --journal
   std::vector<std::string> argv;
-  /// Called once when the command is about to start and something is weakened: one line for the person.
+  /// One line for the person: when the command is about to start and something is weakened, and of each sink the first time that
+  /// its receiver cannot be reached.
   std::function<void(const std::string&)> warn;
 };
 
@@ -38,6 +42,14 @@ Places find_places();
 /// Where identity and journals are: absolute.
 std::string state_directory_of(const Options& options, const Places& places);
 
+/// A sink, and what its URL names on this host.
+struct PreparedSink {
+  sink::Target target;
+  std::string ca, headers;  // what the files hold
+};
+/// Reads the files that the URL names. Throws Refusal.
+PreparedSink prepare_sink(const std::string& url, const Places& places);
+
 /// Options made into what can be explained or carried out. Reads profiles and looks at the host; changes nothing.
 struct Prepared {
   policy::Policy policy;
@@ -46,12 +58,14 @@ struct Prepared {
   std::filesystem::path state_directory;
   std::string run;                         // the id of the run that this is for
   std::vector<review::Target> overlays;    // by number, as the plan's steps name their layers
+  std::vector<PreparedSink> sinks;
 };
 /// Throws Refusal (profile::ProfileError among them).
 Prepared prepare(const Options& options, const Places& places);
 
-/// agent-run-nft: beside the program (build tree, unpacked archive) or where meson installs it. Throws Refusal.
+/// agent-run-nft and agent-run-sink: beside the program (build tree, unpacked archive) or where meson installs them. Throw Refusal.
 std::string find_nft_program();
+std::string find_sink_program();
 
 /// What left the sandbox and came back, and what was not let out.
 struct Traffic {
@@ -71,6 +85,7 @@ struct Summary {
   std::filesystem::path journal;   // the run's folder; empty when there is none
   bool started = false;            // the command ran
   bool held = false;               // changes are held back: agent-run diff
+  std::vector<std::string> unsent; // of each sink whose receiver has not got everything: a sentence
   std::string limit;               // the limit that ended it or killed part of it, as a sentence; else empty
 };
 /// What is bounded, to what, by what: "memory 4294967296 control group".
@@ -86,6 +101,12 @@ void try_sandbox(const Places& places, Trial trial);
 
 /// Threads of the broker that take notifications.
 unsigned receiver_count();
+
+/// Sends what the receivers of a finished run's sinks are not known to have, from the cursors on; to `urls` alone when there
+/// are some, from the first record on where such a sink is new. One sentence a sink that has not got everything after
+/// `patience_ms` without progress. Throws Refusal: a run that is going on, no sink, a URL that is not one.
+std::vector<std::string> forward(const std::filesystem::path& run_directory, const std::filesystem::path& state_directory,
+                                 const std::vector<std::string>& urls, int patience_ms);
 
 /// Runs the command to its end. The caller has one thread. Never throws for what happens to the run: see Summary.
 Summary run(const Options& options, const Places& places);

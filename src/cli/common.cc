@@ -11,6 +11,7 @@ supervisor::Options options_of(const Arguments& arguments) {
   options.write = arguments.values("--write");
   options.overlay = arguments.values("--overlay");
   options.allow_hosts = arguments.values("--allow-host");
+  options.sinks = arguments.values("--sink");
   return options;
 }
 

@@ -15,6 +15,7 @@ inline constexpr std::array run_options = {
     Option{"--write", "", Option::Takes::value, Option::Repeat::yes},
     Option{"--overlay", "", Option::Takes::value, Option::Repeat::yes},
     Option{"--allow-host", "", Option::Takes::value, Option::Repeat::yes},
+    Option{"--sink", "", Option::Takes::value, Option::Repeat::yes},
     Option{"--journal", "", Option::Takes::value},
     Option{"--json", "", Option::Takes::nothing},
 };

@@ -90,6 +90,8 @@ void print_plan(const supervisor::Prepared& prepared) {
   for (const std::string& entry : policy.environment()) std::printf("  %s\n", printable(entry).c_str());
   std::printf("limits:\n");
   for (const std::string& line : supervisor::limit_lines(prepared)) std::printf("  %s\n", line.c_str());
+  if (!prepared.sinks.empty()) std::printf("sinks:\n");
+  for (const supervisor::PreparedSink& sink : prepared.sinks) std::printf("  %s  %s\n", printable(sink.target.name).c_str(), std::string(sink::name(sink.target.format)).c_str());
   print_list("weakened", policy.weakenings());
   std::printf("nftables (kernel):\n%s\n", prepared.plan.ruleset.c_str());
 }

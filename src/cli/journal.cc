@@ -13,7 +13,7 @@ namespace agentrun::cli {
 
 namespace {
 
-constexpr const char* usage = "agent-run journal list|show|query|tail|verify|prove|report|export|prune|stamp|witness|submit";
+constexpr const char* usage = "agent-run journal list|show|query|tail|verify|prove|report|export|forward|prune|stamp|witness|submit";
 
 constexpr Option journal_option{"--journal", "", Option::Takes::value};
 constexpr Option json_option{"--json", "", Option::Takes::nothing};
@@ -44,6 +44,7 @@ constexpr std::array report_options = {journal_option, key_option, against_optio
 constexpr std::array export_options = {journal_option, Option{"--tlog-tiles", "", Option::Takes::value},
                                        Option{"--format", "", Option::Takes::value}, Option{"--output", "-o", Option::Takes::value}};
 
+constexpr std::array forward_options = {journal_option, Option{"--sink", "", Option::Takes::value, Option::Repeat::yes}};
 constexpr std::array witness_options = {key_option, Option{"--listen", "", Option::Takes::value}, Option{"--state", "", Option::Takes::value}};
 constexpr std::array submit_options = {journal_option, Option{"--to", "", Option::Takes::value}, Option{"--witness", "", Option::Takes::value}};
 
@@ -58,7 +59,8 @@ constexpr std::array commands = {
     Command{"verify", verify_options, journal_verify}, Command{"prove", prove_options, journal_prove},
     Command{"export", export_options, journal_export}, Command{"tail", tail_options, journal_tail},
     Command{"prune", prune_options, journal_prune},    Command{"witness", witness_options, journal_witness},
-    Command{"submit", submit_options, journal_submit}, Command{"report", report_options, journal_report},
+    Command{"submit", submit_options, journal_submit}, Command{"forward", forward_options, journal_forward},
+    Command{"report", report_options, journal_report},
     Command{"stamp", stamp_options, journal_stamp},
 };
 

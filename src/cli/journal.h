@@ -30,6 +30,7 @@ int journal_verify(const Arguments& arguments);  // journal_verify.cc
 int journal_prove(const Arguments& arguments);   // journal_prove.cc
 int journal_report(const Arguments& arguments);  // journal_report.cc
 int journal_export(const Arguments& arguments);  // journal_export.cc
+int journal_forward(const Arguments& arguments);  // journal_export.cc
 
 /// The certificates of --tsa-ca; nothing without it.
 std::string authorities_of(const Arguments& arguments);  // journal_stamp.cc

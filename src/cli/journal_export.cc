@@ -1,4 +1,4 @@
-// journal export: the records of a run in another form, or the tree for other tools.
+// journal export: the records of a run in another form, or the tree for other tools. journal forward: to receivers.
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -8,6 +8,7 @@
 #include <agentrun/sys/error.h>
 #include "cli/common.h"
 #include "cli/journal.h"
+#include "cli/text.h"
 
 namespace agentrun::cli {
 
@@ -15,7 +16,7 @@ namespace {
 
 constexpr const char* forms = "agent-run journal export --format jsonl|ocsf|ecs|cef|otlp|cloudevents [RUN] [-o FILE], or --tlog-tiles DIR [RUN]";
 
-std::uint64_t export_records(const std::filesystem::path& run, sink::Format format, std::optional<journal::Key> signer, std::ostream& out) {
+std::uint64_t export_records(const std::filesystem::path& run, sink::Format format, std::optional<sink::Signer> signer, std::ostream& out) {
   std::uint64_t passed_over = 0;
   sink::Exporter exporter(format, std::move(signer), [&](const std::string& line) { out << line << '\n'; });
   std::optional<std::string> broken;
@@ -36,8 +37,8 @@ int export_format(const Arguments& arguments) {
   const auto format = sink::format_named(arguments.value("--format"));
   if (!format) throw UsageError("no format '" + arguments.value("--format") + "'", forms);
   const auto run = run_of(arguments);
-  std::optional<journal::Key> signer;
-  if (*format == sink::Format::cloudevents) signer = journal::load_or_make_identity(state_directory(arguments));
+  std::optional<sink::Signer> signer;
+  if (*format == sink::Format::cloudevents) signer = sink::Signer{.key = journal::load_or_make_identity(state_directory(arguments)), .certificate = {}};
   const std::string output = arguments.value("--output", "-");
   std::ofstream file;
   if (output != "-") {
@@ -59,6 +60,13 @@ int journal_export(const Arguments& arguments) {
   if (arguments.has("--format")) return export_format(arguments);
   journal::export_tiles(run_of(arguments), arguments.value("--tlog-tiles"));
   return 0;
+}
+
+int journal_forward(const Arguments& arguments) {
+  constexpr int patience_ms = 10'000;
+  const auto unsent = supervisor::forward(run_of(arguments), state_directory(arguments), arguments.values("--sink"), patience_ms);
+  for (const std::string& line : unsent) std::fprintf(stderr, "agent-run: %s\n", printable(line).c_str());
+  return unsent.empty() ? 0 : 1;
 }
 
 }  // namespace agentrun::cli

@@ -20,7 +20,7 @@ constexpr int usage = 2;
 
 constexpr const char* help_text =
     R"(agent-run [run] [-p PROFILE]… [-w DIR] [--read P] [--write P] [--overlay P] [--allow-host H:P]
-          [--journal DIR] [--json] -- COMMAND…
+          [--sink URL] [--journal DIR] [--json] -- COMMAND…
 agent-run check PROFILE            is this profile good here?
 agent-run explain [-p PROFILE] [-w DIR] [--open P | --write P | --exec P | --connect H:P [--by P]]
                                    the verdict with its rule; without a question: the whole plan
@@ -42,6 +42,7 @@ agent-run journal prove SEQ [RUN]  a proof of one record that stands alone; --fr
 agent-run journal export --format jsonl|ocsf|ecs|cef|otlp|cloudevents [RUN]
                                    the records for collectors of events (-o, --output FILE)
 agent-run journal export --tlog-tiles DIR [RUN]    the tree and the records, for other tools
+agent-run journal forward [RUN]    sends what the receivers of a finished run's sinks have not got (--sink URL: to this one)
 agent-run journal report [RUN] -o FILE
                                    the run as one page to look at (--key, --against, --journal)
 agent-run journal stamp [RUN]      a request for a time stamp (RFC 3161) of the newest checkpoint (-o FILE, --index); --reply FILE:
@@ -61,6 +62,8 @@ agent-run --help | --version
 --read, --write  show one more path of the host to the agent
 --overlay        show one more folder, copy on write: changes wait for agent-run diff, apply or discard
 --allow-host     a host and port that may be connected to, as in network.allow: github.com:443
+--sink           a receiver that gets each record while the run goes on: file:/PATH, syslog:/dev/log, syslog+tcp://HOST:PORT,
+                 syslog+tls://HOST:PORT, journald:, otlp+http://HOST:PORT, otlp+https://HOST:PORT
 --journal        where identity and journals are kept; default: ~/.local/state/agent-run
 --json           for programs: how the run ended as one line on standard error; of the other commands, what they print
 

@@ -72,6 +72,7 @@ void print_json(const supervisor::Summary& summary) {
   if (!summary.limit.empty()) record.text("limit", summary.limit);
   if (!summary.remedy.empty()) record.text("remedy", summary.remedy);
   record.text("run", summary.run).boolean("started", summary.started);
+  if (!summary.unsent.empty()) record.list("unsent", summary.unsent);
   const std::string_view line = record.line();
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
@@ -96,6 +97,7 @@ int run_command(Words words) {
     print_json(summary);
   } else {
     if (!summary.error.empty()) print_error(summary.error, summary.remedy);
+    for (const std::string& line : summary.unsent) std::fprintf(stderr, "agent-run: %s\n", printable(line).c_str());
     if (!summary.run.empty() && ::isatty(STDERR_FILENO) == 1) print_footer(summary);
   }
   return summary.exit_code;

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include <agentrun/sys/confine.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include <agentrun/sys/service.h>

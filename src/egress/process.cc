@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include <agentrun/sys/confine.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include <agentrun/sys/service.h>

@@ -1,4 +1,4 @@
-// Allow lists of our own processes that stand near the agent: pid 1 of the sandbox, the broker, and egress. Whatever is not
+// Allow lists of our own processes that stand near the agent: pid 1 of the sandbox, the broker, egress and sinks. Whatever is not
 // here kills the first two: they are ours, so an unexpected call means that somebody else is running in them.
 #include <agentrun/sys/kernel_abi.h>
 #include <asm/ioctls.h>
@@ -299,6 +299,7 @@ constexpr Clause read_only(std::uint8_t flags) {
 constexpr Clause openat_clauses[] = {read_only(2)};
 constexpr Clause open_clauses[] = {read_only(1)};
 constexpr Clause egress_command_clauses[] = {command("FIONREAD", FIONREAD), command("FIONBIO", FIONBIO)};
+constexpr Clause sink_command_clauses[] = {command("FIONREAD", FIONREAD), command("FIONBIO", FIONBIO), command("SIOCOUTQ", TIOCOUTQ)};
 // A module that is loaded now was not there when egress began: it is not taken.
 constexpr Clause egress_protection_clauses[] = {bits("PROT_EXEC", 2, PROT_EXEC, refuse_with(EPERM))};
 constexpr CallRule egress_checked[] = {
@@ -350,6 +351,15 @@ RuleSet broker_rules() {
 RuleSet egress_rules() {
   RuleSet set = service_list(egress_calls, egress_checked);
   set.unknown = refuse_with(EPERM);
+  return set;
+}
+// As egress, and for the same reason, but it serves nobody; and it asks what a receiver has acknowledged.
+RuleSet sink_rules() {
+  RuleSet set = egress_rules();
+  std::erase_if(set.calls, [](const CallRule& rule) { return rule.nr == __NR_listen || rule.nr == __NR_accept4; });
+  for (CallRule& rule : set.calls) {
+    if (rule.nr == __NR_ioctl) rule.clauses = sink_command_clauses;
+  }
   return set;
 }
 

@@ -8,7 +8,7 @@ namespace {
 
 static_assert(std::size(agent_reads_trapped) <= BPF_MAXINSNS && std::size(agent_reads_off) <= BPF_MAXINSNS &&
               std::size(agent_floor_only) <= BPF_MAXINSNS && std::size(init) <= BPF_MAXINSNS &&
-              std::size(broker) <= BPF_MAXINSNS && std::size(egress) <= BPF_MAXINSNS);
+              std::size(broker) <= BPF_MAXINSNS && std::size(egress) <= BPF_MAXINSNS && std::size(sink) <= BPF_MAXINSNS);
 
 constexpr sock_filter kill[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)};
 
@@ -28,6 +28,8 @@ std::span<const sock_filter> program(Variant variant) noexcept {
       return broker;
     case Variant::egress:
       return egress;
+    case Variant::sink:
+      return sink;
   }
   return kill;
 }

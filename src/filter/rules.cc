@@ -67,6 +67,8 @@ RuleSet rules(Variant variant) {
       return broker_rules();
     case Variant::egress:
       return egress_rules();
+    case Variant::sink:
+      return sink_rules();
   }
   return {};  // knows nothing: kills
 }

@@ -76,5 +76,6 @@ CallRule open_rule(const Row& row, Reads reads);
 RuleSet init_rules();
 RuleSet broker_rules();
 RuleSet egress_rules();
+RuleSet sink_rules();
 
 }  // namespace agentrun::filter

@@ -56,7 +56,7 @@ Stamp stamp_of(std::string_view line) {
 void Clocks::see(const Line& line) {
   const Stamp stamp = stamp_of(line.data);
   closed_ = stamp.type == close_type;
-  if (stamp.type == lost_type) findings_->remark("V4", place(line), "records were lost here, and the journal says so");
+  if (stamp.type == lost_type) findings_->remark("V4", place(line), "records did not reach a sink by then; they are in this journal");
   if (!stamp.tb) return;
   see_gap(line, *stamp.tb);
   if (stamp.type == open_type && !opened_) opened_ = stamp.tb;

@@ -114,6 +114,7 @@ struct Follower::State {
   std::size_t at = 0;   // of the first byte of `buffer` that was not given out
   std::uint64_t index = 0;
   bool ended = false;
+  bool over = false;
 
   bool read_more() {
     if (!file) {
@@ -139,7 +140,8 @@ struct Follower::State {
     if (!following) return false;
     struct stat st {};
     const bool kept = ::fstatat(directory.get(), files::hashes, &st, AT_SYMLINK_NOFOLLOW) == 0;
-    if (kept && static_cast<std::uint64_t>(st.st_size) / sizeof(Hash) <= index) return false;
+    if (kept && !over && static_cast<std::uint64_t>(st.st_size) / sizeof(Hash) <= index) return false;
+    if (read_more()) return true;  // that one came since it was last read
     file = std::move(*following);
     ++segment;
     offset = 0;
@@ -151,6 +153,9 @@ struct Follower::State {
 
 Follower::Follower(const std::filesystem::path& run_directory) : state_(std::make_unique<State>()) {
   state_->directory = files::open_directory(run_directory.string());
+}
+Follower::Follower(Fd directory) : state_(std::make_unique<State>()) {
+  state_->directory = std::move(directory);
 }
 Follower::Follower(Follower&&) noexcept = default;
 Follower::~Follower() = default;
@@ -169,6 +174,10 @@ bool Follower::next(std::uint64_t& index, std::string_view& line) {
     }
     if (!s.read_more() && !s.next_segment()) return false;
   }
+}
+
+void Follower::set_over() noexcept {
+  state_->over = true;
 }
 
 bool Follower::ended() const noexcept {

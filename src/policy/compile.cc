@@ -327,6 +327,10 @@ Policy::Journal journal_of(const Chain& chain) {
   for (const profile::Profile* profile : chain) {
     if (profile->durability && profile->durability->value == "synced") journal.synced = true;
     for (const profile::Pattern& glob : profile->redact) globs.insert(glob.value);
+    for (const profile::Pattern& url : profile->sinks) {
+      const bool known = std::ranges::find(journal.sinks, url.value, &profile::Pattern::value) != journal.sinks.end();
+      if (!known) journal.sinks.push_back(url);
+    }
   }
   journal.redact.assign(globs.begin(), globs.end());
   return journal;

@@ -238,6 +238,7 @@ constexpr Key<Profile> journal_keys[] = {
        p.durability = {std::string(word_value(v, k, durability_words)), v.place};
      }},
     {"redact", read_texts<Profile, &Profile::redact>},
+    {"sinks", read_texts<Profile, &Profile::sinks>},
 };
 
 // decisions: its shape is checked, its values are not kept, because nothing acts on them yet

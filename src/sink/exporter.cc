@@ -4,6 +4,7 @@
 
 #include <agentrun/sink.h>
 #include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
 #include "sink/facts.h"
 
 namespace agentrun::sink {
@@ -15,6 +16,13 @@ constexpr std::size_t batch = 256;  // records of one OTLP request
 
 }  // namespace
 
+std::string certify_sink_key(const journal::Key& identity, const std::string& origin, const journal::Key& key) {
+  const journal::Key signer = identity.renamed(origin);
+  const std::string text = "agent-run/sinkkey/v1\n" + origin + "\n" + key.vkey() + "\n" + rfc3339(wall_clock_ns()).substr(0, 19) + "Z\n";
+  const std::array<const journal::Key*, 1> keys{&signer};
+  return journal::sign_note(text, keys);
+}
+
 std::string_view name(Format format) noexcept { return names[static_cast<std::size_t>(format)]; }
 
 std::optional<Format> format_named(std::string_view text) noexcept {
@@ -25,15 +33,16 @@ std::optional<Format> format_named(std::string_view text) noexcept {
 
 struct Exporter::State {
   Format format;
-  std::optional<journal::Key> signer;
+  std::optional<Signer> signer;
   Emit emit;
   RunFacts run;
   Json batch = Json::array();
 
   void sign(Json& event) const {
     if (!signer) return;
-    event["signingkey"] = signer->name() + "+" + journal::hex(signer->id());
-    event["signature"] = journal::base64(signer->sign(one_line(event)));
+    event["signingkey"] = signer->key.name() + "+" + journal::hex(signer->key.id());
+    if (!signer->certificate.empty()) event["signingcert"] = signer->certificate;
+    event["signature"] = journal::base64(signer->key.sign(one_line(event)));
   }
 
   void flush() {
@@ -71,7 +80,7 @@ struct Exporter::State {
   }
 };
 
-Exporter::Exporter(Format format, std::optional<journal::Key> signer, Emit emit)
+Exporter::Exporter(Format format, std::optional<Signer> signer, Emit emit)
     : state_(std::make_unique<State>(State{.format = format, .signer = std::move(signer), .emit = std::move(emit), .run = {}})) {}
 Exporter::~Exporter() = default;
 
@@ -82,6 +91,11 @@ bool Exporter::add(std::uint64_t index, std::string_view line) {
   state_->learn(facts);
   state_->add(facts);
   return true;
+}
+
+void Exporter::learn(std::string_view line) {
+  const Json record = Json::parse(line, nullptr, false);
+  if (record.is_object()) state_->learn(Facts(record, 0));
 }
 
 void Exporter::finish() { state_->flush(); }

@@ -21,6 +21,8 @@ class Keeper {
 
   [[nodiscard]] const std::filesystem::path& directory() const { return run_.directory(); }
   [[nodiscard]] journal::Durability durability() const noexcept { return durability_; }
+  [[nodiscard]] const std::string& origin() const noexcept { return run_.origin(); }
+  [[nodiscard]] const journal::Key& identity() const noexcept { return identity_; }
   [[nodiscard]] const journal::Redactor& redactor() const noexcept { return redactor_; }
   /// For the supervisor's own records.
   [[nodiscard]] journal::Appender& entries() noexcept { return entries_; }
@@ -35,6 +37,12 @@ class Keeper {
 
   /// One turn: absorbs, signs, begins what is due. At least every 100 ms.
   void seal();
+  /// How many records there are now.
+  std::uint64_t records() { return run_.absorb(); }
+  /// Appends what was lost to sinks.
+  void record(const std::vector<Lost>& lost) {
+    for (const Lost& one : lost) append(lost_line(id_, one));
+  }
   /// The end. Every process that appends is dead.
   void close(const Closing& closing);
   /// The end without journal.close: signs what is there.

@@ -103,6 +103,10 @@ Profile command_line_profile(const Options& options, HostPaths& host_paths, cons
     for (const profile::Pattern& pattern : *patterns) profile.text += key + pattern.value + "\n";
   }
   for (const std::string& host : options.allow_hosts) profile.text += "allow-host " + host + "\n";
+  for (const std::string& url : options.sinks) {
+    profile.sinks.push_back({.value = url, .place = place});
+    profile.text += "sink " + url + "\n";
+  }
   return profile;
 }
 
@@ -179,6 +183,36 @@ void refuse_reachable_state(const policy::Policy& policy, const std::string& sta
   });
   if (reachable || within(path, policy.workspace()))
     throw Refusal("--journal " + state + " lies where the agent may write", "keep journals and keys outside the workspace and outside every files.write and files.overlay");
+}
+
+// What the agent read there would be its journal, and what it wrote a forged one. As the path is named, and as it leads.
+void refuse_reachable_file(const policy::Policy& policy, const std::string& file) {
+  const auto view = policy.view();
+  const std::size_t slash = file.rfind('/');
+  const std::string folder = canonical(slash == 0 ? "/" : file.substr(0, slash)).value_or("");
+  if (folder.empty()) throw Refusal("sink file:" + file + ": its folder is not there", "make the folder first");
+  struct stat st {};
+  if (::lstat(file.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) throw Refusal("sink file:" + file + ": not a regular file", "name a new file or one that records may be appended to");
+  for (const std::string& path : {file, folder + file.substr(slash), canonical(file).value_or(file)}) {
+    const bool shown = std::ranges::any_of(view, [&](const policy::Grant& grant) { return grant.access != policy::Grant::Access::scratch && below(path, grant.path); });
+    if (shown || below(path, policy.workspace()))
+      throw Refusal("sink file:" + file + " lies where the agent may read or write", "keep it outside the workspace and outside every files.read, files.write and files.overlay");
+  }
+}
+
+std::vector<PreparedSink> sinks_of(const policy::Policy& policy, const Places& places) {
+  std::vector<PreparedSink> sinks;
+  for (const profile::Pattern& url : policy.journal().sinks) {
+    try {
+      sinks.push_back(prepare_sink(url.value, places));
+      if (sinks.back().target.kind == sink::Target::Kind::file) refuse_reachable_file(policy, sinks.back().target.path);
+    } catch (const Refusal& e) {
+      throw Refusal(url.place.text() + ": " + e.what(), e.remedy());
+    }
+  }
+  if (!sinks.empty()) (void)find_sink_program();
+  if (sinks.size() > sink::max_sinks) throw Refusal("more than 8 sinks", "a collector can pass records on to others");
+  return sinks;
 }
 
 // Connections that leave are announced by the broker; sockets of the host are told apart by it.
@@ -299,15 +333,22 @@ std::string state_directory_of(const Options& options, const Places& places) {
   return canonical(".").value_or("") + "/" + state;
 }
 
-std::string find_nft_program() {
+namespace {
+
+std::string find_beside(const std::string& name, const std::string& room) {
   const std::string program = program_path();
   const std::string folder = program.substr(0, program.rfind('/'));
-  for (const char* place : {"/agent-run-nft", "/src/egress/agent-run-nft", "/../libexec/agent-run/agent-run-nft", "/../lib/agent-run/agent-run-nft"}) {
-    const std::string path = folder + place;
+  for (const std::string& place : {std::string("/"), "/src/" + room + "/", std::string("/../libexec/agent-run/"), std::string("/../lib/agent-run/")}) {
+    std::string path = folder + place + name;
     if (::access(path.c_str(), X_OK) == 0) return path;
   }
-  throw Refusal("agent-run-nft is not beside " + folder + "/agent-run", "install agent-run whole: meson install -C build");
+  throw Refusal(name + " is not beside " + folder + "/agent-run", "install agent-run whole: meson install -C build");
 }
+
+}  // namespace
+
+std::string find_nft_program() { return find_beside("agent-run-nft", "egress"); }
+std::string find_sink_program() { return find_beside("agent-run-sink", "sink"); }
 
 Prepared prepare(const Options& options, const Places& places) {
   std::vector<Profile> chain;
@@ -339,6 +380,7 @@ Prepared prepare(const Options& options, const Places& places) {
   refuse_network_without_broker(policy);
   refuse_folders_as_standard_files();
   refuse_free_sockets_as_standard_files();
+  std::vector<PreparedSink> sinks = sinks_of(policy, places);
 
   if (options.state_directory) refuse_reachable_state(policy, state);
   const std::string run = journal::new_run_id();
@@ -364,7 +406,7 @@ Prepared prepare(const Options& options, const Places& places) {
   plan.limits = std::move(limits);
   std::vector<review::Target> overlays = overlays_of(plan);
   return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state, .run = run,
-          .overlays = std::move(overlays)};
+          .overlays = std::move(overlays), .sinks = std::move(sinks)};
 }
 
 }  // namespace agentrun::supervisor

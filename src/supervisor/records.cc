@@ -114,6 +114,11 @@ int append_open(journal::Appender& entries, const journal::Run& run, const std::
   record.number("pid", ::getpid()).text("program_sha256", program_hash(prepared.state_directory));
   if (redacted != 0) record.number("redacted", static_cast<std::int64_t>(redacted));
   record.text("run", run_id);
+  if (!prepared.sinks.empty()) {
+    std::vector<std::string> names;
+    for (const PreparedSink& sink : prepared.sinks) names.push_back(sink.target.name);
+    record.list("sinks", names);
+  }
   times(record);
   record.text("type", "journal.open").text("uid_map", std::to_string(plan.uid) + " " + std::to_string(plan.uid) + " 1");
   record.text("version", AGENTRUN_VERSION).list("vkeys", run.vkeys()).list("weaken", weakenings);
@@ -141,6 +146,16 @@ std::string tick_line(const std::string& run_id) {
   return std::string(record.line());
 }
 
+std::string lost_line(const std::string& run_id, const Lost& lost) {
+  journal::Record record;
+  record.begin();
+  record.number("count", static_cast<std::int64_t>(lost.count)).number("first", static_cast<std::int64_t>(lost.first));
+  record.number("last", static_cast<std::int64_t>(lost.last)).text("reason", lost.reason).text("run", run_id).text("sink", lost.sink);
+  times(record);
+  record.text("type", "lost");
+  return std::string(record.line());
+}
+
 int append_close(journal::Appender& entries, const std::string& run_id, const Closing& closing) {
   journal::Record record;
   record.begin();
@@ -152,7 +167,7 @@ int append_close(journal::Appender& entries, const std::string& run_id, const Cl
   if (traffic) record.number("dropped", static_cast<std::int64_t>(traffic->dropped));
   record.number("exit", closing.exit_code);
   if (traffic) record.number("flows", static_cast<std::int64_t>(traffic->flows));
-  record.number("lost", 0);
+  record.number("lost", static_cast<std::int64_t>(closing.lost));
   if (closing.oom_kills != 0) record.number("oom_kills", static_cast<std::int64_t>(closing.oom_kills));
   if (traffic) record.number("questions", static_cast<std::int64_t>(traffic->questions));
   record.text("reason", closing.reason);

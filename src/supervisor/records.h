@@ -16,7 +16,15 @@ struct Closing {
   std::string reason;  // exited, time-limit, oom, broker-died, egress-died, sandbox-lost, journal-failed, denied-image, start-failed, failed
   int exit_code = 0;
   std::uint64_t decisions = 0, denials = 0, absent = 0, oom_kills = 0;
+  std::uint64_t lost = 0;          // to sinks
   std::optional<Traffic> traffic;  // with egress
+};
+
+/// Records that a sink's receiver will never have, or had not got when the run ended. The journal has them.
+struct Lost {
+  std::string sink;  // sink::Target::name
+  std::uint64_t first = 0, last = 0, count = 0;
+  std::string reason;
 };
 
 /// Each gives 0 or the errno of the append.
@@ -33,6 +41,7 @@ std::string weakenings_line(const Prepared& prepared);
 int append_policies(journal::Appender& entries, const std::string& run_id, const policy::Policy& policy);
 /// "journal.open" says that it lives; this, that nothing happened.
 std::string tick_line(const std::string& run_id);
+std::string lost_line(const std::string& run_id, const Lost& lost);
 int append_close(journal::Appender& entries, const std::string& run_id, const Closing& closing);
 
 }  // namespace agentrun::supervisor

@@ -25,6 +25,7 @@
 #include <agentrun/sys/process.h>
 #include "supervisor/keeper.h"
 #include "supervisor/records.h"
+#include "supervisor/sinks.h"
 #include "supervisor/terminal.h"
 #include "supervisor/written.h"
 
@@ -87,6 +88,7 @@ class Session {
     sandbox_.reset();
     broker_.reset();
     egress_.reset();
+    sinks_.reset();
     release_overlays();
   }
   Session(const Session&) = delete;
@@ -127,6 +129,7 @@ class Session {
     journal_.emplace(prepared_, options_.argv);
     summary_.journal = journal_->directory();
     remember_written();
+    if (!prepared_.sinks.empty()) start_sinks();
   }
 
   // Before the agent can write there.
@@ -137,6 +140,18 @@ class Session {
     }
     const std::string state = prepared_.state_directory;
     WrittenFolders({state}).remember(state, folders);
+  }
+
+  void start_sinks() {
+    std::vector<std::string> urls;
+    std::vector<std::size_t> numbers;
+    for (const PreparedSink& sink : prepared_.sinks) {
+      numbers.push_back(urls.size());
+      urls.push_back(sink.target.url);
+    }
+    sink::write_urls(journal_->directory(), urls);
+    sinks_.emplace(prepared_.sinks, numbers,
+                   Sinks::Of{.run_directory = journal_->directory(), .origin = journal_->origin(), .identity = &journal_->identity()}, options_.warn);
   }
 
   // Broker and egress are forked while the sandbox still builds itself.
@@ -183,7 +198,7 @@ class Session {
   }
 
   void loop() {
-    const Signals signals;
+    const Signals& signals = signals_.emplace();
     Terminal terminal(sandbox_->terminal() ? sandbox_->terminal().get() : -1);
     if (const auto wall = prepared_.policy.limits().wall_seconds) {
       deadline_ = boot_clock_ns() + static_cast<std::int64_t>(*wall) * 1000 * ms;
@@ -205,6 +220,7 @@ class Session {
         {.fd = signals.fd(), .events = POLLIN, .revents = 0},
         {.fd = egress_ ? egress_->events().get() : -1, .events = POLLIN, .revents = 0},
     };
+    if (sinks_) sinks_->add_interests(fds);
     const std::size_t own = fds.size();
     const auto interests = terminal.interests();
     fds.insert(fds.end(), interests.begin(), interests.end());
@@ -216,6 +232,7 @@ class Session {
       if (fds[1].revents != 0) on_broker();
       if (fds[3].revents != 0) on_egress();
       if (fds[0].revents != 0 && !ended_) on_change(terminal);
+      if (sinks_) sinks_->relay();
     }
     seal();
     if (deadline_ && boot_clock_ns() >= *deadline_ && !ended_) {
@@ -307,10 +324,16 @@ class Session {
 
   void seal() {
     try {
+      if (sinks_) record(sinks_->take_lost(boot_clock_ns()));
       journal_->seal();
     } catch (const SysError& e) {
       fail_journal(errno_name(e.error()), std::string("the journal could not be sealed: ") + e.what());
     }
+  }
+
+  void record(const std::vector<Lost>& lost) {
+    for (const Lost& one : lost) closing_.lost += one.count;
+    journal_->record(lost);
   }
 
   void fail_journal(std::string_view error, const std::string& what) {
@@ -360,18 +383,47 @@ class Session {
     summary_.exit_code = closing_.exit_code;
     // A journal whose writer died is not closed: verify calls it INCOMPLETE, and that is the truth.
     const bool whole = closing_.reason != "broker-died" && closing_.reason != "egress-died" && closing_.reason != "journal-failed";
+    // Signals wait, so that the journal is closed; one that comes ends the waiting for receivers.
+    if (!signals_) signals_.emplace();
     try {
+      if (whole && sinks_) record(sinks_->drain(journal_->records(), interrupt()));
       if (whole) journal_->close(closing_);
       else if (!journal_error_.empty()) journal_->fail(journal_error_, summary_.error);
       else journal_->leave();
     } catch (const std::exception& e) {
       const auto* failed = dynamic_cast<const SysError*>(&e);
       journal_->fail(failed != nullptr ? errno_name(failed->error()) : "EIO", e.what());
-      if (!summary_.error.empty()) return;
-      summary_.error = std::string("the journal could not be closed: ") + e.what();
-      summary_.remedy = "make room below " + prepared_.state_directory.string();
-      summary_.exit_code = 125;
+      if (summary_.error.empty()) fail_to_close(e);
     }
+    finish_sinks();
+    while (signals_->next() != 0) {  // the command, whom they were for, has ended
+    }
+  }
+
+  void fail_to_close(const std::exception& e) {
+    summary_.error = std::string("the journal could not be closed: ") + e.what();
+    summary_.remedy = "make room below " + prepared_.state_directory.string();
+    summary_.exit_code = 125;
+  }
+
+  void finish_sinks() {
+    if (!sinks_) return;
+    std::uint64_t records = 0;
+    try {
+      records = journal_->records();
+    } catch (const std::exception&) {
+      // The journal is broken: they have what they have.
+    }
+    sinks_->finish(records, interrupt());
+    summary_.unsent = sinks_->unsent(records, summary_.run);
+  }
+
+  // Who asks a second time does not want to wait for receivers.
+  Sinks::Interrupt interrupt() {
+    return {.fd = signals_->fd(), .came = [this] {
+              const int signal = signals_->next();
+              return signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT;
+            }};
   }
 
   // Once nothing of the sandbox lives. What cannot be tidied up stays for `discard`.
@@ -395,6 +447,8 @@ class Session {
   std::optional<egress::Names> names_;
   std::optional<egress::Egress> egress_;
   std::optional<broker::Broker> broker_;
+  std::optional<Sinks> sinks_;
+  std::optional<Signals> signals_;
   std::optional<std::int64_t> deadline_;
   Closing closing_;
   bool ended_ = false;

@@ -54,6 +54,8 @@ EXAMPLES = {
         ("agent-run --help", 0, r"\Aagent-run \[run\] \[-p PROFILE\]"),
     ],
     "agent-run-profile.5": [
+        ('agent-run --sink "file:$XDG_STATE_HOME/records?format=ecs" -- true', 0, r"\A\Z"),
+        ('grep -c agent_run.journal "$XDG_STATE_HOME/records"', 0, r"^\d+$"),
         ("mkdir -p ~/.config/agent-run/profiles", 0, r"\A\Z"),
         ("cp mine.yaml ~/.config/agent-run/profiles/mine.yaml", 0, r"\A\Z"),
         ("agent-run check mine", 0, r"^mine: good \(\d+ rules: \d+ kernel, \d+ broker; reads claimed\)$"),

@@ -55,6 +55,11 @@ def test_examples_of_profile(scratch):
     (scratch.project / "mine.yaml").write_text(page.profiles()[0])
     yield from examples("agent-run-profile.5", sum(page.sessions(), []), scratch)
     yield from members_are_documented(scratch)
+    for number, text in enumerate(page.profiles()[1:], 1):
+        name = f"example-{number}"
+        scratch.add_profile(name, text)
+        ended = scratch.agent_run("check", name)
+        yield f"agent-run-profile.5: profile {number}", expect.fault(f"agent-run check of {text}", ended, 0, r": good \(")
 
 
 def test_examples_of_journal(scratch):
@@ -183,7 +188,7 @@ def modes(paths):
 
 
 def test_layout_of_journal(scratch):
-    scratch.agent_run("--", "true")
+    scratch.agent_run("--sink", f"file:{scratch.environment['XDG_STATE_HOME']}/records", "--", "true")
     folder = runs(scratch)[-1]
     state = folder.parent.parent
     layout = set(re.findall(r"^ +([a-z]+\S*[a-z0-9])$", Page("agent-run-journal.5").blocks[0], re.M))

@@ -31,10 +31,14 @@ std::int64_t time_of(std::string_view text, std::int64_t now_ns);
 class Follower {
  public:
   explicit Follower(const std::filesystem::path& run_directory);
+  /// Of a run whose folder is open for reading.
+  explicit Follower(Fd directory);
   Follower(Follower&&) noexcept;
   ~Follower();
   /// The next whole record, valid until the next call; false when there is none at present. Throws SysError.
   bool next(std::uint64_t& index, std::string_view& line);
+  /// Nobody writes any more: what there is, is all. A run that was broken off may not have sealed its last segments.
+  void set_over() noexcept;
   /// The last record seen was journal.close or journal.fail: nothing follows.
   [[nodiscard]] bool ended() const noexcept;
 

@@ -202,3 +202,17 @@ TEST_CASE("our own processes: numbers that nobody knows kill") {
     for (int nr = 336; nr < 2000; ++nr)
       if (find(nr) == nullptr) CHECK(answer(variant, nr) == killed);
 }
+
+TEST_CASE("sinks: they speak and read, serve nobody, change no file, run nothing") {
+  constexpr std::uint32_t eperm = SECCOMP_RET_ERRNO | EPERM;
+  for (const int nr : {__NR_read, __NR_pread64, __NR_write, __NR_connect, __NR_sendto, __NR_getsockopt, __NR_lseek, __NR_futex}) CHECK(answer(Variant::sink, nr) == allowed);
+  for (const int nr : {__NR_listen, __NR_accept4, __NR_accept}) CHECK(answer(Variant::sink, nr) == eperm);
+  CHECK(answer(Variant::egress, __NR_listen) == allowed);  // the one is not the other
+  for (const int nr : {__NR_unlink, __NR_rename, __NR_mkdir, __NR_chmod, __NR_ftruncate, __NR_kill, __NR_setuid, __NR_prctl}) CHECK(answer(Variant::sink, nr) == eperm);
+  for (const int nr : {__NR_execve, __NR_fork, __NR_ptrace, __NR_process_vm_readv, __NR_pidfd_getfd, __NR_setns, __NR_bpf}) CHECK(answer(Variant::sink, nr) == killed);
+  constexpr std::uint64_t reads = 0, writes = 1, creates = 0100;
+  CHECK(answer(Variant::sink, __NR_openat, {0, 0, reads}) == allowed);
+  for (const std::uint64_t flags : {writes, creates}) CHECK(answer(Variant::sink, __NR_openat, {0, 0, flags}) == (SECCOMP_RET_ERRNO | EACCES));
+  CHECK(answer(Variant::sink, __NR_ioctl, {3, 0x5411}) == allowed);
+  CHECK(answer(Variant::egress, __NR_ioctl, {3, 0x5411}) == (SECCOMP_RET_ERRNO | ENOTTY));
+}

@@ -1,3 +1,5 @@
+#include <fcntl.h>
+
 #include <agentrun/journal/index.h>
 #include <agentrun/journal/prune.h>
 #include <agentrun/journal/query.h>
@@ -170,4 +172,25 @@ TEST_CASE("pruning: only what is old, closed and whole; what stays proves what w
       spill(journal.file(file), good);
     }
   }
+}
+
+TEST_CASE("a follower of a run that was broken off passes on to segments that nobody sealed") {
+  Epochs journal({.segment_bytes = 300});
+  Appender slow(journal.run.appender());
+  for (int i = 0; i < 3; ++i) REQUIRE(slow.append(decision(i)) == 0);
+  journal.run.absorb();
+  journal.run.begin_segment();
+  Appender fast(journal.run.appender());
+  REQUIRE(fast.append(decision(9)) == 0);
+  std::uint64_t index = 0;
+  std::string_view line;
+  std::string last;
+  Follower follower(Fd(::open(journal.run.directory().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
+  while (follower.next(index, line)) last = line;
+  CHECK(text_field(last, "path") == "/work/file2");  // the old segment may still grow
+  follower.set_over();
+  REQUIRE(follower.next(index, line));
+  CHECK(text_field(line, "path") == "/work/file9");
+  CHECK(index == 4);
+  CHECK_FALSE(follower.next(index, line));
 }

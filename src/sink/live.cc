@@ -1,0 +1,221 @@
+#include <agentrun/sink/live.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include <nlohmann/json.hpp>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+
+namespace agentrun::sink {
+
+namespace {
+
+constexpr const char* urls_file = "sinks";
+constexpr std::size_t max_event_text = 200;
+constexpr std::array<std::string_view, 4> event_names = {"at", "down", "failed", "lost"};
+constexpr std::array<std::string_view, 2> word_names = {"end", "close"};
+
+std::string cursor_file(std::size_t number) { return "sink." + std::to_string(number); }
+
+std::optional<std::uint64_t> take_number(std::string_view& text) {
+  std::uint64_t value = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{}) return std::nullopt;
+  text.remove_prefix(static_cast<std::size_t>(stop - text.data()));
+  if (text.starts_with(' ')) text.remove_prefix(1);
+  else if (!text.empty()) return std::nullopt;
+  return value;
+}
+
+// What others said goes to terminals and into records.
+std::string tame(std::string_view text) {
+  std::string out(text.substr(0, max_event_text));
+  std::ranges::transform(out, out.begin(), [](char c) { return c >= ' ' && c <= '~' ? c : '?'; });
+  return out;
+}
+
+/// Secrets are in it: memory that has no name.
+Fd configuration(const Live::Setup& setup) {
+  const nlohmann::json json = {{"url", setup.target.url},   {"ca", setup.ca},
+                               {"headers", setup.headers},  {"key_name", setup.key_name},
+                               {"key_seed", nlohmann::json::binary({setup.key_seed.begin(), setup.key_seed.end()})},
+                               {"certificate", setup.certificate}, {"over", setup.over}};
+  Fd memory(check(::memfd_create("sink", MFD_CLOEXEC), "memfd_create", "sink"));
+  const std::vector<std::uint8_t> bytes = nlohmann::json::to_cbor(json);
+  write_all(memory, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, "sink");
+  check(::lseek(memory.get(), 0, SEEK_SET), "lseek", "sink");
+  return memory;
+}
+
+/// posix_spawn(3) with these descriptors as 0, 1, 2, …; -1: /dev/null.
+class Spawn {
+ public:
+  explicit Spawn(std::initializer_list<int> descriptors) {
+    ::posix_spawn_file_actions_init(&actions_);
+    ::posix_spawnattr_init(&attributes_);
+    // First out of the way of the numbers that they get.
+    for (const int fd : descriptors) high_.emplace_back(fd < 0 ? -1 : check(::fcntl(fd, F_DUPFD_CLOEXEC, 64), "fcntl", "F_DUPFD_CLOEXEC"));
+    for (int number = 0; const Fd& fd : high_) {
+      if (fd) ::posix_spawn_file_actions_adddup2(&actions_, fd.get(), number++);
+      else ::posix_spawn_file_actions_addopen(&actions_, number++, "/dev/null", O_RDWR, 0);
+    }
+    ::posix_spawn_file_actions_addclosefrom_np(&actions_, static_cast<int>(high_.size()));
+    sigset_t set;
+    ::sigemptyset(&set);
+    ::posix_spawnattr_setsigmask(&attributes_, &set);
+    ::sigfillset(&set);
+    ::posix_spawnattr_setsigdefault(&attributes_, &set);
+    // A session of its own: Ctrl-C is for the command.
+    ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+  }
+  ~Spawn() {
+    ::posix_spawn_file_actions_destroy(&actions_);
+    ::posix_spawnattr_destroy(&attributes_);
+  }
+  Spawn(const Spawn&) = delete;
+  Spawn& operator=(const Spawn&) = delete;
+
+  pid_t run(const std::string& program, std::vector<std::string> environment) {
+    std::string name = "agent-run-sink";
+    std::array<char*, 2> argv{name.data(), nullptr};
+    std::vector<char*> variables;
+    for (std::string& variable : environment) variables.push_back(variable.data());
+    variables.push_back(nullptr);
+    pid_t pid = -1;
+    const int error = ::posix_spawn(&pid, program.c_str(), &actions_, &attributes_, argv.data(), variables.data());
+    if (error != 0) throw SysError(error, "posix_spawn", program);
+    return pid;
+  }
+
+ private:
+  posix_spawn_file_actions_t actions_{};
+  posix_spawnattr_t attributes_{};
+  std::vector<Fd> high_;
+};
+
+}  // namespace
+
+// ---- the files of a run -----------------------------------------------------------------------------------------------
+
+void write_urls(const std::filesystem::path& run_directory, const std::vector<std::string>& urls) {
+  std::string text;
+  for (const std::string& url : urls) text += url + "\n";
+  const std::string path = (run_directory / urls_file).string(), fresh = path + ".new";
+  {
+    const Fd file(check(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600), "open", fresh));
+    write_all(file, text, fresh);
+  }
+  check(::rename(fresh.c_str(), path.c_str()), "rename", path);
+}
+
+std::vector<std::string> read_urls(const std::filesystem::path& run_directory) {
+  std::vector<std::string> urls;
+  const auto text = try_read_file((run_directory / urls_file).string(), 64 * (max_url + 1));
+  for (std::string_view rest = text ? std::string_view(*text) : std::string_view(); !rest.empty();) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    urls.emplace_back(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return urls;
+}
+
+std::uint64_t read_cursor(const std::filesystem::path& run_directory, std::size_t number) {
+  const auto text = try_read_file((run_directory / cursor_file(number)).string(), 64);
+  std::string_view digits = text ? std::string_view(*text) : std::string_view();
+  digits = digits.substr(0, digits.find('\n'));
+  return take_number(digits).value_or(0);
+}
+
+// ---- messages -----------------------------------------------------------------------------------------------------------
+
+std::string encode(const Event& event) {
+  std::string message(event_names[static_cast<std::size_t>(event.kind)]);
+  for (const std::uint64_t number : {event.record, event.last, event.count}) message += " " + std::to_string(number);
+  return message + " " + tame(event.text);
+}
+
+std::optional<Event> decode(std::string_view message) {
+  const std::size_t space = std::min(message.find(' '), message.size());
+  const auto name = std::ranges::find(event_names, message.substr(0, space));
+  if (name == event_names.end() || space == message.size()) return std::nullopt;
+  message.remove_prefix(space + 1);
+  Event event{.kind = static_cast<Event::Kind>(name - event_names.begin()), .text = {}};
+  for (std::uint64_t* number : {&event.record, &event.last, &event.count}) {
+    const auto value = take_number(message);
+    if (!value) return std::nullopt;
+    *number = *value;
+  }
+  event.text = tame(message);
+  return event;
+}
+
+std::string encode(Word word, std::uint64_t records) {
+  return std::string(word_names[static_cast<std::size_t>(word)]) + " " + std::to_string(records);
+}
+
+// ---- the process --------------------------------------------------------------------------------------------------------
+
+Live Live::start(Setup setup) {
+  const std::string folder = setup.run_directory.string();
+  const std::string cursor_path = (setup.run_directory / cursor_file(setup.number)).string();
+  const Fd directory(check(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), "open", folder));
+  const Fd cursor(check(::open(cursor_path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600), "open", cursor_path));
+  const Fd input = configuration(setup);
+  std::array<int, 2> ends{};
+  check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()), "socketpair");
+  Live live;
+  live.control_.reset(ends[0]);
+  const Fd theirs(ends[1]);
+  Spawn spawn({input.get(), -1, -1, theirs.get(), directory.get(), cursor.get(), setup.output ? setup.output.get() : -1});
+  live.pidfd_ = pidfd_open(spawn.run(setup.program, std::move(setup.environment)));
+  return live;
+}
+
+Live& Live::operator=(Live&& other) noexcept {
+  std::swap(pidfd_, other.pidfd_);
+  std::swap(control_, other.control_);
+  return *this;
+}
+
+Live::~Live() {
+  kill();
+}
+
+std::optional<Event> Live::next_event() {
+  std::array<char, 512> buffer;
+  const ssize_t n = retry_eintr([&] { return ::recv(control_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT); });
+  std::optional<Event> event;
+  if (n > 0) event = decode({buffer.data(), static_cast<std::size_t>(n)});
+  if (!event) kill();
+  return event;
+}
+
+void Live::tell(Word word, std::uint64_t records) noexcept {
+  if (!control_) return;
+  const std::string message = encode(word, records);
+  (void)::send(control_.get(), message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void Live::kill() noexcept {
+  control_.reset();
+  if (!pidfd_) return;
+  (void)pidfd_signal(pidfd_, SIGKILL);
+  // A process that waits for a file server dies when that answers: not this one's matter.
+  constexpr int patience_ms = 500;
+  siginfo_t info{};
+  if (pidfd_wait(pidfd_, patience_ms)) (void)::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_.get()), &info, WEXITED | WNOHANG);
+  pidfd_.reset();
+}
+
+}  // namespace agentrun::sink

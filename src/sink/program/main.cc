@@ -1,0 +1,102 @@
+// agent-run-sink: started by agent-run for one sink of one run (agentrun/sink/live.h). Not for people.
+#include <curl/curl.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <exception>
+
+#include <nlohmann/json.hpp>
+
+#include <agentrun/filter.h>
+#include <agentrun/sys/confine.h>
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include <agentrun/sys/sanitized.h>
+#include "sink/program/tail.h"
+
+namespace agentrun::sink {
+
+namespace {
+
+constexpr std::size_t most_configuration = 8U << 20;
+
+struct Configuration {
+  Target target;
+  std::string ca, headers;
+  std::optional<Signer> signer;
+  bool over = false;
+};
+
+Configuration read_configuration() {
+  const std::string text = read_file("/proc/self/fd/0", most_configuration);
+  const auto json = nlohmann::json::from_cbor(text);
+  Configuration configuration{.target = parse_target(json.at("url").get<std::string>()), .ca = json.at("ca"), .headers = json.at("headers"),
+                              .signer = {}, .over = json.at("over")};
+  const auto& seed = json.at("key_seed").get_binary();
+  if (std::array<std::uint8_t, 32> bytes{}; seed.size() == bytes.size()) {
+    std::copy(seed.begin(), seed.end(), bytes.begin());
+    configuration.signer = Signer{.key = journal::Key::from_seed(json.at("key_name"), bytes), .certificate = json.at("certificate")};
+    ::explicit_bzero(bytes.data(), bytes.size());
+  }
+  return configuration;
+}
+
+std::unique_ptr<Sender> sender_of(const Configuration& configuration) {
+  const Target& target = configuration.target;
+  switch (target.kind) {
+    case Target::Kind::file: return file_sender(Fd(output_fd));
+    case Target::Kind::syslog_unix:
+    case Target::Kind::journald: return unix_sender(target);
+    case Target::Kind::syslog_tcp:
+    case Target::Kind::syslog_tls: return stream_sender(target, configuration.ca);
+    default: return http_sender(target, configuration.ca, configuration.headers);
+  }
+}
+
+// Before anything is read that others wrote.
+void confine() {
+  check(::prctl(PR_SET_NAME, "agent-run-sink", 0, 0, 0), "prctl", "PR_SET_NAME");
+  for (const int signal : {SIGPIPE, SIGXFSZ}) ::signal(signal, SIG_IGN);
+  const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
+  check(::setrlimit(RLIMIT_CORE, &no_core), "setrlimit", "RLIMIT_CORE");
+  shed_capabilities();
+  load_name_services();
+  enter_landlock({directory_fd});
+  if (sanitized) return;
+  const auto instructions = filter::program(filter::Variant::sink);
+  const sock_fprog program{.len = static_cast<unsigned short>(instructions.size()), .filter = const_cast<sock_filter*>(instructions.data())};
+  check(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), "seccomp", "sink filter");
+}
+
+void serve() {
+  // With the parent: PDEATHSIG is set before this looks, so its death is seen by one or the other.
+  check(::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "prctl", "PR_SET_PDEATHSIG");
+  char byte = 0;
+  if (::recv(control_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) return;
+  const Configuration configuration = read_configuration();
+  ::close(STDIN_FILENO);
+  if (configuration.target.otlp() && ::curl_global_init(CURL_GLOBAL_DEFAULT) != 0) throw Refusal("libcurl does not start");
+  confine();
+  Tail(Fd(control_fd), Fd(directory_fd), Fd(cursor_fd), configuration.target, configuration.signer, sender_of(configuration), configuration.over).run();
+}
+
+}  // namespace
+}  // namespace agentrun::sink
+
+int main() {
+  namespace sink = agentrun::sink;
+  try {
+    sink::serve();
+    return EXIT_SUCCESS;
+  } catch (const std::exception& e) {
+    const std::string message = encode(sink::Event{.kind = sink::Event::Kind::down, .text = e.what()});
+    (void)::send(sink::control_fd, message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    return EXIT_FAILURE;
+  }
+}
