@@ -126,6 +126,7 @@ struct Plan {
   filter::Variant filter = filter::Variant::agent_reads_trapped;
   mode_t umask = 022;
   std::optional<std::uint64_t> open_files;
+  std::optional<std::uint64_t> wall_seconds;  // kept by pid 1 of the sandbox, from go() on
   LimitsPlan limits;
   bool egress = false;                   // something may leave: addresses, routes and sockets for it (egress.h)
   bool terminal = false;                 // give the agent a terminal of its own (stdin is one)
@@ -212,7 +213,8 @@ class Sandbox {
   /// Readable when the agent's state changed (status()) and at end of file when init is gone.
   [[nodiscard]] const Fd& status_fd() const noexcept;
   struct Change {
-    enum class Kind : std::uint8_t { exited, stopped, continued, lost } kind{};  // lost: init died without a word
+    /// timed_out: Plan::wall_seconds are over, everything is killed; lost: init died without a word
+    enum class Kind : std::uint8_t { exited, stopped, continued, timed_out, lost } kind{};
     int status = 0;
   };
   /// Reads one change; nullopt when there is none yet. `exec` failures after go() arrive here as LaunchError.
@@ -220,6 +222,9 @@ class Sandbox {
 
   /// Passes a signal on to the agent's process group, through init. TERM INT HUP QUIT WINCH TSTP CONT USR1 USR2.
   void forward(int signal) noexcept;
+  /// Stops every process of the sandbox but init, also those that daemonised, and lets all of them go on.
+  void pause() noexcept;
+  void resume() noexcept;
   /// SIGKILL to init: the kernel kills all of the pid namespace. Waits until it is gone.
   void kill() noexcept;
 

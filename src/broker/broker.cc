@@ -121,6 +121,7 @@ void await_end(const Fd& control, journal::Appender& entries) {
   auto& entries = *new journal::Appender(std::move(setup.entries), setup.durability);
   auto& recorder = *new Recorder(entries, *setup.policy, control, setup.run, setup.redactor);
   auto& claims = *new ExecClaims;
+  auto& verified = *new Verified;
   auto& workers = *new Workers(listener);
   auto& flows = *new Flows(std::move(setup.link), setup.names, listener, recorder, workers);
   const auto& sockets = *new std::vector<HostSocket>(find_sockets(*setup.policy));
@@ -137,6 +138,7 @@ void await_end(const Fd& control, journal::Appender& entries) {
                              .mounts = mounts,
                              .recorder = recorder,
                              .claims = claims,
+                             .verified = verified,
                              .workers = workers,
                              .in_hand = in_hand,
                              .tree = tree,

@@ -13,6 +13,7 @@
 #include "broker/recorder.h"
 #include "broker/resolve.h"
 #include "broker/task.h"
+#include "broker/verified.h"
 #include "broker/workers.h"
 
 namespace agentrun::broker {
@@ -32,6 +33,7 @@ struct Shared {
   const std::vector<std::uint64_t>& mounts;
   Recorder& recorder;
   ExecClaims& claims;
+  Verified& verified;
   Workers& workers;
   InHand& in_hand;
   /// Changes hold it shared; the rename of a folder in which something is guarded holds it alone, so that nothing can

@@ -3,7 +3,9 @@
 // Theory of operation. An execve is judged on its claim and answered CONTINUE; a second thread may have flipped the path
 // by then. So the image is judged again when it shows itself: at the first trapped call of the thread that called execve,
 // and at the first trapped call of every thread and process that this receiver has not met yet (a denied image may fork or
-// start a thread before it does anything that is trapped). A denied image condemns the run: from that moment every call
+// start a thread before it does anything that is trapped, and end). Its command line is judged once an execution: what comes
+// by fork of one that was judged is known by its Execution, whatever became of the process that called execve and whether
+// that call succeeded. A denied image condemns the run: from that moment every call
 // is refused, until the supervisor has killed it.
 #include <fcntl.h>
 
@@ -29,10 +31,11 @@ int Handler::verify_image(Task*& task) {
   if (task->pid == s_.agent_pid && task->exe == s_.own_exe) return 0;
 
   // Only now, when the loader has not run any code of the program yet, is its command line the kernel's. Programs write
-  // over theirs later on: those that are met for another reason are not judged by it.
+  // over theirs later on, so it is not looked at again.
   policy::Verdict verdict = s_.policy.decide(Right::execute, task->exe);
   const bool by_arguments = verdict.act == Act::allow && (s_.policy.needs_exec_truth() || is_loader(task->exe));
-  if (by_arguments && (claim || s_.claims.may_run_unverified(*task, s_.host_proc))) {
+  const auto execution = by_arguments ? execution_of(*task) : std::nullopt;
+  if (by_arguments && !(execution && s_.verified.contains(*execution))) {
     const Tasks::CommandLine line = Tasks::command_line(*task);
     verdict = s_.policy.decide_execute(task->exe, arguments_of(line.words, line.complete));
     if (verdict.act == Act::allow && is_loader(task->exe)) verdict = judge_launched(*task, line.words, line.complete);
@@ -41,6 +44,7 @@ int Handler::verify_image(Task*& task) {
   const bool news = claim ? task->exe != claim->before || verdict.act != Act::allow : verdict.act != Act::allow;
   if (news && !s_.recorder.image(*task, claim ? *claim : ExecClaim{}, verdict)) return EIO;
   task->judged = verdict.act == Act::allow;
+  if (task->judged && execution) s_.verified.add(*execution);
   if (task->judged) return 0;
   s_.condemned.store(true, std::memory_order_release);
   s_.recorder.report_denied_image(task->exe);

@@ -43,6 +43,14 @@ std::string_view field(std::string_view status, std::string_view key) {
   return {};
 }
 
+// The field of /proc/<pid>/stat, as proc(5) numbers it, from the third on. "pid (comm) state ppid …": comm may hold anything,
+// so counting begins at the last ')'.
+std::string_view stat_field(std::string_view stat, int wanted) {
+  std::size_t at = stat.rfind(')');
+  for (int field = 2; field < wanted && at != std::string_view::npos; ++field) at = stat.find(' ', at + 1);
+  return at == std::string_view::npos ? std::string_view{} : stat.substr(at + 1);
+}
+
 int number(std::string_view text, int base = 10) {
   int value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value, base);
@@ -63,8 +71,10 @@ std::optional<std::string> read_link(int dirfd, const char* name) {
   return std::string(text.data(), static_cast<std::size_t>(n));
 }
 
-void ExecClaims::put(pid_t pid, ExecClaim claim) {
+void ExecClaims::put(pid_t pid, ExecClaim claim, int host_proc) {
+  claim.born = Tasks::born(host_proc, pid);
   const std::scoped_lock lock(mutex_);
+  if (claims_.size() >= sweep_at_) forget_the_dead(host_proc);
   claims_.insert_or_assign(pid, std::move(claim));
   waiting_.store(claims_.size(), std::memory_order_release);
 }
@@ -81,26 +91,19 @@ std::optional<ExecClaim> ExecClaims::take(pid_t pid, pid_t tid, int host_proc) {
   ExecClaim claim = std::move(found->second);
   claims_.erase(found);
   waiting_.store(claims_.size(), std::memory_order_release);
+  const std::uint64_t born = Tasks::born(host_proc, pid);
+  if (claim.born != 0 && born != 0 && claim.born != born) return std::nullopt;  // of another process, which had this number
   epoch_.fetch_add(1, std::memory_order_acq_rel);
   return claim;
 }
 
-bool ExecClaims::may_run_unverified(const Task& task, int host_proc) {
-  if (waiting_.load(std::memory_order_acquire) == 0) return false;
-  std::vector<pid_t> claiming;
-  {
-    const std::scoped_lock lock(mutex_);
-    for (const auto& [pid, claim] : claims_) claiming.push_back(pid);
-  }
-  for (const pid_t pid : claiming)  // of one that has ended, the children have another parent now
-    if (!read_link(host_proc, (std::to_string(pid) + "/exe").c_str())) return true;
-  for (pid_t pid = task.pid; pid > 1;) {
-    if (std::find(claiming.begin(), claiming.end(), pid) != claiming.end()) return true;
-    const auto status = read_small(host_proc, (std::to_string(pid) + "/status").c_str());
-    if (!status) return true;
-    pid = number(field(*status, "PPid:"));
-  }
-  return false;
+// Amortised: the next time comes when there are twice as many as live now.
+void ExecClaims::forget_the_dead(int host_proc) {
+  std::erase_if(claims_, [&](const auto& entry) {
+    const std::uint64_t born = Tasks::born(host_proc, entry.first);
+    return born == 0 || (entry.second.born != 0 && born != entry.second.born);
+  });
+  sweep_at_ = std::max<std::size_t>(256, 2 * claims_.size());
 }
 
 bool Tasks::load(pid_t tid, Task& task) const {
@@ -224,20 +227,22 @@ Fd Tasks::open_image(const Task& task) {
   return Fd(with_ptrace([&] { return ::openat(task.proc.get(), "exe", O_RDONLY | O_CLOEXEC); }));
 }
 
+std::uint64_t Tasks::born(int host_proc, pid_t pid) {
+  constexpr int starttime = 22;
+  const auto stat = read_small(host_proc, (std::to_string(pid) + "/stat").c_str());
+  std::uint64_t ticks = 0;
+  if (stat) {
+    const std::string_view text = stat_field(*stat, starttime);
+    std::from_chars(text.data(), text.data() + text.size(), ticks);
+  }
+  return ticks;
+}
+
 dev_t Tasks::terminal_of(const Task& task) {
+  constexpr int tty_nr = 7;
   const auto stat = read_small(task.proc.get(), "stat");
   if (!stat) return 0;
-  // "pid (comm) state ppid pgrp session tty_nr …": comm may hold anything, so count from the last ')'.
-  std::string_view rest = *stat;
-  const std::size_t close = rest.rfind(')');
-  if (close == std::string_view::npos) return 0;
-  rest.remove_prefix(close + 1);
-  for (int skip = 0; skip < 5; ++skip) {
-    const std::size_t space = rest.find(' ');
-    if (space == std::string_view::npos) return 0;
-    rest.remove_prefix(space + 1);
-  }
-  const auto encoded = static_cast<unsigned>(number(rest));
+  const auto encoded = static_cast<unsigned>(number(stat_field(*stat, tty_nr)));
   return makedev((encoded >> 8) & 0xfffU, (encoded & 0xffU) | ((encoded >> 12) & 0xfff00U));
 }
 

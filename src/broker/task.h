@@ -30,24 +30,25 @@ struct ExecClaim {
   pid_t tid = 0;       // the thread that called
   std::string path;    // what it asked for
   std::string before;  // the image that asked
+  std::uint64_t born = 0;  // when its process was (Tasks::born); 0: not known
 };
 
 /// Shared by the receivers: which processes are between an execve and their next trapped call.
 class ExecClaims {
  public:
-  void put(pid_t pid, ExecClaim claim);
+  void put(pid_t pid, ExecClaim claim, int host_proc);
   /// The claim of `pid`, when this trapped call of `tid` comes after its execve: the thread that called execve calls
   /// again, or it is the leader and that thread is no more (execve ends all other threads). Others' calls come before.
   std::optional<ExecClaim> take(pid_t pid, pid_t tid, int host_proc);
-  /// May this task run an image whose claim waits for the thread that called execve: is it another thread of that process, or
-  /// come of one by fork, or of one that has ended since?
-  [[nodiscard]] bool may_run_unverified(const Task& task, int host_proc);
   /// Grows with each claim that is taken: a Task whose `image` is older is looked at again.
   [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_.load(std::memory_order_acquire); }
 
  private:
+  void forget_the_dead(int host_proc);
+
   std::mutex mutex_;
   std::unordered_map<pid_t, ExecClaim> claims_;
+  std::size_t sweep_at_ = 256;  // so many claims: those of processes that died without a trapped call are thrown out
   std::atomic<std::size_t> waiting_{0};
   std::atomic<std::uint64_t> epoch_{1};
 };
@@ -77,6 +78,9 @@ class Tasks {
   static CommandLine command_line(const Task& task);
   /// Opens the image that it runs, to read it; empty when it cannot be.
   static Fd open_image(const Task& task);
+  /// When a process was born, in clock ticks since boot (proc(5)): with its number that is its name. It keeps it over execve,
+  /// whichever thread called. 0: it is gone.
+  static std::uint64_t born(int host_proc, pid_t pid);
   /// Device number of its controlling terminal; 0: none.
   static dev_t terminal_of(const Task& task);
 

@@ -421,9 +421,9 @@ constexpr auto rows = std::to_array<Row>({
     allow(CALL(epoll_pwait2)),
     refuse(CALL(mount_setattr)),
     refuse(CALL(quotactl_fd)),
-    allow(CALL(landlock_create_ruleset)),
-    allow(CALL(landlock_add_rule)),
-    allow(CALL(landlock_restrict_self)),
+    absent(CALL(landlock_create_ruleset)),  // the broker performs calls outside of what a program would confine itself to
+    absent(CALL(landlock_add_rule)),
+    absent(CALL(landlock_restrict_self)),
     allow(CALL(memfd_secret)),
     allow(CALL(process_mrelease)),
     allow(CALL(futex_waitv)),

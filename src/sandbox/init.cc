@@ -1,10 +1,12 @@
 #include "sandbox/init.h"
 
 #include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
 #include <agentrun/sys/sanitized.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,12 +20,24 @@ namespace agentrun::sandbox {
 
 namespace {
 
-constexpr char exited = 'e', stopped = 's', continued = 'c';
+constexpr char exited = 'e', stopped = 's', continued = 'c', timed_out = 't';
+constexpr std::int64_t second = 1'000'000'000;
+constexpr std::int64_t longest_wait = 10 * second;  // sigtimedwait does not count the time that the machine slept
 
 // From here on nothing allocates: init's filter kills it for a call that is not on its list.
-void report(const Fd& status_socket, char kind, int status) noexcept {
+// A parent that does not read must not hold init: what the agent can cause at will is dropped then.
+void report(const Fd& status_socket, char kind, int status, int flags) noexcept {
   const auto message = encode_change(kind, status);
-  (void)retry_eintr([&] { return ::write(status_socket.get(), message.data(), message.size()); });
+  (void)retry_eintr(
+      [&] { return ::send(status_socket.get(), message.data(), message.size(), flags | MSG_NOSIGNAL); });
+}
+
+// With init the kernel kills what is left of the pid namespace (pid_namespaces(7)); it dies first, so that nothing lives on
+// while the last word waits for a parent that is stopped.
+[[noreturn]] void end(const Fd& status_socket, char kind, int status) noexcept {
+  ::kill(-1, SIGKILL);
+  report(status_socket, kind, status, 0);
+  ::_exit(0);
 }
 
 void reap(const Fd& status_socket, pid_t agent) noexcept {
@@ -31,8 +45,8 @@ void reap(const Fd& status_socket, pid_t agent) noexcept {
   for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED | __WALL)) > 0;) {
     if (pid != agent) continue;
     const bool ended = WIFEXITED(status) || WIFSIGNALED(status);
-    report(status_socket, ended ? exited : WIFSTOPPED(status) ? stopped : continued, status);
-    if (ended) ::_exit(0);  // the kernel kills what is left of the pid namespace (pid_namespaces(7))
+    if (ended) end(status_socket, exited, status);
+    report(status_socket, WIFSTOPPED(status) ? stopped : continued, status, MSG_DONTWAIT);
   }
 }
 
@@ -62,6 +76,8 @@ std::optional<Sandbox::Change> decode_change(std::string_view payload) {
       return Sandbox::Change{Kind::stopped, status};
     case continued:
       return Sandbox::Change{Kind::continued, status};
+    case timed_out:
+      return Sandbox::Change{Kind::timed_out, status};
     default:
       return std::nullopt;
   }
@@ -96,14 +112,21 @@ void seal_init() {
   if (!sanitized) load_filter(filter::Variant::init, 0);
 }
 
-void run_init(const Fd& status, pid_t agent) noexcept {
+void run_init(const Fd& status, pid_t agent, std::optional<std::uint64_t> wall_seconds) noexcept {
   sigset_t all;
   ::sigfillset(&all);
+  const std::int64_t deadline = boot_clock_ns() + static_cast<std::int64_t>(wall_seconds.value_or(0)) * second;
   for (;;) {
+    const std::int64_t left = wall_seconds ? deadline - boot_clock_ns() : longest_wait;
+    if (left <= 0) end(status, timed_out, 0);
+    const std::int64_t wait = std::min(left, longest_wait);
+    const timespec timeout{.tv_sec = wait / second, .tv_nsec = wait % second};
     siginfo_t info{};
-    const int signal = ::sigtimedwait(&all, &info, nullptr);
+    const int signal = ::sigtimedwait(&all, &info, wall_seconds ? &timeout : nullptr);
     if (signal == SIGCHLD) reap(status, agent);
     if (signal <= 0 || signal == SIGCHLD || !is_from_outside(info)) continue;
+    if (signal == pause_signal()) ::kill(-1, SIGSTOP);
+    if (signal == resume_signal()) ::kill(-1, SIGCONT);
     if (std::ranges::find(forwarded_signals, signal) == forwarded_signals.end()) continue;
     if (::kill(-agent, signal) != 0) ::kill(agent, signal);
   }

@@ -261,7 +261,7 @@ void run(std::span<const Verb> verbs, Child& child) noexcept {
     ::_exit(status_failed);
   }
   run(as_parent_of_agent, child);
-  run_init(child.status, child.agent);
+  run_init(child.status, child.agent, child.plan.wall_seconds);
 }
 
 // ---- P: the parent's side

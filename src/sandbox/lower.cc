@@ -369,6 +369,7 @@ Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch)
   plan.filter = variant_of(policy);
   plan.umask = launch.umask;
   plan.open_files = policy.limits().open_files;
+  plan.wall_seconds = policy.limits().wall_seconds;
   plan.terminal = launch.terminal;
   plan.egress = policy.has_egress();
   return plan;

@@ -95,13 +95,20 @@ std::optional<Sandbox::Change> Sandbox::next_change() {
   std::optional<Change> change;
   if (word && word->tag == Tag::change) change = decode_change(word->payload);
   if (!change) change = Change{Change::Kind::lost, 0};
-  state_->told_end = change->kind == Change::Kind::exited || change->kind == Change::Kind::lost;
+  state_->told_end = change->kind != Change::Kind::stopped && change->kind != Change::Kind::continued;
   return change;
 }
 
 void Sandbox::forward(int signal) noexcept {
   if (!state_->init || std::ranges::find(forwarded_signals, signal) == forwarded_signals.end()) return;
   (void)pidfd_signal(state_->init, signal);
+}
+
+void Sandbox::pause() noexcept {
+  if (state_->init) (void)pidfd_signal(state_->init, pause_signal());
+}
+void Sandbox::resume() noexcept {
+  if (state_->init) (void)pidfd_signal(state_->init, resume_signal());
 }
 
 void Sandbox::kill() noexcept {

@@ -36,6 +36,7 @@ namespace {
 constexpr int seal_period_ms = 100;
 constexpr int start_deadline_ms = 30'000;
 constexpr std::int64_t ms = 1'000'000;
+constexpr std::int64_t stop_patience = 5'000 * ms;  // from a SIGTSTP until what handles it has stopped
 constexpr std::array forwarded = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGWINCH};
 
 /// The signals that the loop reads instead of dying of them; the old mask comes back at the end.
@@ -56,6 +57,16 @@ class Signals {
   [[nodiscard]] int next() const noexcept {
     signalfd_siginfo info{};
     return ::read(fd_.get(), &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
+  }
+  /// Stops as SIGTSTP does by default, and returns after SIGCONT. `target`: as kill(2) takes it, this process among them.
+  /// Where no shell could continue it (an orphaned process group) the kernel does not stop it; by SIGSTOP it would.
+  static void stop(pid_t target) {
+    sigset_t set;
+    ::sigemptyset(&set);
+    ::sigaddset(&set, SIGTSTP);
+    ::kill(target, SIGTSTP);
+    ::sigprocmask(SIG_UNBLOCK, &set, nullptr);
+    ::sigprocmask(SIG_BLOCK, &set, nullptr);
   }
 
  private:
@@ -235,13 +246,11 @@ class Session {
       if (sinks_) sinks_->relay();
     }
     seal();
-    if (deadline_ && boot_clock_ns() >= *deadline_ && !ended_) {
-      summary_.limit = "the time limit of " + std::to_string(*prepared_.policy.limits().wall_seconds) + " s was reached: killed";
-      end("time-limit", 124);
-    }
+    if (deadline_ && boot_clock_ns() >= *deadline_ && !ended_) on_time_limit();
   }
 
   void on_signal(int signal, Terminal& terminal) {
+    if (signal == SIGTSTP) asked_to_stop_ = boot_clock_ns();
     if (signal == SIGWINCH) terminal.resize();
     else if (signal != 0) sandbox_->forward(signal);
     if (signal == SIGCONT) terminal.take();
@@ -273,15 +282,28 @@ class Session {
     }
   }
 
-  // Ctrl-Z, as outside: the person's shell sees this job stop, and `fg` goes on with both. On a terminal the whole job
-  // stops, as the kernel would have it; a stop that has another reason is the agent's own and stops only this process.
-  void stop(Terminal& terminal, int signal) {
+  // Ctrl-Z, as outside: the person's shell sees this job stop, and `fg` goes on with both. With the agent's own terminal the
+  // keys are for that, so a stop of the command in the foreground is the job's; else this process was asked to stop, and the
+  // command followed. Any other stop is the agent's own affair: this process seals, watches and ends the run, and is not
+  // stopped by whom it watches. While it is, nothing of the sandbox runs, and pid 1 keeps limits.wall.
+  void on_stop(Terminal& terminal) {
+    const bool by_keys = terminal.in_foreground();
+    const bool asked = asked_to_stop_ && boot_clock_ns() - *asked_to_stop_ < stop_patience;
+    asked_to_stop_.reset();
+    if (!by_keys && !asked) return;
+    sandbox_->pause();
+    seal();
+    if (ended_) return;
     terminal.give_back();
-    if (signal == SIGTSTP && sandbox_->terminal()) ::kill(0, SIGSTOP);
-    else ::raise(SIGSTOP);
+    Signals::stop(by_keys ? 0 : ::getpid());
+    sandbox_->resume();
     terminal.take();
     terminal.resize();
-    sandbox_->forward(SIGCONT);
+  }
+
+  void on_time_limit() {
+    summary_.limit = "the time limit of " + std::to_string(*prepared_.policy.limits().wall_seconds) + " s was reached: killed";
+    end("time-limit", 124);
   }
 
   void on_change(Terminal& terminal) {
@@ -294,7 +316,8 @@ class Session {
         if (out_of_memory()) return end("oom", 128 + SIGKILL);
         return fail("sandbox-lost", "the sandbox died unexpectedly", "");
       case Kind::continued: return;
-      case Kind::stopped: return stop(terminal, WSTOPSIG(change->status));
+      case Kind::timed_out: return on_time_limit();
+      case Kind::stopped: return on_stop(terminal);
     }
   }
 
@@ -450,6 +473,7 @@ class Session {
   std::optional<Sinks> sinks_;
   std::optional<Signals> signals_;
   std::optional<std::int64_t> deadline_;
+  std::optional<std::int64_t> asked_to_stop_;  // when SIGTSTP came from outside
   Closing closing_;
   bool ended_ = false;
 };

@@ -33,8 +33,10 @@ Terminal::Terminal(int master) : master_(master) {
 
 Terminal::~Terminal() { give_back(); }
 
+bool Terminal::in_foreground() const { return saved_ && ::tcgetpgrp(tty_.get()) == ::getpgrp(); }
+
 void Terminal::take() {
-  if (!saved_ || raw_ || ::tcgetpgrp(tty_.get()) != ::getpgrp()) return;
+  if (raw_ || !in_foreground()) return;
   termios raw = *saved_;
   ::cfmakeraw(&raw);
   raw_ = ::tcsetattr(tty_.get(), TCSADRAIN, &raw) == 0;

@@ -32,6 +32,8 @@ class Terminal {
   /// process is in the background.
   void give_back();
   void take();
+  /// There is a terminal, and this process is of the job in its foreground.
+  [[nodiscard]] bool in_foreground() const;
   /// Moves what the agent has still written, without waiting longer than `milliseconds` in all.
   void drain(int milliseconds);
 

@@ -1,7 +1,32 @@
 """C1, C2, C3: numbers, io_uring and kernel interfaces that no profile grants."""
 
+import errno
+import platform
+
 import harness
 from harness import FLOOR, IS_ROOT
+
+# A tool that confines itself before it does what it is asked to: no making of files anywhere.
+CONFINED = """
+import ctypes, errno, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *arguments):
+    result = libc.syscall(number, *arguments)
+    if result < 0:
+        print("not confined", ctypes.get_errno())
+        sys.exit(3)
+    return result
+MAKE_REG, WRITE_FILE = 1 << 8, 1 << 1
+wanted = ctypes.create_string_buffer(struct.pack("Q", MAKE_REG | WRITE_FILE), 8)
+ruleset = call(444, wanted, 8, 0)
+libc.prctl(38, 1, 0, 0, 0)
+call(446, ruleset, 0)
+try:
+    open(sys.argv[1], "w").close()
+    print("made")
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
 
 # Only root reaches these outside; its pass proves them.
 ROOT_SOCKETS = {"packet", "packet-dgram", "inet-raw", "inet6-raw", "inet-packet", "xdp", "netlink-audit"}
@@ -106,3 +131,18 @@ class Calls(harness.Case):
     def test_c3_sockets(self):
         unprovable = OPTIONAL_SOCKETS | (set() if IS_ROOT else ROOT_SOCKETS)
         self.refused("probe-calls", "sockets", unprovable=unprovable)
+
+    if platform.machine() == "x86_64":
+
+        def test_c3_landlock_is_not_there(self):
+            """The broker performs calls outside of the domain that a tool makes for itself: it must not believe in one."""
+            self.scratch.write_profile()
+            made = self.ws / "made"
+            words = ("/usr/bin/python3", "-I", "-c", CONFINED, made)
+            self.assertEqual(self.control(*words).text, "EACCES\n", "proves nothing")
+            run = self.inside(*words)
+            self.assertEqual(run.text, f"not confined {errno.ENOSYS}\n", str(run))
+            self.assertEqual(run.status, 3)
+            for number in (445, 446):  # add_rule, restrict_self
+                script = f"import ctypes; libc = ctypes.CDLL(None, use_errno=True); libc.syscall({number}, -1, 0, 0, 0); print(ctypes.get_errno())"
+                self.assertEqual(self.inside("/usr/bin/python3", "-I", "-c", script).text, f"{errno.ENOSYS}\n")

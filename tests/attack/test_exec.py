@@ -142,6 +142,49 @@ class Arguments(harness.Case):
                     self.assertNotIn(run.status, (7, 42), str(run))
                     self.assert_complete(run)
 
+    def test_e5_a_command_line_that_was_written_over(self):
+        """It is judged while it is the kernel's and not again: whatever else failed to start or ended without a trapped call, the
+        forked worker of an allowed service is not judged by its title. What did run unseen stays denied."""
+        title, static = self.scratch.tool("probe-title"), self.scratch.tool("probe-static")
+        plain = self.ws / "plain"
+        plain.write_text("no program")
+        self.scratch.write_profile(exec={"allow": ["/usr/**", str(static), str(plain), {"path": str(title), "argv": ["serve", "**"]}]})
+        script = ('rm -f ready go served; "$1" serve "$PWD" & until test -e ready; do sleep 0.02; done; '
+                  'for i in 1 2 3; do eval "$2"; done; touch go; wait $!')
+        for between in (":", f"{plain}", f"{static}", f"{static}; {plain}"):
+            with self.subTest(between):
+                words = ("/bin/sh", "-c", script, "sh", title, between)
+                self.assertEqual(self.control(*words).status, 42, "proves nothing")
+                (self.ws / "served").unlink()
+                run = self.inside(*words)
+                self.assertEqual(run.status, 42, str(run))
+                self.assertTrue((self.ws / "served").exists())
+                self.assert_complete(run)
+        run = self.inside("/bin/sh", "-c", '"$@"; exit $?', "sh", title, "other", self.ws)
+        self.assertEqual(run.status, 126, "no rule allows these arguments")
+
+    def test_e5_a_denied_image_among_the_written_over(self):
+        """A denied orphan acts after a service was judged and others ended unseen: nothing of that vouches for it."""
+        marks = self.ws / "marks"
+        marks.mkdir()
+        title, quick, orphan = self.scratch.tool("probe-title"), self.tools / "quick", self.tools / "static-orphan"
+        for copy in (quick, orphan):
+            shutil.copy2(harness.PROBES / "probe-static", copy)
+        script = self.tools / "launch"
+        script.write_text(f"#!{orphan} push\n")
+        script.chmod(0o755)
+        self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.tools}/**"], "deny": [{"path": str(orphan), "argv": ["push", "**"]}]})
+        words = ("/bin/sh", "-c", f'"$1" serve "$PWD" & until test -e ready; do sleep 0.02; done; {quick}; {script} {marks}; sleep 0.3; touch go; wait $!',
+                 "sh", title)
+        self.assertEqual(self.control(*words).status, 42, "proves nothing")
+        (marks / "static-orphan").unlink()
+        for left in ("ready", "go", "served"):
+            (self.ws / left).unlink()
+        run = self.inside(*words)
+        self.assertEqual(list(marks.iterdir()), [], str(run))
+        self.assertNotEqual(run.status, 42, str(run))
+        self.assert_complete(run)
+
     def test_e2_a_loader_that_starts_a_loader(self):
         """The second loader's program would be judged by nobody. The stand-in for another C library's loader is one by name."""
         second = self.tools / "ld-musl-test.so.1"

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import time
@@ -143,6 +144,42 @@ class Limits(harness.Case):
         self.assertIn("wall 1 supervisor", self.open_record(run)["limits"])
         self.assert_complete(run)
         self.assert_nothing_left()
+
+    def test_wall_when_the_command_stops_itself(self):
+        """A stop of the first process is not the supervisor's, which must end the rest."""
+        script = "(while :; do echo >> beats; sleep 0.05; done) & kill -STOP $$; wait"
+        process = subprocess.Popen(["sh", "-c", script], cwd=self.ws, start_new_session=True)
+        self.addCleanup(self._stop, process)
+        self.assertTrue(os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1]), "the control proves nothing")
+        harness.end_group(process)
+        self.write_limits(wall="1s")
+        began = time.monotonic()
+        run = self.inside("sh", "-c", script, timeout=10)
+        self.assertLess(time.monotonic() - began, 5)
+        self.assertEqual(run.status, 124, str(run))
+        self.assertEqual(self.close_record(run)["reason"], "time-limit")
+        self.assert_complete(run)
+        self.assert_nothing_left()
+
+    def test_wall_of_a_supervisor_that_is_stopped(self):
+        """By whomever: pid 1 of the sandbox keeps the limit too, and its word waits for the supervisor. So it does when the
+        command says more of itself than the supervisor, which does not read, can hear."""
+        flood = "(while :; do kill -STOP $$; kill -CONT $$; done) & "
+        for script in ("", flood):
+            with self.subTest(script):
+                beats = self.ws / "beats"
+                self.write_limits(wall="1s")
+                process = self.start("sh", "-c", f"(while :; do echo >> {beats}; sleep 0.05; done) & {script} while :; do sleep 0.05; done")
+                self.wait_for(beats.exists, 5, "the command")
+                os.kill(process.pid, signal.SIGSTOP)
+                self.wait_for(lambda: not [text for _, text in self.scratch.survivors() if not text.startswith(harness.AGENT_RUN)], 5, "the end of the command")
+                self.assertEqual(harness.status_of(process.pid)["State"][0], "T")
+                os.kill(process.pid, signal.SIGCONT)
+                self.assertEqual(process.wait(5), 124)
+                run = harness.Run(harness.Result([], 124, b"", b"", False), self.scratch)
+                self.assertEqual(self.close_record(run)["reason"], "time-limit")
+                self.assert_complete(run)
+                beats.unlink()
 
     def test_wall_is_told_on_a_terminal(self):
         self.write_limits(wall="1s")

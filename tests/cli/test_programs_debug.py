@@ -51,6 +51,17 @@ class Debuggers(Programs):
             strace -e trace=none -e signal=all -o log sh -c 'kill -USR1 $$' || cat log""", self.prepare)
         self.assertIn('openat(AT_FDCWD, "out"', text)
 
+    def test_strace_with_a_filter_of_its_own(self):
+        """docs/fidelity.md: with --seccomp-bpf strace asks for calls to be traced that the broker is asked about instead."""
+        self.need("strace")
+        script = "import os; os.mkdir('made')"
+        for option, count in (("--seccomp-bpf", "0"), ("-q", "1")):
+            command = f'cd "$(mktemp -d)"; strace -f {option} -o log -e trace=mkdir /usr/bin/python3 -I -c "{script}" 2> errors; grep -c mkdir log'
+            self.assertEqual(self.control("sh", "-c", command).text, "1\n", option)
+            self.scratch.write_profile()
+            run = self.inside("sh", "-c", command)
+            self.assertEqual(run.text, f"{count}\n", str(run))
+
     def test_valgrind(self):
         self.need("valgrind", "gcc")
         text = self.same(r"""gcc -g -o t t.c; valgrind -q --error-exitcode=9 ./t; valgrind -q --leak-check=full --error-exitcode=9 ./t bad 2> log || echo $?

@@ -166,6 +166,77 @@ class Terminal(harness.Case):
         self.key("\x03")
         self.assertEqual(self.status(), "130")
 
+    def test_stop_stops_everything(self):
+        """While the supervisor cannot watch there is nothing to watch: not what left the group, nor what keeps the command
+        stopped. The time limit holds."""
+        beats = self.ws / "beats"
+        self.scratch.write_profile()
+        with self.scratch.profile_file.open("a") as file:
+            file.write("limits: {wall: 3s}\n")
+        script = f"(setsid sh -c 'while :; do echo >> {beats}; sleep 0.05; done' &) ; until test -s {beats}; do sleep 0.05; done; echo started; sleep 100"
+        self.line(f'$AR -p {self.scratch.profile_file} -- sh -c "{script}"')
+        self.session.expect("started")
+        self.key("\x1a")
+        self.session.expect("Stopped")
+        self.session.expect("prompt> ")
+        size = beats.stat().st_size
+        time.sleep(0.3)
+        self.assertEqual(beats.stat().st_size, size, "it goes on behind the stopped supervisor")
+        self.foreground("sleep 100")
+        self.wait_for(lambda: beats.stat().st_size > size, 5, "the daemon to go on")
+        self.key("\x1a")
+        self.session.expect("Stopped")
+
+        def lives():
+            return [text for _, text in self.scratch.survivors() if "sh -c" in text and "agent-run" not in text]
+        self.wait_for(lambda: not lives(), 8, "the time limit of a stopped run")
+        self.line("fg")
+        self.session.expect("time limit of 3 s")
+        self.assertEqual(self.status(), "124")
+
+    def test_stop_by_the_terminal_without_its_input(self):
+        """Standard input is a pipe: the keys go to this job, and the command follows."""
+        self.line("sleep 100 | $AR -- sh -c 'echo started; sleep 0.5; echo over; exec sleep 100'")
+        self.session.expect("started")
+        self.key("\x1a")
+        self.session.expect("Stopped")
+        self.session.expect("prompt> ")
+        self.line("fg")
+        self.session.expect("over")
+        self.key("\x03")
+        self.assertEqual(self.status(), "130")
+
+    def test_stop_where_nobody_could_continue(self):
+        """On a terminal without a shell that does job control (a container's, script(1)'s) Ctrl-Z stops nothing, outside and
+        inside."""
+        for words in (["sh"], [harness.AGENT_RUN, "--", "sh"]):
+            pid, master = pty.fork()
+            if pid == 0:
+                os.chdir(self.ws)
+                os.execve(words[0] if "/" in words[0] else "/bin/sh", [*words, "-c", "echo started; sleep 0.6; echo over; exit 5"], self.scratch.environment)
+            self.addCleanup(os.close, master)
+            text, sent = "", False
+            try:
+                while select.select([master], [], [], 10)[0] and (piece := os.read(master, 4096).decode()):
+                    text += piece
+                    if "started" in text and not sent:
+                        time.sleep(0.2)
+                        os.write(master, b"\x1a")
+                        sent = True
+            except OSError:
+                pass
+            if "over" not in text:
+                os.kill(pid, signal.SIGKILL)
+            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 5, text)
+
+    def test_stop_of_its_own_in_the_background(self):
+        """No key can have meant it."""
+        self.scratch.write_profile()
+        with self.scratch.profile_file.open("a") as file:
+            file.write("limits: {wall: 1s}\n")
+        self.line(f"$AR -p {self.scratch.profile_file} -- sh -c 'kill -STOP $$' & wait $!; echo \"ended=$?\"")
+        self.session.expect("ended=124")
+
     def test_background_run(self):
         """A run in the background that only writes goes on beside the shell."""
         self.line("$AR -- sh -c 'sleep 0.5; echo from behind' & wait; echo over")

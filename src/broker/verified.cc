@@ -1,0 +1,47 @@
+#include "broker/verified.h"
+
+#include <fcntl.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "broker/memory.h"
+
+namespace agentrun::broker {
+
+std::optional<Execution> execution_of(const Task& task) {
+  const Fd fd(with_ptrace([&] { return ::openat(task.proc.get(), "auxv", O_RDONLY | O_CLOEXEC); }));
+  if (!fd) return std::nullopt;
+  std::array<std::uint64_t, 2 * 64> vector{};  // pairs of type and value (proc(5)); the kernel has some twenty
+  const ssize_t n = ::read(fd.get(), vector.data(), sizeof vector);
+  if (n <= 0) return std::nullopt;
+  const std::size_t words = static_cast<std::size_t>(n) / sizeof vector[0];
+  for (std::size_t i = 0; i + 1 < words; i += 2) {
+    if (vector[i] != AT_RANDOM) continue;
+    Execution execution{};
+    if (TaskMemory(task.tid).copy(vector[i + 1], execution.data(), sizeof execution) != 0) return std::nullopt;
+    return execution;
+  }
+  return std::nullopt;
+}
+
+bool Verified::contains(const Execution& execution) {
+  const std::scoped_lock lock(mutex_);
+  if (young_.contains(execution)) return true;
+  if (!old_.contains(execution)) return false;
+  insert(execution);
+  return true;
+}
+
+void Verified::add(const Execution& execution) {
+  const std::scoped_lock lock(mutex_);
+  insert(execution);
+}
+
+void Verified::insert(const Execution& execution) {
+  if (young_.size() >= limit) old_ = std::exchange(young_, {});
+  young_.insert(execution);
+}
+
+}  // namespace agentrun::broker
