@@ -54,7 +54,7 @@ struct Policy::Data {
   std::vector<Grant> view;
   std::vector<std::string> masks, exec_roots;
   profile::Reads reads = profile::Reads::claimed;
-  bool reads_need_broker = false, reads_need_trap = false;
+  bool reads_written = false, reads_need_broker = false, denies_later = false;
   profile::WorkspaceMode workspace_mode = profile::WorkspaceMode::read;
   std::string workspace, home;
   const Rule* no_exec = nullptr;  // exec.writable: deny

@@ -190,9 +190,12 @@ bool Policy::weakened(Weakening weakening) const noexcept {
 }
 profile::Reads Policy::reads_kept() const noexcept {
   if (weakened(Weakening::floor_only)) return profile::Reads::off;
-  if (data_->reads_need_broker) return profile::Reads::exact;
-  const bool trapped = data_->reads_need_trap || needs_exec_truth();
+  if (data_->reads_need_broker || (data_->denies_later && !data_->reads_written)) return profile::Reads::exact;
+  const bool trapped = data_->denies_later || needs_exec_truth();
   return trapped && reads() == profile::Reads::off ? profile::Reads::claimed : reads();
+}
+bool Policy::denies_later() const noexcept {
+  return data_->denies_later;
 }
 bool Policy::reads_need_broker() const noexcept {
   return data_->reads_need_broker;

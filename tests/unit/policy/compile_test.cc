@@ -130,14 +130,25 @@ TEST_CASE("read denials are masks of what exists, by their canonical paths") {
   for (const char* deny : {"~/proj/.env", "~/proj/.env.later", "~/proj/k", "~/.ssh", "\"~/.s*\"", "\"/etc/*\""})
     CHECK_FALSE(with(deny).reads_need_broker());
 
-  // With reads off nobody but the kernel stands in the way: enough for what is there, not for what comes to be later.
+  // With reads off nobody but the kernel stands in the way: enough for what is not shown. What comes to be later is under no
+  // mask, and what is there is under none any more when the host replaces it.
   const auto off = [&](const std::string& deny) {
     return compile_text("workspace: {mode: write}\nfiles: {read: [/data], deny: [" + deny + "]}\naudit: {reads: off}\n", host.facts())
         .reads_kept();
   };
-  CHECK(off("~/proj/.env, ~/proj/k, /etc/shadow") == agentrun::profile::Reads::off);
+  CHECK(off("/etc/shadow, ~/.ssh") == agentrun::profile::Reads::off);
+  CHECK(off("~/proj/.env") == agentrun::profile::Reads::claimed);
+  CHECK(off("~/proj/k") == agentrun::profile::Reads::claimed);
   CHECK(off("~/proj/.env.later") == agentrun::profile::Reads::claimed);
   CHECK(off("\"~/proj/.e*\"") == agentrun::profile::Reads::claimed);
+  CHECK(with("~/proj/.env").reads_kept() == agentrun::profile::Reads::exact);  // unless the profile says otherwise
+  CHECK(with("/etc/shadow").reads_kept() == agentrun::profile::Reads::claimed);
+  const Policy labelled = with("~/proj/.env, /etc/shadow");
+  const auto label = [&](const char* path) { return labelled.decide(Right::read, path).rule->label; };
+  CHECK(label("/home/u/proj/.env") == Label::broker);
+  CHECK(label("/etc/shadow") == Label::kernel);  // not shown
+  CHECK(labelled.denies_later());
+  CHECK_FALSE(with("/etc/shadow").denies_later());
 }
 
 TEST_CASE("read denials with globs are masks of what a scan finds") {
@@ -196,7 +207,7 @@ exec: {allow: ["/usr/**", "/usr/bin/g*"], deny: [/usr/bin/sudo]}
   };
   CHECK(label("t:files.read[0]") == "kernel");
   CHECK(label("t:workspace.mode") == "kernel");
-  CHECK(label("t:files.deny[0]") == "kernel");
+  CHECK(label("t:files.deny[0]") == "broker");  // the mask goes when the host replaces the file
   CHECK(label("t:files.deny[1]") == "broker");
   CHECK(label("t:files.deny[2]") == "kernel");  // not shown at all
   CHECK(label("t:files.protect[0]") == "broker");

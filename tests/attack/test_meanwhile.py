@@ -1,0 +1,102 @@
+"""F1, F2, F3 while programs of the host go on: files that come to be, and are replaced, during a run."""
+
+import os
+import threading
+
+import harness
+from harness import DENIED
+
+# Each way to read what is at a name. It waits until the host has done its part.
+READER = """
+import errno, os, time
+open("ready", "w").close()
+while not os.path.exists("go"): time.sleep(0.005)
+os.mkdir("below")
+os.symlink(os.getcwd(), "below/up")
+os.symlink(".env", "plain")
+os.symlink("plain", "chain")
+def by_descriptor(name):
+    fd = os.open(name, os.O_PATH)
+    return f"/proc/self/fd/{fd}"
+ways = {"direct": lambda: ".env", "link": lambda: "plain", "chain": lambda: "chain", "folder": lambda: "below/up/.env",
+        "cwd": lambda: "/proc/self/cwd/.env", "root": lambda: "/proc/thread-self/root" + os.getcwd() + "/.env",
+        "path-descriptor": lambda: by_descriptor(".env"), "path-of-link": lambda: by_descriptor("chain")}
+for name, way in ways.items():
+    try:
+        with open(way()) as file:
+            text = file.read()
+        print("ACT", name, "ok" if text == "secret" else "EMPTY", text)
+    except OSError as error:
+        print("ACT", name, errno.errorcode[error.errno])
+"""
+
+# What a profile says → how they are, where something is denied that the view shows.
+READS = {"claimed": "claimed", "off": "claimed", "exact": "exact", None: "exact"}
+
+
+class Meanwhile(harness.Case):
+    def during(self, run, words, act):
+        """Runs the words, and `act` of the host once they have said that they are ready; they go on when it is done."""
+        for name in ("ready", "go"):
+            (self.ws / name).unlink(missing_ok=True)
+
+        def host():
+            self.wait_for((self.ws / "ready").exists, 20, "ready")
+            act()
+            (self.ws / "go").touch()
+        thread = threading.Thread(target=host)
+        thread.start()
+        try:
+            return run(*words)
+        finally:
+            thread.join()
+
+    def clean(self):
+        harness.run(["rm", "-rf", ".env", "below", "plain", "chain"], cwd=self.ws)
+
+    def save(self, text="secret"):
+        """As editors save: a new file, renamed over the old one. That drops what was mounted on the old one inside."""
+        (self.ws / ".env.new").write_text(text)
+        os.replace(self.ws / ".env.new", self.ws / ".env")
+
+    def read_ways(self, before, pattern, reads):
+        """`reads`: None for a profile that says nothing of them."""
+        def prepare():
+            self.clean()
+            if before is not None:
+                (self.ws / ".env").write_text(before)
+        words = ("/usr/bin/python3", "-c", READER)
+        prepare()
+        outside = self.during(self.control, words, self.save)
+        prepare()
+        self.scratch.write_profile(files={"deny": [pattern]}, **({"audit": {"reads": reads}} if reads else {}))
+        run = self.during(self.inside, words, self.save)
+        self.assert_refused(outside, run, DENIED)
+        self.assertEqual(len(harness.acts(run)), 8, str(run))
+        self.assert_complete(run)
+        return run
+
+    def test_f1_denied_file_that_comes_to_be_under_other_names(self):
+        for pattern in ("**/.env", str(self.ws / ".env")):
+            for reads in READS:
+                with self.subTest(pattern=pattern, reads=reads):
+                    run = self.read_ways(None, pattern, reads)
+                    denied = {d["path"] for d in run.decisions(act="deny")}
+                    self.assertEqual(denied, {str(self.ws / ".env")}, "judged where it leads")
+
+    def test_f1_denied_file_that_is_replaced(self):
+        """The kernel drops a mount, and so a mask, on what is renamed over or removed in another mount namespace."""
+        for pattern in ("**/.env", str(self.ws / ".env")):
+            for reads in READS:
+                with self.subTest(pattern=pattern, reads=reads):
+                    run = self.read_ways("old", pattern, reads)
+                    self.assertEqual(run.journal()[0].get("audit_reads"), READS[reads])
+
+    def test_f1_denied_file_is_labelled_as_what_it_is(self):
+        """The mask is the kernel's, but only as long as the host leaves the file alone."""
+        (self.ws / ".env").write_text("old")
+        self.scratch.write_profile(files={"deny": [str(self.ws / ".env")]}, audit={"reads": "off"})
+        said = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--open", ".env")
+        self.assertRegex(said.text, r"^deny: read .*/\.env\n  label: broker\n")
+        plan = self.scratch.agent_run("explain", "-p", self.scratch.profile_file)
+        self.assertRegex(plan.text, r"(?m)^reads: claimed$")
