@@ -19,7 +19,7 @@ constexpr std::array<std::string_view, 4> access_names = {"read", "overlay", "wr
 // What stops a right, by right.
 constexpr std::array<LayerSet, 3> stops = {
     layers({Layer::files_deny}),
-    layers({Layer::files_deny, Layer::files_protect, Layer::files_keep}),
+    layers({Layer::files_deny, Layer::files_protect, Layer::files_keep, Layer::own}),
     layers({Layer::files_deny, Layer::exec_deny}),
 };
 constexpr LayerSet stops_of(std::size_t right, Age age) {
@@ -154,7 +154,8 @@ bool Policy::needs_exec_truth() const noexcept {
 
 bool Policy::guarded(Right right, std::string_view path, Age age) const {
   Hits hits;
-  const LayerSet stop = stops_of(index(right), age);
+  // Where a folder is moved to, a name of agent-run's own is guarded as it was.
+  const LayerSet stop = stops_of(index(right), age) & ~layers({Layer::own});
   if (!data_->matcher.match(path, stop, hits)) return true;
   return static_cast<bool>(best(hits, stop));
 }

@@ -120,6 +120,7 @@ std::string pattern_of(std::string_view path) {
 std::string Policy::remedy(const Verdict& verdict, Right right, std::string_view path) const {
   if (verdict.act == Act::allow) return {};
   if (verdict.by == By::rule && verdict.rule != nullptr) {
+    if (verdict.rule->id.starts_with("built-in:apply")) return "no profile change: agent-run apply works by such names";
     if (section_of(*verdict.rule) == "files.protect") return without_protection(*verdict.rule, path, data_->workspace);
     return without_rule(*verdict.rule);
   }

@@ -63,6 +63,23 @@ while not os.path.exists("go"): time.sleep(0.005)
 print("owned", owned, "held", len(held))
 """
 
+# Links or opens what agent-run writes in the folder.
+HOLDER = """
+import os, time
+open("ready", "w").close()
+got = 0
+while not os.path.exists("go"):
+    for name in os.listdir("."):
+        if not name.startswith(".agent-run-"): continue
+        for way in (lambda: os.link(name, f"second-{got}"), lambda: os.close(os.open(name, os.O_WRONLY))):
+            try:
+                way()
+                got += 1
+            except OSError:
+                pass
+print("got", got)
+"""
+
 # What a profile says → how they are, where something is denied that the view shows.
 READS = {"claimed": "claimed", "off": "claimed", "exact": "exact", None: "exact"}
 
@@ -166,3 +183,43 @@ class Meanwhile(harness.Case):
         self.assertFalse((self.ws / "second").exists())
         self.assertTrue(run.decisions(act="deny", path=str(self.ws / ".git/config.lock"), profile="git-safe"))
         self.assertEqual(harness.run(["git", "config", "user.name"], cwd=self.ws).text, "N24\n", "the host's git was hindered")
+
+    def own_temporary(self, run):
+        """apply works in a folder that another run may write: that one tries to get hold of every new file."""
+        harness.run(["sh", "-c", "rm -rf ./* .[!.]*"], cwd=self.ws)
+        self.scratch.write_profile(workspace={"path": str(self.ws), "mode": "overlay"})
+        made = self.inside("sh", "-c", "for n in $(seq 40); do echo $n > made-$n; done")
+        self.assert_ran(made)
+        self.scratch.write_profile(files={"protect": [f"{self.ws}/made-*"]})
+
+        def act():
+            applied = self.scratch.agent_run("apply", "--trusted")
+            self.assertEqual(applied.status, 0, str(applied))
+        result = self.during(run, ("/usr/bin/python3", "-c", HOLDER), act)
+        self.assertEqual((self.ws / "made-40").read_text(), "40\n")
+        return result
+
+    def test_f3_temporary_files_of_apply(self):
+        result = self.own_temporary(self.control)
+        self.assertNotEqual(result.text, "got 0\n", f"proves nothing: {result}")
+        run = self.own_temporary(self.inside)
+        self.assertEqual(run.text, "got 0\n", str(run))
+        self.assertEqual([path.stat().st_nlink for path in self.ws.glob("made-*")], [1] * 40)
+
+    def test_f3_names_of_apply(self):
+        """In every policy, also one that protects nothing; a folder in which one was left can be moved."""
+        acts = """
+            mkdir folder; printf x > folder/.agent-run-0123abcd; sh -c 'exit 0'
+            tried() { if sh -c "$2" 2> /dev/null; then echo "ACT $1 ok"; else echo "ACT $1 EACCES"; fi; }
+            tried append 'echo x >> left/.agent-run-0123'; tried link 'ln left/.agent-run-0123 second'
+            tried chmod 'chmod 666 left/.agent-run-0123'; tried rename 'mv left/.agent-run-0123 mine'; tried make 'echo x > .agent-run-4567'
+            tried below 'echo x > left/.agent-run-89/x'; tried rename-onto 'echo x > y; mv y .agent-run-4567'"""
+        for top in (self.outside, self.ws):
+            (top / "left" / ".agent-run-89").mkdir(parents=True)
+            (top / "left" / ".agent-run-0123").write_text("x")
+        outside = self.control("sh", "-c", acts, cwd=self.outside)
+        self.scratch.write_profile()
+        run = self.inside("sh", "-c", acts)
+        self.assert_refused(outside, run, DENIED)
+        self.assertTrue(run.decisions(act="deny", rule="built-in:apply[0]"))
+        self.assert_ran(self.inside("mv", "left", "right"))

@@ -471,11 +471,11 @@ TEST_CASE("what the shipped profiles are for") {
   CHECK(standard.decide(Right::execute, "/tmp/run").act == Act::deny);
   CHECK(standard.decide(Right::read, "/etc/python3.11/x").act == Act::allow);
   const std::string git = "/home/u/proj/.git/";
-  for (const char* path : {"hooks/pre-commit", "hooks", "config", "modules/a/b/hooks/x"})
+  for (const char* path : {"hooks/pre-commit", "hooks", "config", "config.lock", "config.worktree.lock", "modules/a/b/hooks/x"})
     CHECK(standard.decide(Right::change, git + path).act == Act::deny);
-  for (const char* path : {"index.lock", "HEAD", "objects/ab/cd", "refs/heads/x", "config.lock", "worktrees/w/HEAD"})
+  for (const char* path : {"index.lock", "HEAD", "objects/ab/cd", "refs/heads/x", "HEAD.lock", "worktrees/w/HEAD"})
     CHECK(standard.decide(Right::change, git + path).act == Act::allow);
-  for (const char* path : {"sub/.git/config", "sub/.git/HEAD", "sub/.git", ".git/modules/m/config"})
+  for (const char* path : {"sub/.git/config", "sub/.git/config.lock", "sub/.git/HEAD", "sub/.git", ".git/modules/m/config", ".git/modules/m/config.lock"})
     CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path), Age::since).act == Act::allow);
   for (const char* path : {"sub/.git/config", "sub/.git", ".git/modules/m/n/config"}) {
     const Verdict verdict = standard.decide(Right::change, "/home/u/proj/" + std::string(path));
@@ -484,6 +484,9 @@ TEST_CASE("what the shipped profiles are for") {
     CHECK(standard.decide(Right::read, "/home/u/proj/" + std::string(path)).act == Act::allow);
   }
   CHECK(standard.decide(Right::change, "/home/u/proj/sub/.git/index").act == Act::allow);
+  const Verdict own = standard.decide(Right::change, "/home/u/proj/sub/.agent-run-0123/x");
+  CHECK((own.act == Act::deny && own.rule->id == "built-in:apply[0]" && own.rule->label == Label::broker));
+  CHECK_FALSE(standard.guarded(Right::change, "/home/u/proj/sub/.agent-run-0123"));
   for (const char* path : {"sub/.git/hooks/x", ".envrc", ".vscode/tasks.json", "HEAD", ".mcp.json", ".husky/_/x", ".github/workflows/x",
                            ".cargo/config.toml", "x.code-workspace"})
     CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::deny);
