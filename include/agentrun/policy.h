@@ -228,8 +228,11 @@ class Policy {
   [[nodiscard]] std::span<const std::string> exec_roots() const noexcept;
   [[nodiscard]] profile::Reads reads() const noexcept;         // as written; default claimed
   [[nodiscard]] bool reads_need_broker() const noexcept;       // read denials that masks cannot carry: reads are exact
-  /// As they will be: at least claimed when something is denied that may come to be later, or rules ask about what is
-  /// executed; exact where masks cannot carry a denial.
+  /// Does files.deny name something that the view shows, or may come to show: a mask does not stay where the host replaces
+  /// what it covers? Then what is read is judged where its name leads, also when the profile asks for claimed reads.
+  [[nodiscard]] bool denies_later() const noexcept;
+  /// As they will be: with denies_later() exact, or claimed when the profile says claimed or off; at least claimed when rules
+  /// ask about what is executed; exact where masks cannot carry a denial.
   [[nodiscard]] profile::Reads reads_kept() const noexcept;
   [[nodiscard]] profile::WorkspaceMode workspace_mode() const noexcept;
   [[nodiscard]] const std::string& workspace() const noexcept;

@@ -76,6 +76,7 @@ class Handler {
   // open.cc
   Reply open(Case& c);
   Reply claim_read(Case& c);
+  Reply claim_resolved(Case& c);
   Reply open_exact(Case& c);
   Reply open_for_creation(Case& c);
   int creation_of_folder(const Case& c) const;

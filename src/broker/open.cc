@@ -55,11 +55,24 @@ Reply Handler::open(Case& c) {
 }
 
 // A reading open that the floor decides: what the agent claims to open is judged and recorded. Whatever it makes of the
-// path afterwards, the kernel opens only what the view shows, and Landlock lets it only read.
+// path afterwards, the kernel opens only what the view shows, and Landlock lets it only read. Where files.deny names what
+// the view may come to show, the name is judged where it leads; a link that changes between that and the kernel's own look
+// remains (audit.reads: exact has no between).
 Reply Handler::claim_read(Case& c) {
   if (c.request.name.path.empty()) return refuse(c, Right::read, ENOENT);
+  if (s_.policy.denies_later()) return claim_resolved(c);
   judge(c, Right::read, Resolver::lexical(c.task, c.request.name));
   if (c.verdict.act != Act::allow) return open_exact(c);  // not by that name: look where it leads
+  if (const int error = permit(c, "continue"); error != 0) return Reply::error(error);
+  return Reply::proceed(FloorCovers{"view, Landlock"});
+}
+
+Reply Handler::claim_resolved(Case& c) {
+  Object object;
+  const Follow follow = (c.request.how.flags & O_NOFOLLOW) != 0 ? Follow::no : Follow::yes;
+  if (const int error = resolver_.object(c.task, c.request.name, follow, 0, object); error != 0) return refuse(c, Right::read, error);
+  if (!object.in_view || S_ISLNK(object.mode)) return open_existing(c, object);
+  judge(c, Right::read, object);
   if (const int error = permit(c, "continue"); error != 0) return Reply::error(error);
   return Reply::proceed(FloorCovers{"view, Landlock"});
 }

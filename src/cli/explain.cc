@@ -80,6 +80,7 @@ void print_plan(const supervisor::Prepared& prepared) {
   }
   print_list("masked (kernel)", policy.masks());
   if (policy.reads_need_broker()) std::printf("reads are exact: there is too much to search for what files.deny names, or to mask\n");
+  else if (policy.denies_later() && policy.reads() != prepared.reads) std::printf("reads are %s: files.deny names what the view shows, and a mask does not stay when the host replaces what it covers\n", std::string(profile::name(prepared.reads)).c_str());
   print_list("executable below (kernel)", policy.exec_roots());
   std::printf("rules:\n");
   for (const policy::Rule& rule : policy.rules()) {

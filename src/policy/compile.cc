@@ -388,7 +388,8 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   data->masks = std::move(masks.paths);
   data->exec_roots = std::move(roots);
   data->reads_need_broker = !masks.complete;
-  data->reads_need_trap = masks.later;
+  data->denies_later = masks.later;
+  data->reads_written = settings.reads.has_value();
   if (settings.reads) data->reads = settings.reads->value;
   if (settings.mode) data->workspace_mode = *settings.mode;
   data->limits = settings.limits;

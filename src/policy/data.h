@@ -28,6 +28,7 @@ enum class Layer : std::uint8_t {
   view,            // folders above a grant: our own scaffolding
   files_keep,      // files.keep: stops change of what was there before the run
   way,             // names on the way to a denied or protected path: no link may stand there
+  own,             // names that agent-run itself works by: stops change. They do not depend on the folder above
 };
 constexpr std::uint8_t number(Layer layer) {
   return static_cast<std::uint8_t>(layer);
@@ -54,7 +55,7 @@ struct Policy::Data {
   std::vector<Grant> view;
   std::vector<std::string> masks, exec_roots;
   profile::Reads reads = profile::Reads::claimed;
-  bool reads_need_broker = false, reads_need_trap = false;
+  bool reads_written = false, reads_need_broker = false, denies_later = false;
   profile::WorkspaceMode workspace_mode = profile::WorkspaceMode::read;
   std::string workspace, home;
   const Rule* no_exec = nullptr;  // exec.writable: deny

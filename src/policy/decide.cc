@@ -19,7 +19,7 @@ constexpr std::array<std::string_view, 4> access_names = {"read", "overlay", "wr
 // What stops a right, by right.
 constexpr std::array<LayerSet, 3> stops = {
     layers({Layer::files_deny}),
-    layers({Layer::files_deny, Layer::files_protect, Layer::files_keep}),
+    layers({Layer::files_deny, Layer::files_protect, Layer::files_keep, Layer::own}),
     layers({Layer::files_deny, Layer::exec_deny}),
 };
 constexpr LayerSet stops_of(std::size_t right, Age age) {
@@ -154,7 +154,8 @@ bool Policy::needs_exec_truth() const noexcept {
 
 bool Policy::guarded(Right right, std::string_view path, Age age) const {
   Hits hits;
-  const LayerSet stop = stops_of(index(right), age);
+  // Where a folder is moved to, a name of agent-run's own is guarded as it was.
+  const LayerSet stop = stops_of(index(right), age) & ~layers({Layer::own});
   if (!data_->matcher.match(path, stop, hits)) return true;
   return static_cast<bool>(best(hits, stop));
 }
@@ -190,9 +191,12 @@ bool Policy::weakened(Weakening weakening) const noexcept {
 }
 profile::Reads Policy::reads_kept() const noexcept {
   if (weakened(Weakening::floor_only)) return profile::Reads::off;
-  if (data_->reads_need_broker) return profile::Reads::exact;
-  const bool trapped = data_->reads_need_trap || needs_exec_truth();
+  if (data_->reads_need_broker || (data_->denies_later && !data_->reads_written)) return profile::Reads::exact;
+  const bool trapped = data_->denies_later || needs_exec_truth();
   return trapped && reads() == profile::Reads::off ? profile::Reads::claimed : reads();
+}
+bool Policy::denies_later() const noexcept {
+  return data_->denies_later;
 }
 bool Policy::reads_need_broker() const noexcept {
   return data_->reads_need_broker;

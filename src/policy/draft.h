@@ -132,7 +132,7 @@ std::vector<std::string> without_covered(std::set<std::string> paths);
 struct Masks {
   std::vector<std::string> paths;
   bool complete = true;  // all that exists; else reads need the broker
-  bool later = false;    // what is denied may come to be later, where no mask is: reads must be trapped
+  bool later = false;    // what is denied may come to be later, where no mask is or stays: reads must be trapped
 };
 Masks lower_denials(Draft& draft, std::span<const Shown> view);
 

@@ -1,5 +1,6 @@
-// Which read denials the kernel keeps by itself: a place that is denied and exists when the run starts is covered by an
-// empty file or folder. What only comes to be later is the broker's to deny.
+// Which read denials the kernel helps to keep: a place that is denied and exists when the run starts is covered by an
+// empty file or folder. What only comes to be later is the broker's to deny; and so is what is covered, since the mask is
+// gone when a program of the host renames a file over it or removes it (mount_namespaces(7)), as editors do that save.
 #include <algorithm>
 #include <array>
 #include <set>
@@ -48,9 +49,9 @@ class Masking {
       return;
     }
     if (!shows_host(view_, path)) return;
+    leave_to_broker(bound);
     // The path as written is bound too; a mask stands where links lead to.
-    if (!exists(draft_.facts, path)) leave_to_broker(bound);
-    else if (resolve(draft_.facts, path) == path) masks_.insert(path);
+    if (exists(draft_.facts, path) && resolve(draft_.facts, path) == path) masks_.insert(path);
   }
 
   /// False when there is too much to look at, or to cover.
@@ -85,7 +86,7 @@ class Masking {
   [[nodiscard]] bool later() const noexcept { return later_; }
 
  private:
-  // What comes to be later is under no mask.
+  // What comes to be later is under no mask, and no mask is sure to stay.
   void leave_to_broker(const Draft::Bound& bound) {
     draft_.rules[bound.rule].label = Label::broker;
     later_ = true;

@@ -120,7 +120,8 @@ std::string pattern_of(std::string_view path) {
 std::string Policy::remedy(const Verdict& verdict, Right right, std::string_view path) const {
   if (verdict.act == Act::allow) return {};
   if (verdict.by == By::rule && verdict.rule != nullptr) {
-    if (verdict.rule->profile == "built-in") return "no profile change: it would decide what later runs may do";
+    if (verdict.rule->id.starts_with("built-in:apply")) return "no profile change: agent-run apply works by such names";
+    if (verdict.rule->id.starts_with("built-in:own")) return "no profile change: it would decide what later runs may do";
     if (section_of(*verdict.rule) == "files.protect") return without_protection(*verdict.rule, path, data_->workspace);
     return without_rule(*verdict.rule);
   }

@@ -121,7 +121,23 @@ std::vector<std::string> without_covered(std::set<std::string> paths) {
   return kept;
 }
 
+namespace {
+
+// agent-run apply writes a file by such a name and then renames it to its own, which may be a protected one.
+void guard_own_names(Draft& draft) {
+  const auto changes = [](const Draft::Claim& claim) { return changes_host(claim.access); };
+  if (std::none_of(draft.claims.begin(), draft.claims.end(), changes)) return;
+  constexpr std::string_view names = "**/.agent-run-*";
+  const std::size_t rule = add_built_in(draft, "apply", 0, std::string(names), Label::broker);
+  draft.rules[rule].act = Act::deny;
+  for (PathPattern pattern : expand(std::string(names), draft.variables, {{}, "built-in"}).alternatives)
+    draft.bound.push_back({std::move(pattern), Layer::own, rule});
+}
+
+}  // namespace
+
 void add_built_ins(Draft& draft) {
+  guard_own_names(draft);
   std::size_t index = 0;
   for (const BuiltIn& built_in : built_ins) {
     const std::size_t rule = add_built_in(draft, built_in.group, index++, std::string(built_in.pattern),

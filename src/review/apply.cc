@@ -133,7 +133,8 @@ class Applier {
     write_all(applied_, encode_fields({std::to_string(target_), path}), applied_name);
   }
 
-  // A random name in the change's folder, told to whoever comes after a kill, before anything stands there.
+  // A random name in the change's folder, told to whoever comes after a kill, before anything stands there. Every policy
+  // protects such names (policy/view.cc): a run that goes on in this folder must not hold what gets a protected name.
   std::string fresh_name(const std::string& path) const {
     std::string name = ".agent-run-" + random_name();
     const std::string line = encode_fields({std::to_string(target_), join(folder_of(path), name)});

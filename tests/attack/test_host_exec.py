@@ -74,7 +74,8 @@ class Planted(harness.Case):
 
     def test_f3_absent_repository(self):
         """.git as a folder, a file and a link; hooks and settings of what may become a repository."""
-        paths = [".git", ".git/config", ".git/commondir", ".git/hooks/pre-commit", ".git/config.worktree", "HEAD",
+        paths = [".git", ".git/config", ".git/config.lock", ".git/commondir", ".git/hooks/pre-commit", ".git/config.worktree", "HEAD",
+                 ".git/config.worktree.lock", ".git/worktrees/w/config.worktree.lock", "sub/.git/modules/m/config.worktree.lock",
                  "sub/.git/hooks/pre-commit", "sub/.git/config.worktree", "sub/.git/commondir", ".git/modules/m/commondir"]
         control, denials = self.planted("absent", ["git-safe"], paths)
         self.nothing_there(paths)

@@ -58,7 +58,7 @@ EXAMPLES = {
         ('grep -c agent_run.journal "$XDG_STATE_HOME/records"', 0, r"^\d+$"),
         ("mkdir -p ~/.config/agent-run/profiles", 0, r"\A\Z"),
         ("cp mine.yaml ~/.config/agent-run/profiles/mine.yaml", 0, r"\A\Z"),
-        ("agent-run check mine", 0, r"^mine: good \(\d+ rules: \d+ kernel, \d+ broker; reads claimed\)$"),
+        ("agent-run check mine", 0, r"^mine: good \(\d+ rules: \d+ kernel, \d+ broker; reads exact\)$"),
         ("agent-run -p mine -- cat .env", 1, rf"cat: \.env: {DENIED}"),
         ("agent-run -p mine -- mv .env other", 1, rf"mv: cannot move '\.env' to 'other': {DENIED}"),
         ("agent-run -p mine -- sh -c 'cat Makefile && echo x >> Makefile'", 2,

@@ -130,14 +130,25 @@ TEST_CASE("read denials are masks of what exists, by their canonical paths") {
   for (const char* deny : {"~/proj/.env", "~/proj/.env.later", "~/proj/k", "~/.ssh", "\"~/.s*\"", "\"/etc/*\""})
     CHECK_FALSE(with(deny).reads_need_broker());
 
-  // With reads off nobody but the kernel stands in the way: enough for what is there, not for what comes to be later.
+  // With reads off nobody but the kernel stands in the way: enough for what is not shown. What comes to be later is under no
+  // mask, and what is there is under none any more when the host replaces it.
   const auto off = [&](const std::string& deny) {
     return compile_text("workspace: {mode: write}\nfiles: {read: [/data], deny: [" + deny + "]}\naudit: {reads: off}\n", host.facts())
         .reads_kept();
   };
-  CHECK(off("~/proj/.env, ~/proj/k, /etc/shadow") == agentrun::profile::Reads::off);
+  CHECK(off("/etc/shadow, ~/.ssh") == agentrun::profile::Reads::off);
+  CHECK(off("~/proj/.env") == agentrun::profile::Reads::claimed);
+  CHECK(off("~/proj/k") == agentrun::profile::Reads::claimed);
   CHECK(off("~/proj/.env.later") == agentrun::profile::Reads::claimed);
   CHECK(off("\"~/proj/.e*\"") == agentrun::profile::Reads::claimed);
+  CHECK(with("~/proj/.env").reads_kept() == agentrun::profile::Reads::exact);  // unless the profile says otherwise
+  CHECK(with("/etc/shadow").reads_kept() == agentrun::profile::Reads::claimed);
+  const Policy labelled = with("~/proj/.env, /etc/shadow");
+  const auto label = [&](const char* path) { return labelled.decide(Right::read, path).rule->label; };
+  CHECK(label("/home/u/proj/.env") == Label::broker);
+  CHECK(label("/etc/shadow") == Label::kernel);  // not shown
+  CHECK(labelled.denies_later());
+  CHECK_FALSE(with("/etc/shadow").denies_later());
 }
 
 TEST_CASE("read denials with globs are masks of what a scan finds") {
@@ -196,7 +207,7 @@ exec: {allow: ["/usr/**", "/usr/bin/g*"], deny: [/usr/bin/sudo]}
   };
   CHECK(label("t:files.read[0]") == "kernel");
   CHECK(label("t:workspace.mode") == "kernel");
-  CHECK(label("t:files.deny[0]") == "kernel");
+  CHECK(label("t:files.deny[0]") == "broker");  // the mask goes when the host replaces the file
   CHECK(label("t:files.deny[1]") == "broker");
   CHECK(label("t:files.deny[2]") == "kernel");  // not shown at all
   CHECK(label("t:files.protect[0]") == "broker");
@@ -484,11 +495,11 @@ TEST_CASE("what the shipped profiles are for") {
   CHECK(standard.decide(Right::execute, "/tmp/run").act == Act::deny);
   CHECK(standard.decide(Right::read, "/etc/python3.11/x").act == Act::allow);
   const std::string git = "/home/u/proj/.git/";
-  for (const char* path : {"hooks/pre-commit", "hooks", "config", "modules/a/b/hooks/x"})
+  for (const char* path : {"hooks/pre-commit", "hooks", "config", "config.lock", "config.worktree.lock", "modules/a/b/hooks/x"})
     CHECK(standard.decide(Right::change, git + path).act == Act::deny);
-  for (const char* path : {"index.lock", "HEAD", "objects/ab/cd", "refs/heads/x", "config.lock", "worktrees/w/HEAD"})
+  for (const char* path : {"index.lock", "HEAD", "objects/ab/cd", "refs/heads/x", "HEAD.lock", "worktrees/w/HEAD"})
     CHECK(standard.decide(Right::change, git + path).act == Act::allow);
-  for (const char* path : {"sub/.git/config", "sub/.git/HEAD", "sub/.git", ".git/modules/m/config"})
+  for (const char* path : {"sub/.git/config", "sub/.git/config.lock", "sub/.git/HEAD", "sub/.git", ".git/modules/m/config", ".git/modules/m/config.lock"})
     CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path), Age::since).act == Act::allow);
   for (const char* path : {"sub/.git/config", "sub/.git", ".git/modules/m/n/config"}) {
     const Verdict verdict = standard.decide(Right::change, "/home/u/proj/" + std::string(path));
@@ -497,6 +508,9 @@ TEST_CASE("what the shipped profiles are for") {
     CHECK(standard.decide(Right::read, "/home/u/proj/" + std::string(path)).act == Act::allow);
   }
   CHECK(standard.decide(Right::change, "/home/u/proj/sub/.git/index").act == Act::allow);
+  const Verdict own = standard.decide(Right::change, "/home/u/proj/sub/.agent-run-0123/x");
+  CHECK((own.act == Act::deny && own.rule->id == "built-in:apply[0]" && own.rule->label == Label::broker));
+  CHECK_FALSE(standard.guarded(Right::change, "/home/u/proj/sub/.agent-run-0123"));
   for (const char* path : {"sub/.git/hooks/x", ".envrc", ".vscode/tasks.json", "HEAD", ".mcp.json", ".husky/_/x", ".github/workflows/x",
                            ".cargo/config.toml", "x.code-workspace"})
     CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::deny);
