@@ -260,6 +260,40 @@ TEST_CASE("a socket that does not block: answered at once, dialed when it comes,
   CHECK(inside.records({"net.open", "\"errno\":\"ECONNREFUSED\""}).size() == 1);
 }
 
+TEST_CASE("a flow that is met before its announcement is read waits for it, however many there are") {
+  constexpr int flows = 150;  // more than are read in a round, fewer than the link holds
+  const Fd server = serve("203.0.113.1", 8080, SOCK_STREAM);
+  Inside inside("{allow: [\"one.test:8080\"]}");
+  const auto to = destination(inside.resolve("one.test").address, 8080);
+  const Address at(to), any(destination("0.0.0.0", 0));
+  std::vector<Fd> clients, peers;
+  for (int i = 0; i < flows; ++i) {
+    clients.push_back(inside.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK));
+    REQUIRE(::bind(clients.back().get(), any.get(), any.size()) == 0);
+  }
+  ::kill(inside.pid(), SIGSTOP);
+  REQUIRE(::waitpid(inside.pid(), nullptr, WUNTRACED) == inside.pid());
+  for (const Fd& client : clients) {
+    Announcement a = inside.announcement(client, to, "one.test");
+    a.dial = false;
+    inside.send(a);
+    REQUIRE((::connect(client.get(), at.get(), at.size()) == 0 || errno == EINPROGRESS));
+  }
+  ::kill(inside.pid(), SIGCONT);
+  for (int i = 0; i < flows; ++i) {
+    peers.push_back(accept_one(server));
+    REQUIRE(peers.back());
+  }
+  for (const Fd& peer : peers) write_text(peer, "x");
+  int served = 0;
+  for (const Fd& client : clients) {
+    ::fcntl(client.get(), F_SETFL, 0);
+    served += read_some(client, 1) == "x" ? 1 : 0;
+  }
+  CHECK(served == flows);
+  CHECK(inside.records({"net.refused"}).empty());
+}
+
 TEST_CASE("the policy is asked again: a broker cannot announce what it does not allow") {
   const Fd secret = serve("127.0.0.1", 8099, SOCK_STREAM);
   Inside inside("{allow: [\"one.test:8080\", \"*:8099\", {to: \"two.test:8080\", by: /usr/bin/other}]}");
