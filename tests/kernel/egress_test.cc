@@ -380,6 +380,28 @@ TEST_CASE("the first bytes must name the name; held back until then, and never s
   CHECK(read_all(peer) == "!ECONNRESET");
 }
 
+TEST_CASE("a head that comes a byte at a time is passed on when it is whole") {
+  const Fd server = serve("203.0.113.1", 8080, SOCK_STREAM);
+  Inside inside("{allow: [\"one.test:8080\"]}");
+  auto [client, error] = inside.connect("one.test", 8080);
+  REQUIRE(error == 0);
+  const Fd peer = accept_one(server);
+  const int on = 1;
+  ::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  std::string head = "GET / HTTP/1.1\r\nHost: one.test\r\n";
+  while (head.size() < 28'000) head += "a:\n";
+  write_text(client, head);
+  constexpr int bytes = 500;
+  for (int i = 0; i < bytes; ++i) {
+    write_text(client, "c");
+    head += "c";
+    ::usleep(20);  // they are met one by one
+  }
+  write_text(client, ": d\r\n\r\n");
+  head += ": d\r\n\r\n";
+  CHECK(read_some(peer, head.size()) == head);
+}
+
 TEST_CASE("tls: any lets other names pass") {
   const Fd server = serve("203.0.113.1", 443, SOCK_STREAM);
   Inside inside("{allow: [{to: \"one.test:443\", tls: any}]}");
