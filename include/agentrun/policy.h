@@ -113,6 +113,8 @@ struct Destination {
 Destination without_mapping(const Destination& to) noexcept;
 /// Is it one of the addresses that stand for names (198.18.0.0/15, RFC 2544), mapped into IPv6 or not?
 bool is_synthetic(const Destination& to) noexcept;
+/// Egress's own IPv6 address in the sandbox; its IPv4 one is synthetic, and no name has it (egress.h).
+bool is_own6(const Destination& to) noexcept;
 /// Does it mean this very machine: loopback, or the unspecified address, which connect(2) takes for it (ip(7), ipv6(7))?
 bool is_loopback(const Destination& to) noexcept;
 
@@ -177,9 +179,9 @@ class Policy {
   /// May the resolver answer for this name: does some rule allow it, at some port and for some program? Any bytes; case and
   /// one dot at the end do not count. What is no host name is denied.
   [[nodiscard]] Verdict decide_name(std::string_view name) const;
-  /// Does a rule of network.allow with a range of addresses cover it? Then it may be dialed although it is private. "*" and
-  /// ranges of length 0 name no address.
-  [[nodiscard]] bool names_address(const Destination& to) const;
+  /// Does a rule of network.allow with a range of addresses cover it for this program (empty: not known; then no rule with
+  /// `by` does)? Then it may be dialed although it is private. "*" and ranges of length 0 name no address.
+  [[nodiscard]] bool names_address(const Destination& to, std::string_view program = {}) const;
   /// The rule of network.deny or network.ask with a range of addresses that stops this one, to which a name led, or null.
   [[nodiscard]] const Rule* stops_address(const Destination& to, std::string_view program = {}) const;
 

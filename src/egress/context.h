@@ -13,7 +13,7 @@
 
 namespace agentrun::egress {
 
-class Conntrack;
+class Origins;
 
 struct Context {
   Loop& loop;
@@ -23,7 +23,7 @@ struct Context {
   Lookup& lookup;
   const ProxyRules& proxies;
   const HelloReader& hello;
-  const Conntrack* conntrack;  // null: there is no socket to ask it by
+  const Origins* conntrack;  // null: there is no socket to ask it by
   std::size_t most_flows;     // that descriptors suffice for
   std::size_t flows = 0;      // connections and flows of datagrams that are there or are about to come
   std::uint64_t last_id = 0;  // of flows that no announcement names

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <deque>
+#include <utility>
 
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
@@ -17,13 +18,10 @@ namespace {
 
 constexpr std::size_t most_flows = 1024;
 constexpr std::size_t most_waiting = 8;           // datagrams of a flow that is still dialed
+constexpr std::size_t overhead = 64;              // of a datagram that waits, as its memory is counted
 constexpr std::size_t largest_datagram = 65'536;
 constexpr int datagrams_a_round = 64;
 constexpr int idle_one_way_ms = 30'000, idle_both_ways_ms = 180'000;
-// After so long without a word the kernel may have given the agent's port away to another destination (its own shortest
-// idle time is 30 s): it is asked again.
-constexpr std::int64_t sure_ns = 10'000'000'000;
-
 std::string key_of(const policy::Destination& source) {
   std::string key(reinterpret_cast<const char*>(source.address), source.v6 ? 16 : 4);
   key.append(reinterpret_cast<const char*>(&source.port), sizeof source.port);
@@ -38,7 +36,7 @@ class Datagrams::Flow : public Watcher {
  public:
   Flow(Datagrams& owner, std::string key, const policy::Destination& source, FlowFacts facts, Seat seat)
       : owner_(owner), key_(std::move(key)), source_(source), facts_(std::move(facts)), seat_(std::move(seat)) {}
-  ~Flow() override { owner_.context_.loop.retire(std::move(dial_)); }
+  ~Flow() override = default;
 
   void start() {
     last_heard_ = owner_.context_.loop.now_ns();
@@ -46,13 +44,13 @@ class Datagrams::Flow : public Watcher {
     dial_->start();
   }
   [[nodiscard]] const policy::Destination& to() const { return facts_.to; }
-  [[nodiscard]] bool unsure() const { return owner_.context_.loop.now_ns() - last_heard_ > sure_ns; }
+  [[nodiscard]] bool unsure() const { return owner_.context_.loop.now_ns() - last_heard_ > owner_.sure_ns_; }
 
   // From the agent.
   void send(std::string_view bytes) {
     last_heard_ = owner_.context_.loop.now_ns();
     if (!outside_) {
-      if (dial_ && waiting_.size() < most_waiting) waiting_.emplace_back(bytes);
+      if (dial_) keep(bytes);
       return;
     }
     if (::send(outside_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return;  // a datagram may be lost
@@ -60,7 +58,10 @@ class Datagrams::Flow : public Watcher {
     rest();
   }
 
+  // Always before it goes: a dial must not outlive whom it calls back.
   void close(std::string_view end) {
+    owner_.context_.loop.retire(std::move(dial_));
+    forget_waiting();
     if (opened_)
       (void)owner_.context_.recorder.close(facts_, {.bytes_out = bytes_out_, .bytes_in = bytes_in_, .began = began_, .end = end});
     opened_ = false;
@@ -72,12 +73,25 @@ class Datagrams::Flow : public Watcher {
     owner_.context_.loop.retire(std::move(dial_));
     const bool recorded = owner_.context_.recorder.open(facts_, outcome.record());
     owner_.context_.loop.set_deadline(*this, idle_one_way_ms);  // also a flow that leads nowhere is kept for a while, and silent
-    if (!recorded || outcome.error != 0) return waiting_.clear();
+    if (!recorded || outcome.error != 0) return forget_waiting();
     opened_ = true;
     began_ = boot_clock_ns();
     outside_ = std::move(outcome.socket);
     if (!owner_.context_.loop.add(outside_.get(), EPOLLIN, *this)) return close("failed");
     for (const std::string& bytes : waiting_) send(bytes);
+    forget_waiting();
+  }
+
+  // What comes while the name is looked up: a little of it, and of all flows together no more than there is room for.
+  void keep(std::string_view bytes) {
+    const std::size_t size = bytes.size() + overhead;
+    if (waiting_.size() >= most_waiting || owner_.waiting_bytes_ + size > most_waiting_bytes) return;
+    waiting_.emplace_back(bytes);
+    waiting_bytes_ += size;
+    owner_.waiting_bytes_ += size;
+  }
+  void forget_waiting() {
+    owner_.waiting_bytes_ -= std::exchange(waiting_bytes_, 0);
     waiting_.clear();
   }
 
@@ -109,13 +123,19 @@ class Datagrams::Flow : public Watcher {
   std::unique_ptr<Dial> dial_;
   Fd outside_;
   std::deque<std::string> waiting_;
+  std::size_t waiting_bytes_ = 0;
   std::uint64_t bytes_out_ = 0, bytes_in_ = 0;
   std::int64_t began_ = 0, last_heard_ = 0;
   bool opened_ = false;
 };
 
-Datagrams::Datagrams(Context& context, Drops& drops, Fd socket4, Fd socket6)
-    : context_(context), drops_(drops), socket4_(std::move(socket4)), socket6_(std::move(socket6)), buffer_(largest_datagram) {
+Datagrams::Datagrams(Context& context, Drops& drops, Fd socket4, Fd socket6, std::int64_t silence_ns)
+    : context_(context),
+      drops_(drops),
+      socket4_(std::move(socket4)),
+      socket6_(std::move(socket6)),
+      sure_ns_(silence_ns),
+      buffer_(largest_datagram) {
   for (const Fd* socket : {&socket4_, &socket6_}) {
     if (*socket && !context_.loop.add(socket->get(), EPOLLIN, *this, socket == &socket6_ ? 1 : 0))
       throw_errno("epoll_ctl", "datagrams");

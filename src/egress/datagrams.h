@@ -14,9 +14,15 @@ namespace agentrun::egress {
 
 class Datagrams : Watcher {
  public:
-  Datagrams(Context& context, Drops& drops, Fd socket4, Fd socket6);
+  /// After so long without a word the kernel may have given the agent's port away to another destination (its own shortest
+  /// idle time is 30 s): it is asked again.
+  static constexpr std::int64_t sure_ns = 10'000'000'000;
+  /// Of what waits until names have been looked up, in bytes, for all flows.
+  static constexpr std::size_t most_waiting_bytes = 1024 * 1024;
+  Datagrams(Context& context, Drops& drops, Fd socket4, Fd socket6, std::int64_t silence_ns = sure_ns);
   ~Datagrams() override;
   void close_all();
+  [[nodiscard]] std::size_t waiting_bytes() const noexcept { return waiting_bytes_; }
 
  private:
   class Flow;
@@ -29,6 +35,8 @@ class Datagrams : Watcher {
   Context& context_;
   Drops& drops_;
   Fd socket4_, socket6_;
+  const std::int64_t sure_ns_;
+  std::size_t waiting_bytes_ = 0;  // in flows_, so before it
   std::vector<char> buffer_;
   std::unordered_map<std::string, std::unique_ptr<Flow>> flows_;  // by the source's address and port
 };

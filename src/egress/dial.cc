@@ -46,7 +46,7 @@ Checked check_addresses(const policy::Policy& policy, const std::vector<policy::
     to.protocol = facts.to.protocol;
     const AddressKind kind = classify(to);
     const policy::Rule* const stops = facts.name.empty() ? nullptr : policy.stops_address(to, facts.program);
-    if (stops == nullptr && (kind == AddressKind::open || policy.names_address(to))) {
+    if (stops == nullptr && (kind == AddressKind::open || policy.names_address(to, facts.program))) {
       checked.addresses.push_back(to);
       continue;
     }

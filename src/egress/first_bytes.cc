@@ -24,6 +24,12 @@ Finding need(std::size_t bytes) {
   return {.kind = Kind::more, .needed = bytes};
 }
 
+// One more byte is needed at least, of a head that may not be longer than so.
+Finding need_line(std::size_t have, Finding::Awaits awaits) {
+  if (have >= most_head) return refuse("a head that is too long");
+  return {.kind = Kind::more, .needed = have + 1, .awaits = awaits};
+}
+
 std::uint8_t byte_at(std::string_view bytes, std::size_t at) { return static_cast<std::uint8_t>(bytes[at]); }
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
@@ -60,11 +66,35 @@ std::optional<Finding> missing_of_hello(std::string_view bytes) {
   return std::nullopt;
 }
 
+// A ClientHello in the format of SSL 2 (RFC 5246 §E.2), which servers of today still answer, can name nobody: two bytes of
+// length with the first bit set, the type of the message, the version.
+std::optional<Finding> old_hello(std::string_view bytes) {
+  constexpr std::size_t type_at = 2, version_at = 3;
+  if ((byte_at(bytes, 0) & 0x80) == 0) return std::nullopt;
+  if (bytes.size() <= type_at) return need(type_at + 1);
+  if (byte_at(bytes, type_at) != client_hello) return std::nullopt;
+  if (bytes.size() <= version_at) return need(version_at + 1);
+  if (byte_at(bytes, version_at) > major_version) return std::nullopt;
+  return refuse("a ClientHello without a server name, in the format of SSL 2");
+}
+
 bool is_token(char c) {  // RFC 9110 §5.6.2
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
          std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
+// What some server takes for a blank or the end of a line: isspace(3), and with it what Python's str.split() does.
+constexpr std::string_view lenient_blanks = " \t\n\v\f\r\x1C\x1D\x1E\x1F\x85\xA0";
+// Of these no server takes any for a blank.
+bool is_control(char c) {
+  const auto byte = static_cast<std::uint8_t>(c);
+  return (byte < 0x20 || byte == 0x7F) && lenient_blanks.find(c) == std::string_view::npos;
+}
+// What may stand in a header's value beside characters (RFC 9110 §5.5).
+bool is_text(char c) {
+  const auto byte = static_cast<std::uint8_t>(c);
+  return (byte >= 0x20 && byte != 0x7F) || c == '\t';
+}
 
 std::string_view trimmed(std::string_view text) {
   while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
@@ -82,14 +112,14 @@ std::optional<std::string_view> take_line(std::string_view& rest) {
   return line;
 }
 
-std::vector<std::string_view> words_of(std::string_view line) {
+std::vector<std::string_view> words_of(std::string_view line, std::string_view blanks) {
   std::vector<std::string_view> words;
   for (std::size_t at = 0; at < line.size();) {
-    if (is_blank(line[at])) {
+    if (blanks.find(line[at]) != std::string_view::npos) {
       ++at;
       continue;
     }
-    const std::size_t end = std::min(line.find_first_of(" \t", at), line.size());
+    const std::size_t end = std::min(line.find_first_of(blanks, at), line.size());
     words.push_back(line.substr(at, end - at));
     at = end;
   }
@@ -98,31 +128,41 @@ std::vector<std::string_view> words_of(std::string_view line) {
 
 // Servers pass over empty lines before a request (RFC 9112 §2.2), and some over blanks.
 std::string_view without_leading_space(std::string_view bytes) {
-  return bytes.substr(std::min(bytes.find_first_not_of("\r\n \t"), bytes.size()));
+  const std::size_t end = bytes.find_first_not_of(lenient_blanks);
+  return bytes.substr(std::min(end, bytes.size()));
 }
 
-enum class Looks : std::uint8_t { more, http, other };
+enum class Looks : std::uint8_t { more, word, line, http, blank, other };
 
-// Is this the beginning of an HTTP/1 request? A first line of more than one word that names a version of HTTP anywhere is
-// one, whatever a lenient server might take for blanks in it; so is HTTP/0.9, which has no version. A request that is not
-// written as everybody reads it is then refused.
+// Does the line name a version of HTTP anywhere, whatever its words? Or is it HTTP/0.9, which has no version?
+bool is_request(std::string_view line) {
+  constexpr std::string_view http = "HTTP/";
+  const bool version = std::search(line.begin(), line.end(), http.begin(), http.end(),
+                                   [](char a, char b) { return lower(a) == lower(b); }) != line.end();
+  const auto words = words_of(line, lenient_blanks);
+  const bool old = words.size() == 2 && (words[0] == "GET" || words[0] == "HEAD" || words[0] == "POST");
+  return version || old;
+}
+
+// Is this the beginning of an HTTP/1 request? A first line of more than one word that names a version of HTTP is one, whatever
+// a lenient server might take for blanks in it. A request that is not written as everybody reads it is then refused.
 Looks looks_like_http(std::string_view bytes) {
   const std::string_view start = without_leading_space(bytes);
   const auto method = static_cast<std::size_t>(std::ranges::find_if_not(start, is_token) - start.begin());
-  if (method == start.size()) return Looks::more;
+  constexpr std::size_t most_blanks = 256;
+  if (bytes.size() - start.size() > most_blanks) return Looks::blank;
+  if (method == start.size()) return start.empty() ? Looks::more : Looks::word;
   const std::string_view after = start.substr(method);
-  if (method == 0 || std::string_view(" \t\v\f\r").find(after[0]) == std::string_view::npos) return Looks::other;
+  if (method == 0 || lenient_blanks.find(after[0]) == std::string_view::npos || after[0] == '\n') return Looks::other;
   if (after == "\r") return Looks::more;
   if (after.starts_with("\r\n")) return Looks::other;  // a word alone, as "SSH-2.0-…" and "QUIT"
   std::string_view rest = start;
   const auto line = take_line(rest);
-  if (!line) return Looks::more;
-  constexpr std::string_view http = "HTTP/";
-  const bool version = std::search(line->begin(), line->end(), http.begin(), http.end(),
-                                   [](char a, char b) { return lower(a) == lower(b); }) != line->end();
-  const auto words = words_of(*line);
-  const bool old = words.size() == 2 && (words[0] == "GET" || words[0] == "HEAD" || words[0] == "POST");
-  return version || old ? Looks::http : Looks::other;
+  if (line) return is_request(*line) ? Looks::http : Looks::other;
+  // No method begins with a digit; servers that take any word for one want a line without control characters. git:// and
+  // LDAP begin so, and their first messages have no line at all.
+  const bool binary = start[0] >= '0' && start[0] <= '9' && std::ranges::any_of(start, is_control);
+  return binary ? Looks::other : Looks::line;
 }
 
 // The authority of an absolute or authority form of a request's target; nullopt when the target has none (origin form, "*").
@@ -166,10 +206,11 @@ Finding judge_tls(std::string_view bytes, std::string_view name, const HelloRead
 Finding judge_http(std::string_view head, std::string_view name) {
   std::string_view rest = without_leading_space(head);
   const auto request = take_line(rest);
-  if (!request) return need(head.size() + 1);
-  const auto words = words_of(*request);
+  if (!request) return need_line(head.size(), Finding::Awaits::line);
+  const auto words = words_of(*request, " ");
   const bool strict = words.size() == 3 && request->size() == words[0].size() + words[1].size() + words[2].size() + 2 &&
-                      (words[2] == "HTTP/1.1" || words[2] == "HTTP/1.0");
+                      std::ranges::all_of(words[0], is_token) && std::ranges::all_of(words[1], is_text) &&
+                      words[1].find('\t') == std::string_view::npos && (words[2] == "HTTP/1.1" || words[2] == "HTTP/1.0");
   if (!strict) return refuse("a request that is not HTTP/1.1 or HTTP/1.0");
   const Target target = target_of(words[0], words[1]);
   if (target.form == Target::Form::bad) return refuse("a request with an odd target", std::string(words[1]));
@@ -179,11 +220,11 @@ Finding judge_http(std::string_view head, std::string_view name) {
   std::optional<std::string_view> host;
   for (;;) {
     const auto line = take_line(rest);
-    if (!line) return need(head.size() + 1);
+    if (!line) return need_line(head.size(), Finding::Awaits::head);
     if (line->empty()) break;
     const std::size_t colon = line->find(':');
     const bool plain = colon != std::string_view::npos && colon > 0 && std::ranges::all_of(line->substr(0, colon), is_token);
-    if (!plain || line->find('\0') != std::string_view::npos || line->find('\r') != std::string_view::npos) {
+    if (!plain || !std::ranges::all_of(*line, is_text)) {
       return refuse("a header that servers read in different ways");
     }
     if (!same(line->substr(0, colon), "host")) continue;
@@ -201,15 +242,36 @@ Finding judge_first_bytes(std::string_view bytes, std::string_view name, std::ui
   if (maybe_tls && bytes.size() < 2) return need(2);
   if (maybe_tls && byte_at(bytes, 1) == major_version) return judge_tls(bytes, name, hello);
   if (port == https_port) return refuse("not TLS");
+  if (const auto finding = old_hello(bytes)) return *finding;
   switch (looks_like_http(bytes)) {
     case Looks::more:
-      return need(bytes.size() + 1);
+      return need_line(bytes.size(), Finding::Awaits::bytes);
+    case Looks::word:
+      return need_line(bytes.size(), Finding::Awaits::word);
+    case Looks::blank:
+      return refuse("too many blanks before it begins");
+    case Looks::line:
+      return need_line(bytes.size(), Finding::Awaits::line);
     case Looks::http:
       return judge_http(bytes, name);
     case Looks::other:
       break;
   }
   return {.kind = Kind::pass};
+}
+
+bool is_worth_judging(const Finding& last, std::size_t judged, std::string_view bytes) {
+  if (bytes.size() < last.needed) return false;
+  if (last.awaits == Finding::Awaits::bytes || bytes.size() >= most_head) return true;
+  judged = std::min(judged, bytes.size());
+  if (last.awaits == Finding::Awaits::word) return !std::ranges::all_of(bytes.substr(judged), is_token);
+  if (last.awaits == Finding::Awaits::line) {
+    return std::ranges::any_of(bytes.substr(judged), [](char c) { return c == '\n' || is_control(c); });
+  }
+  // An empty line may have begun before: "\n\r" is judged, "\n" is new.
+  constexpr std::size_t begun = 2;
+  const std::string_view recent = bytes.substr(judged - std::min(judged, begun));
+  return recent.find("\n\n") != std::string_view::npos || recent.find("\n\r\n") != std::string_view::npos;
 }
 
 }  // namespace agentrun::egress

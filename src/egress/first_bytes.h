@@ -11,7 +11,8 @@
 
 namespace agentrun::egress {
 
-inline constexpr std::size_t most_first_bytes = 64 * 1024;
+inline constexpr std::size_t most_first_bytes = 64 * 1024;  // of a ClientHello with its records
+inline constexpr std::size_t most_head = 32 * 1024;         // of a request: what nginx takes (large_client_header_buffers)
 
 struct Finding {
   enum class Kind : std::uint8_t {
@@ -20,6 +21,8 @@ struct Finding {
     refuse,  // `reason` says why, `seen` what it named
   } kind = Kind::refuse;
   std::size_t needed = 0;
+  /// Of `more`: what has to be among the bytes that come, so that to judge all of them again is worth it.
+  enum class Awaits : std::uint8_t { bytes, word, line, head } awaits = Awaits::bytes;
   std::string_view reason;
   std::string seen;
 };
@@ -27,6 +30,9 @@ struct Finding {
 /// Judges what the client sent so far of a connection to `name` (lower case, no dot at the end) and `port`. Which protocol it
 /// is, the bytes say: TLS (RFC 8446 §5.1), a request of HTTP/1 (RFC 9112 §3), or another. On port 443 all but TLS is refused.
 Finding judge_first_bytes(std::string_view bytes, std::string_view name, std::uint16_t port, const HelloReader& hello);
+
+/// Can `bytes` be judged otherwise than their first `judged`, which were found to be `last` (Kind::more)? Looks at the new ones only.
+bool is_worth_judging(const Finding& last, std::size_t judged, std::string_view bytes);
 
 // The parts of it, for their tests.
 Finding judge_tls(std::string_view bytes, std::string_view name, const HelloReader& hello);

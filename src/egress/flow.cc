@@ -123,18 +123,32 @@ void Flow::leave_loop() {
 
 void Flow::check_first_bytes(std::uint32_t events) {
   const std::size_t most = std::min(buffer_.size(), most_first_bytes + 1);
+  const bool ended = (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
+  // Who sends a byte at a time makes us count them (MSG_TRUNC: without a copy), not read all of them each time.
+  if (last_.needed > 1 && !ended) {
+    const ssize_t waiting = ::recv(sockets_[agent].get(), nullptr, most, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+    if (waiting > 0 && static_cast<std::size_t>(waiting) < last_.needed) return;
+  }
   const ssize_t n = ::recv(sockets_[agent].get(), buffer_.data(), most, MSG_PEEK | MSG_DONTWAIT);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n < 0) return failed(agent);
+  const std::string_view bytes(buffer_.data(), static_cast<std::size_t>(n));
+  const bool no_more = ended || bytes.size() == most;
   Finding finding{.kind = Finding::Kind::pass};  // an end without a byte names nobody
-  if (n > 0)
-    finding = judge_first_bytes({buffer_.data(), static_cast<std::size_t>(n)}, facts_.name, facts_.to.port, context_.hello);
-  const bool no_more = (events & (EPOLLRDHUP | EPOLLHUP)) != 0 || static_cast<std::size_t>(n) == most;
+  if (!bytes.empty()) {
+    if (!no_more && !is_worth_judging(last_, judged_, bytes)) {
+      judged_ = bytes.size();
+      return;
+    }
+    finding = judge_first_bytes(bytes, facts_.name, facts_.to.port, context_.hello);
+  }
   if (finding.kind == Finding::Kind::more && no_more)
     finding = {.kind = Finding::Kind::refuse, .reason = "it ends before it says for whom it is"};
   if (finding.kind == Finding::Kind::more) {
     if (!clock_runs_) context_.loop.set_deadline(*this, first_bytes_ms);
     clock_runs_ = true;
+    last_ = finding;
+    judged_ = bytes.size();
     return;
   }
   context_.loop.clear_deadline(*this);

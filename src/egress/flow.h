@@ -10,6 +10,7 @@
 
 #include "egress/context.h"
 #include "egress/dial.h"
+#include "egress/first_bytes.h"
 
 namespace agentrun::egress {
 
@@ -64,6 +65,8 @@ class Flow : public Watcher {
   std::unique_ptr<Dial> dial_;
   bool checking_;              // the first bytes are held back
   bool clock_runs_ = false;    // the first of them is there
+  Finding last_{.kind = Finding::Kind::more, .needed = 1};  // of the first `judged_` of them
+  std::size_t judged_ = 0;
   bool opened_ = false;  // net.open stands in the journal
   bool over_called_ = false;
 };

@@ -32,11 +32,12 @@ std::string key_text(const Gate::Key& key) {
 class Gate::Pending {
  public:
   Pending(Context& context, Key key, Admission admission) : context_(context), key_(key), admission_(std::move(admission)) {}
-  ~Pending() { context_.loop.retire(std::move(dial_)); }
   void dial(Dial::Done done) {
     dial_ = std::make_unique<Dial>(context_, admission_.facts, std::move(done));
     dial_->start();
   }
+  // Always before it goes: a dial must not outlive whom it calls back.
+  void end_dial() { context_.loop.retire(std::move(dial_)); }
   Key key() const { return key_; }
   Admission& admission() { return admission_; }
 
@@ -71,20 +72,32 @@ Gate::~Gate() = default;
 
 void Gate::ready(unsigned /*tag*/, std::uint32_t events) {
   if ((events & EPOLLOUT) != 0) send_answers();
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) receive();
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) return;
+  for (int i = 0; i < announcements_a_round && receive_one(); ++i) {
+  }
 }
 
-void Gate::receive() {
-  std::array<char, longest_announcement> bytes;
-  for (int i = 0; i < announcements_a_round && answers_.size() < most_unsent; ++i) {
-    const ssize_t n = ::recv(link_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (n <= 0) return context_.loop.remove(link_.get());  // the broker is gone: so is the run
-    auto announcement = decode_announcement({bytes.data(), static_cast<std::size_t>(n)});
-    if (!announcement) continue;  // whoever sent it waits in vain
-    if (announcement->cancel) cancel(announcement->id);
-    else handle(std::move(*announcement));
+// The socket holds a few hundred; the bound is for a broker that goes on and on.
+void Gate::read_announcements() {
+  for (std::size_t i = 0; i < most_unsent && receive_one(); ++i) {
   }
+}
+
+// False: there is none, or the broker reads no answers.
+bool Gate::receive_one() {
+  if (answers_.size() >= most_unsent) return false;
+  std::array<char, longest_announcement> bytes;
+  const ssize_t n = ::recv(link_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (n <= 0) {
+    context_.loop.remove(link_.get());  // the broker is gone: so is the run
+    return false;
+  }
+  auto announcement = decode_announcement({bytes.data(), static_cast<std::size_t>(n)});
+  if (!announcement) return true;  // whoever sent it waits in vain
+  if (announcement->cancel) cancel(announcement->id);
+  else handle(std::move(*announcement));
+  return true;
 }
 
 void Gate::handle(Announcement a) {
@@ -115,6 +128,7 @@ void Gate::handle(Announcement a) {
 void Gate::dialed(std::uint64_t id, Dial::Outcome outcome) {
   auto node = pending_.extract(id);
   if (node.empty()) return;
+  node.mapped()->end_dial();
   Admission& admission = node.mapped()->admission();
   const bool recorded = context_.recorder.open(admission.facts, outcome.record());
   if (!recorded) return answer(id, EACCES);
@@ -129,6 +143,7 @@ void Gate::expect(const Key& key, Admission admission) {
   const std::string text = key_text(key);
   // The same port again: the broker's connect for the first had failed, and it knows the port to be free.
   if (expected_.contains(text)) unclaimed(text);
+  expected_by_id_[admission.facts.id] = text;
   auto expected = std::make_unique<Expected>(*this, text, std::move(admission));
   expected_.emplace(text, std::move(expected));
 }
@@ -137,6 +152,7 @@ std::optional<Gate::Admission> Gate::take(const Key& key) {
   auto node = expected_.extract(key_text(key));
   if (node.empty()) return std::nullopt;
   Admission admission = std::move(node.mapped()->admission());
+  expected_by_id_.erase(admission.facts.id);
   context_.loop.retire(std::move(node.mapped()));
   return admission;
 }
@@ -145,20 +161,20 @@ void Gate::unclaimed(const std::string& key) {
   auto node = expected_.extract(key);
   if (node.empty()) return;
   Admission& admission = node.mapped()->admission();
+  expected_by_id_.erase(admission.facts.id);
   if (admission.outside) (void)context_.recorder.close(admission.facts, {.began = admission.began, .end = "unclaimed"});
   admission.outside.reset();
   context_.loop.retire(std::move(node.mapped()));
 }
 
 void Gate::cancel(std::uint64_t id) {
-  pending_.erase(id);
-  for (const auto& [key, expected] : expected_) {
-    if (expected->admission().facts.id == id) return unclaimed(std::string(key));
-  }
+  if (auto node = pending_.extract(id)) return node.mapped()->end_dial();
+  if (const auto found = expected_by_id_.find(id); found != expected_by_id_.end()) unclaimed(std::string(found->second));
 }
 
 void Gate::close_all() {
   while (!expected_.empty()) unclaimed(std::string(expected_.begin()->first));
+  for (const auto& [id, pending] : pending_) pending->end_dial();
   pending_.clear();
 }
 

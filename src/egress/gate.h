@@ -36,6 +36,8 @@ class Gate : Watcher {
   };
   /// The announcement of a flow that came, which is used up by that; nullopt when there is none.
   std::optional<Admission> take(const Key& key);
+  /// Reads what was announced so far. A flow is announced before its first packet, but may be met before its announcement.
+  void read_announcements();
   /// Every flow that was announced and did not come is recorded as such.
   void close_all();
 
@@ -43,7 +45,7 @@ class Gate : Watcher {
   class Pending;
   class Expected;
   void ready(unsigned tag, std::uint32_t events) override;
-  void receive();
+  bool receive_one();
   void handle(Announcement announcement);
   void cancel(std::uint64_t id);
   void dialed(std::uint64_t id, Dial::Outcome outcome);
@@ -58,6 +60,7 @@ class Gate : Watcher {
   std::deque<std::string> answers_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Pending>> pending_;
   std::unordered_map<std::string, std::unique_ptr<Expected>> expected_;
+  std::unordered_map<std::uint64_t, std::string> expected_by_id_;  // its key
 };
 
 }  // namespace agentrun::egress

@@ -109,14 +109,15 @@ std::uint64_t Lookup::find(const std::string& name, Done done) {
     done(found);
     return 0;
   }
-  const auto waiting = waiting_.find(name);
-  if (waiting == waiting_.end() && waiting_.size() >= most_waiting) {
+  const bool is_asked = waiting_.contains(name);
+  if (!is_asked && waiting_.size() >= most_waiting) {
     done({.error = EAGAIN, .reason = "too many names are being looked up"});
     return 0;
   }
   const std::uint64_t ticket = ++last_ticket_;
-  waiting_[name].push_back({ticket, std::move(done)});
-  if (waiting_[name].size() == 1) {
+  waiting_[name].emplace(ticket, std::move(done));
+  asked_.emplace(ticket, name);
+  if (!is_asked) {
     const std::scoped_lock lock(shared_->mutex);
     shared_->questions.push_back(name);
     shared_->changed.notify_one();
@@ -125,13 +126,10 @@ std::uint64_t Lookup::find(const std::string& name, Done done) {
 }
 
 void Lookup::forget(std::uint64_t ticket) {
-  if (ticket == 0) return;
+  const auto node = asked_.extract(ticket);
+  if (node.empty()) return;
   // The name stays: its answer is on the way, and who asks again joins it.
-  for (auto& [name, waiters] : waiting_) {
-    for (Waiter& waiter : waiters) {
-      if (waiter.ticket == ticket) waiter.done = nullptr;
-    }
-  }
+  if (const auto waiting = waiting_.find(node.mapped()); waiting != waiting_.end()) waiting->second.erase(ticket);
 }
 
 void Lookup::ready(unsigned /*tag*/, std::uint32_t /*events*/) {
@@ -147,9 +145,9 @@ void Lookup::ready(unsigned /*tag*/, std::uint32_t /*events*/) {
     if (known_.size() >= most_known) known_.clear();
     known_[name] = {found, loop_.now_ns() + (found.addresses.empty() ? keep_failure_ns : keep_ns)};
     if (node.empty()) continue;
-    auto& waiters = node.mapped();
-    for (Waiter& waiter : waiters) {
-      if (waiter.done) waiter.done(found);
+    // Who is told may forget another one.
+    for (auto& [ticket, done] : node.mapped()) {
+      if (asked_.erase(ticket) != 0) done(found);
     }
   }
   loop_.set_deadline(*this, sweep_ms);

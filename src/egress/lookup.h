@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -40,17 +41,14 @@ class Lookup : Watcher {
     Found found;
     std::int64_t until = 0;
   };
-  struct Waiter {
-    std::uint64_t ticket;
-    Done done;
-  };
   void ready(unsigned tag, std::uint32_t events) override;
   void expired() override;
   static void work(const std::shared_ptr<Shared>& shared);
 
   Loop& loop_;
   std::shared_ptr<Shared> shared_;
-  std::unordered_map<std::string, std::vector<Waiter>> waiting_;
+  std::unordered_map<std::string, std::map<std::uint64_t, Done>> waiting_;  // who waits, by ticket
+  std::unordered_map<std::uint64_t, std::string> asked_;                    // for which name, by ticket
   std::unordered_map<std::string, Known> known_;
   std::uint64_t last_ticket_ = 0;
 };

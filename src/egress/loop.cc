@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include <agentrun/sys/error.h>
 
@@ -52,6 +53,7 @@ void Loop::remove(int fd) noexcept { ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd
 
 void Loop::set_deadline(Watcher& watcher, std::int64_t milliseconds) {
   clear_deadline(watcher);
+  if (watcher.retired_) return;  // nobody waits for it any more
   watcher.loop_ = this;
   const std::int64_t when = milliseconds == 0 ? now_ : monotonic_ns() + milliseconds * 1'000'000;
   watcher.deadline_ = deadlines_.emplace(when, &watcher);
@@ -97,7 +99,15 @@ void Loop::run() {
       if (!watcher.retired_) watcher.ready(data & tag_mask, events[static_cast<std::size_t>(i)].events);
     }
     expire();
-    retired_.clear();
+    free_retired();
+  }
+  stopped_ = false;
+}
+
+// What is freed may retire what it owns.
+void Loop::free_retired() {
+  while (!retired_.empty()) {
+    const auto over = std::exchange(retired_, {});
   }
 }
 

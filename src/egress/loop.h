@@ -44,7 +44,8 @@ class Loop {
   /// expired() once, after so long, and for 0 at the end of this round; a second call moves it.
   void set_deadline(Watcher& watcher, std::int64_t milliseconds);
   void clear_deadline(Watcher& watcher) noexcept;
-  /// Frees it when no event of this round can reach it any more. Its descriptors should be closed before.
+  /// Frees it when no event of this round can reach it any more; its deadline is over at once. Its descriptors should be closed
+  /// before. Not for destructors: what is retired may still be called from within this round, and must not find its owner freed.
   void retire(std::unique_ptr<Watcher> watcher);
   /// CLOCK_MONOTONIC when the round began.
   [[nodiscard]] std::int64_t now_ns() const noexcept { return now_; }
@@ -55,6 +56,7 @@ class Loop {
  private:
   [[nodiscard]] int timeout() const noexcept;
   void expire();
+  void free_retired();
   Fd epoll_;
   std::multimap<std::int64_t, Watcher*> deadlines_;
   std::vector<std::unique_ptr<Watcher>> retired_;

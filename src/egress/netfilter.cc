@@ -168,6 +168,9 @@ void PacketLog::read_message(std::string_view bytes) {
   }
 }
 
+Origins::~Origins() = default;
+
+Conntrack::~Conntrack() = default;
 Conntrack::Conntrack(Fd socket) : netlink_(adopt_netlink(std::move(socket))) {
   ::nl_socket_disable_auto_ack(netlink_.get());
 }

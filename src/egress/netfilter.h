@@ -50,10 +50,13 @@ class PacketLog : Watcher {
   Rate rate_;
 };
 
-/// Asks connection tracking. Each question is answered before the call returns: the kernel does it within sendmsg(2).
-class Conntrack {
+/// Where what came to the relay was meant to go.
+class Origins {
  public:
-  explicit Conntrack(Fd socket);
+  Origins() = default;
+  Origins(const Origins&) = delete;
+  Origins& operator=(const Origins&) = delete;
+  virtual ~Origins();
   /// As the agent's socket sees it. The kernel changes the source port of a redirected connection or datagram when the same port
   /// leads to the relay already, meant for another destination.
   struct Original {
@@ -61,7 +64,15 @@ class Conntrack {
     std::uint16_t source_port = 0;
   };
   /// Of what came to the relay from `source` (its protocol counts); nullopt when it was not redirected.
-  [[nodiscard]] std::optional<Original> original(const policy::Destination& source) const;
+  [[nodiscard]] virtual std::optional<Original> original(const policy::Destination& source) const = 0;
+};
+
+/// Asks connection tracking. Each question is answered before the call returns: the kernel does it within sendmsg(2).
+class Conntrack : public Origins {
+ public:
+  explicit Conntrack(Fd socket);
+  ~Conntrack() override;
+  [[nodiscard]] std::optional<Original> original(const policy::Destination& source) const override;
 
  private:
   Netlink netlink_;

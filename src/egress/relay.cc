@@ -11,6 +11,7 @@
 
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
+#include "egress/addresses.h"
 #include "egress/netfilter.h"
 #include "egress/sockets.h"
 
@@ -76,16 +77,29 @@ void Relay::shed_one(const Fd& listener) {
   spare_ = open_spare();
 }
 
+std::optional<Gate::Admission> Relay::admission_of(const policy::Destination& source, const policy::Destination& to, bool v6) {
+  std::uint16_t port = source.port;
+  if (auto admission = gate_.take({.v6 = v6, .source_port = port, .to = to})) return admission;
+  if (context_.conntrack != nullptr) {
+    if (const auto original = context_.conntrack->original(source)) port = original->source_port;  // which it was announced by
+  }
+  if (port != source.port) {
+    if (auto admission = gate_.take({.v6 = v6, .source_port = port, .to = to})) return admission;
+  }
+  // Its announcement was sent before its first packet; it may still be unread.
+  gate_.read_announcements();
+  auto admission = gate_.take({.v6 = v6, .source_port = source.port, .to = to});
+  return admission || port == source.port ? std::move(admission) : gate_.take({.v6 = v6, .source_port = port, .to = to});
+}
+
 void Relay::arrived(Fd socket, bool v6, const policy::Destination& source) {
   const auto to = original_destination(socket, v6);
-  auto admission = to ? gate_.take({.v6 = v6, .source_port = source.port, .to = *to}) : std::nullopt;
-  if (to && !admission && context_.conntrack != nullptr) {
-    const auto original = context_.conntrack->original(source);  // which port it was announced by
-    if (original) admission = gate_.take({.v6 = v6, .source_port = original->source_port, .to = *to});
-  }
+  auto admission = to ? admission_of(source, *to, v6) : std::nullopt;
   if (!admission) {
     reset(socket);
-    return drops_.add({.type = "net.refused", .to = to.value_or(source), .proto = "tcp", .reason = "not announced"});
+    Drops::Drop drop{.type = "net.refused", .to = to.value_or(source), .proto = "tcp", .reason = "not announced", .uid = {}, .name = {}};
+    if (!drop.to.v6 && policy::is_synthetic(drop.to)) drop.name = context_.names.name_of(v4_number(drop.to)).value_or("");
+    return drops_.add(drop);
   }
   const auto check = admission->check_name ? Flow::NameCheck::wanted : Flow::NameCheck::none;
   add(std::make_unique<Flow>(context_, std::move(admission->facts), Flow::Ends{std::move(socket), std::move(admission->outside)},

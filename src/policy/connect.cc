@@ -9,7 +9,6 @@ namespace agentrun::policy {
 namespace {
 
 constexpr std::array<std::uint8_t, 16> loopback6 = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-// Egress's own address in the sandbox; its IPv4 one is synthetic, and no name has it (egress.h).
 constexpr std::array<std::uint8_t, 16> own6 = {0xfd, 0, 0x01, 0x98, 0, 0x18, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
 constexpr std::size_t max_name = 253;
 
@@ -38,6 +37,10 @@ std::string_view name(Protocol protocol) noexcept {
 bool is_synthetic(const Destination& to) noexcept {
   const Destination inner = without_mapping(to);
   return !inner.v6 && inner.address[0] == 198 && (inner.address[1] & 0xfeU) == 18;
+}
+
+bool is_own6(const Destination& to) noexcept {
+  return to.v6 && std::equal(own6.begin(), own6.end(), std::begin(to.address));
 }
 
 std::optional<Endpoint> parse_endpoint(std::string_view text) {
@@ -71,7 +74,7 @@ Verdict Policy::decide_connect(const Destination& to, std::string_view name, std
   const NetworkTable& table = data_->network;
   if (!name.empty()) return is_synthetic(inner) ? table.by_name(name, question).verdict() : Verdict{};
   if (is_synthetic(inner)) return {};
-  if (inner.v6 && std::equal(own6.begin(), own6.end(), std::begin(inner.address))) return {};
+  if (is_own6(inner)) return {};
   if (!is_loopback(inner)) return table.by_address(inner, question, NetworkTable::Which::all).verdict();
   // The sandbox's own, but for what is denied: "*" does not mean it.
   const auto found = table.by_address(inner, question, NetworkTable::Which::ranges_only);
@@ -86,9 +89,10 @@ Verdict Policy::decide_name(std::string_view name) const {
   return found.allow != nullptr ? Verdict{Act::allow, By::rule, found.allow->rule} : found.verdict();
 }
 
-bool Policy::names_address(const Destination& to) const {
+bool Policy::names_address(const Destination& to, std::string_view program) const {
   const Destination inner = without_mapping(to);
-  return data_->network.range_allows(inner);
+  const NetworkTable::Question question{.protocol = inner.protocol, .port = inner.port, .program = program};
+  return data_->network.by_address(inner, question, NetworkTable::Which::ranges_only).allow != nullptr;
 }
 
 const Rule* Policy::stops_address(const Destination& to, std::string_view program) const {

@@ -152,15 +152,6 @@ NetworkTable::Found NetworkTable::by_address(const Destination& to, const Questi
   return found;
 }
 
-bool NetworkTable::range_allows(const Destination& to) const {
-  bool allows = false;
-  each_for_address(to, Which::ranges_only, [&](const Entries& entries) {
-    for (const Entry& entry : entries)
-      allows = allows || (entry.act == Act::allow && entry.protocol == to.protocol && covers(entry.ports, to.port));
-  });
-  return allows;
-}
-
 // Is there a port that a grant opens and nothing else speaks of? A denial for one program leaves the others.
 NetworkTable::Found NetworkTable::any_port(std::string_view name) const {
   Found found;

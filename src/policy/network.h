@@ -54,8 +54,6 @@ class NetworkTable {
   [[nodiscard]] Found by_address(const Destination& to, const Question& question, Which which) const;
   /// May a name be known at all: at some port and for some program.
   [[nodiscard]] Found any_port(std::string_view name) const;
-  /// Does a grant of a range of addresses, for any program, cover it?
-  [[nodiscard]] bool range_allows(const Destination& to) const;
   [[nodiscard]] bool allows() const noexcept { return allows_; }
   [[nodiscard]] std::span<const Policy::Opening> openings() const noexcept { return openings_; }
 

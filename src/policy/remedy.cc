@@ -136,6 +136,7 @@ std::string Policy::remedy_connect(const Verdict& verdict, const Destination& to
   if (verdict.by == By::rule && verdict.rule != nullptr) return without_rule(*verdict.rule);
   if (verdict.by != By::fallback) return other_judge(verdict.by);
   if (to.port == 0) return "no profile change: nothing listens at port 0";
+  if (is_own6(to)) return "no profile change: this address is agent-run's own";
   if (name.empty() && is_synthetic(to)) return "no profile change: this address stands for no name of the run";
   return allowing(endpoint(without_mapping(to), name));
 }

@@ -260,6 +260,40 @@ TEST_CASE("a socket that does not block: answered at once, dialed when it comes,
   CHECK(inside.records({"net.open", "\"errno\":\"ECONNREFUSED\""}).size() == 1);
 }
 
+TEST_CASE("a flow that is met before its announcement is read waits for it, however many there are") {
+  constexpr int flows = 150;  // more than are read in a round, fewer than the link holds
+  const Fd server = serve("203.0.113.1", 8080, SOCK_STREAM);
+  Inside inside("{allow: [\"one.test:8080\"]}");
+  const auto to = destination(inside.resolve("one.test").address, 8080);
+  const Address at(to), any(destination("0.0.0.0", 0));
+  std::vector<Fd> clients, peers;
+  for (int i = 0; i < flows; ++i) {
+    clients.push_back(inside.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK));
+    REQUIRE(::bind(clients.back().get(), any.get(), any.size()) == 0);
+  }
+  ::kill(inside.pid(), SIGSTOP);
+  REQUIRE(::waitpid(inside.pid(), nullptr, WUNTRACED) == inside.pid());
+  for (const Fd& client : clients) {
+    Announcement a = inside.announcement(client, to, "one.test");
+    a.dial = false;
+    inside.send(a);
+    REQUIRE((::connect(client.get(), at.get(), at.size()) == 0 || errno == EINPROGRESS));
+  }
+  ::kill(inside.pid(), SIGCONT);
+  for (int i = 0; i < flows; ++i) {
+    peers.push_back(accept_one(server));
+    REQUIRE(peers.back());
+  }
+  for (const Fd& peer : peers) write_text(peer, "x");
+  int served = 0;
+  for (const Fd& client : clients) {
+    ::fcntl(client.get(), F_SETFL, 0);
+    served += read_some(client, 1) == "x" ? 1 : 0;
+  }
+  CHECK(served == flows);
+  CHECK(inside.records({"net.refused"}).empty());
+}
+
 TEST_CASE("the policy is asked again: a broker cannot announce what it does not allow") {
   const Fd secret = serve("127.0.0.1", 8099, SOCK_STREAM);
   Inside inside("{allow: [\"one.test:8080\", \"*:8099\", {to: \"two.test:8080\", by: /usr/bin/other}]}");
@@ -344,6 +378,28 @@ TEST_CASE("the first bytes must name the name; held back until then, and never s
   write_text(client, "GET / HTTP/1.1\r\nHo");
   ::shutdown(client.get(), SHUT_WR);
   CHECK(read_all(peer) == "!ECONNRESET");
+}
+
+TEST_CASE("a head that comes a byte at a time is passed on when it is whole") {
+  const Fd server = serve("203.0.113.1", 8080, SOCK_STREAM);
+  Inside inside("{allow: [\"one.test:8080\"]}");
+  auto [client, error] = inside.connect("one.test", 8080);
+  REQUIRE(error == 0);
+  const Fd peer = accept_one(server);
+  const int on = 1;
+  ::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  std::string head = "GET / HTTP/1.1\r\nHost: one.test\r\n";
+  while (head.size() < 28'000) head += "a:\n";
+  write_text(client, head);
+  constexpr int bytes = 500;
+  for (int i = 0; i < bytes; ++i) {
+    write_text(client, "c");
+    head += "c";
+    ::usleep(20);  // they are met one by one
+  }
+  write_text(client, ": d\r\n\r\n");
+  head += ": d\r\n\r\n";
+  CHECK(read_some(peer, head.size()) == head);
 }
 
 TEST_CASE("tls: any lets other names pass") {

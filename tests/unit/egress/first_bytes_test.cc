@@ -169,7 +169,9 @@ TEST_CASE("the Host must be the name") {
   }
   for (const char* line : {"GET http://evil/ HTTP/1.1", "CONNECT evil:443 HTTP/1.1", "GET / HTTP/1.2", "GET / http/1.1", "PRI * HTTP/2.0",
                            "GET  / HTTP/1.1", "GET / HTTP/1.1 ", "GET evil HTTP/1.1", "GET http://api.example.com@evil/ HTTP/1.1",
-                           "GET http://evil\\@api.example.com/ HTTP/1.1", "GET\v/ HTTP/1.1", "GET /", "GET\r/ HTTP/1.1"}) {
+                           "GET http://evil\\@api.example.com/ HTTP/1.1", "GET\v/ HTTP/1.1", "GET /", "GET\r/ HTTP/1.1", "GET\t/\tHTTP/1.1",
+                           "GET\x1C/\x1CHTTP/1.1", "GET\x1F/ HTTP/1.1", "GET\x85/\xA0HTTP/1.1", "GET\x1C/", "\x1CGET\x1D/ HTTP/1.1",
+                           "GET /\x1C HTTP/1.1", "GET /\x01 HTTP/1.1"}) {
     CAPTURE(line);
     CHECK(http(line, "Host: api.example.com").kind == Kind::refuse);
   }
@@ -181,5 +183,61 @@ TEST_CASE("requests behind empty lines, with bare line ends, in pieces") {
   CHECK(judge("GET / HTTP/1.1\nHost: api.example.com\n\n", "api.example.com", 80).kind == Kind::pass);
   const std::string whole = request("GET / HTTP/1.1", "Accept: */*\r\nHost: api.example.com");
   for (std::size_t size = 0; size < whole.size(); ++size) CHECK(judge(whole.substr(0, size), "api.example.com", 80).kind == Kind::more);
-  CHECK(judge("GET / HTTP/1.1\r\nX: " + std::string(most_first_bytes, 'x'), "api.example.com", 80).reason == "too long");
+  CHECK(judge("GET / HTTP/1.1\r\nX: " + std::string(most_head, 'x'), "api.example.com", 80).reason == "a head that is too long");
+}
+
+TEST_CASE("what servers read as a request or a hello is not passed as something else") {
+  const std::string host = "\r\nHost: evil.test\r\n\r\n";
+  for (const char* line : {"\x1CGET / HTTP/1.1", "\vGET / HTTP/1.1", "\xA0GET / HTTP/1.1", "\x85\n\x1FGET\x1C/\x1CHTTP/1.1", "0GET /\x1CHTTP/1.1"}) {
+    CAPTURE(line);
+    CHECK(judge(line + host, "api.example.com", 8080).kind == Kind::refuse);
+    for (std::size_t size = 0; size < std::string_view(line).size(); ++size)
+      CHECK(judge(std::string(line).substr(0, size), "api.example.com", 8080).kind == Kind::more);
+  }
+  // RFC 5246 §E.2, of OpenSSL 1.0.2: 46 bytes, version 3.1, 3 of ciphers, no session, 16 of challenge.
+  const std::string old = std::string("\x80\x1C\x01\x03\x01\x00\x03\x00\x00\x00\x10\x00\x00\x2F", 14) + std::string(16, 'c');
+  CHECK(judge(old, "api.example.com", 8443).reason == "a ClientHello without a server name, in the format of SSL 2");
+  for (std::size_t size = 0; size < 4; ++size) CHECK(judge(old.substr(0, size), "api.example.com", 8443).kind == Kind::more);
+  CHECK(judge("\x80\x1C\x02\x03", "api.example.com", 8443).kind == Kind::pass);  // control: another message
+}
+
+TEST_CASE("protocols whose first words are no line are passed at once") {
+  using namespace std::string_literals;
+  CHECK(judge("0032git-upload-pack /project.git\0host=api.example.com\0"s, "api.example.com", 9418).kind == Kind::pass);
+  CHECK(judge("0\x0C\x02\x01\x01\x60\x07"s, "api.example.com", 389).kind == Kind::pass);  // LDAP: a bind
+  CHECK(judge("{\"id\":1}"s, "api.example.com", 8080).kind == Kind::pass);
+  // A NUL is no end for a server that reads lines.
+  CHECK(judge("GET /\0 HTTP/1.1\r\nHost: evil.test\r\n\r\n"s, "api.example.com", 8080).kind == Kind::refuse);
+  CHECK(judge("GET /\0"s, "api.example.com", 8080).kind == Kind::more);
+}
+
+TEST_CASE("what comes a byte at a time is judged again only when that can change something") {
+  const auto judged = [](const std::string& bytes) {
+    Finding last{.kind = Kind::more, .needed = 1};
+    int times = 0;
+    for (std::size_t size = 1, seen = 0; size <= bytes.size(); ++size) {
+      const std::string_view now = std::string_view(bytes).substr(0, size);
+      if (is_worth_judging(last, seen, now)) {
+        ++times;
+        last = judge_first_bytes(now, "api.example.com", 80, reader());
+        if (last.kind != Kind::more) {
+          CHECK(size == bytes.size());
+          return times;
+        }
+      }
+      seen = size;
+    }
+    FAIL("never judged");
+    return times;
+  };
+  const std::string filler = "X: " + std::string(20'000, 'x') + "\r\n";
+  CHECK(judged("GET / HTTP/1.1\r\nHost: api.example.com\r\n" + filler + "\r\n") < 10);
+  CHECK(judged("GET / HTTP/1.1\nHost: api.example.com\n" + filler + "\n") < 10);
+  CHECK(judged("\r\n\r\nGET /" + std::string(8000, 'x') + " HTTP/1.1\r\nHost: evil\r\n\r\n") < 20);
+  CHECK(judged("GET /" + std::string(most_head - 5, 'x')) < 10);
+  CHECK(judged("0032git-upload-pack /project.git" + std::string(1, '\0')) < 10);
+  CHECK(judged(std::string(most_head, 'x')) < 10);
+  CHECK(judged(std::string(257, '\n')) < 300);
+  const std::string hello = hello_of("api.example.com");
+  CHECK(judged(hello) < 10);
 }

@@ -105,6 +105,18 @@ TEST_CASE("which addresses may be dialed") {
   CHECK(stopped.remedy.empty());
 }
 
+TEST_CASE("an address of a rule with by: may be dialed for that program only, also where a name leads there") {
+  const policy::Policy policy = policy_of("{allow: [\"a.test:443\", {to: \"10.1.0.0/16:443\", by: /usr/bin/curl}]}");
+  FlowFacts facts{.id = 1, .to = to("198.18.1.1", 443)};
+  facts.name = "a.test";
+  for (const char* program : {"", "/usr/bin/python3"}) {
+    facts.program = program;
+    CHECK(check_addresses(policy, {to("10.1.2.3")}, facts).refused == "10.1.2.3 (private)");
+  }
+  facts.program = "/usr/bin/curl";
+  CHECK(check_addresses(policy, {to("10.1.2.3")}, facts).addresses.size() == 1);
+}
+
 TEST_CASE("lookups: one question for many who wait, the answer kept for a while, none too many") {
   struct Alarm : Watcher {
     explicit Alarm(Loop& owner) : loop(owner) {}

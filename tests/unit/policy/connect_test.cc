@@ -211,11 +211,21 @@ TEST_CASE("only a rule of a range names private addresses") {
   const Compiled c("network: {allow: [\"*:*\", \"0.0.0.0/0:80\", \"[::/0]:80\", \"10.0.0.0/8:5432\", {to: \"172.16.0.0/12:1\", by: /usr/bin/ssh}]}\n");
   CHECK(c.policy.names_address(to("10.1.2.3", 5432)));
   CHECK(c.policy.names_address(to("::ffff:10.1.2.3", 5432)));
-  CHECK(c.policy.names_address(to("172.16.0.1", 1)));
+  CHECK(c.policy.names_address(to("172.16.0.1", 1), "/usr/bin/ssh"));
+  CHECK_FALSE(c.policy.names_address(to("172.16.0.1", 1), "/usr/bin/python3"));
+  CHECK_FALSE(c.policy.names_address(to("172.16.0.1", 1)));
   CHECK_FALSE(c.policy.names_address(to("10.1.2.3", 5433)));
   CHECK_FALSE(c.policy.names_address(to("10.1.2.3", 80)));
   CHECK_FALSE(c.policy.names_address(to("192.168.0.1", 80)));
   CHECK_FALSE(c.policy.names_address(to("fd00::1", 80)));
+}
+
+TEST_CASE("egress's own address is no rule's to open, and no remedy says so") {
+  const Compiled c("network: {allow: [\"*:*\"]}\n");
+  const auto own = to("fd00:198:18::1", 1);
+  const Verdict verdict = c.policy.decide_connect(own);
+  CHECK(verdict.act == deny);
+  CHECK(c.policy.remedy_connect(verdict, own) == "no profile change: this address is agent-run's own");
 }
 
 TEST_CASE("what must be in TLS: the rules unite") {
