@@ -194,8 +194,8 @@ void refuse_reachable_file(const policy::Policy& policy, const std::string& file
   struct stat st {};
   if (::lstat(file.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) throw Refusal("sink file:" + file + ": not a regular file", "name a new file or one that records may be appended to");
   for (const std::string& path : {file, folder + file.substr(slash), canonical(file).value_or(file)}) {
-    const bool shown = std::ranges::any_of(view, [&](const policy::Grant& grant) { return grant.access != policy::Grant::Access::scratch && below(path, grant.path); });
-    if (shown || below(path, policy.workspace()))
+    const bool shown = std::ranges::any_of(view, [&](const policy::Grant& grant) { return grant.access != policy::Grant::Access::scratch && within(path, grant.path); });
+    if (shown || within(path, policy.workspace()))
       throw Refusal("sink file:" + file + " lies where the agent may read or write", "keep it outside the workspace and outside every files.read, files.write and files.overlay");
   }
 }
