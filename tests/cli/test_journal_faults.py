@@ -16,15 +16,15 @@ import time
 import harness
 
 KILLS = int(os.environ.get("AGENT_RUN_SOAK_KILLS", "40"))
+SECOND = harness.TOP / "scripts" / "verify-journal"
 MANY_FILES = "i=0; while :; do : > f$i || exit 9; i=$((i+1)); done"
+
+
 def docstring_lines(node):
     first = node.body[0] if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) else None
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
         return range(first.lineno, first.end_lineno + 1)
     return ()
-
-
-SECOND = harness.TOP / "scripts" / "verify-journal"
 
 
 def lines_of(folder):
