@@ -79,20 +79,30 @@ std::optional<std::string> certificate_fault(const Note& note, const Certificate
   return std::nullopt;
 }
 
-bool has_content(const Fd& directory) {
-  for (const char* name : {files::checkpoint, files::epochs, files::recent, files::hashes}) {
-    const auto content = files::try_read(directory, name, max_notes);
-    if (content && !content->empty()) return true;
+/// A file that is longer than any that is written is a fault like another one, and nothing of it is read.
+std::optional<std::string> read_bounded(const Fd& directory, const char* name, std::size_t limit, Findings& findings) {
+  try {
+    return files::try_read(directory, name, limit);
+  } catch (const SysError& e) {
+    if (e.error() != EFBIG) throw;
+    findings.fault("V7", name, "longer than " + std::to_string(limit) + " bytes");
+    return std::nullopt;
   }
-  const auto fd = files::try_open(directory, files::segment(0));
-  char first = 0;
-  return fd && ::pread(fd->get(), &first, 1, 0) != 0;
+}
+
+bool has_content(const Fd& directory) {
+  const std::string records = files::segment(0);
+  return std::ranges::any_of(std::array{files::checkpoint, files::epochs, files::recent, files::hashes, records.c_str()}, [&](const char* name) {
+    const auto fd = files::try_open(directory, name);
+    char first = 0;
+    return fd && ::pread(fd->get(), &first, 1, 0) != 0;
+  });
 }
 
 /// The checkpoints of a file, until one is malformed.
 std::vector<Kept> read_kept(const Fd& directory, const char* name, const Authority& authority, Findings& findings) {
   std::vector<Kept> list;
-  auto content = files::try_read(directory, name, max_notes);
+  auto content = read_bounded(directory, name, max_notes, findings);
   if (!content) return list;
   const auto bytes = std::make_shared<const std::string>(std::move(*content));
   std::string_view rest = *bytes;
@@ -121,7 +131,8 @@ std::vector<Kept> read_kept(const Fd& directory, const char* name, const Authori
 std::optional<Authority> read_authority(const Fd& directory, std::span<const std::string> trusted, Findings& findings,
                                         Trust& trust) {
   trust = Trust::checked;
-  const auto content = files::try_read(directory, files::keycert, max_note);
+  const auto content = read_bounded(directory, files::keycert, max_note, findings);
+  if (findings.faulty()) return std::nullopt;
   if (!content) {
     if (has_content(directory))
       findings.fault("V1", files::keycert, "there is none");

@@ -1,5 +1,6 @@
 """A journal that cannot be written, and processes that are killed: nothing happens without its record, and the end is told."""
 
+import ast
 import errno
 import json
 import os
@@ -15,8 +16,15 @@ import time
 import harness
 
 KILLS = int(os.environ.get("AGENT_RUN_SOAK_KILLS", "40"))
-MANY_FILES = "i=0; while :; do : > f$i || exit 9; i=$((i+1)); done"
 SECOND = harness.TOP / "scripts" / "verify-journal"
+MANY_FILES = "i=0; while :; do : > f$i || exit 9; i=$((i+1)); done"
+
+
+def docstring_lines(node):
+    first = node.body[0] if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) else None
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+        return range(first.lineno, first.end_lineno + 1)
+    return ()
 
 
 def lines_of(folder):
@@ -264,6 +272,14 @@ class Long(harness.Case):
 
 
 class Verifiers(harness.Case):
+    def test_second_verifier_can_be_read(self):
+        """At most 200 lines of code: what is neither blank nor a comment nor a docstring."""
+        source = SECOND.read_text()
+        said = {line for node in ast.walk(ast.parse(source)) for line in docstring_lines(node)}
+        code = [n for n, line in enumerate(source.splitlines(), 1) if line.strip() and not line.strip().startswith("#") and n not in said]
+        self.assertLessEqual(len(code), 200)
+        self.assertLessEqual(max(map(len, source.splitlines())), 170)
+
     def test_second_verifier_agrees(self):
         """Every mutation that the unit tests make, for the verifier that shares no line with the first."""
         target = self.scratch.base / "mutations"
@@ -279,6 +295,72 @@ class Verifiers(harness.Case):
             status, rule, where, name = (folder / "expected").read_text().splitlines()
             self.assertTrue(line.startswith(f"{status}  {folder}  "), f"{name}: {line}")
             self.assertIn(f"  {rule} {where.rstrip('(')}" if rule else where, line, name)
+
+
+class Foreign(harness.Case):
+    """Somebody else's folder: files that are none, and lines without an end."""
+
+    def setUp(self):
+        super().setUp()
+        self.assertEqual(self.scratch.agent_run("--", "true").status, 0)
+        state = self.scratch.state / "agent-run"
+        self.folder, self.key = state / "runs" / self.scratch.newest_run(), state / "identity.vkey"
+
+    def verified(self):
+        first = self.scratch.agent_run("journal", "verify", "--key", self.key, timeout=20)
+        second = harness.run([SECOND, "--key", self.key, self.folder], env=self.scratch.environment, timeout=20)
+        self.assertFalse(first.timed_out or second.timed_out, f"{first}\n{second}")
+        self.assertNotIn("Traceback", second.errors)
+        return first.status, second.status
+
+    def test_files_that_are_none(self):
+        self.assertEqual(self.verified(), (0, 0))
+        for name in ("keycert", "epochs", "checkpoint", "recent", "hashes", "entries.000000.jsonl", "kept"):
+            path, aside = self.folder / name, self.folder / "aside"
+            if path.exists():
+                path.rename(aside)
+            for make in (os.mkfifo, os.mkdir, lambda p: os.symlink("/dev/zero", p), lambda p: os.symlink(p, p)):
+                make(path)
+                first, _ = self.verified()
+                if name not in ("hashes", "kept", "recent"):
+                    self.assertIn(first, (1, 2, 3), name)
+                for words in (("show",), ("query",), ("prove", "0"), ("report", "-o", "-")) if make is os.mkfifo else ():
+                    self.assertFalse(self.scratch.agent_run("journal", *words, timeout=20).timed_out, f"{name}: {words}")
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+            if aside.exists():
+                aside.rename(path)
+        self.assertEqual(self.verified(), (0, 0))
+
+    def test_many_small_notes(self):
+        """As many epochs and checkpoints as fit: bounded time and memory, and named."""
+        note = (self.folder / "checkpoint").read_bytes()
+        lines = note.split(b"\n")
+        many = b"".join(b"\n".join([lines[0], b"%d" % size, *lines[2:]]) for size in range(1, 60_000))
+        for name, rule in (("recent", "V[12]"), ("epochs", "V1")):
+            path = self.folder / name
+            before = path.read_bytes() if path.exists() else None
+            path.write_bytes(many)
+            result = harness.run(["prlimit", "--as=600000000", harness.AGENT_RUN, "journal", "verify", "--key", self.key], env=self.scratch.environment, timeout=20)
+            self.assertEqual(result.status, 1, str(result))
+            self.assertRegex(result.text, rf"{rule} {name} note \d+")
+            path.write_bytes(b"x" * (65 << 20))
+            longer = self.scratch.agent_run("journal", "verify", "--key", self.key)
+            self.assertEqual(longer.status, 1, str(longer))
+            self.assertIn(f"V7 {name}: longer than", longer.text)
+            path.unlink() if before is None else path.write_bytes(before)
+        self.assertEqual(self.verified(), (0, 0))
+
+    def test_a_line_of_a_gigabyte(self):
+        entries = self.folder / "entries.000000.jsonl"
+        with entries.open("r+b") as file:
+            file.seek(0, 2)
+            file.truncate(1 << 30)  # a hole
+        limited = ["prlimit", "--as=600000000"]
+        for program in ([harness.AGENT_RUN, "journal", "verify", "--key", self.key], [harness.AGENT_RUN, "journal", "query"],
+                        [SECOND, "--key", self.key, self.folder]):
+            result = harness.run([*limited, *program], env=self.scratch.environment, timeout=20)
+            self.assertEqual(result.status, 1, str(result))
+            self.assertRegex(result.text + result.errors, "longer than a record|too long")
 
 
 class Redaction(harness.Case):

@@ -327,6 +327,17 @@ void missing_files(Suite& suite) {
     files.erase(file);
     suite.check("without " + file, files, expected);
   }
+  // Forms that only look like a head, and files longer than any that is written. hashes: without keycert it is only asked for.
+  const std::string head = suite.forged.closing(2);
+  const std::size_t root = head.find('\n', head.find('\n') + 1) + 1;
+  for (const std::string& short_root : {head.substr(root, 20), head.substr(root, 40) + "AAAA" + head.substr(root + 40, 4)}) {
+    for (const char* file : {"checkpoint", "recent"})
+      suite.check(std::string("a root of another length in ") + file, file, head.substr(0, root) + short_root + head.substr(root + 44), {Status::tampered, "V7", file});
+  }
+  std::string huge = head;
+  huge.replace(head.find('\n') + 1, 2, "9999999999999999999");
+  suite.check("a size beyond all numbers", "checkpoint", huge, {Status::tampered, "V7", "checkpoint"});
+  suite.check("a certificate that is too long", "keycert", suite.base["keycert"] + std::string(70'000, 'x'), {Status::tampered, "V7", "keycert"});
   suite.check("nothing at all", Files{}, {Status::incomplete, "V5", "keycert"});
   suite.check("bytes after the end", second_segment, suite.base[second_segment] + "x", {Status::incomplete, "V5", "record"});
   suite.check("records after the end", "entries.000002.jsonl", decision(99), {Status::incomplete, "V5", "record"});
