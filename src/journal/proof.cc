@@ -2,6 +2,8 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 
+#include <sys/stat.h>
+
 #include <array>
 
 #include "journal/encode.h"
@@ -25,7 +27,12 @@ struct Closed {
 
 std::vector<Hash> kept_hashes(const Fd& directory, std::uint64_t size) {
   const auto file = files::try_open(directory, files::hashes);
-  std::vector<Hash> leaves(file ? size : 0);
+  // What a checkpoint claims may be anything, and a file may have holes: memory is taken only for what is on the disk.
+  struct stat st {};
+  if (!file || ::fstat(file->get(), &st) != 0 || size > static_cast<std::uint64_t>(st.st_size) / sizeof(Hash) ||
+      size > static_cast<std::uint64_t>(st.st_blocks) * 512 / sizeof(Hash))
+    return {};
+  std::vector<Hash> leaves(size);
   std::size_t done = 0;
   while (done < leaves.size() * sizeof(Hash)) {
     char* to = reinterpret_cast<char*>(leaves.data()) + done;

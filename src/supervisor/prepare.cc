@@ -147,10 +147,12 @@ std::string workspace_of(const Options& options, const std::vector<Profile>& cha
 // Who could change these would decide what the next run may do.
 std::vector<std::string> own_paths(const Places& places) {
   std::vector<std::string> own = {std::string(parent_of(places.user_profiles)), program_path()};
-  try {
-    own.push_back(find_nft_program());
-  } catch (const Refusal&) {
-    // What is not there is not started either.
+  for (const auto find : {find_nft_program, find_sink_program}) {
+    try {
+      own.push_back(find());
+    } catch (const Refusal&) {
+      // What is not there is not started either.
+    }
   }
   return own;
 }

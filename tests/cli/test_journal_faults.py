@@ -313,6 +313,17 @@ class Foreign(harness.Case):
         self.assertNotIn("Traceback", second.errors)
         return first.status, second.status
 
+    def test_a_checkpoint_that_claims_much(self):
+        """No memory is taken on a claim's word, nor for the holes of a file."""
+        checkpoint = self.folder / "checkpoint"
+        lines = checkpoint.read_text().split("\n")
+        for size in (1 << 40, (1 << 63) - 1):
+            checkpoint.write_text("\n".join([lines[0], str(size), *lines[2:]]))
+            os.truncate(self.folder / "hashes", 1 << 40)
+            result = harness.run(["prlimit", f"--as={1 << 31}", harness.AGENT_RUN, "journal", "prove", "0"], env=self.scratch.environment, timeout=20)
+            self.assertEqual(result.status, 2, str(result))
+            self.assertIn("do not lead to the root", result.errors)
+
     def test_files_that_are_none(self):
         self.assertEqual(self.verified(), (0, 0))
         for name in ("keycert", "epochs", "checkpoint", "recent", "hashes", "entries.000000.jsonl", "kept"):
