@@ -155,6 +155,25 @@ class Sinks(harness.Case):
             data = rest
         return fields
 
+    def test_client_certificate(self):
+        """A receiver that wants to know who sends (RFC 5425 §4.2.2) gets a certificate; without one, or with a stranger's, nothing."""
+        receivers.certificates(self.out)
+        other = self.out / "other"
+        other.mkdir()
+        receivers.certificates(other)
+        context = receivers.server_context(self.out, clients=self.out)
+        syslog = self.receiver(receivers.Tcp(context=context))
+        otlp = self.receiver(receivers.Otlp(context=context))
+        urls = [f"syslog+tls://localhost:{syslog.port}?ca={self.out}/ca.pem", f"otlp+https://localhost:{otlp.port}?ca={self.out}/ca.pem"]
+        for owner in ("", f"&cert={other}/cert.pem&key={other}/key.pem"):
+            run = self.sinks(*(url + owner + "&drain=1s" for url in urls))
+            self.assertEqual((len(run.summary["unsent"]), syslog.messages, otlp.requests), (2, [], []))
+        run = self.sinks(*(f"{url}&cert={self.out}/cert.pem&key={self.out}/key.pem" for url in urls))
+        self.assertEqual([syslog_record(message) for message in syslog.messages], run.journal())
+        self.assertEqual(self.check_otlp(otlp, run), [record["i"] for record in run.journal()])
+        mixed = self.sinks(f"{urls[0]}&cert={self.out}/cert.pem&key={other}/key.pem")
+        self.assertRegex(mixed.summary["unsent"][0], "cert and key: key values mismatch")
+
     def check_otlp(self, receiver, run):
         """The field rules of the protocol's JSON; each record once."""
         numbers = []
@@ -425,7 +444,8 @@ class Sinks(harness.Case):
             "syslog+tcp://host": "no port", "syslog+tcp://host:0": "not a port", "syslog+tcp://host:99999": "not a port", "syslog+tcp://:514": "no host",
             "syslog+tcp://user:pass@host:514": "a user or password", "syslog+tcp://host:514/path": "a path", "syslog+tcp://host:514?ca=/x": "no parameter",
             "syslog+tls://host?ca=relative": "not an absolute path", f"syslog+tls://host?ca={self.out}/none": "ENOENT", f"syslog+tls://host?ca={self.out}/empty": "no certificate",
-            "syslog+tls://host?name=*.host": "name of a host", "syslog+tls://host?format=otlp": "no format", "journald:?format=jsonl": "no format",
+            "syslog+tls://host?name=*.host": "name of a host", f"syslog+tls://host?cert={self.out}/empty": "belong together",
+            f"syslog+tls://host?cert={self.out}/empty&key={self.out}/empty": "cert=.* holds no certificate", "syslog+tls://host?format=otlp": "no format", "journald:?format=jsonl": "no format",
             "otlp+http://host?format=jsonl": "no format", f"otlp+http://host?headers={self.out}/bad": "no header", "otlp+http://[::1": "'\\[' without",
             "syslog:/" + "x" * 120: "too long for a socket", "file:/" + "x" * 1100: "longer than 1024",
         }
