@@ -121,7 +121,7 @@ class Otlp:
                     outer.requests.append((time.monotonic(), json.loads(body)))
                 else:
                     outer.requests.append((time.monotonic(), None))
-                data = json.dumps(reply).encode()
+                data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
                 self.send_response(status)
                 for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items():
                     self.send_header(name, value)

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import pathlib
+import resource
 import signal
 import socket
 import subprocess
@@ -241,6 +242,27 @@ class Sinks(harness.Case):
         self.assertEqual(numbers, list(range(lost[0]["last"] + 1, len(run.journal()))))
         self.assertRegex(process.stderr.read().decode(), "records were refused by the receiver")
 
+    def test_otlp_hostile(self):
+        """Answers that are deep, long, false or lead elsewhere: no harm, no loss, and nobody else gets the records."""
+        elsewhere = self.receiver(receivers.Otlp())
+        answers = [(200, {}, b"[" * 60_000), (200, {}, b"x" * (2 << 20)), (200, {}, {"partialSuccess": {"rejectedLogRecords": "-5"}}), (200, {}, {"partialSuccess": []}),
+                   (200, {}, {"partialSuccess": {"rejectedLogRecords": 10**30, "errorMessage": "\x1b[2J" + "e" * 5000}})]
+        receiver = self.receiver(receivers.Otlp(answers=answers))
+        process = self.start(*UNTIL_GO, options=("--sink", f"otlp+http://127.0.0.1:{receiver.port}"))
+        self.wait_for(lambda: len(receiver.requests) > len(answers), 10, "the requests")
+        (self.ws / "go").touch()
+        self.assertEqual(process.wait(10), 0)
+        run = harness.Run(harness.Result([], 0, b"", b"", False), self.scratch)
+        self.assertEqual(self.check_otlp(receiver, run), [record["i"] for record in run.journal()])
+        for lost in self.lost(run):
+            self.assertLessEqual(lost["count"], lost["last"] - lost["first"] + 1)
+            self.assertLess(len(lost["reason"]), 300)
+            self.assertNotIn("\x1b", lost["reason"])
+        moved = self.receiver(receivers.Otlp(answers=[(307, {"Location": f"http://127.0.0.1:{elsewhere.port}/v1/logs"}, {})] * 20))
+        run = self.sinks(f"otlp+http://127.0.0.1:{moved.port}")
+        self.assertRegex(run.summary["unsent"][0], "HTTP 307")
+        self.assertEqual(elsewhere.headers, [])
+
     def test_otlp_without_permission(self):
         """401 is said once, and the records wait for a sink that may."""
         receiver = self.receiver(receivers.Otlp(answers=[(401, {}, {})] * 100))
@@ -301,6 +323,22 @@ class Sinks(harness.Case):
         self.assertEqual(self.cursor(run.id), len(run.journal()))
         self.forward(run.id)
         self.assertEqual(len(receiver.messages), len(run.journal()))
+
+    def test_full(self):
+        """A file that can take no more, in the middle of a line: the run works, and later the rest is in the file."""
+        log = self.out / "log"
+        log.write_text("before\n" * 200_000)
+        size = log.stat().st_size
+        run = self.inside(*WORK, options=("--sink", f"file:{log}?drain=300ms"), preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size + 2000,) * 2))
+        self.assert_ran(run, 3)
+        self.assert_complete(run)
+        self.assertRegex(run.summary["unsent"][0], "EFBIG")
+        self.assertEqual(log.stat().st_size, size + 2000)
+        self.forward(run.id)
+        lines = log.read_text()[size:].splitlines()
+        torn = [line for line in lines if not line.endswith("}")]
+        self.assertEqual(len(torn), 1, torn)
+        self.assertEqual([json.loads(line) for line in lines if line not in torn], run.journal())
 
     def test_late(self):
         """A receiver that comes up during the run gets everything from the first record on."""
