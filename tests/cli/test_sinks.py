@@ -214,7 +214,7 @@ class Sinks(harness.Case):
     def test_otlp_retries(self):
         """503 is retried after what Retry-After says, a connection that closes at once; nothing comes twice or not at all."""
         receiver = self.receiver(receivers.Otlp(answers=[(503, {"Retry-After": "1"}, {}), "close", (429, {}, {})]))
-        process = self.start(*UNTIL_GO, options=("--sink", f"otlp+http://127.0.0.1:{receiver.port}"))
+        process = self.start(*UNTIL_GO, options=("--sink", f"otlp+http://127.0.0.1:{receiver.port}?drain=30s"))
         self.wait_for(receiver.records, 10, "a request that is accepted")
         self.assertGreaterEqual(receiver.requests[1][0] - receiver.requests[0][0], 1)
         (self.ws / "go").touch()
@@ -227,7 +227,7 @@ class Sinks(harness.Case):
         """What the receiver will never take is recorded as lost, is no reason to send it again, and the rest comes."""
         answers = [(400, {}, {}), (200, {}, {"partialSuccess": {"rejectedLogRecords": "1", "errorMessage": "too\nold"}})]
         receiver = self.receiver(receivers.Otlp(answers=answers))
-        process = self.start(*UNTIL_GO, options=("--sink", f"otlp+http://127.0.0.1:{receiver.port}"))
+        process = self.start(*UNTIL_GO, options=("--sink", f"otlp+http://127.0.0.1:{receiver.port}?drain=30s"))
         self.wait_for(lambda: len(receiver.requests) > 4, 10, "requests")
         (self.ws / "go").touch()
         self.assertEqual(process.wait(10), 0)
@@ -248,7 +248,7 @@ class Sinks(harness.Case):
         answers = [(200, {}, b"[" * 60_000), (200, {}, b"x" * (2 << 20)), (200, {}, {"partialSuccess": {"rejectedLogRecords": "-5"}}), (200, {}, {"partialSuccess": []}),
                    (200, {}, {"partialSuccess": {"rejectedLogRecords": 10**30, "errorMessage": "\x1b[2J" + "e" * 5000}})]
         receiver = self.receiver(receivers.Otlp(answers=answers))
-        process = self.start(*UNTIL_GO, options=("--sink", f"otlp+http://127.0.0.1:{receiver.port}"))
+        process = self.start(*UNTIL_GO, options=("--sink", f"otlp+http://127.0.0.1:{receiver.port}?drain=30s"))
         self.wait_for(lambda: len(receiver.requests) > len(answers), 10, "the requests")
         (self.ws / "go").touch()
         self.assertEqual(process.wait(10), 0)
@@ -343,7 +343,7 @@ class Sinks(harness.Case):
     def test_late(self):
         """A receiver that comes up during the run gets everything from the first record on."""
         port = receivers.free_port()
-        process = self.start(*UNTIL_GO, options=("--sink", f"syslog+tcp://127.0.0.1:{port}"))
+        process = self.start(*UNTIL_GO, options=("--sink", f"syslog+tcp://127.0.0.1:{port}?drain=30s"))
         self.assertIn(b"cannot be reached", process.stderr.readline())
         receiver = self.receiver(receivers.Tcp(port))
         self.wait_for(lambda: receiver.messages, 10, "the first record")
@@ -390,7 +390,7 @@ class Sinks(harness.Case):
     def test_cut(self):
         """A connection that breaks is made anew; what comes twice has the same id and the same content, and nothing is missing."""
         receiver = self.receiver(receivers.Tcp())
-        process = self.start(*UNTIL_GO, options=("--sink", f"syslog+tcp://127.0.0.1:{receiver.port}"))
+        process = self.start(*UNTIL_GO, options=("--sink", f"syslog+tcp://127.0.0.1:{receiver.port}?drain=30s"))
         for connections in (1, 2, 3):
             self.wait_for(lambda: len(receiver.connections) >= connections, 10, f"connection {connections}")
             before = len(receiver.messages)
