@@ -45,7 +45,7 @@ std::string state_directory_of(const Options& options, const Places& places);
 /// A sink, and what its URL names on this host.
 struct PreparedSink {
   sink::Target target;
-  std::string ca, headers;  // what the files hold
+  sink::Contents contents;
 };
 /// Reads the files that the URL names. Throws Refusal.
 PreparedSink prepare_sink(const std::string& url, const Places& places);

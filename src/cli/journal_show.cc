@@ -37,7 +37,7 @@ void print_record(std::uint64_t index, std::string_view line, const std::string&
   }
   const std::string type = text(r, "type");
   std::string what;
-  for (const char* key : {"sys", "path", "path_b64", "to", "dst", "dport", "errno", "file", "profile", "reason", "exit"}) {
+  for (const char* key : {"sys", "path", "path_b64", "to", "dst", "dport", "errno", "file", "profile", "sink", "reason", "exit"}) {
     if (type == "decision" && std::string_view(key) == "profile") continue;
     const std::string value = text(r, key);
     if (!value.empty()) what += " " + value;

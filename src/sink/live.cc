@@ -47,8 +47,9 @@ std::string tame(std::string_view text) {
 
 /// Secrets are in it: memory that has no name.
 Fd configuration(const Live::Setup& setup) {
-  const nlohmann::json json = {{"url", setup.target.url},   {"ca", setup.ca},
-                               {"headers", setup.headers},  {"key_name", setup.key_name},
+  const Contents& contents = setup.contents;
+  const nlohmann::json json = {{"url", setup.target.url},     {"ca", contents.ca},           {"cert", contents.cert},
+                               {"key", contents.key},         {"headers", contents.headers}, {"key_name", setup.key_name},
                                {"key_seed", nlohmann::json::binary({setup.key_seed.begin(), setup.key_seed.end()})},
                                {"certificate", setup.certificate}, {"over", setup.over}};
   Fd memory(check(::memfd_create("sink", MFD_CLOEXEC), "memfd_create", "sink"));

@@ -29,10 +29,10 @@ constexpr std::array schemes = {
     Scheme{"file", Kind::file, Place::path, 0, "", ""},
     Scheme{"syslog", Kind::syslog_unix, Place::path, 0, "/dev/log", ""},
     Scheme{"syslog+tcp", Kind::syslog_tcp, Place::host, 0, "", ""},
-    Scheme{"syslog+tls", Kind::syslog_tls, Place::host, 6514, "", " ca name "},  // RFC 5425 §4.1
+    Scheme{"syslog+tls", Kind::syslog_tls, Place::host, 6514, "", " ca cert key name "},  // RFC 5425 §4.1
     Scheme{"journald", Kind::journald, Place::path, 0, "/run/systemd/journal/socket", ""},
     Scheme{"otlp+http", Kind::otlp_http, Place::host_and_path, 4318, "/v1/logs", " headers "},
-    Scheme{"otlp+https", Kind::otlp_https, Place::host_and_path, 4318, "/v1/logs", " headers ca "},
+    Scheme{"otlp+https", Kind::otlp_https, Place::host_and_path, 4318, "/v1/logs", " headers ca cert key "},
 };
 
 // What was given is shown, but not what may be a secret that somebody put there.
@@ -137,6 +137,9 @@ bool takes(Kind kind, Format format) {
   }
 }
 
+constexpr std::pair<std::string_view, std::string Target::*> file_parameters[] = {
+    {"ca", &Target::ca}, {"cert", &Target::cert}, {"key", &Target::key}, {"headers", &Target::headers}};
+
 void read_parameter(std::string_view word, const Scheme& scheme, Target& target) {
   const std::string_view url = target.url;
   const std::size_t equals = std::min(word.find('='), word.size());
@@ -154,9 +157,11 @@ void read_parameter(std::string_view word, const Scheme& scheme, Target& target)
     if (!format || !takes(target.kind, *format)) refuse(url, "no format \"" + value.substr(0, 20) + "\" here", "leave format= out, or see journal.sinks in agent-run-profile(5)");
     target.format = *format;
   }
-  if ((key == "ca" || key == "headers") && !value.starts_with('/') && !value.starts_with("~/")) refuse(url, key + " is not an absolute path", "write " + key + "=/PATH");
-  if (key == "ca") target.ca = value;
-  if (key == "headers") target.headers = value;
+  for (const auto& [name, member] : file_parameters) {
+    if (key != name) continue;
+    if (!value.starts_with('/') && !value.starts_with("~/")) refuse(url, key + " is not an absolute path", "write " + key + "=/PATH");
+    target.*member = value;
+  }
   if (key == "name") {
     if (!is_host(value)) refuse(url, "name is not the name of a host", "write it in lower case, as the certificate has it");
     target.server_name = value;
@@ -190,7 +195,7 @@ Target parse_target(std::string_view url) {
   const std::size_t colon = std::min(url.find(':'), url.size());
   const auto scheme = std::ranges::find(schemes, url.substr(0, colon), &Scheme::name);
   if (scheme == schemes.end() || colon == url.size()) refuse(url, "not a kind of sink that there is");
-  Target target{.kind = scheme->kind, .url = std::string(url), .name = {}, .path = {}, .host = {}, .ca = {}, .headers = {}, .server_name = {}};
+  Target target{.kind = scheme->kind, .url = std::string(url), .name = {}, .path = {}, .host = {}, .ca = {}, .cert = {}, .key = {}, .headers = {}, .server_name = {}};
   if (target.otlp()) target.format = Format::otlp;
   std::string_view rest = url.substr(colon + 1);
   if (rest.find('#') != std::string_view::npos) refuse(url, "a '#'", "write it as %23");
@@ -209,6 +214,7 @@ Target parse_target(std::string_view url) {
     read_path(rest.substr(slash), *scheme, target);
   }
   read_parameters(query, *scheme, target);
+  if (target.cert.empty() != target.key.empty()) refuse(url, "cert and key belong together", "write cert=/PATH&key=/PATH");
   target.name = name_of(*scheme, target);
   return target;
 }

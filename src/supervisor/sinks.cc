@@ -46,6 +46,11 @@ std::string read_named(const sink::Target& target, const std::string& path, cons
   }
 }
 
+void check_pem(const sink::Target& target, const std::string& parameter, const std::string& content, std::string_view what) {
+  if (parameter.ends_with('=') || content.find(what) != std::string::npos) return;
+  throw Refusal("sink " + target.name + ": " + parameter + " holds no " + (what.starts_with("C") ? "certificate" : "private key"), "name a file in PEM");
+}
+
 // RFC 9110 §5: a name of token characters and a value without control characters.
 void check_headers(const sink::Target& target, std::string_view text) {
   while (!text.empty()) {
@@ -65,14 +70,15 @@ void check_headers(const sink::Target& target, std::string_view text) {
 }  // namespace
 
 PreparedSink prepare_sink(const std::string& url, const Places& places) {
-  PreparedSink sink{.target = sink::parse_target(url), .ca = {}, .headers = {}};
+  PreparedSink sink{.target = sink::parse_target(url), .contents = {}};
   sink::Target& target = sink.target;
   if (target.path.starts_with("~/") && target.kind == sink::Target::Kind::file) target.path = places.home + target.path.substr(1);
-  sink.ca = read_named(target, target.ca, "ca", places);
-  sink.headers = read_named(target, target.headers, "headers", places);
-  if (!target.ca.empty() && sink.ca.find("-----BEGIN CERTIFICATE-----") == std::string::npos)
-    throw Refusal("sink " + target.name + ": ca=" + target.ca + " holds no certificate", "name a file of certificates in PEM");
-  check_headers(target, sink.headers);
+  sink.contents = {.ca = read_named(target, target.ca, "ca", places), .cert = read_named(target, target.cert, "cert", places),
+                   .key = read_named(target, target.key, "key", places), .headers = read_named(target, target.headers, "headers", places)};
+  check_pem(target, "ca=" + target.ca, sink.contents.ca, "CERTIFICATE-----");
+  check_pem(target, "cert=" + target.cert, sink.contents.cert, "CERTIFICATE-----");
+  check_pem(target, "key=" + target.key, sink.contents.key, "PRIVATE KEY-----");
+  check_headers(target, sink.contents.headers);
   return sink;
 }
 
@@ -86,7 +92,7 @@ Sinks::Sinks(const std::vector<PreparedSink>& sinks, const std::vector<std::size
 
 void Sinks::start(One& one, const Of& of) {
   sink::Live::Setup setup{.target = one.sink.target, .program = find_sink_program(), .run_directory = of.run_directory, .number = one.number,
-                          .ca = one.sink.ca, .headers = one.sink.headers, .key_name = {}, .key_seed = {}, .certificate = {}, .output = {},
+                          .contents = one.sink.contents, .key_name = {}, .key_seed = {}, .certificate = {}, .output = {},
                           .environment = one.sink.target.otlp() ? proxies() : std::vector<std::string>{}, .over = of.state == Of::State::over};
   try {
     if (one.sink.target.kind == sink::Target::Kind::file) setup.output = open_output(one.sink.target.path);

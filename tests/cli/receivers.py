@@ -121,7 +121,7 @@ class Otlp:
                     outer.requests.append((time.monotonic(), json.loads(body)))
                 else:
                     outer.requests.append((time.monotonic(), None))
-                data = json.dumps(reply).encode()
+                data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
                 self.send_response(status)
                 for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items():
                     self.send_header(name, value)
@@ -149,7 +149,7 @@ class Otlp:
 
 
 def certificates(folder):
-    """A certificate authority, and a server's certificate for localhost and 127.0.0.1: ca.pem, cert.pem, key.pem."""
+    """A certificate authority, and a certificate for localhost and 127.0.0.1: ca.pem, cert.pem, key.pem."""
     def openssl(*words):
         subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, timeout=60)
 
@@ -159,9 +159,13 @@ def certificates(folder):
     openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "cert.pem", "-days", "2", "-extfile", "san")
 
 
-def server_context(folder):
+def server_context(folder, clients=None):
+    """`clients`: a folder whose authority must have signed the certificate of who connects."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    if clients:
+        context.load_verify_locations(clients / "ca.pem")
+        context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 

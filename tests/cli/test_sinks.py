@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import pathlib
+import resource
 import signal
 import socket
 import subprocess
@@ -155,6 +156,25 @@ class Sinks(harness.Case):
             data = rest
         return fields
 
+    def test_client_certificate(self):
+        """A receiver that wants to know who sends (RFC 5425 §4.2.2) gets a certificate; without one, or with a stranger's, nothing."""
+        receivers.certificates(self.out)
+        other = self.out / "other"
+        other.mkdir()
+        receivers.certificates(other)
+        context = receivers.server_context(self.out, clients=self.out)
+        syslog = self.receiver(receivers.Tcp(context=context))
+        otlp = self.receiver(receivers.Otlp(context=context))
+        urls = [f"syslog+tls://localhost:{syslog.port}?ca={self.out}/ca.pem", f"otlp+https://localhost:{otlp.port}?ca={self.out}/ca.pem"]
+        for owner in ("", f"&cert={other}/cert.pem&key={other}/key.pem"):
+            run = self.sinks(*(url + owner + "&drain=1s" for url in urls))
+            self.assertEqual((len(run.summary["unsent"]), syslog.messages, otlp.requests), (2, [], []))
+        run = self.sinks(*(f"{url}&cert={self.out}/cert.pem&key={self.out}/key.pem" for url in urls))
+        self.assertEqual([syslog_record(message) for message in syslog.messages], run.journal())
+        self.assertEqual(self.check_otlp(otlp, run), [record["i"] for record in run.journal()])
+        mixed = self.sinks(f"{urls[0]}&cert={self.out}/cert.pem&key={other}/key.pem")
+        self.assertRegex(mixed.summary["unsent"][0], "cert and key: key values mismatch")
+
     def check_otlp(self, receiver, run):
         """The field rules of the protocol's JSON; each record once."""
         numbers = []
@@ -194,7 +214,7 @@ class Sinks(harness.Case):
     def test_otlp_retries(self):
         """503 is retried after what Retry-After says, a connection that closes at once; nothing comes twice or not at all."""
         receiver = self.receiver(receivers.Otlp(answers=[(503, {"Retry-After": "1"}, {}), "close", (429, {}, {})]))
-        process = self.start(*UNTIL_GO, options=("--sink", f"otlp+http://127.0.0.1:{receiver.port}"))
+        process = self.start(*UNTIL_GO, options=("--sink", f"otlp+http://127.0.0.1:{receiver.port}?drain=30s"))
         self.wait_for(receiver.records, 10, "a request that is accepted")
         self.assertGreaterEqual(receiver.requests[1][0] - receiver.requests[0][0], 1)
         (self.ws / "go").touch()
@@ -207,7 +227,7 @@ class Sinks(harness.Case):
         """What the receiver will never take is recorded as lost, is no reason to send it again, and the rest comes."""
         answers = [(400, {}, {}), (200, {}, {"partialSuccess": {"rejectedLogRecords": "1", "errorMessage": "too\nold"}})]
         receiver = self.receiver(receivers.Otlp(answers=answers))
-        process = self.start(*UNTIL_GO, options=("--sink", f"otlp+http://127.0.0.1:{receiver.port}"))
+        process = self.start(*UNTIL_GO, options=("--sink", f"otlp+http://127.0.0.1:{receiver.port}?drain=30s"))
         self.wait_for(lambda: len(receiver.requests) > 4, 10, "requests")
         (self.ws / "go").touch()
         self.assertEqual(process.wait(10), 0)
@@ -221,6 +241,27 @@ class Sinks(harness.Case):
         numbers = self.check_otlp(receiver, run)
         self.assertEqual(numbers, list(range(lost[0]["last"] + 1, len(run.journal()))))
         self.assertRegex(process.stderr.read().decode(), "records were refused by the receiver")
+
+    def test_otlp_hostile(self):
+        """Answers that are deep, long, false or lead elsewhere: no harm, no loss, and nobody else gets the records."""
+        elsewhere = self.receiver(receivers.Otlp())
+        answers = [(200, {}, b"[" * 60_000), (200, {}, b"x" * (2 << 20)), (200, {}, {"partialSuccess": {"rejectedLogRecords": "-5"}}), (200, {}, {"partialSuccess": []}),
+                   (200, {}, {"partialSuccess": {"rejectedLogRecords": 10**30, "errorMessage": "\x1b[2J" + "e" * 5000}})]
+        receiver = self.receiver(receivers.Otlp(answers=answers))
+        process = self.start(*UNTIL_GO, options=("--sink", f"otlp+http://127.0.0.1:{receiver.port}?drain=30s"))
+        self.wait_for(lambda: len(receiver.requests) > len(answers), 10, "the requests")
+        (self.ws / "go").touch()
+        self.assertEqual(process.wait(10), 0)
+        run = harness.Run(harness.Result([], 0, b"", b"", False), self.scratch)
+        self.assertEqual(self.check_otlp(receiver, run), [record["i"] for record in run.journal()])
+        for lost in self.lost(run):
+            self.assertLessEqual(lost["count"], lost["last"] - lost["first"] + 1)
+            self.assertLess(len(lost["reason"]), 300)
+            self.assertNotIn("\x1b", lost["reason"])
+        moved = self.receiver(receivers.Otlp(answers=[(307, {"Location": f"http://127.0.0.1:{elsewhere.port}/v1/logs"}, {})] * 20))
+        run = self.sinks(f"otlp+http://127.0.0.1:{moved.port}")
+        self.assertRegex(run.summary["unsent"][0], "HTTP 307")
+        self.assertEqual(elsewhere.headers, [])
 
     def test_otlp_without_permission(self):
         """401 is said once, and the records wait for a sink that may."""
@@ -283,10 +324,26 @@ class Sinks(harness.Case):
         self.forward(run.id)
         self.assertEqual(len(receiver.messages), len(run.journal()))
 
+    def test_full(self):
+        """A file that can take no more, in the middle of a line: the run works, and later the rest is in the file."""
+        log = self.out / "log"
+        log.write_text("before\n" * 200_000)
+        size = log.stat().st_size
+        run = self.inside(*WORK, options=("--sink", f"file:{log}?drain=300ms"), preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size + 2000,) * 2))
+        self.assert_ran(run, 3)
+        self.assert_complete(run)
+        self.assertRegex(run.summary["unsent"][0], "EFBIG")
+        self.assertEqual(log.stat().st_size, size + 2000)
+        self.forward(run.id)
+        lines = log.read_text()[size:].splitlines()
+        torn = [line for line in lines if not line.endswith("}")]
+        self.assertEqual(len(torn), 1, torn)
+        self.assertEqual([json.loads(line) for line in lines if line not in torn], run.journal())
+
     def test_late(self):
         """A receiver that comes up during the run gets everything from the first record on."""
         port = receivers.free_port()
-        process = self.start(*UNTIL_GO, options=("--sink", f"syslog+tcp://127.0.0.1:{port}"))
+        process = self.start(*UNTIL_GO, options=("--sink", f"syslog+tcp://127.0.0.1:{port}?drain=30s"))
         self.assertIn(b"cannot be reached", process.stderr.readline())
         receiver = self.receiver(receivers.Tcp(port))
         self.wait_for(lambda: receiver.messages, 10, "the first record")
@@ -333,7 +390,7 @@ class Sinks(harness.Case):
     def test_cut(self):
         """A connection that breaks is made anew; what comes twice has the same id and the same content, and nothing is missing."""
         receiver = self.receiver(receivers.Tcp())
-        process = self.start(*UNTIL_GO, options=("--sink", f"syslog+tcp://127.0.0.1:{receiver.port}"))
+        process = self.start(*UNTIL_GO, options=("--sink", f"syslog+tcp://127.0.0.1:{receiver.port}?drain=30s"))
         for connections in (1, 2, 3):
             self.wait_for(lambda: len(receiver.connections) >= connections, 10, f"connection {connections}")
             before = len(receiver.messages)
@@ -425,7 +482,8 @@ class Sinks(harness.Case):
             "syslog+tcp://host": "no port", "syslog+tcp://host:0": "not a port", "syslog+tcp://host:99999": "not a port", "syslog+tcp://:514": "no host",
             "syslog+tcp://user:pass@host:514": "a user or password", "syslog+tcp://host:514/path": "a path", "syslog+tcp://host:514?ca=/x": "no parameter",
             "syslog+tls://host?ca=relative": "not an absolute path", f"syslog+tls://host?ca={self.out}/none": "ENOENT", f"syslog+tls://host?ca={self.out}/empty": "no certificate",
-            "syslog+tls://host?name=*.host": "name of a host", "syslog+tls://host?format=otlp": "no format", "journald:?format=jsonl": "no format",
+            "syslog+tls://host?name=*.host": "name of a host", f"syslog+tls://host?cert={self.out}/empty": "belong together",
+            f"syslog+tls://host?cert={self.out}/empty&key={self.out}/empty": "cert=.* holds no certificate", "syslog+tls://host?format=otlp": "no format", "journald:?format=jsonl": "no format",
             "otlp+http://host?format=jsonl": "no format", f"otlp+http://host?headers={self.out}/bad": "no header", "otlp+http://[::1": "'\\[' without",
             "syslog:/" + "x" * 120: "too long for a socket", "file:/" + "x" * 1100: "longer than 1024",
         }

@@ -25,6 +25,11 @@ std::vector<std::string> read_urls(const std::filesystem::path& run_directory);
 /// What the cursor's file says; 0 when it is absent or says nothing.
 std::uint64_t read_cursor(const std::filesystem::path& run_directory, std::size_t number);
 
+/// What the files hold that a URL names: certificates and a key as PEM, lines of headers.
+struct Contents {
+  std::string ca, cert, key, headers;
+};
+
 /// What a sink's process says.
 struct Event {
   enum class Kind : std::uint8_t {
@@ -55,7 +60,7 @@ class Live {
     std::string program;              // agent-run-sink
     std::filesystem::path run_directory;
     std::size_t number = 0;           // among the run's sinks
-    std::string ca, headers;          // what the files hold
+    Contents contents;
     std::string key_name, key_seed, certificate;  // for CloudEvents: of a key that is this sink's own
     Fd output;                        // of a file
     std::vector<std::string> environment;  // "https_proxy=…"

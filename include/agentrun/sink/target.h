@@ -19,7 +19,7 @@ struct Target {
   std::string host;          // lower case; an address of IPv6 without brackets
   std::uint16_t port = 0;
   Format format = Format::jsonl;
-  std::string ca, headers;   // files that the supervisor reads
+  std::string ca, cert, key, headers;  // files that the supervisor reads
   std::string server_name;   // that the certificate must bear; else `host`
   std::uint32_t drain_ms = 2000;  // how long the end of a run may wait for this sink
   [[nodiscard]] bool tls() const noexcept { return kind == Kind::syslog_tls || kind == Kind::otlp_https; }

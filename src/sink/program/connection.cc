@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -64,29 +65,56 @@ Fd connect_to(const Target& target) {
   throw Refusal(std::string(errno_name(error)));
 }
 
+struct FreeBio {
+  void operator()(BIO* bio) const noexcept { ::BIO_free(bio); }
+};
+using Bio = std::unique_ptr<BIO, FreeBio>;
+
 }  // namespace
 
 void FreeContext::operator()(ssl_ctx_st* context) const noexcept { ::SSL_CTX_free(context); }
 void FreeSession::operator()(ssl_st* session) const noexcept { ::SSL_free(session); }
 
-TlsContext tls_context(const std::string& ca) {
+namespace {
+
+// The first certificate is ours, those behind it lead to its authority.
+void show_certificate(SSL_CTX* context, const Contents& contents) {
+  const Bio chain(::BIO_new_mem_buf(contents.cert.data(), static_cast<int>(contents.cert.size())));
+  const Bio text(::BIO_new_mem_buf(contents.key.data(), static_cast<int>(contents.key.size())));
+  X509* const own = ::PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr);
+  // A key with a passphrase is refused: nobody is there to be asked.
+  EVP_PKEY* const key = ::PEM_read_bio_PrivateKey(text.get(), nullptr, [](char*, int, int, void*) { return -1; }, nullptr);
+  const bool good = own != nullptr && key != nullptr && ::SSL_CTX_use_certificate(context, own) == 1 && ::SSL_CTX_use_PrivateKey(context, key) == 1;
+  ::X509_free(own);
+  ::EVP_PKEY_free(key);
+  if (!good) throw Refusal("cert and key: " + openssl_reason("not a pair"));
+  while (X509* const next = ::PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr)) {
+    if (::SSL_CTX_add0_chain_cert(context, next) != 1) ::X509_free(next);
+  }
+  ::ERR_clear_error();
+}
+
+}  // namespace
+
+TlsContext tls_context(const Contents& contents) {
   TlsContext context(::SSL_CTX_new(::TLS_client_method()));
   if (!context) throw Refusal("OpenSSL: " + openssl_reason("no context"));
   ::SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
   ::SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
   ::SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  if (!contents.cert.empty()) show_certificate(context.get(), contents);
+  const std::string& ca = contents.ca;
   if (ca.empty()) {
     ::SSL_CTX_set_default_verify_paths(context.get());
     return context;
   }
-  BIO* const text = ::BIO_new_mem_buf(ca.data(), static_cast<int>(ca.size()));
+  const Bio text(::BIO_new_mem_buf(ca.data(), static_cast<int>(ca.size())));
   std::size_t count = 0;
-  while (X509* const certificate = ::PEM_read_bio_X509(text, nullptr, nullptr, nullptr)) {
+  while (X509* const certificate = ::PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr)) {
     ::X509_STORE_add_cert(::SSL_CTX_get_cert_store(context.get()), certificate);
     ::X509_free(certificate);
     ++count;
   }
-  ::BIO_free(text);
   ::ERR_clear_error();
   if (count == 0) throw Refusal("ca holds no certificate");
   return context;
@@ -110,10 +138,10 @@ void Connection::agree(const Target& target, ssl_ctx_st* context) {
   ::ERR_clear_error();
   if (!address && (::SSL_set1_host(ssl, name.c_str()) != 1 || ::SSL_set_tlsext_host_name(ssl, name.c_str()) != 1)) throw Refusal("OpenSSL: " + openssl_reason("no name"));
   ::SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-  const std::int64_t deadline = boot_clock_ns() + handshake_ms * 1'000'000LL;
+  const std::int64_t began = boot_clock_ns(), deadline = began + handshake_ms * 1'000'000LL;
   for (;;) {
     const int result = ::SSL_connect(ssl);
-    if (result == 1) return;
+    if (result == 1) return await_acceptance(static_cast<int>((boot_clock_ns() - began) / 1'000'000));
     const int want = ::SSL_get_error(ssl, result);
     if (want != SSL_ERROR_WANT_READ && want != SSL_ERROR_WANT_WRITE) {
       const long verified = ::SSL_get_verify_result(ssl);
@@ -123,6 +151,14 @@ void Connection::agree(const Target& target, ssl_ctx_st* context) {
     const auto left = static_cast<int>((deadline - boot_clock_ns()) / 1'000'000);
     if (left <= 0 || !wait(want == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, left)) throw Refusal("TLS: no answer in time");
   }
+}
+
+// In TLS 1.3 the server judges our certificate when we are done already (RFC 8446 §4.4.2), and what was sent meanwhile would be
+// acknowledged by its kernel and thrown away. Servers say something then, tickets or an alert; one that says nothing is believed.
+void Connection::await_acceptance(int took_ms) {
+  if (::SSL_version(session_.get()) != TLS1_3_VERSION) return;
+  constexpr int least_ms = 300;
+  if (wait(POLLIN, std::max(least_ms, 4 * took_ms)) && !listen()) throw Refusal(reason_);
 }
 
 bool Connection::wait(short events, int milliseconds) const {

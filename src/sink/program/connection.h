@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include <agentrun/sink/live.h>
 #include <agentrun/sink/target.h>
 #include <agentrun/sys/fd.h>
 
@@ -24,8 +25,8 @@ struct FreeSession {
 };
 using TlsContext = std::unique_ptr<ssl_ctx_st, FreeContext>;
 
-/// Verifies the certificate of a server. Throws Refusal for `ca` that holds none.
-TlsContext tls_context(const std::string& ca);
+/// Verifies the certificate of a server, and shows one of its own where there is one. Throws Refusal for what holds none.
+TlsContext tls_context(const Contents& contents);
 
 class Connection {
  public:
@@ -47,6 +48,7 @@ class Connection {
 
  private:
   void agree(const Target& target, ssl_ctx_st* context);
+  void await_acceptance(int took_ms);
   bool wait(short events, int milliseconds) const;
 
   Fd socket_;

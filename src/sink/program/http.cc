@@ -80,14 +80,14 @@ Result judge(long code, const Answer& answer, const Item& item) {
 
 class HttpSender : public Sender {
  public:
-  HttpSender(const Target& target, const std::string& ca, const std::string& headers) : handle_(::curl_easy_init()) {
+  HttpSender(const Target& target, const Contents& contents) : handle_(::curl_easy_init()) {
     if (!handle_) throw Refusal("libcurl does not start");
     const bool secure = target.kind == Target::Kind::otlp_https;
     const std::string host = target.host.find(':') == std::string::npos ? target.host : "[" + target.host + "]";
     url_ = std::string(secure ? "https://" : "http://") + host + ":" + std::to_string(target.port) + target.path;
     add_header("Content-Type: application/json");
     add_header("Expect:");
-    add_lines(headers);
+    add_lines(contents.headers);
     set(CURLOPT_URL, url_.c_str());
     set(CURLOPT_PROTOCOLS_STR, secure ? "https" : "http");
     set(CURLOPT_FOLLOWLOCATION, 0L);  // elsewhere is somebody else
@@ -100,10 +100,10 @@ class HttpSender : public Sender {
     set(CURLOPT_WRITEFUNCTION, keep_body);
     set(CURLOPT_HEADERFUNCTION, keep_header);
     set(CURLOPT_ERRORBUFFER, error_.data());
-    if (ca.empty()) return;
-    curl_blob blob{.data = const_cast<char*>(ca.data()), .len = ca.size(), .flags = CURL_BLOB_COPY};
-    set(CURLOPT_CAINFO_BLOB, &blob);
-    set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));
+    set_blob(CURLOPT_SSLCERT_BLOB, contents.cert);
+    set_blob(CURLOPT_SSLKEY_BLOB, contents.key);
+    set_blob(CURLOPT_CAINFO_BLOB, contents.ca);
+    if (!contents.ca.empty()) set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));
   }
 
   Result send(const Item& item) override {
@@ -128,6 +128,10 @@ class HttpSender : public Sender {
   void set(CURLoption option, T value) {
     if (const CURLcode result = ::curl_easy_setopt(handle_.get(), option, value); result != CURLE_OK) throw Refusal(std::string("libcurl: ") + ::curl_easy_strerror(result));
   }
+  void set_blob(CURLoption option, const std::string& content) {
+    curl_blob blob{.data = const_cast<char*>(content.data()), .len = content.size(), .flags = CURL_BLOB_COPY};
+    if (!content.empty()) set(option, &blob);
+  }
   void add_header(const std::string& line) {
     headers_.reset(::curl_slist_append(headers_.release(), line.c_str()));
   }
@@ -150,8 +154,8 @@ class HttpSender : public Sender {
 
 }  // namespace
 
-std::unique_ptr<Sender> http_sender(const Target& target, const std::string& ca, const std::string& headers) {
-  return std::make_unique<HttpSender>(target, ca, headers);
+std::unique_ptr<Sender> http_sender(const Target& target, const Contents& contents) {
+  return std::make_unique<HttpSender>(target, contents);
 }
 
 }  // namespace agentrun::sink

@@ -28,7 +28,7 @@ constexpr std::size_t most_configuration = 8U << 20;
 
 struct Configuration {
   Target target;
-  std::string ca, headers;
+  Contents contents;
   std::optional<Signer> signer;
   bool over = false;
 };
@@ -36,7 +36,8 @@ struct Configuration {
 Configuration read_configuration() {
   const std::string text = read_file("/proc/self/fd/0", most_configuration);
   const auto json = nlohmann::json::from_cbor(text);
-  Configuration configuration{.target = parse_target(json.at("url").get<std::string>()), .ca = json.at("ca"), .headers = json.at("headers"),
+  Configuration configuration{.target = parse_target(json.at("url").get<std::string>()), 
+                              .contents = {.ca = json.at("ca"), .cert = json.at("cert"), .key = json.at("key"), .headers = json.at("headers")},
                               .signer = {}, .over = json.at("over")};
   const auto& seed = json.at("key_seed").get_binary();
   if (std::array<std::uint8_t, 32> bytes{}; seed.size() == bytes.size()) {
@@ -54,8 +55,8 @@ std::unique_ptr<Sender> sender_of(const Configuration& configuration) {
     case Target::Kind::syslog_unix:
     case Target::Kind::journald: return unix_sender(target);
     case Target::Kind::syslog_tcp:
-    case Target::Kind::syslog_tls: return stream_sender(target, configuration.ca);
-    default: return http_sender(target, configuration.ca, configuration.headers);
+    case Target::Kind::syslog_tls: return stream_sender(target, configuration.contents);
+    default: return http_sender(target, configuration.contents);
   }
 }
 

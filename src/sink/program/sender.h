@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include <agentrun/sink/live.h>
 #include <agentrun/sink/target.h>
 #include <agentrun/sys/fd.h>
 #include "sink/program/item.h"
@@ -47,9 +48,9 @@ class Sender {
 std::unique_ptr<Sender> file_sender(Fd file);
 /// syslog and journald: datagrams of a unix socket, or a stream of lines where the socket takes no datagrams.
 std::unique_ptr<Sender> unix_sender(const Target& target);
-/// syslog over TCP and TLS. `ca`: certificates as PEM; empty: those of the system.
-std::unique_ptr<Sender> stream_sender(const Target& target, const std::string& ca);
-/// OTLP/HTTP. `headers`: lines "Name: value".
-std::unique_ptr<Sender> http_sender(const Target& target, const std::string& ca, const std::string& headers);
+/// syslog over TCP and TLS. Without `ca`: the certificates of the system.
+std::unique_ptr<Sender> stream_sender(const Target& target, const Contents& contents);
+/// OTLP/HTTP.
+std::unique_ptr<Sender> http_sender(const Target& target, const Contents& contents);
 
 }  // namespace agentrun::sink

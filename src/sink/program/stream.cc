@@ -16,7 +16,7 @@ constexpr int finish_ms = 300;
 
 class StreamSender : public Sender {
  public:
-  StreamSender(const Target& target, const std::string& ca) : target_(target), context_(target.tls() ? tls_context(ca) : nullptr) {}
+  StreamSender(const Target& target, const Contents& contents) : target_(target), context_(target.tls() ? tls_context(contents) : nullptr) {}
 
   Result send(const Item& item) override {
     try {
@@ -75,6 +75,6 @@ class StreamSender : public Sender {
 
 }  // namespace
 
-std::unique_ptr<Sender> stream_sender(const Target& target, const std::string& ca) { return std::make_unique<StreamSender>(target, ca); }
+std::unique_ptr<Sender> stream_sender(const Target& target, const Contents& contents) { return std::make_unique<StreamSender>(target, contents); }
 
 }  // namespace agentrun::sink
