@@ -224,7 +224,7 @@ Tasks::CommandLine Tasks::command_line(const Task& task) {
 }
 
 Fd Tasks::open_image(const Task& task) {
-  return Fd(with_ptrace([&] { return ::openat(task.proc.get(), "exe", O_RDONLY | O_CLOEXEC); }));
+  return Fd(with_ptrace([&] { return ::openat(task.proc.get(), "exe", O_RDONLY | O_NONBLOCK | O_CLOEXEC); }));
 }
 
 std::uint64_t Tasks::born(int host_proc, pid_t pid) {
