@@ -59,7 +59,9 @@ Reply Handler::open(Case& c) {
 // path afterwards, the kernel opens only what the view shows, and Landlock lets it only read.
 Reply Handler::claim_read(Case& c) {
   if (c.request.name.path.empty()) return refuse(c, Right::read, ENOENT);
-  judge(c, Right::read, Resolver::lexical(c.task, c.request.name));
+  const auto path = Resolver::lexical(c.task, c.request.name);
+  if (!path) return open_exact(c);
+  judge(c, Right::read, *path);
   if (c.verdict.act != Act::allow) return open_exact(c);  // not by that name: look where it leads
   if (const int error = permit(c, "continue"); error != 0) return Reply::error(error);
   return Reply::proceed(FloorCovers{"view, Landlock"});

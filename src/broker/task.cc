@@ -151,8 +151,9 @@ Task* Tasks::find(pid_t tid) {
     Task& task = found->second;
     // The link also proves that the descriptor still speaks of a living task: it fails with ESRCH after its death, also
     // when the number is in use again.
-    if (auto cwd = read_link(task.proc.get(), "cwd")) {
-      task.cwd = std::move(*cwd);
+    auto cwd = read_link(task.proc.get(), "cwd");
+    if (cwd || errno == ENAMETOOLONG) {
+      task.cwd = std::move(cwd).value_or("");
       if (task.image == epoch) return &task;
       if (refresh_image(task)) {
         task.image = epoch;
