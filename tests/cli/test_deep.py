@@ -4,7 +4,7 @@ import harness
 
 DEEP = """
 import errno, os, subprocess, sys
-name, levels = "d" * 20, 230
+name, levels = "d" * 100, 46
 top = os.getcwd()
 def say(what, act):
     try:
@@ -68,7 +68,7 @@ class Deep(harness.Case):
         for name in ("outside", "claimed", "exact"):
             (self.ws / name).mkdir()
         outside = self.lines(self.control("/usr/bin/python3", "-I", "-c", DEEP, cwd=self.ws / "outside"))
-        self.assertEqual(outside["depth"], "230")
+        self.assertEqual(outside["depth"], "46")
         self.assertFalse([what for what, word in outside.items() if word.startswith("E")], "proves nothing")
         for reads in ("claimed", "exact"):
             with self.subTest(reads):
@@ -82,5 +82,5 @@ class Deep(harness.Case):
                 self.assertEqual({what: inside.get(what) for what in others}, {what: outside[what] for what in others})
                 denied = run.decisions(act="deny", rule="test:files.protect[0]")
                 self.assertEqual(len(denied), 3, str(run))
-                self.assertTrue(denied[0]["path"].startswith(str(self.ws / reads / ("d" * 20))))
+                self.assertTrue(denied[0]["path"].startswith(str(self.ws / reads / ("d" * 100))))
                 self.assert_complete(run)
