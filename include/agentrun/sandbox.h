@@ -254,5 +254,7 @@ std::vector<Feature> probe_features(const ProbeTools& tools);
 std::string apparmor_profile(const std::string& program);
 /// Whether this host has that restriction.
 bool apparmor_restricts();
+/// Whether this process is itself in a sandbox of agent-run.
+bool inside_agent_run();
 
 }  // namespace agentrun::sandbox

@@ -41,10 +41,32 @@ Reply Handler::attribute(Case& c) {
   }
   c.identity = {object.dev, object.ino};
   if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
-  return result(c, apply(r, c.task, object));
+  if (r.row->operation == filter::Operation::truncate) return truncate(c, object);
+  return result(c, apply(r, object));
 }
 
-int Handler::apply(const Request& r, const Task& task, const Object& object) const {
+// A lease on the file makes truncate(2) wait. While it is open for writing here there is none.
+Reply Handler::truncate(Case& c, Object& object) {
+  const off_t length = c.request.length;
+  if (const int error = size_allowed(c.task, object, length); error != 0) return result(c, error);
+  Fd held;
+  if (S_ISREG(object.mode) && length >= 0) {
+    const int error = reopen(object, O_WRONLY | O_NONBLOCK, held);
+    if (error == EAGAIN) {
+      auto pinned = std::make_shared<Fd>(std::move(object.fd));
+      return later(c, [this, pinned, length, id = c.request.id] {
+        const Fd waited(::openat(s_.host_proc, self_fd(*pinned).c_str(), O_WRONLY | O_CLOEXEC));
+        if (!waited) return Reply::error(errno);
+        if (!s_.listener.valid(id)) return Reply::error(ESRCH);  // who asked for it was killed meanwhile
+        return ::truncate(self_fd(waited).c_str(), length) == 0 ? Reply::value(0) : Reply::error(errno);
+      });
+    }
+    if (error != 0) return result(c, error);
+  }
+  return result(c, ::truncate(self_fd(object).c_str(), length) == 0 ? 0 : errno);
+}
+
+int Handler::apply(const Request& r, const Object& object) const {
   using filter::Operation;
   const std::string self = self_fd(object);
   const int fd = object.fd.get();
@@ -57,10 +79,6 @@ int Handler::apply(const Request& r, const Task& task, const Object& object) con
       break;
     case Operation::chown:
     case Operation::fchown: done = ::fchownat(fd, "", r.uid, r.gid, AT_EMPTY_PATH); break;
-    case Operation::truncate:
-      if (const int error = size_allowed(task, object, r.length); error != 0) return error;
-      done = ::truncate(self.c_str(), r.length);
-      break;
     case Operation::utimes: done = ::utimensat(fd, "", r.times ? r.times->data() : nullptr, AT_EMPTY_PATH); break;
     case Operation::setxattr:
     case Operation::fsetxattr:

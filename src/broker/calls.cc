@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <climits>
+
 #include "broker/handler.h"
 #include "broker/loader.h"
 
@@ -16,6 +18,8 @@ Reply Handler::execute(Case& c) {
   const int error = r.descriptor ? resolver_.descriptor(c.task, r.fd, object)
                                  : resolver_.object(c.task, r.name, r.follow, 0, object);
   if (error != 0) return refuse(c, Right::execute, error);
+  // Whether it runs what it claims to could not be told: /proc/<pid>/exe would not be.
+  if (object.path.size() >= PATH_MAX) return refuse(c, Right::execute, ENAMETOOLONG);
   if (S_ISLNK(object.mode)) return refuse(c, Right::execute, ELOOP);  // execveat with AT_SYMLINK_NOFOLLOW
   c.right = Right::execute;
   c.path = object.path;

@@ -83,7 +83,12 @@ class Handler {
   Reply open_existing(Case& c, Object& object);
   Reply open_temporary(Case& c, Object& folder);
   Reply create(Case& c, const Slot& slot);
+  /// Opens what was pinned. A regular file is never waited for: EAGAIN when somebody holds a lease of it (fcntl(2),
+  /// F_SETLEASE), who may keep an opener waiting for 45 s.
   int reopen(const Object& object, std::uint64_t flags, Fd& to) const;
+  Reply open_later(Case& c, Object& object);
+  /// Answers the call from a thread of its own, because it may wait.
+  Reply later(Case& c, std::function<Reply()> call);
   int own_terminal(const Task& task, Object& object) const;
 
   // names.cc: what changes a folder
@@ -101,7 +106,8 @@ class Handler {
   // attributes.cc: what changes an object
   Reply attribute(Case& c);
   int attribute_object(const Case& c, Object& object) const;
-  int apply(const Request& request, const Task& task, const Object& object) const;
+  int apply(const Request& request, const Object& object) const;
+  Reply truncate(Case& c, Object& object);
 
   // calls.cc
   Reply execute(Case& c);

@@ -60,7 +60,7 @@ policy::Verdict Handler::with_pins(policy::Verdict verdict, const std::string& p
 
 Fd Handler::content_of(const Object& object) const {
   Fd file;
-  if (S_ISREG(object.mode)) (void)reopen(object, O_RDONLY, file);  // a FIFO would hold this receiver
+  if (S_ISREG(object.mode)) (void)reopen(object, O_RDONLY | O_NONBLOCK, file);  // a FIFO would hold this receiver
   return file;
 }
 

@@ -27,6 +27,7 @@ std::uint32_t injected_flags(std::uint64_t flags) { return (flags & O_CLOEXEC) !
 
 // The broker's own descriptor is never inherited, and opening a terminal never makes it the broker's.
 constexpr std::uint64_t always = O_CLOEXEC | O_NOCTTY;
+constexpr std::uint64_t settled = O_CREAT | O_EXCL | O_NOFOLLOW;  // by the walk
 
 std::optional<std::string> link_text(const Slot& slot) {
   std::string text(PATH_MAX, '\0');
@@ -61,7 +62,9 @@ Reply Handler::open(Case& c) {
 Reply Handler::claim_read(Case& c) {
   if (c.request.name.path.empty()) return refuse(c, Right::read, ENOENT);
   if (s_.policy.denies_later()) return claim_resolved(c);
-  judge(c, Right::read, Resolver::lexical(c.task, c.request.name));
+  const auto path = Resolver::lexical(c.task, c.request.name);
+  if (!path) return open_exact(c);
+  judge(c, Right::read, *path);
   if (c.verdict.act != Act::allow) return open_exact(c);  // not by that name: look where it leads
   if (const int error = permit(c, "continue"); error != 0) return Reply::error(error);
   return Reply::proceed(FloorCovers{"view, Landlock"});
@@ -178,9 +181,30 @@ int Handler::own_terminal(const Task& task, Object& object) const {
 }
 
 int Handler::reopen(const Object& object, std::uint64_t flags, Fd& to) const {
-  constexpr std::uint64_t done = O_CREAT | O_EXCL | O_NOFOLLOW;  // settled by the walk
-  to.reset(::openat(s_.host_proc, self_fd(object).c_str(), static_cast<int>((flags & ~done) | always)));
-  return to ? 0 : errno;
+  const std::uint64_t added = S_ISREG(object.mode) ? O_NONBLOCK & ~flags : 0;
+  to.reset(::openat(s_.host_proc, self_fd(object).c_str(), static_cast<int>((flags & ~settled) | always | added)));
+  if (!to) return errno;
+  // The open file will be the agent's: of what F_SETFL changes it has what was asked for.
+  constexpr std::uint64_t changeable = O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME;
+  if (added == 0 || ::fcntl(to.get(), F_SETFL, static_cast<int>(flags & changeable)) == 0) return 0;
+  to.reset();
+  return EIO;
+}
+
+// Opening waits here for the other side of a FIFO, or for the holder of a lease.
+Reply Handler::open_later(Case& c, Object& object) {
+  const std::uint64_t flags = c.request.how.flags;
+  auto pinned = std::make_shared<Fd>(std::move(object.fd));
+  return later(c, [this, pinned, flags] {
+    Fd fd(::openat(s_.host_proc, self_fd(*pinned).c_str(), static_cast<int>((flags & ~settled) | always)));
+    return fd ? Reply::inject(std::move(fd), injected_flags(flags)) : Reply::error(errno);
+  });
+}
+
+Reply Handler::later(Case& c, std::function<Reply()> call) {
+  auto proc = std::make_shared<Fd>(::fcntl(c.task.proc.get(), F_DUPFD_CLOEXEC, 0));
+  const int busy = s_.workers.start(c.request.id, {.call = std::move(call), .interruption = [proc] { return Tasks::interruption(*proc); }});
+  return busy == 0 ? Reply::none() : result(c, busy);
 }
 
 Reply Handler::open_existing(Case& c, Object& object) {
@@ -195,25 +219,22 @@ Reply Handler::open_existing(Case& c, Object& object) {
 
   if (S_ISFIFO(object.mode) && (flags & O_NONBLOCK) == 0) {
     if (const int error = permit(c, "addfd"); error != 0) return Reply::error(error);
-    auto pinned = std::make_shared<Fd>(std::move(object.fd));
-    auto proc = std::make_shared<Fd>(::fcntl(c.task.proc.get(), F_DUPFD_CLOEXEC, 0));
-    const auto open_it = [this, pinned, flags] {
-      const std::string self = self_fd(*pinned);
-      Fd fd(::openat(s_.host_proc, self.c_str(), static_cast<int>((flags & ~std::uint64_t{O_CREAT | O_EXCL | O_NOFOLLOW}) | always)));
-      return fd ? Reply::inject(std::move(fd), injected_flags(flags)) : Reply::error(errno);
-    };
-    const int busy = s_.workers.start(c.request.id, {.call = open_it, .interruption = [proc] { return Tasks::interruption(*proc); }});
-    return busy == 0 ? Reply::none() : result(c, busy);
+    return open_later(c, object);
   }
   // Opening to read changes nothing: the record can tell how it went. All else is recorded before it happens.
   Fd fd;
   if (right == Right::change) {
     if (const int error = permit(c, "addfd"); error != 0) return Reply::error(error);
-    if (const int error = reopen(object, flags, fd); error != 0) return result(c, error);
+    const int error = reopen(object, flags, fd);
+    if (error == EAGAIN && (flags & O_NONBLOCK) == 0) return open_later(c, object);
+    if (error != 0) return result(c, error);
     return Reply::inject(std::move(fd), injected_flags(flags));
   }
   if (c.verdict.act == Act::allow) c.error = reopen(object, flags, fd);
+  const bool leased = c.error == EAGAIN && (flags & O_NONBLOCK) == 0;
+  if (leased) c.error = 0;
   if (const int error = permit(c, c.error == 0 ? "addfd" : "errno"); error != 0) return Reply::error(error);
+  if (leased) return open_later(c, object);
   if (!fd) return Reply::error(c.error);
   return Reply::inject(std::move(fd), injected_flags(flags));
 }

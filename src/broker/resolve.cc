@@ -11,6 +11,7 @@
 
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
+#include "broker/climb.h"
 #include "broker/walk.h"
 
 namespace agentrun::broker {
@@ -117,10 +118,14 @@ int Resolver::describe(Object& object) const {
   object.links = st.stx_nlink;
   object.mount = st.stx_mnt_id;
   const std::string self = "self/fd/" + std::to_string(object.fd.get());
+  const bool ours = (st.stx_mask & STATX_MNT_ID) != 0 && in_our_mounts(st.stx_mnt_id);
   auto path = read_link(host_proc_, self.c_str());
-  if (!path) return errno;
+  if (!path) {
+    if (errno != ENAMETOOLONG || !ours || !S_ISDIR(object.mode)) return errno;
+    if (const int error = climb(object.fd, path.emplace()); error != 0) return error;
+  }
   object.path = std::move(*path);
-  object.in_view = object.path.starts_with('/') && (st.stx_mask & STATX_MNT_ID) != 0 && in_our_mounts(st.stx_mnt_id);
+  object.in_view = object.path.starts_with('/') && ours;
   constexpr std::string_view deleted = " (deleted)";
   object.deleted = object.links == 0 && object.path.ends_with(deleted);
   if (object.deleted) object.path.resize(object.path.size() - deleted.size());
@@ -152,7 +157,24 @@ int Resolver::object(const Task& task, const Name& name, Follow follow, std::uin
   Fd start;
   if (const int error = start_of(task, name, resolve, start); error != 0) return error;
   if (const int error = walk_to(task, start, name.path, follow, resolve, to); error != 0) return error;
-  return describe(to);
+  const int error = describe(to);
+  return error == ENAMETOOLONG && resolve == 0 ? describe_deep(task, start, name.path, follow, to) : error;
+}
+
+// A file cannot be climbed from: its folder and its name in it are those of a walk by hand, which must lead to the same.
+int Resolver::describe_deep(const Task& task, const Fd& start, std::string_view path, Follow follow, Object& to) const {
+  Walked walked;
+  if (const int error = walk(task, root_, start, path, follow, walked); error != 0) return error;
+  Object folder;
+  folder.fd = std::move(walked.parent);
+  if (S_ISDIR(to.mode) || !folder.fd) return ENAMETOOLONG;
+  if (const int error = describe(folder); error != 0) return error;
+  struct stat st {};
+  if (::fstat(walked.fd.get(), &st) != 0) return errno;
+  if (st.st_dev != to.dev || st.st_ino != to.ino) return EAGAIN;
+  to.path = join(folder.path, walked.name);
+  to.in_view = folder.in_view && in_our_mounts(to.mount);
+  return 0;
 }
 
 int Resolver::descriptor(const Task& task, int fd, Object& to) const {
@@ -196,14 +218,18 @@ int Resolver::slot_from(const Task& task, const Slot& base_slot, const std::stri
   return slot_at(task, start, text, 0, to);
 }
 
-std::string Resolver::lexical(const Task& task, const Name& name) {
+std::optional<std::string> Resolver::lexical(const Task& task, const Name& name) {
   std::string text;
   if (name.path.starts_with('/')) {
     text = name.path;
   } else {
-    if (name.dirfd == AT_FDCWD) text = task.cwd;
-    else if (auto folder = read_link(task.proc.get(), ("fd/" + std::to_string(name.dirfd)).c_str())) text = std::move(*folder);
-    else if (const Fd taken = duplicate(task, name.dirfd)) text = read_link(AT_FDCWD, ("self/fd/" + std::to_string(taken.get())).c_str()).value_or("");
+    const std::string place = name.dirfd == AT_FDCWD ? "cwd" : "fd/" + std::to_string(name.dirfd);
+    if (name.dirfd == AT_FDCWD && !task.cwd.empty()) text = task.cwd;
+    else if (auto folder = read_link(task.proc.get(), place.c_str())) text = std::move(*folder);
+    else if (errno == ENAMETOOLONG) {
+      const Fd deep(with_ptrace([&] { return ::openat(task.proc.get(), place.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); }));
+      if (!deep || climb(deep, text) != 0) return std::nullopt;
+    } else if (const Fd taken = duplicate(task, name.dirfd)) text = read_link(AT_FDCWD, ("self/fd/" + std::to_string(taken.get())).c_str()).value_or("");
     text += '/';
     text += name.path;
   }

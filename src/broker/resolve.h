@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,18 +54,21 @@ class Resolver {
   /// As slot(), for a link that stands in the way of a creation: `text` starts in `base.parent`.
   int slot_from(const Task& task, const Slot& base, const std::string& text, Slot& to) const;
 
-  /// The path that a name would mean if no link were on its way: for claims and for the record of a failed walk.
-  static std::string lexical(const Task& task, const Name& name);
+  /// The path that a name would mean if no link were on its way: for claims and for the record of a failed walk. nullopt
+  /// when it begins in a folder that has none (climb.h).
+  static std::optional<std::string> lexical(const Task& task, const Name& name);
 
   /// Does the folder stand on this mount? (Not by st_dev: on an overlay a file's may differ from its folder's.)
   static bool on_mount(const Fd& folder, std::uint64_t mount);
 
-  /// Fills path, identity and kind of an O_PATH descriptor.
+  /// Fills path, identity and kind of an O_PATH descriptor. ENAMETOOLONG: the kernel does not tell its path, and it is no
+  /// folder in the view (climb.h).
   int describe(Object& object) const;
 
  private:
   int start_of(const Task& task, const Name& name, std::uint64_t resolve, Fd& to) const;
   int base(const Task& task, const Name& name, Fd& to) const;
+  int describe_deep(const Task& task, const Fd& start, std::string_view path, Follow follow, Object& to) const;
   int walk_to(const Task& task, const Fd& start, std::string_view path, Follow follow, std::uint64_t resolve, Object& to) const;
   int slot_at(const Task& task, const Fd& start, const std::string& path, std::uint64_t resolve, Slot& to) const;
   [[nodiscard]] bool in_our_mounts(std::uint64_t mount) const;

@@ -151,8 +151,9 @@ Task* Tasks::find(pid_t tid) {
     Task& task = found->second;
     // The link also proves that the descriptor still speaks of a living task: it fails with ESRCH after its death, also
     // when the number is in use again.
-    if (auto cwd = read_link(task.proc.get(), "cwd")) {
-      task.cwd = std::move(*cwd);
+    auto cwd = read_link(task.proc.get(), "cwd");
+    if (cwd || errno == ENAMETOOLONG) {
+      task.cwd = std::move(cwd).value_or("");
       if (task.image == epoch) return &task;
       if (refresh_image(task)) {
         task.image = epoch;
@@ -224,7 +225,7 @@ Tasks::CommandLine Tasks::command_line(const Task& task) {
 }
 
 Fd Tasks::open_image(const Task& task) {
-  return Fd(with_ptrace([&] { return ::openat(task.proc.get(), "exe", O_RDONLY | O_CLOEXEC); }));
+  return Fd(with_ptrace([&] { return ::openat(task.proc.get(), "exe", O_RDONLY | O_NONBLOCK | O_CLOEXEC); }));
 }
 
 std::uint64_t Tasks::born(int host_proc, pid_t pid) {

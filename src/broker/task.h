@@ -20,7 +20,7 @@ struct Task {
   pid_t inner_tid = 0, inner_pid = 0;      // as the sandbox sees them: for /proc/self
   Fd proc;                                 // O_PATH of the host's /proc/<tid>: dies with the task, survives reuse of its number
   std::string comm, exe;                   // of the image that ran when `image` was read
-  std::string cwd;                         // as seen in the view, at this notification
+  std::string cwd;                         // as seen in the view, at this notification; empty when longer than PATH_MAX
   std::uint64_t image = 0;
   bool judged = false;                     // its image may run: Handler::verify_image
 };

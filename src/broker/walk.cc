@@ -69,7 +69,7 @@ class Walk {
       if (const int error = step(part, link); error != 0) return error;
     }
     if (must_be_folder_ && !is_folder()) return ENOTDIR;
-    to = {.fd = std::move(current_), .descriptor_flags = flags_};
+    to = {.fd = std::move(current_), .parent = std::move(parent_), .name = std::move(name_), .descriptor_flags = flags_};
     return 0;
   }
 
@@ -101,6 +101,8 @@ class Walk {
     struct stat st {};
     if (::fstat(next.get(), &st) != 0) return errno;
     if (!S_ISLNK(st.st_mode) || follow == Follow::no) {
+      parent_ = std::move(current_);
+      name_ = part;
       current_ = std::move(next);
       return 0;
     }
@@ -121,6 +123,7 @@ class Walk {
     if (numbered) flags_ = descriptor_flags(current_, part);
     Fd next(with_ptrace([&] { return ::openat(current_.get(), part.c_str(), O_PATH | O_CLOEXEC); }));
     if (!next) return errno;
+    parent_.reset();
     current_ = std::move(next);
     return 0;
   }
@@ -153,6 +156,8 @@ class Walk {
   const Task& task_;
   const Fd& root_;
   Fd current_;
+  Fd parent_;         // in which current_ was found, as name_; empty after a magic link
+  std::string name_;
   std::deque<std::string> todo_;
   int links_ = 0;
   int flags_ = -1;

@@ -2,6 +2,7 @@
 // of /proc, which depend on who asks.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include <agentrun/sys/fd.h>
@@ -12,6 +13,8 @@ namespace agentrun::broker {
 
 struct Walked {
   Fd fd;                     // O_PATH
+  Fd parent;                 // of what was found by its name in a folder: that folder,
+  std::string name;          // and the name
   int descriptor_flags = -1; // the walk ended by following /proc/<pid>/fd/<n>: that descriptor's open flags
 };
 

@@ -1,5 +1,7 @@
 #include "cli/common.h"
 
+#include <agentrun/sandbox.h>
+
 namespace agentrun::cli {
 
 supervisor::Options options_of(const Arguments& arguments) {
@@ -22,7 +24,11 @@ std::vector<Option> with_run_options(std::initializer_list<Option> more) {
 }
 
 std::string state_directory(const Arguments& arguments) {
-  return arguments.has("--journal") ? arguments.value("--journal") : supervisor::find_places().state;
+  if (arguments.has("--journal")) return arguments.value("--journal");
+  if (sandbox::inside_agent_run())
+    throw Refusal("this is a sandbox of agent-run: what runs leave behind, this one too, is kept outside and not shown here",
+                  "ask outside, now or after the run: agent-run why tells what was denied, and the change that would allow it");
+  return supervisor::find_places().state;
 }
 
 }  // namespace agentrun::cli

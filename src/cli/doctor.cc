@@ -54,6 +54,11 @@ void print_apparmor_profile() {
 int doctor_command(Words words) {
   const Arguments arguments = parse_arguments(words, {});
   if (!arguments.positional.empty()) throw UsageError("doctor takes no arguments", "agent-run doctor");
+  if (sandbox::inside_agent_run()) {
+    std::printf("this is a sandbox of agent-run, and nothing can be nested in it: what is missing here is meant to be, and needs no "
+                "remedy. To see what the host can do, run agent-run doctor outside\n");
+    return 1;
+  }
   auto features = sandbox::probe_features({.nft_program = supervisor::find_nft_program(), .ruleset = egress::closed_ruleset(),
                                            .egress_ruleset = ruleset_with_egress()});
   features.push_back(whole_sandbox(supervisor::Trial::whole));

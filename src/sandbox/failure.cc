@@ -154,6 +154,10 @@ bool apparmor_restricts() {
   return read_knobs().apparmor_restricts;
 }
 
+bool inside_agent_run() {
+  return read_knobs().inside_agent_run;
+}
+
 std::string remedy_for(const Failure& failure, const HostKnobs& knobs) {
   if (knobs.inside_agent_run && failure.stage == "clone")
     return "this is a sandbox of agent-run, and nothing can be nested in it: start both from outside";

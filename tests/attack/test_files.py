@@ -107,9 +107,13 @@ class Names(harness.Case):
         outside = harness.acts(self.control(probe, "deep", f"ws={self.outside}", "name=guarded"))
         self.scratch.write_profile(files={"protect": ["**/guarded"]})
         run = self.inside(probe, "deep", f"ws={self.ws}", "name=guarded")
-        self.assert_refused(outside, run, DENIED | {"ENAMETOOLONG"})
+        self.assert_refused(outside, run, DENIED)
         self.assertNotIn("mkdir", harness.acts(run)["write-deep"].detail, "it did not come to the guarded name")
+        (denial,) = run.decisions(act="deny")
+        self.assertEqual(denial["rule"], "test:files.protect[0]")
         self.assert_complete(run)
+        free = self.inside(probe, "deep", f"ws={self.ws}", "name=free")
+        self.assertTrue(harness.acts(free)["write-deep"].worked, f"nothing can be written there: {free}")
 
     def test_f2_moves(self):
         probe = self.scratch.tool("probe-files")

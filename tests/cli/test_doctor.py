@@ -99,4 +99,8 @@ class OddHosts(harness.Case):
         self.assertFalse(marker.exists())
         run = self.inside(program, "doctor")
         self.assertEqual(run.status, 1, str(run))
-        self.assertRegex(run.text, r"(?m)^MISSING  user namespaces .*\n +remedy: this is a sandbox of agent-run")
+        self.assertRegex(run.text, r"\Athis is a sandbox of agent-run, and nothing can be nested in it: .*\n\Z")
+        for words in (("why",), ("why", "--json"), ("journal", "list"), ("diff",)):
+            run = self.inside(program, *words)
+            self.assertEqual(run.status, 2, str(run))
+            self.assertRegex(run.errors, r"\Aagent-run: this is a sandbox of agent-run: .* outside and not shown here — .*agent-run why.*\n\{")
