@@ -1,40 +1,42 @@
-// What the host runs or obeys without being asked to. The list is of names, in any case (some file systems do not tell
-// .GIT from .git), at any depth: an editor that opens a folder inside the project reads the settings there.
+// What the host runs or obeys without being asked to. The table is that of the profile host-exec: what it protects in the
+// workspace is named here in any case (some file systems do not tell .GIT from .git) and at any depth (an editor that opens
+// a folder inside the project reads the settings there). Here stands only what means something in a home directory, which
+// an overlay may be of and a workspace is not; what is only text for agents; and folders of which the profile leaves a part
+// to be worked on. A test checks that nothing stands in both.
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <span>
 #include <tuple>
 
+#include <agentrun/policy.h>
+#include <agentrun/profile.h>
 #include <agentrun/review.h>
+
+#include "review/classify.h"
 
 namespace agentrun::review {
 
 namespace {
 
 // A folder by this name: it and all below.
-constexpr std::array<std::string_view, 29> folders = {
-    ".husky", ".lefthook", ".vscode", ".idea",     ".zed",   ".fleet",   ".devcontainer", ".emacs.d", ".vim",     ".nvim",
-    ".claude", ".cursor",  ".gemini", ".codex", ".continue", ".aider", ".github", ".circleci", ".gitea",  ".forgejo",
-    ".ssh",    ".gnupg",   ".windsurf", ".roo",  ".opencode", ".githooks", ".buildkite", ".woodpecker", ".hg"};
+constexpr std::array<std::string_view, 10> folders = {".github", ".gitea", ".forgejo", ".hg",   ".emacs.d",
+                                                      ".vim",    ".nvim",  ".aider",   ".ssh",  ".gnupg"};
 // A file, link or folder by this name.
-constexpr std::array<std::string_view, 79> names = {
-    ".git", ".gitmodules", ".gitconfig", ".envrc", ".mise.toml", "mise.toml", ".tool-versions", ".pre-commit-config.yaml",
-    "lefthook.yml", "lefthook.yaml", ".mcp.json", "claude.md", "agents.md", "gemini.md", ".cursorrules", ".aider.conf.yml",
-    ".gitlab-ci.yml", ".travis.yml", ".drone.yml", "jenkinsfile", "azure-pipelines.yml", "bitbucket-pipelines.yml",
+constexpr std::array<std::string_view, 47> names = {
+    // of projects
+    ".gitmodules", ".tool-versions", "sitecustomize.py", "usercustomize.py",
+    // text for agents
+    "claude.md", "claude.local.md", "agents.md", "agents.override.md", "gemini.md", ".cursorrules", ".windsurfrules", ".clinerules",
+    // of a home directory
     ".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases", ".profile", ".zshrc", ".zshenv", ".zprofile",
-    ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login", ".logout", ".inputrc", ".xprofile", ".xinitrc",
-    ".xsession", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pypirc", ".netrc", ".vimrc", ".exrc", ".nvimrc", ".nvim.lua", ".lvimrc",
-    ".emacs", ".dir-locals.el", ".gdbinit", ".lldbinit", ".screenrc", ".tmux.conf", "sitecustomize.py", "usercustomize.py",
-    ".pythonrc.py", ".curlrc", ".wgetrc", ".mailcap", ".editrc", ".aliases", ".agent-run.yaml", ".devcontainer.json",
-    "claude.local.md", "agents.override.md", ".windsurfrules", ".clinerules", "opencode.json", ".lefthook.yml", ".lefthook.yaml",
-    "mise.local.toml", ".mise.local.toml", ".woodpecker.yml", ".rprofile"};
-constexpr std::array<std::string_view, 3> endings = {".code-workspace", ".pth", ".desktop"};
+    ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login", ".logout", ".inputrc", ".xprofile", ".xinitrc", ".xsession",
+    ".pypirc", ".netrc", ".emacs", ".screenrc", ".tmux.conf", ".pythonrc.py", ".curlrc", ".wgetrc", ".mailcap", ".editrc", ".aliases",
+    ".xsessionrc", ".pam_environment", ".forward", ".procmailrc"};
+constexpr std::array<std::string_view, 2> endings = {".pth", ".desktop"};
 // A name that means something in this folder only; it and all below.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 12> pairs = {
-    {{".cargo", "config"}, {".cargo", "config.toml"}, {".cargo", "env"}, {".local", "bin"}, {".config", "fish"},
-     {".config", "autostart"}, {".config", "systemd"}, {".config", "git"}, {".config", "environment.d"},
-     {".config", "nvim"}, {".config", "emacs"}, {".config", "mise"}}};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 9> pairs = {
+    {{".cargo", "env"}, {".local", "bin"}, {".config", "fish"}, {".config", "autostart"}, {".config", "systemd"}, {".config", "git"},
+     {".config", "environment.d"}, {".config", "nvim"}, {".config", "emacs"}}};
 
 std::string lower(std::string_view text) {
   std::string low(text);
@@ -58,24 +60,56 @@ bool holds(const std::array<std::string_view, N>& list, std::string_view name) {
   return std::find(list.begin(), list.end(), name) != list.end();
 }
 
-// Inside a repository's folder: its settings and hooks. "modules/x/config" is a submodule's.
-bool is_git_setting(std::span<const std::string> parts) {
-  const auto git = std::find(parts.begin(), parts.end(), ".git");
-  if (git == parts.end()) return false;
-  return parts.back() == "config" || parts.back() == "config.worktree" || parts.back() == "commondir" || std::find(git, parts.end(), "hooks") != parts.end();
+// The patterns of host-exec and what it extends, for a path whose letters are small and whose root is the workspace's any.
+policy::Policy shipped_names() {
+  constexpr std::string_view workspace = "${workspace}/", anywhere = "**/", head = "${workspace}/HEAD";
+  profile::Profile all;
+  all.name = "host-exec";
+  const auto take = [&](const profile::Patterns& from, profile::Patterns& to) {
+    for (const profile::Pattern& pattern : from) {
+      if (pattern.value == head) continue;  // below .git it is any branch's: makes_repository()
+      const bool in_workspace = pattern.value.starts_with(workspace);
+      const std::string rest = in_workspace ? pattern.value.substr(workspace.size()) : pattern.value;
+      to.push_back({.value = (in_workspace ? std::string(anywhere) : std::string()) + lower(rest), .place = pattern.place});
+    }
+  };
+  for (const profile::Profile& one : profile::Loader("").load("host-exec")) {
+    take(one.files.protect, all.files.protect);
+    take(one.files.keep, all.files.keep);
+  }
+  return policy::compile(std::span(&all, 1), policy::HostFacts{});
 }
 
 // HEAD outside of .git makes a folder a repository, with a config and hooks of its own.
-bool makes_repository(std::span<const std::string> parts) {
+bool makes_repository(const std::vector<std::string>& parts) {
   return parts.back() == "head" && std::find(parts.begin(), parts.end(), ".git") == parts.end();
 }
 
 }  // namespace
 
-bool is_trusted_name(std::string_view path) {
+namespace {
+
+std::vector<std::string> meant_components(std::string_view path) {
   std::vector<std::string> parts = components(path);
   // Some file systems take ".git." and ".git " for .git.
   for (std::string& part : parts) part.resize(part.find_last_not_of(". ") + 1);
+  std::erase(parts, "");
+  return parts;
+}
+
+}  // namespace
+
+bool is_protected_name(std::string_view path) {
+  static const policy::Policy shipped = shipped_names();
+  std::string meant;
+  for (const std::string& part : meant_components(path)) meant.append("/").append(part);
+  const policy::Verdict verdict = shipped.decide(policy::Right::change, meant);
+  return verdict.act == policy::Act::deny && verdict.by == policy::By::rule;
+}
+
+bool is_trusted_name(std::string_view path) {
+  if (is_protected_name(path)) return true;
+  const std::vector<std::string> parts = meant_components(path);
   if (parts.empty()) return false;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (holds(folders, parts[i])) return true;
@@ -84,7 +118,15 @@ bool is_trusted_name(std::string_view path) {
   }
   const std::string& last = parts.back();
   const bool ends = std::any_of(endings.begin(), endings.end(), [&](std::string_view ending) { return last.ends_with(ending); });
-  return holds(names, last) || ends || is_git_setting(parts) || makes_repository(parts);
+  return holds(names, last) || ends || makes_repository(parts);
+}
+
+std::vector<std::string> names_of_apply() {
+  std::vector<std::string> all(folders.begin(), folders.end());
+  all.insert(all.end(), names.begin(), names.end());
+  for (const std::string_view ending : endings) all.push_back("x" + std::string(ending));
+  for (const auto& [folder, name] : pairs) all.push_back(std::string(folder) + "/" + std::string(name));
+  return all;
 }
 
 bool leads_outside(std::string_view path, std::string_view text, const Target& target) {

@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <agentrun/policy.h>
 #include <agentrun/review.h>
+
+#include "review/classify.h"
 
 using namespace agentrun::review;
 using Kind = Entry::Kind;
@@ -24,10 +27,50 @@ TEST_CASE("what the host runs or obeys, by name") {
     CHECK_MESSAGE(is_trusted_name(path), path);
 }
 
+TEST_CASE("one table: what apply holds back by name is what a profile protects, and what is no project's") {
+  // What tools obey in a project: held back by apply and refused by the profile.
+  auto chain = agentrun::profile::Loader("").load("coding");
+  const agentrun::policy::Policy coding = agentrun::policy::compile(chain, {.home = "/home/u", .workspace = "/home/u/proj"});
+  for (const char* path :
+       {".mvn/extensions.xml", ".mvn/jvm.config", ".helix/languages.toml", ".kiro/settings/mcp.json", ".amazonq/mcp.json", ".pnpmfile.cjs",
+        ".yarn/releases/yarn.cjs", ".overcommit.yml", ".pre-commit-config.yml", "lefthook-local.yml", "lefthook.toml", ".autoenv",
+        ".mise/config.toml", ".aider.conf.yaml", "opencode.jsonc", ".dir-locals-2.el", ".cirrus.yml", ".builds/x.yml", ".build.yml",
+        "gradle/wrapper/gradle-wrapper.jar", ".hg/hgrc", ".gitconfig", ".jj/repo/config.toml", ".qwen/settings.json", "crush.json",
+        ".bundle/config", ".config/mise.toml", ".git/config.lock", ".envrc", ".Rprofile", ".agent-run.yaml"}) {
+    CHECK_MESSAGE(is_trusted_name(path), path);
+    CHECK_MESSAGE(is_trusted_name(std::string("sub/deep/") + path), path);
+    const auto verdict = coding.decide(agentrun::policy::Right::change, std::string("/home/u/proj/") + path);
+    CHECK_MESSAGE((verdict.act == agentrun::policy::Act::deny && verdict.by == agentrun::policy::By::rule), path);
+  }
+  // Every pattern of the profiles that says what the host executes.
+  std::size_t patterns = 0;
+  for (const char* name : {"git-safe", "host-exec"})
+    for (const auto& profile : agentrun::profile::Loader("").load(name))
+      for (const auto* list : {&profile.files.protect, &profile.files.keep})
+        for (const auto& pattern : *list) {
+          std::string sample;  // of the first alternative
+          int depth = 0, alternative = 0;
+          for (const char c : pattern.value.substr(pattern.value.starts_with("$") ? sizeof "${workspace}/" - 1 : 0)) {
+            if (c == '{') alternative = 0;
+            depth += c == '{' ? 1 : c == '}' ? -1 : 0;
+            if (c == ',' && depth > 0) ++alternative;
+            if (c == '}') alternative = 0;
+            if (c != '{' && c != '}' && alternative == 0) sample += c == '*' ? 'x' : c;
+          }
+          CHECK_MESSAGE(is_trusted_name(sample), pattern.value);
+          ++patterns;
+        }
+  CHECK(patterns > 40);
+  for (const std::string& name : names_of_apply()) {
+    CHECK_MESSAGE(is_trusted_name(name), name);
+    CHECK_MESSAGE(!is_protected_name(name), name);  // else it stands in the profile already
+  }
+}
+
 TEST_CASE("what a project is made of is not in the group") {
   for (const char* path : {"src/main.c", "Makefile", "package.json", "src/hooks/useState.ts", ".git/objects/ab/cdef", ".git/HEAD",
                            ".git/refs/heads/main", ".git/index", ".git/logs/HEAD", "config", "config/x", ".gitignore", ".config/nextest.toml",
-                           "README.md", "git/hooks.md", ".cargo/registry/x", ""})
+                           "README.md", "git/hooks.md", ".cargo/registry/x", "", "/", ".", "/tmp/x", "/proc/x", ".jj/repo/store/x", ".bundle/x"})
     CHECK_FALSE_MESSAGE(is_trusted_name(path), path);
 }
 
