@@ -69,7 +69,7 @@ std::size_t flows_that_fit() {
 class Control : public Watcher {
  public:
   Control(Loop& loop, const Fd& control, Recorder& recorder) : loop_(loop), control_(control), recorder_(recorder) {
-    if (!loop.add(control.get(), EPOLLIN, *this)) throw_errno("epoll_ctl", "control");
+    if (!loop.add_first(control.get(), *this)) throw_errno("epoll_ctl", "control");
   }
 
  private:
@@ -201,7 +201,7 @@ std::optional<Event> Egress::next_event() const {
 std::optional<Event> Egress::finish() {
   if (!process_.ask_to_finish()) return std::nullopt;
   while (auto event = next_event()) {
-    if (event->kind == Event::Kind::counts) return event;
+    if (event->kind == Event::Kind::counts || event->kind == Event::Kind::journal_fail) return event;
   }
   return std::nullopt;
 }

@@ -5,6 +5,7 @@ import os
 import pathlib
 import signal
 import textwrap
+import time
 
 import harness
 
@@ -85,6 +86,14 @@ class Network(harness.Case):
     def profile(self, allow=(), **network):
         sections = {key: network.pop(key) for key in ("sockets", "environment") if key in network}
         self.scratch.write_profile(network={"allow": list(allow), **network}, **sections)
+
+    def service(self, process, name):
+        """The process of that name that a run's supervisor started."""
+        found = [entry.name for entry in pathlib.Path("/proc").iterdir()
+                 if entry.name.isdigit() and harness.status_of(entry.name).get("PPid") == str(process.pid)
+                 and harness.status_of(entry.name).get("Name", "").strip() == name]
+        self.assertEqual(len(found), 1, f"{name} is not found by its name")
+        return int(found[0])
 
     def test_names(self):
         """The control of all: an allowed name is reached, blocking or not, as root of the world and as a plain user of it."""
@@ -392,14 +401,52 @@ class Network(harness.Case):
         self.profile([f"ok.test:{PORT}"])
         process = self.start("sh", "-c", "echo up; exec sleep 60", options=("--json",))
         self.assertEqual(process.stdout.readline(), b"up\n")
-        children = [entry.name for entry in pathlib.Path("/proc").iterdir()
-                    if entry.name.isdigit() and harness.status_of(entry.name).get("PPid") == str(process.pid)
-                    and harness.status_of(entry.name).get("Name", "").strip() == "agent-run-net"]
-        self.assertEqual(len(children), 1, "the process of egress is not found by its name")
-        os.kill(int(children[0]), signal.SIGKILL)
+        os.kill(self.service(process, "agent-run-net"), signal.SIGKILL)
         _, errors = process.communicate(timeout=10)
         self.assertEqual(process.returncode, harness.REFUSED, errors)
         self.assertIn(b"connections out died", errors)
+        self.assert_nothing_left()
+
+    def test_l6_last_words(self):
+        """Who does not say what it did last may have left records out: the journal is not closed, and the run has failed."""
+        self.profile([f"ok.test:{PORT}"])
+        # Nothing that it does after "up" is a call that waits for the broker.
+        script = self.script("print('up', flush=True); time.sleep(0.4); os._exit(0)")
+        for name, reason in (("agent-run-net", b"lets connections out did not tell"), ("agent-run-brkr", b"the broker did not tell")):
+            with self.subTest(name=name):
+                process = self.start(*script, options=("--json",))
+                self.assertEqual(process.stdout.readline(), b"up\n")
+                service = self.service(process, name)
+                os.kill(service, signal.SIGSTOP)
+                time.sleep(1)
+                self.assertIsNone(process.poll(), "it does not wait for the last word")
+                os.kill(service, signal.SIGKILL)
+                _, errors = process.communicate(timeout=20)
+                self.assertEqual(process.returncode, harness.REFUSED, errors)
+                self.assertIn(reason, errors)
+                run = sorted(os.listdir(self.scratch.base / "state/agent-run/runs"))[-1]
+                verified = harness.run([harness.AGENT_RUN, "journal", "verify", run], env=self.scratch.environment)
+                self.assertIn("INCOMPLETE", verified.text + verified.errors)
+                self.assert_nothing_left()
+
+    def test_g5_unfinished_heads(self):
+        """However many connections wait for the rest of their heads at the end of a run, each has its net.close."""
+        count = 400
+        self.profile([f"ok.test:{PORT}"])
+        run = self.within(f"""
+            ip = socket.gethostbyname("ok.test")
+            head = b"GET / HTTP/1.1\\r\\n" + b"a:\\n" * 10000
+            flows = []
+            for _ in range({count}):
+                flows.append(socket.create_connection((ip, {PORT})))
+                flows[-1].sendall(head)
+            for flow in flows: flow.send(b"b")
+            os._exit(0)
+        """)
+        self.assertEqual(run.status, 0, str(run))
+        closed = [r for r in run.journal() if r.get("type") == "net.close"]
+        self.assertEqual(len(closed), count)
+        self.assert_complete(run)
         self.assert_nothing_left()
 
     # ---- races ----------------------------------------------------------------------------------------------------------
