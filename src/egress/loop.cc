@@ -18,6 +18,7 @@ constexpr std::uintptr_t tag_mask = 3;
 static_assert(alignof(Watcher) > tag_mask);
 constexpr std::size_t events_a_round = 256;
 constexpr int longest_wait_ms = 60'000;
+constexpr int pause_ms = 100;
 constexpr std::int64_t first_every_ns = 5'000'000;
 
 std::int64_t monotonic_ns() noexcept {
@@ -34,6 +35,8 @@ epoll_event event_of(std::uint32_t events, Watcher& watcher, unsigned tag) noexc
 }
 
 }  // namespace
+
+bool is_for_now(int error) noexcept { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
 
 Watcher::~Watcher() {
   if (loop_ != nullptr) loop_->clear_deadline(*this);
@@ -66,6 +69,11 @@ void Loop::serve_first_when_due() {
 void Loop::modify(int fd, std::uint32_t events, Watcher& watcher, unsigned tag) noexcept {
   epoll_event event = event_of(events, watcher, tag);
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
+}
+
+void Loop::pause(Watcher& watcher, int fd, unsigned tag) {
+  modify(fd, 0, watcher, tag);
+  set_deadline(watcher, pause_ms);
 }
 
 void Loop::remove(int fd) noexcept { ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }

@@ -34,6 +34,9 @@ class Watcher {
   bool retired_ = false;
 };
 
+/// Did accept4(2) fail for want of something that may be there again later?
+[[nodiscard]] bool is_for_now(int error) noexcept;
+
 class Loop {
  public:
   Loop();
@@ -42,6 +45,9 @@ class Loop {
   void modify(int fd, std::uint32_t events, Watcher& watcher, unsigned tag = 0) noexcept;
   /// Of this one the loop hears also while it is busy with all others: looked at in each round first, and every few ms.
   [[nodiscard]] bool add_first(int fd, Watcher& watcher) noexcept;
+  /// Not to hear of it for 100 ms: then `watcher` expires, and asks for it again. For a listener that cannot accept for want of
+  /// descriptors or memory, of which it would be told without end.
+  void pause(Watcher& watcher, int fd, unsigned tag = 0);
   void remove(int fd) noexcept;  // needed only for a descriptor that stays open
   /// expired() once, after so long, and for 0 at the end of this round; a second call moves it.
   void set_deadline(Watcher& watcher, std::int64_t milliseconds);

@@ -117,6 +117,7 @@ Event counts_of(Recorder& recorder) {
   Loop loop;
   Recorder recorder(std::move(setup.entries), setup.durability, control, setup.run);
   Lookup lookup(loop);
+  OwnAddresses own;
   const HelloReader hello;
   std::optional<Conntrack> conntrack;
   if (sockets.conntrack) conntrack.emplace(std::move(sockets.conntrack));
@@ -125,6 +126,7 @@ Event counts_of(Recorder& recorder) {
                   .names = *setup.names,
                   .recorder = recorder,
                   .lookup = lookup,
+                  .own = own,
                   .proxies = proxies,
                   .hello = hello,
                   .conntrack = conntrack ? &*conntrack : nullptr,

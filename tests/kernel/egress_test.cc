@@ -333,6 +333,25 @@ TEST_CASE("a name that leads to a private address is not dialed, unless a rule n
   CHECK(accept_one(server));
 }
 
+TEST_CASE("a name that leads to an address of the host itself is not dialed, unless a rule names the address") {
+  const Fd server = serve("203.0.113.200", 8080, SOCK_STREAM);
+  Inside inside("{allow: [\"own.test:8080-8081\", \"*:8081\", \"203.0.113.200:8080\"]}");
+  const Fd other = serve("203.0.113.200", 8081, SOCK_STREAM);
+  CHECK(inside.connect("own.test", 8080).error == 0);
+  CHECK(accept_one(server));
+  CHECK(inside.connect("own.test", 8081).error == EACCES);
+  CHECK(inside.connect("203.0.113.200", 8081).error == EACCES);
+  const auto told = inside.denials();
+  REQUIRE_FALSE(told.empty());
+  CHECK(told[0].text == "connect own.test:8081, which leads to 203.0.113.200 (of this host)");
+}
+
+TEST_CASE("localhost has no address that stands for it") {
+  Inside inside("{allow: [\"*:8080\"]}");
+  for (const char* name : {"localhost", "LOCALHOST", "a.localhost"}) CHECK(inside.resolve(name).rcode == refused);
+  CHECK(inside.resolve("notlocalhost").rcode == 0);
+}
+
 TEST_CASE("the first bytes must name the name; held back until then, and never sent when not") {
   const Fd server = serve("203.0.113.1", 443, SOCK_STREAM);
   const Fd plain = serve("203.0.113.1", 80, SOCK_STREAM);
