@@ -63,7 +63,8 @@ class Broker {
   [[nodiscard]] const Fd& events() const noexcept { return process_.control(); }
   /// Reads one event; nullopt at end of file (the broker is gone).
   [[nodiscard]] std::optional<Event> next_event() const;
-  /// Asks for the counts and the end; the agent must be dead. Returns what came, or nullopt when the broker had died.
+  /// Asks for the counts and the end; the agent must be dead. `counts`; or `journal_fail`: its last records were not written; or
+  /// nullopt when it had died or does not answer within 5 s.
   std::optional<Event> finish();
 
  private:

@@ -146,7 +146,8 @@ class Egress {
   [[nodiscard]] const Fd& events() const noexcept { return process_.control(); }
   /// Reads one event; nullopt at end of file (it is gone: the run must end).
   [[nodiscard]] std::optional<Event> next_event() const;
-  /// Asks for the counts and the end; the agent must be dead. nullopt when it had died.
+  /// Asks for the counts and the end; the agent must be dead. `counts`; or `journal_fail`: its last records were not written; or
+  /// nullopt when it had died or does not answer within 5 s, so that nobody knows what it left out.
   std::optional<Event> finish();
 
  private:

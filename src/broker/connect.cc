@@ -61,7 +61,7 @@ Reply Handler::connect(Case& c) {
 }
 
 Reply Handler::carry_out(Case& c, AgentSocket socket, const sockaddr_storage& address, socklen_t size) {
-  const int error = try_connect(socket, address, size);
+  const int error = try_connect(s_.workers, socket, address, size);
   if (error != still_waiting) return begun(c, error);
   const int busy = s_.flows.wait_for(waiting_call(c, std::move(socket), address, size));
   return busy == 0 ? Reply::none() : result(c, busy);
@@ -97,7 +97,11 @@ Reply Handler::connect_network(Case& c, AgentSocket socket, const policy::Destin
     return error == 0 ? Reply::none() : result(c, error);
   }
   if (const int error = s_.flows.announce(std::move(flow)); error != 0) return result(c, error);
-  return begun(c, connect_now(socket.fd, r.address, r.address_size));
+  const int error = begin_connect(s_.workers, socket.fd, r.address, r.address_size);
+  if (error != still_waiting) return begun(c, error);
+  // It blocks by now: another thread of the agent made it so.
+  const int busy = s_.flows.wait_for(waiting_call(c, std::move(socket), r.address, r.address_size));
+  return busy == 0 ? Reply::none() : result(c, busy);
 }
 
 // A connect of a non-blocking socket goes on by itself: that is no failure to be recorded.
@@ -150,7 +154,7 @@ Reply Handler::connect_unix(Case& c, AgentSocket socket) {
   self.copy(pinned->sun_path, sizeof pinned->sun_path - 1);
   const auto held = std::make_shared<Fd>(std::move(object.fd));
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + self.size() + 1);
-  const int error = try_connect(socket, address, size);
+  const int error = try_connect(s_.workers, socket, address, size);
   if (error != still_waiting) return result(c, error);
   Flows::Call call = waiting_call(c, std::move(socket), address, size);
   call.pinned = held;

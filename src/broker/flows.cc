@@ -99,7 +99,7 @@ int Flows::wait_for(Call call) {
 }
 
 void Flows::finish(Call call, int error) {
-  if (error == 0) error = try_connect(call.socket, call.address, call.size);
+  if (error == 0) error = try_connect(workers_, call.socket, call.address, call.size);
   if (error != still_waiting) return answer(call, error);
   const Outcome outcome = call.outcome;
   if (const int busy = wait_for(std::move(call)); busy != 0) {

@@ -150,13 +150,18 @@ int connect_now(const Fd& socket, const sockaddr_storage& address, socklen_t siz
   return ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0 ? 0 : errno;
 }
 
-int try_connect(const AgentSocket& socket, const sockaddr_storage& address, socklen_t size) noexcept {
+int begin_connect(Workers& workers, const Fd& socket, const sockaddr_storage& address, socklen_t size) {
+  const int error = workers.briefly([&] { return connect_now(socket, address, size); });
+  return error == EINTR ? still_waiting : error;
+}
+
+int try_connect(Workers& workers, const AgentSocket& socket, const sockaddr_storage& address, socklen_t size) {
   timeval patience{};
   socklen_t length = sizeof patience;
   const bool waits = socket.waits() && ::getsockopt(socket.fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, &length) == 0;
-  if (!waits || is_instant(patience)) return connect_now(socket.fd, address, size);
+  if (!waits || is_instant(patience)) return begin_connect(workers, socket.fd, address, size);
   ::setsockopt(socket.fd.get(), SOL_SOCKET, SO_SNDTIMEO, &moment, sizeof moment);
-  const int error = connect_now(socket.fd, address, size);
+  const int error = begin_connect(workers, socket.fd, address, size);
   ::setsockopt(socket.fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   return error == EINPROGRESS || error == EALREADY || error == EAGAIN ? still_waiting : error;
 }

@@ -10,6 +10,7 @@
 #include <agentrun/sys/fd.h>
 #include "broker/request.h"
 #include "broker/task.h"
+#include "broker/workers.h"
 
 namespace agentrun::broker {
 
@@ -40,10 +41,13 @@ bool starts_anew(const AgentSocket& socket) noexcept;
 /// The local port, host byte order; an unbound socket is bound to a free one first. 0, or an errno.
 int bind_source_port(const AgentSocket& socket, std::uint16_t& port) noexcept;
 
-/// What connect(2) came to: 0, an errno, or `still_waiting`: a blocking socket that would wait longer than a moment.
+/// What connect(2) came to: 0, an errno, or `still_waiting`: a blocking socket that would wait longer than a moment. Whether it
+/// blocks is the agent's to change at any time, and so is its time-out: `workers` keeps it from holding this thread.
 inline constexpr int still_waiting = -1;
-int try_connect(const AgentSocket& socket, const sockaddr_storage& address, socklen_t size) noexcept;
-/// connect(2) itself.
+int try_connect(Workers& workers, const AgentSocket& socket, const sockaddr_storage& address, socklen_t size);
+/// The same for one that was not to block.
+int begin_connect(Workers& workers, const Fd& socket, const sockaddr_storage& address, socklen_t size);
+/// connect(2) itself; may wait for ever.
 int connect_now(const Fd& socket, const sockaddr_storage& address, socklen_t size) noexcept;
 
 }  // namespace agentrun::broker

@@ -2,7 +2,9 @@
 
 #include <signal.h>
 
+#include <cerrno>
 #include <chrono>
+#include <exception>
 #include <system_error>
 #include <thread>
 
@@ -11,6 +13,7 @@ namespace agentrun::broker {
 namespace {
 constexpr int interrupt_signal = SIGUSR1;
 constexpr auto watch_period = std::chrono::milliseconds(20);
+constexpr int idle_periods = 50;
 void ignore(int) {}
 }  // namespace
 
@@ -20,14 +23,35 @@ void install_interrupt() {
   ::sigaction(interrupt_signal, &action, nullptr);
 }
 
+void Workers::start_watch() {
+  if (!watching_) std::thread([this] { watch(); }).detach();
+  watching_ = true;
+  if (asleep_) changed_.notify_one();
+  asleep_ = false;
+}
+
+int Workers::briefly(const std::function<int()>& call) {
+  const pthread_t self = ::pthread_self();
+  {
+    const std::scoped_lock lock(mutex_);
+    try {
+      start_watch();
+      brief_.emplace(self, 0);
+    } catch (const std::exception&) {
+      return EAGAIN;  // what nobody watches is not begun
+    }
+  }
+  const int result = call();
+  const std::scoped_lock lock(mutex_);
+  brief_.erase(self);
+  return result;
+}
+
 int Workers::start(std::uint64_t id, Work work) {
   const std::scoped_lock lock(mutex_);
   if (busy_.size() >= limit) return EAGAIN;
   try {
-    if (!watching_) {
-      std::thread([this] { watch(); }).detach();
-      watching_ = true;
-    }
+    start_watch();
     auto interruption = work.interruption;
     std::thread thread([this, id, work = std::move(work)] { run(id, work); });
     busy_.emplace(id, Busy{.thread = thread.native_handle(), .interruption = std::move(interruption)});
@@ -56,9 +80,20 @@ void Workers::run(std::uint64_t id, const Work& work) {
 
 // Sends again and again until the worker has left: the first signal may come before its open has begun to wait.
 void Workers::watch() {
+  int idle = 0;
   for (;;) {
     std::this_thread::sleep_for(watch_period);
-    const std::scoped_lock lock(mutex_);
+    std::unique_lock lock(mutex_);
+    // It stays awake for a while: to be woken for each of many short calls would cost more than they do.
+    idle = busy_.empty() && brief_.empty() ? idle + 1 : 0;
+    if (idle > idle_periods) {
+      asleep_ = true;
+      changed_.wait(lock, [this] { return !asleep_; });
+      idle = 0;
+    }
+    for (auto& [thread, met] : brief_) {
+      if (++met > 1) ::pthread_kill(thread, interrupt_signal);
+    }
     for (const auto& [id, busy] : busy_) {
       if (!listener_.valid(id) || busy.interruption() != 0) ::pthread_kill(busy.thread, interrupt_signal);
     }

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -21,6 +22,10 @@ class Workers {
 
   explicit Workers(const Listener& listener) : listener_(listener) {}
 
+  /// Does on the calling thread what should take no time, and interrupts it when it does: a system call that waits then fails
+  /// with EINTR within about 40 ms, whatever another process makes of the open file meanwhile. Gives what `call` gives.
+  int briefly(const std::function<int()>& call);
+
   /// Runs the call on a thread of its own and answers `id` with its reply. When the target is gone the call is
   /// interrupted and its result dropped; when a signal waits for the target, it is interrupted and answered with that
   /// errno. 0, or EAGAIN when all workers are busy.
@@ -32,13 +37,17 @@ class Workers {
     std::function<int()> interruption;
   };
   void run(std::uint64_t id, const Work& work);
+  void start_watch();  // mutex_ is held
   void watch();
 
   static constexpr std::size_t limit = 64;
   const Listener& listener_;
   std::mutex mutex_;
   std::map<std::uint64_t, Busy> busy_;
+  std::map<pthread_t, int> brief_;  // by thread: how often the watcher has met it
+  std::condition_variable changed_;
   bool watching_ = false;
+  bool asleep_ = false;  // the watcher has nothing to look at
 };
 
 /// Installs the empty handler of the signal that interrupts a worker. Once, before any thread.

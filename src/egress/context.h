@@ -8,6 +8,7 @@
 #include "egress/hello.h"
 #include "egress/lookup.h"
 #include "egress/loop.h"
+#include "egress/own_addresses.h"
 #include "egress/proxies.h"
 #include "egress/records.h"
 
@@ -21,6 +22,7 @@ struct Context {
   const Names& names;
   Recorder& recorder;
   Lookup& lookup;
+  OwnAddresses& own;
   const ProxyRules& proxies;
   const HelloReader& hello;
   const Origins* conntrack;  // null: there is no socket to ask it by

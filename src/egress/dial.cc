@@ -39,19 +39,20 @@ std::optional<policy::Destination> literal(const std::string& text) {
 
 }  // namespace
 
-Checked check_addresses(const policy::Policy& policy, const std::vector<policy::Destination>& found, const FlowFacts& facts) {
+Checked check_addresses(const policy::Policy& policy, OwnAddresses& own, const std::vector<policy::Destination>& found, const FlowFacts& facts) {
   Checked checked;
   for (policy::Destination to : found) {
     to.port = facts.to.port;
     to.protocol = facts.to.protocol;
     const AddressKind kind = classify(to);
     const policy::Rule* const stops = facts.name.empty() ? nullptr : policy.stops_address(to, facts.program);
-    if (stops == nullptr && (kind == AddressKind::open || policy.names_address(to, facts.program))) {
+    const bool is_public = kind == AddressKind::open && !own.has(to);
+    if (stops == nullptr && (is_public || policy.names_address(to, facts.program))) {
       checked.addresses.push_back(to);
       continue;
     }
     if (!checked.refused.empty()) continue;
-    checked.refused = address_text(to) + " (" + (stops != nullptr ? "rule " + stops->id : std::string(name(kind))) + ")";
+    checked.refused = address_text(to) + " (" + (stops != nullptr ? "rule " + stops->id : kind == AddressKind::open ? "of this host" : std::string(name(kind))) + ")";
     if (stops == nullptr) checked.remedy = "network: {allow: [\"" + endpoint_text(to) + "\"]}";
   }
   return checked;
@@ -69,7 +70,7 @@ void Dial::start() {
   if (proxy_ != nullptr) {
     // A proxy is the host's choice and may stand anywhere; where it is to connect to is the agent's, and is checked as far
     // as it is a number.
-    if (facts_.name.empty() && check_addresses(context_.policy, {facts_.to}, facts_).addresses.empty()) {
+    if (facts_.name.empty() && check_addresses(context_.policy, context_.own, {facts_.to}, facts_).addresses.empty()) {
       proxy_ = nullptr;
       known.addresses.push_back(facts_.to);
       return looked_up(known);
@@ -91,7 +92,7 @@ void Dial::looked_up(const Found& found) {
     addresses_ = found.addresses;
     for (policy::Destination& to : addresses_) to.port = proxy_->port;
   } else {
-    Checked checked = check_addresses(context_.policy, found.addresses, facts_);
+    Checked checked = check_addresses(context_.policy, context_.own, found.addresses, facts_);
     addresses_ = std::move(checked.addresses);
     if (addresses_.empty()) {
       const std::string what =

@@ -11,13 +11,13 @@
 namespace agentrun::egress {
 
 /// Of the addresses that a name led to, or of the one that was named, those that may be dialed, with the port of `to`. What is
-/// not public is dialed only where a rule names it; what a rule of network.deny or network.ask covers, never.
+/// not public, and what is an address of the host itself, is dialed only where a rule names it; what a rule of network.deny or network.ask covers, never.
 struct Checked {
   std::vector<policy::Destination> addresses;
   std::string refused;  // the first that was left out, and why: "10.0.0.5 (private)"; empty: none was
   std::string remedy;
 };
-Checked check_addresses(const policy::Policy& policy, const std::vector<policy::Destination>& found, const FlowFacts& facts);
+Checked check_addresses(const policy::Policy& policy, OwnAddresses& own, const std::vector<policy::Destination>& found, const FlowFacts& facts);
 
 class Dial : public Watcher {
  public:

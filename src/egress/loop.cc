@@ -1,5 +1,6 @@
 #include "egress/loop.h"
 
+#include <poll.h>
 #include <time.h>
 
 #include <algorithm>
@@ -17,6 +18,8 @@ constexpr std::uintptr_t tag_mask = 3;
 static_assert(alignof(Watcher) > tag_mask);
 constexpr std::size_t events_a_round = 256;
 constexpr int longest_wait_ms = 60'000;
+constexpr int pause_ms = 100;
+constexpr std::int64_t first_every_ns = 5'000'000;
 
 std::int64_t monotonic_ns() noexcept {
   timespec now{};
@@ -33,6 +36,8 @@ epoll_event event_of(std::uint32_t events, Watcher& watcher, unsigned tag) noexc
 
 }  // namespace
 
+bool is_for_now(int error) noexcept { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
+
 Watcher::~Watcher() {
   if (loop_ != nullptr) loop_->clear_deadline(*this);
 }
@@ -44,9 +49,31 @@ bool Loop::add(int fd, std::uint32_t events, Watcher& watcher, unsigned tag) noe
   return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+bool Loop::add_first(int fd, Watcher& watcher) noexcept {
+  first_fd_ = fd;
+  first_ = &watcher;
+  return add(fd, EPOLLIN, watcher);
+}
+
+void Loop::serve_first() {
+  if (first_ == nullptr) return;
+  first_served_ = monotonic_ns();
+  pollfd one{.fd = first_fd_, .events = POLLIN, .revents = 0};
+  if (::poll(&one, 1, 0) == 1) first_->ready(0, static_cast<std::uint32_t>(one.revents));
+}
+
+void Loop::serve_first_when_due() {
+  if (first_ != nullptr && monotonic_ns() - first_served_ >= first_every_ns) serve_first();
+}
+
 void Loop::modify(int fd, std::uint32_t events, Watcher& watcher, unsigned tag) noexcept {
   epoll_event event = event_of(events, watcher, tag);
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
+}
+
+void Loop::pause(Watcher& watcher, int fd, unsigned tag) {
+  modify(fd, 0, watcher, tag);
+  set_deadline(watcher, pause_ms);
 }
 
 void Loop::remove(int fd) noexcept { ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
@@ -80,7 +107,8 @@ int Loop::timeout() const noexcept {
 }
 
 void Loop::expire() {
-  while (!deadlines_.empty() && deadlines_.begin()->first <= now_) {
+  while (!stopped_ && !deadlines_.empty() && deadlines_.begin()->first <= now_) {
+    serve_first_when_due();
     Watcher& watcher = *deadlines_.begin()->second;
     clear_deadline(watcher);
     watcher.expired();
@@ -93,10 +121,12 @@ void Loop::run() {
     const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), timeout());
     now_ = monotonic_ns();
     if (count < 0 && errno != EINTR) throw_errno("epoll_wait");
-    for (int i = 0; i < count; ++i) {
+    serve_first();
+    for (int i = 0; i < count && !stopped_; ++i) {
       const auto data = static_cast<std::uintptr_t>(events[static_cast<std::size_t>(i)].data.u64);
       auto& watcher = *reinterpret_cast<Watcher*>(data & ~tag_mask);
-      if (!watcher.retired_) watcher.ready(data & tag_mask, events[static_cast<std::size_t>(i)].events);
+      serve_first_when_due();
+      if (!watcher.retired_ && &watcher != first_) watcher.ready(data & tag_mask, events[static_cast<std::size_t>(i)].events);
     }
     expire();
     free_retired();

@@ -34,12 +34,20 @@ class Watcher {
   bool retired_ = false;
 };
 
+/// Did accept4(2) fail for want of something that may be there again later?
+[[nodiscard]] bool is_for_now(int error) noexcept;
+
 class Loop {
  public:
   Loop();
   /// False, with errno, when the kernel has no room (ENOMEM, ENOSPC).
   [[nodiscard]] bool add(int fd, std::uint32_t events, Watcher& watcher, unsigned tag = 0) noexcept;
   void modify(int fd, std::uint32_t events, Watcher& watcher, unsigned tag = 0) noexcept;
+  /// Of this one the loop hears also while it is busy with all others: looked at in each round first, and every few ms.
+  [[nodiscard]] bool add_first(int fd, Watcher& watcher) noexcept;
+  /// Not to hear of it for 100 ms: then `watcher` expires, and asks for it again. For a listener that cannot accept for want of
+  /// descriptors or memory, of which it would be told without end.
+  void pause(Watcher& watcher, int fd, unsigned tag = 0);
   void remove(int fd) noexcept;  // needed only for a descriptor that stays open
   /// expired() once, after so long, and for 0 at the end of this round; a second call moves it.
   void set_deadline(Watcher& watcher, std::int64_t milliseconds);
@@ -55,12 +63,17 @@ class Loop {
 
  private:
   [[nodiscard]] int timeout() const noexcept;
+  void serve_first();
+  void serve_first_when_due();
   void expire();
   void free_retired();
   Fd epoll_;
   std::multimap<std::int64_t, Watcher*> deadlines_;
   std::vector<std::unique_ptr<Watcher>> retired_;
   std::int64_t now_ = 0;
+  int first_fd_ = -1;
+  Watcher* first_ = nullptr;
+  std::int64_t first_served_ = 0;
   bool stopped_ = false;
 };
 

@@ -70,7 +70,7 @@ std::size_t flows_that_fit() {
 class Control : public Watcher {
  public:
   Control(Loop& loop, const Fd& control, Recorder& recorder) : loop_(loop), control_(control), recorder_(recorder) {
-    if (!loop.add(control.get(), EPOLLIN, *this)) throw_errno("epoll_ctl", "control");
+    if (!loop.add_first(control.get(), *this)) throw_errno("epoll_ctl", "control");
   }
 
  private:
@@ -118,6 +118,7 @@ Event counts_of(Recorder& recorder) {
   Loop loop;
   Recorder recorder(std::move(setup.entries), setup.durability, control, setup.run);
   Lookup lookup(loop);
+  OwnAddresses own;
   const HelloReader hello;
   std::optional<Conntrack> conntrack;
   if (sockets.conntrack) conntrack.emplace(std::move(sockets.conntrack));
@@ -126,6 +127,7 @@ Event counts_of(Recorder& recorder) {
                   .names = *setup.names,
                   .recorder = recorder,
                   .lookup = lookup,
+                  .own = own,
                   .proxies = proxies,
                   .hello = hello,
                   .conntrack = conntrack ? &*conntrack : nullptr,
@@ -202,7 +204,7 @@ std::optional<Event> Egress::next_event() const {
 std::optional<Event> Egress::finish() {
   if (!process_.ask_to_finish()) return std::nullopt;
   while (auto event = next_event()) {
-    if (event->kind == Event::Kind::counts) return event;
+    if (event->kind == Event::Kind::counts || event->kind == Event::Kind::journal_fail) return event;
   }
   return std::nullopt;
 }

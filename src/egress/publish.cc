@@ -91,10 +91,13 @@ class Publisher::Listener : public Watcher {
       sockaddr_storage from{};
       socklen_t size = sizeof from;
       Fd socket(::accept4(published_.listener.get(), reinterpret_cast<sockaddr*>(&from), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      if (!socket && is_for_now(errno)) return owner_.context_.loop.pause(*this, published_.listener.get());
       if (!socket) return;
       owner_.arrived(std::move(socket), published_.what, destination_of(from).value_or(policy::Destination{}));
     }
   }
+  void expired() override { owner_.context_.loop.modify(published_.listener.get(), EPOLLIN, *this); }
+
   Publisher& owner_;
   Published published_;
 };
@@ -145,7 +148,8 @@ void Publisher::ready(unsigned /*tag*/, std::uint32_t /*events*/) {
   std::optional<Message> message;
   try {
     message = recv_message(inside_);
-  } catch (const SysError&) {
+  } catch (const SysError& e) {
+    if (e.error() == EMSGSIZE) message.emplace();  // there was no room for its descriptor here (MSG_CTRUNC): an answer without one
   }
   if (!message) return context_.loop.remove(inside_.get());  // nothing is published any more
   if (asked_.empty()) return;

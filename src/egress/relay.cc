@@ -61,7 +61,10 @@ void Relay::ready(unsigned tag, std::uint32_t /*events*/) {
     sockaddr_storage from{};
     socklen_t size = sizeof from;
     Fd socket(::accept4(listener.get(), reinterpret_cast<sockaddr*>(&from), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (!socket && (errno == EMFILE || errno == ENFILE)) return shed_one(listener);
+    if (!socket && is_for_now(errno)) {
+      if (!shed_one(listener)) context_.loop.pause(*this, listener.get(), tag);
+      return;
+    }
     if (!socket && errno == ECONNABORTED) continue;
     if (!socket) return;
     const auto source = destination_of(from);
@@ -69,12 +72,20 @@ void Relay::ready(unsigned tag, std::uint32_t /*events*/) {
   }
 }
 
-// Out of descriptors: who waits is told by a reset, rather than left to wait.
-void Relay::shed_one(const Fd& listener) {
+// Out of descriptors: who waits is told by a reset, rather than left to wait. False: not even that can be done now.
+bool Relay::shed_one(const Fd& listener) {
   spare_.reset();
   Fd socket(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  const bool accepted = static_cast<bool>(socket);
   reset(socket);
   spare_ = open_spare();
+  return accepted;
+}
+
+void Relay::expired() {
+  if (!spare_) spare_ = open_spare();
+  if (listener4_) context_.loop.modify(listener4_.get(), EPOLLIN, *this, tag_v4);
+  if (listener6_) context_.loop.modify(listener6_.get(), EPOLLIN, *this, tag_v6);
 }
 
 std::optional<Gate::Admission> Relay::admission_of(const policy::Destination& source, const policy::Destination& to, bool v6) {

@@ -19,6 +19,8 @@ constexpr int idle_ms = 10'000;
 constexpr std::size_t length_size = 2;             // RFC 1035 §4.2.2
 constexpr std::size_t most_unsent = 64 * 1024;     // a client that asks and does not read is not read either
 
+bool is_localhost(std::string_view name) { return name == "localhost" || name.ends_with(".localhost"); }  // RFC 6761 §6.3
+
 constexpr std::string_view name(Resolver::Transport transport) { return transport == Resolver::Transport::udp ? "udp" : "tcp"; }
 
 }  // namespace
@@ -102,6 +104,8 @@ void Resolver::ready(unsigned tag, std::uint32_t /*events*/) {
   else accept_connections();
 }
 
+void Resolver::expired() { loop_.modify(tcp_.get(), EPOLLIN, *this, tag_tcp); }
+
 void Resolver::serve_datagrams() {
   std::array<char, dns::largest_query + 1> message;
   for (int i = 0; i < messages_a_round; ++i) {
@@ -119,6 +123,7 @@ void Resolver::serve_datagrams() {
 void Resolver::accept_connections() {
   for (int i = 0; i < messages_a_round; ++i) {
     Fd socket(::accept4(tcp_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket && is_for_now(errno)) return loop_.pause(*this, tcp_.get(), tag_tcp);
     if (!socket) return;
     // The oldest makes room: who asks is one program or a few, and an idle connection is no loss.
     if (connections_.size() >= most_connections) close(*connections_.front());
@@ -151,6 +156,9 @@ dns::Reply Resolver::decide(const dns::Question& question, Transport transport) 
   std::string remedy;
   if (question.type == dns::type_ptr && question.name.ends_with(".in-addr.arpa")) {
     reply = decide_pointer(question, verdict);
+  } else if (is_localhost(question.name)) {
+    reply.why = "localhost is the sandbox's own (RFC 6761)";  // and would be the proxy's, where one looks names up
+    recorder_.deny("look up " + question.name, "");
   } else {
     verdict = question.plain ? policy_.decide_name(question.name) : policy::Verdict{};
     if (verdict.act == policy::Act::allow) {

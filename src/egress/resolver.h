@@ -27,6 +27,7 @@ class Resolver : Watcher {
  private:
   class Connection;
   void ready(unsigned tag, std::uint32_t events) override;
+  void expired() override;
   void serve_datagrams();
   void accept_connections();
   void close(Connection& connection);

@@ -218,7 +218,7 @@ class Session {
     const std::string weakened = weakenings_line(prepared_);
     if (!weakened.empty() && options_.warn) options_.warn(weakened);
     sandbox_->go();
-    summary_.started = true;
+    summary_.started = went_ = true;
     while (!ended_) step(signals, terminal);
     sandbox_->kill();
     terminal.drain(500);
@@ -385,17 +385,36 @@ class Session {
     closing_.exit_code = e.error == ENOENT ? 127 : 126;
   }
 
+  [[nodiscard]] bool is_whole() const {
+    return closing_.reason != "broker-died" && closing_.reason != "egress-died" && closing_.reason != "journal-failed";
+  }
+
+  // Who does not say its last word may have left records out: such a journal is not closed, whatever the command came to.
+  // Before the command began there was nothing to leave out.
+  template <typename Event>
+  bool is_last_word(const std::optional<Event>& word, const char* reason, const std::string& who) {
+    using Kind = decltype(Event::kind);
+    if (word && word->kind == Kind::counts) return true;
+    if (!went_ || !is_whole()) return false;
+    ended_ = false;
+    if (word) fail_journal(word->text, "the journal could not be written to its end (" + word->text + ")");
+    else fail(reason, who + " did not tell what it did last", "agent-run doctor; the journal tells what was done until then");
+    return false;
+  }
+
   void close() {
     if (sandbox_) sandbox_->kill();
     if (broker_) {
-      if (const auto counts = broker_->finish()) {
+      const auto counts = broker_->finish();
+      if (is_last_word(counts, "broker-died", "the broker")) {
         closing_.decisions = summary_.decisions = counts->decisions;
         closing_.denials = summary_.denials = counts->denials;
         closing_.absent = summary_.absent = counts->absent;
       }
     }
     if (egress_) {
-      if (const auto counts = egress_->finish()) {
+      const auto counts = egress_->finish();
+      if (is_last_word(counts, "egress-died", "the process that lets connections out")) {
         closing_.traffic = summary_.traffic = Traffic{.flows = counts->flows, .bytes_out = counts->bytes_out, .bytes_in = counts->bytes_in,
                                                       .questions = counts->questions, .refused = counts->refused, .dropped = counts->dropped};
       }
@@ -405,12 +424,11 @@ class Session {
     release_overlays();
     summary_.exit_code = closing_.exit_code;
     // A journal whose writer died is not closed: verify calls it INCOMPLETE, and that is the truth.
-    const bool whole = closing_.reason != "broker-died" && closing_.reason != "egress-died" && closing_.reason != "journal-failed";
     // Signals wait, so that the journal is closed; one that comes ends the waiting for receivers.
     if (!signals_) signals_.emplace();
     try {
-      if (whole && sinks_) record(sinks_->drain(journal_->records(), interrupt()));
-      if (whole) journal_->close(closing_);
+      if (is_whole() && sinks_) record(sinks_->drain(journal_->records(), interrupt()));
+      if (is_whole()) journal_->close(closing_);
       else if (!journal_error_.empty()) journal_->fail(journal_error_, summary_.error);
       else journal_->leave();
     } catch (const std::exception& e) {
@@ -475,6 +493,7 @@ class Session {
   std::optional<std::int64_t> deadline_;
   std::optional<std::int64_t> asked_to_stop_;  // when SIGTSTP came from outside
   Closing closing_;
+  bool went_ = false;  // the command was let go
   bool ended_ = false;
 };
 

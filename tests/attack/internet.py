@@ -1,6 +1,7 @@
 """An internet of a test's own: python3 internet.py SPEC COMMAND…, in new user, network and mount namespaces.
 
-SPEC is JSON: "addresses" on lo; "zone", what the only name server knows, name → address; "tcp" and "udp", lists of [address,
+SPEC is JSON: "addresses" that lead to lo, but are no interface's: the internet's; "own", addresses of the host itself; "silent", networks where
+nobody answers; "zone", what the only name server knows, name → address; "tcp" and "udp", lists of [address,
 port] where a server says who it is; "full", where one listens but has no room left: a connect waits; "unix", paths (abstract with "@") of sockets that answer; "report", the file that gets
 what was seen: {"asked": [names], "tcp": {"address:port": connections}, "udp": …, "unix": …, "ended": connections that are over}; "uid": the command runs with this
 one, in a user namespace below.
@@ -22,8 +23,16 @@ ASKED = []
 def set_up(spec):
     lines = ["link set lo up"]
     for address in spec.get("addresses", []):
-        lines.append(f"addr add {address}/{'128 dev lo nodad' if ':' in address else '32 dev lo'}")
-    subprocess.run(["ip", "-batch", "-"], input="\n".join(lines).encode(), check=True)
+        lines.append(f"{'-6 ' if ':' in address else ''}route add local {address} dev lo")
+    for address in spec.get("own", []):
+        lines.append(f"addr add {address}/32 dev lo")
+    for network in spec.get("silent", []):
+        lines.append(f"route add {network} dev lo")
+    for line in lines:
+        subprocess.run(["ip", *line.split()], check=True)
+    if spec.get("silent"):
+        with open("/proc/sys/net/ipv4/tcp_syn_retries", "w", encoding="ascii") as retries:
+            retries.write("1")
     own = tempfile.mkdtemp(dir=os.path.dirname(spec["report"]))
     for path, text in (("/etc/hosts", "127.0.0.1 localhost\n"), ("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")):
         file = os.path.join(own, os.path.basename(path))
@@ -109,6 +118,8 @@ def main():
     for address, port in spec.get("tcp", []):
         server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if ":" in address:
+            server.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND: a route alone does not do there
         server.bind((address, port))
         serve_stream(server, "tcp", f"{address}:{port}")
     for address, port in spec.get("udp", []):

@@ -3,8 +3,10 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import textwrap
+import time
 
 import harness
 
@@ -85,6 +87,14 @@ class Network(harness.Case):
     def profile(self, allow=(), **network):
         sections = {key: network.pop(key) for key in ("sockets", "environment") if key in network}
         self.scratch.write_profile(network={"allow": list(allow), **network}, **sections)
+
+    def service(self, process, name):
+        """The process of that name that a run's supervisor started."""
+        found = [entry.name for entry in pathlib.Path("/proc").iterdir()
+                 if entry.name.isdigit() and harness.status_of(entry.name).get("PPid") == str(process.pid)
+                 and harness.status_of(entry.name).get("Name", "").strip() == name]
+        self.assertEqual(len(found), 1, f"{name} is not found by its name")
+        return int(found[0])
 
     def test_names(self):
         """The control of all: an allowed name is reached, blocking or not, as root of the world and as a plain user of it."""
@@ -266,7 +276,7 @@ class Network(harness.Case):
             self.assert_one_line_refusal(result, "descriptor 0 is a socket")
 
     def test_by(self):
-        """A rule for one program is none for another, nor for a copy of that one."""
+        """A rule for one program is none for another."""
         script = f"act('here', lambda: tcp('ok.test', {PORT}))"
         self.profile([{"to": f"ok.test:{PORT}", "by": "/usr/bin/python3*"}])
         self.assertTrue(harness.acts(self.within(script))["here"].worked)
@@ -274,6 +284,85 @@ class Network(harness.Case):
         run = self.within(script)
         self.assertEqual(harness.acts(run)["here"].word, "EACCES", str(run))
         self.assertEqual(run.seen["tcp"], {})
+
+    def test_by_copies(self):
+        """A program is where it is, not what it is."""
+        copy = self.tools / "python3"
+        shutil.copy("/usr/bin/python3", copy)
+        self.profile([{"to": f"ok.test:{PORT}", "by": "/usr/bin/python3*"}])
+        run = self.within(f"""
+            act("original", lambda: tcp("ok.test", {PORT}))
+            if sys.executable != "{copy}": os.execv("{copy}", ["{copy}", __file__])
+        """)
+        words = [line.split()[2] for line in run.text.splitlines() if line.startswith("ACT original")]
+        self.assertEqual(words, ["ok", "EACCES"], str(run))
+        self.assertEqual(run.seen["tcp"], {f"{PUBLIC}:{PORT}": 1})
+
+    def test_by_of_an_address(self):
+        """A private address that is opened for one program is not for another, by whatever name it comes there."""
+        script = f"act('private', lambda: blocking('private.test', {PORT}))"
+        for program, word in (("/usr/bin/python3*", "ok"), ("/usr/bin/ssh", "EACCES")):
+            self.profile([f"private.test:{PORT}", {"to": f"{PRIVATE}:{PORT}", "by": program}])
+            run = self.within(script)
+            self.assertEqual(harness.acts(run)["private"].word, word, str(run))
+
+    def test_n9_own_addresses(self):
+        """What the host serves by a public address of its own is not for others that come from within, unless a rule names it."""
+        own = "93.184.216.99"
+        world = {"own": [own], "tcp": [[own, PORT]], "zone": {"own.test": own}}
+        script = f"""
+            for host in ("own.test", "{own}"):
+                act(host, lambda: blocking(host, {PORT}))
+                act(host + "-waiting", lambda: tcp(host, {PORT}))
+        """
+        self.profile([f"*:{PORT}"])
+        control, run = self.bare(script, **world), self.within(script, **world)
+        self.assert_refused(control, run, {"EACCES", "ECONNRESET"})
+        self.assertEqual(run.seen["tcp"], {}, str(run))
+        self.profile([f"*:{PORT}", f"{own}:{PORT}"])
+        run = self.within(script, **world)
+        self.assertEqual({name for name, act in harness.acts(run).items() if act.worked}, set(harness.acts(control)), str(run))
+
+    def test_many_at_once(self):
+        """Connects that do not block, all under way together, reach the host that the rules allow, each of them."""
+        self.profile([f"ok.test:{PORT}"])
+        run = self.within(f"""
+            import select
+            address = (socket.gethostbyname("ok.test"), {PORT})
+            def burst(count):
+                sockets = {{}}
+                poll = select.poll()
+                for _ in range(count):
+                    s = socket.socket()
+                    s.setblocking(False)
+                    if s.connect_ex(address) not in (0, errno.EINPROGRESS): return "refused"
+                    sockets[s.fileno()] = s
+                    poll.register(s, select.POLLIN)
+                good = 0
+                while sockets:
+                    ready = poll.poll(5000)
+                    if not ready: return f"{{len(sockets)}}-silent"
+                    for fd, _ in ready:
+                        poll.unregister(fd)
+                        with sockets.pop(fd) as s:
+                            try: good += s.recv(4) == b"this"
+                            except OSError: pass
+                return f"{{good}}-of-{{count}}"
+            for count in (8, 64, 300):
+                for attempt in range(3): act(f"{{count}}-{{attempt}}", lambda: burst(count))
+        """)
+        for name, act in harness.acts(run).items():
+            count = name.split("-")[0]
+            self.assertEqual(act.detail, f"{count}-of-{count}", str(run))
+        self.assertEqual(run.seen["tcp"], {f"{PUBLIC}:{PORT}": 3 * (8 + 64 + 300)})
+        self.assertFalse([r for r in run.journal() if r.get("type") == "net.refused"])
+
+    def test_silent_host(self):
+        """A host that never answers gives the program the kernel's errno, when the kernel of the host gives up."""
+        self.profile([f"silent.test:{PORT}"])
+        run = self.within(f"act('silent', lambda: blocking('silent.test', {PORT}))", silent=["192.0.2.0/24"], zone={"silent.test": "192.0.2.1"})
+        self.assertEqual(harness.acts(run)["silent"].word, "ETIMEDOUT", str(run))
+        self.assertTrue([r for r in run.journal() if r.get("type") == "net.open" and r.get("errno") == "ETIMEDOUT"], str(run))
 
     def test_t3_sockets_of_the_host(self):
         """Reached only when granted, by the very inode; the agent's own sockets work, in the workspace and in /tmp."""
@@ -392,14 +481,52 @@ class Network(harness.Case):
         self.profile([f"ok.test:{PORT}"])
         process = self.start("sh", "-c", "echo up; exec sleep 60", options=("--json",))
         self.assertEqual(process.stdout.readline(), b"up\n")
-        children = [entry.name for entry in pathlib.Path("/proc").iterdir()
-                    if entry.name.isdigit() and harness.status_of(entry.name).get("PPid") == str(process.pid)
-                    and harness.status_of(entry.name).get("Name", "").strip() == "agent-run-net"]
-        self.assertEqual(len(children), 1, "the process of egress is not found by its name")
-        os.kill(int(children[0]), signal.SIGKILL)
+        os.kill(self.service(process, "agent-run-net"), signal.SIGKILL)
         _, errors = process.communicate(timeout=10)
         self.assertEqual(process.returncode, harness.REFUSED, errors)
         self.assertIn(b"connections out died", errors)
+        self.assert_nothing_left()
+
+    def test_l6_last_words(self):
+        """Who does not say what it did last may have left records out: the journal is not closed, and the run has failed."""
+        self.profile([f"ok.test:{PORT}"])
+        # Nothing that it does after "up" is a call that waits for the broker.
+        script = self.script("print('up', flush=True); time.sleep(0.4); os._exit(0)")
+        for name, reason in (("agent-run-net", b"lets connections out did not tell"), ("agent-run-brkr", b"the broker did not tell")):
+            with self.subTest(name=name):
+                process = self.start(*script, options=("--json",))
+                self.assertEqual(process.stdout.readline(), b"up\n")
+                service = self.service(process, name)
+                os.kill(service, signal.SIGSTOP)
+                time.sleep(1)
+                self.assertIsNone(process.poll(), "it does not wait for the last word")
+                os.kill(service, signal.SIGKILL)
+                _, errors = process.communicate(timeout=20)
+                self.assertEqual(process.returncode, harness.REFUSED, errors)
+                self.assertIn(reason, errors)
+                run = sorted(os.listdir(self.scratch.base / "state/agent-run/runs"))[-1]
+                verified = harness.run([harness.AGENT_RUN, "journal", "verify", run], env=self.scratch.environment)
+                self.assertIn("INCOMPLETE", verified.text + verified.errors)
+                self.assert_nothing_left()
+
+    def test_g5_unfinished_heads(self):
+        """However many connections wait for the rest of their heads at the end of a run, each has its net.close."""
+        count = 400
+        self.profile([f"ok.test:{PORT}"])
+        run = self.within(f"""
+            ip = socket.gethostbyname("ok.test")
+            head = b"GET / HTTP/1.1\\r\\n" + b"a:\\n" * 10000
+            flows = []
+            for _ in range({count}):
+                flows.append(socket.create_connection((ip, {PORT})))
+                flows[-1].sendall(head)
+            for flow in flows: flow.send(b"b")
+            os._exit(0)
+        """)
+        self.assertEqual(run.status, 0, str(run))
+        closed = [r for r in run.journal() if r.get("type") == "net.close"]
+        self.assertEqual(len(closed), count)
+        self.assert_complete(run)
         self.assert_nothing_left()
 
     # ---- races ----------------------------------------------------------------------------------------------------------

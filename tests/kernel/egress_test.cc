@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
 
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
@@ -32,6 +33,17 @@ namespace {
 constexpr int refused = 5;  // rcode
 
 bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+// What a process has used of the processors, in ms.
+long cpu_of(pid_t pid) {
+  std::istringstream words(read_file("/proc/" + std::to_string(pid) + "/stat"));
+  std::string word;
+  long ticks = 0;
+  for (int i = 1; i <= 15 && words >> word; ++i) {
+    if (i >= 14) ticks += std::stol(word);  // utime, stime; its name has no blank
+  }
+  return ticks * 1000 / ::sysconf(_SC_CLK_TCK);
+}
 
 void reset_now(Fd& socket) { egress::reset(socket); }
 
@@ -205,6 +217,41 @@ TEST_CASE("flows that nobody announced are reset: none, other port, twice, too l
   CHECK((result != 0 || read_all(direct) == "!ECONNRESET"));
 }
 
+TEST_CASE("a flow of a name that nobody announced is recorded as such, without a remedy that helps nobody") {
+  Inside inside("{allow: [\"one.test:8080\"]}");
+  const Address at(destination(inside.resolve("one.test").address, 8080));
+  const Fd socket = inside.socket(AF_INET, SOCK_STREAM);
+  CHECK((::connect(socket.get(), at.get(), at.size()) != 0 || read_all(socket) == "!ECONNRESET"));
+  const auto refusals = inside.await_records({"net.refused", "not announced"});
+  REQUIRE(refusals.size() == 1);
+  CHECK_FALSE(has(refusals[0], "remedy"));
+  const auto told = inside.denials();
+  REQUIRE(told.size() == 1);
+  CHECK(has(told[0].text, "(one.test), not announced"));
+}
+
+TEST_CASE("without descriptors it rests, and goes on when there are some") {
+  const Fd server = serve("203.0.113.1", 8080, SOCK_STREAM);
+  Inside inside("{allow: [\"203.0.113.1:8080\"], publish: [\"127.0.0.1:3779\"]}");
+  rlimit before{};
+  REQUIRE(::prlimit(inside.pid(), RLIMIT_NOFILE, nullptr, &before) == 0);
+  const rlimit none{.rlim_cur = 4, .rlim_max = before.rlim_max};
+  REQUIRE(::prlimit(inside.pid(), RLIMIT_NOFILE, &none, nullptr) == 0);
+  const Fd asks = inside.socket(AF_INET, SOCK_STREAM), bare = inside.socket(AF_INET, SOCK_STREAM);
+  const Address resolver(destination("127.0.0.1", dns_port)), at(destination("203.0.113.1", 8080));
+  REQUIRE(::connect(asks.get(), resolver.get(), resolver.size()) == 0);
+  REQUIRE(::connect(bare.get(), at.get(), at.size()) == 0);
+  const Fd visitor = connect_host("127.0.0.1", 3779);
+  const long used = cpu_of(inside.pid());
+  ::usleep(300'000);
+  CHECK(cpu_of(inside.pid()) - used < 100);  // of 300 ms
+  REQUIRE(::prlimit(inside.pid(), RLIMIT_NOFILE, &before, nullptr) == 0);
+  write_text(asks, std::string("\0\x11\x12\x34\1\0\0\1\0\0\0\0\0\0\0\0\1\0\1", 19));  // a question for the root
+  CHECK(read_some(asks, 2).size() == 2);
+  CHECK(read_all(bare) == "!ECONNRESET");
+  CHECK(read_all(visitor) == "!ECONNRESET");
+}
+
 TEST_CASE("one source port for two destinations: the kernel changes the second, and it is known all the same") {
   const Fd first = serve("203.0.113.1", 8080, SOCK_STREAM), second = serve("203.0.113.2", 8080, SOCK_STREAM);
   Inside inside("{allow: [\"203.0.113.0/24:8080\"]}");
@@ -331,6 +378,25 @@ TEST_CASE("a name that leads to a private address is not dialed, unless a rule n
   Inside inside("{allow: [\"private.test:8080\", \"10.9.0.0/16:8080\"]}");
   CHECK(inside.connect("private.test", 8080).error == 0);
   CHECK(accept_one(server));
+}
+
+TEST_CASE("a name that leads to an address of the host itself is not dialed, unless a rule names the address") {
+  const Fd server = serve("203.0.113.200", 8080, SOCK_STREAM);
+  Inside inside("{allow: [\"own.test:8080-8081\", \"*:8081\", \"203.0.113.200:8080\"]}");
+  const Fd other = serve("203.0.113.200", 8081, SOCK_STREAM);
+  CHECK(inside.connect("own.test", 8080).error == 0);
+  CHECK(accept_one(server));
+  CHECK(inside.connect("own.test", 8081).error == EACCES);
+  CHECK(inside.connect("203.0.113.200", 8081).error == EACCES);
+  const auto told = inside.denials();
+  REQUIRE_FALSE(told.empty());
+  CHECK(told[0].text == "connect own.test:8081, which leads to 203.0.113.200 (of this host)");
+}
+
+TEST_CASE("localhost has no address that stands for it") {
+  Inside inside("{allow: [\"*:8080\"]}");
+  for (const char* name : {"localhost", "LOCALHOST", "a.localhost"}) CHECK(inside.resolve(name).rcode == refused);
+  CHECK(inside.resolve("notlocalhost").rcode == 0);
 }
 
 TEST_CASE("the first bytes must name the name; held back until then, and never sent when not") {

@@ -43,6 +43,7 @@ constexpr std::string_view hosts = R"(127.0.0.1 localhost
 10.9.9.9 private.test
 127.0.0.1 loop.test
 203.0.113.3 proxy.test
+203.0.113.200 own.test
 2001:db8::5 six.test
 192.0.2.77 far.test
 )";
@@ -122,7 +123,8 @@ void make_world() {
   replace("/etc/nsswitch.conf", folder, "hosts: files dns\n");
   sandbox::bring_loopback_up();
   command("ip route add local 203.0.113.0/24 dev lo && ip route add local 198.51.100.7/32 dev lo && ip route add local 10.9.0.0/16 dev lo");
-  command("ip -6 addr add 2001:db8::5/128 dev lo nodad");
+  command("ip -6 route add local 2001:db8::5/128 dev lo");
+  command("ip addr add 203.0.113.200/32 dev lo");  // the host's own; the routes above are no addresses of an interface
   check(::umount2(folder.c_str(), MNT_DETACH), "umount", folder);
   ::rmdir(folder.c_str());
 }
@@ -144,6 +146,7 @@ Fd serve(const std::string& address, std::uint16_t port, int type) {
   Fd socket(check(::socket(to.v6 ? AF_INET6 : AF_INET, type | SOCK_CLOEXEC, 0), "socket"));
   const int on = 1;
   ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (to.v6) ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof on);  // a route alone does not do there
   const Address at(to);
   check(::bind(socket.get(), at.get(), at.size()), "bind", address);
   if (type == SOCK_STREAM) check(::listen(socket.get(), SOMAXCONN), "listen");

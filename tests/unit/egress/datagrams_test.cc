@@ -83,10 +83,11 @@ struct World {
   Loop loop;
   Recorder recorder{Fd(::fcntl(journal.get(), F_DUPFD_CLOEXEC, 0)), journal::Durability::written, nobody, "test"};
   Lookup lookup{loop, [names = slow](const std::string& name) { return (*names)(name); }, 1};
+  OwnAddresses own{[] { return std::vector<policy::Destination>{}; }};
   ProxyRules proxies{{}};
   HelloReader hello;
   Told told;
-  Context context{.loop = loop, .policy = policy, .names = names, .recorder = recorder, .lookup = lookup, .proxies = proxies, .hello = hello, .conntrack = &told, .most_flows = 4096};
+  Context context{.loop = loop, .policy = policy, .names = names, .recorder = recorder, .lookup = lookup, .own = own, .proxies = proxies, .hello = hello, .conntrack = &told, .most_flows = 4096};
   Drops drops{loop, policy, recorder};
   std::uint16_t port = 0;
   Datagrams datagrams{context, drops, bound(port), Fd(), -1};

@@ -26,6 +26,8 @@ policy::Destination to(const char* address, std::uint16_t port = 0) {
   return d;
 }
 
+std::vector<policy::Destination> nobody() { return {}; }
+
 policy::Policy policy_of(const std::string& network) {
   const std::vector<profile::Profile> chain = {profile::parse("agent-run: 1\nname: t\nnetwork: " + network + "\n", "t.yaml")};
   return policy::compile(chain, {.home = "/home/u", .workspace = "/w"});
@@ -90,31 +92,47 @@ TEST_CASE("heads of packets") {
 }
 
 TEST_CASE("which addresses may be dialed") {
+  OwnAddresses own(nobody);
   const policy::Policy policy = policy_of("{allow: [\"a.test:443\", \"10.1.0.0/16:443\", \"*:443\"], deny: [\"203.0.113.0/24:443\"]}");
   FlowFacts facts{.id = 1, .to = to("198.18.1.1", 443)};
   facts.name = "a.test";
-  const Checked checked = check_addresses(policy, {to("10.9.0.1"), to("198.51.100.1"), to("10.1.2.3"), to("127.0.0.1"), to("203.0.113.5")}, facts);
+  const Checked checked = check_addresses(policy, own, {to("10.9.0.1"), to("198.51.100.1"), to("10.1.2.3"), to("127.0.0.1"), to("203.0.113.5")}, facts);
   REQUIRE(checked.addresses.size() == 2);
   CHECK(checked.addresses[0].address[0] == 198);
   CHECK(checked.addresses[0].port == 443);
   CHECK(checked.addresses[1].address[1] == 1);
   CHECK(checked.refused == "10.9.0.1 (private)");
-  const Checked stopped = check_addresses(policy, {to("203.0.113.5")}, facts);
+  const Checked stopped = check_addresses(policy, own, {to("203.0.113.5")}, facts);
   CHECK(stopped.addresses.empty());
   CHECK(stopped.refused == "203.0.113.5 (rule t:network.deny[0])");
   CHECK(stopped.remedy.empty());
 }
 
 TEST_CASE("an address of a rule with by: may be dialed for that program only, also where a name leads there") {
+  OwnAddresses own(nobody);
   const policy::Policy policy = policy_of("{allow: [\"a.test:443\", {to: \"10.1.0.0/16:443\", by: /usr/bin/curl}]}");
   FlowFacts facts{.id = 1, .to = to("198.18.1.1", 443)};
   facts.name = "a.test";
   for (const char* program : {"", "/usr/bin/python3"}) {
     facts.program = program;
-    CHECK(check_addresses(policy, {to("10.1.2.3")}, facts).refused == "10.1.2.3 (private)");
+    CHECK(check_addresses(policy, own, {to("10.1.2.3")}, facts).refused == "10.1.2.3 (private)");
   }
   facts.program = "/usr/bin/curl";
-  CHECK(check_addresses(policy, {to("10.1.2.3")}, facts).addresses.size() == 1);
+  CHECK(check_addresses(policy, own, {to("10.1.2.3")}, facts).addresses.size() == 1);
+}
+
+TEST_CASE("an address of the host itself is dialed only where a rule names it") {
+  const policy::Policy policy = policy_of("{allow: [\"*:443\", \"203.0.113.8:443\"]}");
+  OwnAddresses own([] { return std::vector{to("203.0.113.7"), to("203.0.113.8"), to("2001:db8::7")}; });
+  FlowFacts facts{.id = 1, .to = to("198.18.1.1", 443)};
+  facts.name = "a.test";
+  CHECK(check_addresses(policy, own, {to("203.0.113.7")}, facts).refused == "203.0.113.7 (of this host)");
+  CHECK(check_addresses(policy, own, {to("203.0.113.7")}, facts).remedy == "network: {allow: [\"203.0.113.7:443\"]}");
+  CHECK(check_addresses(policy, own, {to("2001:db8::7")}, facts).addresses.empty());
+  CHECK(check_addresses(policy, own, {to("203.0.113.8"), to("203.0.113.9"), to("2001:db8::8")}, facts).addresses.size() == 3);
+  bool loopback = false;
+  for (const policy::Destination& one : OwnAddresses::of_host()) loopback = loopback || (!one.v6 && one.address[0] == 127);
+  CHECK(loopback);
 }
 
 TEST_CASE("lookups: one question for many who wait, the answer kept for a while, none too many") {
