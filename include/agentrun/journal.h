@@ -102,6 +102,10 @@ class Appender {
   /// same time share one fdatasync(2). After an error each further call gives that errno and writes nothing: behind half
   /// a record nothing may stand, and a failed fsync is not repeated (JOURNAL.md, Durability).
   [[nodiscard]] int append(std::string_view line) noexcept;
+  /// The last records: from now on `append` returns when they are written, and settle() when all of them are on the disk. For
+  /// who has nothing more to do that must wait for a record. By one thread, when no other appends.
+  void defer() noexcept { deferred_ = true; }
+  [[nodiscard]] int settle() noexcept;
   /// The other half of a rotation: lines go to `next` from now on. Returns when none is on its way to the old segment any
   /// more, so whoever was told of it may end that.
   void move_to(Fd next) noexcept;
@@ -113,6 +117,7 @@ class Appender {
 
   Fd fd_;
   Durability durability_;
+  bool deferred_ = false;
   std::shared_mutex moving_;  // held shared while a line is on its way
   std::atomic<int> error_{0};
   std::atomic<std::uint64_t> written_{0};

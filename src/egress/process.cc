@@ -150,12 +150,15 @@ Event counts_of(Recorder& recorder) {
   post(control, {.kind = Event::Kind::ready});
   loop.run();
 
+  recorder.begin_last();
   relay.close_all();
   gate.close_all();
   if (datagrams) datagrams->close_all();
   drops.flush();
-  const std::string counts = encode(counts_of(recorder));
-  ::send(control.get(), counts.data(), counts.size(), MSG_NOSIGNAL);
+  // What could not be written was said already, but maybe to a channel that had no room.
+  const Event last = recorder.settle() ? counts_of(recorder) : Event{.kind = Event::Kind::journal_fail, .text = "EIO"};
+  const std::string word = encode(last);
+  ::send(control.get(), word.data(), word.size(), MSG_NOSIGNAL);
   ::_exit(EXIT_SUCCESS);
 }
 

@@ -123,7 +123,15 @@ bool Recorder::append() {
   } catch (const std::exception&) {
     error = EMSGSIZE;  // a record that is too long to be written is a record that is lost
   }
-  if (error == 0) return true;
+  return error == 0 || fail(error);
+}
+
+bool Recorder::settle() {
+  const int error = failed_ ? 0 : entries_.settle();
+  return error == 0 ? !failed_ : fail(error);
+}
+
+bool Recorder::fail(int error) {
   failed_ = true;
   post(control_, {.kind = Event::Kind::journal_fail, .text = std::string(errno_name(error))});
   return false;

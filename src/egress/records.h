@@ -29,6 +29,9 @@ class Recorder {
  public:
   Recorder(Fd entries, journal::Durability durability, const Fd& control, std::string run)
       : entries_(std::move(entries), durability), control_(control), run_(std::move(run)) {}
+  /// The last records follow, and nothing that must wait for them: they may be on the disk together, by settle().
+  void begin_last() noexcept { entries_.defer(); }
+  [[nodiscard]] bool settle();
   /// To the next segment.
   void move_to(Fd entries) noexcept { entries_.move_to(std::move(entries)); }
 
@@ -74,6 +77,7 @@ class Recorder {
 
  private:
   bool append();
+  bool fail(int error);
   journal::Appender entries_;
   const Fd& control_;
   const std::string run_;

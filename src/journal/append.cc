@@ -9,8 +9,13 @@ int Appender::append(std::string_view line) noexcept {
   const ssize_t n = retry_eintr([&] { return ::write(fd_.get(), line.data(), line.size()); });
   if (n < 0) return fail(errno);
   if (static_cast<std::size_t>(n) != line.size()) return fail(EIO);
-  if (durability_ == Durability::written) return 0;
+  if (durability_ == Durability::written || deferred_) return 0;
   return sync();
+}
+
+int Appender::settle() noexcept {
+  if (const int error = error_.load(std::memory_order_acquire); error != 0) return error;
+  return durability_ == Durability::written ? 0 : sync();
 }
 
 int Appender::fail(int error) noexcept {

@@ -232,4 +232,17 @@ TEST_CASE("synced appends of several threads are all on the disk, in fewer syncs
   CHECK(pipe.append("x\n") == EINVAL);
   std::array<char, 8> got{};
   CHECK(::read(reader.get(), got.data(), got.size()) == 2);  // the second was not even written
+  // The last ones are synced together.
+  std::array<int, 2> more{};
+  REQUIRE(::pipe(more.data()) == 0);
+  const Fd last_reader(more[0]);
+  Appender last(Fd(more[1]), Durability::synced);
+  last.defer();
+  CHECK(last.append("x\n") == 0);
+  CHECK(last.append("y\n") == 0);
+  CHECK(last.settle() == EINVAL);
+  Appender kept(journal.run.appender(), Durability::synced);
+  kept.defer();
+  CHECK(kept.append(decision(80)) == 0);
+  CHECK(kept.settle() == 0);
 }
