@@ -46,6 +46,7 @@ enum class Operation : std::uint8_t {
   fremovexattr,
   execute,       // execve, execveat
   connect,
+  bind,          // of a unix socket that gets a path
 };
 std::string_view name(Operation) noexcept;
 

@@ -139,6 +139,12 @@ class Policy {
   /// verdict's rule `keeps`.
   [[nodiscard]] Verdict decide(Right right, std::string_view path, Age age = Age::before) const;
 
+  /// Who keeps this verdict on `path`. Of a denial by default: the kernel, but for a program below a folder in which Landlock
+  /// has to let others be executed.
+  [[nodiscard]] Label keeper(const Verdict& verdict, Right right, std::string_view path) const;
+  /// The same of decide_connect(). A denial by default is the kernel's where the packet filter lets nothing go to the relay.
+  [[nodiscard]] Label keeper_connect(const Verdict& verdict, const Destination& to, std::string_view name = {}) const;
+
   /// The arguments of a program, without its own name. Not complete: at least one more follows.
   struct Arguments {
     std::span<const std::string> words;

@@ -61,10 +61,10 @@ struct MountStep {
   std::string layers;  // overlay: the folder of the host that holds "upper" and "work", each empty
 };
 
-/// Landlock: what may be read, executed and bound below a path. Changes are never granted: the broker performs them.
+/// Landlock: what may be read and executed below a path. Changes are never granted: the broker performs them.
 struct LandlockStep {
   std::string path;
-  bool read = false, execute = false, make_socket = false;
+  bool read = false, execute = false;
   bool change = false;  // only without a broker: what may be changed is then what is mounted to be written
 };
 

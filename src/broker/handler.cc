@@ -73,6 +73,7 @@ Reply Handler::dispatch(const Request& request, const Task&, Case& c) {
     case Operation::fremovexattr: return attribute(c);
     case Operation::execute: return execute(c);
     case Operation::connect: return connect(c);
+    case Operation::bind: return bind(c);
     case Operation::none: break;
   }
   return Reply::error(ENOSYS);

@@ -1,6 +1,8 @@
 // One notification in, one reply out: judged on the copy, recorded, performed.
 #pragma once
 
+#include <sys/un.h>
+
 #include <atomic>
 #include <functional>
 #include <shared_mutex>
@@ -111,6 +113,10 @@ class Handler {
 
   // calls.cc
   Reply execute(Case& c);
+
+  // bind.cc
+  Reply bind(Case& c);
+  int bind_at(const Case& c, const AgentSocket& socket, const Fd& folder, const sockaddr_un& address, socklen_t size) const;
 
   // connect.cc
   Reply connect(Case& c);

@@ -86,7 +86,8 @@ class Decoder {
       case Operation::removexattr:
       case Operation::fremovexattr: return removexattr();
       case Operation::execute: return execute();
-      case Operation::connect: return connect();
+      case Operation::connect: return address();
+      case Operation::bind: return bind();
       case Operation::none: break;
     }
     return EPERM;  // a trapped call that this decoder does not know is never let through
@@ -292,12 +293,23 @@ class Decoder {
     return 0;
   }
 
-  int connect() {
+  int address() {
     r_.fd = static_cast<int>(arg(0));
     const std::uint64_t size = arg(2) & 0xffffffffU;
     if (static_cast<int>(size) < 0 || size > sizeof(sockaddr_storage)) return EINVAL;  // move_addr_to_kernel
     r_.address_size = static_cast<socklen_t>(size);
     return size == 0 ? 0 : memory_.copy(arg(1), &r_.address, size);
+  }
+
+  // A unix socket gets a name in a folder: what stands before the first NUL, as unix_mkname_bsd in af_unix.c has it. Without
+  // a name it is abstract, or no unix socket's address.
+  int bind() {
+    if (const int error = address(); error != 0) return error;
+    constexpr std::size_t begin = offsetof(sockaddr_un, sun_path);
+    if (r_.address.ss_family != AF_UNIX || r_.address_size <= begin || r_.address_size > sizeof(sockaddr_un)) return 0;
+    const char* const text = reinterpret_cast<const char*>(&r_.address) + begin;
+    r_.name.path.assign(text, ::strnlen(text, r_.address_size - begin));
+    return 0;
   }
 
   static constexpr int known_open_flags = O_RDONLY | O_WRONLY | O_RDWR | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND |

@@ -47,7 +47,7 @@ struct Request {
   std::string value;             // attribute's value
   std::vector<std::string> argv; // exec: what fits in the journal
   bool argv_cut = false;
-  sockaddr_storage address{};    // connect
+  sockaddr_storage address{};    // connect, bind (`name` is then the path of a unix socket, or empty)
   socklen_t address_size = 0;
 };
 

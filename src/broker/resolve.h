@@ -46,6 +46,8 @@ class Resolver {
 
   /// The object that a name leads to. 0 or the errno of the walk. `resolve`: RESOLVE_* of openat2(2).
   int object(const Task& task, const Name& name, Follow follow, std::uint64_t resolve, Object& to) const;
+  /// The folder in which the walk of a name begins: the root, the working directory, or that of its descriptor.
+  int start(const Task& task, const Name& name, Fd& to) const { return start_of(task, name, 0, to); }
   /// The object that a descriptor of the agent stands for. EBADF when there is none.
   int descriptor(const Task& task, int fd, Object& to) const;
   /// The folder and the last component of a name, which itself is not followed and need not exist. For "." and ".." and

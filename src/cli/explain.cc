@@ -38,10 +38,10 @@ policy::Endpoint parse_endpoint(const std::string& text) {
   return std::move(*endpoint);
 }
 
-int print_verdict(const Verdict& verdict, const std::string& what, const std::string& remedy) {
+int print_verdict(const Verdict& verdict, policy::Label keeper, const std::string& what, const std::string& remedy) {
   const policy::Rule* rule = verdict.rule;
   std::printf("%s: %s\n", std::string(policy::name(verdict.act)).c_str(), printable(what).c_str());
-  std::printf("  label: %s\n", std::string(policy::name(rule != nullptr ? rule->label : policy::Label::kernel)).c_str());
+  std::printf("  label: %s\n", std::string(policy::name(keeper)).c_str());
   if (rule == nullptr) std::printf("  rule: none (what no rule allows is denied)\n");
   else std::printf("  rule: %s  %s%s%s\n", printable(rule->id).c_str(), printable(rule->pattern).c_str(),
                    rule->place.file.empty() ? "" : "  at ", printable(rule->place.text()).c_str());
@@ -129,7 +129,8 @@ int explain_command(Words words) {
       struct stat st {};
       const bool there = ::lstat(judged.c_str(), &st) == 0 && !S_ISDIR(st.st_mode);
       const Verdict verdict = policy.decide(question.right, judged, there ? policy::Age::before : policy::Age::since);
-      code |= print_verdict(verdict, std::string(policy::name(question.right)) + " " + judged, policy.remedy(verdict, question.right, judged));
+      code |= print_verdict(verdict, policy.keeper(verdict, question.right, judged), std::string(policy::name(question.right)) + " " + judged,
+                            policy.remedy(verdict, question.right, judged));
     }
   }
   for (const std::string& text : arguments.values("--connect")) {
@@ -137,7 +138,8 @@ int explain_command(Words words) {
     const policy::Endpoint endpoint = parse_endpoint(text);
     const std::string program = arguments.has("--by") ? judged_path(arguments.value("--by"), policy.workspace()) : std::string();
     const Verdict verdict = policy.decide_connect(endpoint.to, endpoint.name, program);
-    code |= print_verdict(verdict, "connect " + text + (program.empty() ? "" : " by " + program), policy.remedy_connect(verdict, endpoint.to, endpoint.name));
+    code |= print_verdict(verdict, policy.keeper_connect(verdict, endpoint.to, endpoint.name), "connect " + text + (program.empty() ? "" : " by " + program),
+                          policy.remedy_connect(verdict, endpoint.to, endpoint.name));
   }
   if (!asked) print_plan(prepared);
   return code;

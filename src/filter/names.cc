@@ -18,13 +18,14 @@ constexpr std::array operations = {
     std::string_view("utimes"),       std::string_view("setxattr"), std::string_view("removexattr"),
     std::string_view("fchmod"),       std::string_view("fchown"),   std::string_view("fsetxattr"),
     std::string_view("fremovexattr"), std::string_view("execute"),  std::string_view("connect"),
+    std::string_view("bind"),
 };
 constexpr std::array classes = {
     std::string_view("none"), std::string_view("open"),    std::string_view("change"),
     std::string_view("exec"), std::string_view("connect"),
 };
 static_assert(dispositions.size() == static_cast<std::size_t>(Disposition::checked) + 1);
-static_assert(operations.size() == static_cast<std::size_t>(Operation::connect) + 1);
+static_assert(operations.size() == static_cast<std::size_t>(Operation::bind) + 1);
 static_assert(classes.size() == static_cast<std::size_t>(Class::connect) + 1);
 
 template <typename Names, typename Enum>

@@ -177,6 +177,7 @@ constexpr int broker_calls[] = {
     __NR_fremovexattr,
     abi::sys_removexattrat,
     __NR_umask,
+    __NR_fchdir,  // where bind(2) starts
     // capabilities: raised around a refused memory read only (DESIGN §4.11)
     __NR_capget,
     __NR_capset,

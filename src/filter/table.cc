@@ -114,7 +114,7 @@ constexpr auto rows = std::to_array<Row>({
     allow(CALL(sendmsg)),
     allow(CALL(recvmsg)),
     allow(CALL(shutdown)),
-    allow(CALL(bind)),
+    trap(CALL(bind), Operation::bind, {.fd = 0}),
     allow(CALL(listen)),
     allow(CALL(getsockname)),
     allow(CALL(getpeername)),

@@ -28,6 +28,13 @@ class HostName {
   std::size_t size_ = 0;
 };
 
+bool in_prefix(const std::uint8_t* address, const std::uint8_t* prefix, unsigned bits) noexcept {
+  const std::size_t whole = bits / 8;
+  if (!std::equal(prefix, prefix + whole, address)) return false;
+  const auto mask = static_cast<std::uint8_t>(0xff00U >> (bits % 8));
+  return bits % 8 == 0 || ((address[whole] ^ prefix[whole]) & mask) == 0;
+}
+
 }  // namespace
 
 std::string_view name(Protocol protocol) noexcept {
@@ -101,6 +108,20 @@ const Rule* Policy::stops_address(const Destination& to, std::string_view progra
   const auto found = data_->network.by_address(inner, question, NetworkTable::Which::all_ranges);
   if (found.deny != nullptr) return found.deny->rule;
   return found.ask != nullptr ? found.ask->rule : nullptr;
+}
+
+Label Policy::keeper_connect(const Verdict& verdict, const Destination& to, std::string_view name) const {
+  if (verdict.rule != nullptr) return verdict.rule->label;
+  const Destination inner = without_mapping(to);
+  const bool by_name = !name.empty() || is_synthetic(inner);
+  const auto lets_go = [&](const Opening& opening) {
+    if (opening.protocol != inner.protocol || inner.port < opening.first_port || inner.port > opening.last_port) return false;
+    if (by_name || opening.kind == Opening::Kind::names) return by_name && opening.kind == Opening::Kind::names;
+    return opening.v6 == inner.v6 && in_prefix(inner.address, opening.address, opening.length);
+  };
+  const auto& openings = data_->network.openings();
+  if (std::none_of(openings.begin(), openings.end(), lets_go)) return Label::kernel;
+  return weakened(Weakening::floor_only) ? Label::nobody : Label::broker;
 }
 
 bool Policy::has_egress() const noexcept {

@@ -3,6 +3,8 @@
 #include <array>
 #include <cstring>
 
+#include <agentrun/sys/paths.h>
+
 #include "policy/data.h"
 
 namespace agentrun::policy {
@@ -135,6 +137,14 @@ Verdict Policy::decide_execute(std::string_view path, Arguments arguments) const
   if (data_->matcher.match(path, layers({Layer::exec_allow}), hits) && at(hits, Layer::exec_allow)) return by_path;
   if (allows != nullptr) return {Act::allow, By::rule, allows};
   return {};
+}
+
+Label Policy::keeper(const Verdict& verdict, Right right, std::string_view path) const {
+  if (verdict.rule != nullptr) return verdict.rule->label;
+  const auto& roots = data_->exec_roots;
+  const bool finer = right == Right::execute && std::any_of(roots.begin(), roots.end(), [&](const std::string& root) { return within(path, root); });
+  if (!finer) return Label::kernel;
+  return weakened(Weakening::floor_only) ? Label::nobody : Label::broker;
 }
 
 const Policy::Pin* Policy::broken_pin(std::string_view path, const std::function<std::string()>& sha256) const {

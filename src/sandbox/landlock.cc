@@ -50,7 +50,6 @@ std::uint64_t granted_rights(const LandlockStep& step, Object object, int abi) n
   if (step.read && within(step.path, "/dev")) rights |= abi::landlock_access_fs_ioctl_dev;
   if (step.execute) rights |= LANDLOCK_ACCESS_FS_EXECUTE;
   if (step.change) rights |= ~static_cast<std::uint64_t>(LANDLOCK_ACCESS_FS_EXECUTE);
-  if (step.make_socket) rights |= LANDLOCK_ACCESS_FS_MAKE_SOCK;
   if (object == Object::file) rights &= file_rights;
   return rights & handled_rights(abi);
 }

@@ -212,7 +212,6 @@ class Lowering {
     rule("/").change = policy_.weakened(policy::Weakening::floor_only);
     for (const auto& [target, step] : steps_) {
       if (step.kind == Kind::dev) rule(target).read = true;  // and ioctl
-      if (step.kind == Kind::tmpfs || (is_bound(step) && !step.read_only)) rule(target).make_socket = true;
     }
     for (const std::string& path : policy_.exec_roots())
       if (path == "/" || exists(path)) rule(path).execute = true;

@@ -63,6 +63,15 @@ class Commands(harness.Case):
                 self.assertRegex(text, r"label: (kernel|broker)\n")
                 self.assertRegex(text, needle)
 
+    def test_explain_who_denies_by_default(self):
+        """Landlock lets the scripts of a folder be executed, so another file there is the broker's to deny; and so on."""
+        self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.ws}/tools/*.sh"]},
+                                   network={"allow": [{"to": "git.example:22", "by": "/usr/bin/ssh"}]})
+        for question, label in ((("--exec", str(self.ws / "tools" / "evil")), "broker"), (("--exec", str(self.ws / "evil")), "kernel"),
+                                (("--connect", "git.example:22", "--by", "/usr/bin/env"), "broker"), (("--connect", "git.example:23"), "kernel")):
+            with self.subTest(question):
+                self.assertRegex(self.explain(*question), rf"\Adeny: .*\n  label: {label}\n")
+
     def test_explain_the_whole_plan(self):
         self.scratch.write_profile()
         text = self.explain()

@@ -79,7 +79,7 @@ EXAMPLES = {
         ("agent-run explain -p net --connect registry.pkg.example:443", 0,
          r"^allow: connect registry\.pkg\.example:443\n  label: broker\n  rule: net:network\.allow\[0\]  \*\.pkg\.example:443  at .*/net\.yaml:3:19$"),
         ("agent-run explain -p net --connect git.example:22 --by /usr/bin/env", 1,
-         r"^deny: connect git\.example:22 by /usr/bin/env\n  label: kernel\n  rule: none \(what no rule allows is denied\)\n"
+         r"^deny: connect git\.example:22 by /usr/bin/env\n  label: broker\n  rule: none \(what no rule allows is denied\)\n"
          r"  to allow it: network: \{allow: \[\"git\.example:22\"\]\}$"),
         (r"printf 'agent-run: 1\nextends: [default]\nlimits: {wall: 1s}\n' > ~/.config/agent-run/profiles/short.yaml", 0,
          r"\A\Z"),

@@ -83,6 +83,7 @@ TEST_CASE("every alias of every trapped operation") {
       {Operation::fremovexattr, {"fremovexattr"}},
       {Operation::execute, {"execve", "execveat"}},
       {Operation::connect, {"connect"}},
+      {Operation::bind, {"bind"}},
   };
   std::size_t trapped = 0;
   for (const auto& [operation, names] : families) {
@@ -110,6 +111,7 @@ TEST_CASE("the journal's classes") {
   CHECK(row("truncate").journal_class == Class::change);
   CHECK(row("execveat").journal_class == Class::exec);
   CHECK(row("connect").journal_class == Class::connect);
+  CHECK(row("bind").journal_class == Class::change);
 }
 
 TEST_CASE("calls whose trap would break programs are never trapped (DESIGN 4.1)") {
@@ -153,8 +155,8 @@ TEST_CASE("argument registers of calls that are easily confused") {
 
 TEST_CASE("every enumerator has a word of its own") {
   Names words;
-  for (int i = 0; i <= static_cast<int>(Operation::connect); ++i) words.insert(name(static_cast<Operation>(i)));
-  CHECK(words.size() == static_cast<std::size_t>(Operation::connect) + 1);
+  for (int i = 0; i <= static_cast<int>(Operation::bind); ++i) words.insert(name(static_cast<Operation>(i)));
+  CHECK(words.size() == static_cast<std::size_t>(Operation::bind) + 1);
   CHECK(name(Operation::fremovexattr) == "fremovexattr");
   CHECK(name(Operation::connect) == "connect");
   CHECK(name(Disposition::trap_opens) == "trap_opens");

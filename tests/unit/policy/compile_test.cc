@@ -216,6 +216,36 @@ exec: {allow: ["/usr/**", "/usr/bin/g*"], deny: [/usr/bin/sudo]}
   CHECK(label("t:exec.deny[0]") == "broker");
 }
 
+TEST_CASE("who keeps a denial by default") {
+  const FakeHost host = debian_host();
+  const Policy policy = compile_text(R"(
+workspace: {mode: write}
+exec: {allow: ["${workspace}/tools/*.sh"]}
+network: {allow: [{to: "git.example:22", by: /usr/bin/ssh}, "10.1.0.0/20:5432"]}
+)",
+                                     host.facts());
+  const auto execute = [&](const std::string& path) { return policy.keeper(policy.decide(Right::execute, path), Right::execute, path); };
+  CHECK(execute("/home/u/proj/tools/evil") == Label::broker);  // Landlock lets the folder's scripts be executed
+  CHECK(execute("/home/u/proj/evil") == Label::kernel);
+  CHECK(policy.keeper(policy.decide(Right::change, "/etc/x"), Right::change, "/etc/x") == Label::kernel);
+  const auto connect = [&](const std::string& to, std::string_view program = {}) {
+    const auto endpoint = agentrun::policy::parse_endpoint(to);
+    REQUIRE(endpoint);
+    const Verdict verdict = policy.decide_connect(endpoint->to, endpoint->name, program);
+    CHECK(verdict.act == Act::deny);
+    return policy.keeper_connect(verdict, endpoint->to, endpoint->name);
+  };
+  CHECK(connect("git.example:22", "/usr/bin/env") == Label::broker);
+  CHECK(connect("other.example:22") == Label::broker);
+  CHECK(connect("git.example:23") == Label::kernel);
+  CHECK(connect("udp://git.example:22") == Label::kernel);
+  CHECK(connect("203.0.113.5:22") == Label::kernel);
+  CHECK(connect("10.1.16.1:5432") == Label::kernel);
+  const Policy none = compile_text("workspace: {mode: write}\n", host.facts());
+  const auto endpoint = agentrun::policy::parse_endpoint("git.example:22");
+  CHECK(none.keeper_connect({}, endpoint->to, endpoint->name) == Label::kernel);
+}
+
 TEST_CASE("rule ids are unique and carry their place") {
   const FakeHost host = debian_host();
   const auto chain = Loader("").load("coding");

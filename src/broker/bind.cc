@@ -1,0 +1,87 @@
+// bind(2) of a unix socket to a path: a file comes to be. Performed here on the agent's own socket, with the address as it
+// was asked for, since getsockname(2) and who gets a datagram see it. So the kernel walks the path a second time, after the
+// slot was pinned and judged: no call of this run changes a name in between (s_.tree is held alone), and a path through a
+// link of /proc, which the agent changes without a call on names, is bound by its last component in the pinned folder.
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "broker/handler.h"
+#include "broker/socket.h"
+
+namespace agentrun::broker {
+
+using policy::Right;
+
+namespace {
+
+// This thread's working directory, for a moment. It must be the host's /proc again, or names would mean something else.
+class Standing {
+ public:
+  Standing(const Fd& folder, int back) : back_(back), error_(::fchdir(folder.get()) == 0 ? 0 : errno) {}
+  ~Standing() {
+    if (error_ == 0 && ::fchdir(back_) != 0) std::abort();
+  }
+  Standing(const Standing&) = delete;
+  Standing& operator=(const Standing&) = delete;
+  [[nodiscard]] int error() const noexcept { return error_; }
+
+ private:
+  int back_, error_;
+};
+
+}  // namespace
+
+int Handler::bind_at(const Case& c, const AgentSocket& socket, const Fd& folder, const sockaddr_un& address, socklen_t size) const {
+  const auto mask = Tasks::umask_of(c.task);
+  if (!mask) return ESRCH;
+  const Standing standing(folder, s_.host_proc);
+  if (standing.error() != 0) return standing.error();
+  ::umask(*mask);
+  return ::bind(socket.fd.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0 ? 0 : errno;
+}
+
+Reply Handler::bind(Case& c) {
+  const Request& r = c.request;
+  // No file comes to be, whatever the socket and the address are by the time that the kernel looks: the agent itself may make
+  // no socket anywhere.
+  if (r.name.path.empty()) return Reply::proceed(FloorCovers{"Landlock MAKE_SOCK"});
+  AgentSocket socket;
+  if (const int error = take_socket(c.task, r.fd, s_.host_network, socket); error != 0) return refuse(c, Right::change, error);
+  if (!s_.listener.valid(r.id)) return Reply::none();
+  if (socket.domain != AF_UNIX) return Reply::proceed(FloorCovers{"Landlock MAKE_SOCK"});
+
+  const std::unique_lock lock(s_.tree);
+  Fd start;
+  if (const int error = resolver_.start(c.task, r.name, start); error != 0) return refuse(c, Right::change, error);
+  Slot slot;
+  bool as_asked = true;
+  int error = resolver_.slot(c.task, r.name, RESOLVE_NO_MAGICLINKS, slot);
+  if (error == ELOOP || error == ENOENT) {
+    as_asked = false;
+    error = resolver_.slot(c.task, r.name, 0, slot);
+  }
+  if (error != 0) return refuse(c, Right::change, error);
+  judge(c, Right::change, slot);
+  // What stands there cannot be bound, also where nothing may be made: as with mkdir.
+  if (::faccessat(slot.parent.get(), slot.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) return refuse(c, Right::change, EADDRINUSE);
+  if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
+
+  sockaddr_un address{};
+  socklen_t size = r.address_size;
+  if (as_asked) {
+    std::memcpy(&address, &r.address, size);
+    return result(c, bind_at(c, socket, start, address, size));
+  }
+  address.sun_family = AF_UNIX;
+  if (slot.name.size() >= sizeof address.sun_path) return result(c, EINVAL);
+  slot.name.copy(address.sun_path, slot.name.size());
+  size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + slot.name.size() + 1);
+  return result(c, bind_at(c, socket, slot.parent, address, size));
+}
+
+}  // namespace agentrun::broker

@@ -1,0 +1,189 @@
+"""F3: bind(2) of a unix socket makes a file: it is judged, recorded and performed as any other change."""
+
+import os
+
+import harness
+from harness import DENIED
+
+# Binds a new socket to each name of the list. A line for each.
+BINDER = """
+import errno, os, socket, sys
+os.makedirs("made", exist_ok=True)
+if os.path.isdir("guarded"): os.symlink("../guarded", "made/link")
+for name in sys.argv[1:]:
+    folder, base = os.path.split(name)
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        s.bind(name)
+        print("ACT", name, "ok")
+    except OSError as error:
+        print("ACT", name, errno.errorcode[error.errno])
+"""
+
+# Threads that swap what a name means while others bind to it: the address, a link on the way, the descriptor.
+RACER = """
+import errno, os, socket, sys, threading, time, ctypes, struct
+libc = ctypes.CDLL(None, use_errno=True)
+os.mkdir("free")
+good, bad = b"free/aa", b"guarded/x"
+class Address(ctypes.Structure):
+    _fields_ = [("family", ctypes.c_uint16), ("path", ctypes.c_char * 108)]
+shared = Address(socket.AF_UNIX, good)
+stop = time.monotonic() + 1.5
+done = []
+def flip_address():
+    while time.monotonic() < stop:
+        libc.memcpy(ctypes.byref(shared, 2), bad, len(bad) + 1)
+        libc.memcpy(ctypes.byref(shared, 2), good, len(good) + 1)
+def flip_link():
+    while time.monotonic() < stop:
+        for text in ("free", "guarded"):
+            os.symlink(text, "new")
+            os.rename("new", "way")
+def flip_descriptor(inet, unix):
+    while time.monotonic() < stop:
+        os.dup2(inet.fileno(), 99)
+        os.dup2(unix.fileno(), 99)
+def bind(make, address, size):
+    tries = 0
+    while time.monotonic() < stop:
+        fd = make()
+        libc.bind(fd, ctypes.byref(address), size)
+        if fd != 99: os.close(fd)
+        tries += 1
+        if tries % 8 == 0 and os.path.exists("free/aa"): os.unlink("free/aa")
+        if os.path.exists("free/x"): os.unlink("free/x")
+        if os.path.exists("guarded/x"): done.append(1); return
+def new(): return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).detach()
+kind = sys.argv[1]
+if kind == "address": threads = [(flip_address, ()), (bind, (new, shared, 2 + 12))]
+elif kind == "link":
+    os.symlink("free", "way")
+    threads = [(flip_link, ()), (bind, (new, Address(socket.AF_UNIX, b"way/x"), 2 + 6))]
+else:
+    inet = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    def fresh():
+        unix = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        os.dup2(inet.fileno(), 99)
+        other = threading.Thread(target=lambda: [os.dup2(unix.fileno(), 99), os.dup2(inet.fileno(), 99), os.dup2(unix.fileno(), 99)])
+        other.start(); held.append(unix)
+        if len(held) > 3: held.pop(0)
+        return 99
+    held = []
+    threads = [(bind, (fresh, Address(socket.AF_UNIX, bad), 2 + 12))]
+threads = [threading.Thread(target=f, args=a) for f, a in threads]
+for t in threads: t.start()
+for t in threads: t.join()
+print("ACT", kind, "ok" if os.path.exists("guarded/x") else "EACCES")
+"""
+
+# What programs can see of a bind, one line each.
+SEEN = """
+import errno, os, socket, stat, sys
+def line(name, call):
+    try:
+        print(name, call(), flush=True)
+    except OSError as error:
+        print(name, errno.errorcode.get(error.errno, error), flush=True)
+def bound(address, kind=socket.SOCK_STREAM):
+    s = socket.socket(socket.AF_UNIX, kind)
+    s.bind(address)
+    return s
+def named(address):
+    s = bound(address)
+    return s.getsockname(), [stat.filemode(os.lstat(address).st_mode) if isinstance(address, str) and os.path.exists(address) else None]
+def twice():
+    s = bound("t1"); s.bind("t2")
+os.makedirs("d/e", exist_ok=True); os.symlink("d", "l"); open("file", "w").close(); os.symlink("nowhere", "dangling")
+here = os.getcwd()
+for name, address in {"relative": "r", "absolute": None, "below": "d/s", "link": "l/s2", "dots": "d/../u", "missing": "no/s", "not-folder": "file/s",
+                      "file": "file", "folder": "d", "dangling": "dangling", "slash": "z/", "dot": "d/.", "long": "n" * 107, "whole": b"w" * 108,
+                      "abstract": b"\\0name", "autobind": b"", "nul": b"q\\0rest", "non-utf8": b"\\xff\\xfe"}.items():
+    line(name, lambda: named(here + "/a" if address is None else address) if name != "autobind" else len(bound(b"").getsockname()))
+os.umask(0o027); line("umask", lambda: named("um")); os.umask(0o022)
+os.chdir("d/e"); line("elsewhere", lambda: named("../up")); os.chdir(here)
+line("twice", twice)
+line("again", lambda: named("r"))
+line("inet", lambda: (lambda s: (s.bind(("127.0.0.1", 0)), s.getsockname()[0]))(socket.socket()))
+line("inet6", lambda: (lambda s: (s.bind(("::1", 0)), s.getsockname()[0]))(socket.socket(socket.AF_INET6)))
+line("netlink", lambda: (lambda s: s.bind((0, 0)))(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)))
+def reply():
+    server, client = bound("server", socket.SOCK_DGRAM), bound("d/client", socket.SOCK_DGRAM)
+    client.sendto(b"x", "server")
+    data, whom = server.recvfrom(9)
+    server.sendto(b"y", whom)
+    return whom, client.recv(9)
+line("reply", reply)
+def serve():
+    listener = bound("listen"); listener.listen()
+    client = socket.socket(socket.AF_UNIX); client.connect("listen")
+    there, whom = listener.accept()
+    return client.getpeername(), there.getsockname(), whom
+line("serve", serve)
+for s in ("proc-cwd", "proc-fd"):
+    folder = os.open("d", os.O_RDONLY)
+    way = "/proc/self/cwd/p1" if s == "proc-cwd" else f"/proc/self/fd/{folder}/p2"
+    line(s, lambda: (bound(way), stat.S_ISSOCK(os.lstat("p1" if s == "proc-cwd" else "d/p2").st_mode))[1])
+if os.getuid() != 0:  # root has no capability inside
+    os.chmod("d/e", 0o500); line("unwritable", lambda: named("d/e/x"))
+print(sorted(os.listdir(".")), sorted(os.listdir("d")))
+"""
+
+
+class Sockets(harness.Case):
+    def bind(self, run, names, top):
+        (top / "guarded").mkdir()
+        return run("/usr/bin/python3", "-c", BINDER, *names, cwd=top)
+
+    def test_f3_bound_to_guarded_names(self):
+        names = [".envrc", ".git/hooks/pre-commit", ".git/config", "guarded/x", "guarded/../.envrc2", "made/link/y", ".agent-run-1", ".mcp.json",
+                 "/proc/self/cwd/.npmrc"]
+        for top in (self.outside, self.ws):
+            (top / ".git" / "hooks").mkdir(parents=True)
+        outside = self.bind(self.control, names, self.outside)
+        self.scratch.write_profile(extends=["debian", "host-exec"], files={"protect": [str(self.ws / "guarded"), str(self.ws / ".envrc2")]})
+        run = self.bind(self.inside, names, self.ws)
+        self.assert_refused(outside, run, DENIED)
+        self.assertEqual([path for path in self.ws.rglob("*") if path.is_socket()], [])
+        denied = run.decisions(act="deny", sys="bind")
+        self.assertEqual(len(denied), len(names), str(denied))
+        self.assertEqual({(d["class"], d["errno"]) for d in denied}, {("change", "EACCES")})
+        self.assertIn(str(self.ws / "guarded" / "y"), [d["path"] for d in denied], "judged where it leads")
+        self.assert_complete(run)
+
+    def test_f3_bound_where_nothing_is_granted(self):
+        """Not even without the broker's word: the agent's own domain makes no socket."""
+        self.scratch.write_profile(workspace={"path": str(self.ws), "mode": "read"})
+        outside = self.control("/usr/bin/python3", "-c", BINDER, "s", cwd=self.outside)
+        (self.ws / "made").mkdir()
+        run = self.inside("/usr/bin/python3", "-c", BINDER, "s")
+        self.assert_refused(outside, run, DENIED)
+
+    def test_f3_bound_is_recorded(self):
+        self.scratch.write_profile()
+        run = self.inside("/usr/bin/python3", "-c", "import socket; s = socket.socket(socket.AF_UNIX); s.bind('here'); s.listen()")
+        self.assert_ran(run)
+        (made,) = run.decisions(sys="bind")
+        self.assertEqual((made["act"], made["class"], made["effect"], made["path"], made["path_req"]),
+                         ("allow", "change", "emulated", str(self.ws / "here"), "here"))
+        self.assert_complete(run)
+
+    def test_c4_bind(self):
+        for kind in ("address", "link", "descriptor"):
+            with self.subTest(kind):
+                for top in (self.outside, self.ws):
+                    harness.run(["rm", "-rf", top / "guarded", top / "free", top / "way", top / "new"])
+                    (top / "guarded").mkdir()
+                outside = self.control("/usr/bin/python3", "-c", RACER, kind, cwd=self.outside)
+                self.scratch.write_profile(files={"protect": [str(self.ws / "guarded")]})
+                run = self.inside("/usr/bin/python3", "-c", RACER, kind)
+                self.assert_refused(outside, run, DENIED)
+                self.assertEqual(os.listdir(self.ws / "guarded"), [])
+                self.assert_complete(run)
+
+    def test_seen_by_programs(self):
+        outside = self.control("/usr/bin/python3", "-c", SEEN, cwd=self.outside)
+        self.scratch.write_profile()
+        run = self.inside("/usr/bin/python3", "-c", SEEN)
+        self.assertGreater(len(outside.text.splitlines()), 30, str(outside))
+        self.assertEqual(run.text.replace(str(self.ws), "W"), outside.text.replace(str(self.outside), "W"), str(run))
