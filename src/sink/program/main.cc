@@ -1,11 +1,8 @@
 // agent-run-sink: started by agent-run for one sink of one run (agentrun/sink/live.h). Not for people.
 #include <curl/curl.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -17,7 +14,7 @@
 #include <agentrun/sys/confine.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
-#include <agentrun/sys/sanitized.h>
+#include <agentrun/sys/service.h>
 #include "sink/program/tail.h"
 
 namespace agentrun::sink {
@@ -36,7 +33,7 @@ struct Configuration {
 Configuration read_configuration() {
   const std::string text = read_file("/proc/self/fd/0", most_configuration);
   const auto json = nlohmann::json::from_cbor(text);
-  Configuration configuration{.target = parse_target(json.at("url").get<std::string>()), 
+  Configuration configuration{.target = parse_target(json.at("url").get<std::string>()),
                               .contents = {.ca = json.at("ca"), .cert = json.at("cert"), .key = json.at("key"), .headers = json.at("headers")},
                               .signer = {}, .over = json.at("over")};
   const auto& seed = json.at("key_seed").get_binary();
@@ -64,15 +61,11 @@ std::unique_ptr<Sender> sender_of(const Configuration& configuration) {
 void confine() {
   check(::prctl(PR_SET_NAME, "agent-run-sink", 0, 0, 0), "prctl", "PR_SET_NAME");
   for (const int signal : {SIGPIPE, SIGXFSZ}) ::signal(signal, SIG_IGN);
-  const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
-  check(::setrlimit(RLIMIT_CORE, &no_core), "setrlimit", "RLIMIT_CORE");
+  set_service_limits();
   shed_capabilities();
   load_name_services();
   enter_landlock({directory_fd});
-  if (sanitized) return;
-  const auto instructions = filter::program(filter::Variant::sink);
-  const sock_fprog program{.len = static_cast<unsigned short>(instructions.size()), .filter = const_cast<sock_filter*>(instructions.data())};
-  check(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), "seccomp", "sink filter");
+  load_filter_everywhere(filter::program(filter::Variant::sink), "sink filter");
 }
 
 void serve() {
