@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include <agentrun/sys/confine.h>
 #include <agentrun/sys/error.h>
@@ -68,7 +69,7 @@ Fd start_inside(const Fd& sandbox) {
   const auto word = recv_message(ours);
   if (!word || word->bytes != "ready")
     throw Refusal("network.publish: " + (word ? word->bytes : std::string("the process inside died")));
-  return ours;
+  return std::move(ours);
 }
 
 }  // namespace agentrun::egress

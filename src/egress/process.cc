@@ -166,7 +166,8 @@ Event counts_of(Recorder& recorder) {
 
 Egress Egress::start(Setup setup) {
   const ProxyRules proxies(setup.proxies);
-  auto [link, their_link] = message_channel();
+  auto ends = message_channel();
+  Fd &link = ends[0], &their_link = ends[1];
   Service process = Service::start([&](const Fd& control) {
     link.reset();
     try {

@@ -62,11 +62,11 @@ using Known = std::map<Hash, Stamped>;
 Known known_checkpoints(const Evidence& evidence, std::span<const Anchor> notes, std::span<const Anchor> anchors) {
   Known known;
   for (const auto* list : {&evidence.newest, &evidence.epochs, &evidence.recent}) {
-    for (const Kept& kept : *list) known.try_emplace(sha256(kept.raw), kept.checkpoint.size, kept.where);
+    for (const Kept& kept : *list) known.try_emplace(sha256(kept.raw), Stamped{kept.checkpoint.size, kept.where});
   }
   for (const auto& list : {notes, anchors}) {
     for (const Anchor& anchor : list) {
-      if (const auto head = head_in(anchor.note)) known.try_emplace(sha256(anchor.note), head->size, anchor.where);
+      if (const auto head = head_in(anchor.note)) known.try_emplace(sha256(anchor.note), Stamped{head->size, anchor.where});
     }
   }
   return known;

@@ -203,6 +203,7 @@ class OverTcp(Witness):
         self.witness.stdout.readline()
         self.run_one()
         self.assertEqual(self.submit().status, 0)
+        self.wait_for(lambda: re.search(r"^sendto\(.*= \d", log.read_text(), re.M), 5, "strace writes the call down after who it answered has read it")
         calls = re.findall(r"^(\w+)\(.*= (-?\d+)", log.read_text(), re.M)
         names = [name for name, result in calls if int(result) >= 0]
         names = names[:names.index("sendto") + 1]
