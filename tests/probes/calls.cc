@@ -218,7 +218,9 @@ Outcome memfd_exec(const Arguments&) {
 Outcome set_inode_flags(const Arguments& a, unsigned long high_bits) {
   const Fd file(open(a.get("readable").c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) return probe::from(-1, "open");
-  int flags = FS_NODUMP_FL;
+  int flags = 0;
+  if (probe::call(SYS_ioctl, static_cast<unsigned long>(file.get()), FS_IOC_GETFLAGS, address(&flags)) < 0) flags = 0;
+  flags ^= FS_NODUMP_FL;
   return probe::from(
       probe::call(SYS_ioctl, static_cast<unsigned long>(file.get()), high_bits | FS_IOC_SETFLAGS, address(&flags)));
 }
