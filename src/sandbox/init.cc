@@ -40,12 +40,14 @@ void report(const Fd& status_socket, char kind, int status, int flags) noexcept 
   ::_exit(0);
 }
 
-void reap(const Fd& status_socket, pid_t agent) noexcept {
+// `paused`: a stop is ours, and no news. (It may come late: for a parent that was continued meanwhile it would be another one.)
+void reap(const Fd& status_socket, pid_t agent, bool paused) noexcept {
   int status = 0;
   for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED | __WALL)) > 0;) {
     if (pid != agent) continue;
     const bool ended = WIFEXITED(status) || WIFSIGNALED(status);
     if (ended) end(status_socket, exited, status);
+    if (WIFSTOPPED(status) && paused) continue;
     report(status_socket, WIFSTOPPED(status) ? stopped : continued, status, MSG_DONTWAIT);
   }
 }
@@ -115,6 +117,7 @@ void seal_init() {
 void run_init(const Fd& status, pid_t agent, std::optional<std::uint64_t> wall_seconds) noexcept {
   sigset_t all;
   ::sigfillset(&all);
+  bool paused = false;
   const std::int64_t deadline = boot_clock_ns() + static_cast<std::int64_t>(wall_seconds.value_or(0)) * second;
   for (;;) {
     const std::int64_t left = wall_seconds ? deadline - boot_clock_ns() : longest_wait;
@@ -123,10 +126,12 @@ void run_init(const Fd& status, pid_t agent, std::optional<std::uint64_t> wall_s
     const timespec timeout{.tv_sec = wait / second, .tv_nsec = wait % second};
     siginfo_t info{};
     const int signal = ::sigtimedwait(&all, &info, wall_seconds ? &timeout : nullptr);
-    if (signal == SIGCHLD) reap(status, agent);
+    if (signal == SIGCHLD) reap(status, agent, paused);
     if (signal <= 0 || signal == SIGCHLD || !is_from_outside(info)) continue;
-    if (signal == pause_signal()) ::kill(-1, SIGSTOP);
-    if (signal == resume_signal()) ::kill(-1, SIGCONT);
+    if (signal == pause_signal() || signal == resume_signal()) {
+      paused = signal == pause_signal();
+      ::kill(-1, paused ? SIGSTOP : SIGCONT);
+    }
     if (std::ranges::find(forwarded_signals, signal) == forwarded_signals.end()) continue;
     if (::kill(-agent, signal) != 0) ::kill(agent, signal);
   }
