@@ -56,13 +56,6 @@ Page make_page() {
   return page;
 }
 
-template <auto Free>
-struct Releaser {
-  template <typename T>
-  void operator()(T* object) const noexcept {
-    Free(object);
-  }
-};
 using Pkey = std::unique_ptr<EVP_PKEY, Releaser<EVP_PKEY_free>>;
 using PkeyContext = std::unique_ptr<EVP_PKEY_CTX, Releaser<EVP_PKEY_CTX_free>>;
 using DigestContext = std::unique_ptr<EVP_MD_CTX, Releaser<EVP_MD_CTX_free>>;

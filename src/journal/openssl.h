@@ -8,4 +8,13 @@ namespace agentrun::journal {
 /// anything of EVP.
 void prepare_openssl() noexcept;  // key.cc
 
+/// For std::unique_ptr: OpenSSL frees each kind of object by a function of its own.
+template <auto Free>
+struct Releaser {
+  template <typename T>
+  void operator()(T* object) const noexcept {
+    Free(object);
+  }
+};
+
 }  // namespace agentrun::journal

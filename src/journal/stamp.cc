@@ -17,13 +17,6 @@ namespace agentrun::journal {
 
 namespace {
 
-template <auto Free>
-struct Releaser {
-  template <typename T>
-  void operator()(T* object) const noexcept {
-    Free(object);
-  }
-};
 using Request = std::unique_ptr<TS_REQ, Releaser<TS_REQ_free>>;
 using Imprint = std::unique_ptr<TS_MSG_IMPRINT, Releaser<TS_MSG_IMPRINT_free>>;
 using Algorithm = std::unique_ptr<X509_ALGOR, Releaser<X509_ALGOR_free>>;

@@ -8,7 +8,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-
 namespace agentrun::sandbox {
 
 namespace {

@@ -218,27 +218,24 @@ class Session {
 
   void on_broker() {
     const auto event = broker_->next_event();
-    using Kind = broker::Event::Kind;
-    if (!event) return fail("broker-died", "the broker died, so the sandbox was killed", "agent-run doctor; the journal tells what was done until then");
+    if (event && event->kind == broker::Event::Kind::kill)
+      return fail("denied-image", "a program that is not allowed ran and was killed: " + event->text, "");
+    hear(event, "broker-died", "the broker");
+  }
+
+  void on_egress() { hear(egress_->next_event(), "egress-died", "the process that lets connections out"); }
+
+  // What both of them say.
+  template <typename Event>
+  void hear(const std::optional<Event>& event, const char* reason, const std::string& who) {
+    using Kind = decltype(Event::kind);
+    if (!event) return fail(reason, who + " died, so the sandbox was killed", "agent-run doctor; the journal tells what was done until then");
     switch (event->kind) {
       case Kind::denial: summary_.first_denials.emplace_back(event->text, event->remedy); return;
       case Kind::journal_fail:
         return fail_journal(event->text, "the journal could not be written (" + event->text + "), so the sandbox was killed");
       case Kind::moved: return moved();
-      case Kind::kill: return fail("denied-image", "a program that is not allowed ran and was killed: " + event->text, "");
-      default: return fail("broker-died", "the broker said something unexpected", "");
-    }
-  }
-
-  void on_egress() {
-    const auto event = egress_->next_event();
-    using Kind = egress::Event::Kind;
-    if (!event) return fail("egress-died", "the process that lets connections out died, so the sandbox was killed", "agent-run doctor; the journal tells what was done until then");
-    switch (event->kind) {
-      case Kind::denial: summary_.first_denials.emplace_back(event->text, event->remedy); return;
-      case Kind::journal_fail: return fail_journal(event->text, "the journal could not be written (" + event->text + "), so the sandbox was killed");
-      case Kind::moved: return moved();
-      default: return fail("egress-died", "egress said something unexpected: " + event->text, "");
+      default: return fail(reason, who + " said something unexpected: " + event->text, "");
     }
   }
 
@@ -385,8 +382,8 @@ class Session {
     summary_.exit_code = closing_.exit_code;
     // A journal whose writer died is not closed: verify calls it INCOMPLETE, and that is the truth.
     // Signals wait, so that the journal is closed; one that comes ends the waiting for receivers.
-    if (!signals_) signals_.emplace();
     try {
+      if (!signals_) signals_.emplace();
       if (is_whole() && sinks_) record(sinks_->drain(journal_->records(), interrupt()));
       if (is_whole()) journal_->close(closing_);
       else if (!journal_error_.empty()) journal_->fail(journal_error_, summary_.error);
@@ -397,7 +394,7 @@ class Session {
       if (summary_.error.empty()) fail_to_close(e);
     }
     finish_sinks();
-    while (signals_->next() != 0) {  // the command, whom they were for, has ended
+    while (signals_ && signals_->next() != 0) {  // the command, whom they were for, has ended
     }
   }
 
@@ -421,6 +418,7 @@ class Session {
 
   // Who asks a second time does not want to wait for receivers.
   Sinks::Interrupt interrupt() {
+    if (!signals_) return {};
     return {.fd = signals_->fd(), .came = [this] {
               const int signal = signals_->next();
               return signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT;
