@@ -16,6 +16,7 @@ namespace agentrun::broker {
 namespace {
 
 constexpr int watch_ms = 20;
+constexpr int link_patience_ms = 5000;
 constexpr std::size_t looks_at_once = 128;
 constexpr std::int64_t second = 1'000'000'000;
 // The kernel gives up after tcp_syn_retries, two minutes and some; egress dials no longer than that.
@@ -46,10 +47,18 @@ std::string Flows::name_of(const policy::Destination& to) const {
   return names_->name_of(address).value_or(std::string());
 }
 
-int Flows::send(const egress::Announcement& announcement) noexcept {
+// Egress reads a few hundred behind at most; `patience_ms` is for a machine where it does not get to run.
+int Flows::send(const egress::Announcement& announcement, int patience_ms) noexcept {
   try {
     const std::string bytes = egress::encode(announcement);
-    return ::send(link_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ? 0 : errno;
+    const std::int64_t end = boot_clock_ns() + patience_ms * std::int64_t{1'000'000};
+    while (::send(link_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+      const std::int64_t left_ms = (end - boot_clock_ns()) / 1'000'000;
+      if (errno != EAGAIN || left_ms <= 0) return errno;
+      pollfd polled{.fd = link_.get(), .events = POLLOUT, .revents = 0};
+      ::poll(&polled, 1, static_cast<int>(left_ms));
+    }
+    return 0;
   } catch (const std::bad_alloc&) {
     return ENOMEM;
   }
@@ -59,26 +68,31 @@ void Flows::cancel(std::uint64_t id) noexcept {
   egress::Announcement announcement;
   announcement.id = id;
   announcement.cancel = true;
-  (void)send(announcement);  // when it does not arrive: the flow never comes, and egress forgets it
+  (void)send(announcement, 0);  // when it does not arrive: the flow never comes, and egress forgets it
 }
 
 int Flows::announce(egress::Announcement announcement) {
   announcement.id = next_id_.fetch_add(1);
   announcement.dial = false;
-  return send(announcement);
+  return send(announcement, link_patience_ms);
 }
 
 int Flows::announce(egress::Announcement announcement, Call call) {
   announcement.id = next_id_.fetch_add(1);
   announcement.dial = true;
   set_deadline(call);
-  const std::scoped_lock lock(mutex_);  // the answer must find it
-  if (waiting_.size() >= most) return EAGAIN;
-  if (const int error = send(announcement); error != 0) return error;
-  waiting_.emplace(announcement.id, std::move(call));
-  if (asleep_) ::eventfd_write(wake_.get(), 1);
-  asleep_ = false;
-  return 0;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (waiting_.size() >= most) return EAGAIN;
+    waiting_.emplace(announcement.id, std::move(call));  // before it is sent: the answer must find it
+    if (asleep_) ::eventfd_write(wake_.get(), 1);
+    asleep_ = false;
+  }
+  // Without the lock: egress reads on only while somebody reads its answers.
+  const int error = send(announcement, link_patience_ms);
+  if (error == 0) return 0;
+  const std::scoped_lock lock(mutex_);
+  return waiting_.erase(announcement.id) != 0 ? error : 0;  // else it was answered: it had waited too long, or was gone
 }
 
 void Flows::answer(const Call& call, int error) noexcept {

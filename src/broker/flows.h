@@ -50,7 +50,7 @@ class Flows {
   void run();
 
  private:
-  int send(const egress::Announcement& announcement) noexcept;
+  int send(const egress::Announcement& announcement, int patience_ms) noexcept;
   void cancel(std::uint64_t id) noexcept;
   void read_answers();
   void finish(Call call, int error);

@@ -335,7 +335,8 @@ class Network(harness.Case):
                 for _ in range(count):
                     s = socket.socket()
                     s.setblocking(False)
-                    if s.connect_ex(address) not in (0, errno.EINPROGRESS): return "refused"
+                    error = s.connect_ex(address)
+                    if error not in (0, errno.EINPROGRESS): return f"{{errno.errorcode[error]}} after {{len(sockets)}}"
                     sockets[s.fileno()] = s
                     poll.register(s, select.POLLIN)
                 good = 0
@@ -356,6 +357,42 @@ class Network(harness.Case):
             self.assertEqual(act.detail, f"{count}-of-{count}", str(run))
         self.assertEqual(run.seen["tcp"], {f"{PUBLIC}:{PORT}": 3 * (8 + 64 + 300)})
         self.assertFalse([r for r in run.journal() if r.get("type") == "net.refused"])
+
+    def test_many_while_egress_does_not_run(self):
+        """A machine that is busy: what egress could not read yet waits, and no connect fails for it."""
+        self.profile([f"ok.test:{PORT}"])
+        driver = ("import os, pathlib, signal, subprocess, sys, time\n"
+                  "run = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+                  "print(run.stdout.readline().decode(), flush=True)\n"
+                  "children = pathlib.Path(f'/proc/{run.pid}/task/{run.pid}/children').read_text().split()\n"
+                  "egress, = [int(child) for child in children if pathlib.Path(f'/proc/{child}/comm').read_text() == 'agent-run-net\\n']\n"
+                  "os.kill(egress, signal.SIGSTOP)\n"
+                  "run.stdin.write(b'go\\n')\nrun.stdin.flush()\n"
+                  "time.sleep(1)\n"
+                  "os.kill(egress, signal.SIGCONT)\n"
+                  "print(run.communicate(timeout=60)[0].decode(), flush=True)\n")
+        script = f"""
+            address = (socket.gethostbyname("ok.test"), {PORT})
+            print("up", flush=True)
+            sys.stdin.readline()
+            def burst(count):
+                begin = time.monotonic()
+                sockets = [socket.socket() for _ in range(count)]
+                for s in sockets:
+                    s.setblocking(False)
+                    error = s.connect_ex(address)
+                    if error not in (0, errno.EINPROGRESS): return errno.errorcode[error]
+                if time.monotonic() - begin < 0.5: return "egress was not stopped"
+                good = 0
+                for s in sockets:
+                    s.settimeout(10)
+                    good += s.recv(4) == b"this"
+                return f"{{good}}-of-{{count}}"
+            act("burst", lambda: burst(400))
+        """
+        inside = [harness.AGENT_RUN, "-p", str(self.scratch.profile_file), "--", *self.script(script)]
+        result = self.world("/usr/bin/python3", "-c", driver, *inside)
+        self.assertEqual(harness.acts(result)["burst"].detail, "400-of-400", str(result))
 
     def test_silent_host(self):
         """A host that never answers gives the program the kernel's errno, when the kernel of the host gives up."""
