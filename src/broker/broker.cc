@@ -30,10 +30,10 @@
 #include "broker/memory.h"
 
 // What a sanitizer finds ends the process, and the broker's end is the run's (125): a finding is never only printed.
-#ifdef __SANITIZE_THREAD__
+#ifdef AGENTRUN_SANITIZED_THREADS
 extern "C" const char* __tsan_default_options() { return "halt_on_error=1"; }
 #endif
-#ifdef __SANITIZE_ADDRESS__
+#ifdef AGENTRUN_SANITIZED_MEMORY
 extern "C" const char* __ubsan_default_options() { return "halt_on_error=1:print_stacktrace=1"; }
 #endif
 

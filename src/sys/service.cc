@@ -28,7 +28,7 @@ std::array<Fd, 2> message_channel() {
 }
 
 pid_t fork_process() {
-#ifdef __SANITIZE_THREAD__
+#ifdef AGENTRUN_SANITIZED_THREADS
   return static_cast<pid_t>(check(::syscall(SYS_fork), "fork"));  // past its run time
 #else
   return check(::fork(), "fork");

@@ -133,8 +133,9 @@ TEST_CASE("names of two-name calls") {
                                       std::pair{SYS_renameat2, std::vector<std::uint64_t>{3, base, 4, base + 4, 2}},
                                       std::pair{SYS_link, std::vector<std::uint64_t>{base, base + 4}},
                                       std::pair{SYS_linkat, std::vector<std::uint64_t>{3, base, 4, base + 4, 0}}}) {
-    CAPTURE(nr);
-    const auto d = decode_call(static_cast<int>(nr), arguments, memory);
+    const auto number = static_cast<int>(nr);
+    CAPTURE(number);
+    const auto d = decode_call(number, arguments, memory);
     CHECK(d.error == 0);
     CHECK(d.request.name.path == "old");
     CHECK(d.request.name2.path == "new");

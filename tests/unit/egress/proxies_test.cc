@@ -99,7 +99,8 @@ TEST_CASE("CONNECT that fails") {
   const Proxy proxy = parse_proxy("X", "http://h:1");
   for (const auto& [answer, error] : {std::pair{"HTTP/1.1 403 No\r\n\r\n", EACCES}, {"HTTP/1.0 407 Login\r\n\r\n", EACCES}, {"HTTP/1.1 504 x\r\n\r\n", ETIMEDOUT},
                                       {"HTTP/1.1 500 x\r\n\r\n", EHOSTUNREACH}, {"HTTP/1.1 2x0\r\n\r\n", EPROTO}, {"SSH-2.0\r\n\r\n", EPROTO}, {"\r\n\r\n", EPROTO}}) {
-    CAPTURE(answer);
+    const std::string said = answer;
+    CAPTURE(said);
     ProxyTalk talk(proxy, "", to("2001:db8::1", 80));
     CHECK(talk.take_output().starts_with("CONNECT [2001:db8::1]:80 HTTP/1.1\r\n"));
     talk.take_input(answer);

@@ -86,8 +86,9 @@ TEST_CASE("every alias of every trapped operation") {
       {Operation::bind, {"bind"}},
   };
   std::size_t trapped = 0;
-  for (const auto& [operation, names] : families) {
-    INFO(name(operation));
+  for (const auto& family : families) {
+    const auto& [operation, names] = family;
+    INFO(name(family.first));
     CHECK(names_of(operation) == names);
     trapped += names.size();
   }

@@ -155,8 +155,9 @@ TEST_CASE("lost files are never taken for complete") {
   for (const auto& [name, code] : std::vector<std::pair<const char*, int>>{
            {"keycert", 1}, {"entries.000000.jsonl", 1}, {"epochs", 1}, {"checkpoint", 3}, {"hashes", 0}}) {
     Sealed journal(3);
+    const std::string lost = name;
+    CAPTURE(lost);
     std::filesystem::remove(journal.file(name));
-    CAPTURE(name);
     CHECK(journal.verify().exit_code() == code);
   }
   Sealed bare(3);

@@ -494,8 +494,9 @@ TEST_CASE("every shipped profile compiles, for a Debian host and for an empty on
   const FakeHost debian = debian_host();
   FakeHost bare;
   bare.folder("/home/u/proj");
-  for (const auto& [name, text] : agentrun::profile::shipped()) {
-    CAPTURE(std::string(name));
+  for (const auto& shipped : agentrun::profile::shipped()) {
+    const auto& [name, text] = shipped;
+    INFO(std::string(shipped.first));
     const auto chain = Loader("").load(name);
     for (const FakeHost& host : {debian, bare}) {
       const Policy policy = compile(chain, host.facts());

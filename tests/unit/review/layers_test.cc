@@ -121,7 +121,7 @@ TEST_CASE("every kind of change is found, and applied") {
   CHECK_FALSE(changes.contains("opaque"));
   CHECK(changes.at("becomes-file").before.kind == Kind::folder);
   CHECK(changes.at("becomes-folder").after.kind == Kind::folder);
-  for (const auto& [path, change] : changes) CHECK_FALSE_MESSAGE(change.conflict, path);
+  for (const auto& one : changes) CHECK_FALSE_MESSAGE(one.second.conflict, one.first);
 
   CHECK(apply_all(overlays).empty());
   CHECK(overlays.changes().empty());
@@ -182,7 +182,7 @@ TEST_CASE("what the host changed after the run began is not overwritten, unless 
   put(w.host / "removed", "person");
   put(w.host / "tree/added", "person");
   put(w.host / "both-made", "person");
-  for (const auto& [path, change] : by_path(overlays)) CHECK_MESSAGE(change.conflict == (path != "quiet"), path);
+  for (const auto& one : by_path(overlays)) CHECK_MESSAGE(one.second.conflict == (one.first != "quiet"), one.first);
   const auto failures = apply_all(overlays);
   CHECK(failures.size() == 4);
   CHECK(get(w.host / "edited") == "person");

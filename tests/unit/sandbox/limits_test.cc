@@ -218,7 +218,8 @@ TEST_CASE("a limit that a control group does not hold is an error") {
     FakeTree other;
     other.group("/x", {"", "", ""}).write("/x/memory.max", "1073741824\n").write("/x/pids.max", "65\n");
     other.write("/x/cpu.max", "150000 100000\n").write(std::string("/x/") + file, text);
-    CAPTURE(file);
+    const std::string written = file;
+    CAPTURE(written);
     CHECK_THROWS_AS(Group::adopt(other.path("/x"), all), SysError);
   }
 }

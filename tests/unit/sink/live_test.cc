@@ -53,7 +53,8 @@ TEST_CASE("URLs and cursors of a run") {
   write_urls(folder, {"file:/a", "journald:"});
   CHECK(read_urls(folder) == std::vector<std::string>{"file:/a", "journald:"});
   for (const auto& [text, expected] : {std::pair{"00000000000000000017\n", 17ULL}, std::pair{"", 0ULL}, std::pair{"x", 0ULL}, std::pair{"12345678901234567890123\n", 0ULL}}) {
-    CAPTURE(text);
+    const std::string written = text;
+    CAPTURE(written);
     std::ofstream(folder / "sink.1") << text;
     CHECK(read_cursor(folder, 1) == expected);
   }
