@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t smallest_chunk = 16 * 1024;
 constexpr int chunks_a_round = 4;          // then it is another flow's turn
+constexpr std::uint64_t long_flow = 1024 * 1024;  // bytes one way, from which on a pipe is worth its descriptors
 constexpr std::int64_t first_bytes_ms = 10'000;  // from the first byte until it is known whom they name
 
 std::string shown(const Finding& finding) {
@@ -156,10 +157,64 @@ void Flow::check_first_bytes(std::uint32_t events) {
     return refuse(shown(finding));
   }
   checking_ = false;
+  passed_ = bytes;
+  discard(sockets_[agent], bytes.size());
   pump(agent);
 }
 
+// What was judged, and not what stands in the socket now: that may be pages which the sender still changes (sendfile(2)).
+// False: some of it is left.
+bool Flow::send_passed() {
+  Half& half = halves_[agent];
+  const ssize_t sent = ::send(sockets_[outside].get(), passed_.data(), passed_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+    failed(outside);
+    return false;
+  }
+  if (sent > 0) {
+    half.bytes += static_cast<std::uint64_t>(sent);
+    passed_.erase(0, static_cast<std::size_t>(sent));
+  }
+  half.blocked = !passed_.empty();
+  if (!half.blocked) std::string().swap(passed_);
+  return !half.blocked;
+}
+
 void Flow::pump(Side from) {
+  if (from == agent && !passed_.empty() && !send_passed()) return;
+  Half& half = halves_[from];
+  if (half.bytes >= long_flow && !half.pipe && !half.no_pipe && !half.ended) {
+    half.pipe = Pipe::make();
+    half.no_pipe = !half.pipe;
+  }
+  if (half.pipe) splice(from);
+  else copy(from);
+}
+
+// A pipe that holds bytes waits for the other side, always: its own side may have nothing more to tell.
+void Flow::splice(Side from) {
+  Half& half = halves_[from];
+  for (int i = 0; i < chunks_a_round; ++i) {
+    const ssize_t n = half.drained ? 0 : half.pipe->fill(sockets_[from]);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) return failed(from);
+    half.drained = n == 0;
+    if (half.pipe->empty()) return half.drained ? end_half(from) : void();
+    const ssize_t sent = half.pipe->drain(sockets_[other(from)]);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR) return failed(other(from));
+    if (sent > 0) half.bytes += static_cast<std::uint64_t>(sent);
+    half.blocked = !half.pipe->empty();
+    if (half.blocked) return;
+  }
+}
+
+void Flow::end_half(Side from) {
+  halves_[from].ended = true;
+  halves_[from].pipe.reset();
+  if (halves_[other(from)].ended) close("closed", {});
+  else ::shutdown(sockets_[other(from)].get(), SHUT_WR);
+}
+
+void Flow::copy(Side from) {
   Half& half = halves_[from];
   const int in = sockets_[from].get(), out = sockets_[other(from)].get();
   for (int i = 0; i < chunks_a_round; ++i) {
@@ -169,12 +224,7 @@ void Flow::pump(Side from) {
       if (errno != EAGAIN && errno != EINTR) failed(from);
       return;
     }
-    if (n == 0) {
-      half.ended = true;
-      if (halves_[other(from)].ended) close("closed", {});
-      else ::shutdown(out, SHUT_WR);
-      return;
-    }
+    if (n == 0) return end_half(from);
     const ssize_t sent = ::send(out, buffer_.data(), static_cast<std::size_t>(n), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0) {
       if (errno != EAGAIN && errno != EINTR) return failed(other(from));

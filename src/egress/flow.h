@@ -1,16 +1,19 @@
-// One relayed connection: bytes both ways, ends and resets as they come, and the look at its first bytes. Nothing of it is
-// kept in this process: bytes are looked at in the kernel's buffer (MSG_PEEK), sent, and taken out as far as they went. So
-// a slow receiver holds back its sender, as it would without us, and ten thousand of them cost nothing here.
+// One relayed connection: bytes both ways, ends and resets as they come, and the look at its first bytes. Nothing else of it is
+// kept in this process: bytes are looked at in the kernel's buffer (MSG_PEEK), sent, and taken out as far as they went, and
+// those of a long flow are moved by the kernel. So a slow receiver holds back its sender, as it would without us, and ten
+// thousand of them cost nothing here.
 #pragma once
 
 #include <array>
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "egress/context.h"
 #include "egress/dial.h"
 #include "egress/first_bytes.h"
+#include "egress/pipe.h"
 
 namespace agentrun::egress {
 
@@ -36,6 +39,9 @@ class Flow : public Watcher {
     std::size_t chunk = 0;      // how much to look at next
     bool ended = false;         // its end was passed on
     bool blocked = false;       // the other side takes no more now
+    bool drained = false;       // what is in the pipe is all that comes
+    bool no_pipe = false;       // none was to be had
+    std::unique_ptr<Pipe> pipe;  // for what comes after `long_flow` bytes
   };
   static constexpr Side other(Side side) { return side == agent ? outside : agent; }
 
@@ -45,6 +51,10 @@ class Flow : public Watcher {
   void begin();
   void check_first_bytes(std::uint32_t events);
   void pump(Side from);
+  bool send_passed();
+  void copy(Side from);
+  void splice(Side from);
+  void end_half(Side from);
   void failed(Side side);
   void watch(Side side);
   void forget(Side side);
@@ -67,6 +77,7 @@ class Flow : public Watcher {
   bool clock_runs_ = false;    // the first of them is there
   Finding last_{.kind = Finding::Kind::more, .needed = 1};  // of the first `judged_` of them
   std::size_t judged_ = 0;
+  std::string passed_;   // by the look at them, and not sent yet
   bool opened_ = false;  // net.open stands in the journal
   bool over_called_ = false;
 };

@@ -9,8 +9,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <malloc.h>
+#include <sys/mman.h>
+
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -60,6 +65,21 @@ bool enter_namespaces() {
   return before.st_ino != 0 && now.st_ino != 0 && before.st_ino != now.st_ino && ::write(STDOUT_FILENO, "\1", 1) == 1;
 }
 
+// While nobody waits yet: the memory that a ruleset takes (libnftables keeps tables of half a megabyte for each table of rules,
+// some of them mapped and unmapped again and again) is taken at once, and kept.
+void warm_up() {
+  constexpr int kept = 64 << 20;
+  constexpr std::size_t wanted = 2 << 20;
+  ::mallopt(M_MMAP_THRESHOLD, kept);
+  ::mallopt(M_TRIM_THRESHOLD, kept);
+  void* const memory = std::malloc(wanted);
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const std::uintptr_t first = (reinterpret_cast<std::uintptr_t>(memory) + page - 1) / page * page;
+  // EINVAL before Linux 5.14: then it is taken page by page, as ever.
+  if (memory != nullptr) (void)::madvise(reinterpret_cast<void*>(first), wanted - page, MADV_POPULATE_WRITE);
+  std::free(memory);
+}
+
 int fail(const char* reason, int status = 1) {
   std::fprintf(stderr, "%s\n", reason);
   return status;
@@ -68,6 +88,7 @@ int fail(const char* reason, int status = 1) {
 }  // namespace
 
 int main() {
+  warm_up();
   if (!enter_namespaces()) return fail(std::strerror(errno), 2);
   std::string ruleset;
   if (!read_input(ruleset) || ruleset.empty()) return fail("no ruleset on standard input");

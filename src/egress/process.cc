@@ -23,6 +23,7 @@
 #include "egress/event.h"
 #include "egress/gate.h"
 #include "egress/netfilter.h"
+#include "egress/pipe.h"
 #include "egress/publish.h"
 #include "egress/relay.h"
 #include "egress/resolver.h"
@@ -31,7 +32,7 @@ namespace agentrun::egress {
 
 namespace {
 
-constexpr std::size_t reserved_descriptors = 512;  // of what is not a flow; files of name services too
+constexpr std::size_t reserved_descriptors = 512 + Pipe::descriptors;  // of what is not a flow; files of name services too
 constexpr std::size_t most_flows = 16'384;
 constexpr std::uint64_t first_own_id = std::uint64_t{1} << 62;  // no announcement counts so far
 

@@ -244,6 +244,8 @@ constexpr int egress_calls[] = {
     __NR_eventfd2,
     __NR_timerfd_create,
     __NR_timerfd_settime,
+    __NR_pipe2,
+    __NR_splice,
     // sockets
     __NR_connect,
     __NR_bind,

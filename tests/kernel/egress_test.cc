@@ -6,17 +6,21 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <sstream>
+#include <thread>
 
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
@@ -446,6 +450,47 @@ TEST_CASE("the first bytes must name the name; held back until then, and never s
   CHECK(read_all(peer) == "!ECONNRESET");
 }
 
+// sendfile(2) sends pages of a file, not a copy: who maps them changes what is on its way.
+TEST_CASE("what was judged is what is sent, though its sender changes it meanwhile") {
+  const std::string good = "GET / HTTP/1.1\r\nHost: one.test\r\n\r\n";
+  const Fd server = serve("203.0.113.1", 80, SOCK_STREAM);
+  const Fd file(check(::memfd_create("head", MFD_CLOEXEC), "memfd_create"));
+  check(::write(file.get(), good.data(), good.size()), "write");
+  char* const page = static_cast<char*>(::mmap(nullptr, good.size(), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0));
+  REQUIRE(page != MAP_FAILED);
+  const std::size_t name = good.find("one");
+  std::atomic<bool> over = false;
+  std::thread flipper([&] {
+    for (bool turn = false; !over; turn = !turn) std::memcpy(page + name, turn ? "one" : "two", 3);
+  });
+  // The number of connections by which the server was told another name, or by halves.
+  const auto attack = [&](const char* rule) {
+    Inside inside(rule);
+    constexpr int tries = 800;
+    int told_other = 0, told = 0;
+    for (int i = 0; i < tries; ++i) {
+      auto [client, error] = inside.connect("one.test", 80);
+      REQUIRE(error == 0);
+      const Fd peer = accept_one(server);
+      off_t from = 0;
+      (void)::sendfile(client.get(), file.get(), &from, good.size());
+      ::shutdown(client.get(), SHUT_WR);
+      const std::string seen = read_all(peer);
+      if (seen.starts_with("!")) continue;
+      ++told;
+      told_other += seen != good;
+    }
+    MESSAGE(rule << ": " << tries << " tries, " << told << " passed, " << told_other << " not as judged");
+    CHECK(told > 0);
+    return told_other;
+  };
+  CHECK(attack("{allow: [{to: \"one.test:80\", tls: any}]}") > 0);  // the control: nobody looks
+  CHECK(attack("{allow: [\"one.test:80\"]}") == 0);
+  over = true;
+  flipper.join();
+  ::munmap(page, good.size());
+}
+
 TEST_CASE("a head that comes a byte at a time is passed on when it is whole") {
   const Fd server = serve("203.0.113.1", 8080, SOCK_STREAM);
   Inside inside("{allow: [\"one.test:8080\"]}");
@@ -502,6 +547,91 @@ TEST_CASE("who does not read holds the sender back, and costs no memory") {
   std::vector<char> buffer(1U << 20);
   for (ssize_t n; (n = ::recv(peer.get(), buffer.data(), buffer.size(), 0)) > 0;) received += static_cast<std::size_t>(n);
   CHECK(received == sent + 1);
+}
+
+// Words that count, from a word on: what is lost, doubled or exchanged on the way is seen.
+void write_counting(const Fd& socket, std::size_t words) {
+  std::vector<std::uint64_t> piece;
+  for (std::size_t next = 1; next <= words;) {
+    piece.clear();
+    for (const std::size_t end = next + 1 + next * 7919 % 40'000; next < end && next <= words; ++next) piece.push_back(next);
+    write_text(socket, {reinterpret_cast<const char*>(piece.data()), piece.size() * sizeof piece[0]});
+  }
+}
+bool read_counting(const Fd& socket, std::size_t words) {
+  std::vector<std::uint64_t> piece(10'000);
+  for (std::size_t next = 1; next <= words;) {
+    const std::size_t wanted = std::min(piece.size(), words + 1 - next) * sizeof piece[0];
+    if (::recv(socket.get(), piece.data(), wanted, MSG_WAITALL) != static_cast<ssize_t>(wanted)) return false;
+    for (std::size_t i = 0; i < wanted / sizeof piece[0]; ++i, ++next) {
+      if (piece[i] != next) return false;
+    }
+  }
+  return true;
+}
+
+TEST_CASE("a long flow: both ways at once, whole and in order, its ends after its bytes") {
+  const Fd server = serve("203.0.113.1", 8080, SOCK_STREAM);
+  Inside inside("{allow: [\"one.test:8080\"]}");
+  auto [client, error] = inside.connect("one.test", 8080);
+  REQUIRE(error == 0);
+  const Fd peer = accept_one(server);
+  write_text(client, "\x01");
+  REQUIRE(read_some(peer, 1) == "\x01");
+  constexpr std::size_t there = 4'000'000, back = 3'000'000;
+  std::thread sending([&, &to = client] { write_counting(to, there), ::shutdown(to.get(), SHUT_WR); });
+  std::thread answering([&] { write_counting(peer, back), ::shutdown(peer.get(), SHUT_WR); });
+  bool came_back = false, ended_back = false;
+  std::thread hearing([&, &from = client] { came_back = read_counting(from, back), ended_back = read_all(from).empty(); });
+  CHECK(read_counting(peer, there));
+  CHECK(read_all(peer).empty());
+  for (std::thread* one : {&sending, &answering, &hearing}) one->join();
+  CHECK(came_back);
+  CHECK(ended_back);
+  CHECK(inside.await_records({"net.close", "\"bytes_in\":\"24000000\",\"bytes_out\":\"32000001\"", "\"end\":\"closed\""}).size() == 1);
+}
+
+TEST_CASE("a long flow that is reset, at either end, with bytes on their way") {
+  const Fd server = serve("203.0.113.1", 8080, SOCK_STREAM);
+  Inside inside("{allow: [\"one.test:8080\"]}");
+  for (const bool by_peer : {true, false}) {
+    auto [client, error] = inside.connect("one.test", 8080);
+    REQUIRE(error == 0);
+    Fd peer = accept_one(server);
+    write_text(client, "\x01");
+    REQUIRE(read_some(peer, 1) == "\x01");
+    std::thread sending([&to = client] { write_counting(to, 1'000'000); });
+    CHECK(read_counting(peer, 1'000'000));
+    sending.join();
+    const std::string piece(64 * 1024, 'r');
+    while (::send(client.get(), piece.data(), piece.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {}  // nobody reads
+    reset_now(by_peer ? peer : client);
+    const Fd& other = by_peer ? client : peer;
+    CHECK(read_all(other).ends_with("!ECONNRESET"));
+    CHECK(inside.await_records({by_peer ? "reset-by-peer" : "reset-by-agent"}).size() == 1);
+  }
+}
+
+TEST_CASE("more long flows than there are pipes: the others are copied, and what the pipes took is given back") {
+  const Fd server = serve("203.0.113.1", 8080, SOCK_STREAM);
+  Inside inside("{allow: [\"one.test:8080\"]}");
+  long table = 0;
+  for (int round = 0; round < 3; ++round) {
+    std::vector<Fd> clients, peers;
+    for (int i = 0; i < 80; ++i) {
+      auto [client, error] = inside.connect("one.test", 8080);
+      REQUIRE(error == 0);
+      peers.push_back(accept_one(server));
+      write_text(client, "\x01");
+      REQUIRE(read_some(peers.back(), 1) == "\x01");
+      std::thread sending([&to = client] { write_counting(to, 200'000); });
+      CHECK(read_counting(peers.back(), 200'000));
+      sending.join();
+      clients.push_back(std::move(client));
+    }
+    if (round == 0) table = inside.status_of_egress("FDSize");
+    CHECK(inside.status_of_egress("FDSize") == table);
+  }
 }
 
 TEST_CASE("datagrams: relayed by rule, answered from where they were sent to, refused otherwise") {
