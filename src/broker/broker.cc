@@ -194,7 +194,9 @@ std::optional<Event> Broker::next_event() const {
 std::optional<Event> Broker::finish() {
   if (!process_.ask_to_finish()) return std::nullopt;
   while (auto event = next_event()) {
-    if (event->kind == Event::Kind::counts || event->kind == Event::Kind::journal_fail) return event;
+    if (event->kind != Event::Kind::counts && event->kind != Event::Kind::journal_fail) continue;
+    process_.dismiss();
+    return event;
   }
   return std::nullopt;
 }

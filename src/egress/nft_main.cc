@@ -69,7 +69,7 @@ bool enter_namespaces() {
 // some of them mapped and unmapped again and again) is taken at once, and kept.
 void warm_up() {
   constexpr int kept = 64 << 20;
-  constexpr std::size_t wanted = 2 << 20;
+  constexpr std::size_t wanted = 1 << 20;
   ::mallopt(M_MMAP_THRESHOLD, kept);
   ::mallopt(M_TRIM_THRESHOLD, kept);
   void* const memory = std::malloc(wanted);

@@ -376,8 +376,8 @@ class Session {
                                                       .questions = counts->questions, .refused = counts->refused, .dropped = counts->dropped};
       }
     }
-    broker_.reset();
-    egress_.reset();  // nobody writes any more
+    // Nobody writes any more: who said its last word was dismissed, and is waited for below.
+    if (!went_ || !is_whole()) end_services();
     release_overlays();
     summary_.exit_code = closing_.exit_code;
     // A journal whose writer died is not closed: verify calls it INCOMPLETE, and that is the truth.
@@ -393,9 +393,15 @@ class Session {
       journal_->fail(failed != nullptr ? errno_name(failed->error()) : "EIO", e.what());
       if (summary_.error.empty()) fail_to_close(e);
     }
+    end_services();
     finish_sinks();
     while (signals_ && signals_->next() != 0) {  // the command, whom they were for, has ended
     }
+  }
+
+  void end_services() {
+    broker_.reset();
+    egress_.reset();
   }
 
   void fail_to_close(const std::exception& e) {

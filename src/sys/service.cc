@@ -79,9 +79,11 @@ bool Service::ask_to_finish() const {
   return ::setsockopt(control_.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) == 0;
 }
 
+void Service::dismiss() const noexcept { (void)pidfd_signal(pidfd_, SIGKILL); }
+
 Service::~Service() {
   if (!pidfd_) return;
-  pidfd_signal(pidfd_, SIGKILL);
+  dismiss();
   retry_eintr([&] { return ::waitpid(pid_, nullptr, 0); });
 }
 

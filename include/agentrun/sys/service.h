@@ -38,6 +38,8 @@ class Service {
   [[nodiscard]] std::optional<Message> hear() const;
   /// Says "finish": from now on `hear` waits 5 s for each message. False: it is gone.
   [[nodiscard]] bool ask_to_finish() const;
+  /// After its last word: it does nothing more (SIGKILL). The kernel tidies up after it meanwhile; the destructor waits for that.
+  void dismiss() const noexcept;
 
   Service(Service&&) noexcept = default;
   Service& operator=(Service&&) = delete;
