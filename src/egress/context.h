@@ -29,6 +29,7 @@ struct Context {
   std::size_t most_flows;     // that descriptors suffice for
   std::size_t flows = 0;      // connections and flows of datagrams that are there or are about to come
   std::uint64_t last_id = 0;  // of flows that no announcement names
+  std::size_t held = 0;       // bytes that flows have taken and could not send yet
 
   [[nodiscard]] bool full() const noexcept { return flows >= most_flows; }
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include <agentrun/sys/error.h>
 #include "egress/addresses.h"
@@ -15,6 +16,8 @@ namespace agentrun::egress {
 namespace {
 
 constexpr std::size_t smallest_chunk = 16 * 1024;
+constexpr std::size_t most_held = 16 * 1024 * 1024;  // of all flows together
+constexpr std::size_t little_size = 1024;  // times ten thousand flows that cannot be sent on, at worst
 constexpr int chunks_a_round = 4;          // then it is another flow's turn
 constexpr std::uint64_t long_flow = 1024 * 1024;  // bytes one way, from which on a pipe is worth its descriptors
 constexpr std::int64_t first_bytes_ms = 10'000;  // from the first byte until it is known whom they name
@@ -41,7 +44,9 @@ Flow::Flow(Context& context, FlowFacts facts, Ends ends, NameCheck check, std::i
   for (Half& half : halves_) half.chunk = buffer_.size();
 }
 
-Flow::~Flow() = default;
+Flow::~Flow() {
+  for (const Half& half : halves_) context_.held -= half.held.size();
+}
 
 void Flow::start() {
   if (sockets_[outside]) {
@@ -157,32 +162,31 @@ void Flow::check_first_bytes(std::uint32_t events) {
     return refuse(shown(finding));
   }
   checking_ = false;
-  passed_ = bytes;
+  // What was judged is sent, and not what stands in the socket now: that may be pages which the sender still changes (sendfile(2)).
   discard(sockets_[agent], bytes.size());
-  pump(agent);
+  send(agent, bytes);
 }
 
-// What was judged, and not what stands in the socket now: that may be pages which the sender still changes (sendfile(2)).
-// False: some of it is left.
-bool Flow::send_passed() {
-  Half& half = halves_[agent];
-  const ssize_t sent = ::send(sockets_[outside].get(), passed_.data(), passed_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-    failed(outside);
-    return false;
-  }
-  if (sent > 0) {
-    half.bytes += static_cast<std::uint64_t>(sent);
-    passed_.erase(0, static_cast<std::size_t>(sent));
-  }
-  half.blocked = !passed_.empty();
-  if (!half.blocked) std::string().swap(passed_);
-  return !half.blocked;
+// What was taken out; what the other side does not take now is held.
+void Flow::send(Side from, std::string_view bytes) {
+  Half& half = halves_[from];
+  const ssize_t n = ::send(sockets_[other(from)].get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (n < 0 && errno != EAGAIN && errno != EINTR) return failed(other(from));
+  const std::size_t sent = n < 0 ? 0 : static_cast<std::size_t>(n);
+  half.bytes += sent;
+  half.held = bytes.substr(sent);
+  half.blocked = !half.held.empty();
+  context_.held += half.held.size();
+  if (context_.held > most_held) abort("failed", "too much waits for receivers that do not read");
 }
 
 void Flow::pump(Side from) {
-  if (from == agent && !passed_.empty() && !send_passed()) return;
   Half& half = halves_[from];
+  if (!half.held.empty()) {
+    const std::string held = std::exchange(half.held, {});
+    context_.held -= held.size();
+    return send(from, held);  // the loop tells of what comes after it
+  }
   if (half.bytes >= long_flow && !half.pipe && !half.no_pipe && !half.ended) {
     half.pipe = Pipe::make();
     half.no_pipe = !half.pipe;
@@ -218,6 +222,16 @@ void Flow::copy(Side from) {
   Half& half = halves_[from];
   const int in = sockets_[from].get(), out = sockets_[other(from)].get();
   for (int i = 0; i < chunks_a_round; ++i) {
+    if (half.little) {
+      // A small message is taken at once: to look at it first and to take it out later would be a call more for each.
+      const ssize_t n = ::recv(in, buffer_.data(), little_size, MSG_DONTWAIT);
+      if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+      if (n < 0) return failed(from);
+      if (n == 0) return end_half(from);
+      half.little = static_cast<std::size_t>(n) < little_size;
+      send(from, {buffer_.data(), static_cast<std::size_t>(n)});
+      if (half.little || half.blocked || over_called_) return;
+    }
     const std::size_t chunk = std::min(half.chunk, buffer_.size());
     const ssize_t n = ::recv(in, buffer_.data(), chunk, MSG_PEEK | MSG_DONTWAIT);
     if (n < 0) {
@@ -237,6 +251,7 @@ void Flow::copy(Side from) {
     half.blocked = sent < n;
     half.chunk =
         half.blocked ? std::max(smallest_chunk, 2 * static_cast<std::size_t>(sent)) : std::min(buffer_.size(), 2 * half.chunk);
+    half.little = static_cast<std::size_t>(n) < little_size;
     if (half.blocked || static_cast<std::size_t>(n) < chunk) return;
   }
 }

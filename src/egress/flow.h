@@ -9,6 +9,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "egress/context.h"
 #include "egress/dial.h"
@@ -42,6 +43,8 @@ class Flow : public Watcher {
     bool drained = false;       // what is in the pipe is all that comes
     bool no_pipe = false;       // none was to be had
     std::unique_ptr<Pipe> pipe;  // for what comes after `long_flow` bytes
+    bool little = true;         // messages are small, as far as is known
+    std::string held;           // taken, and not sent yet: first bytes that passed, the rest of a small message
   };
   static constexpr Side other(Side side) { return side == agent ? outside : agent; }
 
@@ -51,7 +54,7 @@ class Flow : public Watcher {
   void begin();
   void check_first_bytes(std::uint32_t events);
   void pump(Side from);
-  bool send_passed();
+  void send(Side from, std::string_view bytes);
   void copy(Side from);
   void splice(Side from);
   void end_half(Side from);
@@ -77,7 +80,6 @@ class Flow : public Watcher {
   bool clock_runs_ = false;    // the first of them is there
   Finding last_{.kind = Finding::Kind::more, .needed = 1};  // of the first `judged_` of them
   std::size_t judged_ = 0;
-  std::string passed_;   // by the look at them, and not sent yet
   bool opened_ = false;  // net.open stands in the journal
   bool over_called_ = false;
 };

@@ -121,7 +121,8 @@ void Loop::run() {
     const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), timeout());
     now_ = monotonic_ns();
     if (count < 0 && errno != EINTR) throw_errno("epoll_wait");
-    serve_first();
+    const auto is_first = [&](const epoll_event& event) { return (event.data.u64 & ~tag_mask) == reinterpret_cast<std::uintptr_t>(first_); };
+    if (std::any_of(events.begin(), events.begin() + std::max(count, 0), is_first)) serve_first();
     for (int i = 0; i < count && !stopped_; ++i) {
       const auto data = static_cast<std::uintptr_t>(events[static_cast<std::size_t>(i)].data.u64);
       auto& watcher = *reinterpret_cast<Watcher*>(data & ~tag_mask);

@@ -1,12 +1,12 @@
 """Programs that people use the network with: each reaches what its rule names without knowing of any proxy, and, when no rule
 names it, is refused with the rule that would allow it, while no question leaves for the name."""
 
+import importlib.util
 import json
 import pathlib
 import shutil
 import sys
 import unittest
-import warnings
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "attack"))
 import harness  # noqa: E402
@@ -117,11 +117,7 @@ class Clients(unittest.TestCase):
     def test_git_ssh(self):
         if shutil.which("ssh") is None:
             self.skipTest("ssh is missing: scripts/packages @test")
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                import asyncssh  # noqa: F401
-        except ImportError:
+        if importlib.util.find_spec("asyncssh") is None:
             self.skipTest("python3-asyncssh is missing: scripts/packages @test")
         ssh = "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
         self.reaches("sh", "-c", f"GIT_SSH_COMMAND='{ssh}' git clone -q ssh://git@ssh.test/repo.git copy && cat copy/file", host="ssh.test", port=22)
