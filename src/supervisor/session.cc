@@ -376,8 +376,9 @@ class Session {
                                                       .questions = counts->questions, .refused = counts->refused, .dropped = counts->dropped};
       }
     }
-    // Nobody writes any more: who said its last word was dismissed, and is waited for below.
-    if (!went_ || !is_whole()) end_services();
+    // Nobody writes any more: who said its last word was dismissed, and is waited for below. But the broker's end is the end of
+    // the view, and overlays are released after it.
+    if (!went_ || !is_whole() || overlays_) end_services();
     release_overlays();
     summary_.exit_code = closing_.exit_code;
     // A journal whose writer died is not closed: verify calls it INCOMPLETE, and that is the truth.
