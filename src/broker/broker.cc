@@ -28,6 +28,7 @@
 #include "broker/event.h"
 #include "broker/handler.h"
 #include "broker/memory.h"
+#include "broker/wake_up.h"
 
 // What a sanitizer finds ends the process, and the broker's end is the run's (125): a finding is never only printed.
 #ifdef AGENTRUN_SANITIZED_THREADS
@@ -48,7 +49,7 @@ std::int64_t file_clock_ns() {
   return now.tv_sec * 1'000'000'000 + now.tv_nsec;
 }
 
-void receive(Shared& shared, std::size_t number, std::latch& prepared, const std::atomic<bool>& filtered) {
+void receive(Shared& shared, std::size_t number, WakeUp& wake_up, std::latch& prepared, const std::atomic<bool>& filtered) {
   // An fs_struct of its own: umask is set for each creation (unshare(2), CLONE_FS).
   const bool unshared = ::unshare(CLONE_FS) == 0;
   prepared.count_down();
@@ -58,8 +59,10 @@ void receive(Shared& shared, std::size_t number, std::latch& prepared, const std
   for (;;) {
     seccomp_notif notification;
     const int error = shared.listener.receive(notification);
-    if (error == 0) handler.handle(notification);
-    else if (error != ENOENT) return;  // no task is left that has the filter
+    if (error == ENOENT) continue;
+    if (error != 0) return;  // no task is left that has the filter
+    wake_up.note(static_cast<pid_t>(notification.pid));
+    handler.handle(notification);
   }
 }
 
@@ -150,10 +153,10 @@ void await_end(const Fd& control, journal::Appender& entries) {
                              .host_network = host_network,
                              .agent_pid = admission.agent,
                              .own_exe = own_exe};
-  listener.prefer_sync_wake_up();
+  auto& wake_up = *new WakeUp(listener);
   auto& prepared = *new std::latch(receivers);
   auto& filtered = *new std::atomic<bool>(false);
-  for (unsigned i = 0; i < receivers; ++i) std::thread([&, i] { receive(shared, i, prepared, filtered); }).detach();
+  for (unsigned i = 0; i < receivers; ++i) std::thread([&, i] { receive(shared, i, wake_up, prepared, filtered); }).detach();
   prepared.wait();
   if (flows.open()) std::thread([&] { flows.run(); }).detach();
   load_own_filter();

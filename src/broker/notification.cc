@@ -21,8 +21,8 @@ std::string_view Reply::effect() const noexcept {
   return "none";
 }
 
-void Listener::prefer_sync_wake_up() const noexcept {
-  ::ioctl(fd_.get(), abi::seccomp_ioctl_notif_set_flags, abi::seccomp_user_notif_fd_sync_wake_up);
+void Listener::set_sync_wake_up(bool on) const noexcept {
+  ::ioctl(fd_.get(), abi::seccomp_ioctl_notif_set_flags, on ? abi::seccomp_user_notif_fd_sync_wake_up : 0UL);
 }
 
 int Listener::receive(seccomp_notif& notification) const noexcept {

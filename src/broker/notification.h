@@ -58,8 +58,8 @@ class Listener {
  public:
   explicit Listener(Fd fd) : fd_(std::move(fd)) {}
 
-  /// Asks for SYNC_WAKE_UP (Linux 6.6; absence is only slower).
-  void prefer_sync_wake_up() const noexcept;
+  /// SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP on or off (Linux 6.6; absence is only slower).
+  void set_sync_wake_up(bool on) const noexcept;
   /// Blocks for the next notification. 0; ENOENT: the target died, call again; ENOTCONN: no task is left that has the
   /// filter; or another errno, which is the end too.
   [[nodiscard]] int receive(seccomp_notif& notification) const noexcept;
