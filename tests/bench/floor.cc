@@ -9,8 +9,6 @@
 #include <agentrun/sys/process.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -26,6 +24,7 @@
 #include <cstring>
 
 #include "measure.h"
+#include "trap.h"
 
 using namespace agentrun;
 
@@ -37,26 +36,11 @@ struct Job {
   int rounds;
 };
 
-Fd trap_openat() {
-  sock_filter program[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, 2),
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_openat, 1, 0),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
-  };
-  const sock_fprog loaded{.len = std::size(program), .filter = program};
-  check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl", "PR_SET_NO_NEW_PRIVS");
-  constexpr unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-  return Fd(static_cast<int>(check(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &loaded), "seccomp")));
-}
-
 /// The child: hands its listener over and loops.
 void open_and_close(const Job& job, const Fd& socket) {
   check(::prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl", "PR_SET_PDEATHSIG");
   {
-    const Fd listener = trap_openat();
+    const Fd listener = bench::trap(__NR_openat);
     send_message(socket, "listener", {listener.get()});
   }
   const auto figures = bench::measure(job.rounds, job.calls, [&job] {

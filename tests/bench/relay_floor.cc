@@ -4,8 +4,6 @@
 // connect the socket, accept, and copy what is said. No policy, no name, no journal, no other process.
 //   relay-floor COMMAND…   one process, that connects by IPv4; needs nft(8), ip(8) and the right to make a network namespace
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -32,6 +30,7 @@
 #include <agentrun/sys/kernel_abi.h>
 #include <agentrun/sys/process.h>
 #include <agentrun/sys/service.h>
+#include "trap.h"
 
 using namespace agentrun;
 
@@ -42,21 +41,6 @@ constexpr const char* set_up =
     "ip link set lo up && ip addr add 198.18.0.1/32 dev lo && ip route add default dev lo src 198.18.0.1 && "
     "nft 'table ip floor { chain out { type nat hook output priority -100; ip daddr != 127.0.0.0/8 ip protocol tcp redirect to :9999; }; }'";
 constexpr std::size_t buffer_size = 256 * 1024;
-
-Fd trap_connect() {
-  sock_filter program[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, 2),
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_connect, 1, 0),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
-  };
-  const sock_fprog loaded{.len = std::size(program), .filter = program};
-  check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl", "PR_SET_NO_NEW_PRIVS");
-  constexpr unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-  return Fd(static_cast<int>(check(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &loaded), "seccomp")));
-}
 
 /// The child: hands over where its connections arrive and where its calls are heard, and becomes the command.
 void become(char** command, const Fd& socket) {
@@ -71,7 +55,7 @@ void become(char** command, const Fd& socket) {
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     check(::bind(listener.get(), reinterpret_cast<sockaddr*>(&at), sizeof at), "bind");
     check(::listen(listener.get(), SOMAXCONN), "listen");
-    const Fd calls = trap_connect();
+    const Fd calls = bench::trap(__NR_connect);
     send_message(socket, "both", {listener.get(), calls.get()});
   }
   ::execvp(command[0], command);
