@@ -14,14 +14,13 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstring>
+#include <vector>
 
 #include "measure.h"
 #include "trap.h"
@@ -104,22 +103,8 @@ int run(int argc, char** argv) {
   const Job job{.path = argv[1],
                 .calls = bench::count_argument(argc, argv, 2, 10'000),
                 .rounds = bench::count_argument(argc, argv, 3, 20)};
-  int ends[2];
-  check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), "socketpair");
-  Fd ours(ends[0]);
-  Fd theirs(ends[1]);
-  const pid_t child = check(::fork(), "fork");
-  if (child == 0) {
-    ours.reset();
-    open_and_close(job, theirs);
-    return 0;
-  }
-  theirs.reset();
-  const auto message = recv_message(ours);
-  if (message && message->fds.size() == 1) serve(message->fds.front());
-  int status = 0;
-  check(retry_eintr([&] { return ::waitpid(child, &status, 0); }), "waitpid");
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+  return bench::with_child([&job](const Fd& socket) { open_and_close(job, socket); },
+                           [](std::vector<Fd> fds, pid_t) { serve(fds.at(0)); });
 }
 
 }  // namespace

@@ -15,7 +15,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -136,7 +135,7 @@ class Floor {
   }
 
   void relay() {
-    Fd accepted(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    Fd accepted(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));  // blocks when it is sent to: nothing is lost
     if (!accepted) return;
     auto* const flow = new Flow;  // until both its ends have ended
     flow->agent.socket = std::move(accepted);
@@ -170,18 +169,8 @@ class Floor {
 
 int run(int argc, char** argv) {
   if (argc < 2) throw Refusal("usage: relay-floor COMMAND…");
-  auto ends = message_channel();
-  const pid_t child = check(::fork(), "fork");
-  if (child == 0) {
-    ends[0].reset();
-    become(argv + 1, ends[1]);
-  }
-  ends[1].reset();
-  auto message = recv_message(ends[0]);
-  if (message && message->fds.size() == 2) Floor(std::move(message->fds[0]), std::move(message->fds[1]), child).serve();
-  int status = 0;
-  check(retry_eintr([&] { return ::waitpid(child, &status, 0); }), "waitpid");
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+  return bench::with_child([argv](const Fd& socket) { become(argv + 1, socket); },
+                           [](std::vector<Fd> fds, pid_t child) { Floor(std::move(fds.at(0)), std::move(fds.at(1)), child).serve(); });
 }
 
 }  // namespace
