@@ -152,25 +152,25 @@ class Deaths(harness.Case):
     def test_l6_kill_supervisor(self):
         process, _, _, files, guarded = self.begin()
         os.kill(process.pid, signal.SIGKILL)
-        process.wait(5)
+        process.wait(harness.PATIENCE)
         self.assert_dead(files, guarded)
 
     def test_l6_kill_broker(self):
         process, _, broker, files, guarded = self.begin()
         os.kill(broker, signal.SIGKILL)
-        self.assertEqual(process.wait(5), harness.REFUSED)
+        self.assertEqual(process.wait(harness.PATIENCE), harness.REFUSED)
         self.assert_dead(files, guarded)
 
     def test_l6_kill_init(self):
         process, init, _, files, guarded = self.begin()
         os.kill(init, signal.SIGKILL)
-        self.assertNotEqual(process.wait(5), 0)
+        self.assertNotEqual(process.wait(harness.PATIENCE), 0)
         self.assert_dead(files, guarded)
 
     def test_l6_terminate_supervisor(self):
         process, _, _, files, guarded = self.begin()
         os.kill(process.pid, signal.SIGTERM)
-        self.assertNotEqual(process.wait(10), 0)
+        self.assertNotEqual(process.wait(harness.PATIENCE), 0)
         self.assert_dead(files, guarded)
 
     def test_l6_stop_broker(self):
@@ -184,7 +184,7 @@ class Deaths(harness.Case):
         self.wait_for(lambda: all(now > was for now, was in zip(self.pulse(files), before)), 5, "the agent to go on")
         self.assert_guarded(guarded)
         os.kill(process.pid, signal.SIGKILL)
-        process.wait(5)
+        process.wait(harness.PATIENCE)
         self.assert_dead(files, guarded)
 
     def test_l6_kill_broker_of_a_stopped_supervisor(self):
@@ -195,7 +195,7 @@ class Deaths(harness.Case):
         time.sleep(0.5)
         self.assert_guarded(guarded)
         os.kill(process.pid, signal.SIGCONT)
-        self.assertEqual(process.wait(5), harness.REFUSED)
+        self.assertEqual(process.wait(harness.PATIENCE), harness.REFUSED)
         self.assert_dead(files, guarded)
 
     def test_l6_kill_while_starting(self):
@@ -205,7 +205,7 @@ class Deaths(harness.Case):
             process = self.start("sleep", "1000")
             time.sleep(delay / 1000)
             process.kill()
-            process.wait(5)
+            process.wait(harness.PATIENCE)
         self.assert_nothing_left(2.0)
 
     def test_l6_daemons_end_with_the_command(self):

@@ -224,7 +224,7 @@ class Journal(harness.Case):
         target = {"supervisor": process.pid, "broker": broker, "init": init}[who]
         self.assertIsNotNone(target, who)
         os.kill(target, signal.SIGKILL)
-        process.wait(5)
+        process.wait(harness.PATIENCE)
         self.assert_nothing_left(1.0)
         made = set(self.ws.glob("project/*.o"))
         self.assertLess(len(made), 41, "killed too late, proves nothing")

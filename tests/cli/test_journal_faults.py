@@ -121,7 +121,7 @@ class Faults(harness.Case):
             victim = chance.choice([process.pid, process.pid, broker, init])
             if victim is not None:
                 os.kill(victim, signal.SIGKILL)
-            process.wait(10)
+            process.wait(harness.PATIENCE)
             self._stop(process)
             self.assert_nothing_left(5)
             run = self.state / "runs" / self.scratch.newest_run()
@@ -225,7 +225,7 @@ class Index(harness.Case):
         profile = self.scratch.write_profile()
         processes = [self.start("sh", "-c", "sleep 0.2", profile=profile) for _ in range(count)]
         for process in processes:
-            self.assertEqual(process.wait(30), 0, process.stderr.read())
+            self.assertEqual(process.wait(harness.PATIENCE), 0, process.stderr.read())
         records = self.records()
         for kind in ("run.open", "run.close"):
             self.assertEqual(len({r["run"] for r in records if r["type"] == kind}), count)
@@ -238,7 +238,7 @@ class Index(harness.Case):
         self.wait_for(lambda: (self.ws / "a").exists(), 30, "the start")
         crashed = self.scratch.newest_run()
         process.kill()
-        process.wait(5)
+        process.wait(harness.PATIENCE)
         self.assert_nothing_left(5)
         with open(self.state / "runs" / crashed / "entries.000000.jsonl", "ab") as file:
             file.write(b'{"half')
@@ -427,7 +427,7 @@ class Reading(harness.Case):
         time.sleep(0.3)
         (self.ws / "go").touch()
         out, _ = tail.communicate(timeout=20)  # it ends with the run
-        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(process.wait(harness.PATIENCE), 0)
         self.assertEqual([json.loads(line)["path"] for line in out.splitlines()], [f"{self.ws}/b"])
         last = self.scratch.agent_run("journal", "tail", "-n", "1", "--json")
         self.assertEqual(json.loads(last.out)["type"], "journal.close")

@@ -241,7 +241,7 @@ class Stamps(harness.Case):
         run = folder.name
         self.kept(run)
         (self.ws / "go").touch()
-        self.assertEqual(process.wait(20), 0)
+        self.assertEqual(process.wait(harness.PATIENCE), 0)
         self.assertEqual(self.verify(run, "--tsa-ca", self.tsa.ca).status, 0)
         # The whole journal back to before the stamp: INCOMPLETE without it, TRUNCATED with it.
         lines = (folder / "entries.000000.jsonl").read_bytes().splitlines(keepends=True)

@@ -52,7 +52,7 @@ class Witness(harness.Case):
         self.assertEqual(index.status, 0, str(index))
         # Killed and started again, it remembers.
         self.witness.kill()
-        self.witness.wait(5)
+        self.witness.wait(harness.PATIENCE)
         self.witness = self.serve()
         self.assertEqual(self.witness.stdout.readline().decode().strip(), self.vkey)
         # The index is made anew, as if the runs had never been.
@@ -197,7 +197,7 @@ class OverTcp(Witness):
         if not shutil.which("strace"):
             self.skipTest("needs strace: apt-get install strace")
         self.witness.kill()
-        self.witness.wait(5)
+        self.witness.wait(harness.PATIENCE)
         log = self.scratch.base / "trace"
         self.witness = self.serve(["strace", "-o", log, "-e", "trace=fsync,fdatasync,rename,renameat,renameat2,sendto"])
         self.witness.stdout.readline()

@@ -175,7 +175,7 @@ class Limits(harness.Case):
                 self.wait_for(lambda: not [text for _, text in self.scratch.survivors() if not text.startswith(harness.AGENT_RUN)], 5, "the end of the command")
                 self.assertEqual(harness.status_of(process.pid)["State"][0], "T")
                 os.kill(process.pid, signal.SIGCONT)
-                self.assertEqual(process.wait(5), 124)
+                self.assertEqual(process.wait(harness.PATIENCE), 124)
                 run = harness.Run(harness.Result([], 124, b"", b"", False), self.scratch)
                 self.assertEqual(self.close_record(run)["reason"], "time-limit")
                 self.assert_complete(run)

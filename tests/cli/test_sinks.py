@@ -218,7 +218,7 @@ class Sinks(harness.Case):
         self.wait_for(receiver.records, 10, "a request that is accepted")
         self.assertGreaterEqual(receiver.requests[1][0] - receiver.requests[0][0], 1)
         (self.ws / "go").touch()
-        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(process.wait(harness.PATIENCE), 0)
         run = harness.Run(harness.Result([], 0, b"", b"", False), self.scratch)
         self.assertEqual(self.check_otlp(receiver, run), [record["i"] for record in run.journal()])
         self.assertEqual(self.lost(run), [])
@@ -230,7 +230,7 @@ class Sinks(harness.Case):
         process = self.start(*UNTIL_GO, options=("--sink", f"otlp+http://127.0.0.1:{receiver.port}?drain=30s"))
         self.wait_for(lambda: len(receiver.requests) > 4, 10, "requests")
         (self.ws / "go").touch()
-        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(process.wait(harness.PATIENCE), 0)
         run = harness.Run(harness.Result([], 0, b"", b"", False), self.scratch)
         self.assert_complete(run)
         lost = self.lost(run)
@@ -251,7 +251,7 @@ class Sinks(harness.Case):
         process = self.start(*UNTIL_GO, options=("--sink", f"otlp+http://127.0.0.1:{receiver.port}?drain=30s"))
         self.wait_for(lambda: len(receiver.requests) > len(answers), 10, "the requests")
         (self.ws / "go").touch()
-        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(process.wait(harness.PATIENCE), 0)
         run = harness.Run(harness.Result([], 0, b"", b"", False), self.scratch)
         self.assertEqual(self.check_otlp(receiver, run), [record["i"] for record in run.journal()])
         for lost in self.lost(run):
@@ -348,7 +348,7 @@ class Sinks(harness.Case):
         receiver = self.receiver(receivers.Tcp(port))
         self.wait_for(lambda: receiver.messages, 10, "the first record")
         (self.ws / "go").touch()
-        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(process.wait(harness.PATIENCE), 0)
         run = harness.Run(harness.Result([], 0, b"", b"", False), self.scratch)
         self.assertEqual([syslog_record(message) for message in receiver.messages], run.journal())
         self.assertEqual(self.lost(run), [])
@@ -382,7 +382,7 @@ class Sinks(harness.Case):
         with self.assertRaises(subprocess.TimeoutExpired):
             process.wait(0.3)
         os.kill(process.pid, signal.SIGINT)
-        self.assertEqual(process.wait(5), 7)
+        self.assertEqual(process.wait(harness.PATIENCE), 7)
         run = harness.Run(harness.Result([], 0, b"", b"", False), self.scratch)
         self.assert_complete(run)
         self.assertEqual([record["first"] for record in self.lost(run)], [0])
@@ -398,7 +398,7 @@ class Sinks(harness.Case):
             receiver.connections[-1].shutdown(socket.SHUT_RDWR)
         self.wait_for(lambda: len(receiver.connections) >= 4, 10, "the last connection")
         (self.ws / "go").touch()
-        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(process.wait(harness.PATIENCE), 0)
         run = harness.Run(harness.Result([], 0, b"", b"", False), self.scratch)
         received = [syslog_record(message) for message in receiver.messages]
         self.assertEqual(sorted({record["i"] for record in received}), [record["i"] for record in run.journal()])
@@ -416,7 +416,7 @@ class Sinks(harness.Case):
         folder = self.scratch.state / "agent-run" / "runs" / run_id
         self.wait_for(lambda: sum(1 for _ in open(folder / "entries.000000.jsonl", "rb")) > count + 10, 10, "more records")
         process.kill()
-        process.wait(5)
+        process.wait(harness.PATIENCE)
         self.wait_for(lambda: harness.status_of(helper).get("State", "Z")[0] in "ZX", 5, "the end of the sink's process")
         self.assert_nothing_left()
         self.assertEqual(self.cursor(run_id), count)
@@ -439,7 +439,7 @@ class Sinks(harness.Case):
         before = (self.ws / "f").stat().st_mtime_ns
         self.wait_for(lambda: (self.ws / "f").stat().st_mtime_ns > before, 5, "the agent goes on")
         (self.ws / "go").touch()
-        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(process.wait(harness.PATIENCE), 0)
         run = harness.Run(harness.Result([], 0, b"", b"", False), self.scratch)
         self.assert_complete(run)
         (lost,) = self.lost(run)
@@ -543,7 +543,7 @@ class Sinks(harness.Case):
         self.wait_for((self.out / "log").exists, 10, "the run's begin")
         self.assertRegex(self.forward(self.scratch.newest_run(), status=2).errors, "is going on")
         (self.ws / "go").touch()
-        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(process.wait(harness.PATIENCE), 0)
 
 
 if __name__ == "__main__":

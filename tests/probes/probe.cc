@@ -64,7 +64,7 @@ bool read_until(int fd, std::string& out, Clock::time_point deadline) {
   } catch (const std::exception& failure) {
     outcome = {.error = EDOM, .detail = std::string("probe: ") + failure.what()};
   }
-  const std::string line = word(outcome.error) + (outcome.detail.empty() ? "" : " " + printable(outcome.detail));
+  const std::string line = (outcome.absent ? "not-on-this-machine" : word(outcome.error)) + (outcome.detail.empty() ? "" : " " + printable(outcome.detail));
   const ssize_t written = write(report, line.data(), line.size());
   _exit(written == static_cast<ssize_t>(line.size()) ? 0 : 1);
 }
@@ -101,6 +101,10 @@ int run_group(const Group& group, std::string_view only, const Arguments& argume
 }
 
 }  // namespace
+
+Outcome not_on_this_machine(std::string what) {
+  return {.error = 0, .detail = std::move(what), .absent = true};
+}
 
 Outcome from(long result, std::string detail) {
   return {.error = result < 0 ? errno : 0, .detail = std::move(detail)};

@@ -4,8 +4,9 @@
 // `PROBE list GROUP` prints their names. Each act runs in a child of its own, so that one that changes or kills its
 // process does not touch the next. The exit status is 0 whatever the acts got; 2 for wrong usage.
 //
-// One line an act:  ACT <name> <ok|errno name|signal-NAME|timeout> [detail]
-// `ok` means that the forbidden effect was reached, not that some call returned 0.
+// One line an act:  ACT <name> <ok|errno name|signal-NAME|timeout|not-on-this-machine> [detail]
+// `ok` means that the forbidden effect was reached, not that some call returned 0. `not-on-this-machine`: what the act needs
+// was tried and is not there, so nobody could do it here.
 #pragma once
 
 #include <sys/types.h>
@@ -22,7 +23,11 @@ namespace probe {
 struct Outcome {
   int error = 0;  // 0: it worked
   std::string detail;
+  bool absent = false;  // what it needs is not on this machine: error says nothing
 };
+
+/// The outcome of an act that needs what was tried and is not there.
+Outcome not_on_this_machine(std::string what);
 
 /// The outcome of a call that returned `result` (negative: errno says why).
 Outcome from(long result, std::string detail = {});
