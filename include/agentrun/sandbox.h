@@ -17,6 +17,7 @@
 #include <agentrun/policy.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/fd.h>
+#include <agentrun/sys/inherited.h>
 
 namespace agentrun::sandbox {
 
@@ -125,6 +126,7 @@ struct Plan {
   std::string hostname = "agent-run";
   filter::Variant filter = filter::Variant::agent_reads_trapped;
   mode_t umask = 022;
+  std::optional<Inherited> inherited;    // signals and soft limits that the command gets; else those of the caller
   std::optional<std::uint64_t> open_files;
   std::optional<std::uint64_t> wall_seconds;  // kept by pid 1 of the sandbox, from go() on
   LimitsPlan limits;
@@ -140,6 +142,7 @@ struct Launch {
   uid_t uid = 0;
   gid_t gid = 0;
   mode_t umask = 022;
+  std::optional<Inherited> inherited;
   bool terminal = false;
   std::string ruleset;              // see egress.h
   std::vector<std::string> hidden;  // always masked when the view would show them: the journal's folder, profiles
@@ -220,7 +223,7 @@ class Sandbox {
   /// Reads one change; nullopt when there is none yet. `exec` failures after go() arrive here as LaunchError.
   std::optional<Change> next_change();
 
-  /// Passes a signal on to the agent's process group, through init. TERM INT HUP QUIT WINCH TSTP CONT USR1 USR2.
+  /// Passes a signal on to the agent's process group, through init. TERM INT HUP QUIT ALRM WINCH TSTP CONT USR1 USR2.
   void forward(int signal) noexcept;
   /// Stops every process of the sandbox but init, also those that daemonised, and lets all of them go on.
   void pause() noexcept;

@@ -26,6 +26,7 @@ struct Options {
   std::vector<std::string> sinks;               // --sink: as in journal.sinks
   std::optional<std::string> state_directory;   // --journal
   std::vector<std::string> argv;
+  Inherited inherited;                          // what this process had from its parent: the command's
   /// One line for the person: when the command is about to start and something is weakened, and of each sink the first time that
   /// its receiver cannot be reached.
   std::function<void(const std::string&)> warn;

@@ -1,14 +1,17 @@
-// The commands. Each takes its words (without its own name) and returns the exit code. They alone print.
+// The commands. Each takes its words (without its own name) and returns the exit code, or throws Refusal or another exception
+// for main to print.
 #pragma once
 
 #include <span>
 #include <string>
 
+#include <agentrun/sys/inherited.h>
+
 namespace agentrun::cli {
 
 using Words = std::span<const std::string>;
 
-int run_command(Words words);      // run.cc
+int run_command(Words words, const Inherited& inherited);  // run.cc
 int check_command(Words words);    // explain.cc
 int explain_command(Words words);  // explain.cc
 int doctor_command(Words words);   // doctor.cc

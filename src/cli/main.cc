@@ -77,25 +77,23 @@ struct Command {
   int error_code;
 };
 constexpr std::array commands = {
-    Command{"run", run_command, refused},     Command{"check", check_command, refused},
-    Command{"explain", explain_command, refused}, Command{"doctor", doctor_command, usage},
-    Command{"why", why_command, usage},       Command{"journal", journal_command, usage},
-    Command{"key", key_command, usage},       Command{"diff", diff_command, usage},
-    Command{"apply", apply_command, usage},   Command{"discard", discard_command, usage},
+    Command{"check", check_command, refused}, Command{"explain", explain_command, refused}, Command{"doctor", doctor_command, usage},
+    Command{"why", why_command, usage},       Command{"journal", journal_command, usage},   Command{"key", key_command, usage},
+    Command{"diff", diff_command, usage},     Command{"apply", apply_command, usage},       Command{"discard", discard_command, usage},
 };
 
-int guarded(const Command& command, Words words) {
+int guarded(int error_code, const auto& body) {
   try {
-    return command.run(words);
+    return body();
   } catch (const Refusal& e) {
     print_error(e.what(), e.remedy());
   } catch (const std::exception& e) {
     print_error(e.what(), "");
   }
-  return command.error_code;
+  return error_code;
 }
 
-int main(std::vector<std::string> words) {
+int main(std::vector<std::string> words, const Inherited& inherited) {
   if (words.empty()) {
     std::fputs(help_text, stderr);
     return refused;
@@ -109,9 +107,9 @@ int main(std::vector<std::string> words) {
     return 0;
   }
   for (const Command& command : commands) {
-    if (words[0] == command.name) return guarded(command, Words(words).subspan(1));
+    if (words[0] == command.name) return guarded(command.error_code, [&] { return command.run(Words(words).subspan(1)); });
   }
-  return guarded(commands[0], words);
+  return guarded(refused, [&] { return run_command(Words(words).subspan(words[0] == "run" ? 1 : 0), inherited); });
 }
 
 }  // namespace
@@ -123,7 +121,8 @@ void print_error(const std::string& what, const std::string& remedy) {
 }  // namespace agentrun::cli
 
 int main(int argc, char** argv) {
-  const int code = agentrun::cli::main({argv + std::min(argc, 1), argv + argc});
+  using namespace agentrun::cli;
+  const int code = guarded(refused, [&] { return agentrun::cli::main({argv + std::min(argc, 1), argv + argc}, agentrun::take_inherited()); });
   // Nothing is left that a destructor of a static object would have to save, and OpenSSL's take half a millisecond.
   std::fflush(nullptr);
   ::_exit(code);

@@ -79,7 +79,7 @@ void print_json(const supervisor::Summary& summary) {
 
 }  // namespace
 
-int run_command(Words words) {
+int run_command(Words words, const Inherited& inherited) {
   const Arguments arguments = parse_arguments(words, run_options);
   if (!arguments.positional.empty()) {
     static constexpr std::array to_come = {"learn", "ps", "kill", "watch", "approve", "deny"};
@@ -91,6 +91,7 @@ int run_command(Words words) {
   if (arguments.rest.empty()) throw UsageError("no command to run", "agent-run -- COMMAND [ARGUMENT…]");
   supervisor::Options options = options_of(arguments);
   options.argv = arguments.rest;
+  options.inherited = inherited;
   options.warn = [](const std::string& line) { std::fprintf(stderr, "agent-run: %s\n", printable(line).c_str()); };
   const supervisor::Summary summary = supervisor::run(options, supervisor::find_places());
   if (arguments.has("--json")) {

@@ -8,7 +8,11 @@ int Appender::append(std::string_view line) noexcept {
   if (const int error = error_.load(std::memory_order_acquire); error != 0) return error;
   const ssize_t n = retry_eintr([&] { return ::write(fd_.get(), line.data(), line.size()); });
   if (n < 0) return fail(errno);
-  if (static_cast<std::size_t>(n) != line.size()) return fail(EIO);
+  if (static_cast<std::size_t>(n) != line.size()) {
+    // What a limit cuts off is a short write first; the rest gets the errno that says which one (setrlimit(2), write(2)).
+    const std::string_view rest = line.substr(static_cast<std::size_t>(n));
+    return fail(::write(fd_.get(), rest.data(), rest.size()) < 0 ? errno : EIO);
+  }
   if (durability_ == Durability::written || deferred_) return 0;
   return sync();
 }

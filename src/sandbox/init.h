@@ -14,8 +14,8 @@
 namespace agentrun::sandbox {
 
 /// Signals that init passes on to the agent's process group.
-inline constexpr std::array forwarded_signals{SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGWINCH,
-                                              SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2};
+inline constexpr std::array forwarded_signals{SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGALRM,
+                                              SIGWINCH, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2};
 
 /// What the parent asks of init by signal: to stop every process of the sandbox, and to let all go on. The lower number is
 /// taken first.
@@ -28,7 +28,7 @@ std::optional<Sandbox::Change> decode_change(std::string_view payload);
 
 /// Blocks every signal: init takes them with sigtimedwait(2).
 void block_signals();
-/// The agent's start: nothing blocked; SIGPIPE, which agent-run ignores for itself, as by default.
+/// The agent's start where nothing is handed on from agent-run's parent: nothing blocked; SIGPIPE as by default.
 void reset_signals();
 
 /// Makes init untouchable before the agent's first instruction: not dumpable, its own name, its own filter.

@@ -170,7 +170,7 @@ void become_agent(Child& child) {
   check(::prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl", "PR_SET_PDEATHSIG");
   child.go_write.reset();
   wait_for_init(child.go_read);
-  reset_signals();
+  child.plan.inherited ? hand_on_signals(*child.plan.inherited) : reset_signals();
   if (child.slave) replace_standard_terminals(child.slave);
   child.slave.reset();
 }
@@ -201,7 +201,9 @@ void wait_for_go(Child& child) {
   child.listener.reset();  // the broker's alone: a listener of ours would keep trapped calls waiting after its death
 }
 
+// Nothing of ours has to be done below the command's limits.
 void execute(Child& child) {
+  hand_on_limits(child.plan);
   execute_in_path(child.plan.argv, child.plan.environment);
 }
 

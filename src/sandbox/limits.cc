@@ -68,6 +68,34 @@ void set_task_limit(const Plan& plan) {
   lower_limit(RLIMIT_NPROC, "RLIMIT_NPROC", *plan.limits.process_tasks);
 }
 
+namespace {
+
+bool is_planned(const Plan& plan, std::size_t resource) {
+  switch (resource) {
+    case RLIMIT_CORE: return true;
+    case RLIMIT_NOFILE: return plan.open_files.has_value();
+    case RLIMIT_DATA: return plan.limits.process_memory.has_value();
+    case RLIMIT_NPROC: return plan.limits.process_tasks.has_value();
+    default: return false;
+  }
+}
+
+}  // namespace
+
+void hand_on_limits(const Plan& plan) {
+  if (!plan.inherited) return;
+  for (std::size_t i = 0; i < plan.inherited->limits.size(); ++i) {
+    if (is_planned(plan, i)) continue;
+    const auto resource = static_cast<__rlimit_resource>(i);
+    rlimit limit{};
+    check(::getrlimit(resource, &limit), "getrlimit");
+    const rlim_t soft = std::min(plan.inherited->limits[i].rlim_cur, limit.rlim_max);
+    if (soft == limit.rlim_cur) continue;
+    limit.rlim_cur = soft;
+    check(::setrlimit(resource, &limit), "setrlimit");
+  }
+}
+
 void close_all_from(unsigned first, std::initializer_list<int> keep) {
   std::vector<int> kept(keep);
   std::ranges::sort(kept);

@@ -22,6 +22,10 @@ void set_process_limits(const Plan& plan);
 /// that works. For a process that is not pid 1 of the sandbox and has no threads.
 void set_task_limit(const Plan& plan);
 
+/// The soft limits that the command's parent had set, but for those that the plan sets, and never above the hard ones. Last
+/// before the command's exec.
+void hand_on_limits(const Plan& plan);
+
 /// Closes every descriptor from `first` on but those of `keep` (close_range(2)).
 void close_all_from(unsigned first, std::initializer_list<int> keep);
 

@@ -367,6 +367,7 @@ Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch)
   plan.cwd = launch.cwd;
   plan.filter = variant_of(policy);
   plan.umask = launch.umask;
+  plan.inherited = launch.inherited;
   plan.open_files = policy.limits().open_files;
   plan.wall_seconds = policy.limits().wall_seconds;
   plan.terminal = launch.terminal;

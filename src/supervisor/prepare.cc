@@ -240,12 +240,6 @@ std::string current_folder(const policy::Policy& policy) {
   return policy.workspace();
 }
 
-mode_t current_umask() {
-  const mode_t mask = ::umask(022);
-  ::umask(mask);
-  return mask;
-}
-
 // A folder as standard input, output or error would be a way round the view (openat beside it).
 void refuse_folders_as_standard_files() {
   for (int fd = 0; fd <= 2; ++fd) {
@@ -397,7 +391,8 @@ Prepared prepare(const Options& options, const Places& places) {
       .home = facts.home,
       .uid = ::getuid(),
       .gid = ::getgid(),
-      .umask = current_umask(),
+      .umask = options.inherited.umask,
+      .inherited = options.inherited,
       .terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1,  // decision 008
       .ruleset = egress::ruleset_of(policy),
       .hidden = std::move(hidden),

@@ -49,6 +49,15 @@ egress::Proxies proxies_of_environment() {
           .no = either("no_proxy", "NO_PROXY")};
 }
 
+// What to do about a journal that cannot be written.
+std::string room_remedy(std::string_view error, const std::string& state_directory) {
+  if (error == "EFBIG") {
+    return "the journal does not fit under the file size limit (RLIMIT_FSIZE) that agent-run was started with: start it where "
+           "`ulimit -H -f` says more; only the soft limit (`ulimit -S -f`) can be kept for the command alone";
+  }
+  return "make room below " + state_directory + " or choose another place with --journal";
+}
+
 /// One run, from the journal on.
 class Session {
  public:
@@ -318,7 +327,7 @@ class Session {
 
   void fail_journal(std::string_view error, const std::string& what) {
     journal_error_ = error;
-    fail("journal-failed", what, "make room below " + prepared_.state_directory.string() + " or choose another place with --journal");
+    fail("journal-failed", what, room_remedy(error, prepared_.state_directory.string()));
   }
 
   void end(std::string reason, int code) {
@@ -406,8 +415,9 @@ class Session {
   }
 
   void fail_to_close(const std::exception& e) {
+    const auto* failed = dynamic_cast<const SysError*>(&e);
     summary_.error = std::string("the journal could not be closed: ") + e.what();
-    summary_.remedy = "make room below " + prepared_.state_directory.string();
+    summary_.remedy = room_remedy(failed != nullptr ? errno_name(failed->error()) : "", prepared_.state_directory.string());
     summary_.exit_code = 125;
   }
 

@@ -13,7 +13,7 @@
 
 namespace agentrun::supervisor {
 
-constexpr std::array forwarded = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGWINCH};
+constexpr std::array forwarded = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGWINCH};
 
 /// The signals that the loop reads instead of dying of them; the old mask comes back at the end.
 class Signals {
