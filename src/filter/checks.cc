@@ -8,6 +8,7 @@
 #include <linux/btrfs.h>
 #include <linux/f2fs.h>
 #include <linux/fs.h>
+#include <linux/memfd.h>
 #include <linux/msdos_fs.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
@@ -132,9 +133,17 @@ constexpr Clause personality_clauses[] = {
 constexpr Clause seccomp_clauses[] = {
     when("SECCOMP_FILTER_FLAG_NEW_LISTENER", has(1, SECCOMP_FILTER_FLAG_NEW_LISTENER), eperm),
 };
+// The kernel's own EINVAL where it would give it: Chromium asks for all bits at start and insists on that answer. It is given
+// here, since a bit that this table does not know may be one that a later kernel takes.
+constexpr std::uint32_t mfd_known = MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | abi::mfd_noexec_seal | abi::mfd_exec;
+constexpr std::uint32_t mfd_huge_sizes = std::uint32_t{MFD_HUGE_MASK} << MFD_HUGE_SHIFT;  // only with MFD_HUGETLB
+constexpr std::uint32_t mfd_free = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 constexpr Clause memfd_create_clauses[] = {
-    when("MFD_EXEC", has(1, abi::mfd_exec), refuse_with(EACCES)),
+    when("MFD_EXEC", {.argument = 1, .mask = ~mfd_free, .value = abi::mfd_exec}, refuse_with(EACCES)),
+    when("MFD_EXEC with MFD_HUGETLB", {.argument = 1, .mask = ~(mfd_free | mfd_huge_sizes), .value = MFD_HUGETLB | abi::mfd_exec}, refuse_with(EACCES)),
+    when("MFD_EXEC with MFD_NOEXEC_SEAL or unknown bits", has(1, abi::mfd_exec), refuse_with(EINVAL)),
 };
+static_assert(mfd_known == 0x1f && (mfd_huge_sizes & mfd_known) == 0);
 
 constexpr CallRule checks[] = {
     {.nr = __NR_ioctl, .clauses = ioctl_clauses, .otherwise = allow},

@@ -305,13 +305,16 @@ class Lowering {
   std::vector<std::string> denied_;
 };
 
-// RFC 6761 §6.3: the names that mean this host. The resolver is a stub on the sandbox's own loopback.
+// RFC 6761 §6.3: the names that mean this host, and its own name, on lines of their own so that it is its canonical one
+// (hosts(5)): Java and many servers do not start where their host's name has no address. The resolver is a stub on the
+// sandbox's own loopback.
 // What the host has in their place leads to name services that the sandbox does not have (nsswitch.conf(5)).
 constexpr std::string_view nsswitch_path = "/etc/nsswitch.conf";
-constexpr std::pair<std::string_view, std::string_view> name_service_texts[] = {
-    {"/etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"},
-    {"/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"},
-    {nsswitch_path, "passwd: files\ngroup: files\nhosts: files dns\nnetworks: files\nservices: files\nprotocols: files\n"}};
+std::array<std::pair<std::string_view, std::string>, 3> name_service_texts(const std::string& hostname) {
+  return {{{"/etc/hosts", "127.0.0.1 localhost\n127.0.0.1 " + hostname + "\n::1 localhost ip6-localhost ip6-loopback\n::1 " + hostname + "\n"},
+           {"/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"},
+           {nsswitch_path, "passwd: files\ngroup: files\nhosts: files dns\nnetworks: files\nservices: files\nprotocols: files\n"}}};
+}
 
 filter::Variant variant_of(const policy::Policy& policy) {
   if (policy.weakened(policy::Weakening::floor_only)) return filter::Variant::agent_floor_only;
@@ -346,9 +349,10 @@ Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch)
   lowering.show_sockets();
   lowering.show_links();
   const bool egress = policy.has_egress();
-  for (const auto& [path, text] : name_service_texts) {
+  Plan plan;
+  for (const auto& [path, text] : name_service_texts(plan.hostname)) {
     if (egress) lowering.insist_on_text(path, text);
-    else if (path != nsswitch_path) lowering.show_text(std::string(path), std::string(text));
+    else if (path != nsswitch_path) lowering.show_text(std::string(path), text);
   }
   if (launch.passwd_line) lowering.show_text("/etc/passwd", *launch.passwd_line);
   if (launch.group_line) lowering.show_text("/etc/group", *launch.group_line);
@@ -356,7 +360,6 @@ Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch)
   lowering.add_folders();
   lowering.require_workspace();
 
-  Plan plan;
   plan.uid = launch.uid;
   plan.gid = launch.gid;
   plan.mounts = lowering.ordered();

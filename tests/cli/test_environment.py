@@ -60,6 +60,15 @@ class Environment(harness.Case):
         self.assertEqual({int(fields[k], 16) for k in ("CapEff", "CapPrm", "CapBnd", "CapAmb")}, {0}, fields)
         self.assertEqual(fields["NoNewPrivs"], "1")
 
+    def test_the_name_of_the_sandbox_has_an_address(self):
+        """InetAddress.getLocalHost, hostname -f, socket.getfqdn: with and without a network."""
+        script = ("import socket; name = socket.gethostname(); print(name, socket.gethostbyname(name), socket.getfqdn(name), "
+                  "sorted({each[4][0] for each in socket.getaddrinfo(name, 1)}), socket.gethostbyaddr('127.0.0.1')[0])")
+        for options in ((), ("-p", "coding"), ("--allow-host", "x.example:443")):
+            with self.subTest(options):
+                result = self.scratch.agent_run(*options, "--", "/usr/bin/python3", "-c", script)
+                self.assertEqual(result.text, "agent-run 127.0.0.1 agent-run ['127.0.0.1', '::1'] localhost\n", str(result))
+
     def test_host_is_absent(self):
         """Folders of the host that no default grant names are not there at all."""
         result = self.scratch.agent_run("--", "sh", "-c", f"ls -d /boot /srv /mnt /run/systemd {self.outside} /etc/shadow")

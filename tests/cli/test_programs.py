@@ -159,6 +159,20 @@ class Data(Programs):
             wait; chmod 0600, glob "d/?"; printf "%o\n", (stat "d/3")[2]; rename "d/3", "d/x"; print join(" ", sort glob "d/?"), "\n";
             $SIG{ALRM} = sub { die "alarm\n" }; eval { alarm 1; sleep 9 }; print $@;' | sort""")
 
+    def test_chromium(self):
+        """It asks memfd_create(2) for all bits at start and insists on EINVAL; Playwright and Puppeteer start it so."""
+        self.need("chromium")
+        (self.ws / "page.html").write_text("<body style='background:#0a0'><h1>page</h1></body>\n")
+        words = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+                 "--disable-component-update", "--disable-sync", "--window-size=200,200", "--virtual-time-budget=1000"]
+        pictures = []
+        for name, runner in (("outside.png", self.control), ("inside.png", lambda *argv, **more: self.inside(*argv, profile=self.profile, **more))):
+            result = runner(*words, f"--screenshot={self.ws / name}", (self.ws / "page.html").as_uri(), timeout=120)
+            self.assertEqual(result.status, 0, str(result))
+            pictures.append((self.ws / name).read_bytes())
+        self.assertEqual(pictures[0][:4], b"\x89PNG")
+        self.assertEqual(pictures[1], pictures[0])
+
     def test_vim(self):
         self.need("vim.tiny")
         text = self.same(r"""seq 30 > t; vim.tiny -u NONE -es -c '%s/1/one/g' -c '5,7d' -c 'w' -c 'w! copy' -c 'q' t; cat t copy

@@ -246,9 +246,18 @@ TEST_CASE("seccomp: the agent's own filters, but no listener") {
 }
 
 TEST_CASE("memfd_create: no executable memory files by request") {
-  for (std::uint64_t flags = 0; flags < 32; ++flags)
-    expect((flags & 0x10) != 0 ? refused(EACCES) : allowed, __NR_memfd_create, {0x1000, flags});
+  // Without MFD_EXEC it is the kernel's to judge. With it: EINVAL for what the kernel gives EINVAL for, and for every bit that
+  // may come, or EACCES.
+  for (std::uint64_t flags = 0; flags < 32; ++flags) {
+    const bool exec = (flags & 0x10) != 0, sealed = (flags & 8) != 0, huge = (flags & 4) != 0;
+    expect(!exec ? allowed : sealed ? refused(EINVAL) : refused(EACCES), __NR_memfd_create, {0x1000, flags});
+    for (std::uint64_t bit = 0x20; bit <= 0x80000000U; bit <<= 1) {
+      const bool size = bit >= 0x04000000U;
+      expect(!exec ? allowed : sealed || !size || !huge ? refused(EINVAL) : refused(EACCES), __NR_memfd_create, {0x1000, flags | bit});
+    }
+  }
   expect(allowed, __NR_memfd_create, {0x10, 0x1});
+  expect(refused(EINVAL), __NR_memfd_create, {0, 0xffffffffU});  // as Chromium asks
 }
 
 TEST_CASE("every checked row is tested here: it has a value that is allowed and one that is refused") {

@@ -173,6 +173,8 @@ TEST_CASE("hosts and resolv.conf are ours unless the view has them") {
   REQUIRE(at(ours, "/etc/resolv.conf") != nullptr);
   CHECK(at(ours, "/etc/resolv.conf")->kind == Kind::text_file);
   CHECK(at(ours, "/etc/resolv.conf")->source.find("nameserver 127.0.0.1\n") != std::string::npos);
+  CHECK(at(ours, "/etc/hosts")->source.find("127.0.0.1 " + ours.hostname + "\n") != std::string::npos);
+  CHECK(at(ours, "/etc/hosts")->source.find("::1 " + ours.hostname + "\n") != std::string::npos);
   CHECK(at(ours, "/etc/passwd")->source == "u:x:1000:1000::/home/u:/bin/sh\n");
   const Plan theirs = lower_text(std::string(base) + "files: {read: [/etc/hosts, /etc/passwd]}\n", host, launch);
   CHECK(at(theirs, "/etc/hosts")->kind == Kind::bind);
