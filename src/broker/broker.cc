@@ -112,6 +112,8 @@ void await_end(const Fd& control, journal::Appender& entries) {
 [[noreturn]] void serve(Setup& setup, const Fd& control) {
   const Fd host_proc(check(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/proc"));
   const std::string own_exe = read_link(host_proc.get(), "self/exe").value_or("");
+  struct stat own_image {};
+  check(::fstatat(host_proc.get(), "self/exe", &own_image, 0), "fstatat", "/proc/self/exe");
   const std::uint64_t host_network = network_of(Fd(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket", "unix")));
   keep_only({control.get(), host_proc.get(), setup.entries.get(), setup.sandbox_pidfd, setup.link.get()});
   Admission admission = await_admission(control);
@@ -152,7 +154,8 @@ void await_end(const Fd& control, journal::Appender& entries) {
                              .began = file_clock_ns(),
                              .host_network = host_network,
                              .agent_pid = admission.agent,
-                             .own_exe = own_exe};
+                             .own_exe = own_exe,
+                             .own_image = {own_image.st_dev, own_image.st_ino}};
   auto& wake_up = *new WakeUp(listener);
   auto& prepared = *new std::latch(receivers);
   auto& filtered = *new std::atomic<bool>(false);

@@ -29,7 +29,7 @@ Reply Handler::execute(Case& c) {
   c.verdict = with_pins(c.verdict, object.path, [&] { return content_of(object); });
   if (!object.in_view) c.verdict = {.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};
   if (const int denied = permit(c, "continue"); denied != 0) return Reply::error(denied);
-  s_.claims.put(c.task.pid, {.tid = c.task.tid, .path = object.path, .before = c.task.exe}, s_.host_proc);
+  if (const int full = s_.claims.put(c.task, object.path, s_.host_proc); full != 0) return result(c, full);
   s_.in_hand.wait_for_all();
   return Reply::proceed(FloorCovers{"Landlock EXECUTE, noexec mounts"});
 }

@@ -39,7 +39,9 @@ Reply Handler::answer(const seccomp_notif& notification) {
   if (row == nullptr || row->operation == filter::Operation::none) return Reply::error(ENOSYS);
   Task* task = tasks_.find(static_cast<pid_t>(notification.pid));
   if (task == nullptr) return s_.listener.valid(notification.id) ? Reply::error(EAGAIN) : Reply::none();
-  if (const int error = verify_image(task); error != 0) return Reply::error(error);
+  if (const int error = verify_image(task, notification.id); error != 0) {
+    return error == ESRCH && !s_.listener.valid(notification.id) ? Reply::none() : Reply::error(error);
+  }
 
   Request request;
   const TaskMemory memory(task->tid);

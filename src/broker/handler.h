@@ -50,6 +50,7 @@ struct Shared {
   const std::uint64_t host_network;  // network_of() the host's sockets
   const pid_t agent_pid;       // the first process of the agent
   const std::string own_exe;   // what /proc/<pid>/exe says of agent-run itself
+  const std::pair<std::uint64_t, std::uint64_t> own_image;  // device and inode of that file
 };
 
 /// Each receiver thread has one. Its working directory is the host's /proc and its umask is its own (CLONE_FS).
@@ -67,7 +68,9 @@ class Handler {
   Reply answer(const seccomp_notif& notification);
   void send(std::uint64_t id, Reply reply) noexcept;
   Reply dispatch(const Request& request, const Task& task, Case& c);
-  int verify_image(Task*& task);
+  /// 0: the task's image may run. Else the errno for its call `id`; ESRCH: it is gone, or became another while it was looked at.
+  int verify_image(Task*& task, std::uint64_t id);
+  [[nodiscard]] bool is_still_agent_run(const Task& task) const;
   /// What a loader would start with these arguments, its own name included.
   policy::Verdict judge_launched(const Task& task, const std::vector<std::string>& argv, bool complete) const;
   /// Opens a regular file to hash it; empty when it cannot be read.

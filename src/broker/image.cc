@@ -7,8 +7,14 @@
 // by fork of one that was judged is known by its Execution, whatever became of the process that called execve and whether
 // that call succeeded. A denied image condemns the run: from that moment every call
 // is refused, until the supervisor has killed it.
+//
+// Image, command line and execution are several looks at one task. They are of one image when the task still waits for its
+// answer after the last of them: an execve of another thread ends the waiting before it changes anything. So nothing is
+// believed before that was asked (decision 028).
 #include <fcntl.h>
+#include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "broker/handler.h"
@@ -19,16 +25,35 @@ namespace agentrun::broker {
 using policy::Act;
 using policy::Right;
 
-int Handler::verify_image(Task*& task) {
+namespace {
+
+// Of several threads that claimed, one got through: the one whose path runs, as far as that tells.
+const ExecClaim* claim_behind(const std::vector<ExecClaim>& claims, const std::string& exe) {
+  if (claims.empty()) return nullptr;
+  const auto same = std::find_if(claims.begin(), claims.end(), [&](const ExecClaim& claim) { return claim.path == exe; });
+  return same != claims.end() ? &*same : &claims.back();
+}
+
+}  // namespace
+
+// Before its first exec the agent's process is still agent-run itself, of which the view knows nothing. By its file, not only
+// by its path: where agent-run stands on the host the view may show something else.
+bool Handler::is_still_agent_run(const Task& task) const {
+  if (task.pid != s_.agent_pid || task.exe != s_.own_exe) return false;
+  struct stat st {};
+  return with_ptrace([&] { return ::fstatat(task.proc.get(), "exe", &st, 0); }) == 0 && st.st_dev == s_.own_image.first &&
+         st.st_ino == s_.own_image.second;
+}
+
+int Handler::verify_image(Task*& task, std::uint64_t id) {
   if (s_.condemned.load(std::memory_order_acquire)) return EACCES;
-  const auto claim = s_.claims.take(task->pid, task->tid, s_.host_proc);
-  if (claim) {
-    task = tasks_.find(task->tid);  // the claim is taken: it is looked at again
+  const auto claims = s_.claims.take(*task, s_.host_proc);
+  if (!claims.empty()) {
+    task = tasks_.find(task->tid);  // the claims are taken: it is looked at again
     if (task == nullptr) return ESRCH;
   }
-  if (task->judged && !claim) return 0;
-  // Before its first exec the agent's process is still agent-run itself, of which the view knows nothing.
-  if (task->pid == s_.agent_pid && task->exe == s_.own_exe) return 0;
+  if (task->judged && claims.empty()) return 0;
+  if (is_still_agent_run(*task)) return 0;
 
   // Only now, when the loader has not run any code of the program yet, is its command line the kernel's. Programs write
   // over theirs later on, so it is not looked at again.
@@ -41,10 +66,13 @@ int Handler::verify_image(Task*& task) {
     if (verdict.act == Act::allow && is_loader(task->exe)) verdict = judge_launched(*task, line.words, line.complete);
   }
   verdict = with_pins(verdict, task->exe, [&] { return Tasks::open_image(*task); });
-  const bool news = claim ? task->exe != claim->before || verdict.act != Act::allow : verdict.act != Act::allow;
-  if (news && !s_.recorder.image(*task, claim ? *claim : ExecClaim{}, verdict)) return EIO;
+  const bool randomized = execution && Tasks::has_random_layout(*task);
+  if (!s_.listener.valid(id)) return ESRCH;
+  const ExecClaim* const claim = claim_behind(claims, task->exe);
+  const bool news = verdict.act != Act::allow || (claim != nullptr && task->exe != claim->before);
+  if (news && !s_.recorder.image(*task, claim != nullptr ? claim->path : std::string(), verdict)) return EIO;
   task->judged = verdict.act == Act::allow;
-  if (task->judged && execution) s_.verified.add(*execution);
+  if (task->judged && randomized) s_.verified.add(*execution);
   if (task->judged) return 0;
   s_.condemned.store(true, std::memory_order_release);
   s_.recorder.report_denied_image(task->exe);

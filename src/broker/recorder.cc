@@ -100,11 +100,11 @@ bool Recorder::outcome(const Outcome& call, int error) {
   return append(record);
 }
 
-bool Recorder::image(const Task& task, const ExecClaim& claim, const policy::Verdict& verdict) {
+bool Recorder::image(const Task& task, const std::string& claimed, const policy::Verdict& verdict) {
   journal::Record& record = thread_record();
   record.begin();
   record.text("act", verdict.act == policy::Act::allow ? "allow" : "kill").text("by", policy::name(verdict.by));
-  record.text("comm", task.comm).text("exe", task.exe).text("path", claim.path).number("pid", task.pid).number("ppid", task.ppid);
+  record.text("comm", task.comm).text("exe", task.exe).text("path", claimed).number("pid", task.pid).number("ppid", task.ppid);
   if (verdict.rule != nullptr) record.text("profile", verdict.rule->profile).text("rule", verdict.rule->id);
   record.text("run", run_);
   record.word("t", static_cast<std::uint64_t>(wall_clock_ns())).word("tb", static_cast<std::uint64_t>(boot_clock_ns()));

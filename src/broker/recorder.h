@@ -56,8 +56,8 @@ class Recorder {
   /// An allowed act that then failed by itself: the record of the decision was already written.
   [[nodiscard]] bool outcome(const Outcome& call, int error);
   [[nodiscard]] bool outcome(const Case& c, int error) { return outcome(outcome_of(c), error); }
-  /// What really runs after the execve that was claimed.
-  [[nodiscard]] bool image(const Task& task, const ExecClaim& claim, const policy::Verdict& verdict);
+  /// What really runs after an execve that claimed to run `claimed`; "": no claim is known.
+  [[nodiscard]] bool image(const Task& task, const std::string& claimed, const policy::Verdict& verdict);
 
   /// Once a record was lost, every call is refused.
   [[nodiscard]] bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }

@@ -71,37 +71,47 @@ std::optional<std::string> read_link(int dirfd, const char* name) {
   return std::string(text.data(), static_cast<std::size_t>(n));
 }
 
-void ExecClaims::put(pid_t pid, ExecClaim claim, int host_proc) {
-  claim.born = Tasks::born(host_proc, pid);
+int ExecClaims::put(const Task& caller, std::string path, int host_proc) {
+  ExecClaim claim{.tid = caller.tid, .path = std::move(path), .before = caller.exe, .born = Tasks::born(host_proc, caller.pid)};
+  claim.caller.reset(::fcntl(caller.proc.get(), F_DUPFD_CLOEXEC, 0));
+  if (!claim.caller) return EAGAIN;
   const std::scoped_lock lock(mutex_);
   if (claims_.size() >= sweep_at_) forget_the_dead(host_proc);
-  claims_.insert_or_assign(pid, std::move(claim));
+  std::vector<ExecClaim>& of_process = claims_[caller.pid];
+  // Whoever calls again was here before (take()): what is left are other threads' claims, and another process's that had this number.
+  if (claim.born != 0) std::erase_if(of_process, [&](const ExecClaim& old) { return old.born != 0 && old.born != claim.born; });
+  of_process.push_back(std::move(claim));
   waiting_.store(claims_.size(), std::memory_order_release);
+  return 0;
 }
 
-std::optional<ExecClaim> ExecClaims::take(pid_t pid, pid_t tid, int host_proc) {
-  if (waiting_.load(std::memory_order_acquire) == 0) return std::nullopt;
+std::vector<ExecClaim> ExecClaims::take(const Task& task, int host_proc) {
+  std::vector<ExecClaim> taken;
+  if (waiting_.load(std::memory_order_acquire) == 0) return taken;
   const std::scoped_lock lock(mutex_);
-  const auto found = claims_.find(pid);
-  if (found == claims_.end()) return std::nullopt;
-  if (found->second.tid != tid) {
-    const std::string caller = std::to_string(pid) + "/task/" + std::to_string(found->second.tid);
-    if (tid != pid || ::faccessat(host_proc, caller.c_str(), F_OK, 0) == 0) return std::nullopt;
-  }
-  ExecClaim claim = std::move(found->second);
-  claims_.erase(found);
+  const auto found = claims_.find(task.pid);
+  if (found == claims_.end()) return taken;
+  std::erase_if(found->second, [&](ExecClaim& claim) {
+    const bool alive = ::faccessat(claim.caller.get(), "comm", F_OK, 0) == 0;
+    if (alive && claim.tid != task.tid) return false;
+    taken.push_back(std::move(claim));
+    return true;
+  });
+  if (found->second.empty()) claims_.erase(found);
   waiting_.store(claims_.size(), std::memory_order_release);
-  const std::uint64_t born = Tasks::born(host_proc, pid);
-  if (claim.born != 0 && born != 0 && claim.born != born) return std::nullopt;  // of another process, which had this number
+  if (taken.empty()) return taken;
+  const std::uint64_t born = Tasks::born(host_proc, task.pid);
+  if (born != 0) std::erase_if(taken, [&](const ExecClaim& claim) { return claim.born != 0 && claim.born != born; });
   epoch_.fetch_add(1, std::memory_order_acq_rel);
-  return claim;
+  return taken;
 }
 
 // Amortised: the next time comes when there are twice as many as live now.
 void ExecClaims::forget_the_dead(int host_proc) {
   std::erase_if(claims_, [&](const auto& entry) {
     const std::uint64_t born = Tasks::born(host_proc, entry.first);
-    return born == 0 || (entry.second.born != 0 && born != entry.second.born);
+    const auto gone = [&](const ExecClaim& claim) { return claim.born != 0 && claim.born != born; };
+    return born == 0 || std::all_of(entry.second.begin(), entry.second.end(), gone);
   });
   sweep_at_ = std::max<std::size_t>(256, 2 * claims_.size());
 }
@@ -237,6 +247,18 @@ std::uint64_t Tasks::born(int host_proc, pid_t pid) {
     std::from_chars(text.data(), text.data() + text.size(), ticks);
   }
   return ticks;
+}
+
+bool Tasks::has_random_layout(const Task& task) {
+  constexpr int flags = 9;
+  constexpr unsigned randomize = 0x00400000;  // PF_RANDOMIZE of include/linux/sched.h: cleared and set by execve alone
+  const auto stat = read_small(task.proc.get(), "stat");
+  std::uint64_t bits = 0;
+  if (stat) {
+    const std::string_view text = stat_field(*stat, flags);
+    std::from_chars(text.data(), text.data() + text.size(), bits);
+  }
+  return (bits & randomize) != 0;
 }
 
 dev_t Tasks::terminal_of(const Task& task) {

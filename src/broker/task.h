@@ -27,7 +27,8 @@ struct Task {
 
 /// An execve that was answered CONTINUE: what was claimed, until the next trapped call shows what runs (DESIGN §6).
 struct ExecClaim {
-  pid_t tid = 0;       // the thread that called
+  Fd caller;           // the thread that called: its directory below /proc, which dies with it and survives reuse of its number
+  pid_t tid = 0;       // the number of that thread
   std::string path;    // what it asked for
   std::string before;  // the image that asked
   std::uint64_t born = 0;  // when its process was (Tasks::born); 0: not known
@@ -36,10 +37,12 @@ struct ExecClaim {
 /// Shared by the receivers: which processes are between an execve and their next trapped call.
 class ExecClaims {
  public:
-  void put(pid_t pid, ExecClaim claim, int host_proc);
-  /// The claim of `pid`, when this trapped call of `tid` comes after its execve: the thread that called execve calls
-  /// again, or it is the leader and that thread is no more (execve ends all other threads). Others' calls come before.
-  std::optional<ExecClaim> take(pid_t pid, pid_t tid, int host_proc);
+  /// `caller` is about to execute `path`. 0, or the errno for which it must not: there is no descriptor to know it by.
+  [[nodiscard]] int put(const Task& caller, std::string path, int host_proc);
+  /// The claims of the task's process that came before this trapped call of the task: those of the thread itself, which is
+  /// back from execve in one image or the other, and those of threads that are no more (execve ends all others, and the one
+  /// that called takes the leader's number). While another thread that claimed lives, its execve has not happened.
+  [[nodiscard]] std::vector<ExecClaim> take(const Task& task, int host_proc);
   /// Grows with each claim that is taken: a Task whose `image` is older is looked at again.
   [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_.load(std::memory_order_acquire); }
 
@@ -47,8 +50,8 @@ class ExecClaims {
   void forget_the_dead(int host_proc);
 
   std::mutex mutex_;
-  std::unordered_map<pid_t, ExecClaim> claims_;
-  std::size_t sweep_at_ = 256;  // so many claims: those of processes that died without a trapped call are thrown out
+  std::unordered_map<pid_t, std::vector<ExecClaim>> claims_;  // by process
+  std::size_t sweep_at_ = 256;  // so many processes: those that died without a trapped call are thrown out
   std::atomic<std::size_t> waiting_{0};
   std::atomic<std::uint64_t> epoch_{1};
 };
@@ -81,6 +84,9 @@ class Tasks {
   /// When a process was born, in clock ticks since boot (proc(5)): with its number that is its name. It keeps it over execve,
   /// whichever thread called. 0: it is gone.
   static std::uint64_t born(int host_proc, pid_t pid);
+  /// Did the kernel lay out its memory at random when its image was executed? (PF_RANDOMIZE; not for ADDR_NO_RANDOMIZE of
+  /// personality(2), and not where kernel.randomize_va_space is 0.)
+  static bool has_random_layout(const Task& task);
   /// Device number of its controlling terminal; 0: none.
   static dev_t terminal_of(const Task& task);
 

@@ -12,12 +12,13 @@
 
 namespace agentrun::broker {
 
-/// One execution of an image: the 16 random bytes that the kernel puts into the memory of each (AT_RANDOM, getauxval(3)).
-/// Threads and forked children have those of their parent, until they execute something themselves.
-using Execution = std::array<std::uint64_t, 2>;
+/// One execution of an image: where the kernel put the parts of its memory, at random, as its own copy of the auxiliary
+/// vector says (getauxval(3), /proc/<pid>/auxv): more than 40 bits. Threads and forked children have those of their parent,
+/// until they execute something themselves. A program can write over its vector, but not over the kernel's copy: that takes
+/// prctl(PR_SET_MM), which the filter refuses. A layout that is not random (Tasks::has_random_layout) names no execution.
+using Execution = std::array<std::uint64_t, 6>;
 
-/// The execution that the task is of; nullopt when its memory does not tell. A program can change its own, as it can its
-/// command line: then it is judged by that once more.
+/// The execution that the task is of; nullopt when it cannot be read. Who is not known is judged by its command line anew.
 std::optional<Execution> execution_of(const Task& task);
 
 /// Bounded: of two generations the older one is forgotten. An execution that is asked for stays in the younger.

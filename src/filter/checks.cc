@@ -1,6 +1,6 @@
 // Calls that the agent may make but for some register values. Only registers are compared: memory is the caller's to
 // change. Constants: clone(2), unshare(2), ioctl_tty(2), ioctl_iflags(2), socket(2), personality(2), seccomp(2),
-// memfd_create(2).
+// memfd_create(2), prctl(2).
 #include <agentrun/sys/kernel_abi.h>
 #include <asm/ioctls.h>
 #include <asm/unistd_64.h>
@@ -14,6 +14,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -130,6 +131,11 @@ constexpr Clause personality_clauses[] = {
     when("ADDR_NO_RANDOMIZE", is(0, ADDR_NO_RANDOMIZE), allow),
     when("0xffffffff (query)", is(0, every_bit), allow),
 };
+// Where its arguments and its auxiliary vector are is the kernel's word about a process, by which the broker knows what it
+// runs (broker/verified.h). PR_SET_MM_MAP needs no capability.
+constexpr Clause prctl_clauses[] = {
+    when("PR_SET_MM", is(0, PR_SET_MM), eperm),
+};
 constexpr Clause seccomp_clauses[] = {
     when("SECCOMP_FILTER_FLAG_NEW_LISTENER", has(1, SECCOMP_FILTER_FLAG_NEW_LISTENER), eperm),
 };
@@ -151,6 +157,7 @@ constexpr CallRule checks[] = {
     {.nr = __NR_socketpair, .clauses = socket_clauses, .otherwise = refuse_with(EAFNOSUPPORT)},
     {.nr = __NR_clone, .clauses = clone_clauses, .otherwise = allow},
     {.nr = __NR_personality, .clauses = personality_clauses, .otherwise = eperm},
+    {.nr = __NR_prctl, .clauses = prctl_clauses, .otherwise = allow},
     {.nr = __NR_unshare, .clauses = unshare_clauses, .otherwise = allow},
     {.nr = __NR_seccomp, .clauses = seccomp_clauses, .otherwise = allow},
     {.nr = __NR_memfd_create, .clauses = memfd_create_clauses, .otherwise = allow},

@@ -222,7 +222,7 @@ constexpr auto rows = std::to_array<Row>({
     allow(CALL(modify_ldt)),
     refuse(CALL(pivot_root)),
     absent(CALL(_sysctl)),
-    allow(CALL(prctl)),
+    check(CALL(prctl)),
     allow(CALL(arch_prctl)),
     refuse(CALL(adjtimex)),
     allow(CALL(setrlimit)),

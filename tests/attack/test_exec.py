@@ -84,6 +84,60 @@ class Exec(harness.Case):
         self.assertTrue(run.decisions(act="allow", sys="execve"))
 
 
+class Identity(harness.Case):
+    """C4 of issue 10: who runs what is known by what the agent cannot write."""
+
+    def script(self, image, *words):
+        path = self.tools / "-".join(("script", image.name, *words))
+        path.write_text(" ".join((f"#!{image}", *words)) + "\n")
+        path.chmod(0o755)
+        return path
+
+    def marks(self):
+        folder = self.ws / "marks"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def test_c4_another_execution_s_random_bytes(self):
+        """A static image writes the random bytes of an execution that was judged over its own, before its first trapped call."""
+        marks, image = self.marks(), self.tools / "static-forge"
+        shutil.copy2(harness.PROBES / "probe-static", image)
+        pull, push = self.script(image, "pull"), self.script(image, "push")
+        words = ("/bin/sh", "-c", 'FORGE=$("$1" "$3"); export FORGE; test "${#FORGE}" = 32 && rm "$3/static-forge" && exec "$2" "$3"',
+                 "sh", pull, push, marks)
+        self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.tools}/**"], "deny": [{"path": str(image), "argv": ["push", "**"]}]})
+        self.assertEqual(self.control(*words).status, 42, "proves nothing")
+        (marks / image.name).unlink()
+        for _ in range(3):
+            run = self.inside(*words)
+            self.assertEqual(list(marks.iterdir()), [], f"the denied arguments acted: {run}")
+            self.assertNotEqual(run.status, 42, str(run))
+            ends = [r for r in run.journal() if r.get("type") == "exec.verified" and r.get("act") == "kill"]
+            self.assertEqual([r.get("rule") for r in ends], ["test:exec.deny[0]"], f"it never started: {run}")
+            self.assert_complete(run)
+
+    def test_c4_the_caller_s_number_comes_again(self):
+        """execve is called by a second thread; the image that it starts makes threads until one has that thread's number."""
+        numbers = int(pathlib.Path("/proc/sys/kernel/pid_max").read_text())
+        if numbers > 65536:
+            self.skipTest(f"{numbers} process numbers take too long to come again: set kernel.pid_max to 32768")
+        marks, image = self.marks(), self.tools / "static-wrap"
+        shutil.copy2(harness.PROBES / "probe-static", image)
+        script = self.script(image)
+        self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.tools}/**"], "deny": [str(image)]})
+        live = sum(1 for _ in pathlib.Path("/proc").glob("[0-9]*/task/[0-9]*"))
+        environment = {**self.scratch.environment, "WRAP": str(numbers - 300 - live - 1500)}
+        words = ("/usr/bin/python3", "-c", "import os, sys, threading\n"
+                 "threading.Thread(target=os.execv, args=(sys.argv[1], sys.argv[1:])).start()\n"
+                 "import time; time.sleep(60)", script, marks)
+        self.assertEqual(self.control(*words, env={**environment, "WRAP": "1"}).status, 42, "proves nothing")
+        (marks / image.name).unlink()
+        run = self.inside(*words, options=("--set-env", f"WRAP={environment['WRAP']}"), timeout=120)
+        self.assertEqual(list(marks.iterdir()), [], f"the denied image acted: {run}")
+        self.assertEqual(run.status, harness.REFUSED, str(run))
+        self.assert_complete(run)
+
+
 class Arguments(harness.Case):
     def test_e5_rules_about_arguments(self):
         """Denied with these arguments, whatever else is on the line; asked for, so denied in this version; allowed with others."""

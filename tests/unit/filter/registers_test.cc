@@ -237,6 +237,14 @@ TEST_CASE("personality: only values that change nothing of what protects") {
   }
 }
 
+TEST_CASE("prctl: everything but where the memory's parts are") {
+  for (std::uint64_t option = 0; option < 128; ++option) {
+    const bool set_mm = option == 35;  // PR_SET_MM
+    for (const std::uint64_t part : {0U, 9U, 14U, 15U}) expect(set_mm ? refused(EPERM) : allowed, __NR_prctl, {option, part});
+    expect(set_mm ? refused(EPERM) : allowed, __NR_prctl, {0x100000000U | option, 14});  // the kernel takes an int
+  }
+}
+
 TEST_CASE("seccomp: the agent's own filters, but no listener") {
   for (const std::uint64_t operation : {0U, 1U, 2U, 3U}) {
     expect(allowed, __NR_seccomp, {operation, 0});
@@ -262,7 +270,7 @@ TEST_CASE("memfd_create: no executable memory files by request") {
 
 TEST_CASE("every checked row is tested here: it has a value that is allowed and one that is refused") {
   const std::set<std::string_view> tested = {"clone",      "unshare",     "ioctl",   "socket",
-                                             "socketpair", "personality", "seccomp", "memfd_create"};
+                                             "socketpair", "personality", "seccomp", "memfd_create", "prctl"};
   std::set<std::string_view> checked;
   for (const Row& row : table())
     if (row.disposition == Disposition::checked) checked.insert(row.name);
