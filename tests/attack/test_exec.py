@@ -126,13 +126,12 @@ class Identity(harness.Case):
         script = self.script(image)
         self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.tools}/**"], "deny": [str(image)]})
         live = sum(1 for _ in pathlib.Path("/proc").glob("[0-9]*/task/[0-9]*"))
-        environment = {**self.scratch.environment, "WRAP": str(numbers - 300 - live - 1500)}
         words = ("/usr/bin/python3", "-c", "import os, sys, threading\n"
                  "threading.Thread(target=os.execv, args=(sys.argv[1], sys.argv[1:])).start()\n"
                  "import time; time.sleep(60)", script, marks)
-        self.assertEqual(self.control(*words, env={**environment, "WRAP": "1"}).status, 42, "proves nothing")
+        self.assertEqual(self.control("env", "WRAP=1", *words).status, 42, "proves nothing")
         (marks / image.name).unlink()
-        run = self.inside(*words, options=("--set-env", f"WRAP={environment['WRAP']}"), timeout=120)
+        run = self.inside("/usr/bin/env", f"WRAP={numbers - 300 - live - 1500}", *words, timeout=120)
         self.assertEqual(list(marks.iterdir()), [], f"the denied image acted: {run}")
         self.assertEqual(run.status, harness.REFUSED, str(run))
         self.assert_complete(run)
