@@ -5,6 +5,8 @@
 #include <optional>
 #include <vector>
 
+#include "egress/second_hello.h"
+
 namespace agentrun::egress {
 
 namespace {
@@ -13,8 +15,10 @@ using Kind = Finding::Kind;
 
 constexpr std::uint16_t https_port = 443;
 constexpr std::size_t record_header = 5, handshake_header = 4;
-constexpr std::uint8_t content_first = 0x14, content_handshake = 0x16, content_last = 0x18;  // RFC 8446 §B.1, RFC 6520
+constexpr std::uint8_t content_first = 0x14, content_handshake = 0x16, content_data = 0x17, content_last = 0x18;  // RFC 8446 §B.1, RFC 6520
+constexpr std::uint8_t content_change = 0x14, content_alert = 0x15;
 constexpr std::uint8_t major_version = 3, client_hello = 1;
+constexpr std::size_t longest_record = (1U << 14) + 2048;  // RFC 5246 §6.2.3
 
 Finding refuse(std::string_view reason, std::string seen = {}) {
   return {.kind = Kind::refuse, .reason = reason, .seen = std::move(seen)};
@@ -42,14 +46,16 @@ bool same_name(std::string_view said, std::string_view name) {
   return same(said, name);
 }
 
+std::size_t record_size(std::string_view bytes, std::size_t at) { return byte_at(bytes, at + 3) << 8 | byte_at(bytes, at + 4); }
+
 // Do these bytes hold records with a whole ClientHello? The length of its message stands in its first bytes, which may be
-// spread over records; so only headers are looked at here, and what they frame is for OpenSSL.
-std::optional<Finding> missing_of_hello(std::string_view bytes) {
+// spread over records; so only headers are looked at here, and what they frame is for OpenSSL. `end`: of its last record.
+std::optional<Finding> missing_of_hello(std::string_view bytes, std::size_t& end) {
   std::size_t at = 0, collected = 0, wanted = handshake_header;
   std::array<std::uint8_t, handshake_header> head{};
   while (collected < wanted) {
     if (bytes.size() < at + record_header) return need(at + record_header);
-    const std::size_t size = byte_at(bytes, at + 3) << 8 | byte_at(bytes, at + 4);
+    const std::size_t size = record_size(bytes, at);
     if (byte_at(bytes, at) != content_handshake || byte_at(bytes, at + 1) != major_version) return refuse("not a ClientHello");
     if (size == 0) return refuse("empty TLS record");
     if (bytes.size() < at + record_header + size) return need(at + record_header + size);
@@ -63,7 +69,30 @@ std::optional<Finding> missing_of_hello(std::string_view bytes) {
     wanted = handshake_header + (std::size_t{head[1]} << 16 | std::size_t{head[2]} << 8 | head[3]);
     if (wanted > most_first_bytes) return refuse("too long");
   }
+  // What stands behind it in its record would go with it, and could be another (RFC 8446 §5.1 forbids it).
+  if (collected != wanted) return refuse("a ClientHello that does not end with its record");
+  end = at;
   return std::nullopt;
+}
+
+// Records of another version than 3.x, which lenient servers (Go's) take: is there a ClientHello in the first that holds any of a
+// handshake? Before it may stand records that such a server passes over. Other protocols begin so by chance only, as with a length.
+std::optional<Finding> odd_version(std::string_view bytes) {
+  for (std::size_t at = 0;;) {
+    const std::uint8_t content = byte_at(bytes, at);
+    if (content < content_first || content > content_last) return std::nullopt;
+    if (bytes.size() < at + record_header) return need(at + record_header);
+    const std::size_t size = record_size(bytes, at);
+    const bool skipped = (content == content_change && size == 1) || (content == content_alert && size == 2) ||
+                         (content == content_handshake && size == 0);
+    if (content == content_handshake && size > 0 && size <= longest_record) {
+      if (bytes.size() <= at + record_header) return need(at + record_header + 1);
+      if (byte_at(bytes, at + record_header) == client_hello) return refuse("a TLS record of a version that servers read in different ways");
+    }
+    if (!skipped) return std::nullopt;
+    at += record_header + size;
+    if (bytes.size() <= at) return need(at + 1);
+  }
 }
 
 // A ClientHello in the format of SSL 2 (RFC 5246 §E.2), which servers of today still answer, can name nobody: two bytes of
@@ -132,7 +161,7 @@ std::string_view without_leading_space(std::string_view bytes) {
   return bytes.substr(std::min(end, bytes.size()));
 }
 
-enum class Looks : std::uint8_t { more, word, line, http, blank, other };
+enum class Looks : std::uint8_t { more, word, line, no_line, http, blank, other };
 
 // Does the line name a version of HTTP anywhere, whatever its words? Or is it HTTP/0.9, which has no version?
 bool is_request(std::string_view line) {
@@ -144,25 +173,34 @@ bool is_request(std::string_view line) {
   return version || old;
 }
 
-// Is this the beginning of an HTTP/1 request? A first line of more than one word that names a version of HTTP is one, whatever
-// a lenient server might take for blanks in it. A request that is not written as everybody reads it is then refused.
+// Is this the beginning of an HTTP/1 request? A first line that names a version of HTTP is one, whatever else stands in it: some
+// lenient server takes it. A request that is not written as everybody reads it is then refused.
 Looks looks_like_http(std::string_view bytes) {
   const std::string_view start = without_leading_space(bytes);
-  const auto method = static_cast<std::size_t>(std::ranges::find_if_not(start, is_token) - start.begin());
   constexpr std::size_t most_blanks = 256;
   if (bytes.size() - start.size() > most_blanks) return Looks::blank;
-  if (method == start.size()) return start.empty() ? Looks::more : Looks::word;
-  const std::string_view after = start.substr(method);
-  if (method == 0 || lenient_blanks.find(after[0]) == std::string_view::npos || after[0] == '\n') return Looks::other;
-  if (after == "\r") return Looks::more;
-  if (after.starts_with("\r\n")) return Looks::other;  // a word alone, as "SSH-2.0-…" and "QUIT"
+  if (start.empty()) return Looks::more;
   std::string_view rest = start;
-  const auto line = take_line(rest);
-  if (line) return is_request(*line) ? Looks::http : Looks::other;
-  // No method begins with a digit; servers that take any word for one want a line without control characters. git:// and
-  // LDAP begin so, and their first messages have no line at all.
-  const bool binary = start[0] >= '0' && start[0] <= '9' && std::ranges::any_of(start, is_control);
-  return binary ? Looks::other : Looks::line;
+  if (const auto line = take_line(rest)) return is_request(*line) ? Looks::http : Looks::other;
+  const auto method = static_cast<std::size_t>(std::ranges::find_if_not(start, is_token) - start.begin());
+  if (method == start.size()) return Looks::word;
+  // Bytes that can stand in no method, and control characters behind a word that begins with a digit (git://, LDAP): as a request
+  // it would be refused anyway. Such a client may wait for an answer now, without ever ending a line.
+  const bool digit = start[0] >= '0' && start[0] <= '9';
+  if (method == 0 || lenient_blanks.find(start[method]) == std::string_view::npos) return Looks::no_line;
+  return digit && std::ranges::any_of(start, is_control) ? Looks::no_line : Looks::line;
+}
+
+Finding judge_line(std::string_view bytes) {
+  switch (FirstLine().take(bytes)) {
+    case FirstLine::State::http:
+      return refuse("a request that is not HTTP/1.1 or HTTP/1.0");
+    case FirstLine::State::more:
+      return {.kind = Kind::pass, .size = bytes.size(), .then = Finding::Then::line};
+    case FirstLine::State::other:
+      break;
+  }
+  return {.kind = Kind::pass, .size = bytes.size()};
 }
 
 // The authority of an absolute or authority form of a request's target; nullopt when the target has none (origin form, "*").
@@ -193,14 +231,34 @@ bool authority_names(std::string_view authority, std::string_view name) {
 }
 
 Finding judge_tls(std::string_view bytes, std::string_view name, const HelloReader& reader) {
-  if (auto missing = missing_of_hello(bytes)) return *missing;
+  std::size_t end = 0;
+  if (auto missing = missing_of_hello(bytes, end)) return *missing;
   const Hello hello = reader.read(bytes);
   if (hello.kind == Hello::Kind::broken) return refuse("a ClientHello that cannot be read");
   if (hello.kind == Hello::Kind::absent) return refuse("a ClientHello without a server name");
   if (hello.kind == Hello::Kind::odd) return refuse("a ClientHello with an odd server name");
   if (!same_name(hello.name, name)) return refuse("another server name", hello.name);
   if (hello.encrypted) return refuse("an encrypted ClientHello, whose name cannot be seen", hello.name);
-  return {.kind = Kind::pass, .seen = hello.name};
+  return {.kind = Kind::pass, .seen = hello.name, .size = end, .then = Finding::Then::answer};
+}
+
+Finding judge_next_hello(std::string_view bytes, std::string_view name, const HelloReader& reader) {
+  std::size_t at = 0;
+  for (;;) {
+    if (bytes.size() < at + record_header) break;
+    const std::uint8_t content = byte_at(bytes, at);
+    if (content == content_handshake) break;
+    const bool passed_over = content == content_change || content == content_alert || content == content_data;
+    const std::size_t size = record_size(bytes, at);
+    if (!passed_over || byte_at(bytes, at + 1) != major_version || size > longest_record) return refuse("not a ClientHello, which the server asked for again");
+    if (bytes.size() < at + record_header + size) {
+      if (at == 0) return need(record_header + size);
+      break;
+    }
+    at += record_header + size;
+  }
+  if (at > 0) return {.kind = Kind::pass, .size = at, .then = Finding::Then::next_hello};
+  return bytes.size() < record_header ? need(record_header) : judge_tls(bytes, name, reader);
 }
 
 Finding judge_http(std::string_view head, std::string_view name) {
@@ -233,7 +291,7 @@ Finding judge_http(std::string_view head, std::string_view name) {
   }
   if (!host) return refuse("a request without a Host header");
   if (!authority_names(*host, name)) return refuse("another Host", std::string(*host));
-  return {.kind = Kind::pass, .seen = std::string(*host)};
+  return {.kind = Kind::pass, .seen = std::string(*host), .size = head.size()};
 }
 
 Finding judge_first_bytes(std::string_view bytes, std::string_view name, std::uint16_t port, const HelloReader& hello) {
@@ -242,6 +300,9 @@ Finding judge_first_bytes(std::string_view bytes, std::string_view name, std::ui
   if (maybe_tls && bytes.size() < 2) return need(2);
   if (maybe_tls && byte_at(bytes, 1) == major_version) return judge_tls(bytes, name, hello);
   if (port == https_port) return refuse("not TLS");
+  if (maybe_tls) {
+    if (const auto finding = odd_version(bytes)) return *finding;
+  }
   if (const auto finding = old_hello(bytes)) return *finding;
   switch (looks_like_http(bytes)) {
     case Looks::more:
@@ -252,12 +313,14 @@ Finding judge_first_bytes(std::string_view bytes, std::string_view name, std::ui
       return refuse("too many blanks before it begins");
     case Looks::line:
       return need_line(bytes.size(), Finding::Awaits::line);
+    case Looks::no_line:
+      return judge_line(bytes);
     case Looks::http:
       return judge_http(bytes, name);
     case Looks::other:
       break;
   }
-  return {.kind = Kind::pass};
+  return {.kind = Kind::pass, .size = bytes.size()};
 }
 
 bool is_worth_judging(const Finding& last, std::size_t judged, std::string_view bytes) {

@@ -25,11 +25,23 @@ struct Finding {
   enum class Awaits : std::uint8_t { bytes, word, line, head } awaits = Awaits::bytes;
   std::string_view reason;
   std::string seen;
+  /// Of `pass`: so many of the bytes may go, and what has to be watched from there on.
+  std::size_t size = 0;
+  enum class Then : std::uint8_t {
+    nothing,
+    answer,      // a ClientHello went: no byte more until the server has answered (ServerAnswer)
+    next_hello,  // records that are none went: judge_next_hello() for what follows
+    line,        // its first line goes on (FirstLine)
+  } then = Then::nothing;
 };
 
 /// Judges what the client sent so far of a connection to `name` (lower case, no dot at the end) and `port`. Which protocol it
 /// is, the bytes say: TLS (RFC 8446 §5.1), a request of HTTP/1 (RFC 9112 §3), or another. On port 443 all but TLS is refused.
 Finding judge_first_bytes(std::string_view bytes, std::string_view name, std::uint16_t port, const HelloReader& hello);
+
+/// What the client sends after a server asked for another ClientHello: it must name `name` too. What may stand before it (RFC 8446
+/// §D.4, §4.2.10: change_cipher_spec, early data, which the server passes over) goes.
+Finding judge_next_hello(std::string_view bytes, std::string_view name, const HelloReader& hello);
 
 /// Can `bytes` be judged otherwise than their first `judged`, which were found to be `last` (Kind::more)? Looks at the new ones only.
 bool is_worth_judging(const Finding& last, std::size_t judged, std::string_view bytes);

@@ -20,14 +20,6 @@ constexpr std::size_t most_held = 16 * 1024 * 1024;  // of all flows together
 constexpr std::size_t little_size = 1024;  // times ten thousand flows that cannot be sent on, at worst
 constexpr int chunks_a_round = 4;          // then it is another flow's turn
 constexpr std::uint64_t long_flow = 1024 * 1024;  // bytes one way, from which on a pipe is worth its descriptors
-constexpr std::int64_t first_bytes_ms = 10'000;  // from the first byte until it is known whom they name
-
-std::string shown(const Finding& finding) {
-  constexpr std::size_t most = 80;
-  std::string text(finding.reason);
-  if (!finding.seen.empty()) text += ": " + finding.seen.substr(0, most);
-  return text;
-}
 
 }  // namespace
 
@@ -40,7 +32,7 @@ Flow::Flow(Context& context, FlowFacts facts, Ends ends, NameCheck check, std::i
       buffer_(buffer),
       seat_(std::move(seat)),
       over_(std::move(over)),
-      checking_(check == NameCheck::wanted) {
+      phase_(check == NameCheck::wanted ? Phase::first_bytes : Phase::free) {
   for (Half& half : halves_) half.chunk = buffer_.size();
 }
 
@@ -79,7 +71,7 @@ void Flow::watch(Side side) {
   const Half& from = halves_[side];
   const Half& to = halves_[other(side)];
   std::uint32_t events = to.blocked ? std::uint32_t{EPOLLOUT} : 0U;
-  const bool held = side == agent && checking_;
+  const bool held = side == agent && is_held();
   // Edge-triggered while first bytes are held back: what is there already is no news.
   if (held) events |= EPOLLIN | EPOLLRDHUP | EPOLLET;
   else if (!from.ended && !from.blocked) events |= EPOLLIN;
@@ -98,7 +90,7 @@ void Flow::ready(unsigned tag, std::uint32_t events) {
   if (!sockets_[side]) return;
   if ((events & EPOLLERR) != 0) {
     // What came before the error is passed on before it.
-    if (!(side == agent && checking_) && !halves_[side].ended) pump(side);
+    if (!(side == agent && is_held()) && !halves_[side].ended) pump(side);
     if (sockets_[side]) failed(side);
     return;
   }
@@ -108,7 +100,7 @@ void Flow::ready(unsigned tag, std::uint32_t events) {
   }
   if (!sockets_[side]) return;
   const bool readable = (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)) != 0;
-  if (readable && side == agent && checking_) check_first_bytes(events);
+  if (readable && side == agent && is_held()) check_held(events);
   else if (readable && !halves_[side].ended && !halves_[side].blocked) pump(side);
   if (!sockets_[side]) return;
   watch(agent);
@@ -125,46 +117,6 @@ void Flow::forget(Side side) {
 // (network.publish): as long epoll would speak of it.
 void Flow::leave_loop() {
   if (facts_.inward) forget(agent);
-}
-
-void Flow::check_first_bytes(std::uint32_t events) {
-  const std::size_t most = std::min(buffer_.size(), most_first_bytes + 1);
-  const bool ended = (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
-  // Who sends a byte at a time makes us count them (MSG_TRUNC: without a copy), not read all of them each time.
-  if (last_.needed > 1 && !ended) {
-    const ssize_t waiting = ::recv(sockets_[agent].get(), nullptr, most, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
-    if (waiting > 0 && static_cast<std::size_t>(waiting) < last_.needed) return;
-  }
-  const ssize_t n = ::recv(sockets_[agent].get(), buffer_.data(), most, MSG_PEEK | MSG_DONTWAIT);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (n < 0) return failed(agent);
-  const std::string_view bytes(buffer_.data(), static_cast<std::size_t>(n));
-  const bool no_more = ended || bytes.size() == most;
-  Finding finding{.kind = Finding::Kind::pass};  // an end without a byte names nobody
-  if (!bytes.empty()) {
-    if (!no_more && !is_worth_judging(last_, judged_, bytes)) {
-      judged_ = bytes.size();
-      return;
-    }
-    finding = judge_first_bytes(bytes, facts_.name, facts_.to.port, context_.hello);
-  }
-  if (finding.kind == Finding::Kind::more && no_more)
-    finding = {.kind = Finding::Kind::refuse, .reason = "it ends before it says for whom it is"};
-  if (finding.kind == Finding::Kind::more) {
-    if (!clock_runs_) context_.loop.set_deadline(*this, first_bytes_ms);
-    clock_runs_ = true;
-    last_ = finding;
-    judged_ = bytes.size();
-    return;
-  }
-  context_.loop.clear_deadline(*this);
-  if (finding.kind == Finding::Kind::refuse) {
-    return refuse(shown(finding));
-  }
-  checking_ = false;
-  // What was judged is sent, and not what stands in the socket now: that may be pages which the sender still changes (sendfile(2)).
-  discard(sockets_[agent], bytes.size());
-  send(agent, bytes);
 }
 
 // What was taken out; what the other side does not take now is held.
@@ -185,8 +137,13 @@ void Flow::pump(Side from) {
   if (!half.held.empty()) {
     const std::string held = std::exchange(half.held, {});
     context_.held -= held.size();
-    return send(from, held);  // the loop tells of what comes after it
+    send(from, held);  // the loop tells of what comes after it
+    if (from == agent && is_held() && !half.blocked && !over_called_) check_held(0);
+    return;
   }
+  if (from == agent && is_held()) return;
+  if (from == agent && phase_ == Phase::line) return relay_line();
+  if (from == outside && (phase_ == Phase::answer || phase_ == Phase::next_hello)) return relay_answer();
   if (half.bytes >= long_flow && !half.pipe && !half.no_pipe && !half.ended) {
     half.pipe = Pipe::make();
     half.no_pipe = !half.pipe;
@@ -202,6 +159,8 @@ void Flow::splice(Side from) {
     const ssize_t n = half.drained ? 0 : half.pipe->fill(sockets_[from]);
     if (n < 0 && errno != EAGAIN && errno != EINTR) return failed(from);
     half.drained = n == 0;
+    // splice(2) stops before urgent data, of which the loop would tell without end.
+    if (n < 0 && half.pipe->empty()) return copy(from);
     if (half.pipe->empty()) return half.drained ? end_half(from) : void();
     const ssize_t sent = half.pipe->drain(sockets_[other(from)]);
     if (sent < 0 && errno != EAGAIN && errno != EINTR) return failed(other(from));
@@ -282,15 +241,6 @@ void Flow::close(std::string_view end, std::string_view reason, std::string_view
                                            .remedy = remedy});
   }
   over_(*this);
-}
-
-void Flow::expired() { refuse("it did not say in time for whom it is"); }
-
-void Flow::refuse(const std::string& why) {
-  const std::string to = facts_.name + ":" + std::to_string(facts_.to.port);
-  const std::string remedy = "network: {allow: [{to: \"" + to + "\", tls: any}]}";
-  context_.recorder.deny("send to " + to + ": " + why, remedy);
-  abort("refused", why, remedy);
 }
 
 }  // namespace agentrun::egress

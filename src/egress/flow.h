@@ -15,6 +15,7 @@
 #include "egress/dial.h"
 #include "egress/first_bytes.h"
 #include "egress/pipe.h"
+#include "egress/second_hello.h"
 
 namespace agentrun::egress {
 
@@ -52,7 +53,12 @@ class Flow : public Watcher {
   void expired() override;
   void dialed(Dial::Outcome outcome);
   void begin();
-  void check_first_bytes(std::uint32_t events);
+  void check_held(std::uint32_t events);
+  void check_first_bytes();
+  void judged(const Finding& finding, std::string_view bytes);
+  void wait_for_answer();
+  void relay_answer();
+  void relay_line();
   void pump(Side from);
   void send(Side from, std::string_view bytes);
   void copy(Side from);
@@ -76,7 +82,18 @@ class Flow : public Watcher {
   Seat seat_;
   Over over_;
   std::unique_ptr<Dial> dial_;
-  bool checking_;              // the first bytes are held back
+  enum class Phase : std::uint8_t {
+    free,         // nothing is judged any more
+    first_bytes,  // they are held back until it is known whom they name
+    answer,       // a ClientHello went; what the agent sends is held back until the server's answer is known
+    next_hello,   // the server asked for another one: held back as the first
+    line,         // a first line goes on that was none so far: passed on and watched
+    shut,         // the server's answer was no TLS: nothing more of the agent's goes
+  } phase_;
+  [[nodiscard]] bool is_held() const noexcept { return phase_ != Phase::free && phase_ != Phase::line; }
+  ServerAnswer answer_;
+  FirstLine line_;
+  bool agent_ended_ = false;   // its end was seen while its bytes are held back
   bool clock_runs_ = false;    // the first of them is there
   Finding last_{.kind = Finding::Kind::more, .needed = 1};  // of the first `judged_` of them
   std::size_t judged_ = 0;

@@ -2,7 +2,9 @@
 
 SPEC is JSON: "addresses" that lead to lo, but are no interface's: the internet's; "own", addresses of the host itself; "silent", networks where
 nobody answers; "zone", what the only name server knows, name → address; "tcp" and "udp", lists of [address,
-port] where a server says who it is; "full", where one listens but has no room left: a connect waits; "unix", paths (abstract with "@") of sockets that answer; "report", the file that gets
+port] where a server says who it is; "tls", the same with OpenSSL, which takes no group but P-384 and says which name the client sent last ("pair": files with
+certificate and key); "wsgi", a web server of Python's that says which Host it was asked for; "proxy", one for CONNECT; "commands", servers that are programs, and "awaited", where they
+listen then; "full", where one listens but has no room left: a connect waits; "unix", paths (abstract with "@") of sockets that answer; "report", the file that gets
 what was seen: {"asked": [names], "tcp": {"address:port": connections}, "udp": …, "unix": …, "ended": connections that are over}; "uid": the command runs with this
 one, in a user namespace below.
 """
@@ -11,12 +13,15 @@ import collections
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import threading
+import time
+import wsgiref.simple_server
 
-SEEN = {kind: collections.Counter() for kind in ("tcp", "udp", "unix", "ended")}
+SEEN = {kind: collections.Counter() for kind in ("tcp", "udp", "unix", "ended", "tls", "wsgi", "proxy")}
 ASKED = []
 
 
@@ -88,6 +93,75 @@ def serve_stream(server, kind, label):
     threading.Thread(target=loop, daemon=True).start()
 
 
+def serve_tls(address, port, pair):
+    server = socket.create_server((address, port))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    context.set_ecdh_curve("secp384r1")
+    named = threading.local()
+
+    def name(_, server_name, __):
+        named.last = server_name
+    context.sni_callback = name
+
+    def one(flow):
+        named.last = None
+        try:
+            with context.wrap_socket(flow, server_side=True) as secured:
+                SEEN["tls"][named.last] += 1
+                secured.sendall(f"this is {named.last}\n".encode())
+        except OSError:
+            flow.close()
+
+    def loop():
+        while True:
+            flow, _ = server.accept()
+            threading.Thread(target=one, args=(flow,), daemon=True).start()
+    threading.Thread(target=loop, daemon=True).start()
+
+
+def serve_wsgi(address, port):
+    def page(environ, start):
+        host = environ.get("HTTP_HOST", "nobody")
+        SEEN["wsgi"][host] += 1
+        start("200 OK", [("Content-Type", "text/plain")])
+        return [f"this is {host}\n".encode()]
+
+    class Handler(wsgiref.simple_server.WSGIRequestHandler):
+        def log_message(self, *_):
+            pass
+    server = wsgiref.simple_server.make_server(address, port, page, handler_class=Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+def serve_proxy(address, port):
+    """CONNECT, for one connection that says something at once and needs to be told nothing."""
+    def one(flow):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            piece = flow.recv(4096)
+            if not piece:
+                return
+            head += piece
+        target = head.split()[1].decode()
+        SEEN["proxy"][target] += 1
+        host, port = target.rsplit(":", 1)
+        try:
+            with socket.create_connection((host, int(port)), timeout=5) as far:
+                flow.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + far.recv(4096))
+        except OSError:
+            flow.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+        flow.close()
+
+    server = socket.create_server((address, port))
+
+    def loop():
+        while True:
+            flow, _ = server.accept()
+            threading.Thread(target=one, args=(flow,), daemon=True).start()
+    threading.Thread(target=loop, daemon=True).start()
+
+
 def full(address, port):
     server = socket.socket()
     server.bind((address, port))
@@ -111,6 +185,16 @@ def serve_datagrams(address, port):
     threading.Thread(target=loop, daemon=True).start()
 
 
+def await_server(address, port):
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            return socket.create_connection((address, port), timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+    raise RuntimeError(f"nobody serves {address}:{port}")
+
+
 def main():
     spec = json.loads(sys.argv[1])
     set_up(spec)
@@ -124,16 +208,27 @@ def main():
         serve_stream(server, "tcp", f"{address}:{port}")
     for address, port in spec.get("udp", []):
         serve_datagrams(address, port)
+    for address, port in spec.get("tls", []):
+        serve_tls(address, port, spec["pair"])
+    for address, port in spec.get("wsgi", []):
+        serve_wsgi(address, port)
+    for address, port in spec.get("proxy", []):
+        serve_proxy(address, port)
     kept = [full(address, port) for address, port in spec.get("full", [])]
     for path in spec.get("unix", []):
         server = socket.socket(socket.AF_UNIX)
         server.bind("\0" + path[1:] if path.startswith("@") else path)
         serve_stream(server, "unix", path)
+    servers = [subprocess.Popen(words) for words in spec.get("commands", [])]
+    for address, port in spec.get("awaited", []):
+        await_server(address, port)
     command = sys.argv[2:]
     if spec.get("uid"):
         command = ["unshare", "--user", f"--map-user={spec['uid']}", f"--map-group={spec['uid']}", *command]
     status = subprocess.run(command, check=False).returncode
     del kept
+    for server in servers:
+        server.kill()
     with open(spec["report"], "w", encoding="utf-8") as report:
         json.dump({"asked": ASKED, **SEEN}, report)
     sys.stdout.flush()

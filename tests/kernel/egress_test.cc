@@ -62,6 +62,14 @@ std::string hello(const std::string& name) {
   return std::string("\x16\3\1", 3) + u16(message.size()) + message;
 }
 
+// A ServerHello, as far as its random: the fixed one of a HelloRetryRequest (RFC 8446 §4.1.3), or another.
+enum class Asks : std::uint8_t { no, again };
+std::string answer(Asks asks) {
+  const std::string again = "\xCF\x21\xAD\x74\xE5\x9A\x61\x11\xBE\x1D\x8C\x02\x1E\x65\xB8\x91"
+                            "\xC2\xA2\x11\x16\x7A\xBB\x8C\x5E\x07\x9E\x09\xE2\xC8\xA8\x33\x9C";
+  return std::string("\x16\3\3\0\x2C\2\0\0\x28\3\3", 11) + (asks == Asks::again ? again : std::string(32, 's')) + std::string("\0\x13\1\0\0\0", 6);
+}
+
 }  // namespace
 
 TEST_CASE("the resolver: allowed names have an address of the range, others are refused, and nobody is asked") {
@@ -403,6 +411,89 @@ TEST_CASE("localhost has no address that stands for it") {
   CHECK(inside.resolve("notlocalhost").rcode == 0);
 }
 
+TEST_CASE("a second ClientHello is one that the server asked for, and names the name too") {
+  const Fd server = serve("203.0.113.1", 443, SOCK_STREAM);
+  Inside inside("{allow: [\"one.test:443\"]}");
+  const std::string first = hello("one.test"), change("\x14\3\3\0\1\1", 6), early = std::string("\x17\3\3\x40\0", 5) + std::string(16'384, 'e');
+  const auto begin = [&](const std::string& sent) {
+    auto [client, error] = inside.connect("one.test", 443);
+    REQUIRE(error == 0);
+    Fd peer = accept_one(server);
+    write_text(client, sent);
+    CHECK(read_some(peer, first.size()) == first);
+    return std::pair(std::move(client), std::move(peer));
+  };
+  const auto silent = [](const Fd& peer) {
+    std::array<char, 1> byte;
+    ::usleep(20'000);
+    return ::recv(peer.get(), byte.data(), byte.size(), MSG_DONTWAIT) < 0;
+  };
+  // Sent before it was asked for, behind what may stand before it: held back, judged, and not sent.
+  for (const std::string& between : {std::string(), change, change + early + early + early + early + early}) {
+    auto [client, peer] = begin(first + between + hello("evil.test"));
+    CHECK(silent(peer));
+    write_text(peer, answer(Asks::again) + change);
+    CHECK(read_some(peer, between.size()) == between);
+    CHECK(read_all(peer) == "!ECONNRESET");
+    (void)read_all(client);
+  }
+  CHECK(inside.await_records({"net.close", "\"end\":\"refused\"", "another server name: evil.test"}).size() == 3);
+  {  // As often as it is asked for.
+    auto [client, peer] = begin(first);
+    for (int i = 0; i < 3; ++i) {
+      write_text(peer, answer(Asks::again) + change);
+      write_text(client, change + first);
+      CHECK(read_some(peer, change.size() + first.size()) == change + first);
+    }
+    write_text(peer, answer(Asks::no));
+    write_text(client, "anything");
+    CHECK(read_some(peer, 8) == "anything");
+  }
+  {  // The end of the client passes, and so does what the server says to it.
+    auto [client, peer] = begin(first);
+    ::shutdown(client.get(), SHUT_WR);
+    CHECK(read_all(peer).empty());
+    write_text(peer, "x");
+    peer.reset();
+    CHECK(read_all(client) == "x");
+  }
+  {  // An answer that is no TLS reaches the client, and nothing of the client's the server.
+    auto [client, peer] = begin(first);
+    write_text(peer, "400 what?\n");
+    CHECK(read_some(client, 10) == "400 what?\n");
+    write_text(client, "more");
+    CHECK(read_all(peer) == "!ECONNRESET");
+  }
+  for (int i = 0; i < 2; ++i) {  // Either side may go away meanwhile.
+    auto [client, peer] = begin(first + "early");
+    egress::reset(i == 0 ? client : peer);
+    CHECK(read_all(i == 0 ? peer : client) == "!ECONNRESET");
+  }
+}
+
+TEST_CASE("urgent data comes in its place, in short flows and long ones") {
+  const Fd server = serve("203.0.113.1", 80, SOCK_STREAM);
+  Inside inside("{allow: [{to: \"one.test:80\", tls: any}]}");
+  auto [client, error] = inside.connect("one.test", 80);
+  REQUIRE(error == 0);
+  const Fd peer = accept_one(server);
+  for (const std::size_t size : {std::size_t{10}, std::size_t{2'000'000}, std::size_t{10}}) {
+    const std::string text(size, 'a');
+    std::thread writer([&, &out = client] {
+      write_text(out, text);
+      CHECK(::send(out.get(), "!", 1, MSG_OOB) == 1);
+      write_text(out, "after");
+    });
+    CHECK(read_some(peer, size + 6) == text + "!after");
+    writer.join();
+  }
+  const long before = cpu_of(inside.pid());
+  CHECK(::send(client.get(), "!", 1, MSG_OOB) == 1);
+  CHECK(read_some(peer, 1) == "!");
+  ::usleep(300'000);
+  CHECK(cpu_of(inside.pid()) - before < 200);
+}
+
 TEST_CASE("the first bytes must name the name; held back until then, and never sent when not") {
   const Fd server = serve("203.0.113.1", 443, SOCK_STREAM);
   const Fd plain = serve("203.0.113.1", 80, SOCK_STREAM);
@@ -433,7 +524,12 @@ TEST_CASE("the first bytes must name the name; held back until then, and never s
     write_text(peer, "banner");  // the other direction is not held
     CHECK(read_some(client, 6) == "banner");
     write_text(client, bytes.substr(40) + "more");
-    CHECK(read_some(peer, bytes.size() + 4) == bytes + "more");
+    CHECK(read_some(peer, bytes.size()) == bytes);
+    ::usleep(20'000);
+    CHECK(::recv(peer.get(), early.data(), early.size(), MSG_DONTWAIT) < 0);  // until the server has answered
+    write_text(peer, answer(Asks::no) + "data");
+    CHECK(read_some(peer, 4) == "more");
+    CHECK(read_some(client, 49 + 4) == answer(Asks::no) + "data");
   }
   {
     auto [client, error] = inside.connect("one.test", 80);

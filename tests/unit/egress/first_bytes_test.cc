@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "egress/first_bytes.h"
+#include "egress/second_hello.h"
 
 using namespace agentrun::egress;
 using Kind = Finding::Kind;
@@ -129,6 +130,8 @@ TEST_CASE("a ClientHello in pieces is waited for, in records of any size too") {
     }
     CHECK(judge(bytes).kind == Kind::pass);
     CHECK(judge(bytes + "early data").kind == Kind::pass);
+    CHECK(judge(bytes + "early data").size == bytes.size());
+    CHECK(judge(bytes).then == Finding::Then::answer);
   }
   CHECK(judge(in_records(hello_of("evil.example.com"), 1)).kind == Kind::refuse);
 }
@@ -240,4 +243,185 @@ TEST_CASE("what comes a byte at a time is judged again only when that can change
   CHECK(judged(std::string(257, '\n')) < 300);
   const std::string hello = hello_of("api.example.com");
   CHECK(judged(hello) < 10);
+}
+
+// ---- what may come after the first ClientHello -----------------------------------------------------------------------------
+
+namespace {
+
+using namespace std::string_literals;
+using Answer = ServerAnswer::State;
+
+const std::string retry_random = "\xCF\x21\xAD\x74\xE5\x9A\x61\x11\xBE\x1D\x8C\x02\x1E\x65\xB8\x91"
+                                 "\xC2\xA2\x11\x16\x7A\xBB\x8C\x5E\x07\x9E\x09\xE2\xC8\xA8\x33\x9C";
+
+std::string record(int content, const std::string& body) {
+  return std::string{static_cast<char>(content), 3, 3, static_cast<char>(body.size() >> 8), static_cast<char>(body.size() & 0xFF)} + body;
+}
+std::string message(int type, const std::string& body) {
+  return std::string{static_cast<char>(type), 0, static_cast<char>(body.size() >> 8), static_cast<char>(body.size() & 0xFF)} + body;
+}
+std::string server_hello(const std::string& random) { return message(2, "\3\3" + random + "\0\x13\1\0\0\0"s); }
+const std::string some_random(32, 'r');
+
+Answer answer_to(const std::string& bytes, std::size_t piece) {
+  ServerAnswer answer;
+  for (std::size_t at = 0; at < bytes.size(); at += piece) answer.take(std::string_view(bytes).substr(at, piece));
+  return answer.state();
+}
+
+// What OpenSSL answers to its own client, which has no share of the one group that the server takes.
+std::pair<std::string, std::string> real_retry() {
+  SSL_CTX* const contexts[] = {SSL_CTX_new(TLS_client_method()), SSL_CTX_new(TLS_server_method())};
+  REQUIRE(SSL_CTX_set1_groups_list(contexts[0], "X25519:P-384") == 1);
+  REQUIRE(SSL_CTX_set1_groups_list(contexts[1], "P-384") == 1);
+  EVP_PKEY* const key = EVP_EC_gen("P-256");
+  X509* const certificate = X509_new();
+  X509_gmtime_adj(X509_getm_notBefore(certificate), 0);
+  X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+  X509_set_pubkey(certificate, key);
+  X509_sign(certificate, key, EVP_sha256());
+  REQUIRE(SSL_CTX_use_certificate(contexts[1], certificate) == 1);
+  REQUIRE(SSL_CTX_use_PrivateKey(contexts[1], key) == 1);
+  X509_free(certificate);
+  EVP_PKEY_free(key);
+  SSL* const client = SSL_new(contexts[0]);
+  SSL* const server = SSL_new(contexts[1]);
+  BIO *one = nullptr, *other = nullptr, *three = nullptr, *four = nullptr;
+  REQUIRE(BIO_new_bio_pair(&one, 0, &other, 0) == 1);
+  REQUIRE(BIO_new_bio_pair(&three, 0, &four, 0) == 1);
+  SSL_set_bio(client, one, one);
+  SSL_set_bio(server, three, three);
+  const auto move = [](BIO* from, BIO* to) {
+    char bytes[16384];
+    const int n = BIO_read(from, bytes, sizeof bytes);
+    REQUIRE(n > 0);
+    BIO_write(to, bytes, n);
+    return std::string(bytes, static_cast<std::size_t>(n));
+  };
+  REQUIRE(SSL_set_tlsext_host_name(client, "api.example.com") == 1);
+  SSL_connect(client);
+  move(other, four);
+  SSL_accept(server);
+  const std::string answer = move(four, other);
+  REQUIRE(SSL_set_tlsext_host_name(client, "evil.example.com") == 1);
+  SSL_connect(client);
+  const std::string second = move(other, four);
+  SSL_free(client);
+  SSL_free(server);
+  BIO_free(other);
+  BIO_free(four);
+  for (SSL_CTX* context : contexts) SSL_CTX_free(context);
+  return {answer, second};
+}
+
+}  // namespace
+
+TEST_CASE("a server's answer to a ClientHello: whole, in pieces, in records of any size") {
+  const std::string warning = record(0x15, "\1\x70"), change = record(0x14, "\1");
+  for (const std::size_t piece : {1, 2, 7, 5000}) {
+    CHECK(answer_to(record(0x16, server_hello(some_random)), piece) == Answer::hello);
+    CHECK(answer_to(record(0x16, server_hello(retry_random)), piece) == Answer::retry);
+    CHECK(answer_to(warning + change + record(0x16, server_hello(retry_random)) + change, piece) == Answer::retry);
+    CHECK(answer_to(warning, piece) == Answer::more);
+    CHECK(answer_to("HTTP/1.1 400 Bad Request\r\n", piece) == Answer::not_tls);
+    CHECK(answer_to(record(0x16, message(0, "")), piece) == Answer::retry);  // HelloRequest
+    CHECK(answer_to(record(0x16, message(6, std::string(60, 'x'))), piece) == Answer::retry);  // of the drafts of TLS 1.3
+    CHECK(answer_to(record(0x16, message(2, "short")), piece) == Answer::retry);
+    CHECK(answer_to(record(0x17, server_hello(some_random)), piece) == Answer::not_tls);
+    std::string split;
+    for (const char c : server_hello(retry_random)) split += record(0x16, std::string(1, c));
+    CHECK(answer_to(split, piece) == Answer::retry);
+  }
+  // The next answer is found behind the first one, and its rest.
+  ServerAnswer answer;
+  answer.take(record(0x16, server_hello(retry_random)) + change);
+  CHECK(answer.state() == Answer::retry);
+  answer.await_next();
+  answer.take(record(0x16, server_hello(some_random)));
+  CHECK(answer.state() == Answer::hello);
+}
+
+TEST_CASE("a ClientHello that the server asked for again must name the name too") {
+  const auto [answer, second] = real_retry();
+  CHECK(answer_to(answer, 3) == Answer::retry);
+  const auto next = [](const std::string& bytes) { return judge_next_hello(bytes, "api.example.com", reader()); };
+  const std::string change = record(0x14, "\1"), early = record(0x17, std::string(300, 'e'));
+  std::string rest = second;
+  if (rest.starts_with(change)) {
+    CHECK(next(rest).size == change.size());
+    rest = rest.substr(change.size());
+  }
+  CHECK(next(rest).kind == Kind::refuse);
+  CHECK(next(rest).seen == "evil.example.com");
+  CHECK(next(hello_of("api.example.com")).then == Finding::Then::answer);
+  for (const std::string& before : {change, early, change + early + early}) {
+    const Finding finding = next(before + rest);
+    CHECK(finding.kind == Kind::pass);
+    CHECK(finding.then == Finding::Then::next_hello);
+    CHECK(finding.size == before.size());
+  }
+  for (std::size_t size = 0; size < 305; ++size) CHECK(next(early.substr(0, size)).kind == Kind::more);
+  CHECK(next("GET / HTTP/1.1\r\n").kind == Kind::refuse);
+  CHECK(next(record(0x16, message(16, "x"))).kind == Kind::refuse);
+}
+
+TEST_CASE("a record holds one ClientHello and nothing behind it") {
+  const std::string hello = hello_of("api.example.com"), evil = hello_of("evil.example.com").substr(5);
+  const std::string two = in_records(hello.substr(0, 5) + hello.substr(5) + evil, 60'000);
+  CHECK(judge(two).reason == "a ClientHello that does not end with its record");
+}
+
+TEST_CASE("records of another version are no other protocol") {
+  const std::string evil = hello_of("evil.test");
+  const auto versioned = [](std::string bytes, int major) {
+    bytes[1] = static_cast<char>(major);
+    return bytes;
+  };
+  for (const int major : {0, 1, 2, 4, 15, 16, 255}) {
+    CAPTURE(major);
+    const auto refused = [&](const std::string& bytes) {
+      CHECK(judge(bytes, "api.example.com", 8443).reason == "a TLS record of a version that servers read in different ways");
+      for (std::size_t size = 0; size < 6; ++size) CHECK(judge(bytes.substr(0, size), "api.example.com", 8443).kind == Kind::more);
+    };
+    refused(versioned(evil, major));
+    refused(versioned(record(0x15, "\1\x5A"), major) + evil);
+    refused(versioned(record(0x14, "\1"), major) + versioned(evil, major));
+    refused(versioned(record(0x16, ""), major) + versioned(evil, major));
+    refused(versioned(in_records(evil, 1), major));
+  }
+  // Controls: protocols whose messages begin with their length, as MongoDB's and MySQL's X do.
+  CHECK(judge("\x16\x01\0\0\x07\0\0\0\0\0\0\0\xDD\x07\0\0"s, "api.example.com", 27017).kind == Kind::pass);
+  CHECK(judge("\x15\x01\0\0\0\0\0\0"s, "api.example.com", 27017).kind == Kind::pass);
+  CHECK(judge("\x14\0\0\0\x20" "abc"s, "api.example.com", 33060).kind == Kind::pass);
+}
+
+TEST_CASE("any first line that names a version of HTTP is a request") {
+  const std::string host = "\r\nHost: evil.test\r\n\r\n";
+  for (const std::string& line : {"@GET / HTTP/1.1"s, "(GET / HTTP/1.1"s, "\0GET / HTTP/1.1"s, "G\"T / HTTP/1.1"s, "\xFFGET / http/1.1"s, "GET/HTTP/1.1"s,
+                                  "\x16\x04GET / HTTP/1.1"s, "\nHHTTP/1.1"s, "@\rGET / HTTP/1.0"s, "\x80GET / HTTP/1.1"s, "[] HTTP/1.1"s}) {
+    CAPTURE(line);
+    CHECK(judge(line + host, "api.example.com", 8080).kind == Kind::refuse);
+    // In pieces: held back, or passed on and watched until it is one.
+    for (std::size_t size = 1; size < line.size(); ++size) {
+      const std::string first = line.substr(0, size);
+      const Finding finding = judge(first, "api.example.com", 8080);
+      if (finding.kind != Kind::pass) continue;
+      REQUIRE(finding.then == Finding::Then::line);
+      CHECK(finding.size == size);
+      FirstLine watched;
+      CHECK(watched.take(first) == FirstLine::State::more);
+      CHECK(watched.take((line + host).substr(size)) == FirstLine::State::http);
+    }
+  }
+  // Controls: other protocols are passed, at once.
+  for (const std::string& line : {"*1\r\n$4\r\nPING\r\n"s, "\0\0\0\x08\x04\xD2\x16\x2F"s, "\x13" "BitTorrent protocol"s, "@RSYNCD: 31.0\n"s, "{\"http\": 1}\n"s}) {
+    CHECK(judge(line, "api.example.com", 8080).kind == Kind::pass);
+  }
+  FirstLine line;
+  CHECK(line.take("\0\0HTT"s) == FirstLine::State::more);
+  CHECK(line.take("P-1") == FirstLine::State::more);
+  CHECK(line.take("\nHTTP/1.1") == FirstLine::State::other);
+  FirstLine endless;
+  CHECK(endless.take(std::string(200'000, '\1')) == FirstLine::State::other);
 }
