@@ -45,25 +45,22 @@ Reply Handler::attribute(Case& c) {
   return result(c, apply(r, object));
 }
 
-// A lease on the file makes truncate(2) wait. While it is open for writing here there is none.
+// By its path, as the agent's own call: an open would be seen by whoever watches the file (inotify(7)), and asked for rights
+// that truncate(2) does not ask for. It waits where somebody holds a lease of the file: then on a thread of its own, which
+// opens the file, because the path of a descriptor needs a working directory of its own.
 Reply Handler::truncate(Case& c, Object& object) {
   const off_t length = c.request.length;
   if (const int error = size_allowed(c.task, object, length); error != 0) return result(c, error);
-  Fd held;
-  if (S_ISREG(object.mode) && length >= 0) {
-    const int error = reopen(object, O_WRONLY | O_NONBLOCK, held);
-    if (error == EAGAIN) {
-      auto pinned = std::make_shared<Fd>(std::move(object.fd));
-      return later(c, [this, pinned, length, id = c.request.id] {
-        const Fd waited(::openat(s_.host_proc, self_fd(*pinned).c_str(), O_WRONLY | O_CLOEXEC));
-        if (!waited) return Reply::error(errno);
-        if (!s_.listener.valid(id)) return Reply::error(ESRCH);  // who asked for it was killed meanwhile
-        return ::truncate(self_fd(waited).c_str(), length) == 0 ? Reply::value(0) : Reply::error(errno);
-      });
-    }
-    if (error != 0) return result(c, error);
-  }
-  return result(c, ::truncate(self_fd(object).c_str(), length) == 0 ? 0 : errno);
+  const std::string path = self_fd(object);
+  const int error = s_.workers.briefly([&] { return ::truncate(path.c_str(), length) == 0 ? 0 : errno; });
+  if (error != EINTR) return result(c, error);
+  auto pinned = std::make_shared<Fd>(std::move(object.fd));
+  return later(c, [this, pinned, length, id = c.request.id] {
+    const Fd waited(::openat(s_.host_proc, self_fd(*pinned).c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
+    if (!waited) return Reply::error(errno);
+    if (!s_.listener.valid(id)) return Reply::error(ESRCH);  // who asked for it was killed meanwhile
+    return ::ftruncate(waited.get(), length) == 0 ? Reply::value(0) : Reply::error(errno);
+  });
 }
 
 int Handler::apply(const Request& r, const Object& object) const {

@@ -49,13 +49,13 @@ std::int64_t file_clock_ns() {
   return now.tv_sec * 1'000'000'000 + now.tv_nsec;
 }
 
-void receive(Shared& shared, std::size_t number, WakeUp& wake_up, std::latch& prepared, const std::atomic<bool>& filtered) {
+void receive(Shared& shared, WakeUp& wake_up, std::latch& prepared, const std::atomic<bool>& filtered) {
   // An fs_struct of its own: umask is set for each creation (unshare(2), CLONE_FS).
   const bool unshared = ::unshare(CLONE_FS) == 0;
   prepared.count_down();
   filtered.wait(false);
   if (!unshared) ::_exit(EXIT_FAILURE);
-  Handler handler(shared, number);
+  Handler handler(shared);
   for (;;) {
     seccomp_notif notification;
     const int error = shared.listener.receive(notification);
@@ -131,7 +131,6 @@ void await_end(const Fd& control, journal::Appender& entries) {
   auto& flows = *new Flows(std::move(setup.link), setup.names, listener, recorder, workers);
   const auto& sockets = *new std::vector<HostSocket>(find_sockets(*setup.policy));
   const unsigned receivers = std::max(2U, setup.receivers);
-  auto& in_hand = *new InHand(receivers);
   auto& tree = *new std::shared_mutex;
   auto& condemned = *new std::atomic<bool>(false);
   auto& digests = *new Digests;
@@ -145,7 +144,6 @@ void await_end(const Fd& control, journal::Appender& entries) {
                              .claims = claims,
                              .verified = verified,
                              .workers = workers,
-                             .in_hand = in_hand,
                              .tree = tree,
                              .digests = digests,
                              .flows = flows,
@@ -159,7 +157,7 @@ void await_end(const Fd& control, journal::Appender& entries) {
   auto& wake_up = *new WakeUp(listener);
   auto& prepared = *new std::latch(receivers);
   auto& filtered = *new std::atomic<bool>(false);
-  for (unsigned i = 0; i < receivers; ++i) std::thread([&, i] { receive(shared, i, wake_up, prepared, filtered); }).detach();
+  for (unsigned i = 0; i < receivers; ++i) std::thread([&] { receive(shared, wake_up, prepared, filtered); }).detach();
   prepared.wait();
   if (flows.open()) std::thread([&] { flows.run(); }).detach();
   load_own_filter();

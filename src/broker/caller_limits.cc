@@ -43,10 +43,17 @@ rlim_t descriptors_below(const Task& task, rlim_t limit) {
   return count;
 }
 
+// How many descriptors it has: the size of its fd folder since Linux 6.2 (proc_pid_fd(5)). 0: not known.
+rlim_t descriptors_of(const Task& task) {
+  struct stat st {};
+  return ::fstatat(task.proc.get(), "fd", &st, 0) == 0 && st.st_size > 0 ? static_cast<rlim_t>(st.st_size) : 0;
+}
+
 }  // namespace
 
 int descriptor_room(const Task& task) {
   const rlim_t limit = limit_of(task, RLIMIT_NOFILE);
+  if (const rlim_t count = descriptors_of(task); count != 0 && count < limit) return 0;
   // A table of fewer slots than the limit can always grow; it is small, and the limit large, in nearly every program.
   if (limit == RLIM_INFINITY || Tasks::descriptor_slots(task) < limit) return 0;
   return descriptors_below(task, limit) >= limit ? EMFILE : 0;

@@ -30,7 +30,6 @@ Reply Handler::execute(Case& c) {
   if (!object.in_view) c.verdict = {.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};
   if (const int denied = permit(c, "continue"); denied != 0) return Reply::error(denied);
   if (const int full = s_.claims.put(c.task, object.path, s_.host_proc); full != 0) return result(c, full);
-  s_.in_hand.wait_for_all();
   return Reply::proceed(FloorCovers{"Landlock EXECUTE, noexec mounts"});
 }
 

@@ -95,7 +95,8 @@ int Flows::announce(egress::Announcement announcement, Call call) {
   return waiting_.erase(announcement.id) != 0 ? error : 0;  // else it was answered: it had waited too long, or was gone
 }
 
-void Flows::answer(const Call& call, int error) noexcept {
+void Flows::answer(Call call, int error) noexcept {
+  call.socket.fd.reset();  // before the caller goes on, so that its close() is the last
   constexpr int kernels_own = 512;  // ERESTARTSYS and beyond: a signal ends it, and no name is known for it
   if (error == 0) listener_.send(call.outcome.id, Reply::value(0));
   else listener_.send(call.outcome.id, Reply::error(error >= kernels_own || recorder_.outcome(call.outcome, error) ? error : EIO));
@@ -114,7 +115,7 @@ int Flows::wait_for(Call call) {
 
 void Flows::finish(Call call, int error) {
   if (error == 0) error = try_connect(workers_, call.socket, call.address, call.size);
-  if (error != still_waiting) return answer(call, error);
+  if (error != still_waiting) return answer(std::move(call), error);
   const Outcome outcome = call.outcome;
   if (const int busy = wait_for(std::move(call)); busy != 0) {
     listener_.send(outcome.id, Reply::error(recorder_.outcome(outcome, busy) ? busy : EIO));
@@ -165,7 +166,7 @@ void Flows::look_after() {
       at = waiting_.erase(at);
     }
   }
-  for (const auto& [call, error] : over) answer(call, error);
+  for (auto& [call, error] : over) answer(std::move(call), error);
 }
 
 void Flows::run() {

@@ -54,7 +54,7 @@ class Flows {
   void cancel(std::uint64_t id) noexcept;
   void read_answers();
   void finish(Call call, int error);
-  void answer(const Call& call, int error) noexcept;
+  void answer(Call call, int error) noexcept;
   void look_after();
 
   static constexpr std::size_t most = 1024;

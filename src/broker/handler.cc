@@ -21,15 +21,7 @@ void Handler::handle(const seccomp_notif& notification) noexcept {
   } catch (const std::exception&) {
     reply = Reply::error(EIO);
   }
-  send(notification.id, std::move(reply));
-}
-
-void Handler::send(std::uint64_t id, Reply reply) noexcept {
-  const bool gives = reply.kind() == Reply::Kind::inject;
-  if (gives) s_.in_hand.begin(receiver_);
-  s_.listener.send(id, reply);
-  reply = Reply::none();  // closes
-  if (gives) s_.in_hand.end(receiver_);
+  s_.listener.send(notification.id, std::move(reply));
 }
 
 Reply Handler::answer(const seccomp_notif& notification) {

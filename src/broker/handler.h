@@ -10,7 +10,6 @@
 #include <agentrun/broker.h>
 #include "broker/digests.h"
 #include "broker/flows.h"
-#include "broker/in_hand.h"
 #include "broker/notification.h"
 #include "broker/recorder.h"
 #include "broker/resolve.h"
@@ -37,7 +36,6 @@ struct Shared {
   ExecClaims& claims;
   Verified& verified;
   Workers& workers;
-  InHand& in_hand;
   /// Changes hold it shared; the rename of a folder in which something is guarded holds it alone, so that nothing can
   /// be put into the folder between the scan and the rename.
   std::shared_mutex& tree;
@@ -56,9 +54,8 @@ struct Shared {
 /// Each receiver thread has one. Its working directory is the host's /proc and its umask is its own (CLONE_FS).
 class Handler {
  public:
-  /// `receiver`: the number of its thread, from 0.
-  Handler(Shared& shared, std::size_t receiver)
-      : s_(shared), receiver_(receiver), resolver_(shared.host_proc, shared.mounts), tasks_(shared.host_proc, shared.claims) {}
+  explicit Handler(Shared& shared)
+      : s_(shared), resolver_(shared.host_proc, shared.mounts), tasks_(shared.host_proc, shared.claims) {}
 
   /// Handles one notification to its end: the reply has been sent, or a worker will send it, or the target is gone.
   /// Whatever goes wrong on the way ends in an errno.
@@ -66,7 +63,6 @@ class Handler {
 
  private:
   Reply answer(const seccomp_notif& notification);
-  void send(std::uint64_t id, Reply reply) noexcept;
   Reply dispatch(const Request& request, const Task& task, Case& c);
   /// 0: the task's image may run. Else the errno for its call `id`; ESRCH: it is gone, or became another while it was looked at.
   int verify_image(Task*& task, std::uint64_t id);
@@ -147,7 +143,6 @@ class Handler {
   Reply result(Case& c, int error);
 
   Shared& s_;
-  std::size_t receiver_;
   Resolver resolver_;
   Tasks tasks_;
 };

@@ -47,27 +47,35 @@ int Listener::respond(std::uint64_t id, std::int64_t value, int error, std::uint
   return error;
 }
 
-int Listener::send(std::uint64_t id, const Reply& reply) const noexcept {
+int Listener::send(std::uint64_t id, Reply reply) const noexcept {
   switch (reply.kind()) {
     case Reply::Kind::none: return 0;
     case Reply::Kind::error: return respond(id, 0, static_cast<int>(reply.number()), 0);
     case Reply::Kind::value: return respond(id, reply.number(), 0, 0);
     case Reply::Kind::proceed: return respond(id, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
-    case Reply::Kind::inject: break;
+    case Reply::Kind::inject: return inject(id, std::move(reply));
   }
-  seccomp_notif_addfd inject{
+  return respond(id, 0, EIO, 0);
+}
+
+// Not with SECCOMP_ADDFD_FLAG_SEND: the target would go on while the file is still open here too, and its own close()
+// would release no lock and no lease, and end no FIFO. In between nothing but death ends the target's wait
+// (WAIT_KILLABLE_RECV); a descriptor that it then leaves behind in a shared table is the one that open(2) would have left.
+int Listener::inject(std::uint64_t id, Reply reply) const noexcept {
+  seccomp_notif_addfd added{
       .id = id,
-      .flags = SECCOMP_ADDFD_FLAG_SEND,
+      .flags = 0,
       .srcfd = static_cast<std::uint32_t>(reply.fd().get()),
       .newfd = 0,
       .newfd_flags = reply.fd_flags(),
   };
-  for (;;) {
-    if (::ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_ADDFD, &inject) >= 0) return 0;
-    if (errno == EINTR) continue;
-    if (errno == ENOENT || errno == EINPROGRESS) return 0;  // gone, or answered by the signal that killed it
-    return respond(id, 0, errno, 0);
-  }
+  int number = -1;
+  do number = ::ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_ADDFD, &added);
+  while (number < 0 && errno == EINTR);  // interrupted before the target took it: it was withdrawn
+  const int error = number < 0 ? errno : 0;
+  reply.close_fd();
+  if (error == ENOENT || error == EINPROGRESS) return 0;  // gone, or answered by the signal that killed it
+  return respond(id, error == 0 ? number : 0, error, 0);
 }
 
 }  // namespace agentrun::broker

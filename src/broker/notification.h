@@ -41,6 +41,7 @@ class Reply {
   [[nodiscard]] std::int64_t number() const noexcept { return number_; }
   [[nodiscard]] const Fd& fd() const noexcept { return fd_; }
   [[nodiscard]] std::uint32_t fd_flags() const noexcept { return fd_flags_; }
+  void close_fd() noexcept { fd_.reset(); }
   /// The journal's word for it: "errno", "emulated", "addfd", "continue".
   [[nodiscard]] std::string_view effect() const noexcept;
 
@@ -66,10 +67,12 @@ class Listener {
   /// Is the target still waiting on this notification?
   [[nodiscard]] bool valid(std::uint64_t id) const noexcept;
   /// Sends a reply. A target that is gone is no error. When the descriptor cannot be injected (EMFILE), the target gets
-  /// that errno. Returns the errno that the target saw, 0 for success.
-  int send(std::uint64_t id, const Reply& reply) const noexcept;
+  /// that errno. The reply's descriptor is closed before the target goes on: its close() is then the file's last.
+  /// Returns the errno that the target saw, 0 for success.
+  int send(std::uint64_t id, Reply reply) const noexcept;
 
  private:
+  int inject(std::uint64_t id, Reply reply) const noexcept;
   int respond(std::uint64_t id, std::int64_t value, int error, std::uint32_t flags) const noexcept;
   Fd fd_;
 };

@@ -21,7 +21,9 @@ namespace {
 constexpr int max_attempts = 40;  // links followed by hand, and races lost against the agent's own threads
 constexpr std::uint64_t temporary = O_TMPFILE & ~O_DIRECTORY;
 
-bool writes(std::uint64_t flags) { return (flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC | temporary)) != 0; }
+// O_CREAT is not asked: on a file that exists it changes nothing.
+bool writes_existing(std::uint64_t flags) { return (flags & O_ACCMODE) != O_RDONLY || (flags & (O_TRUNC | temporary)) != 0; }
+bool writes(std::uint64_t flags) { return (flags & O_CREAT) != 0 || writes_existing(flags); }
 
 std::uint32_t injected_flags(std::uint64_t flags) { return (flags & O_CLOEXEC) != 0 ? O_CLOEXEC : 0; }
 
@@ -209,7 +211,7 @@ Reply Handler::later(Case& c, std::function<Reply()> call) {
 
 Reply Handler::open_existing(Case& c, Object& object) {
   const std::uint64_t flags = c.request.how.flags;
-  const Right right = writes(flags) ? Right::change : Right::read;
+  const Right right = writes_existing(flags) ? Right::change : Right::read;
   if (S_ISLNK(object.mode)) return refuse(c, right, ELOOP);
   if ((flags & O_DIRECTORY) != 0 && !S_ISDIR(object.mode)) return refuse(c, right, ENOTDIR);
   if (const int error = own_terminal(c.task, object); error != 0) return refuse(c, right, error);

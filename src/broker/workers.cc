@@ -53,7 +53,7 @@ int Workers::start(std::uint64_t id, Work work) {
   try {
     start_watch();
     auto interruption = work.interruption;
-    std::thread thread([this, id, work = std::move(work)] { run(id, work); });
+    std::thread thread([this, id, work = std::move(work)]() mutable { run(id, std::move(work)); });
     busy_.emplace(id, Busy{.thread = thread.native_handle(), .interruption = std::move(interruption)});
     thread.detach();
   } catch (const std::system_error&) {
@@ -62,7 +62,7 @@ int Workers::start(std::uint64_t id, Work work) {
   return 0;
 }
 
-void Workers::run(std::uint64_t id, const Work& work) {
+void Workers::run(std::uint64_t id, Work work) {
   Reply reply = Reply::error(EINTR);
   const auto interrupted = [&] { return reply.kind() == Reply::Kind::error && reply.number() == EINTR; };
   int interruption = 0;
@@ -75,7 +75,8 @@ void Workers::run(std::uint64_t id, const Work& work) {
     const std::scoped_lock lock(mutex_);
     busy_.erase(id);  // from here on the watcher does not touch this thread
   }
-  listener_.send(id, reply);
+  work = {};  // closes what the call held of the target's files: who is answered goes on at once
+  listener_.send(id, std::move(reply));
 }
 
 // Sends again and again until the worker has left: the first signal may come before its open has begun to wait.

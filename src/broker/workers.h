@@ -36,7 +36,7 @@ class Workers {
     pthread_t thread;
     std::function<int()> interruption;
   };
-  void run(std::uint64_t id, const Work& work);
+  void run(std::uint64_t id, Work work);
   void start_watch();  // mutex_ is held
   void watch();
 

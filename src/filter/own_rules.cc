@@ -167,6 +167,7 @@ constexpr int broker_calls[] = {
     __NR_lchown,
     __NR_fchownat,
     __NR_truncate,
+    __NR_ftruncate,
     __NR_utimensat,
     __NR_setxattr,
     __NR_lsetxattr,

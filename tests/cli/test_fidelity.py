@@ -10,6 +10,39 @@ import shutil
 
 import harness
 
+# Opens with O_CREAT what exists and what does not: prints what came of each.
+CREATING = """
+import os, sys
+for path in sys.argv[1:]:
+    for name, flags in (("read", 0), ("exclusive", os.O_EXCL), ("truncate", os.O_TRUNC), ("write", os.O_WRONLY)):
+        try:
+            os.close(os.open(path, os.O_CREAT | flags, 0o600))
+            print(path, name, "opened")
+        except OSError as error:
+            print(path, name, error.errno)
+"""
+
+# How long 300 creating opens take with few descriptors and with many, in microseconds each, and how many there were.
+MANY_DESCRIPTORS = """
+import os, resource, time
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+def opens():
+    began = time.monotonic()
+    for _ in range(300):
+        os.close(os.open("file", os.O_CREAT | os.O_RDWR, 0o600))
+    return (time.monotonic() - began) / 300 * 1e6
+few = min(opens() for _ in range(3))
+made = 0
+try:
+    while made < min(limit - 100, 100_000):
+        os.dup(0)
+        made += 1
+except OSError:
+    pass
+print(few, min(opens() for _ in range(3)), made)
+"""
+
 SUITE = harness.BUILD / "tests" / "kernel" / "fidelity"
 
 
@@ -47,3 +80,32 @@ class Suite(harness.Case):
         self.assertEqual(set(inside) - set(outside), set())
         self.assertGreater(len(run.decisions()), len(outside), "the calls did not come to the broker")
         self.assert_complete(run)
+
+
+class Opens(harness.Case):
+    def test_creating_open_of_what_exists(self):
+        """O_CREAT on a file that exists is judged by what is done: reading it is reading (flock -s FILE), making it anew is EEXIST."""
+        (self.ws / ".envrc").write_text("as it was")
+        run = self.inside("/usr/bin/python3", "-I", "-c", CREATING, "/usr/bin/env", ".envrc", "/usr/bin/not-there", profile="coding")
+        got = dict(line.rsplit(" ", 1) for line in run.text.splitlines())
+        eacces, eexist = "13", "17"
+        for path in ("/usr/bin/env", ".envrc"):
+            self.assertEqual([got[f"{path} {name}"] for name in ("read", "exclusive", "truncate", "write")],
+                             ["opened", eexist, eacces, eacces], str(run))
+        self.assertEqual({got[f"/usr/bin/not-there {name}"] for name in ("read", "exclusive", "truncate", "write")}, {eacces}, str(run))
+        self.assertEqual((self.ws / ".envrc").read_text(), "as it was")
+        why = self.scratch.agent_run("why", "--json", run.id)
+        denied = [line for line in why.text.splitlines() if "/usr/bin/env" in line]
+        self.assertEqual(len(denied), 1, f"only what was refused: {why}")
+        self.assertEqual(self.inside("flock", "-s", "/usr/bin/env", "true", profile="coding").status, 0)
+        denying = self.scratch.write_profile(files={"deny": ["${workspace}/.envrc"]})
+        run = self.inside("/usr/bin/python3", "-I", "-c", CREATING, ".envrc", profile=denying)
+        self.assertNotIn("opened", run.text, str(run))
+
+    def test_many_descriptors(self):
+        """A creating open does not become slower with the number of descriptors of its program."""
+        run = self.inside("/usr/bin/python3", "-I", "-c", MANY_DESCRIPTORS, profile="allow-all")
+        few, many, made = map(float, run.text.split())
+        if made < 16_500:
+            return  # this machine's limit is lower: there is nothing to see
+        self.assertLess(many, 20 * few, f"{run}: it was 1,000 times as much")

@@ -356,6 +356,7 @@ int main(int argc, char** argv) {
   add_names(cases);
   add_attributes(cases);
   add_processes(cases);
+  add_closing(cases);
   std::array<char, PATH_MAX> here{};
   if (::getcwd(here.data(), here.size()) == nullptr) return 1;
   Folders folders(here.data());

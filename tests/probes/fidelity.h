@@ -34,6 +34,7 @@ void add_opens(std::vector<Case>& cases);
 void add_names(std::vector<Case>& cases);
 void add_attributes(std::vector<Case>& cases);
 void add_processes(std::vector<Case>& cases);  // exec, connect, /proc, threads
+void add_closing(std::vector<Case>& cases);    // whose close() is the last, and what watchers are told
 
 /// `fidelity --WHAT ARGUMENT`; gives the exit status.
 int act(std::string_view what, const char* argument);

@@ -1,0 +1,224 @@
+// The program's close() is the file's last one: locks, leases, FIFOs and watchers tell at once, many times in a row.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstring>
+
+#include "fidelity.h"
+
+namespace fidelity {
+
+namespace {
+
+constexpr int rounds = 2000;
+constexpr int slow_rounds = 200;  // each starts a process, or waits on a thread of the broker
+
+// How many rounds failed, and the first errno.
+template <typename Round>
+long failures(int count, Round&& round) {
+  long failed = 0;
+  for (int i = 0; i < count; ++i) {
+    if (round()) continue;
+    if (failed++ == 0) note("first", -1);
+  }
+  return failed;
+}
+
+int open_file(const char* path, int flags) { return static_cast<int>(must(call(SYS_open, path, flags | O_CLOEXEC, 0600), path)); }
+
+bool locks_after_close(int flags) {
+  const int fd = open_file("file", flags);
+  const bool locked = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+  ::close(fd);
+  return locked;
+}
+
+bool takes_lease(int flags, int lease) {
+  const int fd = open_file("file", flags);
+  const bool taken = ::fcntl(fd, F_SETLEASE, lease) == 0;
+  ::close(fd);
+  return taken;
+}
+
+// What a watch of the current folder has to tell now.
+std::string events(int watch) {
+  std::string text;
+  alignas(inotify_event) std::array<char, 4096> bytes{};
+  const ssize_t n = ::read(watch, bytes.data(), bytes.size());
+  for (ssize_t at = 0; at < n;) {
+    inotify_event event{};
+    std::memcpy(&event, &bytes[static_cast<std::size_t>(at)], sizeof event);
+    char one[16];
+    std::snprintf(one, sizeof one, "%x ", event.mask);
+    text += one;
+    at += static_cast<ssize_t>(sizeof event + event.len);
+  }
+  return text;
+}
+
+int watch(const char* path) {
+  const int fd = static_cast<int>(must(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC), "inotify"));
+  must(::inotify_add_watch(fd, path, IN_ALL_EVENTS), path);
+  return fd;
+}
+
+void make_fifo() { must(::mkfifo("fifo", 0600), "fifo"); }
+
+// Nobody reads: opening to write without waiting says so.
+bool has_no_reader() {
+  const long fd = call(SYS_open, "fifo", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+  const bool none = fd < 0 && errno == ENXIO;
+  if (fd >= 0) ::close(static_cast<int>(fd));
+  return none;
+}
+
+constexpr Row closing_cases[] = {
+    {"flock", [] { return failures(rounds, [] { return locks_after_close(O_RDWR); }); }},
+    {"flock-read-only", [] { return failures(rounds, [] { return locks_after_close(O_RDONLY); }); }},
+    {"flock-created", [] { return failures(rounds, [] { return locks_after_close(O_RDWR | O_CREAT); }); }},
+    {"flock-undumpable",
+     [] {
+       ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+       return failures(rounds, [] {
+         const int fd = open_file("file", O_RDWR);
+         const bool locked = ::flock(fd, LOCK_EX | LOCK_NB) == 0 && call(SYS_fchmod, fd, 0600) == 0;
+         ::close(fd);
+         return locked;
+       });
+     }},
+    {"lease-read", [] {
+       return failures(rounds, [] {
+         ::close(open_file("file", O_WRONLY));
+         return takes_lease(O_RDONLY, F_RDLCK);
+       });
+     }},
+    {"lease-write", [] { return failures(rounds, [] { return takes_lease(O_RDWR, F_WRLCK); }); }},
+    {"fifo",
+     [] {
+       make_fifo();
+       return failures(rounds, [] {
+         ::close(open_file("fifo", O_RDONLY | O_NONBLOCK));
+         return has_no_reader();
+       });
+     }},
+    {"fifo-waiting",
+     [] {
+       make_fifo();
+       return failures(slow_rounds, [] {
+         ::close(open_file("fifo", O_RDWR));
+         return has_no_reader();
+       });
+     }},
+    {"watched-write",
+     [] {
+       const int events_of = watch("file");
+       return failures(rounds, [&] {
+         ::close(open_file("file", O_WRONLY));
+         return events(events_of) == "20 8 ";
+       });
+     }},
+    {"watched-read",
+     [] {
+       const int events_of = watch("file");
+       return failures(rounds, [&] {
+         ::close(open_file("file", O_RDONLY));
+         return events(events_of) == "20 10 ";
+       });
+     }},
+    {"watched-removal",
+     [] {
+       const int events_of = watch("dir/inner");
+       events(events_of);
+       return failures(rounds, [&] {
+         ::close(open_file("made", O_WRONLY | O_CREAT));
+         must(::inotify_add_watch(events_of, "made", IN_ALL_EVENTS), "made");
+         call(SYS_unlink, "made");
+         return events(events_of) == "4 400 8000 ";
+       });
+     }},
+    {"exec",
+     [] {
+       return failures(slow_rounds, [] {
+         write_file("fresh", "#!/bin/true\n", 0755);
+         const pid_t child = ::vfork();
+         if (child == 0) {
+           const char* const argv[] = {"fresh", nullptr};
+           call(SYS_execve, "fresh", argv, nullptr);
+           ::_exit(errno == ETXTBSY ? 26 : 1);
+         }
+         int status = 0;
+         ::waitpid(child, &status, 0);
+         ::unlink("fresh");
+         return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+       });
+     }},
+    {"unix-stream",
+     [] {
+       sockaddr_un address{.sun_family = AF_UNIX, .sun_path = "socket"};
+       const auto* const to = reinterpret_cast<const sockaddr*>(&address);
+       const int server = static_cast<int>(must(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
+       must(::bind(server, to, sizeof address), "bind");
+       must(::listen(server, 1), "listen");
+       return failures(rounds, [&] {
+         const int client = static_cast<int>(must(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
+         must(::connect(client, to, sizeof address), "connect");
+         const int peer = static_cast<int>(must(::accept4(server, nullptr, nullptr, SOCK_CLOEXEC), "accept"));
+         ::close(client);
+         char byte = 0;
+         const bool ended = ::recv(peer, &byte, 1, MSG_DONTWAIT) == 0;
+         ::close(peer);
+         return ended;
+       });
+     }},
+};
+
+// What a watcher is told of one call on a watched file or folder.
+std::string told_of(const char* watched, long (*act)()) {
+  const int fd = watch(watched);
+  note("act", act());
+  std::string text = events(fd);
+  ::close(fd);
+  return text;
+}
+
+constexpr Row watching_cases[] = {
+    {"truncate",
+     [] {
+       note("events", told_of("file", [] { return call(SYS_truncate, "file", 2L); }));
+       note("events", told_of("file", [] { return call(SYS_truncate, "link", 9L); }));
+       return 0L;
+     }},
+    {"truncate-folder", [] { note("events", told_of("dir", [] { return call(SYS_truncate, "dir/inner", 0L); })); return 0L; }},
+    {"open-truncating", [] { note("events", told_of("file", [] { return call(SYS_open, "file", O_WRONLY | O_TRUNC | O_CLOEXEC); })); return 0L; }},
+    {"chmod", [] { note("events", told_of("file", [] { return call(SYS_chmod, "file", 0600); })); return 0L; }},
+    {"utimes", [] { note("events", told_of("file", [] { return call(SYS_utimensat, AT_FDCWD, "file", nullptr, 0); })); return 0L; }},
+    {"link", [] { note("events", told_of("file", [] { return call(SYS_link, "file", "second"); })); return 0L; }},
+    {"rename", [] { note("events", told_of("file", [] { return call(SYS_rename, "file", "moved"); })); return 0L; }},
+    {"setxattr", [] { note("events", told_of("file", [] { return call(SYS_setxattr, "file", "user.x", "1", 1UL, 0); })); return 0L; }},
+    {"create", [] { note("events", told_of(".", [] { return call(SYS_open, "new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600); })); return 0L; }},
+    {"create-existing", [] { note("events", told_of(".", [] { return call(SYS_open, "file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600); })); return 0L; }},
+    {"mkdir", [] { note("events", told_of(".", [] { return call(SYS_mkdir, "made", 0700); })); return 0L; }},
+    {"symlink", [] { note("events", told_of(".", [] { return call(SYS_symlink, "file", "made"); })); return 0L; }},
+    {"mknod", [] { note("events", told_of(".", [] { return call(SYS_mknod, "made", S_IFIFO | 0600, 0); })); return 0L; }},
+    {"unlink", [] { note("events", told_of(".", [] { return call(SYS_unlink, "file"); })); return 0L; }},
+    {"rmdir", [] { note("events", told_of(".", [] { return call(SYS_rmdir, "empty"); })); return 0L; }},
+    {"rename-in", [] { note("events", told_of(".", [] { return call(SYS_rename, "file", "dir/moved"); })); return 0L; }},
+    {"rename-folder", [] { note("events", told_of("dir", [] { return call(SYS_rename, "dir", "moved"); })); return 0L; }},
+};
+
+}  // namespace
+
+void add_closing(std::vector<Case>& cases) {
+  add(cases, "closing", closing_cases);
+  add(cases, "watching", watching_cases);
+}
+
+}  // namespace fidelity
