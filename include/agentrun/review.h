@@ -36,13 +36,17 @@ std::string_view name(Entry::Kind) noexcept;
 enum class Group : std::uint8_t { deletion, trusted, ordinary };
 std::string_view name(Group) noexcept;
 
+/// The most that differs: content stands also for another kind, and for what came or went.
+enum class Difference : std::uint8_t { none, time, mode, content };
+std::string_view name(Difference) noexcept;
+
 /// One difference between the host as it is now and what the agent saw at its end.
 struct Change {
   std::size_t target = 0;  // index into Overlays::targets()
   std::string path;        // below the target, "src/main.c"
   Entry before, after;     // on the host; in the overlay
   Group group = Group::ordinary;
-  bool content = false;    // file to file: the bytes differ, not only the mode
+  Difference difference = Difference::content;
   bool conflict = false;   // the host changed it after the run had begun
   bool unreadable = false; // refused only because this process may not read it: gain_reading()
   std::string refused;     // why it is not applied; empty: it can be

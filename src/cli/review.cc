@@ -65,6 +65,7 @@ std::string what_happened(const Change& change) {
   if (after.kind == Kind::absent) return "deleted " + std::string(review::name(before.kind));
   if (before.kind == Kind::absent) return "new " + kind + (after.kind == Kind::file || after.kind == Kind::folder ? " " + octal(after.mode & 0777) : "");
   if (before.kind != after.kind) return kind + " instead of " + std::string(review::name(before.kind));
+  if (change.difference == review::Difference::time) return "touched " + kind;
   std::string text = "changed " + kind;
   if (after.kind != Kind::link && ((before.mode ^ after.mode) & 0777) != 0) text += " " + octal(before.mode & 0777) + " to " + octal(after.mode & 0777);
   return text;
@@ -90,7 +91,7 @@ std::string fingerprint(const Overlays& overlays, const Change& change, Overlays
 }
 
 void print_content(const Overlays& overlays, const Change& change, const std::string& path) {
-  if (change.after.kind != Kind::file || !change.content) return;
+  if (change.after.kind != Kind::file || change.difference != review::Difference::content) return;
   const bool replaces = change.before.kind == Kind::file;
   const auto before = replaces ? overlays.content(change, Overlays::Side::host, text_limit) : std::optional<std::string>("");
   const auto after = overlays.content(change, Overlays::Side::overlay, text_limit);
@@ -126,10 +127,11 @@ void print_json(const Overlays& overlays, const Change& change) {
   };
   side("after", change.after);
   side("before", change.before);
-  record.boolean("conflict", change.conflict).boolean("content", change.content).text("group", review::name(change.group));
+  record.boolean("conflict", change.conflict).boolean("content", change.difference == review::Difference::content && change.after.kind != Kind::absent).text("group", review::name(change.group));
   record.text("path", change.path);
   if (!change.refused.empty()) record.text("refused", change.refused);
   record.text("run", overlays.run()).text("target", overlays.targets()[change.target].path);
+  record.boolean("time", change.difference == review::Difference::time);
   const std::string_view line = record.line();
   std::fwrite(line.data(), 1, line.size(), stdout);
 }

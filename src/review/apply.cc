@@ -4,8 +4,8 @@
 // place under a random name, then renamed over it; a folder that must go is renamed away first, then emptied. So at any
 // moment each place holds the old or the new, and a kill leaves at most one such name, which `leftover` tells the next
 // apply or discard to remove. What reached the host is noted in `applied`; a kill in between is no loss, since what
-// equals the host is no change (scan.cc). Modes of folders come last, from below: a folder may be one that nobody can
-// write to.
+// equals the host is no change (scan.cc). Modes and times of folders come last, from below: a folder may be one that nobody
+// can write to, and each change in it sets its time.
 // Must not: follow a link, on either side (openat2 beneath the folder that was pinned by inode); take an attribute from
 // the overlay but the nine permission bits and the time: what else the host's file has, it keeps; overwrite what the host
 // changed meanwhile, or what came to be where nothing was.
@@ -19,6 +19,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
+#include <optional>
 
 #include <agentrun/review.h>
 #include <agentrun/sys/error.h>
@@ -34,7 +36,6 @@ namespace {
 using Kind = Entry::Kind;
 
 constexpr std::size_t block = 256 * 1024;
-constexpr mode_t plain_bits = 0777;
 
 std::string self_path(const Fd& fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
 
@@ -93,16 +94,17 @@ class Applier {
     if (now.entry.kind == Kind::folder && !merged) refuse_mounts(host_, change.path);
     const Fd folder = try_open_beneath(host_, folder_of(change.path), O_PATH | O_DIRECTORY);
     if (!folder) throw Refusal("its folder is not a folder on the host");
+    for (std::string above = change.path; !above.empty();) folders_.try_emplace(above = folder_of(above));
+    if (now.entry.kind == change.after.kind && change.difference < Difference::content) return change_attributes(folder, change);
+    make_writable(folder, folder_of(change.path));
     switch (change.after.kind) {
       case Kind::absent: remove(folder, change, now); break;
       case Kind::folder: make_folder(folder, change, now); return;  // noted by finish()
-      case Kind::file:
-        if (now.entry.kind == Kind::file && !change.content) set_mode(change.path, change.after.mode);
-        else put(folder, change, now, [&](const std::string& name) { write_file(folder, name, change, now); });
-        break;
+      case Kind::file: put(folder, change, now, [&](const std::string& name) { write_file(folder, name, change, now); }); break;
       case Kind::link:
         put(folder, change, now, [&](const std::string& name) {
           check(::symlinkat(change.after.link.c_str(), folder.get(), name.c_str()), "symlink", change.path);
+          set_time(folder, name, look(upper_, change.path).st);
         });
         break;
       case Kind::special: throw Refusal("a device, FIFO or socket");
@@ -110,21 +112,20 @@ class Applier {
     note(change.path);
   }
 
-  /// Modes and times of the folders that were made or whose mode was changed, from below.
-  std::vector<Change> take_folders() {
-    std::sort(folders_.begin(), folders_.end(), [](const Change& a, const Change& b) { return a.path > b.path; });
-    return std::move(folders_);
-  }
-  void finish(const Change& change) {
-    set_mode(change.path, change.after.mode);
-    const Found made = look(upper_, change.path);
-    const timespec times[] = {made.st.st_atim, made.st.st_mtim};
-    const Fd folder = open_beneath(host_, folder_of(change.path), O_PATH | O_DIRECTORY);
-    (void)::utimensat(folder.get(), last_of(change.path).c_str(), times, AT_SYMLINK_NOFOLLOW);
-    note(change.path);
+  /// Modes and times of the folders that were made or changed, or that hold what was applied: after all else, from below.
+  template <typename Attempt>
+  void finish(Attempt attempt) {
+    for (auto folder = folders_.rbegin(); folder != folders_.rend(); ++folder)
+      attempt(folder->second.change, [&] { finish_folder(folder->first, folder->second); });
   }
 
  private:
+  /// What is still to be done to a folder, besides its time.
+  struct Unfinished {
+    const Change* change = nullptr;  // of the folder itself
+    std::optional<mode_t> mode;      // to set
+  };
+
   Fd open_note(const char* name, int flags = 0) const {
     return Fd(check(::openat(overlays_.folder_.get(), name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0600), "open", name));
   }
@@ -183,7 +184,41 @@ class Applier {
     if (now.entry.kind != Kind::folder) {
       put(folder, change, now, [&](const std::string& name) { check(::mkdirat(folder.get(), name.c_str(), S_IRWXU), "mkdir", change.path); });
     }
-    folders_.push_back(change);
+    folders_[change.path] = {.change = &change, .mode = change.after.mode};
+  }
+
+  /// Mode and time of what is the same on both sides otherwise.
+  void change_attributes(const Fd& folder, const Change& change) {
+    if (change.after.kind == Kind::folder) {
+      folders_[change.path] = {.change = &change, .mode = change.after.mode};
+      return;
+    }
+    if (change.difference == Difference::mode) set_mode(change.path, change.after.mode);
+    set_time(folder, last_of(change.path), look(upper_, change.path).st);
+    note(change.path);
+  }
+
+  /// The agent may have changed something in a folder that cannot be written to, and shut it again: so does this.
+  void make_writable(const Fd& folder, const std::string& path) {
+    struct stat st {};
+    check(::fstat(folder.get(), &st), "fstat", path);
+    if (st.st_uid != ::geteuid() || (st.st_mode & S_IRWXU) == S_IRWXU) return;
+    check(::chmod(self_path(folder).c_str(), (st.st_mode & 07777) | S_IRWXU), "chmod", path);
+    Unfinished& unfinished = folders_[path];
+    if (!unfinished.mode) unfinished.mode = st.st_mode & 07777;
+  }
+
+  void finish_folder(const std::string& path, const Unfinished& unfinished) const {
+    const std::string object = path.empty() ? "." : path;
+    if (unfinished.mode) set_mode(object, *unfinished.mode);
+    const Found shown = look(upper_, object);
+    if (shown.entry.kind == Kind::folder) set_time(open_beneath(host_, object, O_PATH | O_DIRECTORY), ".", shown.st);
+    if (unfinished.change != nullptr) note(path);
+  }
+
+  static void set_time(const Fd& folder, const std::string& name, const struct stat& shown) {
+    const timespec times[] = {shown.st_atim, shown.st_mtim};
+    check(::utimensat(folder.get(), name.c_str(), times, AT_SYMLINK_NOFOLLOW), "utimensat", name);
   }
 
   void write_file(const Fd& folder, const std::string& name, const Change& change, const Found& now) const {
@@ -192,7 +227,7 @@ class Applier {
     copy_bytes(from, to, change.path);
     if (now.entry.kind == Kind::file)
       if (const Fd old = try_open_beneath(host_, change.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)) keep_attributes(old, to);
-    check(::fchmod(to.get(), change.after.mode & plain_bits), "chmod", change.path);
+    check(::fchmod(to.get(), change.after.mode & applied_mode), "chmod", change.path);
     struct stat st {};
     check(::fstat(from.get(), &st), "fstat", change.path);
     const timespec times[] = {st.st_atim, st.st_mtim};
@@ -206,14 +241,14 @@ class Applier {
     struct stat st {};
     check(::fstat(object.get(), &st), "fstat", path);
     if (S_ISLNK(st.st_mode)) throw SysError(ELOOP, "chmod", path);
-    const mode_t own = S_ISDIR(st.st_mode) ? st.st_mode & 07000 : 0;
-    if ((st.st_mode & 07777) != ((mode & plain_bits) | own)) check(::chmod(self_path(object).c_str(), (mode & plain_bits) | own), "chmod", path);
+    const mode_t meant = (mode & applied_mode) | (S_ISDIR(st.st_mode) ? st.st_mode & 07000 : 0);
+    if ((st.st_mode & 07777) != meant) check(::chmod(self_path(object).c_str(), meant), "chmod", path);
   }
 
   Overlays& overlays_;
   std::size_t target_;
   Fd upper_, host_, leftover_, applied_;
-  std::vector<Change> folders_;
+  std::map<std::string, Unfinished> folders_;  // by path; "" is the target
 };
 
 void Overlays::apply(std::vector<Change> chosen, Over over,
@@ -234,7 +269,7 @@ void Overlays::apply(std::vector<Change> chosen, Over over,
     for (const Change& change : chosen) {
       if (change.target == target) attempt(change, [&] { applier.apply(change, over); });
     }
-    for (const Change& change : applier.take_folders()) attempt(change, [&] { applier.finish(change); });
+    applier.finish([&](const Change* change, auto act) { attempt(change != nullptr ? *change : Change{.target = target}, act); });
   }
   remove_leftover();
 }

@@ -158,6 +158,7 @@ bool leads_to_trusted(const std::filesystem::path& link, const std::string& text
 Group group_of(const Change& change, const Target& target) {
   using Kind = Entry::Kind;
   const Kind before = change.before.kind, after = change.after.kind;
+  if (change.difference == Difference::time) return Group::ordinary;  // nothing is run or obeyed for its time
   // With the target's own path: the overlay may be of ~/.config/fish, or of .git itself.
   const std::string path = target.path + "/" + change.path;
   const bool named = is_trusted_name(path);
@@ -180,6 +181,11 @@ void sort_for_review(std::vector<Change>& changes) {
 std::string_view name(Entry::Kind kind) noexcept {
   static constexpr std::array<std::string_view, 5> kinds = {"absent", "file", "folder", "link", "special"};
   return kinds[static_cast<std::size_t>(kind)];
+}
+
+std::string_view name(Difference difference) noexcept {
+  static constexpr std::array<std::string_view, 4> differences = {"none", "time", "mode", "content"};
+  return differences[static_cast<std::size_t>(difference)];
 }
 
 std::string_view name(Group group) noexcept {

@@ -2,7 +2,8 @@
 //
 // The upper layer holds what was changed, whole (overlayfs.rst): a file or link in its last form; a character device 0/0
 // (whiteout) where something was removed; a folder where something below it was changed. A folder with the attribute
-// user.overlay.opaque hides all that the host has there. The agent cannot make whiteouts or set that attribute: the kernel
+// user.overlay.opaque hides all that the host has there, at every depth: the directories below it carry no mark of their
+// own. The agent cannot make whiteouts or set that attribute: the kernel
 // refuses the one and renames the other to user.overlay.overlay.…, and the broker refuses both names. What equals the
 // host is no change, whatever the layer holds: so a cut-off apply needs no book-keeping of its own.
 #include <fcntl.h>
@@ -67,7 +68,18 @@ bool same_bytes(const Fd& a, const Fd& b, const std::string& path) {
   }
 }
 
-std::int64_t changed_ns(const struct stat& st) { return static_cast<std::int64_t>(st.st_ctim.tv_sec) * 1'000'000'000 + st.st_ctim.tv_nsec; }
+std::int64_t ns_of(const timespec& time) { return static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec; }
+std::int64_t changed_ns(const struct stat& st) { return ns_of(st.st_ctim); }
+
+// What the overlay showed of the host at a directory of the upper layer.
+enum class Below : std::uint8_t {
+  nothing,  // the host has no directory there
+  merged,   // both as one
+  hidden,   // the host has one, and none of it was shown: the directory, or one above it, is opaque
+};
+
+// A program set this time: what changes a directory by itself sets the time of its status with it (inode(7)).
+bool is_set_time(const struct stat& st) { return ns_of(st.st_mtim) != ns_of(st.st_ctim); }
 
 class Scan {
  public:
@@ -76,54 +88,69 @@ class Scan {
 
   void all() {
     try {
-      folder("", true);
+      const Found shown = look(upper_, "."), before = look(host_, ".");
+      if (difference(".", before, shown) == Difference::mode) add(".", before, shown, {}, Difference::mode);
+      folder("", Below::merged);
     } catch (const SysError& e) {
       cannot_read(".", e);
     }
   }
 
  private:
-  // `over_host`: the host has a folder here too, and the overlay showed both as one.
-  void folder(const std::string& path, bool over_host) {
+  void folder(const std::string& path, Below below) {
+    if (below == Below::merged && !path.empty() && is_opaque(upper_, path)) below = Below::hidden;
     const std::vector<std::string> names = names_in(upper_, path);
-    for (const std::string& name : names) entry(join(path, name), over_host);
-    if (!over_host || path.empty() || !is_opaque(upper_, path)) return;
+    for (const std::string& name : names) entry(join(path, name), below);
+    if (below != Below::hidden) return;
     for (const std::string& name : names_in(host_, path)) {
       if (!std::binary_search(names.begin(), names.end(), name)) removed(join(path, name), look(host_, join(path, name)));
     }
   }
 
-  void entry(const std::string& path, bool over_host) {
+  void entry(const std::string& path, Below above) {
     if (path.size() >= PATH_MAX) return refuse(path, "its path is too long");
     try {
-      compare(path, look(upper_, path), over_host ? look(host_, path) : Found{});
+      compare(path, look(upper_, path), above == Below::nothing ? Found{} : look(host_, path), above);
     } catch (const SysError& e) {
       cannot_read(path, e);
     }
   }
 
-  void compare(const std::string& path, const Found& after, const Found& before) {
+  void compare(const std::string& path, const Found& after, const Found& before, Below above) {
     if (is_whiteout(after)) {
       if (before.entry.kind != Kind::absent) removed(path, before);
       return;
     }
     if (after.entry.kind == Kind::special) return add(path, before, after, "a device, FIFO or socket");
-    bool content = false;
-    if (!applied_.contains(path) && differs(path, before, after, content)) add(path, before, after, {}, content);
-    if (after.entry.kind == Kind::folder) folder(path, before.entry.kind == Kind::folder);
+    const Difference found = difference(path, before, after);
+    if (after.entry.kind != Kind::folder) {
+      if (found != Difference::none) add(path, before, after, {}, found);
+      return;
+    }
+    if (found > Difference::time) add(path, before, after, {}, found);
+    const std::size_t size = to_.size();
+    folder(path, before.entry.kind != Kind::folder ? Below::nothing : above);
+    // The time of a directory follows what is applied in it; alone it counts when a program set it.
+    if (found == Difference::time && to_.size() == size && is_set_time(after.st)) add(path, before, after, {}, found);
   }
 
-  [[nodiscard]] bool differs(const std::string& path, const Found& before, const Found& after, bool& content) const {
-    if (before.entry.kind != after.entry.kind) return content = true;
-    if (after.entry.kind == Kind::link) return before.entry.link != after.entry.link;
+  [[nodiscard]] Difference difference(const std::string& path, const Found& before, const Found& after) const {
+    if (before.entry.kind != after.entry.kind) return Difference::content;
+    const bool time = ns_of(before.st.st_mtim) != ns_of(after.st.st_mtim);
+    if (after.entry.kind == Kind::link && before.entry.link != after.entry.link) return Difference::content;
+    if (after.entry.kind == Kind::link) return time ? Difference::time : Difference::none;
     // Set-id bits are the host's own: they are neither given nor taken here.
-    const bool mode = ((before.entry.mode ^ after.entry.mode) & 0777) != 0;
-    if (after.entry.kind == Kind::folder) return mode;
-    content = before.entry.size != after.entry.size || !same_bytes(open_file(host_, path), open_file(upper_, path), path);
-    return content || mode;
+    const bool mode = ((before.entry.mode ^ after.entry.mode) & applied_mode) != 0;
+    if (after.entry.kind == Kind::file && !same_file_bytes(path, before, after)) return Difference::content;
+    if (mode) return Difference::mode;
+    return time ? Difference::time : Difference::none;
   }
 
-  void removed(const std::string& path, const Found& before) { add(path, before, {}, {}); }
+  [[nodiscard]] bool same_file_bytes(const std::string& path, const Found& before, const Found& after) const {
+    return before.entry.size == after.entry.size && same_bytes(open_file(host_, path), open_file(upper_, path), path);
+  }
+
+  void removed(const std::string& path, const Found& before) { add(path, before, {}, {}, Difference::content); }
 
   void refuse(const std::string& path, std::string why) { add(path, {}, {.entry = {.kind = Kind::special}}, std::move(why)); }
 
@@ -132,9 +159,11 @@ class Scan {
     if (!to_.empty()) to_.back().unreadable = e.error() == EACCES;
   }
 
-  void add(const std::string& path, const Found& before, const Found& after, std::string why, bool content = false) {
+  void add(const std::string& path, const Found& before, const Found& after, std::string why, Difference difference = Difference::content) {
     if (applied_.contains(path)) return;
-    Change change{.path = path, .before = before.entry, .after = after.entry, .content = content, .refused = std::move(why)};
+    // What the host touched meanwhile keeps the host's time.
+    if (difference == Difference::time && changed_ns(before.st) > began_) return;
+    Change change{.path = path, .before = before.entry, .after = after.entry, .difference = difference, .refused = std::move(why)};
     const bool merged = before.entry.kind == Kind::folder && after.entry.kind == Kind::folder;
     change.conflict = !merged && change.refused.empty() && changed_since(host_, path, began_);
     to_.push_back(std::move(change));

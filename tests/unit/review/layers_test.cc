@@ -72,6 +72,16 @@ std::map<std::string, std::string> apply_all(Overlays& overlays, Overlays::Over 
   overlays.apply(overlays.changes(), over, [&](const Change& change, const std::string& why) { failures[change.path] = why; });
   return failures;
 }
+void set_time(const fs::path& path, time_t seconds) {
+  const timespec times[] = {{.tv_sec = seconds, .tv_nsec = 0}, {.tv_sec = seconds, .tv_nsec = 0}};
+  REQUIRE(::utimensat(AT_FDCWD, path.c_str(), times, AT_SYMLINK_NOFOLLOW) == 0);
+}
+time_t time_of(const fs::path& path) {
+  struct stat st {};
+  REQUIRE(::lstat(path.c_str(), &st) == 0);
+  return st.st_mtime;
+}
+void same_time(const fs::path& a, const fs::path& b) { fs::last_write_time(b, fs::last_write_time(a)); }
 void pass_a_tick() { ::usleep(20'000); }  // of the clock that file systems take their times from
 
 }  // namespace
@@ -82,8 +92,81 @@ TEST_CASE("what equals the host is no change") {
   fs::create_directories(w.host / "d");
   Overlays overlays = w.begin();
   put(w.upper / "same", "x");
+  same_time(w.host / "same", w.upper / "same");
   fs::create_directories(w.upper / "d");
   CHECK(overlays.changes().empty());
+}
+
+TEST_CASE("below an opaque folder nothing of the host is shown, at any depth") {
+  World w;
+  put(w.host / "dist/js/old.js", "o");
+  put(w.host / "dist/js/deep/old.js", "o");
+  put(w.host / "dist/js/both/old.js", "o");
+  Overlays overlays = w.begin();
+  put(w.upper / "dist/js/both/new.js", "n");
+  opaque(w.upper / "dist");
+  const auto changes = by_path(overlays);
+  for (const char* gone : {"dist/js/old.js", "dist/js/deep", "dist/js/both/old.js"})
+    CHECK_MESSAGE((changes.contains(gone) && changes.at(gone).group == Group::deletion), gone);
+  CHECK(apply_all(overlays).empty());
+  CHECK(overlays.changes().empty());
+  CHECK(get(w.host / "dist/js/both/new.js") == "n");
+  CHECK_FALSE(fs::exists(w.host / "dist/js/both/old.js"));
+  CHECK_FALSE(fs::exists(w.host / "dist/js/deep"));
+}
+
+TEST_CASE("times are changes, and a shut folder is opened for what was changed in it") {
+  World w;
+  put(w.host / "touched", "x", 0755);
+  put(w.host / ".envrc", "x");
+  put(w.host / "shut/in", "old");
+  put(w.host / "also", "x");
+  fs::create_symlink("touched", w.host / "link");
+  REQUIRE(::chmod((w.host / "shut").c_str(), 0555) == 0);
+  REQUIRE(::chmod(w.host.c_str(), 01777) == 0);
+  Overlays overlays = w.begin();
+  for (const char* name : {"touched", ".envrc", "also"}) {
+    put(w.upper / name, "x", name == std::string("touched") ? 0755 : 0644);
+    set_time(w.upper / name, 1000);
+  }
+  fs::create_symlink("touched", w.upper / "link");
+  set_time(w.upper / "link", 1001);
+  put(w.upper / "shut/in", "new");
+  REQUIRE(::chmod((w.upper / "shut").c_str(), 0555) == 0);
+  set_time(w.upper / "shut", 1002);
+  auto changes = by_path(overlays);
+  for (const char* name : {"touched", ".envrc", "link"}) {
+    CHECK_MESSAGE(changes.at(name).difference == Difference::time, name);
+    CHECK_MESSAGE(changes.at(name).group == Group::ordinary, name);
+  }
+  CHECK_FALSE(changes.contains("shut"));  // its time follows what is applied in it
+  pass_a_tick();
+  set_time(w.host / "also", 77);  // the host touched it since: its time is the host's
+  CHECK_FALSE(by_path(overlays).contains("also"));
+
+  CHECK(apply_all(overlays).empty());
+  CHECK(overlays.changes().empty());
+  CHECK(time_of(w.host / "touched") == 1000);
+  CHECK(time_of(w.host / "link") == 1001);
+  CHECK(time_of(w.host / "shut") == 1002);
+  CHECK(time_of(w.host / "also") == 77);
+  CHECK(get(w.host / "shut/in") == "new");
+  struct stat st {};
+  REQUIRE(::stat((w.host / "shut").c_str(), &st) == 0);
+  CHECK((st.st_mode & 07777) == 0555);
+  for (const fs::path& shut : {w.host / "shut", w.upper / "shut"}) REQUIRE(::chmod(shut.c_str(), 0755) == 0);  // for the end
+}
+
+TEST_CASE("the target's own mode is a change") {
+  World w;
+  Overlays overlays = w.begin();
+  REQUIRE(::chmod(w.upper.c_str(), 0700) == 0);
+  REQUIRE(::chmod(w.host.c_str(), 0755) == 0);
+  CHECK(by_path(overlays).at(".").difference == Difference::mode);
+  CHECK(apply_all(overlays).empty());
+  struct stat st {};
+  REQUIRE(::stat(w.host.c_str(), &st) == 0);
+  CHECK((st.st_mode & 07777) == 0700);
 }
 
 TEST_CASE("every kind of change is found, and applied") {
@@ -113,8 +196,8 @@ TEST_CASE("every kind of change is found, and applied") {
   REQUIRE(::chmod((w.upper / "made/closed").c_str(), 0555) == 0);
 
   const auto changes = by_path(overlays);
-  CHECK(changes.at("edit").content);
-  CHECK_FALSE(changes.at("mode").content);
+  CHECK(changes.at("edit").difference == Difference::content);
+  CHECK(changes.at("mode").difference == Difference::mode);
   CHECK(changes.at("gone").group == Group::deletion);
   CHECK(changes.at("tree").before.kind == Kind::folder);
   CHECK(changes.at("opaque/old").group == Group::deletion);
@@ -344,7 +427,7 @@ TEST_CASE("holes are neither compared nor copied") {
   const auto begin = std::chrono::steady_clock::now();
   std::map<std::string, Change> changes;
   for (const Change& change : run.changes()) changes[change.path] = change;
-  CHECK_FALSE(changes.at("same").content);
+  CHECK(changes.at("same").difference == Difference::mode);
   run.apply(run.changes(), Overlays::Over::nothing, [](const Change& change, const std::string& why) { FAIL(change.path << why); });
   CHECK(run.changes().empty());
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
@@ -355,5 +438,5 @@ TEST_CASE("holes are neither compared nor copied") {
   REQUIRE(::ftruncate(early.get(), size) == 0);
   REQUIRE(::pwrite(late.get(), "y", 1, size - 1) == 1);
   REQUIRE(run.changes().size() == 1);
-  CHECK(run.changes().front().content);
+  CHECK(run.changes().front().difference == Difference::content);
 }
