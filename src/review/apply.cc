@@ -212,8 +212,15 @@ class Applier {
     const std::string object = path.empty() ? "." : path;
     if (unfinished.mode) set_mode(object, *unfinished.mode);
     const Found shown = look(upper_, object);
-    if (shown.entry.kind == Kind::folder) set_time(open_beneath(host_, object, O_PATH | O_DIRECTORY), ".", shown.st);
+    const Fd folder = try_open_beneath(host_, object, O_PATH | O_DIRECTORY);
+    // A folder of somebody else's keeps its time, as it would when something is changed in it.
+    if (folder && shown.entry.kind == Kind::folder && is_own(folder)) set_time(folder, ".", shown.st);
     if (unfinished.change != nullptr) note(path);
+  }
+
+  static bool is_own(const Fd& folder) {
+    struct stat st {};
+    return ::fstat(folder.get(), &st) == 0 && (::geteuid() == 0 || st.st_uid == ::geteuid());
   }
 
   static void set_time(const Fd& folder, const std::string& name, const struct stat& shown) {
