@@ -52,6 +52,7 @@ std::int64_t file_clock_ns() {
 void receive(Shared& shared, WakeUp& wake_up, std::latch& prepared, const std::atomic<bool>& filtered) {
   // An fs_struct of its own: umask is set for each creation (unshare(2), CLONE_FS).
   const bool unshared = ::unshare(CLONE_FS) == 0;
+  ask_for_short_slices();
   prepared.count_down();
   filtered.wait(false);
   if (!unshared) ::_exit(EXIT_FAILURE);

@@ -25,6 +25,11 @@ class Callers {
   std::atomic<bool> several_{false};
 };
 
+/// The calling thread, a receiver, is to run soon when it is woken, also beside busy programs: a short time slice does that for
+/// who mostly sleeps (sched_setattr(2), Linux 6.12; without effect before). Until a receiver has the call, a signal of the caller
+/// ends it with EINTR (docs/decisions/033).
+void ask_for_short_slices() noexcept;
+
 /// Shared by the receivers.
 class WakeUp {
  public:

@@ -6,10 +6,13 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
 #include <array>
+#include <csignal>
+#include <cstdio>
 #include <cstring>
 
 #include "fidelity.h"
@@ -214,11 +217,49 @@ constexpr Row watching_cases[] = {
     {"rename-folder", [] { note("events", told_of("dir", [] { return call(SYS_rename, "dir", "moved"); })); return 0L; }},
 };
 
+// ---- a timer every millisecond
+
+void every_millisecond(int flags) {
+  struct sigaction action {};
+  action.sa_handler = [](int) {};
+  action.sa_flags = flags;
+  must(::sigaction(SIGALRM, &action, nullptr), "sigaction");
+  const itimerval period{.it_interval = {.tv_sec = 0, .tv_usec = 1000}, .it_value = {.tv_sec = 0, .tv_usec = 1000}};
+  must(::setitimer(ITIMER_REAL, &period, nullptr), "setitimer");
+}
+
+constexpr Row signal_cases[] = {
+    // A call that a signal ends is begun anew by the kernel.
+    {"restarting",
+     [] {
+       every_millisecond(SA_RESTART);
+       return failures(rounds, [] {
+         const long fd = call(SYS_open, "file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+         if (fd >= 0) ::close(static_cast<int>(fd));
+         return fd >= 0 && call(SYS_mkdir, "made", 0700) == 0 && call(SYS_rmdir, "made") == 0;
+       });
+     }},
+    // Where the handler lets calls end with EINTR, one that ended so has done nothing (docs/fidelity.md).
+    {"ending",
+     [] {
+       every_millisecond(0);
+       return failures(rounds, [] {
+         const bool made = call(SYS_mkdir, "made", 0700) == 0;
+         if (!made && (errno != EINTR || ::access("made", F_OK) == 0)) return false;
+         while (made && call(SYS_rmdir, "made") != 0) {
+           if (errno != EINTR || ::access("made", F_OK) != 0) return false;
+         }
+         return true;
+       });
+     }},
+};
+
 }  // namespace
 
 void add_closing(std::vector<Case>& cases) {
   add(cases, "closing", closing_cases);
   add(cases, "watching", watching_cases);
+  add(cases, "signals", signal_cases);
 }
 
 }  // namespace fidelity
