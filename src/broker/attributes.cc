@@ -17,11 +17,12 @@ using policy::Right;
 int Handler::attribute_object(const Case& c, Object& object) const {
   const Request& r = c.request;
   if (!r.descriptor) return resolver_.object(c.task, r.name, r.follow, 0, object);
+  const int error = resolver_.descriptor(c.task, r.fd, object);
   // Only AT_EMPTY_PATH works on what was opened with O_PATH (open(2)).
   const bool null_path = r.row->operation == filter::Operation::utimes && (r.flags & AT_EMPTY_PATH) == 0;
   const bool by_descriptor = r.row->arguments.fd >= 0 || null_path;
-  if (by_descriptor && (Tasks::open_flags_of(c.task, r.fd) & O_PATH) != 0) return EBADF;
-  return resolver_.descriptor(c.task, r.fd, object);
+  if (error == 0 && by_descriptor && object.descriptor_flags >= 0 && (object.descriptor_flags & O_PATH) != 0) return EBADF;
+  return error;
 }
 
 // overlayfs reads these as its own book-keeping: of the layers of this run, and of any folder that a later run has as one.

@@ -10,8 +10,6 @@ namespace agentrun::broker {
 using policy::Act;
 using policy::Right;
 
-std::string self_fd(const Fd& fd) { return "self/fd/" + std::to_string(fd.get()); }
-
 void Handler::handle(const seccomp_notif& notification) noexcept {
   Reply reply = Reply::error(EIO);
   try {
@@ -120,7 +118,8 @@ void Handler::judge_foreign(Case& c, const Object& object, std::uint64_t open_fl
   // A pipe, socket or memory file is the agent's own. A file of the host that was handed in as 0, 1 or 2 may be opened
   // anew as far as that descriptor already goes (> /dev/stderr), and no further.
   const bool anonymous = !object.path.starts_with('/') || (object.links == 0 && object.path.starts_with("/memfd:"));
-  const int held = object.descriptor_flags;
+  // A descriptor that was opened with O_PATH goes nowhere, though its access mode reads as O_RDONLY.
+  const int held = object.descriptor_flags >= 0 && (object.descriptor_flags & O_PATH) != 0 ? -1 : object.descriptor_flags;
   const std::uint64_t mode = open_flags & O_ACCMODE;
   const std::uint64_t wanted = mode == O_RDONLY && !reads_only ? O_RDWR : mode;
   const bool covered = held >= 0 && (static_cast<std::uint64_t>(held & O_ACCMODE) == wanted || (held & O_ACCMODE) == O_RDWR);

@@ -8,6 +8,7 @@
 #include <shared_mutex>
 
 #include <agentrun/broker.h>
+#include "broker/descriptor.h"
 #include "broker/digests.h"
 #include "broker/flows.h"
 #include "broker/notification.h"
@@ -147,8 +148,6 @@ class Handler {
   Tasks tasks_;
 };
 
-/// "self/fd/N": names an open descriptor of this process below the working directory of a receiver.
-std::string self_fd(const Fd& fd);
 inline std::string self_fd(const Object& object) { return self_fd(object.fd); }
 
 /// When the file `name` in the folder, or the descriptor itself for "", came to be. A folder, or nothing: since.

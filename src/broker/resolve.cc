@@ -12,6 +12,7 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include "broker/climb.h"
+#include "broker/descriptor.h"
 #include "broker/walk.h"
 
 namespace agentrun::broker {
@@ -21,17 +22,6 @@ namespace {
 Fd open_beneath(int dirfd, const char* path, std::uint64_t flags, std::uint64_t resolve) {
   const open_how how{.flags = flags | O_PATH | O_CLOEXEC, .mode = 0, .resolve = resolve};
   return Fd(static_cast<int>(::syscall(SYS_openat2, dirfd, path, &how, sizeof how)));
-}
-
-// The fd folder of a process that made itself undumpable belongs to the host's root (proc_pid_fd(5)): its descriptors are
-// taken themselves. Empty, with errno, when that fails.
-Fd duplicate(const Task& task, int fd) {
-  const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, task.pid, 0)));
-  if (!pidfd) return {};
-  Fd taken(with_ptrace([&] { return static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), fd, 0)); }));
-  // It waits for our answer, so when it is still there its number was not another's meanwhile.
-  if (taken && ::faccessat(task.proc.get(), "comm", F_OK, 0) != 0) taken.reset();
-  return taken;
 }
 
 struct Split {
@@ -95,7 +85,11 @@ int Resolver::base(const Task& task, const Name& name, Fd& to) const {
   if (name.dirfd < 0) return EBADF;
   const std::string descriptor = "fd/" + std::to_string(name.dirfd);
   to.reset(with_ptrace([&] { return ::openat(task.proc.get(), descriptor.c_str(), O_PATH | O_CLOEXEC); }));
-  if (!to && errno == EACCES) to = duplicate(task, name.dirfd);
+  // The fd folder of a process that made itself undumpable belongs to the host's root (proc_pid_fd(5)): its descriptors are
+  // taken themselves.
+  if (!to && errno == EACCES) {
+    if (const Fd taken = take_descriptor(task, name.dirfd)) to = pin(host_proc_, taken);
+  }
   if (to) return 0;
   return errno == ENOENT ? EBADF : errno;
 }
@@ -146,7 +140,7 @@ int Resolver::walk_to(const Task& task, const Fd& start, std::string_view path, 
   if (!to.fd && resolve == 0 && (errno == ELOOP || errno == ENOENT)) {
     // Not as the kernel walks it for the broker: /proc/self, a magic link, or really not there.
     Walked walked;
-    if (const int error = walk(task, root_, start, path, follow, walked); error != 0) return error;
+    if (const int error = walk(task, host_proc_, root_, start, path, follow, walked); error != 0) return error;
     to.fd = std::move(walked.fd);
     to.descriptor_flags = walked.descriptor_flags;
   }
@@ -164,25 +158,34 @@ int Resolver::object(const Task& task, const Name& name, Follow follow, std::uin
 // A file cannot be climbed from: its folder and its name in it are those of a walk by hand, which must lead to the same.
 int Resolver::describe_deep(const Task& task, const Fd& start, std::string_view path, Follow follow, Object& to) const {
   Walked walked;
-  if (const int error = walk(task, root_, start, path, follow, walked); error != 0) return error;
+  if (const int error = walk(task, host_proc_, root_, start, path, follow, walked); error != 0) return error;
   Object folder;
   folder.fd = std::move(walked.parent);
   if (S_ISDIR(to.mode) || !folder.fd) return ENAMETOOLONG;
   if (const int error = describe(folder); error != 0) return error;
-  struct stat st {};
-  if (::fstat(walked.fd.get(), &st) != 0) return errno;
-  if (st.st_dev != to.dev || st.st_ino != to.ino) return EAGAIN;
+  // What this walk found is what its path is judged for: not what the first one found.
+  Object again;
+  again.fd = std::move(walked.fd);
+  if (const int error = describe(again); error != 0 && error != ENAMETOOLONG) return error;
+  if (again.dev != to.dev || again.ino != to.ino) return EAGAIN;
+  to = std::move(again);
+  to.descriptor_flags = walked.descriptor_flags;
   to.path = join(folder.path, walked.name);
   to.in_view = folder.in_view && in_our_mounts(to.mount);
   return 0;
 }
 
 int Resolver::descriptor(const Task& task, int fd, Object& to) const {
-  if (fd < 0 && fd != AT_FDCWD) return EBADF;
-  const Name name{.dirfd = fd, .path = ""};
-  if (const int error = base(task, name, to.fd); error != 0) return error;
   to.descriptor_flags = -1;
-  return describe(to);
+  if (fd == AT_FDCWD) {
+    if (const int error = base(task, Name{.dirfd = fd, .path = ""}, to.fd); error != 0) return error;
+    return describe(to);
+  }
+  const Fd taken = take_descriptor(task, fd);
+  if (!taken) return errno;
+  to.descriptor_flags = ::fcntl(taken.get(), F_GETFL);
+  to.fd = pin(host_proc_, taken);
+  return to.fd ? describe(to) : errno;
 }
 
 int Resolver::slot_at(const Task& task, const Fd& start, const std::string& path, std::uint64_t resolve, Slot& to) const {
@@ -229,7 +232,7 @@ std::optional<std::string> Resolver::lexical(const Task& task, const Name& name)
     else if (errno == ENAMETOOLONG) {
       const Fd deep(with_ptrace([&] { return ::openat(task.proc.get(), place.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); }));
       if (!deep || climb(deep, text) != 0) return std::nullopt;
-    } else if (const Fd taken = duplicate(task, name.dirfd)) text = read_link(AT_FDCWD, ("self/fd/" + std::to_string(taken.get())).c_str()).value_or("");
+    } else if (const Fd taken = take_descriptor(task, name.dirfd)) text = read_link(AT_FDCWD, self_fd(taken).c_str()).value_or("");
     text += '/';
     text += name.path;
   }

@@ -25,7 +25,7 @@ struct Object {
   mode_t mode = 0;           // st_mode
   std::uint64_t dev = 0, ino = 0, links = 0;
   std::uint64_t mount = 0;   // its id, as statx(2) gives it
-  int descriptor_flags = 0;  // for what is not in the view: the open flags of the descriptor that was followed
+  int descriptor_flags = -1; // of the caller's own descriptor that this was reached by: its open flags (F_GETFL); -1: by a name
 };
 
 /// A name in a folder: what unlink, rename, mkdir and creation act on.

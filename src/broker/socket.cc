@@ -19,27 +19,9 @@ namespace agentrun::broker {
 
 namespace {
 
-constexpr unsigned pidfd_thread = O_EXCL;  // PIDFD_THREAD, Linux 6.9
 constexpr std::size_t rfc2133_size = 24;   // SIN6_LEN_RFC2133: without the scope id
 // Connecting to what listens on loopback takes microseconds; who waits longer waits on a thread of its own.
 constexpr timeval moment{.tv_sec = 0, .tv_usec = 1000};
-
-int open_pidfd(pid_t pid, unsigned flags) {
-  return static_cast<int>(::syscall(SYS_pidfd_open, pid, flags));
-}
-
-Fd take_from(const Fd& pidfd, int fd) {
-  return Fd(with_ptrace([&] { return static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), fd, 0)); }));
-}
-
-// Before PIDFD_THREAD only the table of the thread group's leader can be reached, and a thread may have another one
-// (CLONE_FILES): what was taken counts only when the thread has the same open file there.
-bool same_in_thread(const Task& task, int fd, const Fd& taken) {
-  struct stat ours {}, theirs {};
-  const std::string name = "fd/" + std::to_string(fd);
-  return ::fstat(taken.get(), &ours) == 0 && with_ptrace([&] { return ::fstatat(task.proc.get(), name.c_str(), &theirs, 0); }) == 0 &&
-         ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
-}
 
 int option(const Fd& socket, int level, int name, int otherwise) noexcept {
   int value = 0;
@@ -50,29 +32,6 @@ int option(const Fd& socket, int level, int name, int otherwise) noexcept {
 bool is_instant(const timeval& time) noexcept { return time.tv_sec == 0 && time.tv_usec != 0 && time.tv_usec <= moment.tv_usec; }
 
 }  // namespace
-
-Fd take_descriptor(const Task& task, int fd) {
-  if (fd < 0) {
-    errno = EBADF;
-    return {};
-  }
-  const bool leads = task.tid == task.pid;
-  Fd pidfd(open_pidfd(task.tid, leads ? 0 : pidfd_thread));
-  const bool old_kernel = !pidfd && errno == EINVAL;
-  if (old_kernel) pidfd.reset(open_pidfd(task.pid, 0));
-  if (!pidfd) return {};
-  Fd taken = take_from(pidfd, fd);
-  if (taken && old_kernel && !same_in_thread(task, fd, taken)) {
-    taken.reset();
-    errno = EBADF;
-  }
-  // It waits for our answer, so when it is still there its number was not another's meanwhile.
-  if (taken && ::faccessat(task.proc.get(), "comm", F_OK, 0) != 0) {
-    taken.reset();
-    errno = ESRCH;
-  }
-  return taken;
-}
 
 bool AgentSocket::waits() const noexcept {
   const int flags = ::fcntl(fd.get(), F_GETFL);

@@ -8,14 +8,12 @@
 
 #include <agentrun/policy.h>
 #include <agentrun/sys/fd.h>
+#include "broker/descriptor.h"
 #include "broker/request.h"
 #include "broker/task.h"
 #include "broker/workers.h"
 
 namespace agentrun::broker {
-
-/// The agent's descriptor, duplicated from the thread's own table: empty with errno (EBADF, or what refused it).
-Fd take_descriptor(const Task& task, int fd);
 
 struct AgentSocket {
   Fd fd;

@@ -207,11 +207,6 @@ int Tasks::interruption(const Fd& proc) {
   return number(field(*status, "Threads:")) == 1 ? restart : EINTR;
 }
 
-int Tasks::open_flags_of(const Task& task, int fd) {
-  const auto info = read_small(task.proc.get(), ("fdinfo/" + std::to_string(fd)).c_str());
-  return info ? number(field(*info, "flags:"), 8) : 0;
-}
-
 Tasks::CommandLine Tasks::command_line(const Task& task) {
   CommandLine line;
   const Fd fd(with_ptrace([&] { return ::openat(task.proc.get(), "cmdline", O_RDONLY | O_CLOEXEC); }));

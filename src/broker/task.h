@@ -70,8 +70,6 @@ class Tasks {
   static std::size_t descriptor_slots(const Task& task);
   /// What a blocked call of the task must end with now: 0 while no signal waits for it. `proc` is the task's folder.
   static int interruption(const Fd& proc);
-  /// Open flags of one of its descriptors (fdinfo, proc(5)); 0 when there is none.
-  static int open_flags_of(const Task& task, int fd);
   /// /proc/<pid>/cmdline: what the kernel was given, as long as the image has not run code of its own. What does not fit
   /// into 128 KiB is not complete; then the last word is not whole.
   struct CommandLine {

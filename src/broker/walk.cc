@@ -3,7 +3,9 @@
 // walk takes them apart: each component is opened O_PATH|O_NOFOLLOW below the one before, links are read and their text
 // walked in turn. In the root of a procfs "self" and "thread-self" become the caller's own numbers. A magic link is
 // followed by the kernel, with the broker's own permission, which is the agent's uid and no capability: what the agent
-// could not have followed itself, the broker does not follow for it.
+// could not have followed itself, the broker does not follow for it. But one that stands for a descriptor of the caller is
+// not followed: the open file is taken itself, for what it is open on and how are one look then (descriptor.h). One of another
+// process lends nothing: how that is open is not asked.
 #include "broker/walk.h"
 
 #include <fcntl.h>
@@ -14,10 +16,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <climits>
 #include <deque>
 #include <string>
+
+#include "broker/descriptor.h"
 
 namespace agentrun::broker {
 
@@ -35,24 +38,9 @@ Fd open_path(int dirfd, const std::string& name, int flags) {
   return Fd(::openat(dirfd, name.c_str(), O_PATH | O_CLOEXEC | flags));
 }
 
-// The open flags of descriptor `name` in an fd folder of /proc, from ../fdinfo (proc(5)); -1 when it cannot be told.
-int descriptor_flags(const Fd& fd_folder, const std::string& name) {
-  const Fd info(::openat(fd_folder.get(), ("../fdinfo/" + name).c_str(), O_RDONLY | O_CLOEXEC));
-  std::string text(512, '\0');
-  const ssize_t n = info ? ::read(info.get(), text.data(), text.size()) : -1;
-  if (n <= 0) return -1;
-  text.resize(static_cast<std::size_t>(n));
-  const std::size_t at = text.find("flags:");
-  if (at == std::string::npos) return -1;
-  const std::size_t digits = text.find_first_of("01234567", at);
-  int flags = -1;
-  if (digits != std::string::npos) std::from_chars(text.data() + digits, text.data() + text.size(), flags, 8);
-  return flags;
-}
-
 class Walk {
  public:
-  Walk(const Task& task, const Fd& root) : task_(task), root_(root) {}
+  Walk(const Task& task, int host_proc, const Fd& root) : task_(task), host_proc_(host_proc), root_(root) {}
 
   int run(const Fd& start, std::string_view path, Follow follow, Walked& to) {
     if (path.empty()) return ENOENT;
@@ -119,9 +107,13 @@ class Walk {
   }
 
   int step_magic(const std::string& part) {
-    const bool numbered = part.find_first_not_of("0123456789") == std::string::npos;
-    if (numbered) flags_ = descriptor_flags(current_, part);
-    Fd next(with_ptrace([&] { return ::openat(current_.get(), part.c_str(), O_PATH | O_CLOEXEC); }));
+    Fd next;
+    if (const Fd taken = take_shown(task_, host_proc_, current_, part)) {
+      next = pin(host_proc_, taken);
+      flags_ = ::fcntl(taken.get(), F_GETFL);
+    } else if (errno == ENOTSUP) {
+      next.reset(with_ptrace([&] { return ::openat(current_.get(), part.c_str(), O_PATH | O_CLOEXEC); }));
+    }
     if (!next) return errno;
     parent_.reset();
     current_ = std::move(next);
@@ -154,6 +146,7 @@ class Walk {
   }
 
   const Task& task_;
+  int host_proc_;
   const Fd& root_;
   Fd current_;
   Fd parent_;         // in which current_ was found, as name_; empty after a magic link
@@ -166,8 +159,8 @@ class Walk {
 
 }  // namespace
 
-int walk(const Task& task, const Fd& root, const Fd& start, std::string_view path, Follow follow, Walked& to) {
-  return Walk(task, root).run(start, path, follow, to);
+int walk(const Task& task, int host_proc, const Fd& root, const Fd& start, std::string_view path, Follow follow, Walked& to) {
+  return Walk(task, host_proc, root).run(start, path, follow, to);
 }
 
 }  // namespace agentrun::broker

@@ -19,9 +19,10 @@ act("truncate-read-only", lambda: os.close(os.open("/proc/self/fd/0", os.O_RDONL
 act("write-read-only", lambda: os.close(os.open("/proc/self/fd/0", os.O_RDWR)))
 act("mode-by-name", lambda: os.chmod("/proc/self/fd/1", 0o777))
 act("times-by-name", lambda: os.utime("/proc/self/fd/1", (1, 1)))
+act("read-by-a-path-descriptor", lambda: os.close(os.open(f"/proc/self/fd/{os.open('/proc/self/fd/1', os.O_PATH)}", os.O_RDONLY)))
 act("append", lambda: os.write(1, b"given"))
 """
-REFUSED = ("truncate-read-only", "write-read-only", "mode-by-name", "times-by-name")
+REFUSED = ("truncate-read-only", "write-read-only", "mode-by-name", "times-by-name", "read-by-a-path-descriptor")
 AGAIN = """exec "$@" < "$IN" >> "$OUT" """
 
 
@@ -46,11 +47,36 @@ class Handed(harness.Case):
         self.assertEqual(given.read_text(), "", "the control proves nothing")
         self.assertEqual(stat.S_IMODE(log.stat().st_mode), 0o777, "the control proves nothing")
 
-        profile = self.scratch.write_profile()
-        inside, given, log = self.run_with_files((harness.AGENT_RUN, "-p", str(profile), "--", *words))
-        for name in REFUSED:
-            self.assertIn(f"ACT {name} refused", str(inside))
-        self.assertIn("ACT append ok", str(inside))
-        self.assertEqual(given.read_text(), "precious")
-        self.assertEqual(log.read_text(), "before given")
-        self.assertEqual(stat.S_IMODE(log.stat().st_mode), 0o600)
+        for reads in ("claimed", "exact"):
+            with self.subTest(reads):
+                profile = self.scratch.write_profile(audit={"reads": reads})
+                inside, given, log = self.run_with_files((harness.AGENT_RUN, "-p", str(profile), "--", *words))
+                for name in REFUSED:
+                    self.assertIn(f"ACT {name} refused", str(inside))
+                self.assertIn("ACT append ok", str(inside))
+                self.assertEqual(given.read_text(), "precious")
+                self.assertEqual(log.read_text(), "before given")
+                self.assertEqual(stat.S_IMODE(log.stat().st_mode), 0o600)
+
+    def race(self, act, redirection, milliseconds, *prefix):
+        """Descriptor 0 is a file of the host, open one way; by a number that changes between it and another file it is wanted
+        the other way."""
+        given, own = self.outside / "given", self.ws / "own"
+        given.write_text("precious")
+        own.write_text("own")
+        words = (*prefix, self.scratch.tool("probe-race"), f"handed/{act}", f"allowed={own}", f"milliseconds={milliseconds}", "limit=60")
+        result = harness.run(["sh", "-c", f'exec "$@" {redirection} "$IN"', "sh", *words],
+                             env={**self.scratch.environment, "IN": str(given)}, cwd=self.ws, timeout=120)
+        self.assertEqual(result.status, 0, str(result))
+        return harness.acts(result)[act]
+
+    def test_c1_a_number_that_changes(self):
+        profile = self.scratch.write_profile(audit={"reads": "exact"})
+        for act, redirection in (("handed-thread", "<"), ("handed-clone-vm", "0>>")):
+            with self.subTest(f"{act} {redirection}"):
+                outside = self.race(act, redirection, 300)
+                self.assertTrue(outside.worked, f"proves nothing: {outside}")
+                inside = self.race(act, redirection, 1500, harness.AGENT_RUN, "-p", profile, "--")
+                self.assertEqual(inside.count("forbidden"), 0, f"HAPPENED inside: {inside}")
+                for side in ("allowed", "refused"):
+                    self.assertGreater(inside.count(side), 50, f"the race never met this side: {inside}")

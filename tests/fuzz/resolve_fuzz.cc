@@ -124,7 +124,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     struct stat st {};
     if (follow == Follow::no && opened && ::fstat(opened.get(), &st) == 0 && S_ISLNK(st.st_mode) && is_self(name)) continue;
     Walked walked;
-    const int walk_error = walk(world.task, world.root, world.base, name, follow, walked);
+    const int walk_error = walk(world.task, world.proc.get(), world.root, world.base, name, follow, walked);
     compare("walk", name, kernel, end_of(walk_error, walked.fd));
     Object object;
     const int error = resolver.object(world.task, Name{.dirfd = world.base.get(), .path = name}, follow, 0, object);

@@ -299,6 +299,27 @@ Outcome race_dirfd(const Arguments& a, Peer kind) {
   return spin(a, [&] { return judge(Fd(openat(flipped.get(), name.c_str(), O_WRONLY | O_CLOEXEC)), forbidden); });
 }
 
+/// Descriptor 0 is a file that was handed in, open one way; what is asked for is the other way, by the name of a descriptor
+/// that is now 0 and now a file of the agent's own, which is open both ways.
+Outcome race_handed(const Arguments& a, Peer kind) {
+  const Fd own(open(a.get("allowed").c_str(), O_RDWR | O_CLOEXEC));
+  const Fd flipped(dup(own.get()));
+  if (!own || !flipped) agentrun::throw_errno("open", a.get("allowed"));
+  const Stage stage;
+  FlipDirfd flip(flipped.get(), own.get(), STDIN_FILENO);
+  struct stat handed {};
+  if (fstat(STDIN_FILENO, &handed) != 0) agentrun::throw_errno("fstat", "0");
+  const Inode forbidden{.dev = handed.st_dev, .ino = handed.st_ino};
+  const int wanted = (fcntl(STDIN_FILENO, F_GETFL) & O_ACCMODE) == O_RDONLY ? O_WRONLY : O_RDONLY;
+  const std::string name = "/proc/self/fd/" + std::to_string(flipped.get());
+  const Running peer(kind, stage, flip);
+  return spin(a, [&] {
+    const Fd fd(open(name.c_str(), wanted | O_CLOEXEC));
+    if (!fd) return Got::refused;
+    return inode_of(fd) == forbidden ? Got::forbidden : Got::allowed;
+  });
+}
+
 Outcome race_symlink(const Arguments& a, Peer kind) {
   const std::string door = folder_of(a.get("allowed")) + "/door";
   const Stage stage;
@@ -337,6 +358,10 @@ const std::array reads{
     act("read-clone-vm", race_read, Peer::clone_vm),
     act("read-mapping", race_read, Peer::shared_mapping),
 };
+const std::array handed{
+    act("handed-thread", race_handed, Peer::thread),
+    act("handed-clone-vm", race_handed, Peer::clone_vm),
+};
 const std::array connects{
     act("connect-thread", race_connect, Peer::thread),
     act("connect-clone-vm", race_connect, Peer::clone_vm),
@@ -355,6 +380,7 @@ int main(int argc, char** argv) {
   const std::array groups{
       probe::Group{"files", acts},
       probe::Group{"reads", reads},
+      probe::Group{"handed", handed},
       probe::Group{"connect", connects},
       probe::Group{"execve", executions},
   };
