@@ -22,7 +22,7 @@ enum class By : std::uint8_t { rule, fallback, pdp, human, fail };  // fallback 
 /// Who enforces it. nobody: what the broker would, under weaken: [floor-only].
 enum class Label : std::uint8_t { kernel, broker, nobody };
 /// What a profile has to name before it is done or left undone: `weaken`.
-enum class Weakening : std::uint8_t { host_root, limits, floor_only };
+enum class Weakening : std::uint8_t { host_root, limits, floor_only, trusted_grants };
 std::string_view name(Right) noexcept;
 std::string_view name(Act) noexcept;
 std::string_view name(By) noexcept;
@@ -76,6 +76,14 @@ struct HostFacts {
   std::function<std::vector<std::string>(const std::string&)> links;
   /// Could an agent write at this canonical path in an earlier run? When not given: none could.
   std::function<bool(const std::string&)> agent_could_write;
+  /// What git uses of the directories that the agent may change (canonical paths) under other names than `.git`. `directories`:
+  /// those of repositories, with config and hooks in them. `named`: files and directories that settings name: hook directories,
+  /// included files. Throws when a setting cannot be read. Only asked for a rule of ${git} or ${git-named}; when not given:
+  /// none. None need exist, nor be canonical.
+  struct Git {
+    std::vector<std::string> directories, named;
+  };
+  std::function<Git(const std::vector<std::string>& writable)> git;
   /// Absolute paths that decide what later runs may do: the user's profiles, agent-run's own programs. The agent changes
   /// them in no run, whatever is granted. None need exist.
   std::vector<std::string> own;

@@ -56,7 +56,7 @@ agent-run key agent [COMMENT]      makes an Ed25519 key of ssh-agent that key, b
 agent-run doctor                   what this host can and cannot do
 agent-run --help | --version
 
--p, --profile    a shipped profile (default, coding, read-only, offline, ci-strict, allow-all), the name of one in
+-p, --profile    a shipped profile (default, coding, dependency-work, read-only, offline, ci-strict, allow-all), the name of one in
                  ~/.config/agent-run/profiles, or a path; more than one unite
 -w, --workspace  the folder that the agent works in; default: the current one
 --read, --write  show one more path of the host to the agent

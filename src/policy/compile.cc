@@ -7,6 +7,7 @@
 #include "policy/data.h"
 #include "policy/draft.h"
 #include "policy/environment.h"
+#include "policy/places.h"
 #include "profile/fail.h"
 
 namespace agentrun::policy {
@@ -124,7 +125,8 @@ void add_list(Draft& draft, const profile::Profile& profile, const List& list) {
   const profile::Patterns& patterns = profile.files.*list.patterns;
   for (std::size_t i = 0; i < patterns.size(); ++i) {
     const Item item{profile, list.section, i, patterns[i]};
-    const Meaning meaning = expand(patterns[i].value, draft.variables, item.origin());
+    auto places = expand_places(draft, item, list.layer);
+    const Meaning meaning = places ? *std::move(places) : expand(patterns[i].value, draft.variables, item.origin());
     const std::size_t rule = add_rule(draft, item, meaning.text, Act::deny, first_label(list.layer));
     draft.rules[rule].keeps = list.layer == Layer::files_keep;
     for (const PathPattern& written : meaning.alternatives) {
@@ -350,11 +352,12 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   data->weakenings = weakenings_of(chain);
   data->journal = journal_of(chain);
   Draft draft{.facts = facts, .variables = variables_of(facts), .rules = {}, .bound = {}, .conditions = {}, .pins = {}, .claims = {},
-              .connections = {}, .published = {}, .sockets = {}};
+              .connections = {}, .published = {}, .sockets = {}, .git = {}};
   const auto weakened = [&](Weakening weakening) {
     return std::find(data->weakenings.begin(), data->weakenings.end(), name(weakening)) != data->weakenings.end();
   };
   draft.host_root = weakened(Weakening::host_root);
+  draft.trusted_grants = weakened(Weakening::trusted_grants);
 
   add_grants(draft, chain);
   for (const profile::Profile* profile : chain) {

@@ -15,7 +15,7 @@ constexpr std::array<std::string_view, 3> right_names = {"read", "change", "exec
 constexpr std::array<std::string_view, 3> act_names = {"deny", "ask", "allow"};
 constexpr std::array<std::string_view, 5> by_names = {"rule", "default", "pdp", "human", "fail"};
 constexpr std::array<std::string_view, 3> label_names = {"kernel", "broker", "nobody"};
-constexpr std::array<std::string_view, 3> weakening_names = {"host-root", "limits", "floor-only"};
+constexpr std::array<std::string_view, 4> weakening_names = {"host-root", "limits", "floor-only", "trusted-grants"};
 constexpr std::array<std::string_view, 4> access_names = {"read", "overlay", "write", "scratch"};
 
 // What stops a right, by right.

@@ -1,6 +1,7 @@
 // A policy in the making: rules with the patterns they are bound to, and the grants that the view is composed of.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -56,6 +57,7 @@ struct Draft {
   const HostFacts& facts;
   Variables variables;
   bool host_root = false;  // weaken: [host-root]
+  bool trusted_grants = false;  // weaken: [trusted-grants]
   std::vector<Rule> rules;
   std::vector<Bound> bound;
   std::vector<Condition> conditions;
@@ -64,6 +66,7 @@ struct Draft {
   std::vector<Connection> connections;
   std::vector<Published> published;
   std::vector<Socket> sockets;
+  std::optional<HostFacts::Git> git;  // asked once, when a rule speaks of it
 };
 
 /// One pattern of a profile and where it stands.

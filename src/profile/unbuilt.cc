@@ -20,10 +20,10 @@ struct Unbuilt {
 constexpr Unbuilt unbuilt[] = {
     {"files.ask", [](const Profile& p) { return first(p.files.ask); }},
     {"decisions", [](const Profile& p) { return p.decisions; }},
-    {"weaken (other than host-root, limits, floor-only)",
+    {"weaken (other than host-root, limits, floor-only, trusted-grants)",
      [](const Profile& p) {
        const auto other = std::find_if(p.weaken.begin(), p.weaken.end(),
-                                       [](const Pattern& w) { return w.value != "host-root" && w.value != "limits" && w.value != "floor-only"; });
+                                       [](const Pattern& w) { return w.value != "host-root" && w.value != "limits" && w.value != "floor-only" && w.value != "trusted-grants"; });
        return other == p.weaken.end() ? Found{} : Found{other->place};
      }},
 };

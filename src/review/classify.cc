@@ -1,11 +1,12 @@
-// What the host runs or obeys without being asked to. The table is that of the profile host-exec: what it protects in the
-// workspace is named here in any case (some file systems do not tell .GIT from .git) and at any depth (an editor that opens
-// a folder inside the project reads the settings there). Here stands only what means something in a home directory, which
-// an overlay may be of and a workspace is not; what is only text for agents; and folders of which the profile leaves a part
-// to be worked on. A test checks that nothing stands in both.
+// What the host runs or obeys without being asked to. The table is that of the profiles host-exec, home-exec, build-settings
+// and agent-text: what they protect or keep is named here in any case (some file systems do not tell .GIT from .git) and at any
+// depth (an editor that opens a folder inside the project reads the settings there; an overlay may be of a home directory). Here
+// stand only folders of which the profiles leave a part to be worked on, and what is work where it is not held back. A test
+// checks that nothing stands in both.
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <optional>
 #include <tuple>
 
 #include <agentrun/policy.h>
@@ -19,24 +20,10 @@ namespace agentrun::review {
 namespace {
 
 // A folder by this name: it and all below.
-constexpr std::array<std::string_view, 10> folders = {".github", ".gitea", ".forgejo", ".hg",   ".emacs.d",
-                                                      ".vim",    ".nvim",  ".aider",   ".ssh",  ".gnupg"};
+constexpr std::array<std::string_view, 5> folders = {".github", ".gitea", ".forgejo", ".hg", ".aider"};
 // A file, link or folder by this name.
-constexpr std::array<std::string_view, 47> names = {
-    // of projects
-    ".gitmodules", ".tool-versions", "sitecustomize.py", "usercustomize.py",
-    // text for agents
-    "claude.md", "claude.local.md", "agents.md", "agents.override.md", "gemini.md", ".cursorrules", ".windsurfrules", ".clinerules",
-    // of a home directory
-    ".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases", ".profile", ".zshrc", ".zshenv", ".zprofile",
-    ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login", ".logout", ".inputrc", ".xprofile", ".xinitrc", ".xsession",
-    ".pypirc", ".netrc", ".emacs", ".screenrc", ".tmux.conf", ".pythonrc.py", ".curlrc", ".wgetrc", ".mailcap", ".editrc", ".aliases",
-    ".xsessionrc", ".pam_environment", ".forward", ".procmailrc"};
+constexpr std::array<std::string_view, 3> names = {".gitmodules", "sitecustomize.py", "usercustomize.py"};
 constexpr std::array<std::string_view, 2> endings = {".pth", ".desktop"};
-// A name that means something in this folder only; it and all below.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 9> pairs = {
-    {{".cargo", "env"}, {".local", "bin"}, {".config", "fish"}, {".config", "autostart"}, {".config", "systemd"}, {".config", "git"},
-     {".config", "environment.d"}, {".config", "nvim"}, {".config", "emacs"}}};
 
 std::string lower(std::string_view text) {
   std::string low(text);
@@ -60,22 +47,33 @@ bool holds(const std::array<std::string_view, N>& list, std::string_view name) {
   return std::find(list.begin(), list.end(), name) != list.end();
 }
 
-// The patterns of host-exec and what it extends, for a path whose letters are small and whose root is the workspace's any.
+// A pattern of a profile that says what the host executes, as one that matches at any depth; nothing for what has no name of
+// its own (${git}), or one that is a project's as well (~/bin), or that makes_repository() judges.
+std::optional<std::string> anywhere(const std::string& pattern) {
+  constexpr std::string_view head = "${writable}/HEAD";
+  if (pattern == head) return std::nullopt;
+  if (pattern.starts_with("**/")) return pattern;
+  if (pattern == "${writable-home}/{bin,go/bin}") return std::nullopt;
+  for (const std::string_view place : {"${writable}/", "${writable-home}/", "${workspace}/"}) {
+    if (pattern.starts_with(place)) return "**/" + pattern.substr(place.size());
+  }
+  return std::nullopt;
+}
+
+// The patterns of those profiles and of what they extend, for a path whose letters are small.
 policy::Policy shipped_names() {
-  constexpr std::string_view workspace = "${workspace}/", anywhere = "**/", head = "${workspace}/HEAD";
   profile::Profile all;
   all.name = "host-exec";
   const auto take = [&](const profile::Patterns& from, profile::Patterns& to) {
     for (const profile::Pattern& pattern : from) {
-      if (pattern.value == head) continue;  // below .git it is any branch's: makes_repository()
-      const bool in_workspace = pattern.value.starts_with(workspace);
-      const std::string rest = in_workspace ? pattern.value.substr(workspace.size()) : pattern.value;
-      to.push_back({.value = (in_workspace ? std::string(anywhere) : std::string()) + lower(rest), .place = pattern.place});
+      if (const auto meant = anywhere(pattern.value)) to.push_back({.value = lower(*meant), .place = pattern.place});
     }
   };
-  for (const profile::Profile& one : profile::Loader("").load("host-exec")) {
-    take(one.files.protect, all.files.protect);
-    take(one.files.keep, all.files.keep);
+  for (const char* name : {"host-exec", "build-settings", "agent-text"}) {
+    for (const profile::Profile& one : profile::Loader("").load(name)) {
+      take(one.files.protect, all.files.protect);
+      take(one.files.keep, all.files.keep);
+    }
   }
   return policy::compile(std::span(&all, 1), policy::HostFacts{});
 }
@@ -113,8 +111,6 @@ bool is_trusted_name(std::string_view path) {
   if (parts.empty()) return false;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (holds(folders, parts[i])) return true;
-    for (const auto& [folder, name] : pairs)
-      if (i > 0 && parts[i - 1] == folder && parts[i] == name) return true;
   }
   const std::string& last = parts.back();
   const bool ends = std::any_of(endings.begin(), endings.end(), [&](std::string_view ending) { return last.ends_with(ending); });
@@ -125,7 +121,6 @@ std::vector<std::string> names_of_apply() {
   std::vector<std::string> all(folders.begin(), folders.end());
   all.insert(all.end(), names.begin(), names.end());
   for (const std::string_view ending : endings) all.push_back("x" + std::string(ending));
-  for (const auto& [folder, name] : pairs) all.push_back(std::string(folder) + "/" + std::string(name));
   return all;
 }
 

@@ -27,9 +27,9 @@ def samples(profile, *, leave_out=()):
     patterns = yaml.safe_load((harness.TOP / "profiles" / f"{profile}.yaml").read_text())["files"]["protect"]
     paths = set()
     for pattern in patterns:
-        if pattern in leave_out:
+        if pattern in leave_out or pattern.startswith("${git"):
             continue
-        for one in braces(pattern.replace("${workspace}/", "").replace("[!", "[^")):
+        for one in braces(re.sub(r"^\$\{[a-z-]+\}/", "", pattern).replace("[!", "[^")):
             one = re.sub(r"\[\^.\]", "x", one)
             paths.add(one.replace("/**/", "/").replace("**/", "").replace("/**", "/x").replace("*", "x"))
     return sorted(paths)
@@ -55,18 +55,19 @@ class Planted(harness.Case):
             self.assertEqual(inside[name].count("of"), got.count("of"), name)
         self.assert_complete(run)
         denials = run.decisions(act="deny", by="rule")
-        self.assertTrue(all(d["profile"] in {"git-safe", *profiles} for d in denials))
+        self.assertTrue(all(d["profile"] in {"git-safe", "host-exec", *profiles} for d in denials))
         return control, denials
 
     def nothing_there(self, paths):
         self.assertEqual([path for path in paths if os.path.lexists(self.ws / path)], [], "it came to exist")
 
     def test_f3_absent(self):
-        paths = samples("host-exec")
-        self.assertGreater(len(paths), 70)
+        paths = samples("host-exec") + samples("build-settings")
+        self.assertGreater(len(paths), 150)
+        self.assertIn("rust-toolchain.toml", paths)
         self.assertLess({".envrc", ".vscode", ".mcp.json", ".claude", ".husky", ".github/workflowx"}, set(paths))
         below = [f"{folder}/below" for folder in (".vscode", ".claude", ".husky", ".github/workflowx")]
-        control, denials = self.planted("absent", ["host-exec"], paths + below)
+        control, denials = self.planted("absent", ["host-exec", "build-settings"], paths + below)
         self.assertGreaterEqual(len(control), 19)
         self.nothing_there(paths)
         denied = {d["path"] for d in denials}
@@ -135,6 +136,56 @@ class Planted(harness.Case):
         self.scratch.write_profile(extends=["debian", "host-exec"], audit={"reads": "exact"})
         run = self.inside("cat", *paths)
         self.assertEqual(run.text, "before" * len(paths))
+
+
+class OtherGrants(harness.Case):
+    """What holds of the workspace holds of every directory that may be written, and of a home directory what it is."""
+
+    def setUp(self):
+        super().setUp()
+        self.other = self.scratch.base / "other"
+        self.home = self.scratch.home
+        for folder in (self.other, self.home / ".config" / "app", self.home / ".cargo" / "registry"):
+            folder.mkdir(parents=True)
+
+    def tries(self, paths):
+        """A script that makes each of them and prints those that it made."""
+        return ("sh", "-c", "".join(f'mkdir -p "$(dirname "{p}")" 2>/dev/null; echo x > "{p}" 2>/dev/null && echo "{p}"\n' for p in paths) + "true")
+
+    def test_f3_other_grants(self):
+        names = [".envrc", ".vscode/tasks.json", ".mcp.json", ".claude/settings.json", ".cargo/config.toml", ".github/workflows/x.yml", ".git/config"]
+        paths = [str(self.other / name) for name in names]
+        paths += [str(self.home / name) for name in (".config/autostart/x.desktop", ".config/systemd/user/x.service", ".config/fish/config.fish",
+                                                     ".cargo/config.toml", ".cargo/env", ".cargo/bin/ls")]
+        free = [str(self.other / "src/.envrc"), str(self.home / ".config/app/x"), str(self.home / ".cargo/registry/x")]
+        control = self.control(*self.tries(paths + free))
+        self.assertEqual(control.text.split(), paths + free, "the control")
+        for path in paths + free:
+            os.unlink(path)
+        self.scratch.write_profile(extends=["debian", "host-exec"])
+        grants = [word for path in (self.other, self.home / ".config", self.home / ".cargo") for word in ("--write", str(path))]
+        run = self.inside(*self.tries(paths + free), options=grants)
+        self.assertEqual(run.text.split(), free, str(run))
+        self.assertEqual([path for path in paths if os.path.exists(path)], [])
+
+    def test_f3_grants_that_are_trusted_names(self):
+        """Refused, also when nothing is there yet; check says so; and there is a way for those who mean it."""
+        (self.home / ".bashrc").write_text("before")
+        (self.home / ".ssh").mkdir()
+        self.scratch.write_profile(extends=["debian", "host-exec"])
+        for name in (".ssh", ".bashrc"):
+            refused = self.scratch.agent_run("-p", self.scratch.profile_file, "--write", self.home / name, "--", "true")
+            self.assert_one_line_refusal(refused, "without being asked", "trusted-grants")
+        workspace = self.scratch.agent_run("-p", self.scratch.profile_file, "-w", self.home / ".ssh", "--", "true", cwd=self.home)
+        self.assert_one_line_refusal(workspace, "without being asked", "trusted-grants")
+        self.scratch.write_profile(extends=["debian", "host-exec"], files={"write": ["~/.gnupg"]})
+        checked = self.scratch.agent_run("check", self.scratch.profile_file)
+        self.assertNotEqual(checked.status, 0, str(checked))
+        self.assertIn("trusted-grants", checked.errors + checked.text)
+        self.scratch.write_profile(extends=["debian", "host-exec"], files={"write": ["~/.ssh"]}, weaken=["trusted-grants"])
+        run = self.inside("sh", "-c", f"echo x > {self.home}/.ssh/config; echo x > .envrc")
+        self.assertTrue((self.home / ".ssh" / "config").exists(), str(run))
+        self.assertFalse((self.ws / ".envrc").exists(), str(run))
 
 
 # What an agent does in the workspace, and then git does on the host there. MARK is a file that git's program makes.

@@ -43,7 +43,7 @@ EXAMPLES = {
         ("agent-run --json -- false", 1, r'^\{"absent":\d+,"decisions":\d+,"denials":0,"denied":\[\],"exit":1,"journal":".*","run":'
                                          rf'"{RUN}","started":true\}}$'),
         ("agent-run -- no-such-command", 127, r"^agent-run: exec: execve no-such-command: No such file or directory — "),
-        ("agent-run -p no-such-profile -- true", 125, r"^agent-run: no-such-profile: no such profile — shipped are: allow-all, "),
+        ("agent-run -p no-such-profile -- true", 125, r"^agent-run: no-such-profile: no such profile — shipped are: agent-text, allow-all, "),
         ("agent-run journal list", 0, rf"^(({RUN}  closed)\n)+\Z"),
         ("agent-run journal show --type journal.close", 0, r"^ +\d+ \S+Z journal\.close +start-failed 127  \["),
         ("agent-run journal verify", 0, rf"\ACOMPLETE  {ORIGIN}\n  signed \d+, unsigned 0, torn 0 bytes\n\Z"),

@@ -446,7 +446,7 @@ exec: {deny: ["/opt/*"]}
     return git.remedy(git.decide(Right::change, "/home/u/proj/.git/config"), Right::change, path);
   };
   CHECK(by_config("/home/u/proj/.git") == "run git init before agent-run");
-  CHECK(by_config("/home/u/proj/.git/config").starts_with("run this git command outside agent-run, or remove \"${workspace}/.git/config\" from"));
+  CHECK(by_config("/home/u/proj/.git/config").starts_with("run this git command outside agent-run, or remove \"${writable}/.git/config\" from"));
   CHECK(remedy(Right::execute, "/opt/x") == "remove \"/opt/*\" from exec.deny of t (t.yaml:5:15)");
   CHECK(remedy(Right::change, "/proc/sys/x") == "no profile change: /proc is the sandbox's own");
   CHECK(remedy(Right::read, "/tmp/x").empty());
@@ -563,4 +563,63 @@ TEST_CASE("what the shipped profiles are for") {
   const Policy all = load("allow-all");
   CHECK(all.decide(Right::change, "/etc/shadow").act == Act::allow);
   CHECK(list(all.weakenings()) == Texts{"host-root"});
+}
+
+TEST_CASE("${writable}: the workspace, every grant to write, and a grant below the name") {
+  FakeHost host = debian_host();
+  host.folder("/home/u/p2/src").folder("/home/u/.cargo/registry").folder("/home/u/proj/.claude/worktrees/a").file("/home/u/.bashrc");
+  host.folder("/home/u/.config/app").folder("/home/u/.claude");
+  const auto denied = [](const Policy& policy, const char* path) {
+    const Verdict verdict = policy.decide(Right::change, path);
+    return verdict.act == Act::deny && verdict.by == By::rule;
+  };
+  const auto with = [&](const std::string& files) {
+    auto chain = Loader("").load("default");
+    chain.push_back(agentrun::profile::parse("agent-run: 1\nname: t\n" + files, "t.yaml"));
+    return compile(chain, host.facts());
+  };
+  const Policy two = with("files: {write: [~/p2, ~/.cargo, ~/.config, ~/.claude], overlay: [/opt/sdk]}\n");
+  for (const char* path :
+       {"/home/u/proj/.envrc", "/home/u/p2/.envrc", "/home/u/p2/.vscode/tasks.json", "/home/u/p2/.mcp.json", "/home/u/p2/.cargo/config.toml",
+        "/home/u/p2/.github/workflows/x.yml", "/home/u/p2/.git/config", "/home/u/p2/HEAD", "/home/u/p2/rust-toolchain.toml", "/opt/sdk/.envrc",
+        "/home/u/.cargo/config.toml", "/home/u/.cargo/config", "/home/u/.cargo/env", "/home/u/.cargo/bin/ls", "/home/u/.config/autostart/x.desktop",
+        "/home/u/.config/systemd/user/x.service", "/home/u/.config/fish/config.fish", "/home/u/.config/mise.toml", "/home/u/.claude/settings.json"})
+    CHECK_MESSAGE(denied(two, path), path);
+  for (const char* path : {"/home/u/p2/src/.envrc", "/home/u/.cargo/registry/x", "/home/u/.config/app/x", "/home/u/.claude/projects/x",
+                           "/home/u/.claude/todo.json", "/home/u/p2/bin/x", "/home/u/p2/.bashrc", "/home/u/.profile", "/tmp/.envrc"})
+    CHECK_MESSAGE(two.decide(Right::change, path).act == Act::allow, path);
+  for (const char* grant : {"~/.ssh", "~/.ssh/keys", "~/.gnupg", "~/.bashrc", "~/.config/autostart", "~/.local/bin", "~/proj/.vscode", "~/proj/.github/workflows"}) {
+    const std::string files = "files: {write: [\"" + std::string(grant) + "\"]}\n";
+    CHECK_THROWS_AS_MESSAGE((void)with(files), ProfileError, grant);
+    CHECK(compile_text(files, host.facts()).decide(Right::change, "/home/u/.zshrc").act == Act::allow);  // without home-exec
+    CHECK_NOTHROW((void)with(files + "weaken: [trusted-grants]\n"));
+  }
+  CHECK(denied(with("files: {write: [\"~/.ssh\"]}\nweaken: [trusted-grants]\n"), "/home/u/proj/.envrc"));
+  // A checkout in such a directory is to be worked in.
+  const Policy worktree = with("files: {write: [\"~/proj/.claude/worktrees/a\"]}\n");
+  CHECK(denied(worktree, "/home/u/proj/.claude/worktrees/a/.envrc"));
+  // A name of the home directory that leads into a grant.
+  host.file("/home/u/p2/bashrc").link("/home/u/.zshrc", "/home/u/p2/bashrc");
+  CHECK(denied(with("files: {write: [~/p2]}\n"), "/home/u/p2/bashrc"));
+  // Nothing of it for the whole host, and never in a grant.
+  CHECK(with("files: {write: [/]}\nweaken: [host-root]\n").decide(Right::change, "/.envrc").act == Act::allow);
+  CHECK(refusal("files: {write: [\"${writable}/x\"]}\n", host.facts()).find("not a variable") != std::string::npos);
+  CHECK(refusal("files: {protect: [\"${writable}\"]}\n", host.facts()).find("several directories") != std::string::npos);
+}
+
+TEST_CASE("${git}: what the host says git uses is guarded under its own names") {
+  const FakeHost host = debian_host();
+  HostFacts facts = host.facts();
+  std::vector<std::string> asked;
+  facts.git = [&](const std::vector<std::string>& writable) {
+    asked = writable;
+    return HostFacts::Git{.directories = {"/home/u/proj/.bare"}, .named = {"/home/u/proj/tools/hooks", "/home/u/proj/inc"}};
+  };
+  const auto chain = Loader("").load("default");
+  const Policy policy = compile(chain, facts);
+  CHECK(asked == std::vector<std::string>{"/home/u/proj"});
+  for (const char* path : {".bare/config", ".bare/config.lock", ".bare/hooks/post-commit", ".bare/worktrees/m/config.worktree", "tools/hooks/x", "tools/hooks", "inc"})
+    CHECK_MESSAGE(policy.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::deny, path);
+  for (const char* path : {".bare/HEAD", ".bare/refs/heads/x", ".bare/worktrees/m/index", "tools/x"})
+    CHECK_MESSAGE(policy.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::allow, path);
 }

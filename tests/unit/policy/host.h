@@ -85,6 +85,7 @@ class FakeHost {
             .is_folder = [this](const std::string& path) { return folders_.contains(path); },
             .links = [this](const std::string& path) { return links(path); },
             .agent_could_write = {},
+            .git = {},
             .own = {}};
   }
 

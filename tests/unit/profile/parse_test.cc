@@ -226,7 +226,7 @@ TEST_CASE("what is not built is refused, and only when it would have an effect")
       {"decisions: {ask: {timeout: 60s}}\n", "t.yaml:2:13: decisions: not supported yet"},
       {"decisions: {pdp: {kind: opa, url: \"unix:/run/opa.sock\", path: a/b, timeout: 50ms, may-grant: false}}\n",
        "t.yaml:2:13: decisions: not supported yet"},
-      {"weaken: [host-root, nested]\n", "t.yaml:2:21: weaken (other than host-root, limits, floor-only): not supported yet"},
+      {"weaken: [host-root, nested]\n", "t.yaml:2:21: weaken (other than host-root, limits, floor-only, trusted-grants): not supported yet"},
   };
   for (const Row& row : rows) {
     CAPTURE(row.text);

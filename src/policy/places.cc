@@ -1,0 +1,190 @@
+#include "policy/places.h"
+
+#include <algorithm>
+#include <array>
+
+#include <agentrun/sys/paths.h>
+#include "policy/glob.h"
+#include "profile/fail.h"
+
+namespace agentrun::policy {
+
+namespace {
+
+using Components = std::span<const Component>;
+
+enum class Place : std::uint8_t { writable, writable_home, git, git_named };
+struct Variable {
+  std::string_view text;
+  Place place;
+};
+constexpr std::array<Variable, 4> variables = {{{"${writable}", Place::writable},
+                                                {"${writable-home}", Place::writable_home},
+                                                {"${git}", Place::git},
+                                                {"${git-named}", Place::git_named}}};
+
+bool matches(const Component& pattern, const std::string& name) {
+  return pattern.kind == Component::Kind::literal ? pattern.text == name : Glob(pattern.text).matches(name);
+}
+
+// What a pattern that begins at a directory above a grant says about the grant: the rests of it that begin at the grant
+// itself, or that it covers the grant whole.
+struct Reach {
+  std::vector<std::vector<Component>> rests;
+  std::optional<std::size_t> covers;  // so many names of the grant were used up when the pattern ended
+};
+
+void reach(Components pattern, Components grant, std::size_t used, Scope scope, Reach& into) {
+  if (pattern.empty()) {
+    if (scope != Scope::self || used == grant.size()) into.covers = std::min(into.covers.value_or(used), used);
+    return;
+  }
+  if (used == grant.size()) {
+    std::vector<Component> rest(pattern.begin(), pattern.end());
+    if (std::ranges::find(into.rests, rest) == into.rests.end()) into.rests.push_back(std::move(rest));
+    return;
+  }
+  if (pattern.front().kind == Component::Kind::any) {
+    reach(pattern.subspan(1), grant, used, scope, into);
+    reach(pattern, grant, used + 1, scope, into);
+  } else if (matches(pattern.front(), grant[used].text)) {
+    reach(pattern.subspan(1), grant, used + 1, scope, into);
+  }
+}
+
+// Tools keep checkouts to work in below such names (.claude/worktrees/NAME): nothing obeys those as settings.
+bool is_checkout(Components grant, std::size_t used) {
+  return used + 1 < grant.size() && grant[used].text == "worktrees";
+}
+
+class Expansion {
+ public:
+  Expansion(Draft& draft, const Item& item, Layer layer) : draft_(draft), item_(item), layer_(layer) {}
+
+  void add_below_grants(const PathPattern& pattern) {
+    for (const Draft::Claim& claim : draft_.claims) {
+      if (!changes_host(claim.access) || claim.path == "/") continue;
+      const PathPattern grant = literal_pattern(claim.path, Scope::self);
+      Reach found;
+      // A pattern for every depth has nothing to say of where the grant itself lies.
+      const bool any_depth = std::ranges::any_of(pattern.components, [](const Component& c) { return c.kind == Component::Kind::any; });
+      for (std::size_t above = any_depth ? grant.components.size() : 0; above <= grant.components.size(); ++above) {
+        const auto covered = found.covers;
+        reach(pattern.components, grant.components, above, pattern.scope, found);
+        // A project's names. In the home directory they may be where a tool keeps its state (~/.claude): home-exec says which.
+        if (is_home(std::span(grant.components).first(above))) found.covers = covered;
+      }
+      add(claim, grant, found, pattern.scope);
+    }
+    const bool is_granted = std::ranges::any_of(draft_.claims, [&](const Draft::Claim& claim) {
+      return changes_host(claim.access) && claim.path == draft_.variables.workspace;
+    });
+    if (draft_.variables.workspace && !is_granted) push(*draft_.variables.workspace, pattern.components, pattern.scope);
+  }
+
+  void add_below_home(const PathPattern& pattern) {
+    if (!draft_.variables.home || *draft_.variables.home == "/") return;
+    PathPattern whole = literal_pattern(*draft_.variables.home, pattern.scope);
+    whole.components.insert(whole.components.end(), pattern.components.begin(), pattern.components.end());
+    for (const Draft::Claim& claim : draft_.claims) {
+      if (!changes_host(claim.access)) continue;
+      const PathPattern grant = literal_pattern(claim.path, Scope::self);
+      Reach found;
+      reach(whole.components, grant.components, 0, whole.scope, found);
+      add(claim, grant, found, whole.scope);
+    }
+    add_linked(whole);
+  }
+
+  void add_each(std::span<const std::string> bases, const PathPattern& pattern) {
+    for (const std::string& base : bases) push(base, pattern.components, pattern.scope);
+  }
+
+  std::vector<PathPattern> take() { return std::move(patterns_); }
+
+ private:
+  void add(const Draft::Claim& claim, const PathPattern& grant, const Reach& found, Scope scope) {
+    if (found.covers && !is_checkout(grant.components, *found.covers)) cover(claim, scope);
+    // Below a file there is nothing, and what is not there is not shown.
+    if ((!claim.exists && draft_.facts.canonical) || (draft_.facts.is_folder && !draft_.facts.is_folder(claim.path))) return;
+    for (const std::vector<Component>& rest : found.rests) push(claim.path, rest, scope);
+  }
+
+  void cover(const Draft::Claim& claim, Scope scope) {
+    if (layer_ != Layer::files_protect) return push(claim.path, {}, scope);
+    if (draft_.trusted_grants) return;
+    const Rule& rule = draft_.rules[claim.rule];
+    profile::fail(rule.place, rule.id.substr(rule.id.find(':') + 1),
+                  claim.path + " is what programs of the host execute or obey without being asked: " + item_.pattern.value + " of " + item_.profile.name,
+                  "grant the directory that the work is in; if exactly this is meant, add weaken: [trusted-grants] to a profile of your own");
+  }
+
+  // A name of the home directory that leads into a grant: ~/.bashrc of those who keep their settings in a repository.
+  void add_linked(const PathPattern& whole) {
+    if (!whole.is_literal()) return;
+    const std::string path = whole.literal_prefix();
+    const std::string target = resolve(draft_.facts, path);
+    if (target == path) return;
+    const bool is_writable = std::ranges::any_of(draft_.claims, [&](const Draft::Claim& claim) {
+      return changes_host(claim.access) && claim.path != "/" && within(target, claim.path) && claim.path != target;
+    });
+    if (is_writable) push(target, {}, whole.scope);
+  }
+
+  [[nodiscard]] bool is_home(Components directory) const {
+    return draft_.variables.home && std::ranges::equal(literal_pattern(*draft_.variables.home, Scope::self).components, directory);
+  }
+
+  void push(const std::string& base, Components rest, Scope scope) {
+    PathPattern pattern = literal_pattern(base, scope);
+    pattern.components.insert(pattern.components.end(), rest.begin(), rest.end());
+    patterns_.push_back(std::move(pattern));
+  }
+
+  Draft& draft_;
+  const Item& item_;
+  const Layer layer_;
+  std::vector<PathPattern> patterns_;
+};
+
+// The directories that may be changed: what HostFacts::git is asked about.
+std::vector<std::string> writable_directories(const Draft& draft) {
+  std::vector<std::string> paths;
+  for (const Draft::Claim& claim : draft.claims) {
+    if (changes_host(claim.access) && claim.exists && claim.path != "/") paths.push_back(claim.path);
+  }
+  return paths;
+}
+
+const HostFacts::Git& git_of(Draft& draft) {
+  if (!draft.git) draft.git = draft.facts.git ? draft.facts.git(writable_directories(draft)) : HostFacts::Git{};
+  return *draft.git;
+}
+
+}  // namespace
+
+std::optional<Meaning> expand_places(Draft& draft, const Item& item, Layer layer) {
+  const std::string& text = item.pattern.value;
+  const auto* const variable = std::ranges::find_if(variables, [&](const Variable& v) { return text.starts_with(v.text); });
+  if (variable == variables.end()) return std::nullopt;
+  const Origin origin = item.origin();
+  const std::string rest = text.substr(variable->text.size());
+  const bool whole = rest.empty() && variable->place == Place::git_named;
+  if (!whole && (!rest.starts_with('/') || rest == "/"))
+    profile::fail(origin.place, origin.key, std::string(variable->text) + " stands for several directories",
+                  "write what is meant below each of them: \"" + std::string(variable->text) + "/.envrc\"");
+  std::vector<PathPattern> relative(1, PathPattern{});
+  if (!whole) relative = expand(rest, draft.variables, origin).alternatives;
+  Expansion expansion(draft, item, layer);
+  for (const PathPattern& pattern : relative) {
+    switch (variable->place) {
+      case Place::writable: expansion.add_below_grants(pattern); break;
+      case Place::writable_home: expansion.add_below_home(pattern); break;
+      case Place::git: expansion.add_each(git_of(draft).directories, pattern); break;
+      case Place::git_named: expansion.add_each(git_of(draft).named, pattern); break;
+    }
+  }
+  return Meaning{.text = text, .alternatives = expansion.take()};
+}
+
+}  // namespace agentrun::policy
