@@ -84,8 +84,8 @@ struct HostFacts {
     std::vector<std::string> directories, named;
   };
   std::function<Git(const std::vector<std::string>& writable)> git;
-  /// Absolute paths that decide what later runs may do: the user's profiles, agent-run's own programs. The agent changes
-  /// them in no run, whatever is granted. None need exist.
+  /// Absolute paths that decide what later runs may do: the user's profiles, agent-run's own programs, state directories. The
+  /// agent neither changes nor moves them in any run, whatever is granted. None need exist.
   std::vector<std::string> own;
 };
 

@@ -37,11 +37,15 @@ struct Places {
   std::string home;
   std::string user_profiles;  // $XDG_CONFIG_HOME/agent-run/profiles
   std::string state;          // $XDG_STATE_HOME/agent-run
+  std::string usual_profiles, usual_state;  // where these are when the environment names no other place
 };
 Places find_places();
 
 /// Where identity and journals are: absolute.
 std::string state_directory_of(const Options& options, const Places& places);
+
+/// All the state directories that a run with this one looks into: its own first, each once.
+std::vector<std::string> state_directories(const std::string& own, const Places& places);
 
 /// A sink, and what its URL names on this host.
 struct PreparedSink {
@@ -57,6 +61,7 @@ struct Prepared {
   sandbox::Plan plan;
   profile::Reads reads;  // as they will be: exact where a read rule needs the broker
   std::filesystem::path state_directory;
+  std::vector<std::string> other_states;   // where later runs look too: what this one may change is remembered there as well
   std::string run;                         // the id of the run that this is for
   std::vector<review::Target> overlays;    // by number, as the plan's steps name their layers
   std::vector<PreparedSink> sinks;

@@ -116,7 +116,8 @@ void await_end(const Fd& control, journal::Appender& entries) {
   struct stat own_image {};
   check(::fstatat(host_proc.get(), "self/exe", &own_image, 0), "fstatat", "/proc/self/exe");
   const std::uint64_t host_network = network_of(Fd(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket", "unix")));
-  keep_only({control.get(), host_proc.get(), setup.entries.get(), setup.sandbox_pidfd, setup.link.get()});
+  Fd common = TreeLock::open_common();
+  keep_only({common.get(), control.get(), host_proc.get(), setup.entries.get(), setup.sandbox_pidfd, setup.link.get()});
   Admission admission = await_admission(control);
   enter_sandbox(setup.sandbox_pidfd, host_proc);
   install_interrupt();
@@ -132,7 +133,7 @@ void await_end(const Fd& control, journal::Appender& entries) {
   auto& flows = *new Flows(std::move(setup.link), setup.names, listener, recorder, workers);
   const auto& sockets = *new std::vector<HostSocket>(find_sockets(*setup.policy));
   const unsigned receivers = std::max(2U, setup.receivers);
-  auto& tree = *new std::shared_mutex;
+  auto& tree = *new TreeLock(std::move(common));
   auto& condemned = *new std::atomic<bool>(false);
   auto& digests = *new Digests;
   const auto& mounts = *new std::vector<std::uint64_t>(mount_ids(host_proc.get()));

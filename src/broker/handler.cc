@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include "broker/memory.h"
 
@@ -16,6 +17,8 @@ void Handler::handle(const seccomp_notif& notification) noexcept {
     reply = answer(notification);
   } catch (const std::bad_alloc&) {
     reply = Reply::error(ENOMEM);
+  } catch (const SysError& e) {
+    reply = Reply::error(e.error() == EBUSY ? EBUSY : EIO);  // EBUSY: of TreeLock, before anything was done
   } catch (const std::exception&) {
     reply = Reply::error(EIO);
   }

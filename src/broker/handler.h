@@ -15,6 +15,7 @@
 #include "broker/recorder.h"
 #include "broker/resolve.h"
 #include "broker/task.h"
+#include "broker/tree_lock.h"
 #include "broker/verified.h"
 #include "broker/workers.h"
 
@@ -37,9 +38,7 @@ struct Shared {
   ExecClaims& claims;
   Verified& verified;
   Workers& workers;
-  /// Changes hold it shared; the rename of a folder in which something is guarded holds it alone, so that nothing can
-  /// be put into the folder between the scan and the rename.
-  std::shared_mutex& tree;
+  TreeLock& tree;
   Digests& digests;
   Flows& flows;
   const std::vector<HostSocket>& sockets;

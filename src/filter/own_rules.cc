@@ -179,6 +179,7 @@ constexpr int broker_calls[] = {
     abi::sys_removexattrat,
     __NR_umask,
     __NR_fchdir,  // where bind(2) starts
+    __NR_flock,   // of the runs' common lock
     // capabilities: raised around a refused memory read only (DESIGN §4.11)
     __NR_capget,
     __NR_capset,

@@ -180,6 +180,10 @@ void add_pins(Draft& draft, const profile::Profile& profile) {
     for (const PathPattern& alternative : meaning.alternatives) {
       if (!alternative.is_literal())
         profile::fail(written.place, item.key(), "a pattern, not a path", "pin each program by its path");
+      // The digest proves a content, not that the name still means this program.
+      if (through_agents_link(draft, alternative.literal_prefix()))
+        profile::fail(written.place, item.key(), alternative.literal_prefix() + " leads through a link that an agent may have made",
+                      "pin the program where it is: name where the link leads");
       for (const PathPattern& pattern : with_links(draft.facts, alternative)) {
         guard(draft, pattern, Layer::files_protect, rule);
         draft.pins.push_back({pattern.literal_prefix(), digest.substr(digest.find(':') + 1), rule});

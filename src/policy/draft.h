@@ -99,6 +99,9 @@ void add_grants(Draft& draft, std::span<const profile::Profile* const> chain);
 /// may have made it.
 void refuse_planted_links(const Draft& draft, const std::string& path, const Origin& origin);
 
+/// Does a link on the way of `path` stand where this run's agent, or an earlier one's, may write?
+bool through_agents_link(const Draft& draft, const std::string& path);
+
 /// No grant lets the agent change what HostFacts::own names. After all grants.
 void protect_own(Draft& draft);
 

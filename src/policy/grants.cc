@@ -181,6 +181,14 @@ void refuse_planted_links(const Draft& draft, const std::string& path, const Ori
   }
 }
 
+bool through_agents_link(const Draft& draft, const std::string& path) {
+  if (!draft.facts.links) return false;
+  return std::ranges::any_of(draft.facts.links(path), [&](const std::string& folder) {
+    if (draft.facts.agent_could_write && draft.facts.agent_could_write(folder)) return true;
+    return std::ranges::any_of(draft.claims, [&](const Draft::Claim& claim) { return changes_host(claim.access) && within(folder, claim.path); });
+  });
+}
+
 void protect_own(Draft& draft) {
   std::size_t index = 0;
   for (const std::string& path : draft.facts.own) {

@@ -17,6 +17,8 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
 #include "supervisor/host_paths.h"
+#include "supervisor/inputs.h"
+#include "supervisor/users_own.h"
 #include "supervisor/written.h"
 
 namespace agentrun::supervisor {
@@ -144,70 +146,12 @@ std::string workspace_of(const Options& options, const std::vector<Profile>& cha
   return folder;
 }
 
-// Who could change these would decide what the next run may do.
-std::vector<std::string> own_paths(const Places& places) {
-  std::vector<std::string> own = {std::string(parent_of(places.user_profiles)), program_path()};
-  for (const auto find : {find_nft_program, find_sink_program}) {
-    try {
-      own.push_back(find());
-    } catch (const Refusal&) {
-      // What is not there is not started either.
-    }
-  }
-  return own;
-}
-
-// A profile that the agent could write would be no limit in the next run (ATTACKS L3, L4).
-void refuse_writable_profiles(const policy::Policy& policy) {
-  const auto view = policy.view();
-  for (const policy::Policy::Source& source : policy.sources()) {
-    if (!source.file.starts_with('/')) continue;  // shipped in the program
-    // As it was named, too: a link in the workspace is the agent's to make.
-    for (const std::string& path : {source.file, canonical(source.file).value_or(source.file)}) {
-      const auto writable = [&](const policy::Grant& grant) {
-        return policy::changes_host(grant.access) && within(path, grant.path);
-      };
-      if (std::any_of(view.begin(), view.end(), writable) || within(path, policy.workspace())) {
-        throw Refusal("profile " + path + " lies where the agent could change it",
-                      "keep it outside the workspace and outside every files.write and files.overlay, for example in ~/.config/agent-run/profiles");
-      }
-    }
-  }
-}
-
-// This run does not see its state folder. A later run that keeps its own elsewhere cannot know this one, and would be
-// granted its keys and what it held back, with everything else in the folder.
-void refuse_reachable_state(const policy::Policy& policy, const std::string& state) {
-  const auto view = policy.view();
-  const std::string path = canonical(state).value_or(state);
-  const bool reachable = std::any_of(view.begin(), view.end(), [&](const policy::Grant& grant) {
-    return grant.path != "/" && policy::changes_host(grant.access) && within(path, grant.path);  // "/": weakened so
-  });
-  if (reachable || within(path, policy.workspace()))
-    throw Refusal("--journal " + state + " lies where the agent may write", "keep journals and keys outside the workspace and outside every files.write and files.overlay");
-}
-
-// What the agent read there would be its journal, and what it wrote a forged one. As the path is named, and as it leads.
-void refuse_reachable_file(const policy::Policy& policy, const std::string& file) {
-  const auto view = policy.view();
-  const std::size_t slash = file.rfind('/');
-  const std::string folder = canonical(slash == 0 ? "/" : file.substr(0, slash)).value_or("");
-  if (folder.empty()) throw Refusal("sink file:" + file + ": its folder is not there", "make the folder first");
-  struct stat st {};
-  if (::lstat(file.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) throw Refusal("sink file:" + file + ": not a regular file", "name a new file or one that records may be appended to");
-  for (const std::string& path : {file, folder + file.substr(slash), canonical(file).value_or(file)}) {
-    const bool shown = std::ranges::any_of(view, [&](const policy::Grant& grant) { return grant.access != policy::Grant::Access::scratch && within(path, grant.path); });
-    if (shown || within(path, policy.workspace()))
-      throw Refusal("sink file:" + file + " lies where the agent may read or write", "keep it outside the workspace and outside every files.read, files.write and files.overlay");
-  }
-}
-
-std::vector<PreparedSink> sinks_of(const policy::Policy& policy, const Places& places) {
+std::vector<PreparedSink> sinks_of(const policy::Policy& policy, const UsersOwn& own, const Places& places) {
   std::vector<PreparedSink> sinks;
   for (const profile::Pattern& url : policy.journal().sinks) {
     try {
       sinks.push_back(prepare_sink(url.value, places));
-      if (sinks.back().target.kind == sink::Target::Kind::file) refuse_reachable_file(policy, sinks.back().target.path);
+      refuse_agents_sink(policy, sinks.back().target, own, places);
     } catch (const Refusal& e) {
       throw Refusal(url.place.text() + ": " + e.what(), e.remedy());
     }
@@ -320,6 +264,8 @@ Places find_places() {
   };
   places.user_profiles = base("XDG_CONFIG_HOME", "/.config") + "/profiles";
   places.state = base("XDG_STATE_HOME", "/.local/state");
+  places.usual_profiles = places.home + "/.config/agent-run/profiles";
+  places.usual_state = places.home + "/.local/state/agent-run";
   return places;
 }
 
@@ -329,37 +275,29 @@ std::string state_directory_of(const Options& options, const Places& places) {
   return canonical(".").value_or("") + "/" + state;
 }
 
-namespace {
-
-std::string find_beside(const std::string& name, const std::string& room) {
-  const std::string program = program_path();
-  const std::string folder = program.substr(0, program.rfind('/'));
-  for (const std::string& place : {std::string("/"), "/src/" + room + "/", std::string("/../libexec/agent-run/"), std::string("/../lib/agent-run/")}) {
-    std::string path = folder + place + name;
-    if (::access(path.c_str(), X_OK) == 0) return path;
-  }
-  throw Refusal(name + " is not beside " + folder + "/agent-run", "install agent-run whole: meson install -C build");
-}
-
-}  // namespace
-
-std::string find_nft_program() { return find_beside("agent-run-nft", "egress"); }
-std::string find_sink_program() { return find_beside("agent-run-sink", "sink"); }
-
 Prepared prepare(const Options& options, const Places& places) {
   std::vector<Profile> chain;
   for (const std::string& name : options.profiles) {
     for (Profile& profile : profile::Loader(places.user_profiles).load(profile_argument(name))) chain.push_back(std::move(profile));
   }
   const std::string state = state_directory_of(options, places);
-  const WrittenFolders written({state, places.state});
+  const std::vector<std::string> states = state_directories(state, places);
+  const WrittenFolders written(states);
   HostPaths host;
+  std::vector<std::string> hidden = states;
+  // Also those that runs with --journal kept: they hold keys, and what runs changed in overlays.
+  const WrittenFolders elsewhere(states, Memory::states);
+  hidden.insert(hidden.end(), elsewhere.folders().begin(), elsewhere.folders().end());
+  const std::vector<std::string> usual = {std::string(parent_of(places.usual_profiles))};
+  const UsersOwn users_own(host, written, usual);
+  refuse_agents_state(state, host, states);
+  refuse_agents_profiles(chain, users_own, places);
   const std::string workspace = workspace_of(options, chain, places, host, written);
   chain.push_back(command_line_profile(options, host, written));
   make_workspace_overlay(chain.back(), workspace);
   for (Profile& profile : chain) profile.sha256 = journal::hex(journal::sha256(profile.text));
 
-  const policy::HostFacts facts{
+  policy::HostFacts facts{
       .home = canonical(places.home).value_or(places.home),
       .workspace = workspace,
       .environment = environment_map(),
@@ -369,22 +307,26 @@ Prepared prepare(const Options& options, const Places& places) {
       .is_folder = is_folder,
       .links = [&](const std::string& path) { return host.links(path); },
       .agent_could_write = [&](const std::string& path) { return written.holds(path); },
-      .own = own_paths(places),
+      .own = own_paths(places, hidden),
   };
   policy::Policy policy = policy::compile(chain, facts);
-  refuse_writable_profiles(policy);
+  sandbox::LimitsPlan limits = limits_of(policy);
+  if (!limits.hierarchy.empty()) {
+    // Its files are this user's: who reaches them can raise a limit, or leave the group.
+    hidden.push_back(limits.hierarchy);
+    facts.own.push_back(limits.hierarchy);
+    policy = policy::compile(chain, facts);
+  }
+  refuse_unkept(policy, facts.own);
+  refuse_writable_profiles(policy, facts.own);
   refuse_network_without_broker(policy);
   refuse_folders_as_standard_files();
   refuse_free_sockets_as_standard_files();
-  std::vector<PreparedSink> sinks = sinks_of(policy, places);
+  std::vector<PreparedSink> sinks = sinks_of(policy, users_own, places);
 
   if (options.state_directory) refuse_reachable_state(policy, state);
   const std::string run = journal::new_run_id();
-  sandbox::LimitsPlan limits = limits_of(policy);
-  // Also the usual one, when --journal names another: it holds the keys and what other runs changed in overlays.
-  std::vector<std::string> hidden = {canonical(state).value_or(state), canonical(places.state).value_or(places.state)};
-  // Its files are this user's: who reaches them can raise a limit, or leave the group.
-  if (!limits.hierarchy.empty()) hidden.push_back(limits.hierarchy);
+  for (std::string& path : hidden) path = canonical(path).value_or(path);
   const sandbox::Launch launch{
       .argv = options.argv,
       .cwd = current_folder(policy),
@@ -402,7 +344,7 @@ Prepared prepare(const Options& options, const Places& places) {
   const profile::Reads reads = policy.reads_kept();
   plan.limits = std::move(limits);
   std::vector<review::Target> overlays = overlays_of(plan);
-  return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state, .run = run,
+  return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state, .other_states = {states.begin() + 1, states.end()}, .run = run,
           .overlays = std::move(overlays), .sinks = std::move(sinks)};
 }
 

@@ -37,6 +37,17 @@ class StateFolder {
   std::size_t made_;
 };
 
+// With --journal: the usual one remembers it, and what this run's agent may write, for the runs that look there. Who cannot
+// make it has no such runs.
+void make_usual_state(const Options& options, const Places& places) {
+  if (!options.state_directory) return;
+  try {
+    (void)make_directories(places.state);
+  } catch (const SysError& e) {
+    if (e.error() != EACCES && e.error() != EROFS && e.error() != EPERM && e.error() != ENOENT && e.error() != ENOTDIR) throw;
+  }
+}
+
 }  // namespace
 
 Summary run(const Options& options, const Places& places) {
@@ -48,6 +59,7 @@ Summary run(const Options& options, const Places& places) {
     ::signal(SIGXFSZ, [](int) {});
     sandbox::RulesetLoader loader(find_nft_program());
     StateFolder state(state_directory_of(options, places));
+    make_usual_state(options, places);
     Prepared prepared = prepare(options, places);
     state.keep();
     carry_out(prepared, options, summary, std::move(loader));

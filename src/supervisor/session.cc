@@ -120,6 +120,19 @@ class Session {
     }
     const std::string state = prepared_.state_directory;
     WrittenFolders({state}).remember(state, folders);
+    for (const std::string& other : prepared_.other_states) remember_elsewhere(other, folders);
+  }
+
+  // A later run that keeps its state elsewhere has to know as well: what this one's agent may change, and where its keys are.
+  // Nobody can run with a state directory that cannot be made.
+  void remember_elsewhere(const std::string& other, const std::vector<std::string>& folders) const {
+    if (::access(other.c_str(), F_OK) != 0) return;
+    try {
+      WrittenFolders({other}).remember(other, folders);
+      WrittenFolders({other}, Memory::states).remember(other, {prepared_.state_directory});
+    } catch (const SysError& e) {
+      if (e.error() != EACCES && e.error() != EROFS) throw;
+    }
   }
 
   void start_sinks() {

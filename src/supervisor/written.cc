@@ -1,4 +1,4 @@
-// The file `written`: canonical paths, each ended by NUL, in the order they were first granted. It only grows by one write(2) a
+// The files `written` and `states`: canonical paths, each ended by NUL, in the order they were first granted. It only grows by one write(2) a
 // run, and is made anew, without folders that are gone, when it has become long. flock(2) keeps the two apart.
 #include "supervisor/written.h"
 
@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include <agentrun/sys/error.h>
@@ -22,7 +23,10 @@ namespace {
 constexpr std::size_t long_file = 256 * 1024;
 constexpr std::size_t most = 64 * 1024 * 1024;
 
-std::string file_of(const std::string& state) { return state + "/written"; }
+std::string file_of(const std::string& state, Memory memory) {
+  static constexpr std::array<std::string_view, 2> names = {"/written", "/states"};
+  return state + std::string(names[static_cast<std::size_t>(memory)]);
+}
 
 std::vector<std::string> entries(std::string_view text) {
   std::vector<std::string> found;
@@ -68,10 +72,10 @@ void make_anew(const std::string& path) {
 
 }  // namespace
 
-WrittenFolders::WrittenFolders(const std::vector<std::string>& states) {
+WrittenFolders::WrittenFolders(const std::vector<std::string>& states, Memory memory) : memory_(memory) {
   for (const std::string& state : states) {
     try {
-      const auto found = entries(read_file(file_of(state), most));
+      const auto found = entries(read_file(file_of(state, memory), most));
       folders_.insert(folders_.end(), found.begin(), found.end());
     } catch (const SysError& e) {
       if (e.error() == ENOENT || e.error() == ENOTDIR) continue;
@@ -84,13 +88,21 @@ bool WrittenFolders::holds(std::string_view path) const {
   return std::any_of(folders_.begin(), folders_.end(), [&](const std::string& folder) { return within(path, folder); });
 }
 
+std::string_view WrittenFolders::holder(std::string_view path) const {
+  std::string_view deepest;
+  for (const std::string& folder : folders_) {
+    if (folder != "/" && within(path, folder) && folder.size() > deepest.size()) deepest = folder;
+  }
+  return deepest;
+}
+
 void WrittenFolders::remember(const std::string& state, const std::vector<std::string>& folders) {
   std::vector<std::string> fresh;
   for (const std::string& folder : folders) {
     if (!holds(folder)) fresh.push_back(folder);
   }
   if (fresh.empty()) return;
-  const std::string path = file_of(state);
+  const std::string path = file_of(state, memory_);
   Fd file = open_locked(path);
   struct stat st {};
   check(::fstat(file.get(), &st), "fstat", path);

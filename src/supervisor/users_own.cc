@@ -1,0 +1,62 @@
+// Whose a name is, from where it leads and from where the links stand that lead there.
+#include "supervisor/users_own.h"
+
+#include <algorithm>
+
+#include <agentrun/sys/paths.h>
+
+namespace agentrun::supervisor {
+
+namespace {
+
+// What exists of a path, and the rest as it is.
+std::string resolved(HostPaths& host, const std::string& path) {
+  std::string_view above = path;
+  for (;; above = parent_of(above)) {
+    if (const auto real = host.canonical(std::string(above))) {
+      const std::string_view rest = std::string_view(path).substr(above == "/" ? 0 : above.size());
+      return *real == "/" ? std::string(rest.empty() ? "/" : rest) : *real + std::string(rest == "/" ? "" : rest);
+    }
+    if (above == "/") return path;
+  }
+}
+
+}  // namespace
+
+std::string UsersOwn::earlier(std::string_view place, std::string_view how) const {
+  const auto keeps = [&](const std::string& kept) { return within(place, host_.canonical(kept).value_or(kept)); };
+  if (std::ranges::any_of(kept_, keeps)) return {};
+  const std::string_view holder = written_.holder(place);
+  if (holder.empty()) return {};
+  return std::string(how) + std::string(holder) + ", where an agent could write in an earlier run";
+}
+
+std::string UsersOwn::now(std::string_view place, const policy::Policy& policy) const {
+  const auto keeps = [&](const std::string& kept) { return within(place, host_.canonical(kept).value_or(kept)); };
+  if (std::ranges::any_of(kept_, keeps)) return {};
+  for (const policy::Grant& grant : policy.view()) {
+    if (policy::changes_host(grant.access) && within(place, grant.path)) return "lies in " + grant.path + ", where the agent may write";
+  }
+  return {};
+}
+
+std::string UsersOwn::fault_on_the_way(const std::string& path) const {
+  for (const std::string& folder : host_.links(path)) {
+    if (std::string found = earlier(folder, "leads through a link in "); !found.empty()) return found;
+  }
+  return {};
+}
+
+std::string UsersOwn::fault(const std::string& path, const policy::Policy* policy) const {
+  const std::string target = resolved(host_, path);
+  if (std::string found = earlier(target, "lies in "); !found.empty()) return found;
+  if (std::string found = fault_on_the_way(path); !found.empty()) return found;
+  if (policy == nullptr) return {};
+  if (std::string found = now(target, *policy); !found.empty()) return found;
+  for (const std::string& folder : host_.links(path)) {
+    if (!now(folder, *policy).empty()) return "leads through a link in " + folder + ", where the agent may write";
+  }
+  return {};
+}
+
+}  // namespace agentrun::supervisor
