@@ -6,6 +6,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+
 #include <agentrun/sys/kernel_abi.h>
 #include "broker/handler.h"
 #include "broker/caller_limits.h"
@@ -25,12 +28,29 @@ int Handler::attribute_object(const Case& c, Object& object) const {
   return error;
 }
 
-// overlayfs reads these as its own book-keeping: of the layers of this run, and of any folder that a later run has as one.
-constexpr std::string_view overlay_attributes = "user.overlay.";
+namespace {
+
+// File systems that are made of layers read these as their own book-keeping, without the kernel's or root's say: overlayfs (of the
+// layers of this run, and of any folder that a later run has as one), fuse-overlayfs and containers/storage (owner and mode).
+constexpr std::array<std::string_view, 3> layer_attributes = {"user.overlay.", "user.fuseoverlayfs.", "user.containers."};
+
+bool of_layers(std::string_view name) {
+  return std::ranges::any_of(layer_attributes, [&](std::string_view prefix) { return name.starts_with(prefix); });
+}
+
+bool sets_mode(const Request& r) {
+  return r.row->operation == filter::Operation::chmod || r.row->operation == filter::Operation::fchmod;
+}
+
+}  // namespace
+
+mode_t Handler::mode_for_file(mode_t mode) const {
+  return s_.policy.weakened(policy::Weakening::host_root) ? mode : mode & ~static_cast<mode_t>(S_ISUID | S_ISGID);
+}
 
 Reply Handler::attribute(Case& c) {
   const Request& r = c.request;
-  if (r.text.starts_with(overlay_attributes)) return refuse(c, Right::change, EPERM);
+  if (of_layers(r.text)) return refuse(c, Right::change, EPERM);
   Object object;
   const int error = attribute_object(c, object);
   if (error != 0) return refuse(c, Right::change, error);
@@ -41,7 +61,8 @@ Reply Handler::attribute(Case& c) {
     judge_foreign(c, object, O_WRONLY);
   }
   c.identity = {object.dev, object.ino};
-  if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
+  const bool masked = sets_mode(r) && !S_ISDIR(object.mode) && mode_for_file(r.mode) != r.mode;
+  if (const int denied = permit(c, masked ? "masked" : "emulated"); denied != 0) return Reply::error(denied);
   if (r.row->operation == filter::Operation::truncate) return truncate(c, object);
   return result(c, apply(r, object));
 }
@@ -73,7 +94,7 @@ int Handler::apply(const Request& r, const Object& object) const {
     case Operation::chmod:
     case Operation::fchmod:
       if (S_ISLNK(object.mode)) return EOPNOTSUPP;
-      done = ::fchmodat(s_.host_proc, self.c_str(), r.mode, 0);
+      done = ::fchmodat(s_.host_proc, self.c_str(), S_ISDIR(object.mode) ? r.mode : mode_for_file(r.mode), 0);
       break;
     case Operation::chown:
     case Operation::fchown: done = ::fchownat(fd, "", r.uid, r.gid, AT_EMPTY_PATH); break;

@@ -105,6 +105,10 @@ class Handler {
   void judge_link(Case& c, const std::string& path) const;
 
   // attributes.cc: what changes an object
+  /// `mode` without set-id bits: a program with them would act for whoever of the host starts it. Who may change the whole host
+  /// (weaken: [host-root]) keeps them.
+  [[nodiscard]] mode_t mode_for_file(mode_t mode) const;
+  [[nodiscard]] bool keeps_whiteouts() const { return s_.policy.weakened(policy::Weakening::host_root); }
   Reply attribute(Case& c);
   int attribute_object(const Case& c, Object& object) const;
   int apply(const Request& request, const Object& object) const;

@@ -101,6 +101,8 @@ Reply Handler::rename(Case& c) {
   const std::unique_lock lock(s_.tree);
   Slot from, to;
   if (const int error = slot_for(c, from); error != 0) return refuse(c, Right::change, error);
+  const bool whiteout = (c.request.flags & (RENAME_WHITEOUT | RENAME_EXCHANGE)) == RENAME_WHITEOUT;
+  if (whiteout && !keeps_whiteouts()) return refuse(c, Right::change, EPERM);  // as mknod of one
   const policy::Verdict first = c.verdict;
   if (const int error = second_slot(c, to); error != 0) return refuse(c, Right::change, error);
   // git writes its settings anew also when nothing in them changes (git submodule update). The file that is kept stays; what
@@ -181,11 +183,14 @@ Reply Handler::mknod(Case& c) {
   const std::shared_lock lock(s_.tree);
   Slot slot;
   if (const int error = slot_for(c, slot); error != 0) return refuse(c, Right::change, error);
+  // The one device that the kernel lets everybody make hides a file of a lower layer (a whiteout): here as every other device.
+  if (S_ISCHR(c.request.mode) && !keeps_whiteouts()) return refuse(c, Right::change, kind_of(slot) == 0 ? EPERM : EEXIST);
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return Reply::none();
-  if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
+  const mode_t mode = mode_for_file(c.request.mode);
+  if (const int error = permit(c, mode == c.request.mode ? "emulated" : "masked"); error != 0) return Reply::error(error);
   ::umask(*mask);
-  return result(c, errno_of(::mknodat(slot.parent.get(), slot.name.c_str(), c.request.mode, c.request.device)));
+  return result(c, errno_of(::mknodat(slot.parent.get(), slot.name.c_str(), mode, c.request.device)));
 }
 
 }  // namespace agentrun::broker

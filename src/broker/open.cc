@@ -140,12 +140,13 @@ Reply Handler::open_for_creation(Case& c) {
 Reply Handler::create(Case& c, const Slot& slot) {
   judge(c, Right::change, slot);
   c.error = 0;
-  if (const int error = permit(c, "addfd"); error != 0) return Reply::error(error);
+  const mode_t mode = mode_for_file(static_cast<mode_t>(c.request.how.mode));
+  if (const int error = permit(c, mode == c.request.how.mode ? "addfd" : "masked"); error != 0) return Reply::error(error);
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return result(c, ESRCH);
   ::umask(*mask);
   const std::uint64_t flags = c.request.how.flags | always | O_EXCL;  // which follows no link
-  Fd fd(::openat(slot.parent.get(), slot.name.c_str(), static_cast<int>(flags), static_cast<mode_t>(c.request.how.mode)));
+  Fd fd(::openat(slot.parent.get(), slot.name.c_str(), static_cast<int>(flags), mode));
   if (fd) return Reply::inject(std::move(fd), injected_flags(c.request.how.flags));
   if (errno == EEXIST && (c.request.how.flags & O_EXCL) == 0) return Reply::none();
   return result(c, errno);
@@ -155,12 +156,12 @@ Reply Handler::open_temporary(Case& c, Object& folder) {
   if (!S_ISDIR(folder.mode)) return refuse(c, Right::change, ENOTDIR);
   if (folder.in_view) judge(c, Right::change, folder);
   else judge_foreign(c, folder, O_RDWR);
-  if (const int error = permit(c, "addfd"); error != 0) return Reply::error(error);
+  const mode_t mode = mode_for_file(static_cast<mode_t>(c.request.how.mode));
+  if (const int error = permit(c, mode == c.request.how.mode ? "addfd" : "masked"); error != 0) return Reply::error(error);
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return result(c, ESRCH);
   ::umask(*mask);
-  Fd fd(::openat(s_.host_proc, self_fd(folder).c_str(), static_cast<int>(c.request.how.flags | always),
-                 static_cast<mode_t>(c.request.how.mode)));
+  Fd fd(::openat(s_.host_proc, self_fd(folder).c_str(), static_cast<int>(c.request.how.flags | always), mode));
   if (!fd) return result(c, errno);
   return Reply::inject(std::move(fd), injected_flags(c.request.how.flags));
 }

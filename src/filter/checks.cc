@@ -12,6 +12,7 @@
 #include <linux/msdos_fs.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -103,6 +104,9 @@ constexpr Clause ioctl_clauses[] = {
     when("FS_IOC_SETVERSION and all else of type 'v' that only writes", writes_type('v'), eperm),
     when("FS_IOC_FSSETXATTR", numbered(FS_IOC_FSSETXATTR), eperm),
     when("FS_IOC_SET_ENCRYPTION_POLICY", numbered(FS_IOC_SET_ENCRYPTION_POLICY), eperm),
+    when("FS_IOC_ADD_ENCRYPTION_KEY", numbered(FS_IOC_ADD_ENCRYPTION_KEY), eperm),
+    when("FS_IOC_REMOVE_ENCRYPTION_KEY", numbered(FS_IOC_REMOVE_ENCRYPTION_KEY), eperm),
+    when("FS_IOC_REMOVE_ENCRYPTION_KEY_ALL_USERS", numbered(FS_IOC_REMOVE_ENCRYPTION_KEY_ALL_USERS), eperm),
     when("FAT_IOCTL_SET_ATTRIBUTES", numbered(FAT_IOCTL_SET_ATTRIBUTES), eperm),
     when("BTRFS_IOC_SUBVOL_CREATE and all else with btrfs_ioctl_vol_args", btrfs_volume, eperm),
     when("BTRFS_IOC_SUBVOL_SETFLAGS", numbered(BTRFS_IOC_SUBVOL_SETFLAGS), eperm),
@@ -115,14 +119,34 @@ constexpr Clause ioctl_clauses[] = {
 constexpr Condition of_type(std::uint32_t type) {
   return {.argument = 1, .mask = 0xf, .value = type};
 }
+constexpr Action no_type = refuse_with(ESOCKTNOSUPPORT);
+constexpr Action no_protocol = refuse_with(EPROTONOSUPPORT);
+// For other types and protocols the kernel would load a module that has one (SCTP, DCCP, L2TP, SMC: request_module in inet_create),
+// which is the host's to choose. The errnos are those of a kernel without them.
 constexpr Clause socket_clauses[] = {
     when("AF_UNIX", is(0, AF_UNIX), allow),
     when("AF_INET, SOCK_RAW", is(0, AF_INET), of_type(SOCK_RAW), eperm),
     when("AF_INET, SOCK_PACKET", is(0, AF_INET), of_type(SOCK_PACKET), eperm),
-    when("AF_INET", is(0, AF_INET), allow),
+    when("AF_INET, SOCK_RDM", is(0, AF_INET), of_type(SOCK_RDM), no_type),
+    when("AF_INET, SOCK_SEQPACKET", is(0, AF_INET), of_type(SOCK_SEQPACKET), no_type),
+    when("AF_INET, SOCK_DCCP", is(0, AF_INET), of_type(SOCK_DCCP), no_type),
+    when("AF_INET, 0", is(0, AF_INET), is(2, IPPROTO_IP), allow),
+    when("AF_INET, IPPROTO_TCP", is(0, AF_INET), is(2, IPPROTO_TCP), allow),
+    when("AF_INET, IPPROTO_UDP", is(0, AF_INET), is(2, IPPROTO_UDP), allow),
+    when("AF_INET, IPPROTO_ICMP", is(0, AF_INET), is(2, IPPROTO_ICMP), allow),
+    when("AF_INET, IPPROTO_MPTCP", is(0, AF_INET), is(2, IPPROTO_MPTCP), allow),
+    when("AF_INET, any other protocol", is(0, AF_INET), no_protocol),
     when("AF_INET6, SOCK_RAW", is(0, AF_INET6), of_type(SOCK_RAW), eperm),
     when("AF_INET6, SOCK_PACKET", is(0, AF_INET6), of_type(SOCK_PACKET), eperm),
-    when("AF_INET6", is(0, AF_INET6), allow),
+    when("AF_INET6, SOCK_RDM", is(0, AF_INET6), of_type(SOCK_RDM), no_type),
+    when("AF_INET6, SOCK_SEQPACKET", is(0, AF_INET6), of_type(SOCK_SEQPACKET), no_type),
+    when("AF_INET6, SOCK_DCCP", is(0, AF_INET6), of_type(SOCK_DCCP), no_type),
+    when("AF_INET6, 0", is(0, AF_INET6), is(2, IPPROTO_IP), allow),
+    when("AF_INET6, IPPROTO_TCP", is(0, AF_INET6), is(2, IPPROTO_TCP), allow),
+    when("AF_INET6, IPPROTO_UDP", is(0, AF_INET6), is(2, IPPROTO_UDP), allow),
+    when("AF_INET6, IPPROTO_ICMPV6", is(0, AF_INET6), is(2, IPPROTO_ICMPV6), allow),
+    when("AF_INET6, IPPROTO_MPTCP", is(0, AF_INET6), is(2, IPPROTO_MPTCP), allow),
+    when("AF_INET6, any other protocol", is(0, AF_INET6), no_protocol),
     when("AF_NETLINK, NETLINK_ROUTE", is(0, AF_NETLINK), is(2, NETLINK_ROUTE), allow),
 };
 

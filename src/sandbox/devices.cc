@@ -64,8 +64,7 @@ void make_dev(View& view, const MountStep& step) {
   for (const Device& device : devices) bind_device(view, step.target, device);
 
   const std::string shm = step.target + "/shm";
-  const Fd memory = new_filesystem("tmpfs", {{"mode", "01777"}}, attributes);
-  view.attach(memory, view.mount_point(shm, View::Point::directory), shm, attributes);
+  view.attach_scratch(shm, 01777, attributes);
 
   const std::string pts = step.target + "/pts";
   const Fd terminals = new_filesystem("devpts", {{"ptmxmode", "0666"}, {"mode", "0620"}}, device_attributes);

@@ -10,14 +10,37 @@
 
 #include <algorithm>
 #include <climits>
+#include <cstdlib>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace agentrun::sandbox {
+
+namespace {
+
+constexpr rlim_t share = 2;  // what the kernel counts for each user: a run gets one part of so many, the rest is the person's
+
+// The kernel counts in this user namespace, and in those above it as well (user_namespaces(7), ucounts).
+void leave_half(const Fd& proc, const char* ours, const char* hosts) {
+  const Fd most(::openat(proc.get(), hosts, O_RDONLY | O_CLOEXEC));
+  if (!most) return;  // a kernel without inotify
+  char text[32] = {};
+  check(::read(most.get(), text, sizeof text - 1), "read", hosts);
+  const std::string half = std::to_string(std::max(std::strtoull(text, nullptr, 10) / share, 1ULL));
+  const Fd file(check(::openat(proc.get(), ours, O_WRONLY | O_CLOEXEC), "openat", ours));
+  write_all(file, half, ours);
+}
+
+}  // namespace
 
 void set_kernel_limits(const Fd& proc) {
   const char* const namespaces = "sys/user/max_user_namespaces";
   const Fd file(check(::openat(proc.get(), namespaces, O_WRONLY | O_CLOEXEC), "openat", namespaces));
   write_all(file, "0", namespaces);
+  for (const auto& [ours, hosts] : {std::pair{"sys/user/max_inotify_instances", "sys/fs/inotify/max_user_instances"},
+                                    std::pair{"sys/user/max_inotify_watches", "sys/fs/inotify/max_user_watches"}})
+    leave_half(proc, ours, hosts);
   // Owned by the first namespace's root: a plain user may not write it. What memfds execute is the broker's to judge.
   const Fd memfd(::openat(proc.get(), "sys/vm/memfd_noexec", O_WRONLY | O_CLOEXEC));
   if (memfd) (void)!::write(memfd.get(), "1", 1);
@@ -34,11 +57,26 @@ void lower_limit(__rlimit_resource_t resource, const char* name, rlim_t most) {
   check(::setrlimit(resource, &limit), "setrlimit", name);
 }
 
+// What counts is the limit of the process that asks, so the agent's is that of the whole run.
+void halve_limit(__rlimit_resource_t resource, const char* name) {
+  rlimit limit{};
+  check(::getrlimit(resource, &limit), "getrlimit", name);
+  if (limit.rlim_cur == RLIM_INFINITY) return;  // then the person's is not bounded either
+  limit.rlim_cur = limit.rlim_max = limit.rlim_cur / share;
+  check(::setrlimit(resource, &limit), "setrlimit", name);
+}
+
 }  // namespace
 
 void set_process_limits(const Plan& plan) {
-  const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
+  // 0 would forbid files only: where core_pattern is a pipe the host's program would be started, with this process's memory. 1
+  // forbids that too, and is less than any file (core(5); do_coredump).
+  rlimit no_core{};
+  check(::getrlimit(RLIMIT_CORE, &no_core), "getrlimit", "RLIMIT_CORE");
+  no_core.rlim_cur = no_core.rlim_max = std::min<rlim_t>(no_core.rlim_max, 1);
   check(::setrlimit(RLIMIT_CORE, &no_core), "setrlimit", "RLIMIT_CORE");
+  halve_limit(RLIMIT_SIGPENDING, "RLIMIT_SIGPENDING");
+  halve_limit(RLIMIT_MSGQUEUE, "RLIMIT_MSGQUEUE");
   if (plan.open_files) lower_limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", *plan.open_files);
   if (plan.limits.process_memory) lower_limit(RLIMIT_DATA, "RLIMIT_DATA", *plan.limits.process_memory);
   ::umask(plan.umask);

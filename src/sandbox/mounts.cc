@@ -37,12 +37,6 @@ std::uint64_t attributes_of(const MountStep& step) {
   return base_attributes | (step.read_only ? MOUNT_ATTR_RDONLY : 0U) | (step.no_exec ? MOUNT_ATTR_NOEXEC : 0U);
 }
 
-std::string octal(unsigned mode) {
-  std::string text = "0000";
-  for (std::size_t i = 4; i-- > 0; mode >>= 3U) text[i] = static_cast<char>('0' + (mode & 7U));
-  return text;
-}
-
 View::Point point_for(const struct stat& st) {
   return S_ISDIR(st.st_mode) ? View::Point::directory : View::Point::file;
 }
@@ -212,12 +206,27 @@ void View::overlay(View& view, const MountStep& step) {
   view.attach(mount, view.mount_point(step.target, Point::directory), step.target, attributes);
 }
 
+// One file system for all, so that half of the memory is the bound of all together (tmpfs(5), size). Only what is attached can be
+// cloned: the whole lies below the first of its directories, where nobody sees it.
+void View::attach_scratch(const std::string& path, unsigned mode, std::uint64_t attributes) {
+  Fd point = mount_point(path, Point::directory);
+  if (!scratch_) {
+    scratch_ = new_filesystem("tmpfs", {{"mode", "0700"}}, base_attributes);
+    move_by_fd(scratch_, point, path);
+    point = open(path, O_PATH);
+  }
+  const std::string name = std::to_string(scratch_places_++);
+  check(::mkdirat(scratch_.get(), name.c_str(), S_IRWXU), "mkdirat", path);
+  check(::fchmodat(scratch_.get(), name.c_str(), mode, 0), "fchmodat", path);
+  const Fd place(check(::openat(scratch_.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC), "openat", path));
+  const Fd mount = clone_tree(place, path);
+  restrict_mount(mount, attributes, Reach::this_mount, path);
+  attach(mount, point, path, attributes);
+}
+
 void View::make_scratch(View& view, const MountStep& step) {
-  const std::string mode = octal(step.mode);
-  const auto attributes = static_cast<unsigned>(attributes_of(step));
-  const Fd mount = new_filesystem("tmpfs", {{"mode", mode.c_str()}}, attributes);
-  view.own(mount);
-  view.attach(mount, view.mount_point(step.target, Point::directory), step.target, attributes);
+  view.attach_scratch(step.target, step.mode, attributes_of(step));
+  view.own(view.scratch_);
 }
 
 void View::mask(View& view, const MountStep& step) {

@@ -71,6 +71,8 @@ class View {
   void attach(const Fd& mount, const Fd& point, const std::string& path, std::uint64_t attributes);
   /// Says that names may be made on this detached mount.
   void own(const Fd& mount);
+  /// Makes an empty directory of the run there. All of them share one file system.
+  void attach_scratch(const std::string& path, unsigned mode, std::uint64_t attributes);
   /// Makes the empty file and folder that masks are clones of, on a mounted file system of our own; build() removes the
   /// names again.
   void hold_mask_sources(const Fd& mount);
@@ -100,6 +102,8 @@ class View {
   friend struct StepTable;
 
   Fd old_root_, root_;
+  Fd scratch_;
+  unsigned scratch_places_ = 0;
   Fd mask_home_, mask_file_, mask_folder_;
   std::vector<dev_t> own_;
   std::vector<Placed> placed_;

@@ -513,7 +513,7 @@ class Sinks(harness.Case):
         child = self.scratch.base / "child.yaml"
         child.write_text(harness.profile_text(name="child", extends=[str(planted)]))
         for profile in (planted, child):
-            self.assert_one_line_refusal(self.scratch.agent_run("-w", self.ws, "-p", profile, "--", "/bin/sh", "-c", ": > ran"), "lies where the agent could change it", nothing=self.ws / "ran")
+            self.assert_one_line_refusal(self.scratch.agent_run("-w", self.ws, "-p", profile, "--", "/bin/sh", "-c", ": > ran"), "lies in .*, where an agent could write in an earlier run", nothing=self.ws / "ran")
         link.symlink_to(planted)
         self.assertEqual(self.scratch.agent_run("-w", self.ws, "-p", link, "--", "true").status, harness.REFUSED)
         self.assertEqual(receiver.connections, [])

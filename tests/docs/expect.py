@@ -73,7 +73,7 @@ EXAMPLES = {
         (r"printf 'agent-run: 1\nextends: [default]\nfiles: {write: [/etc]}\n' > etc.yaml", 0, r"\A\Z"),
         ("agent-run check ./etc.yaml", 125, r"/etc\.yaml:3:17: files\.write\[0\]: would let the agent write /etc — "),
         (r"printf 'agent-run: 1\nextends: [default]\n' > good.yaml", 0, r"\A\Z"),
-        ("agent-run check ./good.yaml", 125, r"profile .*/project/good\.yaml lies where the agent could change it — "),
+        ("agent-run check ./good.yaml", 125, r"profile .*/project/good\.yaml lies (where the agent could change it|in .*, where an agent could write in an earlier run) — "),
         (r"""printf 'agent-run: 1\nextends: [coding]\nnetwork: {allow: ["*.pkg.example:443", {to: "git.example:22", by: /usr/bin/ssh}]}\n' """
          "> ~/.config/agent-run/profiles/net.yaml", 0, r"\A\Z"),
         ("agent-run explain -p net --connect registry.pkg.example:443", 0,

@@ -178,7 +178,8 @@ TEST_CASE("ioctl: all directions, types and numbers against the list of what is 
       case 'T':
         return number == 0x12 || number == 0x1c || number == 0x23;
       case 'f':
-        return direction == only_in || (direction == only_out && number == 19);
+        return direction == only_in || (direction == only_out && number == 19) ||
+               (direction == both && number >= 23 && number <= 25);  // FS_IOC_ADD_ENCRYPTION_KEY, REMOVE, REMOVE of all users
       case 'v':
       case 0xf5:
         return direction == only_in;
@@ -216,6 +217,17 @@ TEST_CASE("socket and socketpair: families, types and protocols") {
       for (const std::uint64_t extra : {std::uint64_t{0}, nonblock_cloexec}) {
         expect(allowed, nr, {family, 1 | extra, 6});
         expect(allowed, nr, {family, 2 | extra, 17});
+        // No other type and no other protocol has a module of the host loaded.
+        const std::uint64_t icmp = family == 2 ? 1 : 58;
+        for (const std::uint64_t type : {1U, 2U})
+          for (std::uint64_t protocol = 0; protocol < 512; ++protocol) {
+            const bool known = protocol == 0 || protocol == 6 || protocol == 17 || protocol == 262 || protocol == icmp;
+            expect(known ? allowed : refused(EPROTONOSUPPORT), nr, {family, type | extra, protocol});
+          }
+        for (const std::uint64_t type : {4U, 5U, 6U})
+          for (const std::uint64_t protocol : {0U, 6U, 33U, 132U}) expect(refused(ESOCKTNOSUPPORT), nr, {family, type | extra, protocol});
+        expect(allowed, nr, {family | 0xabc00000000U, 1 | extra, 0x500000000U | 6});  // the kernel takes ints
+        expect(refused(EPROTONOSUPPORT), nr, {family, 1 | extra, 0x80000006U});
         expect(refused(EPERM), nr, {family, 3 | extra, 255});
         expect(refused(EPERM), nr, {family, 10 | extra, 0x300});
       }
