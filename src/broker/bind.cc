@@ -1,13 +1,13 @@
 // bind(2) of a unix socket to a path: a file comes to be. Performed here on the agent's own socket, with the address as it
 // was asked for, since getsockname(2) and who gets a datagram see it. So the kernel walks the path a second time, after the
-// slot was pinned and judged: no call of this run changes a name in between (s_.tree is held alone), and a path through a
-// link of /proc, which the agent changes without a call on names, is bound by its last component in the pinned folder.
+// slot was pinned and judged: from the same directory, which is looked up once; no call of this run changes a name in between
+// (s_.tree is held alone); and a path through a link of /proc, which the agent changes without a call on names, is bound by
+// its last component in the pinned folder.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <cstring>
 
 #include "broker/handler.h"
@@ -17,32 +17,10 @@ namespace agentrun::broker {
 
 using policy::Right;
 
-namespace {
-
-// This thread's working directory, for a moment. It must be the host's /proc again, or names would mean something else.
-class Standing {
- public:
-  Standing(const Fd& folder, int back) : back_(back), error_(::fchdir(folder.get()) == 0 ? 0 : errno) {}
-  ~Standing() {
-    if (error_ == 0 && ::fchdir(back_) != 0) std::abort();
-  }
-  Standing(const Standing&) = delete;
-  Standing& operator=(const Standing&) = delete;
-  [[nodiscard]] int error() const noexcept { return error_; }
-
- private:
-  int back_, error_;
-};
-
-}  // namespace
-
 int Handler::bind_at(const Case& c, const AgentSocket& socket, const Fd& folder, const sockaddr_un& address, socklen_t size) const {
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return ESRCH;
-  const Standing standing(folder, s_.host_proc);
-  if (standing.error() != 0) return standing.error();
-  ::umask(*mask);
-  return ::bind(socket.fd.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0 ? 0 : errno;
+  return s_.binder.bind(socket.fd, folder, *mask, reinterpret_cast<const sockaddr*>(&address), size);
 }
 
 Reply Handler::bind(Case& c) {
@@ -60,10 +38,10 @@ Reply Handler::bind(Case& c) {
   if (const int error = resolver_.start(c.task, r.name, start); error != 0) return refuse(c, Right::change, error);
   Slot slot;
   bool as_asked = true;
-  int error = resolver_.slot(c.task, r.name, RESOLVE_NO_MAGICLINKS, slot);
+  int error = resolver_.slot_below(c.task, start, r.name.path, RESOLVE_NO_MAGICLINKS, slot);
   if (error == ELOOP || error == ENOENT) {
     as_asked = false;
-    error = resolver_.slot(c.task, r.name, 0, slot);
+    error = resolver_.slot_below(c.task, start, r.name.path, 0, slot);
   }
   if (error != 0) return refuse(c, Right::change, error);
   judge(c, Right::change, slot);

@@ -130,6 +130,7 @@ void await_end(const Fd& control, journal::Appender& entries) {
   auto& claims = *new ExecClaims;
   auto& verified = *new Verified;
   auto& workers = *new Workers(listener);
+  auto& binder = *new Binder(host_proc.get());
   auto& flows = *new Flows(std::move(setup.link), setup.names, listener, recorder, workers);
   const auto& sockets = *new std::vector<HostSocket>(find_sockets(*setup.policy));
   const unsigned receivers = std::max(2U, setup.receivers);
@@ -146,6 +147,7 @@ void await_end(const Fd& control, journal::Appender& entries) {
                              .claims = claims,
                              .verified = verified,
                              .workers = workers,
+                             .binder = binder,
                              .tree = tree,
                              .digests = digests,
                              .flows = flows,

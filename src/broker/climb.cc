@@ -28,7 +28,7 @@ constexpr std::size_t max_entries = 16 * 1024;  // of all folders on the way tog
 
 bool same(const struct stat& a, const struct stat& b) { return a.st_dev == b.st_dev && a.st_ino == b.st_ino; }
 
-std::optional<std::string> told(int fd) { return read_link(AT_FDCWD, ("self/fd/" + std::to_string(fd)).c_str()); }
+std::optional<std::string> told(int host_proc, int fd) { return read_link(host_proc, ("self/fd/" + std::to_string(fd)).c_str()); }
 
 // `parent` is taken. The entry of it that is `child`: 0, ENOENT, or ENAMETOOLONG when there is too much to look at.
 int name_of(Fd parent, const struct stat& child, std::size_t& looked_at, std::string& name) {
@@ -67,7 +67,7 @@ Fd descend(const Fd& top, const std::vector<std::string>& names) {
 
 }  // namespace
 
-int climb(const Fd& folder, std::string& path) {
+int climb(int host_proc, const Fd& folder, std::string& path) {
   std::vector<std::string> names;  // the last one first
   std::size_t size = 0, looked_at = 0;
   struct stat wanted {};
@@ -75,7 +75,7 @@ int climb(const Fd& folder, std::string& path) {
   struct stat child = wanted;
   Fd at(::fcntl(folder.get(), F_DUPFD_CLOEXEC, 0));
   std::optional<std::string> top;
-  while (at && !(top = told(at.get()))) {
+  while (at && !(top = told(host_proc, at.get()))) {
     if (errno != ENAMETOOLONG) return errno;
     Fd parent(::openat(at.get(), "..", O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC));
     if (!parent) return errno == EACCES ? ENAMETOOLONG : errno;

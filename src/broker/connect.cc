@@ -139,7 +139,7 @@ Reply Handler::connect_unix(Case& c, AgentSocket socket) {
   const Name name{.path = c.path_req};
   if (const int error = resolver_.object(c.task, name, Follow::yes, 0, object); error != 0) {
     // There is nothing to be judged: what is missing, or refuses to be walked, says so by itself.
-    c.path = Resolver::lexical(c.task, name).value_or(name.path);
+    c.path = resolver_.lexical(c.task, name).value_or(name.path);
     c.verdict = floor_rule;
     if (const int denied = permit(c, "errno"); denied != 0) return Reply::error(denied);
     return result(c, error);

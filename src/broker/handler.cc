@@ -141,7 +141,7 @@ Reply Handler::refuse(Case& c, Right right, int error) {
   if (error == ESRCH && !s_.listener.valid(c.request.id)) return Reply::none();
   c.right = right;
   if (!c.request.name.path.empty()) {
-    const auto path = Resolver::lexical(c.task, c.request.name);
+    const auto path = resolver_.lexical(c.task, c.request.name);
     judge(c, right, path ? *path : c.request.name.path);
     // The walk failed, not the rule: whether the file is one to keep was never asked.
     if (c.verdict.rule != nullptr && c.verdict.rule->keeps) c.verdict = s_.policy.decide(right, c.path, policy::Age::since);

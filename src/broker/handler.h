@@ -8,6 +8,7 @@
 #include <shared_mutex>
 
 #include <agentrun/broker.h>
+#include "broker/binder.h"
 #include "broker/descriptor.h"
 #include "broker/digests.h"
 #include "broker/flows.h"
@@ -38,6 +39,7 @@ struct Shared {
   ExecClaims& claims;
   Verified& verified;
   Workers& workers;
+  Binder& binder;
   TreeLock& tree;
   Digests& digests;
   Flows& flows;
@@ -51,7 +53,7 @@ struct Shared {
   const std::pair<std::uint64_t, std::uint64_t> own_image;  // device and inode of that file
 };
 
-/// Each receiver thread has one. Its working directory is the host's /proc and its umask is its own (CLONE_FS).
+/// Each receiver thread has one. Its working directory is the host's /proc, for ever (binder.h), and its umask is its own (CLONE_FS).
 class Handler {
  public:
   explicit Handler(Shared& shared)

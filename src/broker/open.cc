@@ -64,7 +64,7 @@ Reply Handler::open(Case& c) {
 Reply Handler::claim_read(Case& c) {
   if (c.request.name.path.empty()) return refuse(c, Right::read, ENOENT);
   if (s_.policy.denies_later()) return claim_resolved(c);
-  const auto path = Resolver::lexical(c.task, c.request.name);
+  const auto path = resolver_.lexical(c.task, c.request.name);
   if (!path) return open_exact(c);
   judge(c, Right::read, *path);
   if (c.verdict.act != Act::allow) return open_exact(c);  // not by that name: look where it leads

@@ -116,7 +116,7 @@ int Resolver::describe(Object& object) const {
   auto path = read_link(host_proc_, self.c_str());
   if (!path) {
     if (errno != ENAMETOOLONG || !ours || !S_ISDIR(object.mode)) return errno;
-    if (const int error = climb(object.fd, path.emplace()); error != 0) return error;
+    if (const int error = climb(host_proc_, object.fd, path.emplace()); error != 0) return error;
   }
   object.path = std::move(*path);
   object.in_view = object.path.starts_with('/') && ours;
@@ -188,7 +188,7 @@ int Resolver::descriptor(const Task& task, int fd, Object& to) const {
   return to.fd ? describe(to) : errno;
 }
 
-int Resolver::slot_at(const Task& task, const Fd& start, const std::string& path, std::uint64_t resolve, Slot& to) const {
+int Resolver::slot_below(const Task& task, const Fd& start, const std::string& path, std::uint64_t resolve, Slot& to) const {
   const Split parts = split(path);
   Object parent;
   if (const int error = walk_to(task, start, parts.parent.empty() ? "." : parts.parent, Follow::yes, resolve, parent);
@@ -212,16 +212,16 @@ int Resolver::slot_at(const Task& task, const Fd& start, const std::string& path
 int Resolver::slot(const Task& task, const Name& name, std::uint64_t resolve, Slot& to) const {
   Fd start;
   if (const int error = start_of(task, name, resolve, start); error != 0) return error;
-  return slot_at(task, start, name.path, resolve, to);
+  return slot_below(task, start, name.path, resolve, to);
 }
 
 int Resolver::slot_from(const Task& task, const Slot& base_slot, const std::string& text, Slot& to) const {
   if (text.empty()) return ENOENT;
   const Fd& start = text.starts_with('/') ? root_ : base_slot.parent;
-  return slot_at(task, start, text, 0, to);
+  return slot_below(task, start, text, 0, to);
 }
 
-std::optional<std::string> Resolver::lexical(const Task& task, const Name& name) {
+std::optional<std::string> Resolver::lexical(const Task& task, const Name& name) const {
   std::string text;
   if (name.path.starts_with('/')) {
     text = name.path;
@@ -231,8 +231,8 @@ std::optional<std::string> Resolver::lexical(const Task& task, const Name& name)
     else if (auto folder = read_link(task.proc.get(), place.c_str())) text = std::move(*folder);
     else if (errno == ENAMETOOLONG) {
       const Fd deep(with_ptrace([&] { return ::openat(task.proc.get(), place.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); }));
-      if (!deep || climb(deep, text) != 0) return std::nullopt;
-    } else if (const Fd taken = take_descriptor(task, name.dirfd)) text = read_link(AT_FDCWD, self_fd(taken).c_str()).value_or("");
+      if (!deep || climb(host_proc_, deep, text) != 0) return std::nullopt;
+    } else if (const Fd taken = take_descriptor(task, name.dirfd)) text = read_link(host_proc_, self_fd(taken).c_str()).value_or("");
     text += '/';
     text += name.path;
   }

@@ -53,12 +53,14 @@ class Resolver {
   /// The folder and the last component of a name, which itself is not followed and need not exist. For "." and ".." and
   /// "/" the name is passed on as it is: the kernel refuses those in its own way.
   int slot(const Task& task, const Name& name, std::uint64_t resolve, Slot& to) const;
+  /// As slot(), from a directory that start() gave.
+  int slot_below(const Task& task, const Fd& start, const std::string& path, std::uint64_t resolve, Slot& to) const;
   /// As slot(), for a link that stands in the way of a creation: `text` starts in `base.parent`.
   int slot_from(const Task& task, const Slot& base, const std::string& text, Slot& to) const;
 
   /// The path that a name would mean if no link were on its way: for claims and for the record of a failed walk. nullopt
   /// when it begins in a folder that has none (climb.h).
-  static std::optional<std::string> lexical(const Task& task, const Name& name);
+  [[nodiscard]] std::optional<std::string> lexical(const Task& task, const Name& name) const;
 
   /// Does the folder stand on this mount? (Not by st_dev: on an overlay a file's may differ from its folder's.)
   static bool on_mount(const Fd& folder, std::uint64_t mount);
@@ -72,7 +74,6 @@ class Resolver {
   int base(const Task& task, const Name& name, Fd& to) const;
   int describe_deep(const Task& task, const Fd& start, std::string_view path, Follow follow, Object& to) const;
   int walk_to(const Task& task, const Fd& start, std::string_view path, Follow follow, std::uint64_t resolve, Object& to) const;
-  int slot_at(const Task& task, const Fd& start, const std::string& path, std::uint64_t resolve, Slot& to) const;
   [[nodiscard]] bool in_our_mounts(std::uint64_t mount) const;
 
   int host_proc_;

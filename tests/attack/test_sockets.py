@@ -1,6 +1,7 @@
 """F3: bind(2) of a unix socket makes a file: it is judged, recorded and performed as any other change."""
 
 import os
+import socket
 
 import harness
 from harness import DENIED
@@ -55,8 +56,24 @@ def bind(make, address, size):
         if os.path.exists("free/x"): os.unlink("free/x")
         if os.path.exists("guarded/x"): done.append(1); return
 def new(): return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).detach()
+def flip_directory():
+    while time.monotonic() < stop:
+        for text in (b"free", b"../guarded", b".."): libc.chdir(text)
 kind = sys.argv[1]
-if kind == "address": threads = [(flip_address, ()), (bind, (new, shared, 2 + 12))]
+top = os.getcwd()
+if kind == "directory":
+    os.chdir("free")
+    def tries():
+        while time.monotonic() < stop:
+            fd = new()
+            libc.bind(fd, ctypes.byref(x), 2 + 2)
+            os.close(fd)
+            for name in (top + "/free/x", top + "/x"):
+                if os.path.exists(name): os.unlink(name)
+            if os.path.exists(top + "/guarded/x"): return
+    x = Address(socket.AF_UNIX, b"x")
+    threads = [(flip_directory, ()), (tries, ())]
+elif kind == "address": threads = [(flip_address, ()), (bind, (new, shared, 2 + 12))]
 elif kind == "link":
     os.symlink("free", "way")
     threads = [(flip_link, ()), (bind, (new, Address(socket.AF_UNIX, b"way/x"), 2 + 6))]
@@ -74,7 +91,43 @@ else:
 threads = [threading.Thread(target=f, args=a) for f, a in threads]
 for t in threads: t.start()
 for t in threads: t.join()
-print("ACT", kind, "ok" if os.path.exists("guarded/x") else "EACCES")
+print("ACT", kind, "ok" if os.path.exists(top + "/guarded/x") else "EACCES")
+"""
+
+# A blocking connect waits on a thread of the broker's. Meanwhile another thread binds in a directory in which every name that
+# the broker may have for the socket ("self/fd/N") is a link to a socket of the host that is not granted.
+WAITER = """
+import os, socket, sys, threading, time, struct
+host = os.path.abspath("host.sock")
+os.makedirs("trap/self/fd")
+for n in range(400): os.symlink(host, f"trap/self/fd/{n}")
+full = socket.socket(socket.AF_UNIX); full.bind("full"); full.listen(0)
+first = socket.socket(socket.AF_UNIX); first.connect("full")
+where = os.path.abspath("full")
+os.chdir("trap")
+stop = time.monotonic() + 20
+won, tries = [], []
+over = lambda: len(tries) >= 150 or won or time.monotonic() > stop
+def binds(name):
+    while not over():
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        s.bind(name); s.close(); os.unlink(name)
+def connects():
+    while not over():
+        s = socket.socket(socket.AF_UNIX)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 15000))
+        tries.append(1)
+        try:
+            s.connect(where); won.append(s.getpeername())
+        except OSError: pass
+        s.close()
+try:
+    socket.socket(socket.AF_UNIX).connect(host); print("ACT plainly ok")
+except OSError: print("ACT plainly EACCES")
+threads = [threading.Thread(target=binds, args=(name,)) for name in "ab"] + [threading.Thread(target=connects) for _ in range(3)]
+for t in threads: t.start()
+for t in threads: t.join()
+print("ACT racing", "ok" if won else "EACCES", won[:1], len(tries))
 """
 
 # What programs can see of a bind, one line each.
@@ -169,7 +222,7 @@ class Sockets(harness.Case):
         self.assert_complete(run)
 
     def test_c4_bind(self):
-        for kind in ("address", "link", "descriptor"):
+        for kind in ("address", "link", "descriptor", "directory"):
             with self.subTest(kind):
                 for top in (self.outside, self.ws):
                     harness.run(["rm", "-rf", top / "guarded", top / "free", top / "way", top / "new"])
@@ -180,6 +233,24 @@ class Sockets(harness.Case):
                 self.assert_refused(outside, run, DENIED)
                 self.assertEqual(os.listdir(self.ws / "guarded"), [])
                 self.assert_complete(run)
+
+    def test_c2_a_connect_that_waits(self):
+        """What waits on another thread starts where it was judged, not where a bind of the same moment stands."""
+        self.scratch.write_profile()
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(self.ws / "host.sock"))
+            server.listen(64)
+            server.setblocking(False)
+            outside = self.control("/usr/bin/python3", "-c", "import socket; socket.socket(socket.AF_UNIX).connect('host.sock')")
+            self.assertEqual(outside.status, 0, f"proves nothing: {outside}")
+            server.accept()[0].close()
+            run = self.inside("/usr/bin/python3", "-c", WAITER)
+            self.assert_ran(run)
+            got = harness.acts(run)
+            self.assertEqual((got["plainly"].word, got["racing"].word), ("EACCES", "EACCES"), str(run))
+            self.assertGreater(int(got["racing"].detail.split()[-1]), 72, f"too few tries: {run}")
+            with self.assertRaises(BlockingIOError, msg="somebody came"):
+                server.accept()
 
     def test_seen_by_programs(self):
         outside = self.control("/usr/bin/python3", "-c", SEEN, cwd=self.outside)
