@@ -19,7 +19,7 @@ using policy::Right;
 
 int Handler::bind_at(const Case& c, const AgentSocket& socket, const Fd& folder, const sockaddr_un& address, socklen_t size) const {
   const auto mask = Tasks::umask_of(c.task);
-  if (!mask) return ESRCH;
+  if (!mask) return without_umask(c);
   return s_.binder.bind(socket.fd, folder, *mask, reinterpret_cast<const sockaddr*>(&address), size);
 }
 
@@ -30,7 +30,7 @@ Reply Handler::bind(Case& c) {
   if (r.name.path.empty()) return Reply::proceed(FloorCovers{"Landlock MAKE_SOCK"});
   AgentSocket socket;
   if (const int error = take_socket(c.task, r.fd, s_.host_network, socket); error != 0) return refuse(c, Right::change, error);
-  if (!s_.listener.valid(r.id)) return Reply::none();
+  if (!s_.listener.valid(r.id)) return Reply::gone(s_.listener, r.id, ESRCH);
   if (socket.domain != AF_UNIX) return Reply::proceed(FloorCovers{"Landlock MAKE_SOCK"});
 
   const std::unique_lock lock(s_.tree);

@@ -49,7 +49,7 @@ Reply Handler::connect(Case& c) {
   c.right = Right::change;
   AgentSocket socket;
   if (const int error = take_socket(c.task, r.fd, s_.host_network, socket); error != 0) return refuse(c, Right::change, error);
-  if (!s_.listener.valid(r.id)) return Reply::none();
+  if (!s_.listener.valid(r.id)) return Reply::gone(s_.listener, r.id, ESRCH);
   if (const auto to = destination_of(socket, r)) return connect_network(c, std::move(socket), *to);
   if (socket.domain == AF_UNIX && r.address.ss_family == AF_UNIX && r.address_size > sizeof(sa_family_t) && r.address_size <= sizeof(sockaddr_un)) {
     return connect_unix(c, std::move(socket));
@@ -63,8 +63,7 @@ Reply Handler::connect(Case& c) {
 Reply Handler::carry_out(Case& c, AgentSocket socket, const sockaddr_storage& address, socklen_t size) {
   const int error = try_connect(s_.workers, socket, address, size);
   if (error != still_waiting) return begun(c, error);
-  const int busy = s_.flows.wait_for(waiting_call(c, std::move(socket), address, size));
-  return busy == 0 ? Reply::none() : result(c, busy);
+  return deferred(c, s_.flows.wait_for(waiting_call(c, std::move(socket), address, size)));
 }
 
 Flows::Call Handler::waiting_call(const Case& c, AgentSocket socket, const sockaddr_storage& address, socklen_t size) const {
@@ -93,15 +92,13 @@ Reply Handler::connect_network(Case& c, AgentSocket socket, const policy::Destin
   flow.comm = c.task.comm;
   if (c.verdict.rule != nullptr) flow.rule = c.verdict.rule->id;
   if (socket.waits()) {
-    const int error = s_.flows.announce(std::move(flow), waiting_call(c, std::move(socket), r.address, r.address_size));
-    return error == 0 ? Reply::none() : result(c, error);
+    return deferred(c, s_.flows.announce(std::move(flow), waiting_call(c, std::move(socket), r.address, r.address_size)));
   }
   if (const int error = s_.flows.announce(std::move(flow)); error != 0) return result(c, error);
   const int error = begin_connect(s_.workers, socket.fd, r.address, r.address_size);
   if (error != still_waiting) return begun(c, error);
   // It blocks by now: another thread of the agent made it so.
-  const int busy = s_.flows.wait_for(waiting_call(c, std::move(socket), r.address, r.address_size));
-  return busy == 0 ? Reply::none() : result(c, busy);
+  return deferred(c, s_.flows.wait_for(waiting_call(c, std::move(socket), r.address, r.address_size)));
 }
 
 // A connect of a non-blocking socket goes on by itself: that is no failure to be recorded.
@@ -158,8 +155,7 @@ Reply Handler::connect_unix(Case& c, AgentSocket socket) {
   if (error != still_waiting) return result(c, error);
   Flows::Call call = waiting_call(c, std::move(socket), address, size);
   call.pinned = held;
-  const int busy = s_.flows.wait_for(std::move(call));
-  return busy == 0 ? Reply::none() : result(c, busy);
+  return deferred(c, s_.flows.wait_for(std::move(call)));
 }
 
 }  // namespace agentrun::broker

@@ -77,22 +77,22 @@ int Flows::announce(egress::Announcement announcement) {
   return send(announcement, link_patience_ms);
 }
 
-int Flows::announce(egress::Announcement announcement, Call call) {
+Deferral Flows::announce(egress::Announcement announcement, Call call) {
   announcement.id = next_id_.fetch_add(1);
   announcement.dial = true;
   set_deadline(call);
   {
     const std::scoped_lock lock(mutex_);
-    if (waiting_.size() >= most) return EAGAIN;
+    if (waiting_.size() >= most) return Deferral::refused(EAGAIN);
     waiting_.emplace(announcement.id, std::move(call));  // before it is sent: the answer must find it
     if (asleep_) ::eventfd_write(wake_.get(), 1);
     asleep_ = false;
   }
   // Without the lock: egress reads on only while somebody reads its answers.
   const int error = send(announcement, link_patience_ms);
-  if (error == 0) return 0;
+  if (error == 0) return Deferral::taken_over();
   const std::scoped_lock lock(mutex_);
-  return waiting_.erase(announcement.id) != 0 ? error : 0;  // else it was answered: it had waited too long, or was gone
+  return waiting_.erase(announcement.id) != 0 ? Deferral::refused(error) : Deferral::taken_over();  // else it was answered: it had waited too long, or was gone
 }
 
 void Flows::answer(Call call, int error) noexcept {
@@ -102,7 +102,7 @@ void Flows::answer(Call call, int error) noexcept {
   else listener_.send(call.outcome.id, Reply::error(error >= kernels_own || recorder_.outcome(call.outcome, error) ? error : EIO));
 }
 
-int Flows::wait_for(Call call) {
+Deferral Flows::wait_for(Call call) {
   const std::uint64_t id = call.outcome.id;
   const auto shared = std::make_shared<Call>(std::move(call));
   return workers_.start(id, {.call = [this, shared] {
@@ -117,8 +117,8 @@ void Flows::finish(Call call, int error) {
   if (error == 0) error = try_connect(workers_, call.socket, call.address, call.size);
   if (error != still_waiting) return answer(std::move(call), error);
   const Outcome outcome = call.outcome;
-  if (const int busy = wait_for(std::move(call)); busy != 0) {
-    listener_.send(outcome.id, Reply::error(recorder_.outcome(outcome, busy) ? busy : EIO));
+  if (const Deferral later = wait_for(std::move(call)); !later.taken()) {
+    listener_.send(outcome.id, Reply::error(recorder_.outcome(outcome, later.error()) ? later.error() : EIO));
   }
 }
 

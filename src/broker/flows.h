@@ -37,14 +37,14 @@ class Flows {
     std::int64_t deadline = 0;    // boot time, ns
     int late = 0;                 // the errno of a call that waited until then
   };
-  /// Announces a flow that egress dials before the call goes on: 0 and the call is answered from here; else an errno, and
+  /// Announces a flow that egress dials before the call goes on: taken, and the call is answered from here; or refused, and
   /// nothing was announced. EAGAIN: too many wait already.
-  int announce(egress::Announcement announcement, Call call);
+  [[nodiscard]] Deferral announce(egress::Announcement announcement, Call call);
   /// Announces a flow for which nobody waits. 0 or an errno.
   int announce(egress::Announcement announcement);
 
-  /// Goes on with a connect on a thread of its own and answers `call` with what it came to. 0, or EAGAIN when all are busy.
-  int wait_for(Call call);
+  /// Goes on with a connect on a thread of its own and answers `call` with what it came to. Refused with EAGAIN when all are busy.
+  [[nodiscard]] Deferral wait_for(Call call);
 
   /// The thread's life; returns when egress is gone.
   void run();

@@ -31,15 +31,15 @@ Reply Handler::answer(const seccomp_notif& notification) {
   const filter::Row* row = filter::find(notification.data.nr);
   if (row == nullptr || row->operation == filter::Operation::none) return Reply::error(ENOSYS);
   Task* task = tasks_.find(static_cast<pid_t>(notification.pid));
-  if (task == nullptr) return s_.listener.valid(notification.id) ? Reply::error(EAGAIN) : Reply::none();
+  if (task == nullptr) return Reply::gone(s_.listener, notification.id, EAGAIN);
   if (const int error = verify_image(task, notification.id); error != 0) {
-    return error == ESRCH && !s_.listener.valid(notification.id) ? Reply::none() : Reply::error(error);
+    return error == ESRCH ? Reply::gone(s_.listener, notification.id, EAGAIN) : Reply::error(error);
   }
 
   Request request;
   const TaskMemory memory(task->tid);
   const int error = decode(notification, *row, memory, request);
-  if (!s_.listener.valid(notification.id)) return Reply::none();
+  if (!s_.listener.valid(notification.id)) return Reply::gone(s_.listener, notification.id, ESRCH);
   Case c{.request = request, .task = *task, .started = started, .path_req = request.name.path, .to_req = request.name2.path};
   if (error != 0) return refuse(c, row->operation == filter::Operation::execute ? Right::execute : Right::change, error);
   return dispatch(request, *task, c);
@@ -138,7 +138,7 @@ int Handler::permit(Case& c, std::string_view effect) {
 }
 
 Reply Handler::refuse(Case& c, Right right, int error) {
-  if (error == ESRCH && !s_.listener.valid(c.request.id)) return Reply::none();
+  if (error == ESRCH && !s_.listener.valid(c.request.id)) return Reply::gone(s_.listener, c.request.id, error);
   c.right = right;
   if (!c.request.name.path.empty()) {
     const auto path = resolver_.lexical(c.task, c.request.name);
@@ -151,6 +151,12 @@ Reply Handler::refuse(Case& c, Right right, int error) {
   c.cause = Case::Cause::walk;
   return Reply::error(s_.recorder.decision(c) ? error : EIO);
 }
+
+Reply Handler::deferred(Case& c, const Deferral& deferral) {
+  return deferral.taken() ? Reply::deferred(deferral) : result(c, deferral.error());
+}
+
+int Handler::without_umask(const Case& c) const { return s_.listener.valid(c.request.id) ? EIO : ESRCH; }
 
 Reply Handler::result(Case& c, int error) {
   if (error == 0) return Reply::value(0);

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
 #include <shared_mutex>
 
 #include <agentrun/broker.h>
@@ -85,7 +86,7 @@ class Handler {
   int creation_of_folder(const Case& c) const;
   Reply open_existing(Case& c, Object& object);
   Reply open_temporary(Case& c, Object& folder);
-  Reply create(Case& c, const Slot& slot);
+  std::optional<Reply> create(Case& c, const Slot& slot);
   /// Opens what was pinned. A regular file is never waited for: EAGAIN when somebody holds a lease of it (fcntl(2),
   /// F_SETLEASE), who may keep an opener waiting for 45 s.
   int reopen(const Object& object, std::uint64_t flags, Fd& to) const;
@@ -145,6 +146,10 @@ class Handler {
   int permit(Case& c, std::string_view effect);
   /// The walk failed by itself: recorded with the verdict on the name as it was written.
   Reply refuse(Case& c, policy::Right right, int error);
+  /// After an allowed act that somebody else is to carry on: no reply from here, or the errno with its record.
+  Reply deferred(Case& c, const Deferral& deferral);
+  /// The errno for a call whose umask cannot be read: ESRCH when its caller is gone, else EIO, since it waits for an answer.
+  [[nodiscard]] int without_umask(const Case& c) const;
   /// After an allowed act: 0 → `success`; else the errno, with its record.
   Reply result(Case& c, int error);
 

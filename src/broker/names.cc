@@ -173,7 +173,7 @@ Reply Handler::mkdir(Case& c) {
   // `mkdir -p` walks down from the root: what exists is EEXIST, also where nothing may be made.
   if (::faccessat(slot.parent.get(), slot.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) return refuse(c, Right::change, EEXIST);
   const auto mask = Tasks::umask_of(c.task);
-  if (!mask) return Reply::none();
+  if (!mask) return refuse(c, Right::change, without_umask(c));
   if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
   ::umask(*mask);
   return result(c, errno_of(::mkdirat(slot.parent.get(), slot.name.c_str(), c.request.mode)));
@@ -186,7 +186,7 @@ Reply Handler::mknod(Case& c) {
   // The one device that the kernel lets everybody make hides a file of a lower layer (a whiteout): here as every other device.
   if (S_ISCHR(c.request.mode) && !keeps_whiteouts()) return refuse(c, Right::change, kind_of(slot) == 0 ? EPERM : EEXIST);
   const auto mask = Tasks::umask_of(c.task);
-  if (!mask) return Reply::none();
+  if (!mask) return refuse(c, Right::change, without_umask(c));
   const mode_t mode = mode_for_file(c.request.mode);
   if (const int error = permit(c, mode == c.request.mode ? "emulated" : "masked"); error != 0) return Reply::error(error);
   ::umask(*mask);

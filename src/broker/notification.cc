@@ -16,9 +16,14 @@ std::string_view Reply::effect() const noexcept {
     case Kind::value: return "emulated";
     case Kind::inject: return "addfd";
     case Kind::proceed: return "continue";
-    case Kind::none: return "none";
+    case Kind::gone:
+    case Kind::deferred: break;
   }
   return "none";
+}
+
+Reply Reply::gone(const Listener& listener, std::uint64_t id, int otherwise) {
+  return listener.valid(id) ? error(otherwise) : Reply(Kind::gone, 0);
 }
 
 void Listener::set_sync_wake_up(bool on) const noexcept {
@@ -49,7 +54,8 @@ int Listener::respond(std::uint64_t id, std::int64_t value, int error, std::uint
 
 int Listener::send(std::uint64_t id, Reply reply) const noexcept {
   switch (reply.kind()) {
-    case Reply::Kind::none: return 0;
+    case Reply::Kind::gone:
+    case Reply::Kind::deferred: return 0;
     case Reply::Kind::error: return respond(id, 0, static_cast<int>(reply.number()), 0);
     case Reply::Kind::value: return respond(id, reply.number(), 0, 0);
     case Reply::Kind::proceed: return respond(id, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);

@@ -18,6 +18,25 @@ struct FloorCovers { std::string_view floor; };  // whatever the memory says by 
 struct AuditOnly {};                            // the decision was only recorded, nothing depends on it
 using Reason = std::variant<RegistersOnly, FloorCovers, AuditOnly>;
 
+class Listener;
+
+/// Whether somebody else answers a notification. That it is so, only those can say who will.
+class Deferral {
+ public:
+  static Deferral refused(int error) { return Deferral(error); }
+  [[nodiscard]] bool taken() const noexcept { return error_ == 0; }
+  /// Why nobody took it; not 0 unless it was taken.
+  [[nodiscard]] int error() const noexcept { return error_; }
+
+ private:
+  friend class Workers;
+  friend class Flows;
+  static Deferral taken_over() { return Deferral(0); }
+  explicit Deferral(int error) : error_(error) {}
+  int error_;
+};
+
+/// What becomes of a call. There is none without an answer but for a reason: its caller is gone, or another answers.
 class Reply {
  public:
   static Reply error(int number) { return Reply(Kind::error, number); }
@@ -33,10 +52,14 @@ class Reply {
     reply.reason_ = reason;
     return reply;
   }
-  /// No reply will be sent by this thread: the target is gone, or a worker took the notification over.
-  static Reply none() { return Reply(Kind::none, 0); }
+  /// For a target that seems to be gone. The listener is asked: when it still waits, it gets `otherwise`.
+  static Reply gone(const Listener& listener, std::uint64_t id, int otherwise);
+  /// Whoever took the notification over answers it; when nobody did, this is the errno.
+  static Reply deferred(const Deferral& deferral) {
+    return deferral.taken() ? Reply(Kind::deferred, 0) : error(deferral.error());
+  }
 
-  enum class Kind : std::uint8_t { error, value, inject, proceed, none };
+  enum class Kind : std::uint8_t { error, value, inject, proceed, gone, deferred };
   [[nodiscard]] Kind kind() const noexcept { return kind_; }
   [[nodiscard]] std::int64_t number() const noexcept { return number_; }
   [[nodiscard]] const Fd& fd() const noexcept { return fd_; }

@@ -130,25 +130,24 @@ Reply Handler::open_for_creation(Case& c) {
     }
     if (error != 0) return refuse(c, Right::change, error);
     if (slot.name.ends_with('/')) return refuse(c, Right::change, EISDIR);
-    Reply reply = create(c, slot);
-    if (reply.kind() != Reply::Kind::none) return reply;
+    if (auto reply = create(c, slot)) return std::move(*reply);
   }
   return refuse(c, Right::change, EAGAIN);
 }
 
-// none: somebody made it in the meantime; look again.
-Reply Handler::create(Case& c, const Slot& slot) {
+// Nothing: somebody made it in the meantime; look again.
+std::optional<Reply> Handler::create(Case& c, const Slot& slot) {
   judge(c, Right::change, slot);
   c.error = 0;
   const mode_t mode = mode_for_file(static_cast<mode_t>(c.request.how.mode));
   if (const int error = permit(c, mode == c.request.how.mode ? "addfd" : "masked"); error != 0) return Reply::error(error);
   const auto mask = Tasks::umask_of(c.task);
-  if (!mask) return result(c, ESRCH);
+  if (!mask) return result(c, without_umask(c));
   ::umask(*mask);
   const std::uint64_t flags = c.request.how.flags | always | O_EXCL;  // which follows no link
   Fd fd(::openat(slot.parent.get(), slot.name.c_str(), static_cast<int>(flags), mode));
   if (fd) return Reply::inject(std::move(fd), injected_flags(c.request.how.flags));
-  if (errno == EEXIST && (c.request.how.flags & O_EXCL) == 0) return Reply::none();
+  if (errno == EEXIST && (c.request.how.flags & O_EXCL) == 0) return std::nullopt;
   return result(c, errno);
 }
 
@@ -159,7 +158,7 @@ Reply Handler::open_temporary(Case& c, Object& folder) {
   const mode_t mode = mode_for_file(static_cast<mode_t>(c.request.how.mode));
   if (const int error = permit(c, mode == c.request.how.mode ? "addfd" : "masked"); error != 0) return Reply::error(error);
   const auto mask = Tasks::umask_of(c.task);
-  if (!mask) return result(c, ESRCH);
+  if (!mask) return result(c, without_umask(c));
   ::umask(*mask);
   Fd fd(::openat(s_.host_proc, self_fd(folder).c_str(), static_cast<int>(c.request.how.flags | always), mode));
   if (!fd) return result(c, errno);
@@ -206,8 +205,7 @@ Reply Handler::open_later(Case& c, Object& object) {
 
 Reply Handler::later(Case& c, std::function<Reply()> call) {
   auto proc = std::make_shared<Fd>(::fcntl(c.task.proc.get(), F_DUPFD_CLOEXEC, 0));
-  const int busy = s_.workers.start(c.request.id, {.call = std::move(call), .interruption = [proc] { return Tasks::interruption(*proc); }});
-  return busy == 0 ? Reply::none() : result(c, busy);
+  return deferred(c, s_.workers.start(c.request.id, {.call = std::move(call), .interruption = [proc] { return Tasks::interruption(*proc); }}));
 }
 
 Reply Handler::open_existing(Case& c, Object& object) {

@@ -47,9 +47,9 @@ int Workers::briefly(const std::function<int()>& call) {
   return result;
 }
 
-int Workers::start(std::uint64_t id, Work work) {
+Deferral Workers::start(std::uint64_t id, Work work) {
   const std::scoped_lock lock(mutex_);
-  if (busy_.size() >= limit) return EAGAIN;
+  if (busy_.size() >= limit) return Deferral::refused(EAGAIN);
   try {
     start_watch();
     auto interruption = work.interruption;
@@ -57,9 +57,9 @@ int Workers::start(std::uint64_t id, Work work) {
     busy_.emplace(id, Busy{.thread = thread.native_handle(), .interruption = std::move(interruption)});
     thread.detach();
   } catch (const std::system_error&) {
-    return EAGAIN;
+    return Deferral::refused(EAGAIN);
   }
-  return 0;
+  return Deferral::taken_over();
 }
 
 void Workers::run(std::uint64_t id, Work work) {

@@ -28,8 +28,8 @@ class Workers {
 
   /// Runs the call on a thread of its own and answers `id` with its reply. When the target is gone the call is
   /// interrupted and its result dropped; when a signal waits for the target, it is interrupted and answered with that
-  /// errno. 0, or EAGAIN when all workers are busy.
-  int start(std::uint64_t id, Work work);
+  /// errno. Refused with EAGAIN when all workers are busy.
+  [[nodiscard]] Deferral start(std::uint64_t id, Work work);
 
  private:
   struct Busy {

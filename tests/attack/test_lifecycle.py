@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import time
@@ -327,3 +328,44 @@ class Descriptors(harness.Case):
         links = [line.rsplit(" -> ", 1)[1] for line in out.read_text().splitlines() if " -> " in line]
         allowed = {"/dev/null", str(out)}
         self.assertFalse([t for t in links if t not in allowed and not t.startswith("/proc/")], links)
+
+
+# Makes and removes what the umask counts for, and counts the answers, whatever they are.
+MAKER = """
+import os
+count = os.open("count", os.O_RDWR | os.O_CREAT)
+answers = 0
+while True:
+    for make, remove in ((lambda: os.mkdir("d"), lambda: os.rmdir("d")), (lambda: os.mknod("n"), lambda: os.unlink("n")),
+                         (lambda: os.close(os.open("f", os.O_CREAT | os.O_WRONLY)), lambda: os.unlink("f"))):
+        for call in (make, remove):
+            try: call()
+            except OSError: pass
+            answers += 1
+            os.pwrite(count, b"%20d" % answers, 0)
+"""
+
+
+class Short(harness.Case):
+    """D9: a broker that lacks something answers with an errno. Nobody waits for ever."""
+
+    def test_d9_no_descriptors(self):
+        """Whichever of its looks is the one that there is no descriptor for."""
+        self.scratch.write_profile()
+        process = self.start("/usr/bin/python3", "-c", MAKER)
+        count = self.ws / "count"
+
+        def answers():
+            return int(count.read_text() or 0) if count.exists() else 0
+
+        self.wait_for(lambda: answers() > 12, 60, "the first answers")
+        _, broker = harness.family(process.pid)
+        soft, hard = resource.prlimit(broker, resource.RLIMIT_NOFILE)
+        for limit in range(3, 80):
+            resource.prlimit(broker, resource.RLIMIT_NOFILE, (limit, hard))
+            before = answers()
+            self.wait_for(lambda: answers() > before + 12, 60, f"an answer while the broker may have {limit} descriptors")
+        resource.prlimit(broker, resource.RLIMIT_NOFILE, (soft, hard))
+        for name in ("d", "n", "f"):
+            self.wait_for((self.ws / name).exists, 60, "that it goes on as before")
+        self.assertIsNone(process.poll(), "the run goes on")
