@@ -35,12 +35,26 @@ struct Setup {
   const egress::Names* names = nullptr;  // with `link`: what synthetic addresses stand for
 };
 
+/// What a run may leave behind that a person should look at before the host's tools do.
+enum class Trace : std::uint8_t {
+  repository,       // a name .git came to be, or was changed
+  bare_repository,  // a HEAD outside of .git
+  rebase,           // the list of commands of a rebase
+  index,            // .git/index: which repositories below a repository has
+  instructions,     // text that agents obey
+  not_updated,      // git was refused a protected file of the work
+  more,             // more than are told; no path
+};
+std::string_view name(Trace trace) noexcept;
+std::optional<Trace> trace_of(std::string_view name) noexcept;
+
 /// What the broker tells the supervisor. One datagram each; losing a `denial` costs only a line of the summary.
 struct Event {
   enum class Kind : std::uint8_t {
     ready,         // confined and receiving
     failed,        // could not start: `text` says why
     denial,        // `text`: what was denied, `remedy`: what would allow it; the first few distinct ones only
+    trace,         // `text`: a path, `remedy`: the name of a Trace; each once, and a bounded number
     journal_fail,  // a record could not be written: `text` is the errno's name. The run must end (JOURNAL.md)
     moved,         // it appends to the segment that it was told of (journal::segment_message)
     kill,          // a denied image runs: `text` is its path. The run must end (DESIGN §6)

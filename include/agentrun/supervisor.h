@@ -90,6 +90,7 @@ struct Summary {
   std::vector<std::pair<std::string, std::string>> first_denials;  // what, remedy
   std::filesystem::path journal;   // the run's folder; empty when there is none
   bool started = false;            // the command ran
+  std::vector<std::string> aftermath;  // what to look at before the host's tools do: a sentence each
   bool held = false;               // changes are held back: agent-run diff
   std::vector<std::string> unsent; // of each sink whose receiver has not got everything: a sentence
   std::string limit;               // the limit that ended it or killed part of it, as a sentence; else empty

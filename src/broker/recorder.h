@@ -15,6 +15,7 @@
 #include <agentrun/sys/fd.h>
 #include "broker/request.h"
 #include "broker/task.h"
+#include "broker/traces.h"
 
 namespace agentrun::broker {
 
@@ -71,6 +72,7 @@ class Recorder {
   bool append(journal::Record& record);
   void count(const Case& c);
   void tell_denial(const Case& c);
+  void tell_traces(const Case& c);
   void decision_fields(const Case& c, journal::Record& record);
   [[nodiscard]] std::string remedy(const Case& c) const;
 
@@ -81,6 +83,7 @@ class Recorder {
   const journal::Redactor* redactor_;
   std::atomic<bool> failed_{false};
   std::atomic<std::uint64_t> decisions_{0}, denials_{0}, absent_{0};
+  Traces traces_;
   std::mutex told_mutex_;
   std::set<std::string> told_;
 };

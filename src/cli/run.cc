@@ -60,6 +60,7 @@ void print_json(const supervisor::Summary& summary) {
   record.begin();
   const auto& traffic = summary.traffic;
   record.number("absent", static_cast<std::int64_t>(summary.absent));
+  if (!summary.aftermath.empty()) record.list("aftermath", summary.aftermath);
   if (traffic) record.number("bytes_in", static_cast<std::int64_t>(traffic->bytes_in)).number("bytes_out", static_cast<std::int64_t>(traffic->bytes_out));
   record.number("decisions", static_cast<std::int64_t>(summary.decisions));
   record.number("denials", static_cast<std::int64_t>(summary.denials));
@@ -98,6 +99,7 @@ int run_command(Words words, const Inherited& inherited) {
     print_json(summary);
   } else {
     if (!summary.error.empty()) print_error(summary.error, summary.remedy);
+    for (const std::string& line : summary.aftermath) std::fprintf(stderr, "agent-run: %s\n", printable(line).c_str());
     for (const std::string& line : summary.unsent) std::fprintf(stderr, "agent-run: %s\n", printable(line).c_str());
     if (!summary.run.empty() && ::isatty(STDERR_FILENO) == 1) print_footer(summary);
   }

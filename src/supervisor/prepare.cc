@@ -16,6 +16,7 @@
 #include <agentrun/supervisor.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
+#include "supervisor/git_layout.h"
 #include "supervisor/host_paths.h"
 #include "supervisor/inputs.h"
 #include "supervisor/users_own.h"
@@ -297,6 +298,7 @@ Prepared prepare(const Options& options, const Places& places) {
   make_workspace_overlay(chain.back(), workspace);
   for (Profile& profile : chain) profile.sha256 = journal::hex(journal::sha256(profile.text));
 
+  GitLayout git(host, canonical(places.home).value_or(places.home));
   policy::HostFacts facts{
       .home = canonical(places.home).value_or(places.home),
       .workspace = workspace,
@@ -307,6 +309,7 @@ Prepared prepare(const Options& options, const Places& places) {
       .is_folder = is_folder,
       .links = [&](const std::string& path) { return host.links(path); },
       .agent_could_write = [&](const std::string& path) { return written.holds(path); },
+      .git = [&](const std::vector<std::string>& writable) { return git.look(writable); },
       .own = own_paths(places, hidden),
   };
   policy::Policy policy = policy::compile(chain, facts);

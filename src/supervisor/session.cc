@@ -18,6 +18,7 @@
 #include <agentrun/review.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
+#include "supervisor/aftermath.h"
 #include "supervisor/keeper.h"
 #include "supervisor/records.h"
 #include "supervisor/signals.h"
@@ -242,6 +243,7 @@ class Session {
     const auto event = broker_->next_event();
     if (event && event->kind == broker::Event::Kind::kill)
       return fail("denied-image", "a program that is not allowed ran and was killed: " + event->text, "");
+    if (event && event->kind == broker::Event::Kind::trace) return aftermath_.add(*event);
     hear(event, "broker-died", "the broker");
   }
 
@@ -402,6 +404,7 @@ class Session {
     // the view, and overlays are released after it.
     if (!went_ || !is_whole() || overlays_) end_services();
     release_overlays();
+    summary_.aftermath = aftermath_.sentences();
     summary_.exit_code = closing_.exit_code;
     // A journal whose writer died is not closed: verify calls it INCOMPLETE, and that is the truth.
     // Signals wait, so that the journal is closed; one that comes ends the waiting for receivers.
@@ -481,6 +484,7 @@ class Session {
   std::optional<std::int64_t> deadline_;
   std::optional<std::int64_t> asked_to_stop_;  // when SIGTSTP came from outside
   Closing closing_;
+  Aftermath aftermath_;
   bool went_ = false;  // the command was let go
   bool ended_ = false;
 };

@@ -29,3 +29,9 @@ TEST_CASE("anything else is refused") {
     CHECK_FALSE(decode_event(bytes).has_value());
   }
 }
+
+TEST_CASE("traces have names that come back") {
+  for (const Trace trace : {Trace::repository, Trace::bare_repository, Trace::rebase, Trace::index, Trace::instructions, Trace::not_updated, Trace::more})
+    CHECK(trace_of(name(trace)) == trace);
+  CHECK_FALSE(trace_of("").has_value());
+}

@@ -1,0 +1,101 @@
+#include "broker/traces.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include <agentrun/sys/paths.h>
+#include "broker/recorder.h"
+
+namespace agentrun::broker {
+
+namespace {
+
+constexpr std::size_t max_known = 64;
+
+struct Named {
+  std::string_view name;
+  Trace kind;
+};
+constexpr std::array<Named, 19> names = {{
+    {".git", Trace::repository}, {"HEAD", Trace::bare_repository}, {"git-rebase-todo", Trace::rebase}, {"index", Trace::index},
+    {"AGENTS.md", Trace::instructions}, {"AGENTS.override.md", Trace::instructions}, {"AGENT.md", Trace::instructions},
+    {"CLAUDE.md", Trace::instructions}, {"CLAUDE.local.md", Trace::instructions}, {"GEMINI.md", Trace::instructions},
+    {"QWEN.md", Trace::instructions}, {"CRUSH.md", Trace::instructions}, {"WARP.md", Trace::instructions},
+    {".cursorrules", Trace::instructions}, {".windsurfrules", Trace::instructions}, {".clinerules", Trace::instructions},
+    {".roorules", Trace::instructions}, {".goosehints", Trace::instructions}, {"copilot-instructions.md", Trace::instructions},
+}};
+
+constexpr std::array<std::string_view, 7> trace_names = {"repository", "bare-repository", "rebase", "index", "instructions", "not-updated", "more"};
+
+bool is_in_repository(std::string_view path) { return path.find("/.git/") != std::string_view::npos; }
+
+// Whether the name says it where it stands.
+bool counts(Trace kind, std::string_view path) {
+  switch (kind) {
+    case Trace::bare_repository: return !is_in_repository(path);
+    case Trace::index: return path.ends_with("/.git/index");
+    default: return true;
+  }
+}
+
+std::optional<Trace> kind_of(std::string_view path) {
+  const std::string_view name = name_of(path);
+  const auto* const found = std::ranges::find(names, name, &Named::name);
+  if (found != names.end() && counts(found->kind, path)) return found->kind;
+  return std::nullopt;
+}
+
+// git says that it could not, and exits 0: git-switch, git-checkout and git-stash of a branch that has such a file otherwise.
+bool is_refused_checkout(const Case& c) {
+  return c.verdict.act == policy::Act::deny && c.verdict.rule != nullptr && c.task.comm == "git" && !c.path.empty() &&
+         !is_in_repository(c.path) && name_of(c.path) != ".git";
+}
+
+}  // namespace
+
+std::string_view name(Trace trace) noexcept { return trace_names[static_cast<std::size_t>(trace)]; }
+
+std::optional<Trace> trace_of(std::string_view name) noexcept {
+  const auto* const found = std::ranges::find(trace_names, name);
+  if (found == trace_names.end()) return std::nullopt;
+  return static_cast<Trace>(found - trace_names.begin());
+}
+
+void Traces::note(Trace kind, const std::string& path, std::vector<Found>& into) {
+  if (known_.contains({kind, path})) return;
+  if (known_.size() < max_known) {
+    known_.emplace(kind, path);
+    into.push_back({kind, path});
+  } else if (known_.emplace(Trace::more, std::string()).second) {
+    into.push_back({Trace::more, {}});
+  }
+}
+
+// What was found moves with the directory that it is in.
+void Traces::follow_rename(const std::string& from, const std::string& to, std::vector<Found>& into) {
+  std::vector<Found> moved;
+  for (const auto& [kind, path] : known_)
+    if (within(path, from)) moved.push_back({kind, to + path.substr(from.size())});
+  for (const Found& one : moved) note(one.kind, one.path, into);
+}
+
+std::vector<Traces::Found> Traces::take(const Case& c) {
+  std::vector<Found> found;
+  if (c.right != policy::Right::change || c.destination) return found;
+  if (c.verdict.act != policy::Act::allow) {
+    if (!is_refused_checkout(c)) return found;
+    const std::scoped_lock lock(mutex_);
+    note(Trace::not_updated, c.path, found);
+    return found;
+  }
+  const auto first = kind_of(c.path), second = kind_of(c.to);
+  if (!first && !second && c.to.empty()) return found;
+  const std::scoped_lock lock(mutex_);
+  if (first) note(*first, c.path, found);
+  if (second) note(*second, c.to, found);
+  if (!c.to.empty()) follow_rename(c.path, c.to, found);
+  return found;
+}
+
+}  // namespace agentrun::broker

@@ -1,0 +1,88 @@
+#include "supervisor/aftermath.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <optional>
+
+#include <agentrun/sys/paths.h>
+#include <agentrun/sys/process.h>
+
+namespace agentrun::supervisor {
+
+namespace {
+
+using broker::Trace;
+constexpr std::size_t shown = 5;  // paths of a sentence
+
+// When what stands at this name was made, in ns; 0 where the file system does not tell; nothing where nothing stands.
+std::optional<std::int64_t> birth_of(const std::string& path) {
+  struct statx found {};
+  if (::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BTIME | STATX_TYPE, &found) != 0) return std::nullopt;
+  if ((found.stx_mask & STATX_BTIME) == 0) return 0;
+  return found.stx_btime.tv_sec * 1'000'000'000 + found.stx_btime.tv_nsec;
+}
+
+}  // namespace
+
+Aftermath::Aftermath() : began_(wall_clock_ns()) {}
+
+void Aftermath::add(const broker::Event& event) {
+  if (const auto kind = broker::trace_of(event.remedy)) found_.push_back({*kind, event.text});
+}
+
+// What does not stand any more, or was there before, is nothing to look at. Time stamps of files lag the clock by a tick.
+bool Aftermath::stands(const Found& found) const {
+  constexpr std::int64_t tick = 20'000'000;
+  const auto is_new = [&](const std::string& path) {
+    const auto birth = birth_of(path);
+    return birth && (*birth == 0 || *birth >= began_ - tick);
+  };
+  switch (found.kind) {
+    case Trace::repository: return is_new(found.path);
+    // A HEAD is made anew by every switch; the objects beside it are not.
+    case Trace::bare_repository: {
+      const std::string directory(parent_of(found.path));
+      return birth_of(found.path) && birth_of(directory + "/refs") && is_new(directory + "/objects");
+    }
+    case Trace::not_updated:
+    case Trace::more: return true;
+    default: return birth_of(found.path).has_value();
+  }
+}
+
+std::string Aftermath::paths_of(std::initializer_list<Trace> kinds) const {
+  std::string text;
+  std::size_t count = 0;
+  for (const Found& found : found_) {
+    if (std::ranges::find(kinds, found.kind) == kinds.end() || !stands(found)) continue;
+    const bool is_directory = found.kind == Trace::repository || found.kind == Trace::bare_repository;
+    if (++count <= shown) text += (count == 1 ? "" : ", ") + (is_directory ? std::string(parent_of(found.path)) : found.path);
+  }
+  if (count > shown) text += " and " + std::to_string(count - shown) + " more";
+  return text;
+}
+
+std::vector<std::string> Aftermath::sentences() const {
+  std::vector<std::string> list;
+  if (const std::string made = paths_of({Trace::repository, Trace::bare_repository}); !made.empty()) {
+    const bool in_index = !paths_of({Trace::index}).empty();
+    list.push_back("repositories of git were made in " + made + ": git obeys their settings, which are the command's own" +
+                   (in_index ? "; an index above changed too, and what it names git status enters" : "") +
+                   ". Look with git -c core.fsmonitor= -c core.hooksPath=/dev/null status, or agent-run -p read-only -- git status");
+  }
+  if (const std::string todo = paths_of({Trace::rebase}); !todo.empty())
+    list.push_back("a rebase that the command began or changed is in progress: git rebase --continue executes the exec lines of " + todo +
+                   ". Read it first, or git rebase --abort");
+  if (const std::string text = paths_of({Trace::instructions}); !text.empty())
+    list.push_back("instructions for agents changed: " + text + ". Read them before an agent does");
+  if (const std::string refused = paths_of({Trace::not_updated}); !refused.empty())
+    list.push_back("git was refused to change protected files, and may have exited 0 all the same: " + refused +
+                   ". The work is not what the branch says there: see git status, and run this git command outside agent-run");
+  if (std::ranges::any_of(found_, [](const Found& found) { return found.kind == Trace::more; }))
+    list.push_back("there is more of this than is told here: see agent-run journal show");
+  return list;
+}
+
+}  // namespace agentrun::supervisor

@@ -1,0 +1,218 @@
+// Theory: gitrepository-layout(5) and git-worktree(1), as git's setup.c does it. A directory is a repository's top when it has
+// a .git directory, a .git file ("gitdir: PATH"), or is itself bare (HEAD, objects, refs); the settings are those of commondir.
+#include "supervisor/git_layout.h"
+
+#include <limits.h>
+#include <pwd.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/paths.h>
+#include "supervisor/git_settings.h"
+
+namespace agentrun::supervisor {
+
+namespace {
+
+constexpr std::size_t max_text = 64U << 10;      // a .git file or commondir: a path
+constexpr std::size_t max_settings = 1U << 20;   // a file of settings
+constexpr std::size_t max_entries = 2048;        // names of a directory that are looked at
+constexpr std::size_t max_repositories = 4096;
+constexpr std::size_t max_worktrees = 256;       // of one repository
+constexpr std::size_t max_files = 256;           // of settings
+constexpr int max_depth = 10;                    // of includes, as git has it
+
+mode_t kind_of(const std::string& path) {
+  struct stat st {};
+  return ::stat(path.c_str(), &st) == 0 ? st.st_mode & S_IFMT : 0;
+}
+bool is_directory(const std::string& path) { return kind_of(path) == S_IFDIR; }
+
+std::string without_line_ends(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
+  return text;
+}
+
+// The path in a file that holds nothing else, but for what it begins with; relative ones start at `base`.
+std::optional<std::string> path_in(const std::string& file, std::string_view begins, const std::string& base) {
+  const auto text = read_regular(file, max_text);
+  if (!text || !text->starts_with(begins)) return std::nullopt;
+  const std::string path = without_line_ends(text->substr(begins.size()));
+  if (path.empty() || path.find('\0') != std::string::npos) return std::nullopt;
+  return path.starts_with('/') ? path : base + "/" + path;
+}
+
+bool is_bare(const std::string& directory) {
+  struct stat st {};
+  if (::lstat((directory + "/HEAD").c_str(), &st) != 0) return false;
+  return (is_directory(directory + "/objects") && is_directory(directory + "/refs")) || kind_of(directory + "/commondir") == S_IFREG;
+}
+
+// ~ and ~user, as git-config(1) says of paths; what cannot be told is as it is.
+std::string with_home(const std::string& path, const std::string& home) {
+  if (!path.starts_with('~')) return path;
+  const std::size_t end = std::min(path.find('/'), path.size());
+  if (end == 1) return home + path.substr(1);
+  const passwd* const user = ::getpwnam(path.substr(1, end - 1).c_str());
+  return user != nullptr && user->pw_dir != nullptr ? user->pw_dir + path.substr(end) : path;
+}
+
+// The patterns of git-safe name these already, and let what must go on working in submodules and worktrees.
+bool has_pattern(const std::string& repository) {
+  return repository.ends_with("/.git") || repository.find("/.git/modules/") != std::string::npos || repository.find("/.git/worktrees/") != std::string::npos;
+}
+
+bool is_include(std::string_view key) {
+  return key == "include.path" || (key.starts_with("includeif.") && key.ends_with(".path"));
+}
+
+}  // namespace
+
+bool GitLayout::is_writable(const std::string& path) const {
+  return std::ranges::any_of(writable_, [&](const std::string& directory) { return within(path, directory); });
+}
+
+// Where a path leads; of one that ends at nothing, what there is of it and the rest.
+std::optional<std::string> GitLayout::resolved(const std::string& path) {
+  std::string rest, above = path;
+  for (;;) {
+    if (auto canonical = host_.canonical(above)) return rest.empty() ? *canonical : (*canonical == "/" ? "" : *canonical) + rest;
+    while (above.size() > 1 && above.back() == '/') above.pop_back();
+    const std::size_t slash = above.rfind('/');
+    if (slash == std::string::npos) return std::nullopt;
+    const std::string name = above.substr(slash);
+    if (name == "/..") return std::nullopt;  // of nothing there is no parent
+    if (name != "/." && name != "/") rest.insert(0, name);
+    above.resize(slash);
+    if (above.empty()) above = "/";
+  }
+}
+
+void GitLayout::add_repository(const std::string& directory, const std::optional<std::string>& worktree) {
+  const auto repository = host_.canonical(directory);
+  if (!repository || !is_directory(*repository)) return;
+  if (worktree) worktrees_.emplace_back(*repository, *worktree);
+  if (repositories_.size() >= max_repositories)
+    throw Refusal("more than " + std::to_string(max_repositories) + " repositories of git lie in what may be written", "name the project's own directory with -w");
+  if (!repositories_.insert(*repository).second) return;
+  if (const auto common = path_in(*repository + "/commondir", "", *repository)) {
+    add_repository(*common, std::nullopt);
+    if (const auto real = host_.canonical(*common); real && worktree) worktrees_.emplace_back(*real, *worktree);
+  }
+  add_worktrees(*repository);
+}
+
+// Where relative names of settings begin: at the top of each worktree.
+void GitLayout::add_worktrees(const std::string& repository) {
+  const std::string folder = repository + "/worktrees";
+  if (!is_directory(folder)) return;
+  std::size_t looked_at = 0;
+  for (const std::string& name : host_.entries(folder)) {
+    if (++looked_at > max_worktrees) return;
+    const auto file = path_in(folder + "/" + name + "/gitdir", "", folder + "/" + name);
+    if (!file) continue;
+    worktrees_.emplace_back(repository, std::string(parent_of(*file)));
+    worktrees_.emplace_back(folder + "/" + name, std::string(parent_of(*file)));
+    repositories_.insert(folder + "/" + name);
+  }
+}
+
+void GitLayout::look_at(const std::string& directory) {
+  const std::string git = directory + "/.git";
+  switch (kind_of(git)) {
+    case S_IFDIR:
+      add_repository(git, directory);
+      return;
+    case S_IFREG:
+      if (const auto leads_to = path_in(git, "gitdir: ", directory)) add_repository(*leads_to, directory);
+      return;
+    default:
+      if (is_bare(directory)) add_repository(directory, std::nullopt);
+  }
+}
+
+void GitLayout::look_below(const std::string& directory) {
+  std::size_t looked_at = 0;
+  for (const std::string& name : host_.entries(directory)) {
+    if (++looked_at > max_entries) return;
+    if (name != ".git") look_at(directory + "/" + name);
+  }
+}
+
+std::vector<std::string> GitLayout::bases_of(const std::string& repository) const {
+  std::vector<std::string> bases = {repository};
+  for (const auto& [of, top] : worktrees_)
+    if (of == repository) bases.push_back(top);
+  if (repository.empty()) bases = writable_;  // of the user's own settings
+  return bases;
+}
+
+void GitLayout::add_named(const std::string& path) {
+  if (path.size() >= PATH_MAX) return;  // git cannot open it
+  const auto target = resolved(path);
+  if (!target) return;
+  const bool holds_grant = std::ranges::any_of(writable_, [&](const std::string& directory) { return within(directory, *target); });
+  if (holds_grant && *target != "/")
+    throw Refusal("settings of git name " + *target + ", which holds what the agent may write: all of it could be hooks", "name a directory of its own in core.hooksPath");
+  if (is_writable(*target)) named_.insert(*target);
+}
+
+void GitLayout::add_setting(const std::string& key, const std::string& value, const std::string& file, const std::string& repository, int depth) {
+  std::string path = with_home(value, home_);
+  if (is_include(key)) {
+    if (!path.starts_with('/')) path = std::string(parent_of(file)) + "/" + path;
+    add_named(path);
+    return read_settings(path, repository, depth + 1);
+  }
+  if (key == "core.fsmonitor") path = path.substr(0, path.find(' '));  // a command
+  const bool names_path = key == "core.hookspath" || (key == "core.fsmonitor" && path.find('/') != std::string::npos);
+  if (!names_path || path.empty()) return;
+  if (path.starts_with('/')) return add_named(path);
+  for (const std::string& base : bases_of(repository)) add_named(base + "/" + path);
+}
+
+void GitLayout::read_settings(const std::string& file, const std::string& repository, int depth) {
+  if (depth > max_depth || !read_.insert(repository + "\n" + file).second) return;
+  if (read_.size() > max_files) throw Refusal("more than " + std::to_string(max_files) + " files of git's settings", "name the project's own directory with -w");
+  const auto text = read_regular(file, max_settings);
+  if (!text || !names_other_files(*text)) return;
+  const GitSettings settings = parse_git_settings(*text, file);
+  // First, since it says where relative names begin, wherever it stands.
+  for (const auto& [key, value] : settings) {
+    if (key == "core.worktree" && !repository.empty()) worktrees_.emplace_back(repository, value.starts_with('/') ? value : repository + "/" + value);
+  }
+  for (const auto& [key, value] : settings) add_setting(key, value, file, repository, depth);
+}
+
+void GitLayout::read_all_settings() {
+  const std::set<std::string> found = repositories_;
+  for (const std::string& repository : found) {
+    read_settings(repository + "/config", repository, 0);
+    read_settings(repository + "/config.worktree", repository, 0);
+  }
+  for (const std::string& file : {home_ + "/.gitconfig", home_ + "/.config/git/config", std::string("/etc/gitconfig")}) read_settings(file, {}, 0);
+}
+
+policy::HostFacts::Git GitLayout::look(const std::vector<std::string>& writable) {
+  writable_ = writable;
+  for (const std::string& directory : writable_) {
+    if (!is_directory(directory)) continue;
+    look_below(directory);
+    for (std::string_view above = directory;; above = parent_of(above)) {
+      look_at(std::string(above));
+      if (above == "/") break;
+    }
+  }
+  read_all_settings();
+  policy::HostFacts::Git git;
+  for (const std::string& repository : repositories_) {
+    if (!has_pattern(repository) && is_writable(repository)) git.directories.push_back(repository);
+  }
+  git.named.assign(named_.begin(), named_.end());
+  return git;
+}
+
+}  // namespace agentrun::supervisor

@@ -1,0 +1,219 @@
+"""F3, K1: what git on the host really opens. Layouts in which hooks and settings have other names than .git/hooks and .git/config: the
+agent plants there, and then the user's git is run. Each layout also shows that a commit inside goes on working."""
+
+import itertools
+import os
+import random
+import subprocess
+
+import harness
+
+HOOK = "mkdir -p {0} && printf '#!/bin/sh\\ntouch MARK\\n' > {0}/pre-commit && chmod +x {0}/pre-commit"
+SETTING = "printf '[core]\\n\\tfsmonitor = touch MARK; false\\n' >> {0}"
+SEED = "git init -q -b main . && git commit -q --allow-empty -m first"
+
+# name: (prepare, plant, where git is started afterwards), all below the top of the workspace.
+LAYOUTS = {
+    "bare-settings": ("git init -q -b main s && git -C s commit -q --allow-empty -m x && git clone -q --bare s .bare && rm -rf s && "
+                      "echo 'gitdir: ./.bare' > .git && git worktree add -q m main", SETTING.format(".bare/config"), "m"),
+    "bare-hook": ("git init -q -b main s && git -C s commit -q --allow-empty -m x && git clone -q --bare s .bare && rm -rf s && "
+                  "echo 'gitdir: ./.bare' > .git && git worktree add -q m main", HOOK.format(".bare/hooks"), "m"),
+    "separate-settings": ("git init -q -b main --separate-git-dir=meta . && git commit -q --allow-empty -m x", SETTING.format("meta/config"), "."),
+    "separate-hook": ("git init -q -b main --separate-git-dir=meta . && git commit -q --allow-empty -m x", HOOK.format("meta/hooks"), "."),
+    "separate-replaced": ("git init -q -b main --separate-git-dir=meta . && git commit -q --allow-empty -m x",
+                          "cp meta/config c && " + SETTING.format("c") + " && mv c meta/config", "."),
+    "separate-moved": ("git init -q -b main --separate-git-dir=meta . && git commit -q --allow-empty -m x",
+                       "mv meta n && cp -r n meta && " + SETTING.format("meta/config"), "."),
+    "below": ("mkdir sub && git init -q -b main --separate-git-dir=meta sub && git -C sub commit -q --allow-empty -m x", HOOK.format("meta/hooks"), "sub"),
+    "below-settings": ("mkdir sub && git init -q -b main --separate-git-dir=meta sub && git -C sub commit -q --allow-empty -m x",
+                       SETTING.format("meta/config"), "sub"),
+    "commondir": (SEED + " && mv .git common && mkdir g && cp common/HEAD g && mv common/index g 2>/dev/null; echo ../common > g/commondir && "
+                  "echo 'gitdir: g' > .git", SETTING.format("common/config"), "."),
+    "hooks-path": (SEED + " && mkdir -p tools/hooks && git config core.hooksPath tools/hooks", HOOK.format("tools/hooks"), "."),
+    "hooks-path-absent": (SEED + " && git config core.hooksPath later/hooks", HOOK.format("later/hooks"), "."),
+    "hooks-path-in-capitals": (SEED + " && printf '[CORE]HOOKSPATH=\"x/ho\\\\\\noks\"\\n' >> .git/config", HOOK.format("x/hooks"), "."),
+    "hooks-path-of-worktree": (SEED + " && git config extensions.worktreeConfig true && git config --worktree core.hooksPath wh", HOOK.format("wh"), "."),
+    "include": (SEED + " && touch dev.inc && git config include.path ../dev.inc", SETTING.format("dev.inc"), "."),
+    "include-absent": (SEED + " && git config include.path ../dev.inc", SETTING.format("dev.inc"), "."),
+    "include-if": (SEED + " && git config 'includeIf.gitdir:**/.path' ../dev.inc", SETTING.format("dev.inc"), "."),
+    "include-chain": (SEED + " && mkdir c && printf '[include]\\n\\tpath = c/b.inc\\n' > a.inc && printf '[core]\\n\\thooksPath = deep/hooks\\n' > c/b.inc && "
+                      "git config include.path ../a.inc", HOOK.format("deep/hooks"), "."),
+    "include-of-include": (SEED + " && mkdir c && printf '[include]\\n\\tpath = c/b.inc\\n' > a.inc && touch c/b.inc && git config include.path ../a.inc",
+                           SETTING.format("c/b.inc"), "."),
+    "monitor": (SEED + " && mkdir t && printf '#!/bin/sh\\nfalse\\n' > t/monitor && chmod +x t/monitor && git config core.fsmonitor t/monitor",
+                "printf '#!/bin/sh\\ntouch MARK\\nfalse\\n' > t/monitor", "."),
+    "deep-bare": ("mkdir -p a/b/c && git init -q -b main s && git -C s commit -q --allow-empty -m x && git clone -q --bare s a/b/c/x.git && rm -rf s",
+                  SETTING.format("a/b/c/x.git/config"), "a/b/c/x.git"),
+    "deep-bare-hook": ("mkdir -p a/b/c && git init -q -b main s && git -C s commit -q --allow-empty -m x && git clone -q --bare s a/b/c/x.git && rm -rf s",
+                       HOOK.format("a/b/c/x.git/hooks"), "a/b/c/x.git"),
+    "user-settings": (SEED + " && git config --global include.path TOP/mine.inc", SETTING.format("mine.inc"), "."),
+    "user-hooks": (SEED + " && git config --global core.hooksPath TOP/mine", HOOK.format("mine"), "."),
+}
+
+
+class Layouts(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.environment = dict(self.scratch.environment)
+        for role in ("AUTHOR", "COMMITTER"):
+            self.environment.update({f"GIT_{role}_NAME": "T", f"GIT_{role}_EMAIL": "t@e"})
+
+    def shell(self, script, top):
+        done = subprocess.run(["sh", "-c", script], cwd=top, env=self.environment, capture_output=True, timeout=60)
+        return done.returncode, done.stderr.decode(errors="replace")
+
+    def fires(self, top, where, mark):
+        for words in ("status", "--work-tree=. status", "commit --allow-empty -m x", "--work-tree=. commit --allow-empty -m x"):
+            if not mark.exists():
+                self.shell(f"git {words}", top / where)
+        return mark.exists()
+
+    def test_k1_git_layouts(self):
+        for name, (prepare, plant, where) in LAYOUTS.items():
+            with self.subTest(layout=name):
+                mark = self.scratch.base / f"mark-{name}"
+                (self.scratch.home / ".gitconfig").unlink(missing_ok=True)
+                tops = {side: base / name for side, base in (("outside", self.outside), ("ws", self.ws))}
+                for side, top in tops.items():
+                    top.mkdir()
+                    (self.scratch.home / ".gitconfig").unlink(missing_ok=True)
+                    self.assertEqual(self.shell(prepare.replace("TOP", str(top)), top), (0, ""), "prepare")
+                    if side == "outside":
+                        self.assertEqual(self.shell(plant.replace("MARK", str(mark)), top)[0], 0, "the control's plant")
+                        self.assertTrue(self.fires(top, where, mark), "the control: git did not execute it outside")
+                        mark.unlink()
+                self.scratch.write_profile(extends=["debian", "git-safe"], workspace={"path": str(tops["ws"]), "mode": "write"},
+                                           environment={"set": {key: self.environment[key] for key in self.environment if key.startswith("GIT_")}})
+                bare = "x.git" in where
+                work = "true" if bare else f"cd {where} && echo x > new && git add new && git commit -qm inside && git log --oneline | grep -q inside"
+                self.assertEqual(self.inside("sh", "-c", work, cwd=tops["ws"], env=self.environment).status, 0, "a commit inside")
+                run = self.inside("sh", "-c", plant.replace("MARK", str(mark)), cwd=tops["ws"], env=self.environment)
+                self.assertFalse(self.fires(tops["ws"], where, mark), f"git executed the agent's program\n{run}")
+                self.assertTrue(run.decisions(act="deny", profile="git-safe"), f"nothing was denied by a rule\n{run}")
+
+    def test_k1_git_above(self):
+        """The workspace is a part of a repository, whose hooks lie in it."""
+        mark = self.scratch.base / "mark"
+        part = self.ws / "part"
+        part.mkdir()
+        self.assertEqual(self.shell(SEED + " && git config core.hooksPath part/hooks", self.ws)[0], 0)
+        self.scratch.write_profile(extends=["debian", "git-safe"], workspace={"path": str(part), "mode": "write"})
+        plant = HOOK.format("hooks").replace("MARK", str(mark))
+        run = self.inside("sh", "-c", plant, cwd=part)
+        self.assertFalse(self.fires(self.ws, ".", mark), str(run))
+        self.assertEqual(self.shell(plant, part)[0], 0)
+        self.assertTrue(self.fires(self.ws, ".", mark), "the control")
+
+    def test_k1_git_hostile_layouts(self):
+        """What an earlier run's agent left is read within bounds: the start succeeds, or says in a line what it could not read."""
+        self.scratch.write_profile(extends=["debian", "git-safe"])
+        config = self.ws / ".git" / "config"
+        (self.ws / ".git").mkdir()
+        (self.ws / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+        for text, refused in ((b"[include]\npath = config\n", None), (b"[include]\npath = /dev/zero\n", None), (b"[core\nhooksPath = x\n", None),
+                              (b"[core]\nhooksPath = " + b"x/" * 5000 + b"\n", None), (b"[core]\nhooksPath = ..\n", "holds what the agent may write"),
+                              (b"[core]\nhooksPath = x\n" + b"#" * (2 << 20), "longer than")):
+            config.write_bytes(text)
+            run = self.scratch.agent_run("-p", self.scratch.profile_file, "--", "true")
+            if refused:
+                self.assert_one_line_refusal(run, refused)
+            else:
+                self.assertEqual(run.status, 0, str(run))
+        config.unlink()
+        os.mkfifo(config)
+        self.assertEqual(self.scratch.agent_run("-p", self.scratch.profile_file, "--", "true").status, 0)
+        for number in range(40):  # links and .git files in a ring
+            (self.ws / f"d{number}").mkdir()
+            (self.ws / f"d{number}" / ".git").write_text(f"gitdir: ../d{(number + 1) % 40}\n")
+            (self.ws / f"d{number}" / "commondir").write_text(f"../d{(number + 1) % 40}\n")
+        self.assertEqual(self.scratch.agent_run("-p", self.scratch.profile_file, "--", "true").status, 0)
+
+    def test_k1_words_of_settings(self):
+        """git is asked only where the bytes hold a word of the keys: no way of writing the format says it without."""
+        pick = random.Random(1)
+        pieces = ["[core]", "[CORE]", "[core \"x\"]", "[include]", "[InClude]", "[includeIf \"gitdir:/\"]", "\n", "\t", " ", "=", "\\\n", "\\", "\"", ";", "#",
+                  "hooks", "Path", "hooksPath", "HOOKSPATH", "fsmon", "itor", "fsmonitor", "inc", "lude", "path", "x", "\r\n", "\ufeff", "[inc\\lude]", "-"]
+        texts = [f"[core]\n{a}{gap}{b} = x\n" for (a, b), gap in itertools.product([("hooks", "Path"), ("fsmon", "itor")], ["", "\\\n", "\"\"", "\\", " ", "\r", "\t", "\n"])]
+        texts += [f"[inc{gap}lude]\npath = x\n" for gap in ("", "\\\n", "\"\"", "\\", " ", "\r", "\n")]
+        texts += ["".join(pick.choice(pieces) for _ in range(pick.randrange(3, 14))) for _ in range(250)]
+        listed = 0
+        for text in texts:
+            shown = subprocess.run(["git", "config", "--file", "-", "--no-includes", "--null", "--list"], input=text.encode(), capture_output=True,
+                                   timeout=60, cwd="/", env={"GIT_DIR": "/nonexistent", "PATH": "/usr/bin:/bin"})
+            keys = [entry.split(b"\n")[0] for entry in shown.stdout.split(b"\0")]
+            said = [key for key in keys if key in (b"core.hookspath", b"core.fsmonitor") or key.startswith(b"include")]
+            listed += bool(said)
+            if said:
+                self.assertTrue(any(word in text.lower() for word in ("hookspath", "fsmonitor", "include")), repr(text))
+        self.assertGreaterEqual(listed, 5)
+
+
+class Aftermath(harness.Case):
+    """What a run leaves behind is said at its end, and what it does not is not."""
+
+    def said(self, script, profile="git-safe", **more):
+        self.scratch.write_profile(extends=["debian", profile], environment={"set": {"GIT_AUTHOR_NAME": "T", "GIT_AUTHOR_EMAIL": "t@e",
+                                                                                    "GIT_COMMITTER_NAME": "T", "GIT_COMMITTER_EMAIL": "t@e"}}, **more)
+        run = self.scratch.agent_run("-p", self.scratch.profile_file, "--", "sh", "-ec", script)
+        self.assertEqual(run.status, 0, str(run))
+        return run.errors
+
+    def seed(self):
+        for words in (["init", "-q", "-b", "main"], ["-c", "user.name=T", "-c", "user.email=t@e", "commit", "-q", "--allow-empty", "-m", "x"]):
+            subprocess.run(["git", "-C", self.ws, *words], check=True, timeout=60, env=self.scratch.environment)
+
+    def test_b4_repositories(self):
+        self.seed()
+        # Made under one name and moved; bare; in the index of the repository above.
+        errors = self.said("mkdir a; git init -q a/r; mv a b; git init -q --bare deep; git init -q c; rm -rf c; git init -q d; "
+                           "git -C d commit -q --allow-empty -m x; git add d 2>/dev/null")
+        self.assertRegex(errors, "repositories of git were made in .*status enters.*core.fsmonitor=")
+        for name in ("b/r", "deep", "d"):
+            self.assertIn(f"{self.ws}/{name}", errors)
+        self.assertNotIn(f"{self.ws}/c", errors)
+        self.assertNotIn(f"{self.ws}/a", errors)
+
+    def test_b4_nothing_to_say(self):
+        self.seed()
+        errors = self.said("echo x > f; git add f; git commit -qm f; git branch x; git switch -q x; git switch -q main; git init -q t; rm -rf t; "
+                           "echo x >> f; git commit -qam g; GIT_SEQUENCE_EDITOR=true git rebase -q -i HEAD~1; git gc -q")
+        self.assertEqual(errors, "")
+
+    def test_b4_rebase(self):
+        self.seed()
+        mark = self.scratch.base / "mark"
+        # The list's first line stops the rebase; the user's --continue executes the second.
+        errors = self.said("for i in 1 2; do echo $i > f; git add f; git commit -qm $i; done; GIT_SEQUENCE_EDITOR=true; "
+                           f"printf 'break\\nexec touch {mark}\\n' > list; GIT_SEQUENCE_EDITOR='cp list' git rebase -i HEAD~1 2>/dev/null")
+        self.assertRegex(errors, r"a rebase .* in progress.*exec lines of .*git-rebase-todo")
+        self.control("git", "rebase", "--continue")
+        self.assertTrue(mark.exists(), "the control: git rebase --continue executed nothing")
+
+    def test_b4_instructions(self):
+        errors = self.said("echo x > AGENTS.md; mkdir sub; echo y > sub/CLAUDE.md; echo z > GEMINI.md; rm GEMINI.md")
+        self.assertRegex(errors, "instructions for agents changed: .*AGENTS.md, .*sub/CLAUDE.md")
+        self.assertNotIn("GEMINI", errors)
+
+    def test_b4_refused_checkout(self):
+        """git switch exits 0 although it could not change a protected file of the work."""
+        self.seed()
+        (self.ws / ".envrc").write_text("a\n")
+        for words in (["add", ".envrc"], ["commit", "-qm", "a"], ["switch", "-qc", "other"]):
+            subprocess.run(["git", "-C", self.ws, "-c", "user.name=T", "-c", "user.email=t@e", *words], check=True, timeout=60, env=self.scratch.environment)
+        (self.ws / ".envrc").write_text("b\n")
+        subprocess.run(["git", "-C", self.ws, "-c", "user.name=T", "-c", "user.email=t@e", "commit", "-qam", "b"], check=True, timeout=60, env=self.scratch.environment)
+        errors = self.said("git switch -q main", profile="host-exec")
+        self.assertIn(f"may have exited 0 all the same: {self.ws}/.envrc", errors)
+        self.assertEqual((self.ws / ".envrc").read_text(), "b\n")
+
+    def test_b4_more_than_is_told(self):
+        """Decoys do not hide what comes after them."""
+        errors = self.said("for i in $(seq 70); do mkdir d$i; echo x > d$i/AGENTS.md; rm d$i/AGENTS.md; done; git init -q last")
+        self.assertIn("there is more of this than is told here", errors)
+
+    def test_b4_agent_text(self):
+        (self.ws / "AGENTS.md").write_text("before")
+        self.scratch.write_profile(extends=["debian", "agent-text"])
+        run = self.inside("sh", "-c", "echo x > AGENTS.md; echo y > CLAUDE.md && rm CLAUDE.md && mv AGENTS.md b")
+        self.assertNotEqual(run.status, 0)
+        self.assertEqual((self.ws / "AGENTS.md").read_text(), "before", str(run))
