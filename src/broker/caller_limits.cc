@@ -8,10 +8,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <memory>
 #include <string_view>
 
+#include <agentrun/sys/process.h>
 #include "broker/memory.h"
 
 namespace agentrun::broker {
@@ -49,6 +51,15 @@ rlim_t descriptors_of(const Task& task) {
   return ::fstatat(task.proc.get(), "fd", &st, 0) == 0 && st.st_size > 0 ? static_cast<rlim_t>(st.st_size) : 0;
 }
 
+// By a descriptor of the thread, and only when the task still lived after it was opened: by its number the signal could be another
+// process's of this user, inside or outside. Before Linux 6.9 there is a descriptor for processes only.
+void signal_caller(const Task& task, int signal) {
+  constexpr unsigned pidfd_thread = O_EXCL;  // PIDFD_THREAD
+  Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, task.tid, pidfd_thread)));
+  if (!pidfd && errno == EINVAL) pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, task.pid, 0)));
+  if (pidfd && ::faccessat(task.proc.get(), "comm", F_OK, 0) == 0) (void)pidfd_signal(pidfd, signal);
+}
+
 }  // namespace
 
 int descriptor_room(const Task& task) {
@@ -63,7 +74,7 @@ int size_allowed(const Task& task, const Object& object, off_t length) {
   struct stat st {};
   if (!S_ISREG(object.mode) || ::fstat(object.fd.get(), &st) != 0 || length <= st.st_size) return 0;
   if (static_cast<rlim_t>(length) <= limit_of(task, RLIMIT_FSIZE)) return 0;
-  ::syscall(SYS_tgkill, task.pid, task.tid, SIGXFSZ);
+  signal_caller(task, SIGXFSZ);
   return EFBIG;
 }
 

@@ -124,10 +124,11 @@ constexpr int broker_calls[] = {
     __NR_recvmsg,
     __NR_sendmsg,
     __NR_sendto,
-    // the agent: its memory to read, its sockets, its limits
+    // the agent: its memory to read, its sockets, its limits and their signal
     __NR_process_vm_readv,
     __NR_pidfd_open,
     __NR_pidfd_getfd,
+    __NR_pidfd_send_signal,
     __NR_prlimit64,
     __NR_connect,
     __NR_bind,
