@@ -42,6 +42,7 @@ Reply Handler::answer(const seccomp_notif& notification) {
   if (!s_.listener.valid(notification.id)) return Reply::gone(s_.listener, notification.id, ESRCH);
   Case c{.request = request, .task = *task, .started = started, .path_req = request.name.path, .to_req = request.name2.path};
   if (error != 0) return refuse(c, row->operation == filter::Operation::execute ? Right::execute : Right::change, error);
+  if (auto reply = open_launched(*task, c)) return std::move(*reply);
   return dispatch(request, *task, c);
 }
 

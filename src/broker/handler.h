@@ -71,7 +71,10 @@ class Handler {
   int verify_image(Task*& task, std::uint64_t id);
   [[nodiscard]] bool is_still_agent_run(const Task& task) const;
   /// What a loader would start with these arguments, its own name included.
-  policy::Verdict judge_launched(const Task& task, const std::vector<std::string>& argv, bool complete) const;
+  /// `program`, when it is given: what was judged, for open_launched().
+  policy::Verdict judge_launched(const Task& task, const std::vector<std::string>& argv, bool complete, LaunchedProgram* program) const;
+  /// Answers the call by which a loader opens the program that was judged; nothing for every other call.
+  std::optional<Reply> open_launched(Task& task, Case& c);
   /// Opens a regular file to hash it; empty when it cannot be read.
   Fd content_of(const Object& object) const;
   /// `verdict`, or the pin that the content of `path` does not keep.

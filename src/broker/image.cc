@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "broker/handler.h"
 #include "broker/loader.h"
@@ -57,13 +58,14 @@ int Handler::verify_image(Task*& task, std::uint64_t id) {
 
   // Only now, when the loader has not run any code of the program yet, is its command line the kernel's. Programs write
   // over theirs later on, so it is not looked at again.
+  LaunchedProgram program;
   policy::Verdict verdict = s_.policy.decide(Right::execute, task->exe);
   const bool by_arguments = verdict.act == Act::allow && (s_.policy.needs_exec_truth() || is_loader(task->exe));
   const auto execution = by_arguments ? execution_of(*task) : std::nullopt;
   if (by_arguments && !(execution && s_.verified.contains(*execution))) {
     const Tasks::CommandLine line = Tasks::command_line(*task);
     verdict = s_.policy.decide_execute(task->exe, arguments_of(line.words, line.complete));
-    if (verdict.act == Act::allow && is_loader(task->exe)) verdict = judge_launched(*task, line.words, line.complete);
+    if (verdict.act == Act::allow && is_loader(task->exe)) verdict = judge_launched(*task, line.words, line.complete, &program);
   }
   verdict = with_pins(verdict, task->exe, [&] { return Tasks::open_image(*task); });
   const bool randomized = execution && Tasks::has_random_layout(*task);
@@ -73,6 +75,7 @@ int Handler::verify_image(Task*& task, std::uint64_t id) {
   if (news && !s_.recorder.image(*task, claim != nullptr ? claim->path : std::string(), verdict)) return EIO;
   task->judged = verdict.act == Act::allow;
   if (task->judged && randomized) s_.verified.add(*execution);
+  if (task->judged) task->launched = std::move(program);
   if (task->judged) return 0;
   s_.condemned.store(true, std::memory_order_release);
   s_.recorder.report_denied_image(task->exe);
@@ -92,7 +95,7 @@ Fd Handler::content_of(const Object& object) const {
   return file;
 }
 
-policy::Verdict Handler::judge_launched(const Task& task, const std::vector<std::string>& argv, bool complete) const {
+policy::Verdict Handler::judge_launched(const Task& task, const std::vector<std::string>& argv, bool complete, LaunchedProgram* program) const {
   const Launched launched = launched_by_loader(argv);
   // Of a line that was cut the last word is not whole, and the program may be one that is not seen.
   if (!complete && (launched.kind == Launched::Kind::nothing || launched.index + 1 >= argv.size())) return {};
@@ -106,7 +109,22 @@ policy::Verdict Handler::judge_launched(const Task& task, const std::vector<std:
   if (resolver_.object(task, name, Follow::yes, 0, object) != 0 || !object.in_view) return {};
   if (is_loader(object.path)) return {};  // a chain of loaders is nobody's need
   const auto launched_argv = std::span(argv).subspan(launched.index);
-  return with_pins(s_.policy.decide_execute(object.path, arguments_of(launched_argv, complete)), object.path, [&] { return content_of(object); });
+  const policy::Verdict verdict =
+      with_pins(s_.policy.decide_execute(object.path, arguments_of(launched_argv, complete)), object.path, [&] { return content_of(object); });
+  if (program != nullptr) *program = {.name = launched.path, .fd = std::move(object.fd)};
+  return verdict;
+}
+
+// The loader opens the program by its name, after that name was judged: it gets what was judged, whatever the name leads to by
+// now. The rest of the call is that of any file that is opened to be read.
+std::optional<Reply> Handler::open_launched(Task& task, Case& c) {
+  const Request& r = c.request;
+  const bool reads = r.row->operation == filter::Operation::open && (r.how.flags & (O_ACCMODE | O_CREAT | O_TRUNC | O_PATH | O_DIRECTORY)) == O_RDONLY;
+  if (!task.launched.fd || !reads || r.name.path != task.launched.name) return std::nullopt;
+  Object object;
+  object.fd = std::exchange(task.launched, {}).fd;
+  if (const int error = resolver_.describe(object); error != 0) return refuse(c, Right::read, error);
+  return open_existing(c, object);
 }
 
 }  // namespace agentrun::broker

@@ -145,6 +145,7 @@ bool Tasks::refresh_image(Task& task) {
   task.comm = std::move(*comm);
   task.exe = std::move(*exe);
   task.judged = false;
+  task.launched = {};
   return true;
 }
 

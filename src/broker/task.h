@@ -15,6 +15,12 @@
 
 namespace agentrun::broker {
 
+/// The program that a loader (ld.so) was told to start, as it was judged.
+struct LaunchedProgram {
+  std::string name;  // as the loader will open it
+  Fd fd;             // O_PATH
+};
+
 struct Task {
   pid_t tid = 0, pid = 0, ppid = 0;        // host pid namespace; pid is the thread group
   pid_t inner_tid = 0, inner_pid = 0;      // as the sandbox sees them: for /proc/self
@@ -23,6 +29,7 @@ struct Task {
   std::string cwd;                         // as seen in the view, at this notification; empty when longer than PATH_MAX
   std::uint64_t image = 0;
   bool judged = false;                     // its image may run: Handler::verify_image
+  LaunchedProgram launched;                // until the loader has opened it; empty for all other images
 };
 
 /// An execve that was answered CONTINUE: what was claimed, until the next trapped call shows what runs (DESIGN §6).

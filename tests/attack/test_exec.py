@@ -9,6 +9,24 @@ import harness
 REFUSED = frozenset({"EACCES", "EPERM", "ENOENT", "EROFS", "EXDEV", "ENOSYS", "EINTR", "ENOMSG", "signal-KILL"})
 
 
+# Starts a loader with a relative name, again and again, in a process that shares its working directory with this one.
+SHARED_DIRECTORY = """
+import ctypes, os, sys
+loader, marks, *directories = sys.argv[1:]
+libc = ctypes.CDLL(None)
+clone_fs, sigchld, sys_clone = 0x200, 17, 56
+for _ in range(60):
+    child = libc.syscall(sys_clone, clone_fs | sigchld, 0, 0, 0, 0)
+    if child == 0:
+        try: os.execv(loader, [loader, "./program", marks])
+        finally: os._exit(9)
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        for _ in range(20):
+            for directory in directories: libc.chdir(directory.encode())
+    if os.listdir(marks): break
+"""
+
+
 class Exec(harness.Case):
     def attack(self, **exec_rules):
         """The denied image is a copy of the probe `image` in the tools; it would make a mark in ws/marks."""
@@ -251,6 +269,26 @@ class Arguments(harness.Case):
         run = self.inside("/bin/sh", "-c", '"$@"; exit $?', "sh", *words)
         self.assertEqual(run.status, 126, str(run))
         self.assertEqual(list(self.ws.iterdir()), [])
+
+    def test_e2_a_loader_whose_program_changes(self):
+        """What a loader is told to start is judged by name; what the name leads to when the loader opens it is what was judged."""
+        marks, right, wrong = self.ws / "marks", self.tools / "right", self.ws / "wrong"
+        for directory in (marks, right, wrong):
+            directory.mkdir()
+        shutil.copy2("/usr/bin/true", right / "program")
+        shutil.copy2(harness.PROBES / "probe-image", wrong / "program")
+        self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.tools}/**"]})
+        loader = next(pathlib.Path("/lib64").glob("ld-linux*"))
+        words = ("/usr/bin/python3", "-c", SHARED_DIRECTORY, loader, marks, right, wrong)
+        self.control(*words)
+        self.assertTrue(list(marks.iterdir()), "proves nothing")
+        next(marks.iterdir()).unlink()
+        ended = 0
+        for _ in range(8):
+            run = self.inside(*words)
+            self.assertEqual(list(marks.iterdir()), [], f"the other program ran: {run}")
+            ended += run.status == harness.REFUSED
+        self.assertGreater(ended, 0, "the name never led to the other program: proves nothing")
 
     def test_e2_a_loader_with_a_line_that_is_not_seen_whole(self):
         """The program stands where neither the copy of argv nor what is read of /proc/<pid>/cmdline reaches."""
