@@ -356,7 +356,7 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   data->weakenings = weakenings_of(chain);
   data->journal = journal_of(chain);
   Draft draft{.facts = facts, .variables = variables_of(facts), .rules = {}, .bound = {}, .conditions = {}, .pins = {}, .claims = {},
-              .connections = {}, .published = {}, .sockets = {}, .git = {}};
+              .connections = {}, .published = {}, .sockets = {}, .git = {}, .writable = {}};
   const auto weakened = [&](Weakening weakening) {
     return std::find(data->weakenings.begin(), data->weakenings.end(), name(weakening)) != data->weakenings.end();
   };

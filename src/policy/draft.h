@@ -67,6 +67,14 @@ struct Draft {
   std::vector<Published> published;
   std::vector<Socket> sockets;
   std::optional<HostFacts::Git> git;  // asked once, when a rule speaks of it
+  /// A grant to change, as places.cc needs it for each of hundreds of patterns.
+  struct Writable {
+    std::size_t claim;
+    std::vector<Component> components;
+    bool shown_directory;                  // it exists, and is no file
+    std::optional<std::size_t> home_depth;  // so many of the components are the home directory
+  };
+  std::optional<std::vector<Writable>> writable;  // made once, after the grants
 };
 
 /// One pattern of a profile and where it stands.

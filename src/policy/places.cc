@@ -57,28 +57,44 @@ bool is_checkout(Components grant, std::size_t used) {
   return used + 1 < grant.size() && grant[used].text == "worktrees";
 }
 
+// The grants to change; `/` is none of these places.
+const std::vector<Draft::Writable>& writable_of(Draft& draft) {
+  if (draft.writable) return *draft.writable;
+  const std::vector<Component> home = draft.variables.home ? literal_pattern(*draft.variables.home, Scope::self).components : std::vector<Component>{};
+  std::vector<Draft::Writable> list;
+  for (std::size_t i = 0; i < draft.claims.size(); ++i) {
+    const Draft::Claim& claim = draft.claims[i];
+    if (!changes_host(claim.access)) continue;
+    Draft::Writable one{.claim = i, .components = literal_pattern(claim.path, Scope::self).components, .shown_directory = false, .home_depth = {}};
+    one.shown_directory = (claim.exists || !draft.facts.canonical) && (!draft.facts.is_folder || draft.facts.is_folder(claim.path));
+    const bool below_home = !home.empty() && one.components.size() >= home.size() && std::equal(home.begin(), home.end(), one.components.begin());
+    if (below_home) one.home_depth = home.size();
+    list.push_back(std::move(one));
+  }
+  return draft.writable.emplace(std::move(list));
+}
+
 class Expansion {
  public:
-  Expansion(Draft& draft, const Item& item, Layer layer) : draft_(draft), item_(item), layer_(layer) {}
+  Expansion(Draft& draft, const Item& item, Layer layer) : draft_(draft), writable_(writable_of(draft)), item_(item), layer_(layer) {}
 
   void add_below_grants(const PathPattern& pattern) {
-    for (const Draft::Claim& claim : draft_.claims) {
-      if (!changes_host(claim.access) || claim.path == "/") continue;
-      const PathPattern grant = literal_pattern(claim.path, Scope::self);
+    // A pattern for every depth has nothing to say of where the grant itself lies.
+    const bool any_depth = std::ranges::any_of(pattern.components, [](const Component& c) { return c.kind == Component::Kind::any; });
+    bool is_granted = false;
+    for (const Draft::Writable& grant : writable_) {
+      is_granted = is_granted || claim_of(grant).path == draft_.variables.workspace;
+      const std::size_t depth = grant.components.size();
+      if (depth == 0) continue;
       Reach found;
-      // A pattern for every depth has nothing to say of where the grant itself lies.
-      const bool any_depth = std::ranges::any_of(pattern.components, [](const Component& c) { return c.kind == Component::Kind::any; });
-      for (std::size_t above = any_depth ? grant.components.size() : 0; above <= grant.components.size(); ++above) {
+      for (std::size_t above = any_depth ? depth : 0; above <= depth; ++above) {
         const auto covered = found.covers;
         reach(pattern.components, grant.components, above, pattern.scope, found);
         // A project's names. In the home directory they may be where a tool keeps its state (~/.claude): home-exec says which.
-        if (is_home(std::span(grant.components).first(above))) found.covers = covered;
+        if (grant.home_depth == above) found.covers = covered;
       }
-      add(claim, grant, found, pattern.scope);
+      add(grant, found, pattern.scope);
     }
-    const bool is_granted = std::ranges::any_of(draft_.claims, [&](const Draft::Claim& claim) {
-      return changes_host(claim.access) && claim.path == draft_.variables.workspace;
-    });
     if (draft_.variables.workspace && !is_granted) push(*draft_.variables.workspace, pattern.components, pattern.scope);
   }
 
@@ -86,12 +102,10 @@ class Expansion {
     if (!draft_.variables.home || *draft_.variables.home == "/") return;
     PathPattern whole = literal_pattern(*draft_.variables.home, pattern.scope);
     whole.components.insert(whole.components.end(), pattern.components.begin(), pattern.components.end());
-    for (const Draft::Claim& claim : draft_.claims) {
-      if (!changes_host(claim.access)) continue;
-      const PathPattern grant = literal_pattern(claim.path, Scope::self);
+    for (const Draft::Writable& grant : writable_) {
       Reach found;
       reach(whole.components, grant.components, 0, whole.scope, found);
-      add(claim, grant, found, whole.scope);
+      add(grant, found, whole.scope);
     }
     add_linked(whole);
   }
@@ -103,11 +117,13 @@ class Expansion {
   std::vector<PathPattern> take() { return std::move(patterns_); }
 
  private:
-  void add(const Draft::Claim& claim, const PathPattern& grant, const Reach& found, Scope scope) {
-    if (found.covers && !is_checkout(grant.components, *found.covers)) cover(claim, scope);
-    // Below a file there is nothing, and what is not there is not shown.
-    if ((!claim.exists && draft_.facts.canonical) || (draft_.facts.is_folder && !draft_.facts.is_folder(claim.path))) return;
-    for (const std::vector<Component>& rest : found.rests) push(claim.path, rest, scope);
+  [[nodiscard]] const Draft::Claim& claim_of(const Draft::Writable& grant) const { return draft_.claims[grant.claim]; }
+
+  // Below a file there is nothing, and what is not there is not shown.
+  void add(const Draft::Writable& grant, const Reach& found, Scope scope) {
+    if (found.covers && !is_checkout(grant.components, *found.covers)) cover(claim_of(grant), scope);
+    if (!grant.shown_directory) return;
+    for (const std::vector<Component>& rest : found.rests) push(claim_of(grant).path, rest, scope);
   }
 
   void cover(const Draft::Claim& claim, Scope scope) {
@@ -131,10 +147,6 @@ class Expansion {
     if (is_writable) push(target, {}, whole.scope);
   }
 
-  [[nodiscard]] bool is_home(Components directory) const {
-    return draft_.variables.home && std::ranges::equal(literal_pattern(*draft_.variables.home, Scope::self).components, directory);
-  }
-
   void push(const std::string& base, Components rest, Scope scope) {
     PathPattern pattern = literal_pattern(base, scope);
     pattern.components.insert(pattern.components.end(), rest.begin(), rest.end());
@@ -142,6 +154,7 @@ class Expansion {
   }
 
   Draft& draft_;
+  const std::vector<Draft::Writable>& writable_;
   const Item& item_;
   const Layer layer_;
   std::vector<PathPattern> patterns_;

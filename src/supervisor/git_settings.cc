@@ -135,9 +135,12 @@ std::optional<std::string> read_regular(const std::string& path, std::size_t lim
   const Fd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
   struct stat st {};
   if (!file || ::fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) return std::nullopt;
-  std::string text(limit + 1, '\0');
+  std::string text;
   std::size_t size = 0;
-  while (size < text.size()) {
+  while (size <= limit) {
+    // What it says it has and one byte more, which shows the end; it may grow meanwhile.
+    const auto expected = static_cast<std::size_t>(st.st_size) + 1;
+    if (size == text.size()) text.resize(std::min(limit + 1, size < expected ? expected : size + 4096));
     const ssize_t n = retry_eintr([&] { return ::read(file.get(), text.data() + size, text.size() - size); });
     if (n < 0) throw Refusal(path + ": " + std::string(errno_name(errno)) + ": it says what git executes here", "make it readable, or remove it");
     if (n == 0) break;

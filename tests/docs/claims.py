@@ -11,7 +11,7 @@ UNSUPPORTED = {
     "network.publish": 'network: {publish: ["127.0.0.1:3000"]}',
     "sockets": "sockets: [{path: /run/x}]",
     "decisions": "decisions: {ask: {timeout: 60s}, pdp: {kind: opa, url: u, path: p, timeout: 1s, may-grant: false}}",
-    "weaken (other than host-root, limits, floor-only)": "weaken: [nested]",
+    "weaken (other than host-root, limits, floor-only, trusted-grants)": "weaken: [nested]",
 }
 
 # Keys of a profile that extends default, a command under it, its exit status, and what its output must match.

@@ -558,6 +558,14 @@ TEST_CASE("what the shipped profiles are for") {
   CHECK(load("coding").decide(Right::execute, "/tmp/run").act == Act::allow);
   CHECK(load("coding").decide(Right::read, "/home/u/.gitconfig").act == Act::allow);
   CHECK(load("coding").decide(Right::change, "/home/u/.gitconfig").act == Act::deny);
+  for (const char* path : {"rust-toolchain.toml", "gradle.properties", "pnpm-workspace.yaml", ".tool-versions"}) {
+    CHECK(load("coding").decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::deny);
+    CHECK(load("dependency-work").decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::allow);
+  }
+  CHECK(load("dependency-work").decide(Right::change, "/home/u/proj/.envrc").act == Act::deny);
+  CHECK(load("dependency-work").decide(Right::execute, "/tmp/run").act == Act::allow);
+  CHECK(strict.decide(Right::change, "/home/u/proj/sub/AGENTS.md").act == Act::deny);
+  CHECK(strict.decide(Right::change, "/home/u/proj/sub/AGENTS.md", Age::since).act == Act::allow);
   CHECK(load("read-only").decide(Right::change, "/home/u/proj/a").act == Act::deny);
   CHECK(load("ci-strict").reads() == agentrun::profile::Reads::exact);
   const Policy all = load("allow-all");
