@@ -130,6 +130,45 @@ for t in threads: t.join()
 print("ACT racing", "ok" if won else "EACCES", won[:1], len(tries))
 """
 
+# The same for a truncate(2) that waits for the holder of a lease.
+TRUNCATER = """
+import fcntl, os, signal, socket, sys, threading, time
+guarded = os.path.abspath("guarded")
+os.makedirs("trap/self/fd")
+for n in range(400): os.symlink(guarded, f"trap/self/fd/{n}")
+open("leased", "w").close()
+where = os.path.abspath("leased")
+ready, told = os.pipe()
+holder = os.fork()
+if holder == 0:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
+    held = os.open("leased", os.O_RDWR)
+    while True:
+        try: fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        except OSError: continue  # somebody has it open still
+        os.write(told, b"x")
+        signal.sigwait({signal.SIGIO})
+        time.sleep(0.02)
+        fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+os.chdir("trap")
+over, tries = [], 0
+def binds(name):
+    while not over:
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        s.bind(name); s.close(); os.unlink(name)
+threads = [threading.Thread(target=binds, args=(name,)) for name in "ab"]
+for t in threads: t.start()
+stop = time.monotonic() + 20
+while tries < 25 and time.monotonic() < stop and os.path.getsize(guarded) != 0:
+    os.read(ready, 1)
+    os.truncate(where, 0)
+    tries += 1
+over.append(1)
+for t in threads: t.join()
+os.kill(holder, signal.SIGKILL)
+print("ACT truncate", "EACCES" if os.path.getsize(guarded) else "ok", tries)
+"""
+
 # What programs can see of a bind, one line each.
 SEEN = """
 import errno, os, socket, stat, sys
@@ -251,6 +290,20 @@ class Sockets(harness.Case):
             self.assertGreater(int(got["racing"].detail.split()[-1]), 72, f"too few tries: {run}")
             with self.assertRaises(BlockingIOError, msg="somebody came"):
                 server.accept()
+
+    def test_c2_a_truncate_that_waits(self):
+        guarded = self.ws / "guarded"
+        guarded.write_text("precious")
+        self.scratch.write_profile(files={"protect": [str(guarded)]})
+        outside = self.control("/usr/bin/python3", "-c", "import os; os.mkdir('self'); os.symlink('../guarded', 'self/f'); os.truncate('self/f', 0)")
+        self.assertEqual(guarded.read_text(), "", f"proves nothing: {outside}")
+        guarded.write_text("precious")
+        run = self.inside("/usr/bin/python3", "-c", TRUNCATER)
+        self.assertEqual(guarded.read_text(), "precious", str(run))
+        self.assert_ran(run)
+        got = harness.acts(run)["truncate"]
+        self.assertEqual(got.word, "EACCES", str(run))
+        self.assertGreater(int(got.detail), 4, f"too few tries: {run}")
 
     def test_seen_by_programs(self):
         outside = self.control("/usr/bin/python3", "-c", SEEN, cwd=self.outside)
