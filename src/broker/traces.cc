@@ -35,6 +35,8 @@ bool counts(Trace kind, std::string_view path) {
   switch (kind) {
     case Trace::bare_repository: return !is_in_repository(path);
     case Trace::index: return path.ends_with("/.git/index");
+    // Packages bring theirs, by the hundred.
+    case Trace::instructions: return path.find("/node_modules/") == path.npos && path.find("/site-packages/") == path.npos;
     default: return true;
   }
 }

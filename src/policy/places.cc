@@ -128,7 +128,8 @@ class Expansion {
 
   void cover(const Draft::Claim& claim, Scope scope) {
     if (layer_ != Layer::files_protect) return push(claim.path, {}, scope);
-    if (draft_.trusted_grants) return;
+    // What an overlay holds back is reviewed by name before it is applied.
+    if (draft_.trusted_grants || claim.access == Grant::Access::overlay) return;
     const Rule& rule = draft_.rules[claim.rule];
     profile::fail(rule.place, rule.id.substr(rule.id.find(':') + 1),
                   claim.path + " is what programs of the host execute or obey without being asked: " + item_.pattern.value + " of " + item_.profile.name,

@@ -193,7 +193,7 @@ void GitLayout::read_all_settings() {
     read_settings(repository + "/config", repository, 0);
     read_settings(repository + "/config.worktree", repository, 0);
   }
-  for (const std::string& file : {home_ + "/.gitconfig", home_ + "/.config/git/config", std::string("/etc/gitconfig")}) read_settings(file, {}, 0);
+  for (const std::string& file : own_settings_) read_settings(file, {}, 0);
 }
 
 policy::HostFacts::Git GitLayout::look(const std::vector<std::string>& writable) {

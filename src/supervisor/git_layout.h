@@ -18,8 +18,9 @@ namespace agentrun::supervisor {
 /// and those one level below; what lies deeper is guarded by the patterns of git-safe alone.
 class GitLayout {
  public:
-  /// `home`: of the user, for ~ in settings and for the user's own settings.
-  GitLayout(HostPaths& host, std::string home) : host_(host), home_(std::move(home)) {}
+  /// `home`: of the user, for ~ in settings. `own_settings`: the files of settings that git reads in every repository.
+  GitLayout(HostPaths& host, std::string home, std::vector<std::string> own_settings)
+      : host_(host), home_(std::move(home)), own_settings_(std::move(own_settings)) {}
 
   /// HostFacts::git. Throws Refusal when a file that says what git executes cannot be read.
   policy::HostFacts::Git look(const std::vector<std::string>& writable);
@@ -41,6 +42,7 @@ class GitLayout {
 
   HostPaths& host_;
   std::string home_;
+  std::vector<std::string> own_settings_;
   std::vector<std::string> writable_;
   std::set<std::string> repositories_;
   std::vector<std::pair<std::string, std::string>> worktrees_;  // repository, top of a worktree

@@ -213,6 +213,17 @@ void refuse_free_sockets_as_standard_files() {
   }
 }
 
+// The files that git reads besides those of a repository: git-config(1), FILES and ENVIRONMENT.
+std::vector<std::string> git_settings_of_user(const Places& places) {
+  const std::string config = environment("XDG_CONFIG_HOME").value_or(places.home + "/.config");
+  std::vector<std::string> files = {environment("GIT_CONFIG_SYSTEM").value_or("/etc/gitconfig")};
+  if (const auto global = environment("GIT_CONFIG_GLOBAL")) files.push_back(*global);
+  files.push_back(places.home + "/.gitconfig");
+  files.push_back(config + "/git/config");
+  std::erase_if(files, [](const std::string& file) { return !file.starts_with('/'); });
+  return files;
+}
+
 std::map<std::string, std::string> environment_map() {
   std::map<std::string, std::string> map;
   for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -298,7 +309,7 @@ Prepared prepare(const Options& options, const Places& places) {
   make_workspace_overlay(chain.back(), workspace);
   for (Profile& profile : chain) profile.sha256 = journal::hex(journal::sha256(profile.text));
 
-  GitLayout git(host, canonical(places.home).value_or(places.home));
+  GitLayout git(host, canonical(places.home).value_or(places.home), git_settings_of_user(places));
   policy::HostFacts facts{
       .home = canonical(places.home).value_or(places.home),
       .workspace = workspace,

@@ -603,6 +603,9 @@ TEST_CASE("${writable}: the workspace, every grant to write, and a grant below t
     CHECK_NOTHROW((void)with(files + "weaken: [trusted-grants]\n"));
   }
   CHECK(denied(with("files: {write: [\"~/.ssh\"]}\nweaken: [trusted-grants]\n"), "/home/u/proj/.envrc"));
+  // Changes of an overlay are reviewed; what has a name in a wider one is protected as anywhere.
+  CHECK_NOTHROW((void)with("files: {overlay: [~/.ssh]}\n"));
+  CHECK(denied(with("files: {overlay: [~/.config]}\n"), "/home/u/.config/autostart/x"));
   // A checkout in such a directory is to be worked in.
   const Policy worktree = with("files: {write: [\"~/proj/.claude/worktrees/a\"]}\n");
   CHECK(denied(worktree, "/home/u/proj/.claude/worktrees/a/.envrc"));
