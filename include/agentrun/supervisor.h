@@ -55,6 +55,15 @@ struct PreparedSink {
 /// Reads the files that the URL names. Throws Refusal.
 PreparedSink prepare_sink(const std::string& url, const Places& places);
 
+/// What is known at the start and will look like a fault of the command, since no rule refuses it.
+struct Remarks {
+  /// A sentence each, with the way out: a grant that shows nothing, a file that is granted by itself, a `.git` file that leads
+  /// to what is not shown.
+  std::vector<std::string> sentences;
+  /// Directories of the command's PATH that are on the host and not shown.
+  std::vector<std::string> unshown_path;
+};
+
 /// Options made into what can be explained or carried out. Reads profiles and looks at the host; changes nothing.
 struct Prepared {
   policy::Policy policy;
@@ -65,6 +74,7 @@ struct Prepared {
   std::string run;                         // the id of the run that this is for
   std::vector<review::Target> overlays;    // by number, as the plan's steps name their layers
   std::vector<PreparedSink> sinks;
+  Remarks remarks;
 };
 /// Throws Refusal (profile::ProfileError among them).
 Prepared prepare(const Options& options, const Places& places);

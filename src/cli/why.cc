@@ -1,6 +1,12 @@
 // why: the denials of a run, each once, with the smallest change that would allow it.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <map>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -70,6 +76,91 @@ std::string object_of(const nlohmann::json& record) {
   return path.empty() ? field(record, "path_b64") : path;
 }
 
+// What no rule refused and still is not there for the command, as far as the journal and the host can tell.
+class Unshown {
+ public:
+  void note(const nlohmann::json& record) {
+    const std::string type = field(record, "type"), kind = field(record, "class");
+    if (type == "journal.open") {
+      remarks_ = texts(record, "remarks");
+      path_ = texts(record, "unshown_path");
+    }
+    if (type == "journal.open" || kind == "exec") note_words(texts(record, "argv"));
+    const bool looked_up = type == "decision" && (kind == "open" || kind == "exec");
+    if (looked_up && field(record, "errno") == "ENOENT" && failed_.size() < most) {
+      if (const std::string path = field(record, "path"); path.starts_with('/')) failed_.try_emplace(path, record);
+    }
+  }
+
+  struct Finding {
+    std::string what, remedy;
+  };
+  [[nodiscard]] std::vector<Finding> findings() const {
+    std::vector<Finding> found;
+    for (const std::string& remark : remarks_) found.push_back({remark, ""});
+    for (const std::string& folder : path_) {
+      for (const std::string& word : words_) {
+        const std::string program = folder + "/" + word;
+        if (!is_there(program) || ::access(program.c_str(), X_OK) != 0 || found.size() >= most) continue;
+        found.push_back({program + " is on the host, in a directory of PATH that is not shown to the command",
+                         "files: {read: [\"" + folder + "\"]} and exec: {allow: [\"" + folder + "/**\"]}"});
+      }
+    }
+    for (const auto& [path, record] : failed_) {
+      if (!is_there(path) || found.size() >= most) continue;
+      found.push_back({path + " is on the host and is not shown to the command (" + how(record) + ")", field(record, "remedy")});
+    }
+    return found;
+  }
+
+ private:
+  static constexpr std::size_t most = 64;
+
+  static std::vector<std::string> texts(const nlohmann::json& record, const char* key) {
+    std::vector<std::string> list;
+    const auto found = record.find(key);
+    if (found == record.end() || !found->is_array()) return list;
+    for (const auto& one : *found) {
+      if (one.is_string()) list.push_back(one.get<std::string>());
+    }
+    return list;
+  }
+
+  // The commands among them, also within a line that a shell gets.
+  void note_words(const std::vector<std::string>& argv) {
+    constexpr std::string_view ends = " \t\n;|&()<>\"'`$={}";
+    for (const std::string& text : argv) {
+      for (std::size_t at = 0; at < text.size() && words_.size() < 10 * most;) {
+        const std::size_t end = std::min(text.find_first_of(ends, at), text.size());
+        const std::string word = text.substr(at, end - at);
+        if (!word.empty() && word.find('/') == std::string::npos && word.front() != '.' && word.front() != '-') words_.insert(word);
+        at = end + 1;
+      }
+    }
+  }
+
+  static bool is_there(const std::string& path) {
+    struct stat st {};
+    return ::fstatat(AT_FDCWD, path.c_str(), &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0;
+  }
+
+  std::vector<std::string> remarks_, path_;
+  std::set<std::string> words_;
+  std::map<std::string, nlohmann::json> failed_;
+};
+
+void print_unshown(const std::vector<Unshown::Finding>& findings) {
+  for (const auto& [what, remedy] : findings) {
+    std::printf("%s\n", printable(what).c_str());
+    if (!remedy.empty()) std::printf("  to show it: %s\n", printable(remedy).c_str());
+  }
+}
+
+// What nobody records: there is no call that the broker is asked about, or the kernel refuses after it was allowed.
+constexpr const char* unrecorded =
+    "these are refused without a record: what is not shown, to stat and access (ENOENT); changes of what is shown to be read, by a descriptor "
+    "(EROFS, EACCES); the removal or replacement of what is mounted or granted by itself (EBUSY); the host's loopback and its sockets; limits\n";
+
 }  // namespace
 
 int why_command(Words words) {
@@ -78,9 +169,12 @@ int why_command(Words words) {
   if (arguments.positional.size() > 1) throw UsageError("why takes one run", "agent-run why [RUN]");
   const auto run = journal::find_run(state_directory(arguments), arguments.positional.empty() ? "" : arguments.positional[0]);
   std::map<std::string, Denial> denials;
+  Unshown unshown;
   journal::show(run, {}, [&](std::uint64_t, std::string_view line) {
     const auto record = nlohmann::json::parse(line, nullptr, false);
-    if (record.is_discarded() || !denied_by_policy(record)) return true;
+    if (record.is_discarded() || !record.is_object()) return true;
+    unshown.note(record);
+    if (!denied_by_policy(record)) return true;
     Denial& denial = denials[class_of(record) + " " + object_of(record)];
     if (denial.times == 0) denial.first = record;
     denial.times += times_of(record);
@@ -100,7 +194,17 @@ int why_command(Words words) {
                 static_cast<unsigned long long>(denial.times), printable(because(denial.first)).c_str(),
                 remedy.empty() ? "no rule can" : printable(remedy).c_str());
   }
-  if (denials.empty() && !arguments.has("--json")) std::printf("nothing was denied in %s\n", printable(run.filename().string()).c_str());
+  const std::vector<Unshown::Finding> findings = unshown.findings();
+  if (arguments.has("--json")) {
+    for (const auto& [what, remedy] : findings) {
+      const nlohmann::json out = {{"class", "not shown"}, {"object", what}, {"remedy", remedy}};
+      std::printf("%s\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    }
+    return 0;
+  }
+  if (denials.empty()) std::printf("agent-run recorded no refusal in %s\n", printable(run.filename().string()).c_str());
+  print_unshown(findings);
+  if (denials.empty()) std::fputs(unrecorded, stdout);
   return 0;
 }
 

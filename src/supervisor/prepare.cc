@@ -19,6 +19,7 @@
 #include "supervisor/git_layout.h"
 #include "supervisor/host_paths.h"
 #include "supervisor/inputs.h"
+#include "supervisor/remarks.h"
 #include "supervisor/users_own.h"
 #include "supervisor/written.h"
 
@@ -329,7 +330,8 @@ Prepared prepare(const Options& options, const Places& places) {
     // Its files are this user's: who reaches them can raise a limit, or leave the group.
     hidden.push_back(limits.hierarchy);
     facts.own.push_back(limits.hierarchy);
-    policy = policy::compile(chain, facts);
+    const auto reaches = [&](const policy::Grant& grant) { return policy::changes_host(grant.access) && within(limits.hierarchy, grant.path); };
+    if (std::ranges::any_of(policy.view(), reaches)) policy = policy::compile(chain, facts);
   }
   refuse_unkept(policy, facts.own);
   refuse_writable_profiles(policy, facts.own);
@@ -358,8 +360,9 @@ Prepared prepare(const Options& options, const Places& places) {
   const profile::Reads reads = policy.reads_kept();
   plan.limits = std::move(limits);
   std::vector<review::Target> overlays = overlays_of(plan);
+  Remarks remarks = remarks_of(policy, plan);
   return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state, .other_states = {states.begin() + 1, states.end()}, .run = run,
-          .overlays = std::move(overlays), .sinks = std::move(sinks)};
+          .overlays = std::move(overlays), .sinks = std::move(sinks), .remarks = std::move(remarks)};
 }
 
 }  // namespace agentrun::supervisor

@@ -113,6 +113,7 @@ int append_open(journal::Appender& entries, const journal::Run& run, const std::
   }
   record.number("pid", ::getpid()).text("program_sha256", program_hash(prepared.state_directory));
   if (redacted != 0) record.number("redacted", static_cast<std::int64_t>(redacted));
+  if (!prepared.remarks.sentences.empty()) record.list("remarks", prepared.remarks.sentences);
   record.text("run", run_id);
   if (!prepared.sinks.empty()) {
     std::vector<std::string> names;
@@ -121,6 +122,7 @@ int append_open(journal::Appender& entries, const journal::Run& run, const std::
   }
   times(record);
   record.text("type", "journal.open").text("uid_map", std::to_string(plan.uid) + " " + std::to_string(plan.uid) + " 1");
+  if (!prepared.remarks.unshown_path.empty()) record.list("unshown_path", prepared.remarks.unshown_path);
   record.text("version", AGENTRUN_VERSION).list("vkeys", run.vkeys()).list("weaken", weakenings);
   return entries.append(record.line());
 }

@@ -200,6 +200,9 @@ class Session {
     if (overlays_) overlays_->await_clock();
     const std::string weakened = weakenings_line(prepared_);
     if (!weakened.empty() && options_.warn) options_.warn(weakened);
+    for (const std::string& remark : prepared_.remarks.sentences) {
+      if (options_.warn) options_.warn(remark);
+    }
     sandbox_->go();
     summary_.started = went_ = true;
     while (!ended_) step(signals, terminal);

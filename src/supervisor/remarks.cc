@@ -1,0 +1,135 @@
+// Each remark compares the plan's mounts with what stands on the host.
+#include "supervisor/remarks.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/fd.h>
+#include <agentrun/sys/paths.h>
+
+namespace agentrun::supervisor {
+
+namespace {
+
+using Kind = sandbox::MountStep::Kind;
+
+constexpr std::size_t most_sentences = 8;
+constexpr std::size_t most_bytes = PATH_MAX + 16;  // of a `.git` file
+
+std::optional<std::string> canonical(const std::string& path) {
+  char resolved[PATH_MAX];
+  if (::realpath(path.c_str(), resolved) == nullptr) return std::nullopt;
+  return resolved;
+}
+
+// Does the view show what is on the host at this canonical path? What is mounted deepest above it decides.
+bool is_shown(const sandbox::Plan& plan, std::string_view path) {
+  const sandbox::MountStep* deepest = nullptr;
+  for (const sandbox::MountStep& step : plan.mounts) {
+    const bool mounts = step.kind != Kind::directory && step.kind != Kind::symlink && step.kind != Kind::text_file;
+    if (mounts && within(path, step.target) && (deepest == nullptr || step.target.size() >= deepest->target.size())) deepest = &step;
+  }
+  if (deepest == nullptr) return false;
+  return deepest->kind == Kind::bind || deepest->kind == Kind::overlay || (deepest->kind == Kind::root && !deepest->source.empty());
+}
+
+std::string section_of(const policy::Rule& rule) {
+  const std::size_t begin = rule.id.find(':') + 1;
+  return rule.id.substr(begin, rule.id.find('[') - begin);
+}
+
+// Shipped profiles grant what may be there. Whoever wrote a profile or an option meant something that is.
+void add_dead_grants(std::vector<std::string>& sentences, const policy::Policy& policy, const sandbox::Plan& plan) {
+  for (const policy::Rule& rule : policy.rules()) {
+    const std::string section = section_of(rule);
+    const bool grants = section == "files.read" || section == "files.write" || section == "files.overlay";
+    const bool own = rule.place.file.starts_with('/') || rule.place.file == "command line";
+    if (!grants || !own || rule.meant.find_first_of("*?[{") != std::string::npos) continue;
+    const auto target = canonical(rule.meant);
+    const std::string begin = section + " " + rule.meant + " (" + rule.place.text() + ") shows nothing: ";
+    if (!target) sentences.push_back(begin + "there is nothing on the host now; make it before the run");
+    else if (!is_shown(plan, *target)) sentences.push_back(begin + "the sandbox has its own there, or another rule hides it; put it elsewhere");
+  }
+}
+
+void add_single_files(std::vector<std::string>& sentences, const policy::Policy& policy) {
+  for (const policy::Grant& grant : policy.view()) {
+    struct stat st {};
+    if (!policy::changes_host(grant.access) || ::lstat(grant.path.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) continue;
+    sentences.push_back(grant.path + " is granted by itself: it can be written in place, but programs that replace it by rename, as most save their "
+                        "settings, get EBUSY; to let them, grant the directory above it, " + std::string(parent_of(grant.path)));
+  }
+}
+
+// The first line of a small regular file, behind `begin`; nothing for anything else.
+std::optional<std::string> line_of(const std::string& path, std::string_view begin) {
+  const Fd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+  struct stat st {};
+  if (!file || ::fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) return std::nullopt;
+  std::string text(most_bytes, '\0');
+  const ssize_t size = retry_eintr([&] { return ::read(file.get(), text.data(), text.size()); });
+  text.resize(static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+  if (!text.starts_with(begin)) return std::nullopt;
+  return text.substr(begin.size(), text.find('\n') - begin.size());
+}
+
+std::string below(const std::string& folder, const std::string& path) { return path.starts_with('/') ? path : folder + "/" + path; }
+
+// A worktree, a submodule, a separate git directory: gitrepository-layout(5).
+void add_git_elsewhere(std::vector<std::string>& sentences, const sandbox::Plan& plan, const std::string& folder) {
+  const auto named = line_of(folder + "/.git", "gitdir: ");
+  if (!named) return;
+  const std::string gitdir = below(folder, *named);
+  const auto common = line_of(gitdir + "/commondir", "");
+  const std::string whole = common ? below(gitdir, *common) : gitdir;
+  for (const std::string& path : {gitdir, whole}) {
+    const auto target = canonical(path);
+    if (!target || is_shown(plan, *target)) continue;
+    sentences.push_back(folder + "/.git leads to " + *target + ", which is on the host and is not shown: git finds no repository; to show it: files: {write: [\"" +
+                        policy::pattern_of(canonical(whole).value_or(*target)) + "\"]}");
+    return;
+  }
+}
+
+std::vector<std::string> unshown_path(const sandbox::Plan& plan) {
+  std::vector<std::string> found;
+  const auto path = std::ranges::find_if(plan.environment, [](const std::string& entry) { return entry.starts_with("PATH="); });
+  if (path == plan.environment.end()) return found;
+  const std::string text = path->substr(5);
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(':', at), text.size());
+    const std::string folder = text.substr(at, end - at);
+    at = end + 1;
+    const auto target = folder.starts_with('/') ? canonical(folder) : std::nullopt;
+    if (target && !is_shown(plan, *target) && std::ranges::find(found, folder) == found.end()) found.push_back(folder);
+  }
+  return found;
+}
+
+}  // namespace
+
+Remarks remarks_of(const policy::Policy& policy, const sandbox::Plan& plan) {
+  Remarks remarks;
+  add_single_files(remarks.sentences, policy);
+  add_dead_grants(remarks.sentences, policy, plan);
+  add_git_elsewhere(remarks.sentences, plan, policy.workspace());
+  if (plan.cwd != policy.workspace()) add_git_elsewhere(remarks.sentences, plan, plan.cwd);
+  if (remarks.sentences.size() > most_sentences) {
+    const std::size_t more = remarks.sentences.size() - most_sentences;
+    remarks.sentences.resize(most_sentences);
+    remarks.sentences.push_back("and " + std::to_string(more) + " more of this kind");
+  }
+  remarks.unshown_path = unshown_path(plan);
+  return remarks;
+}
+
+}  // namespace agentrun::supervisor

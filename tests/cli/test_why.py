@@ -1,0 +1,76 @@
+"""What `why` says when no rule refused anything, and what a start warns of: a refusal that leaves no trace is no mystery."""
+
+import shutil
+import subprocess
+
+import harness
+
+
+class Why(harness.Case):
+    def why(self, *words):
+        result = self.scratch.agent_run("why", *words)
+        self.assertEqual(result.status, 0, str(result))
+        self.assertNotIn("nothing was denied", result.text)
+        return result.text
+
+    def test_nothing_recorded(self):
+        self.scratch.write_profile()
+        self.assert_ran(self.inside("true"))
+        self.assertRegex(self.why(), r"\Aagent-run recorded no refusal in \S+\nthese are refused without a record: ")
+
+    def test_one_file_replaced(self):
+        """Replaced by rename it is EBUSY; in place it works; the directory above it, as the warning says, works too."""
+        settings = self.scratch.home / ".tool"
+        settings.mkdir()
+        file = settings / "t.json"
+        script = f"echo 1 > {file}; echo 2 > {file}.tmp; mv {file}.tmp {file}"
+        file.touch()
+        self.scratch.write_profile(files={"write": [str(file)]})
+        run = self.inside("sh", "-c", f"echo 1 > {file}; cp {file} /tmp/x; mv -f /tmp/x {file}")
+        self.assertNotEqual(run.status, 0, str(run))
+        warning = f"{file} is granted by itself: .* EBUSY; .* {settings}\\b"
+        self.assertRegex(run.errors, f"agent-run: {warning}")
+        self.assertRegex(self.why(run.id), warning)
+        remedy = self.scratch.agent_run("-p", "read-only", "--write", settings, "--", "sh", "-c", script)
+        self.assertEqual((remedy.status, file.read_text()), (0, "2\n"), str(remedy))
+        self.assertNotIn("granted by itself", remedy.errors)
+
+    def test_dead_grants(self):
+        self.scratch.write_profile(files={"read": [str(self.scratch.home / "absent"), str(self.tools)]})
+        run = self.inside("true")
+        self.assertRegex(run.errors, "files.read .*/absent .* shows nothing: there is nothing on the host")
+        self.assertNotIn(f"{self.tools} (", run.errors)
+        shipped = self.scratch.agent_run("-p", "coding", "--", "true")
+        self.assertNotIn("shows nothing", shipped.errors, "shipped profiles name what may be there")
+
+    def test_git_file_that_leads_out(self):
+        main, tree = self.scratch.home / "main", self.scratch.base / "tree"
+        env = {**self.scratch.environment, **{f"GIT_{who}_{what}": "a@b.test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}}
+        for words in (["init", "-q", str(main)], ["-C", str(main), "commit", "-q", "--allow-empty", "-m", "1"], ["-C", str(main), "worktree", "add", "-q", str(tree)]):
+            subprocess.run(["git", *words], check=True, env=env, timeout=60)
+        run = self.scratch.agent_run("-p", "coding", "--", "git", "status", cwd=tree)
+        self.assertNotEqual(run.status, 0, "the repository is shown already")
+        self.assertRegex(run.errors, r"/tree/\.git leads to \S*/main/\.git\S*, which is on the host and is not shown")
+        self.assertIn(str(main / ".git"), self.why())
+        self.scratch.profile_file.write_text(harness.profile_text(extends=["coding"], files={"write": [str(main / ".git")]}))
+        remedy = self.scratch.agent_run("-p", self.scratch.profile_file, "--", "git", "status", "--short", cwd=tree)
+        self.assertEqual(remedy.status, 0, str(remedy))
+        self.assertNotIn("leads to", remedy.errors)
+
+    def test_what_is_on_the_host_and_not_shown(self):
+        tools = self.scratch.home / "bin"
+        tools.mkdir()
+        shutil.copy2("/bin/true", tools / "mytool")
+        (self.outside / "data").write_text("x")
+        self.scratch.write_profile(environment={"pass": ["PATH"]})
+        env = {**self.scratch.environment, "PATH": f"{tools}:{self.scratch.environment['PATH']}"}
+        run = self.inside("sh", "-c", f"mytool; cat {self.outside}/data {self.outside}/absent; {tools}/mytool", env=env)
+        self.assertNotEqual(run.status, 0)
+        text = self.why(run.id)
+        self.assertRegex(text, f"{tools}/mytool is on the host, in a directory of PATH that is not shown to the command\\n  to show it: files: ")
+        self.assertRegex(text, f"{self.outside}/data is on the host and is not shown to the command \\(open.* of /usr/bin/cat\\)\\n  to show it: files: .read: ")
+        self.assertNotIn("absent", text, "what is nowhere is no riddle")
+        self.assertIn("mytool", self.why("--json", run.id))
+        # The remedy, as it is said.
+        self.scratch.write_profile(environment={"pass": ["PATH"]}, files={"read": [str(tools)]}, exec={"allow": ["/usr/**", f"{tools}/**"]})
+        self.assert_ran(self.inside("sh", "-c", "mytool", env=env))
