@@ -170,6 +170,12 @@ policy::Age age_of(int fd, const std::string& name, std::int64_t began);
 /// move or remove it in its own ways.
 bool stands_for_folder(const Slot& slot);
 
+/// A regular file that is a mount point of its own: granted by itself, and not to be renamed over.
+bool is_mounted_file(const Slot& slot);
+/// Writes what the regular file `from` holds into such a file `to`, and removes `from`. 0 or an errno: EBUSY when either has more
+/// than 1 MiB or cannot be opened; then nothing has changed.
+int replace_content(const Task& task, const Slot& from, const Slot& to);
+
 /// Searches the folder `name` in `parent` for something that is guarded where it stands (`from`) or would be guarded
 /// where it goes (`to`); files.keep guards what is older than `began`. 0: nothing; EACCES: yes, and `found` is the guarded path; EXDEV: too much to search, and
 /// programs fall back to copying.

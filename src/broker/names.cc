@@ -133,6 +133,10 @@ Reply Handler::rename(Case& c) {
     if (kind_of(from) == S_IFLNK) judge_link(c, to.path);
     if ((c.request.flags & exchange) != 0 && kind_of(to) == S_IFLNK) judge_link(c, from.path);
   }
+  if (c.request.flags == 0 && kind_of(from) == S_IFREG && is_mounted_file(to) && !is_mounted_file(from)) {
+    if (const int error = permit(c, "in-place"); error != 0) return Reply::error(error);
+    return result(c, replace_content(c.task, from, to));
+  }
   if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
   return result(c, errno_of(static_cast<int>(::syscall(SYS_renameat2, from.parent.get(), from.name.c_str(), to.parent.get(),
                                                        to.name.c_str(), c.request.flags))));

@@ -159,7 +159,7 @@ void print_unshown(const std::vector<Unshown::Finding>& findings) {
 // What nobody records: there is no call that the broker is asked about, or the kernel refuses after it was allowed.
 constexpr const char* unrecorded =
     "these are refused without a record: what is not shown, to stat and access (ENOENT); changes of what is shown to be read, by a descriptor "
-    "(EROFS, EACCES); the removal or replacement of what is mounted or granted by itself (EBUSY); the host's loopback and its sockets; limits\n";
+    "(EROFS, EACCES); the removal or exchange of what is mounted or granted by itself (EBUSY); the host's loopback and its sockets; limits\n";
 
 }  // namespace
 

@@ -105,6 +105,7 @@ constexpr int broker_calls[] = {
     __NR_write,
     __NR_fdatasync,
     __NR_pread64,
+    __NR_pwrite64,
     __NR_readv,
     __NR_lseek,
     __NR_close,

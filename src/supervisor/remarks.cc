@@ -65,8 +65,8 @@ void add_single_files(std::vector<std::string>& sentences, const policy::Policy&
   for (const policy::Grant& grant : policy.view()) {
     struct stat st {};
     if (!policy::changes_host(grant.access) || ::lstat(grant.path.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) continue;
-    sentences.push_back(grant.path + " is granted by itself: it can be written in place, but programs that replace it by rename, as most save their "
-                        "settings, get EBUSY; to let them, grant the directory above it, " + std::string(parent_of(grant.path)));
+    sentences.push_back(grant.path + " is granted by itself: a program that replaces it by rename has its content (up to 1 MiB) written in place, what else it "
+                        "does beside it or by removing it is refused (EBUSY); to let it, grant the directory above, " + std::string(parent_of(grant.path)));
   }
 }
 

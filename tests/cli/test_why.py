@@ -19,16 +19,26 @@ class Why(harness.Case):
         self.assertRegex(self.why(), r"\Aagent-run recorded no refusal in \S+\nthese are refused without a record: ")
 
     def test_one_file_replaced(self):
-        """Replaced by rename it is EBUSY; in place it works; the directory above it, as the warning says, works too."""
+        """Replaced by rename its content is; removed or replaced by much it is EBUSY; with the directory above it, as the warning says, all works."""
         settings = self.scratch.home / ".tool"
         settings.mkdir()
         file = settings / "t.json"
         script = f"echo 1 > {file}; echo 2 > {file}.tmp; mv {file}.tmp {file}"
         file.touch()
         self.scratch.write_profile(files={"write": [str(file)]})
-        run = self.inside("sh", "-c", f"echo 1 > {file}; cp {file} /tmp/x; mv -f /tmp/x {file}")
-        self.assertNotEqual(run.status, 0, str(run))
-        warning = f"{file} is granted by itself: .* EBUSY; .* {settings}\\b"
+        inode = file.stat().st_ino
+        run = self.inside("/usr/bin/python3", "-c", f"""import errno, os
+def tried(act):
+    try: act()
+    except OSError as e: return errno.errorcode[e.errno]
+    return "ok"
+def save(bytes_): open("/tmp/x", "wb").write(bytes_); os.rename("/tmp/x", "{file}")
+print(tried(lambda: save(b"one")), tried(lambda: save(b"2\\n")), os.path.exists("/tmp/x"), tried(lambda: save(bytes(1048577))), tried(lambda: os.unlink("{file}")), tried(lambda: os.rename("{file}", "{file}2")))
+""")
+        self.assertEqual(run.text.split(), ["ok", "ok", "False", "EBUSY", "EBUSY", "EBUSY"], str(run))
+        self.assertEqual((file.read_text(), file.stat().st_ino), ("2\n", inode))
+        self.assertEqual(len(run.decisions(effect="in-place", act="allow")), 3)
+        warning = f"{file} is granted by itself: .* \\(EBUSY\\); .* {settings}\\b"
         self.assertRegex(run.errors, f"agent-run: {warning}")
         self.assertRegex(self.why(run.id), warning)
         remedy = self.scratch.agent_run("-p", "read-only", "--write", settings, "--", "sh", "-c", script)
