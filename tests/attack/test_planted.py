@@ -69,7 +69,7 @@ class Links(harness.Case):
         (self.scratch.base / "short").symlink_to(self.ws)
         (self.ws / "inner").mkdir()
         (self.ws / "alias").symlink_to("inner")
-        for words in (("-w", self.scratch.base / "short"), ("-w", self.ws / "alias"), ("-w", self.secret), ("--write", self.scratch.base / "short")):
+        for words in (("-w", self.scratch.base / "short"), ("-w", self.ws / "alias"), ("-w", self.outside), ("--write", self.scratch.base / "short")):
             result = self.scratch.agent_run("-p", self.coding, *words, "--", "true")
             self.assertEqual(result.status, 0, str(result))
 
