@@ -239,7 +239,7 @@ std::map<std::string, std::string> environment_map() {
 sandbox::LimitsPlan limits_of(const policy::Policy& policy) {
   const auto& limits = policy.limits();
   auto plan = sandbox::plan_limits_here({.memory = limits.memory, .tasks = limits.tasks, .cpus = limits.cpus},
-                                        receiver_count() + 1);
+                                        receiver_count() + 2);  // its main thread, and the one that binds
   if (policy.weakened(policy::Weakening::limits)) return plan;
   for (const sandbox::KeptLimit& kept : plan.kept) {
     if (!kept.weaker()) continue;

@@ -111,7 +111,7 @@ class Data(Programs):
         (source / "sparse").write_bytes(b"")
         os.truncate(source / "sparse", 1 << 20)
         os.mkfifo(source / "fifo")
-        for name, mode in (("d1/f1", 0o751), ("d1/f2", 0o400), ("d2", 0o700), ("d3/f1", 0o4755)):
+        for name, mode in (("d1/f1", 0o751), ("d1/f2", 0o400), ("d2", 0o700), ("d3/f1", 0o711), ("d3", 0o2755)):
             os.chmod(source / name, mode)
         for i, path in enumerate(sorted(source.rglob("*"), reverse=True)):
             os.utime(path, (1_000_000_000 + i, 1_100_000_000 + i), follow_symlinks=False)
