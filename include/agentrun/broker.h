@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -54,7 +55,7 @@ struct Event {
     ready,         // confined and receiving
     failed,        // could not start: `text` says why
     denial,        // `text`: what was denied, `remedy`: what would allow it; the first few distinct ones only
-    trace,         // `text`: a path, `remedy`: the name of a Trace; each once, and a bounded number
+    trace,         // after finish(): `text`: a path, `remedy`: the name of a Trace; each once, and a bounded number
     journal_fail,  // a record could not be written: `text` is the errno's name. The run must end (JOURNAL.md)
     moved,         // it appends to the segment that it was told of (journal::segment_message)
     kill,          // a denied image runs: `text` is its path. The run must end (DESIGN §6)
@@ -77,9 +78,9 @@ class Broker {
   [[nodiscard]] const Fd& events() const noexcept { return process_.control(); }
   /// Reads one event; nullopt at end of file (the broker is gone).
   [[nodiscard]] std::optional<Event> next_event() const;
-  /// Asks for the counts and the end; the agent must be dead. `counts`; or `journal_fail`: its last records were not written; or
+  /// Asks for traces, which `on_trace` is given, the counts and the end; the agent must be dead. `counts`; or `journal_fail`: its last records were not written; or
   /// nullopt when it had died or does not answer within 5 s.
-  std::optional<Event> finish();
+  std::optional<Event> finish(const std::function<void(const Event&)>& on_trace = {});
 
  private:
   explicit Broker(Service process) : process_(std::move(process)) {}

@@ -170,6 +170,8 @@ void await_end(const Fd& control, journal::Appender& entries) {
 
   post(control, {.kind = Event::Kind::ready});
   await_end(control, entries);
+  // With patience, unlike denials: one that was lost would be one that nobody is told of.
+  for (const auto& [kind, path] : recorder.traces()) send_message(control, encode({.kind = Event::Kind::trace, .text = path, .remedy = std::string(name(kind))}));
   const Event counts{.kind = Event::Kind::counts,
                      .decisions = recorder.decisions(),
                      .denials = recorder.denials(),
@@ -199,9 +201,10 @@ std::optional<Event> Broker::next_event() const {
   return message ? decode_event(message->bytes) : std::nullopt;
 }
 
-std::optional<Event> Broker::finish() {
+std::optional<Event> Broker::finish(const std::function<void(const Event&)>& on_trace) {
   if (!process_.ask_to_finish()) return std::nullopt;
   while (auto event = next_event()) {
+    if (event->kind == Event::Kind::trace && on_trace) on_trace(*event);
     if (event->kind != Event::Kind::counts && event->kind != Event::Kind::journal_fail) continue;
     process_.dismiss();
     return event;

@@ -85,7 +85,7 @@ void Recorder::decision_fields(const Case& c, journal::Record& record) {
 
 bool Recorder::decision(const Case& c) {
   count(c);
-  tell_traces(c);
+  traces_.note(c);
   journal::Record& record = thread_record();
   decision_fields(c, record);
   return append(record);
@@ -151,10 +151,6 @@ void Recorder::tell_denial(const Case& c) {
   post(control_, {.kind = Event::Kind::denial,
                   .text = what,
                   .remedy = remedy(c)});
-}
-
-void Recorder::tell_traces(const Case& c) {
-  for (const Traces::Found& found : traces_.take(c)) post(control_, {.kind = Event::Kind::trace, .text = found.path, .remedy = std::string(name(found.kind))});
 }
 
 void Recorder::report_denied_image(const std::string& path) const {

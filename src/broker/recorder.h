@@ -65,6 +65,8 @@ class Recorder {
   [[nodiscard]] std::uint64_t decisions() const noexcept { return decisions_.load(); }
   [[nodiscard]] std::uint64_t denials() const noexcept { return denials_.load(); }
   [[nodiscard]] std::uint64_t absent() const noexcept { return absent_.load(); }
+  /// What the run leaves behind, as far as it was recorded.
+  [[nodiscard]] Traces::Found traces() { return traces_.found(); }
   /// Tells the supervisor that a denied image runs.
   void report_denied_image(const std::string& path) const;
 
@@ -72,7 +74,6 @@ class Recorder {
   bool append(journal::Record& record);
   void count(const Case& c);
   void tell_denial(const Case& c);
-  void tell_traces(const Case& c);
   void decision_fields(const Case& c, journal::Record& record);
   [[nodiscard]] std::string remedy(const Case& c) const;
 

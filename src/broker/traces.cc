@@ -11,7 +11,7 @@ namespace agentrun::broker {
 
 namespace {
 
-constexpr std::size_t max_known = 64;
+constexpr std::size_t max_found = 64;
 
 struct Named {
   std::string_view name;
@@ -64,40 +64,32 @@ std::optional<Trace> trace_of(std::string_view name) noexcept {
   return static_cast<Trace>(found - trace_names.begin());
 }
 
-void Traces::note(Trace kind, const std::string& path, std::vector<Found>& into) {
-  if (known_.contains({kind, path})) return;
-  if (known_.size() < max_known) {
-    known_.emplace(kind, path);
-    into.push_back({kind, path});
-  } else if (known_.emplace(Trace::more, std::string()).second) {
-    into.push_back({Trace::more, {}});
-  }
+void Traces::add(Trace kind, const std::string& path) {
+  if (found_.contains({kind, path})) return;
+  if (found_.size() < max_found) found_.emplace(kind, path);
+  else found_.emplace(Trace::more, std::string());
 }
 
 // What was found moves with the directory that it is in.
-void Traces::follow_rename(const std::string& from, const std::string& to, std::vector<Found>& into) {
-  std::vector<Found> moved;
-  for (const auto& [kind, path] : known_)
-    if (within(path, from)) moved.push_back({kind, to + path.substr(from.size())});
-  for (const Found& one : moved) note(one.kind, one.path, into);
+void Traces::follow_rename(const std::string& from, const std::string& to) {
+  const Found before = found_;
+  for (const auto& [kind, path] : before)
+    if (within(path, from)) add(kind, to + path.substr(from.size()));
 }
 
-std::vector<Traces::Found> Traces::take(const Case& c) {
-  std::vector<Found> found;
-  if (c.right != policy::Right::change || c.destination) return found;
+void Traces::note(const Case& c) {
+  if (c.right != policy::Right::change || c.destination) return;
   if (c.verdict.act != policy::Act::allow) {
-    if (!is_refused_checkout(c)) return found;
+    if (!is_refused_checkout(c)) return;
     const std::scoped_lock lock(mutex_);
-    note(Trace::not_updated, c.path, found);
-    return found;
+    return add(Trace::not_updated, c.path);
   }
   const auto first = kind_of(c.path), second = kind_of(c.to);
-  if (!first && !second && c.to.empty()) return found;
+  if (!first && !second && c.to.empty()) return;
   const std::scoped_lock lock(mutex_);
-  if (first) note(*first, c.path, found);
-  if (second) note(*second, c.to, found);
-  if (!c.to.empty()) follow_rename(c.path, c.to, found);
-  return found;
+  if (first) add(*first, c.path);
+  if (second) add(*second, c.to);
+  if (!c.to.empty()) follow_rename(c.path, c.to);
 }
 
 }  // namespace agentrun::broker

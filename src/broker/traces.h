@@ -6,7 +6,6 @@
 #include <set>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include <agentrun/broker.h>
 
@@ -17,19 +16,21 @@ struct Case;
 /// Shared by the receivers.
 class Traces {
  public:
-  struct Found {
-    Trace kind;
-    std::string path;
-  };
-  /// Of this decided call, what was not found before: mostly nothing, at the cost of comparing a name.
-  std::vector<Found> take(const Case& c);
+  using Found = std::set<std::pair<Trace, std::string>>;
+  /// Of this decided call: mostly nothing, at the cost of comparing a name.
+  void note(const Case& c);
+  /// All of them so far. Bounded; Trace::more is among them when there were more.
+  [[nodiscard]] Found found() {
+    const std::scoped_lock lock(mutex_);
+    return found_;
+  }
 
  private:
-  void note(Trace kind, const std::string& path, std::vector<Found>& into);
-  void follow_rename(const std::string& from, const std::string& to, std::vector<Found>& into);
+  void add(Trace kind, const std::string& path);
+  void follow_rename(const std::string& from, const std::string& to);
 
   std::mutex mutex_;
-  std::set<std::pair<Trace, std::string>> known_;
+  Found found_;
 };
 
 }  // namespace agentrun::broker

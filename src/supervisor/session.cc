@@ -246,7 +246,6 @@ class Session {
     const auto event = broker_->next_event();
     if (event && event->kind == broker::Event::Kind::kill)
       return fail("denied-image", "a program that is not allowed ran and was killed: " + event->text, "");
-    if (event && event->kind == broker::Event::Kind::trace) return aftermath_.add(*event);
     hear(event, "broker-died", "the broker");
   }
 
@@ -389,7 +388,7 @@ class Session {
   void close() {
     if (sandbox_) sandbox_->kill();
     if (broker_) {
-      const auto counts = broker_->finish();
+      const auto counts = broker_->finish([this](const broker::Event& trace) { aftermath_.add(trace); });
       if (is_last_word(counts, "broker-died", "the broker")) {
         closing_.decisions = summary_.decisions = counts->decisions;
         closing_.denials = summary_.denials = counts->denials;
