@@ -62,7 +62,7 @@ Outcome in_any(const Arguments& a, const char* file) {
 Outcome core_file(const Arguments&) {
   rlimit limit{};
   getrlimit(RLIMIT_CORE, &limit);
-  if (limit.rlim_max == 0) return {.error = EPERM, .detail = {}};
+  if (limit.rlim_max <= 1) return {.error = EPERM, .detail = {}};  // 1: less than any core file, and no pipe (core(5))
   limit.rlim_cur = limit.rlim_max;
   return probe::from(setrlimit(RLIMIT_CORE, &limit));
 }
