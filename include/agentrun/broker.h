@@ -78,9 +78,10 @@ class Broker {
   [[nodiscard]] const Fd& events() const noexcept { return process_.control(); }
   /// Reads one event; nullopt at end of file (the broker is gone).
   [[nodiscard]] std::optional<Event> next_event() const;
-  /// Asks for traces, which `on_trace` is given, the counts and the end; the agent must be dead. `counts`; or `journal_fail`: its last records were not written; or
-  /// nullopt when it had died or does not answer within 5 s.
-  std::optional<Event> finish(const std::function<void(const Event&)>& on_trace = {});
+  /// Asks for the traces, the counts and the end; the agent must be dead. `counts`; or `journal_fail`: its last records were not
+  /// written; or nullopt when it had died or does not answer within 5 s. The traces, and what it said before and nobody has read
+  /// yet, are given to `late`.
+  std::optional<Event> finish(const std::function<void(const Event&)>& late);
 
  private:
   explicit Broker(Service process) : process_(std::move(process)) {}

@@ -201,11 +201,13 @@ std::optional<Event> Broker::next_event() const {
   return message ? decode_event(message->bytes) : std::nullopt;
 }
 
-std::optional<Event> Broker::finish(const std::function<void(const Event&)>& on_trace) {
+std::optional<Event> Broker::finish(const std::function<void(const Event&)>& late) {
   if (!process_.ask_to_finish()) return std::nullopt;
   while (auto event = next_event()) {
-    if (event->kind == Event::Kind::trace && on_trace) on_trace(*event);
-    if (event->kind != Event::Kind::counts && event->kind != Event::Kind::journal_fail) continue;
+    if (event->kind != Event::Kind::counts && event->kind != Event::Kind::journal_fail) {
+      late(*event);
+      continue;
+    }
     process_.dismiss();
     return event;
   }

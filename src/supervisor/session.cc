@@ -242,12 +242,26 @@ class Session {
     if (signal == SIGCONT) terminal.take();
   }
 
+  static constexpr const char* denied_image = "denied-image";
+
   void on_broker() {
     const auto event = broker_->next_event();
     if (event && event->kind == broker::Event::Kind::kill)
-      return fail("denied-image", "a program that is not allowed ran and was killed: " + event->text, "");
+      return on_denied_image(event->text);
     hear(event, "broker-died", "the broker");
   }
+
+  // Traces, and what was said before the command's end and is read after it: a command that is denied its last act may be faster.
+  void on_late(const broker::Event& event) {
+    using Kind = broker::Event::Kind;
+    if (event.kind == Kind::denial) summary_.first_denials.emplace_back(event.text, event.remedy);
+    if (event.kind == Kind::trace) aftermath_.add(event);
+    if (event.kind != Kind::kill || !is_whole() || closing_.reason == denied_image) return;
+    ended_ = false;
+    on_denied_image(event.text);
+  }
+
+  void on_denied_image(const std::string& path) { fail(denied_image, "a program that is not allowed ran and was killed: " + path, ""); }
 
   void on_egress() { hear(egress_->next_event(), "egress-died", "the process that lets connections out"); }
 
@@ -388,7 +402,7 @@ class Session {
   void close() {
     if (sandbox_) sandbox_->kill();
     if (broker_) {
-      const auto counts = broker_->finish([this](const broker::Event& trace) { aftermath_.add(trace); });
+      const auto counts = broker_->finish([this](const broker::Event& event) { on_late(event); });
       if (is_last_word(counts, "broker-died", "the broker")) {
         closing_.decisions = summary_.decisions = counts->decisions;
         closing_.denials = summary_.denials = counts->denials;

@@ -129,7 +129,7 @@ class Identity(harness.Case):
         for _ in range(3):
             run = self.inside(*words)
             self.assertEqual(list(marks.iterdir()), [], f"the denied arguments acted: {run}")
-            self.assertNotEqual(run.status, 42, str(run))
+            self.assertEqual(run.status, harness.REFUSED, str(run))
             ends = [r for r in run.journal() if r.get("type") == "exec.verified" and r.get("act") == "kill"]
             self.assertEqual([r.get("rule") for r in ends], ["test:exec.deny[0]"], f"it never started: {run}")
             self.assert_complete(run)
