@@ -1,3 +1,4 @@
+// Which names of decided calls are worth a line at the end of the run.
 #include "broker/traces.h"
 
 #include <algorithm>

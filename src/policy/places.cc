@@ -1,3 +1,4 @@
+// A pattern below ${writable} and its like → patterns below each grant; refuses grants that such a pattern covers whole.
 #include "policy/places.h"
 
 #include <algorithm>
@@ -31,12 +32,17 @@ bool matches(const Component& pattern, const std::string& name) {
 // itself, or that it covers the grant whole.
 struct Reach {
   std::vector<std::vector<Component>> rests;
-  std::optional<std::size_t> covers;  // so many names of the grant were used up when the pattern ended
+  bool covers = false;
 };
+
+// Tools keep checkouts to work in below such names (.claude/worktrees/NAME): nothing obeys those as settings.
+bool is_checkout(Components grant, std::size_t used) {
+  return used + 1 < grant.size() && grant[used].text == "worktrees";
+}
 
 void reach(Components pattern, Components grant, std::size_t used, Scope scope, Reach& into) {
   if (pattern.empty()) {
-    if (scope != Scope::self || used == grant.size()) into.covers = std::min(into.covers.value_or(used), used);
+    if ((scope != Scope::self || used == grant.size()) && !is_checkout(grant, used)) into.covers = true;
     return;
   }
   if (used == grant.size()) {
@@ -50,11 +56,6 @@ void reach(Components pattern, Components grant, std::size_t used, Scope scope, 
   } else if (matches(pattern.front(), grant[used].text)) {
     reach(pattern.subspan(1), grant, used + 1, scope, into);
   }
-}
-
-// Tools keep checkouts to work in below such names (.claude/worktrees/NAME): nothing obeys those as settings.
-bool is_checkout(Components grant, std::size_t used) {
-  return used + 1 < grant.size() && grant[used].text == "worktrees";
 }
 
 // The grants to change; `/` is none of these places.
@@ -88,7 +89,7 @@ class Expansion {
       if (depth == 0) continue;
       Reach found;
       for (std::size_t above = any_depth ? depth : 0; above <= depth; ++above) {
-        const auto covered = found.covers;
+        const bool covered = found.covers;
         reach(pattern.components, grant.components, above, pattern.scope, found);
         // A project's names. In the home directory they may be where a tool keeps its state (~/.claude): home-exec says which.
         if (grant.home_depth == above) found.covers = covered;
@@ -121,7 +122,7 @@ class Expansion {
 
   // Below a file there is nothing, and what is not there is not shown.
   void add(const Draft::Writable& grant, const Reach& found, Scope scope) {
-    if (found.covers && !is_checkout(grant.components, *found.covers)) cover(claim_of(grant), scope);
+    if (found.covers) cover(claim_of(grant), scope);
     if (!grant.shown_directory) return;
     for (const std::vector<Component>& rest : found.rests) push(claim_of(grant).path, rest, scope);
   }

@@ -1,3 +1,4 @@
+// What the broker noted, as far as it stands at the end → sentences.
 #include "supervisor/aftermath.h"
 
 #include <fcntl.h>

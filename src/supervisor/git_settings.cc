@@ -1,3 +1,4 @@
+// A child that is git, started with nothing of ours but the bytes that it is to read.
 #include "supervisor/git_settings.h"
 
 #include <fcntl.h>

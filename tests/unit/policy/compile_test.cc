@@ -609,6 +609,7 @@ TEST_CASE("${writable}: the workspace, every grant to write, and a grant below t
   // A checkout in such a directory is to be worked in.
   const Policy worktree = with("files: {write: [\"~/proj/.claude/worktrees/a\"]}\n");
   CHECK(denied(worktree, "/home/u/proj/.claude/worktrees/a/.envrc"));
+  CHECK_THROWS_AS((void)with("files: {write: [~/proj/.claude/worktrees/a/.claude]}\n"), ProfileError);
   // A name of the home directory that leads into a grant.
   host.file("/home/u/p2/bashrc").link("/home/u/.zshrc", "/home/u/p2/bashrc");
   CHECK(denied(with("files: {write: [~/p2]}\n"), "/home/u/p2/bashrc"));
