@@ -227,6 +227,7 @@ class Run {
   [[nodiscard]] const std::filesystem::path& directory() const noexcept;
   [[nodiscard]] const std::string& origin() const noexcept;
   [[nodiscard]] const std::vector<std::string>& vkeys() const noexcept;  // identity and epoch 0, for journal.open
+  [[nodiscard]] const std::string& certificate() const noexcept;         // the note in `keycert`
 
   /// A new O_APPEND|O_WRONLY descriptor of the segment that is being written: one for each process that appends.
   [[nodiscard]] Fd appender() const;
@@ -319,6 +320,8 @@ struct Report {
   std::uint64_t torn_bytes = 0;      // after the last LF
   std::uint64_t epochs = 0;          // closed ones whose signatures hold
   Hash root{};                       // of all whole lines found
+  Hash signed_root{};                // of the first `signed_records`
+  std::string opening;               // the first record, when that is a journal.open; to be believed as the status is
   std::vector<Finding> findings;
   [[nodiscard]] int exit_code() const noexcept;  // 0, 1, 3, 4 (JOURNAL.md, Verify)
 };
@@ -330,9 +333,11 @@ struct Anchor {
   std::string note;                // the whole signed note, or
   std::optional<Checkpoint> head;  // only what it would say, or
   std::string first_key;           // only the vkey of epoch 0, or
-  bool pruned = false;             // that its records were removed on purpose, or
+  std::optional<std::int64_t> pruned_at;  // when (ns) its records were removed on purpose, signed, or
   std::string stamp;               // a time stamp of a checkpoint: the DER of a TimeStampResp (RFC 3161)
   bool kept = false;               // it is a file of the run's folder: damaged, it is a fault of the journal
+  std::string fault;               // that the run was found damaged: why
+  std::string gap;                 // that it cannot be told what the index has seen: why
 };
 /// The notes of a file, one after the other, lines that are not part of one between them; or the one time stamp that it is.
 /// Throws SysError, and Refusal when there is none.
@@ -345,7 +350,7 @@ struct VerifyOptions {
   std::function<void(std::uint64_t done, std::uint64_t all)> progress{};
 };
 
-/// Checks a run's folder with public data only. `trusted`: vkeys of identities that the caller trusts; a certificate by
+/// Checks a run's folder with public data only; it must be called as the run is. `trusted`: vkeys of identities that the caller trusts; a certificate by
 /// another key is Status::no_key. Throws SysError when the folder cannot be read, Refusal for an anchor that is damaged.
 Report verify(const std::filesystem::path& run_directory, std::span<const std::string> trusted,
               const VerifyOptions& options = {});

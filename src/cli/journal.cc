@@ -74,9 +74,17 @@ void add_keys(const std::string& lines, std::vector<std::string>& keys) {
 
 }  // namespace
 
+std::filesystem::path named_run(const Arguments& arguments, const std::string& word) {
+  if (word.find('/') == std::string::npos) return journal::find_run(state_directory(arguments), word);
+  std::error_code error;
+  const auto folder = std::filesystem::canonical(word, error);
+  if (error || !std::filesystem::is_directory(folder, error)) throw Refusal("no folder of a run: " + word, "agent-run journal list names the runs; a path leads to the folder that holds keycert");
+  return folder;
+}
+
 std::filesystem::path run_of(const Arguments& arguments) {
   if (arguments.positional.size() > 1) throw UsageError("one run at a time", "agent-run journal list names the runs");
-  return journal::find_run(state_directory(arguments), arguments.positional.empty() ? "" : arguments.positional[0]);
+  return named_run(arguments, arguments.positional.empty() ? "" : arguments.positional[0]);
 }
 
 std::vector<std::string> trusted_keys(const Arguments& arguments) {

@@ -10,13 +10,17 @@
 
 namespace agentrun::cli {
 
-/// The run that the words name: an id, the beginning of one, or nothing for the latest.
+/// The folder of a run: an id, the beginning of one, the path of a folder (a word with '/'), or nothing for the latest.
+std::filesystem::path named_run(const Arguments& arguments, const std::string& word);
+/// The one that the words name.
 std::filesystem::path run_of(const Arguments& arguments);
 /// The keys that the caller trusts: --key (a vkey, or a file that holds one a line), else this user's own identity.
 std::vector<std::string> trusted_keys(const Arguments& arguments);
 
 /// What others saw of a run: what the index keeps, and --against.
 std::vector<journal::Anchor> anchors_of(const Arguments& arguments, const std::filesystem::path& run);
+/// Those of the index beside the run, when it is in a state folder, for keys that are trusted.
+std::vector<journal::Anchor> anchors_of_index(const std::filesystem::path& run, const std::vector<std::string>& keys);
 
 /// Makes or empties a file that only this user may read: it will tell what their programs did. Throws SysError.
 void make_private(const std::string& path);  // journal_report.cc

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <iostream>
 
+#include <agentrun/journal.h>
 #include <agentrun/journal/proof.h>
 #include <agentrun/sink.h>
 #include <agentrun/sys/error.h>
@@ -16,21 +17,54 @@ namespace {
 
 constexpr const char* forms = "agent-run journal export --format jsonl|ocsf|ecs|cef|otlp|cloudevents [RUN] [-o FILE], or --tlog-tiles DIR [RUN]";
 
-std::uint64_t export_records(const std::filesystem::path& run, sink::Format format, std::optional<sink::Signer> signer, std::ostream& out) {
-  std::uint64_t passed_over = 0;
-  sink::Exporter exporter(format, std::move(signer), [&](const std::string& line) { out << line << '\n'; });
+/// The leaf hashes of the records that the identity has signed in the journal: only those it signs again, as events.
+std::vector<journal::Hash> signed_leaves(const std::filesystem::path& run, const journal::Key& identity) {
+  const std::vector<std::string> trusted{identity.vkey()};
+  const auto anchors = anchors_of_index(run, trusted);
+  const journal::Report report = journal::verify(run, trusted, {.anchors = anchors, .authorities = {}, .progress = {}});
+  const std::string id = run.filename().string();
+  if (report.status != journal::Status::complete && report.status != journal::Status::incomplete) {
+    throw Refusal("the run is " + std::string(journal::name(report.status)) + ": its records are not signed as events",
+                  "agent-run journal verify " + id + " says why; the other formats sign nothing");
+  }
+  journal::Tree tree;
+  std::vector<journal::Hash> leaves;
+  journal::show(run, {.count = report.signed_records}, [&](std::uint64_t, std::string_view line) {
+    leaves.push_back(journal::leaf_hash(line));
+    tree.add(leaves.back());
+    return true;
+  });
+  if (tree.size() != report.signed_records || tree.root() != report.signed_root)
+    throw Refusal("the records of the run are not those that were verified: they were pruned, or change", "agent-run journal verify " + id);
+  return leaves;
+}
+
+struct Exported {
+  std::uint64_t passed_over = 0;   // lines that are no records
+  std::uint64_t unsigned_ones = 0; // records that no checkpoint covers, of an export that signs
+};
+
+/// `leaves`: of the records that may go out; all may when there is none.
+Exported export_records(const std::filesystem::path& run, sink::Exporter& exporter, const std::vector<journal::Hash>* leaves, std::ostream& out) {
+  Exported exported;
   std::optional<std::string> broken;
   journal::show(run, {.broken = &broken}, [&](std::uint64_t index, std::string_view line) {
-    if (!exporter.add(index, line)) ++passed_over;
+    if (leaves != nullptr && index >= leaves->size()) {
+      ++exported.unsigned_ones;
+      return true;
+    }
+    if (leaves != nullptr && journal::leaf_hash(line) != (*leaves)[index])
+      throw Refusal("record " + std::to_string(index) + " was changed while it was exported", "agent-run journal verify");
+    if (!exporter.add(index, line)) ++exported.passed_over;
     return static_cast<bool>(out);
   });
   exporter.finish();
   if (broken) {
     std::fprintf(stderr, "agent-run: %s\n", broken->c_str());  // what follows has no lines that could be counted
-    ++passed_over;
+    ++exported.passed_over;
   }
   out.flush();
-  return passed_over;
+  return exported;
 }
 
 int export_format(const Arguments& arguments) {
@@ -38,7 +72,12 @@ int export_format(const Arguments& arguments) {
   if (!format) throw UsageError("no format '" + arguments.value("--format") + "'", forms);
   const auto run = run_of(arguments);
   std::optional<sink::Signer> signer;
-  if (*format == sink::Format::cloudevents) signer = sink::Signer{.key = journal::load_or_make_identity(state_directory(arguments)), .certificate = {}};
+  std::vector<journal::Hash> leaves;
+  if (*format == sink::Format::cloudevents) {
+    signer = sink::Signer{.key = journal::load_or_make_identity(state_directory(arguments)), .certificate = {}};
+    leaves = signed_leaves(run, signer->key);
+  }
+  const bool signs = signer.has_value();
   const std::string output = arguments.value("--output", "-");
   std::ofstream file;
   if (output != "-") {
@@ -46,11 +85,14 @@ int export_format(const Arguments& arguments) {
     file.open(output, std::ios::binary);
   }
   std::ostream& out = output == "-" ? std::cout : file;
-  const std::uint64_t passed_over = export_records(run, *format, std::move(signer), out);
+  sink::Exporter exporter(*format, std::move(signer), [&](const std::string& line) { out << line << '\n'; });
+  const Exported exported = export_records(run, exporter, signs ? &leaves : nullptr, out);
   if (!out) throw SysError(errno, "write", output);
-  if (passed_over == 0) return 0;
-  std::fprintf(stderr, "agent-run: %llu lines are no records and were passed over: agent-run journal verify\n", static_cast<unsigned long long>(passed_over));
-  return 1;
+  if (exported.passed_over != 0)
+    std::fprintf(stderr, "agent-run: %llu lines are no records and were passed over: agent-run journal verify\n", static_cast<unsigned long long>(exported.passed_over));
+  if (exported.unsigned_ones != 0)
+    std::fprintf(stderr, "agent-run: %llu records are under no checkpoint and were not signed as events: agent-run journal verify\n", static_cast<unsigned long long>(exported.unsigned_ones));
+  return exported.passed_over != 0 ? 1 : exported.unsigned_ones != 0 ? 3 : 0;
 }
 
 }  // namespace

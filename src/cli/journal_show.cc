@@ -15,17 +15,14 @@
 #include <agentrun/sys/process.h>
 #include "cli/common.h"
 #include "cli/journal.h"
+#include "cli/record_text.h"
 #include "cli/text.h"
 
 namespace agentrun::cli {
 
 namespace {
 
-std::string text(const nlohmann::json& record, const char* key) {
-  const auto found = record.find(key);
-  if (found == record.end()) return {};
-  return found->is_string() ? found->get<std::string>() : found->dump();
-}
+std::string text(const nlohmann::json& record, const char* key) { return record_text(record, key); }
 
 // time, verdict, what, on what, by whom. Everything else is in --json.
 void print_record(std::uint64_t index, std::string_view line, const std::string& run) {
@@ -37,7 +34,7 @@ void print_record(std::uint64_t index, std::string_view line, const std::string&
   }
   const std::string type = text(r, "type");
   std::string what;
-  for (const char* key : {"sys", "path", "path_b64", "to", "dst", "dport", "errno", "file", "profile", "sink", "reason", "exit"}) {
+  for (const char* key : {"sys", "path", "to", "dst", "dport", "errno", "file", "profile", "sink", "reason", "exit"}) {
     if (type == "decision" && std::string_view(key) == "profile") continue;
     const std::string value = text(r, key);
     if (!value.empty()) what += " " + value;
@@ -111,7 +108,7 @@ int journal_query(const Arguments& arguments) {
   const journal::Filter filter = filter_of(arguments);
   const bool json = arguments.has("--json");
   std::vector<std::filesystem::path> folders;
-  for (const std::string& word : arguments.positional) folders.push_back(journal::find_run(state, word));
+  for (const std::string& word : arguments.positional) folders.push_back(named_run(arguments, word));
   if (folders.empty()) {
     for (const journal::RunInfo& run : journal::list_runs(state)) folders.push_back(run.directory);
   }

@@ -78,8 +78,13 @@ std::vector<journal::Anchor> files_of_anchors(const Arguments& arguments) {
 
 }  // namespace
 
+std::vector<journal::Anchor> anchors_of_index(const std::filesystem::path& run, const std::vector<std::string>& keys) {
+  if (run.parent_path().filename() != "runs") return {};
+  return journal::index_anchors(run.parent_path().parent_path(), run.filename().string(), keys);
+}
+
 std::vector<journal::Anchor> anchors_of(const Arguments& arguments, const std::filesystem::path& run) {
-  std::vector<journal::Anchor> anchors = journal::index_anchors(state_directory(arguments), run.filename().string());
+  std::vector<journal::Anchor> anchors = anchors_of_index(run, trusted_keys(arguments));
   const auto more = files_of_anchors(arguments);
   anchors.insert(anchors.end(), more.begin(), more.end());
   return anchors;

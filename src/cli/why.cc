@@ -13,6 +13,8 @@
 #include <agentrun/journal.h>
 #include "cli/commands.h"
 #include "cli/common.h"
+#include "cli/journal.h"
+#include "cli/record_text.h"
 #include "cli/text.h"
 
 namespace agentrun::cli {
@@ -24,11 +26,7 @@ struct Denial {
   nlohmann::json first;
 };
 
-std::string field(const nlohmann::json& record, const char* key) {
-  const auto found = record.find(key);
-  if (found == record.end()) return {};
-  return found->is_string() ? found->get<std::string>() : found->dump();
-}
+std::string field(const nlohmann::json& record, const char* key) { return record_text(record, key); }
 
 // A denial is what the policy refused; a walk that failed by itself carries its own errno. What egress refused, it says in
 // records of its own.
@@ -72,8 +70,7 @@ std::string object_of(const nlohmann::json& record) {
     return (host.empty() ? field(record, "dst") : host) + (port.empty() ? "" : " port " + port);
   }
   if (record.contains("host")) return field(record, "host");
-  const std::string path = field(record, "path");
-  return path.empty() ? field(record, "path_b64") : path;
+  return field(record, "path");
 }
 
 // What no rule refused and still is not there for the command, as far as the journal and the host can tell.
@@ -167,7 +164,7 @@ int why_command(Words words) {
   static constexpr std::array options = {Option{"--journal", "", Option::Takes::value}, Option{"--json", "", Option::Takes::nothing}};
   const Arguments arguments = parse_arguments(words, options);
   if (arguments.positional.size() > 1) throw UsageError("why takes one run", "agent-run why [RUN]");
-  const auto run = journal::find_run(state_directory(arguments), arguments.positional.empty() ? "" : arguments.positional[0]);
+  const auto run = named_run(arguments, arguments.positional.empty() ? "" : arguments.positional[0]);
   std::map<std::string, Denial> denials;
   Unshown unshown;
   journal::show(run, {}, [&](std::uint64_t, std::string_view line) {

@@ -3,6 +3,7 @@
 #include <agentrun/sys/error.h>
 
 #include <algorithm>
+#include <set>
 
 #include "journal/files.h"
 
@@ -138,8 +139,9 @@ Chain follow(const Authority& authority, const Evidence& evidence, const Milesto
   for (const Kept& kept : evidence.newest) {
     if (!follower.broken()) follower.see_newest(kept);
   }
+  std::set<std::string_view> seen;  // a note that stands there many times is looked at once
   for (const Kept& kept : evidence.recent) {
-    if (!follower.broken()) follower.see(kept);
+    if (!follower.broken() && seen.insert(kept.raw).second) follower.see(kept);
   }
   return follower.take();
 }

@@ -99,6 +99,14 @@ bool has_content(const Fd& directory) {
   });
 }
 
+/// Three lines and an empty one: else no look at what follows is needed, which may be long.
+bool begins_checkpoint(std::string_view text) {
+  for (int line = 0; line < 3; ++line) {
+    if (!take_line(text)) return false;
+  }
+  return text.starts_with('\n');
+}
+
 /// The checkpoints of a file, until one is malformed.
 std::vector<Kept> read_kept(const Fd& directory, const char* name, const Authority& authority, Findings& findings) {
   std::vector<Kept> list;
@@ -127,6 +135,15 @@ std::vector<Kept> read_kept(const Fd& directory, const char* name, const Authori
 }
 
 }  // namespace
+
+std::optional<Authority> authority_of(std::string_view text, const Key& identity) {
+  std::string_view rest = text;
+  const auto note = take_note(rest);
+  const auto certificate = note && rest.empty() ? parse_certificate(note->text) : std::nullopt;
+  if (!certificate || certificate_fault(*note, *certificate, identity)) return std::nullopt;
+  const std::string origin(certificate->origin);
+  return Authority{.origin = origin, .identity = identity.renamed(origin), .first = Key::from_vkey(certificate->epoch0)};
+}
 
 std::optional<Authority> read_authority(const Fd& directory, std::span<const std::string> trusted, Findings& findings,
                                         Trust& trust) {
@@ -185,7 +202,7 @@ std::vector<Anchor> read_anchors(const std::filesystem::path& file) {
   std::string_view rest = content;
   while (!rest.empty()) {
     std::string_view after = rest;
-    if (const auto note = take_note(after); note && parse_checkpoint(note->text)) {
+    if (const auto note = begins_checkpoint(rest) ? take_note(after) : std::nullopt; note && parse_checkpoint(note->text)) {
       anchors.push_back({.where = file.filename().string() + " note " + std::to_string(anchors.size() + 1),
                          .origin = {},
                          .note = std::string(rest.substr(0, rest.size() - after.size()))});

@@ -41,6 +41,9 @@ enum class Trust : std::uint8_t { checked, no_key };
 std::optional<Authority> read_authority(const Fd& directory, std::span<const std::string> trusted, Findings& findings,
                                         Trust& trust);
 
+/// What the note in a `keycert` establishes when it is by `identity` (a key under any name); nullopt when it does not hold.
+std::optional<Authority> authority_of(std::string_view certificate, const Key& identity);
+
 /// Reads `epochs`, `checkpoint` and `recent`. What is malformed or of another journal is a fault and left out.
 Evidence read_evidence(const Fd& directory, const Authority& authority, Findings& findings);
 

@@ -1,23 +1,106 @@
-// Reading the journal of journals: what it says of a run, and whether it is whole itself.
+// Reading the journal of journals. Each file is read once, and what is read counts as said when the signed head covers it, or
+// when it proves itself; all else is only a claim.
 #include <agentrun/journal/index.h>
+#include <agentrun/journal/prune.h>
 #include <agentrun/sys/error.h>
-
 #include <sys/file.h>
 
-#include <set>
-#include <system_error>
-
 #include "journal/encode.h"
+#include "journal/evidence.h"
+#include "journal/fields.h"
 #include "journal/files.h"
-#include "journal/findings.h"
 #include "journal/index_files.h"
 #include "journal/lines.h"
-#include "journal/note.h"
-#include "journal/stamps.h"
 
 namespace agentrun::journal {
 
 namespace index {
+
+namespace {
+
+constexpr std::int64_t retention_ns = static_cast<std::int64_t>(retention_days) * 86'400'000'000'000;
+constexpr std::size_t max_set_aside = 64;
+
+/// The run of a record, when it names one of this identity.
+std::optional<std::string> run_of(std::string_view line, const Key& key) {
+  auto run = text_field(line, "run");
+  if (!run || !files::is_run_id(*run) || text_field(line, "origin") != identity_name(key) + "/" + *run) return std::nullopt;
+  return run;
+}
+
+bool certifies(std::string_view certificate, std::string_view run, std::string_view first_key, const Key& key) {
+  const auto authority = authority_of(certificate, key);
+  return authority && authority->origin == identity_name(key) + "/" + std::string(run) && authority->first.vkey() == first_key;
+}
+
+std::string certificate_in(const std::filesystem::path& run_directory) {
+  try {
+    const auto folder = try_folder(run_directory);
+    return folder ? files::try_read(*folder, files::keycert, max_note).value_or("") : "";
+  } catch (const SysError&) {  // a pipe, a link, too long: no certificate
+    return {};
+  }
+}
+
+bool closes(std::string_view line, std::string_view run, const Key& key) {
+  const std::string text = text_field(line, "checkpoint").value_or("");
+  std::string_view rest = text;
+  const auto note = take_note(rest);
+  const auto head = note && rest.empty() ? parse_checkpoint(note->text) : std::nullopt;
+  const auto said = head_of(line);
+  const std::string origin = identity_name(key) + "/" + std::string(run);
+  return head && said && head->origin == origin && said->size == head->size && said->root == head->root &&
+         signed_by(*note, key.renamed(origin)) == Signed::valid;
+}
+
+/// Turns records into what a View holds of runs.
+class Taker {
+ public:
+  Taker(View& view, const Key& key) : view_(&view), key_(&key) {}
+
+  void take(const Line& line) {
+    const std::string type = text_field(line.data, "type").value_or("");
+    const auto run = text_field(line.data, "run");
+    if (!run || !files::is_run_id(*run)) return;
+    RunEntry& entry = view_->runs[*run];
+    if (entry.where.empty()) entry.where = view_->where + " record " + std::to_string(line.index);
+    const std::int64_t at = number_field(line.data, "t").value_or(0);
+    Anchor anchor{.where = view_->where + " record " + std::to_string(line.index), .origin = identity_name(*key_) + "/" + *run};
+    if (type == "run.missing") {
+      entry.excused = entry.since != 0 && at - entry.since >= retention_ns;
+      return;
+    }
+    if (type == "run.pruned") anchor.pruned_at = at;
+    if (type == "run.open") {
+      entry.opened = true;
+      anchor.first_key = text_field(line.data, "vkey").value_or("");
+    }
+    if (type == "run.close") take_close(line, entry, anchor);
+    if (type == "journal.recovered") take_recovered(line, entry, anchor);
+    entry.since = at;
+    entry.anchors.push_back(std::move(anchor));
+  }
+
+ private:
+  void take_close(const Line& line, RunEntry& entry, Anchor& anchor) {
+    anchor.note = text_field(line.data, "checkpoint").value_or("");
+    entry.end = head_of(line.data);
+    entry.closed = true;
+    if (auto held = text_field(line.data, "index_before"); held)
+      view_->held.push_back({.where = anchor.where, .origin = key_->name(), .note = std::move(*held)});
+  }
+  static void take_recovered(const Line& line, RunEntry& entry, Anchor& anchor) {
+    anchor.fault = text_field(line.data, "fault").value_or("");
+    entry.end = head_of(line.data);
+    if (entry.end && anchor.fault.empty())
+      anchor.head = Checkpoint{.origin = anchor.origin, .size = entry.end->size, .root = entry.end->root};
+  }
+
+  View* view_;
+  const Key* key_;
+};
+
+}  // namespace
 
 std::optional<Before> parse_words(std::string_view words) {
   const std::size_t first = words.find(' ');
@@ -40,170 +123,134 @@ std::optional<Before> head_of(std::string_view line) {
   return before;
 }
 
-Remains examine(const std::filesystem::path& run_directory) {
-  const Fd directory = files::open_directory(run_directory.string());
-  LineReader lines(directory);
-  Tree tree;
-  for (Line line; lines.next(line);) tree.add(leaf_hash(line.data));
-  Remains remains{.records = tree.size(), .torn_bytes = lines.torn_bytes(), .root = tree.root()};
-  const auto content = files::try_read(directory, files::checkpoint, max_note);
-  std::string_view rest = content ? std::string_view(*content) : std::string_view();
-  if (const auto note = take_note(rest)) {
-    if (const auto head = parse_checkpoint(note->text)) remains.signed_records = head->size;
+Proof proof_of(std::string_view line, const Key& key, const std::filesystem::path& state_directory) {
+  const auto run = run_of(line, key);
+  Members members(line);
+  for (Member member; members.next(member);) {
   }
-  return remains;
+  if (!run || !members.complete()) return Proof::none;
+  const std::string type = text_field(line, "type").value_or("");
+  if (type == "run.close") return closes(line, *run, key) && !text_field(line, "index_before") ? Proof::closing : Proof::none;
+  if (type != "run.open") return Proof::none;
+  const std::string first_key = text_field(line, "vkey").value_or("");
+  const auto inside = text_field(line, "certificate");
+  const std::string certificate = inside ? *inside : certificate_in(state_directory / files::runs / *run);
+  return certifies(certificate, *run, first_key, key) ? Proof::opening : Proof::none;
 }
-
-}  // namespace index
-
-namespace {
 
 std::optional<Fd> try_folder(const std::filesystem::path& path) {
   Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder && errno == ENOENT) return std::nullopt;
   check(folder.get(), "open", path.string());
-  (void)::flock(folder.get(), LOCK_SH);  // a copy on a medium without locks has no writer either
   return folder;
 }
 
-}  // namespace
-
-std::vector<Anchor> index_anchors(const std::filesystem::path& state_directory, std::string_view run_id) {
-  std::vector<Anchor> anchors;
-  const auto folder = try_folder(state_directory / index::name);
-  if (!folder) return anchors;
-  const std::string mark = "\"run\":\"" + std::string(run_id) + "\"";
-  LineReader lines(*folder);
-  for (Line line; lines.next(line);) {
-    if (line.data.find(mark) == std::string_view::npos || text_field(line.data, "run") != run_id) continue;
-    const std::string type = text_field(line.data, "type").value_or("");
-    Anchor anchor{.where = "index record " + std::to_string(line.index), .origin = text_field(line.data, "origin").value_or("")};
-    anchor.pruned = type == "run.pruned";
-    if (type == "run.open") anchor.first_key = text_field(line.data, "vkey").value_or("");
-    if (type == "run.close") anchor.note = text_field(line.data, "checkpoint").value_or("");
-    if (const auto head = index::head_of(line.data); head && type == "journal.recovered")
-      anchor.head = Checkpoint{.origin = head->origin, .size = head->size, .root = head->root};
-    if (!anchor.first_key.empty() || !anchor.note.empty() || anchor.head || anchor.pruned) anchors.push_back(std::move(anchor));
-  }
-  return anchors;
+std::optional<Hash> root_at(const std::vector<Hash>& leaves, std::uint64_t size) {
+  if (size > leaves.size()) return std::nullopt;
+  Tree tree;
+  for (std::size_t i = 0; i < size; ++i) tree.add(leaves[i]);
+  return tree.root();
 }
 
-namespace {
-
-/// Which runs an index knows, and what became of them.
-struct Known {
-  std::set<std::string> there;  // that must be there
-};
-
-void note_run(std::string_view line, Known& known) {
-  const auto run = text_field(line, "run");
-  const std::string type = text_field(line, "type").value_or("");
-  if (!run || !files::is_run_id(*run)) return;
-  if (type == "run.open") known.there.insert(*run);
-  if (type == "run.missing") known.there.erase(*run);  // it was said once
-}
-
-/// A head that others have seen, and the root that the index has at that size.
-struct Seen {
-  std::string where;
-  Checkpoint head;
-  std::optional<Hash> root;
-};
-
-std::vector<Seen> seen_by_others(std::span<const Anchor> anchors, const std::string& origin) {
-  std::vector<Seen> list;
-  for (const Anchor& anchor : anchors) {
-    std::string_view rest = anchor.note;
-    const auto note = take_note(rest);
-    auto head = note ? parse_checkpoint(note->text) : std::nullopt;
-    if (head && head->origin == origin) list.push_back({anchor.where, std::move(*head), std::nullopt});
-  }
-  return list;
-}
-
-void judge_runs(const std::filesystem::path& state_directory, const Known& known, Findings& findings) {
-  std::error_code error;
-  for (const std::string& id : known.there) {
-    if (std::filesystem::is_directory(state_directory / files::runs / id, error)) continue;
-    findings.fault("V6", "run " + id, "the index knows it, and it is not there");
-  }
-  for (const RunInfo& run : list_runs(state_directory)) {
-    if (!known.there.contains(run.id)) findings.remark("V6", "run " + run.id, "the index does not know it");
-  }
-}
-
-}  // namespace
-
-Report verify_index(const std::filesystem::path& state_directory, std::span<const std::string> trusted,
-                    const VerifyOptions& options) {
-  Report report;
-  Findings findings(report);
-  const auto there = try_folder(state_directory / index::name);
-  if (!there) throw Refusal("there is no index in " + state_directory.string(), "the first run makes it; if there are runs, it was removed");
-  const Fd& folder = *there;
-  const auto content = files::try_read(folder, files::checkpoint, max_note);
-  std::string_view rest = content ? std::string_view(*content) : std::string_view();
-  const auto note = take_note(rest);
-  const auto head = note && rest.empty() ? parse_checkpoint(note->text) : std::nullopt;
-  std::optional<Key> key;
+SignedHead read_signed_head(const Fd& folder, std::span<const std::string> trusted) {
+  SignedHead result;
+  result.content = files::try_read(folder, files::checkpoint, max_note).value_or("");
+  std::string_view rest = result.content;
+  result.note = take_note(rest);
+  if (!result.note) return result;
+  if (rest.empty()) result.head = parse_checkpoint(result.note->text);
   for (const std::string& vkey : trusted) {
     const Key identity = Key::from_vkey(vkey);
-    const std::string origin = identity_name(identity) + "/" + index::name;
-    if (note && (note->text.starts_with(origin + "\n") || note->signatures[0].name == origin)) key = identity.renamed(origin);
+    const std::string origin = identity_name(identity) + "/" + name;
+    if (result.note->text.starts_with(origin + "\n") || result.note->signatures[0].name == origin) result.key = identity.renamed(origin);
   }
-  if (note && !key) {
-    findings.gap("V1", files::checkpoint, "signed by " + std::string(note->signatures[0].name) + ", which is not trusted");
-    report.status = Status::no_key;
-    return report;
-  }
-  if (!head) findings.fault("V7", files::checkpoint, content ? "not a checkpoint in the form of a signed note" : "there is none");
-  else if (head->origin != key->name() || signed_by(*note, *key) != Signed::valid)
-    findings.fault("V1", files::checkpoint, "the signature of the identity does not hold");
-  report.origin = key ? key->name() : "";
-  LineReader lines(folder);
+  result.holds = result.head && result.key && result.head->origin == result.key->name() && signed_by(*result.note, *result.key) == Signed::valid;
+  return result;
+}
+
+View read_view(const Fd& folder, const std::string& where, const Key& key, const std::optional<Checkpoint>& head,
+               const std::filesystem::path& state_directory) {
+  View view{.where = where};
+  Taker taker(view, key);
   Tree tree;
-  Known known;
-  const KeptStamps stamps = read_stamps(folder, report.origin, findings);
-  std::vector<Seen> seen = seen_by_others(options.anchors, report.origin);
-  std::ranges::move(seen_by_others(stamps.notes, report.origin), std::back_inserter(seen));
-  const auto compare = [&] {
-    for (Seen& one : seen) {
-      if (one.head.size == tree.size()) one.root = tree.root();
-    }
-  };
+  const auto covered = [&] { return head && tree.size() < head->size; };
+  const auto compare = [&] { view.leads = view.leads || (head && tree.size() == head->size && tree.root() == head->root); };
   compare();
+  LineReader lines(folder);
   for (Line line; lines.next(line);) {
-    tree.add(leaf_hash(line.data));
+    if (line.segment != 0) {
+      view.malformed = "an index has one segment, here is another";
+      break;
+    }
+    if (line.index == 0 && text_field(line.data, "type") == "index.open") {
+      view.broken = text_field(line.data, "broken").value_or("");
+      view.broken_checkpoint = text_field(line.data, "checkpoint").value_or("");
+    }
+    const Hash leaf = leaf_hash(line.data);
+    if (covered()) taker.take(line);
+    else if (proof_of(line.data, key, state_directory) != Proof::none) {
+      // Said again of a run that the signed records know, it is nothing new; another end of the same run is.
+      if (text_field(line.data, "type") == "run.close" || !view.runs.contains(text_field(line.data, "run").value_or(""))) taker.take(line);
+    } else if (const auto run = text_field(line.data, "run"); run && files::is_run_id(*run) && text_field(line.data, "type") == "run.open") {
+      view.claimed.insert(*run);
+    }
+    tree.add(leaf);
+    view.leaves.push_back(leaf);
     compare();
-    note_run(line.data, known);
-    if (head && tree.size() == head->size && tree.root() != head->root)
-      findings.fault("V3", "records 0 to " + std::to_string(head->size - 1), "the records do not lead to the root that is signed");
   }
-  report.records = tree.size();
-  report.root = tree.root();
-  report.torn_bytes = lines.torn_bytes();
-  if (head) report.signed_records = head->size;
-  if (head && head->size > report.records)
-    findings.fault("V3", "record " + std::to_string(report.records) + " (missing)",
-                   "checkpoint covers " + std::to_string(head->size) + " records, " + std::to_string(report.records) + " are there");
-  if (head && report.records > head->size) findings.gap("V5", "record " + std::to_string(report.records - 1), "records after the checkpoint");
-  if (report.torn_bytes > 0) findings.gap("V5", "end", "bytes after the last record");
-  judge_runs(state_directory, known, findings);
-  for (const Seen& one : seen) {
-    if (one.root == one.head.root) continue;
-    findings.elsewhere(one.root ? Status::forked : Status::truncated, "V6", one.where,
-                       "it has " + std::to_string(one.head.size) + " records with the root " + base64(one.head.root) + ", here are " +
-                           std::to_string(tree.size()) + " with the root " + base64(one.root.value_or(tree.root())));
+  if (lines.broken()) view.malformed = *lines.broken();
+  view.torn_bytes = lines.torn_bytes();
+  return view;
+}
+
+std::vector<View> views_set_aside(const View& newest, const Key& key, const std::filesystem::path& state_directory, std::string& absent) {
+  std::vector<View> views;
+  std::string broken = newest.broken;
+  std::string checkpoint = newest.broken_checkpoint;
+  std::set<std::string> seen;
+  while (!broken.empty() && views.size() < max_set_aside && seen.insert(broken).second) {
+    const bool is_name = broken.starts_with(aside_prefix) && files::is_run_id(broken);
+    const auto folder = is_name ? try_folder(state_directory / broken) : std::nullopt;
+    if (!folder) {
+      absent = broken;
+      break;
+    }
+    // Its own file `checkpoint` may have been changed since; what it was then, the index after it has signed.
+    std::string_view rest = checkpoint;
+    const auto note = take_note(rest);
+    auto head = note ? parse_checkpoint(note->text) : std::nullopt;
+    if (head && (head->origin != key.name() || signed_by(*note, key) != Signed::valid)) head.reset();
+    View view = read_view(*folder, broken, key, head, state_directory);
+    if (head && !view.leads) view = read_view(*folder, broken, key, std::nullopt, state_directory);
+    broken = view.broken;
+    checkpoint = view.broken_checkpoint;
+    views.push_back(std::move(view));
   }
-  Evidence evidence;
-  if (head) evidence.newest.push_back({.bytes = {}, .note = *note, .checkpoint = *head, .where = files::checkpoint, .raw = *content});
-  judge_stamps(stamps, evidence, options.anchors, options.authorities, findings);
-  report.status = findings.faulty()         ? Status::tampered
-                  : findings.contradicted() ? *findings.contradicted()
-                  : findings.strange()      ? Status::no_key
-                  : findings.gaps()         ? Status::incomplete
-                                            : Status::complete;
-  return report;
+  return views;
+}
+
+}  // namespace index
+
+std::vector<Anchor> index_anchors(const std::filesystem::path& state_directory, std::string_view run_id,
+                                  std::span<const std::string> trusted) {
+  const auto folder = index::try_folder(state_directory / index::name);
+  if (!folder) return {};
+  (void)::flock(folder->get(), LOCK_SH);  // a copy on a medium without locks has no writer either
+  const index::SignedHead head = index::read_signed_head(*folder, trusted);
+  if (head.note && !head.key) return {};  // of somebody who is not asked about
+  const std::vector<Anchor> unknown{{.where = index::name, .origin = {}, .gap = "it does not verify, so what it has seen of the run is not known: agent-run journal verify --index"}};
+  if (!head.holds) return files::try_open(*folder, files::segment(0)) || !head.content.empty() ? unknown : std::vector<Anchor>{};
+  const index::View view = index::read_view(*folder, index::name, *head.key, head.head, state_directory);
+  if (!view.leads) return unknown;
+  std::string absent;
+  std::vector<Anchor> anchors;
+  const auto add = [&](const index::View& of) {
+    const auto found = of.runs.find(std::string(run_id));
+    if (found != of.runs.end()) anchors.insert(anchors.end(), found->second.anchors.begin(), found->second.anchors.end());
+  };
+  add(view);
+  for (const index::View& aside : index::views_set_aside(view, *head.key, state_directory, absent)) add(aside);
+  return anchors;
 }
 
 }  // namespace agentrun::journal

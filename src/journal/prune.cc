@@ -72,13 +72,14 @@ std::optional<std::map<std::uint64_t, std::string>> read_pruned(const Fd& direct
   return records;
 }
 
-void each_kept_hash(const Fd& directory, const std::function<void(const Hash&)>& each) {
+void each_kept_hash(const Fd& directory, std::uint64_t limit, const std::function<void(const Hash&)>& each) {
   const auto file = files::try_open(directory, files::hashes);
   if (!file) return;
   std::array<Hash, 512> block;
-  for (off_t at = 0;;) {
+  for (off_t at = 0; limit > 0;) {
     const ssize_t n = check(retry_eintr([&] { return ::pread(file->get(), block.data(), sizeof block, at); }), "read", files::hashes);
-    const std::size_t count = static_cast<std::size_t>(n) / sizeof(Hash);
+    const std::size_t count = static_cast<std::size_t>(std::min<std::uint64_t>(limit, static_cast<std::size_t>(n) / sizeof(Hash)));
+    limit -= count;
     for (std::size_t i = 0; i < count; ++i) each(block[i]);
     if (count == 0) return;
     at += static_cast<off_t>(count * sizeof(Hash));
@@ -99,7 +100,7 @@ std::vector<Pruned> prune(const std::filesystem::path& state_directory, unsigned
     if (!run.closed || segments == 0) continue;
     const Contents contents = contents_of(directory);
     if (contents.closed == 0 || contents.closed >= before) continue;
-    const auto anchors = index_anchors(state_directory, run.id);
+    const auto anchors = index_anchors(state_directory, run.id, trusted);
     if (verify(run.directory, trusted, {.anchors = anchors}).status != Status::complete) continue;
     Pruned one{.id = run.id, .records = contents.records};
     if (how == Prune::remove) {

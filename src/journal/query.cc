@@ -1,3 +1,4 @@
+#include <agentrun/journal/names.h>
 #include <agentrun/journal/query.h>
 #include <agentrun/sys/error.h>
 #include <fnmatch.h>
@@ -25,6 +26,12 @@ struct Fields {
   std::int64_t pid = -1, tid = -1, t = 0;
 };
 
+/// The text of a member; of one that is not UTF-8, as it is shown.
+std::string text_of(const Member& member, bool is_base64) {
+  const std::string text = unquote(member.value).value_or("");
+  return is_base64 ? shown_base64(text) : text;
+}
+
 Fields fields_of(std::string_view line) {
   Fields fields;
   const std::array<std::pair<std::string_view, std::string*>, 5> texts{
@@ -32,14 +39,16 @@ Fields fields_of(std::string_view line) {
   const std::array<std::pair<std::string_view, std::int64_t*>, 3> numbers{{{"pid", &fields.pid}, {"tid", &fields.tid}, {"t", &fields.t}}};
   Members members(line);
   for (Member member; members.next(member);) {
+    const bool is_base64 = member.key.ends_with(base64_suffix);
+    if (is_base64) member.key.remove_suffix(base64_suffix.size());
     for (const auto& [key, to] : texts) {
-      if (member.key == key) *to = unquote(member.value).value_or("");
+      if (member.key == key) *to = text_of(member, is_base64);
     }
     for (const auto& [key, to] : numbers) {
       if (member.key == key) *to = integer(member.value).value_or(-1);
     }
     if (member.key != "exe" && std::ranges::find(path_members, member.key) != path_members.end())
-      fields.paths.push_back(unquote(member.value).value_or(""));
+      fields.paths.push_back(text_of(member, is_base64));
   }
   // Of a decision exe is who asks; what an exec.verified is about.
   if (fields.type == "exec.verified") fields.paths.push_back(fields.exe);

@@ -2,6 +2,7 @@
 #include <agentrun/journal/redact.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "journal/random.h"
 
@@ -59,28 +60,101 @@ std::string Redactor::digest(std::string_view text) const {
   return "hmac:" + hex(std::span(outer).first(8));
 }
 
-std::size_t Redactor::apply(std::vector<std::string>& words) const {
-  if (globs_.empty()) return 0;
-  std::size_t count = 0;
-  bool value_of_option = false;
-  for (std::string& word : words) {
+/// One pass over words that follow each other.
+class Redactor::Pass {
+ public:
+  Pass(const Redactor& redactor, unsigned depth) : redactor_(redactor), depth_(depth) {}
+  [[nodiscard]] std::size_t count() const noexcept { return count_; }
+
+  void apply(std::string& word) {
     const std::size_t equals = word.find('=');
     const std::string_view name = std::string_view(word).substr(0, equals);
-    if (value_of_option) {
-      word = digest(word);
-      ++count;
-      value_of_option = false;
-    } else if (equals != std::string::npos && matches(name)) {
-      word = std::string(name) + "=" + digest(std::string_view(word).substr(equals + 1));
-      ++count;
-    } else if (equals == std::string::npos && word.starts_with('-') && matches(word)) {
-      value_of_option = true;
-    } else if (matches(word)) {
-      word = digest(word);
-      ++count;
+    if (std::exchange(value_of_option_, false)) return replace(word);
+    if (equals != std::string::npos && is_name(name)) {
+      std::string value = word.substr(equals + 1);
+      if (redactor_.matches(name)) replace(value);
+      else if (redactor_.matches(word)) return replace(word);
+      else apply_inside(value);
+      word.replace(equals + 1, std::string::npos, value);
+    } else if (word.starts_with('-') && is_name(word) && redactor_.matches(word)) {
+      value_of_option_ = true;
+    } else if (redactor_.matches(word)) {
+      replace(word);
+    } else {
+      apply_inside(word);
     }
   }
-  return count;
+
+ private:
+  static constexpr unsigned max_depth = 8;
+  static constexpr std::string_view separators = " \t\n\r;|&()<>`";
+
+  /// `--token`, `-t`, `API_KEY`: what stands before '=' where that means a value.
+  static bool is_name(std::string_view text) {
+    text.remove_prefix(std::min(text.find_first_not_of('-'), text.size()));
+    const auto letter = [](char c) { return (lower(c) >= 'a' && lower(c) <= 'z') || c == '_'; };
+    return !text.empty() && letter(text[0]) &&
+           std::ranges::all_of(text, [&](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '.'; });
+  }
+
+  void replace(std::string& word) {
+    word = redactor_.digest(word);
+    ++count_;
+  }
+
+  /// One word from the front of `rest`, as sh(1) would see it: quotes and backslashes taken off. Its bytes as they stand go too.
+  static std::string take_word(std::string_view& rest) {
+    std::string text;
+    char quote = '\0';
+    std::size_t at = 0;
+    for (; at < rest.size(); ++at) {
+      const char c = rest[at];
+      if (quote == '\0' && separators.find(c) != std::string_view::npos) break;
+      if (c == '\\' && quote != '\'' && at + 1 < rest.size()) {
+        if (rest[++at] != '\n') text += rest[at];
+      } else if (c == quote) {
+        quote = '\0';
+      } else if (quote == '\0' && (c == '\'' || c == '"')) {
+        quote = c;
+      } else {
+        text += c;
+      }
+    }
+    rest.remove_prefix(at);
+    return text;
+  }
+
+  /// A word that may hold others. What is nested deeper than anybody writes by hand is replaced whole.
+  void apply_inside(std::string& word) {
+    if (word.find_first_of(separators) == std::string::npos && word.find_first_of("'\"\\") == std::string::npos) return;
+    if (depth_ == max_depth) return replace(word);
+    Pass inside(redactor_, depth_ + 1);
+    std::string out;
+    for (std::string_view rest = word; !rest.empty();) {
+      const std::size_t blanks = std::min(rest.find_first_not_of(separators), rest.size());
+      out += rest.substr(0, blanks);
+      rest.remove_prefix(blanks);
+      const std::string_view from = rest;
+      std::string text = take_word(rest);
+      const std::size_t before = inside.count();
+      if (from.size() != rest.size() && !text.empty()) inside.apply(text);
+      out += inside.count() == before ? from.substr(0, from.size() - rest.size()) : std::string_view(text);
+    }
+    count_ += inside.count();
+    word = std::move(out);
+  }
+
+  const Redactor& redactor_;
+  unsigned depth_;
+  std::size_t count_ = 0;
+  bool value_of_option_ = false;
+};
+
+std::size_t Redactor::apply(std::vector<std::string>& words) const {
+  if (globs_.empty()) return 0;
+  Pass pass(*this, 0);
+  for (std::string& word : words) pass.apply(word);
+  return pass.count();
 }
 
 }  // namespace agentrun::journal

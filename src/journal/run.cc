@@ -108,7 +108,8 @@ void Run::State::certify() {
   const std::string text =
       "agent-run/keycert/v1\n" + origin + "\n" + epoch->vkey() + "\n" + utc("%Y-%m-%dT%H:%M:%SZ") + "\n";
   const std::array<const Key*, 1> keys{&identity};
-  write_all(files::make(directory, files::keycert, O_WRONLY), sign_note(text, keys), files::keycert);
+  certificate = sign_note(text, keys);
+  write_all(files::make(directory, files::keycert, O_WRONLY), certificate, files::keycert);
 }
 
 const std::filesystem::path& Run::directory() const noexcept {
@@ -119,6 +120,9 @@ const std::string& Run::origin() const noexcept {
 }
 const std::vector<std::string>& Run::vkeys() const noexcept {
   return state_->vkeys;
+}
+const std::string& Run::certificate() const noexcept {
+  return state_->certificate;
 }
 std::uint64_t Run::size() const noexcept {
   return state_->tree.size();

@@ -21,6 +21,7 @@ struct Run::State {
   std::optional<Key> epoch;  // under <origin>/e<number>; absent once closed
   RunLimits limits;
   std::vector<std::string> vkeys;
+  std::string certificate;
   Fd directory;  // locked
   Fd entries;    // of the segment that is read: the one that is written, or the one before it while that ends
   Fd hashes;     // empty once the journal has failed: they can be computed again

@@ -5,10 +5,12 @@
 // nothing that is parsed can make a bad tree good. `hashes` is believed only when it leads to a signed root itself, and
 // only to say where the fault is.
 #include <agentrun/journal.h>
+#include <agentrun/journal/prune.h>
 #include <agentrun/sys/error.h>
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "journal/chain.h"
 #include "journal/clocks.h"
@@ -31,6 +33,7 @@ struct Range {
 
 struct Pass {
   bool closed = false;  // the last record is journal.close
+  std::int64_t closed_at = 0;  // ns by the wall clock, when it is
   Hash root{};          // of all records
 };
 
@@ -98,6 +101,10 @@ std::optional<Range> first_fault(const std::vector<Head>& heads, const Milestone
   return std::nullopt;
 }
 
+void note_opening(std::string_view line, Report& report) {
+  if (text_field(line, "type") == "journal.open") report.opening = line;
+}
+
 constexpr std::uint64_t progress_records = 1U << 16;
 
 /// Fills `milestones` at the sizes that are in it, and takes out those that are beyond the end.
@@ -115,10 +122,13 @@ Pass read_records(const Fd& directory, Milestones& milestones, Report& report, F
     ++next;
   };
   reach({});
+  std::string last;
   for (Line line; lines.next(line);) {
     tree.add(leaf_hash(line.data));
     reach(line.data);
     clocks.see(line);
+    if (line.index == 0) note_opening(line.data, report);
+    if (clocks.closed()) last = line.data;
     if (progress && tree.size() % progress_records == 0) progress(lines.bytes_read(), lines.bytes());
   }
   milestones.erase(next, milestones.end());
@@ -127,13 +137,14 @@ Pass read_records(const Fd& directory, Milestones& milestones, Report& report, F
   report.torn_bytes = lines.torn_bytes();
   report.root = pass.root = tree.root();
   pass.closed = clocks.closed();
+  if (pass.closed) pass.closed_at = number_field(last, "t").value_or(0);
   return pass;
 }
 
 /// The same of a journal whose records were removed: from their hashes, and the few records that were kept. A kept record
 /// counts when it has the hash that it must have.
-Pass read_hashes(const Fd& directory, const std::map<std::uint64_t, std::string>& kept, Milestones& milestones, Report& report,
-                 Findings& findings) {
+Pass read_hashes(const Fd& directory, const std::map<std::uint64_t, std::string>& kept, std::uint64_t limit, Milestones& milestones,
+                 Report& report, Findings& findings) {
   Pass pass;
   Tree tree;
   auto next = milestones.begin();
@@ -144,7 +155,7 @@ Pass read_hashes(const Fd& directory, const std::map<std::uint64_t, std::string>
     ++next;
   };
   reach({});
-  each_kept_hash(directory, [&](const Hash& hash) {
+  each_kept_hash(directory, limit, [&](const Hash& hash) {
     const auto record = kept.find(tree.size());
     std::string line = record == kept.end() ? std::string() : record->second;
     if (record != kept.end() && leaf_hash(line) != hash) {
@@ -153,7 +164,9 @@ Pass read_hashes(const Fd& directory, const std::map<std::uint64_t, std::string>
     }
     tree.add(hash);
     reach(line);
+    if (tree.size() == 1) note_opening(line, report);
     pass.closed = text_field(line, "type") == "journal.close";
+    pass.closed_at = pass.closed ? number_field(line, "t").value_or(0) : 0;
   });
   milestones.erase(next, milestones.end());
   report.records = tree.size();
@@ -185,14 +198,17 @@ struct Seen {
 /// The anchors that are about this journal.
 std::vector<Seen> parse_anchors(std::span<const Anchor> anchors, const Authority& authority, Findings& findings) {
   std::vector<Seen> list;
+  std::set<std::string_view> seen;  // the same note many times says no more than once
   for (const Anchor& anchor : anchors) {
+    if (!anchor.gap.empty()) findings.gap("V6", anchor.where, anchor.gap);
     if (!anchor.origin.empty() && anchor.origin != authority.origin) continue;
+    if (!anchor.fault.empty()) findings.fault("V6", anchor.where, "it was found damaged when the next run began: " + anchor.fault);
     if (!anchor.first_key.empty() && anchor.first_key != authority.first.vkey()) {
       findings.elsewhere(Status::forked, "V6", anchor.where,
                          "it names another key of epoch 0 (" + anchor.first_key + "), here is " + authority.first.vkey());
     }
     if (anchor.head) list.push_back({*anchor.head, std::nullopt, &anchor});
-    if (anchor.note.empty()) continue;
+    if (anchor.note.empty() || !seen.insert(anchor.note).second) continue;
     std::string_view rest = anchor.note;
     auto note = take_note(rest);
     auto checkpoint = note ? parse_checkpoint(note->text) : std::nullopt;
@@ -202,22 +218,30 @@ std::vector<Seen> parse_anchors(std::span<const Anchor> anchors, const Authority
   return list;
 }
 
+/// The key of this name, when it is one of the journal's own.
+const Key* own_key(std::string_view name, const Authority& authority, const Chain& chain) {
+  if (name == authority.origin) return &authority.identity;
+  const std::string prefix = authority.origin + "/e";
+  const auto number = name.starts_with(prefix) ? decode_decimal(name.substr(prefix.size())) : std::nullopt;
+  return number && *number < chain.keys.size() ? &chain.keys[*number] : nullptr;
+}
+
 /// Which of the journal's own keys signed it. Others (of a witness; of a journal of the same name that was here before) say
 /// nothing against it: the caller knows where the anchor comes from.
 std::optional<std::string> signer(const Seen& seen, const Authority& authority, const Chain& chain, Findings& findings) {
   if (!seen.note) return "not signed by itself";
-  std::vector<Key> keys{authority.identity};
-  keys.insert(keys.end(), chain.keys.begin(), chain.keys.end());
   std::string by;
-  for (const Key& key : keys) {
-    const Signed result = signed_by(*seen.note, key);
+  for (const NoteSignature& signature : seen.note->signatures) {
+    const Key* key = own_key(signature.name, authority, chain);
+    if (key == nullptr) continue;
+    const Signed result = signed_by(*seen.note, *key);
     if (result == Signed::invalid && seen.anchor->kept) {
-      findings.fault("V1", seen.anchor->where, "the signature of " + key.name() + " does not hold");
+      findings.fault("V1", seen.anchor->where, "the signature of " + key->name() + " does not hold");
       return std::nullopt;
     }
     if (result == Signed::invalid)
-      throw Refusal(seen.anchor->where + ": the signature of " + key.name() + " does not hold", "take the anchor from its source again");
-    if (result == Signed::valid && by.empty()) by = "signed by " + key.name();
+      throw Refusal(seen.anchor->where + ": the signature of " + key->name() + " does not hold", "take the anchor from its source again");
+    if (result == Signed::valid && by.empty()) by = "signed by " + key->name();
   }
   return by.empty() ? "not signed by a key of this journal" : by;
 }
@@ -277,6 +301,47 @@ int Report::exit_code() const noexcept {
   return statuses[static_cast<std::size_t>(status)].second;
 }
 
+/// Nothing is there that could speak for itself: what others have seen of a run of this name is missing.
+void judge_absence(const std::string& run, std::span<const std::string> trusted, std::span<const Anchor> anchors, Findings& findings) {
+  for (const std::string& vkey : trusted) {
+    const std::string origin = identity_name(Key::from_vkey(vkey)) + "/" + run;
+    for (const Anchor& anchor : anchors) {
+      std::string_view rest = anchor.note;
+      const auto note = take_note(rest);
+      const auto head = note ? parse_checkpoint(note->text) : anchor.head;
+      if (anchor.origin != origin && (!head || head->origin != origin)) continue;
+      findings.elsewhere(Status::truncated, "V6", anchor.where,
+                         head ? "it has " + head_text(head->size, head->root) + ", here is nothing" : "it knows the run, and here is nothing of it");
+    }
+  }
+}
+
+/// The name of the folder, links and "." resolved.
+std::string name_of(const std::filesystem::path& run_directory) {
+  std::error_code error;
+  const auto whole = std::filesystem::canonical(run_directory, error);
+  if (error) throw SysError(error.value(), "open", run_directory.string());
+  return whole.filename().string();
+}
+
+/// How many hashes of a pruned journal are worth reading: as many as its identity has signed for.
+std::uint64_t closing_size(const Authority& authority, const Evidence& evidence) {
+  for (const Kept& kept : evidence.newest) {
+    if (signed_by(kept.note, authority.identity) == Signed::valid) return kept.checkpoint.size;
+  }
+  return 0;
+}
+
+/// Records may be absent on purpose, when the index has signed that, and that it was not too early.
+void judge_pruned(const Pass& pass, std::span<const Anchor> anchors, Findings& findings) {
+  constexpr std::int64_t retention_ns = static_cast<std::int64_t>(retention_days) * 86'400'000'000'000;
+  const auto said = std::ranges::find_if(anchors, [](const Anchor& anchor) { return anchor.pruned_at.has_value(); });
+  if (said == anchors.end())
+    findings.gap("V5", files::kept, "nothing says that the records were pruned on purpose: the index would");
+  else if (*said->pruned_at - pass.closed_at < retention_ns)
+    findings.fault("V5", files::kept, "the records were pruned before " + std::to_string(retention_days) + " days had passed");
+}
+
 Report verify(const std::filesystem::path& run_directory, std::span<const std::string> trusted,
               const VerifyOptions& options) {
   Report report;
@@ -284,12 +349,17 @@ Report verify(const std::filesystem::path& run_directory, std::span<const std::s
   const Fd directory = files::open_directory(run_directory.string());
   Trust trust = Trust::checked;
   const auto authority = read_authority(directory, trusted, findings, trust);
+  const std::string run = name_of(run_directory);
   if (!authority) {
     // Nobody vouches for anything here: what is not tampering is at best incomplete.
-    report.status = trust == Trust::no_key ? Status::no_key : status_of(findings);
+    judge_absence(run, trusted, options.anchors, findings);
+    const bool strange = trust == Trust::no_key && !findings.contradicted();
+    report.status = strange ? Status::no_key : status_of(findings);
     return report;
   }
   report.origin = authority->origin;
+  if (!authority->origin.ends_with("/" + run))
+    findings.fault("V1", files::keycert, "the run is another one than the folder is called after: " + run);
   const Evidence evidence = read_evidence(directory, *authority, findings);
   const KeptStamps stamps = read_stamps(directory, authority->origin, findings);
   std::vector<Seen> anchors = parse_anchors(options.anchors, *authority, findings);
@@ -300,16 +370,18 @@ Report verify(const std::filesystem::path& run_directory, std::span<const std::s
   }
   for (const Seen& seen : anchors) milestones.try_emplace(seen.checkpoint.size);
   const auto kept = read_pruned(directory);
-  const Pass pass = kept ? read_hashes(directory, *kept, milestones, report, findings)
+  const Pass pass = kept ? read_hashes(directory, *kept, closing_size(*authority, evidence), milestones, report, findings)
                          : read_records(directory, milestones, report, findings, options.progress);
   const Chain chain = follow(*authority, evidence, milestones, findings);
   report.epochs = chain.ends.size();
-  if (!chain.heads.empty()) report.signed_records = chain.heads.back().checkpoint.size;
+  if (!chain.heads.empty()) {
+    report.signed_records = chain.heads.back().checkpoint.size;
+    report.signed_root = chain.heads.back().checkpoint.root;
+  }
   judge_tree(directory, chain, milestones, report, findings);
   judge_anchors(anchors, *authority, chain, milestones, report, findings);
   judge_stamps(stamps, evidence, options.anchors, options.authorities, findings);
-  if (kept && std::ranges::none_of(options.anchors, [](const Anchor& anchor) { return anchor.pruned; }))
-    findings.gap("V5", files::kept, "nothing says that the records were pruned on purpose: the index would");
+  if (kept) judge_pruned(pass, options.anchors, findings);
   if (!findings.faulty()) judge_end(chain, pass, report, findings);
   report.status = status_of(findings);
   return report;

@@ -41,7 +41,7 @@ Json to_ecs(const Facts& f, const RunFacts& run) {
   put(process, "working_directory", f.text("cwd"));
   if (const auto tid = f.number("tid")) process["thread"] = {{"id", *tid}};
   if (const auto ppid = f.number("ppid")) process["parent"] = {{"pid", *ppid}};
-  if (const auto argv = f.record().find("argv"); argv != f.record().end() && argv->is_array()) process["args"] = *argv;
+  if (const auto argv = f.list("argv"); !argv.empty()) process["args"] = argv;
   if (!process.empty()) out["process"] = process;
   if (const std::string path = f.text("path"); !path.empty()) {
     out["file"] = {{"path", path}, {"name", path.substr(path.rfind('/') + 1)}};

@@ -3,6 +3,8 @@
 #include <charconv>
 #include <ctime>
 
+#include <agentrun/journal/names.h>
+
 namespace agentrun::sink {
 
 std::string one_line(const Json& value) {
@@ -11,7 +13,25 @@ std::string one_line(const Json& value) {
 
 std::string Facts::text(const char* key) const {
   const auto found = record_.find(key);
-  return found != record_.end() && found->is_string() ? found->get<std::string>() : std::string();
+  if (found != record_.end()) return found->is_string() ? found->get<std::string>() : std::string();
+  const auto encoded = record_.find(key + std::string(journal::base64_suffix));
+  return encoded != record_.end() && encoded->is_string() ? journal::shown_base64(encoded->get_ref<const std::string&>()) : std::string();
+}
+
+std::vector<std::string> Facts::list(const char* key) const {
+  auto found = record_.find(key);
+  const bool plain = found != record_.end();
+  if (!plain) found = record_.find(key + std::string(journal::base64_suffix));
+  std::vector<std::string> words;
+  if (found == record_.end() || !found->is_array()) return words;
+  for (const Json& word : *found) {
+    if (word.is_string()) words.push_back(plain ? word.get<std::string>() : journal::shown_base64(word.get_ref<const std::string&>()));
+  }
+  return words;
+}
+
+bool Facts::has(const char* key) const {
+  return record_.contains(key) || record_.contains(key + std::string(journal::base64_suffix));
 }
 
 std::optional<std::int64_t> Facts::number(const char* key) const {

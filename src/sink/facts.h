@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -21,6 +22,7 @@ struct RunFacts {
 };
 
 /// Text, number and list members by name; absent and of another type are the same. Numbers that stand as decimal strings count.
+/// A text that is not UTF-8 (KEY_b64) counts under its own name, with its odd bytes as \xNN.
 class Facts {
  public:
   Facts(const Json& record, std::uint64_t index) : record_(record), index_(index) {}
@@ -28,7 +30,9 @@ class Facts {
   [[nodiscard]] std::uint64_t index() const noexcept { return index_; }
   [[nodiscard]] std::string text(const char* key) const;
   [[nodiscard]] std::optional<std::int64_t> number(const char* key) const;
-  [[nodiscard]] bool has(const char* key) const { return record_.contains(key); }
+  /// Elements that are no text are left out.
+  [[nodiscard]] std::vector<std::string> list(const char* key) const;
+  [[nodiscard]] bool has(const char* key) const;
 
   [[nodiscard]] std::string type() const { return text("type"); }
   [[nodiscard]] bool is(std::string_view type_name) const { return type() == type_name; }

@@ -49,7 +49,7 @@ Kind kind_of(const Facts& f) {
   if (f.is("decision")) {
     if (cls == "exec") return {Class::process, 1};   // Launch
     if (cls == "connect" && f.has("dst")) return {Class::network, f.refused() ? 5 : 1};  // Refuse, Open
-    if (f.has("path") || f.has("path_b64")) return {Class::file, file_activity(f)};
+    if (f.has("path")) return {Class::file, file_activity(f)};
   }
   if (f.is("exec.verified")) return f.refused() ? Kind{Class::finding, 1} : Kind{Class::process, 1};
   if (f.is("net.open")) return {Class::network, f.has("errno") ? 4 : 1};  // Fail, Open
@@ -114,11 +114,9 @@ void add_process(Json& event, const Facts& f) {
   if (!path.empty()) launched["file"] = {{"path", path}, {"name", path.substr(path.rfind('/') + 1)}, {"type_id", 1}};
   put(launched, "pid", f.number("pid"));
   put(launched, "name", path.substr(path.rfind('/') + 1));
-  if (const auto argv = f.record().find("argv"); argv != f.record().end() && argv->is_array()) {
-    std::string line;
-    for (const Json& word : *argv) line += (line.empty() ? "" : " ") + (word.is_string() ? word.get<std::string>() : std::string());
-    put(launched, "cmd_line", line);
-  }
+  std::string line;
+  for (const std::string& word : f.list("argv")) line += (line.empty() ? "" : " ") + word;
+  put(launched, "cmd_line", line);
   event["process"] = launched;
 }
 

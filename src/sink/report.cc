@@ -8,17 +8,21 @@
 
 #include <nlohmann/json.hpp>
 
+#include <agentrun/journal/names.h>
+#include "sink/facts.h"
+
 namespace agentrun::sink {
 
 namespace {
 
 #include "sink/embedded.inc"
 
-using Json = nlohmann::json;
-
 constexpr std::size_t most_of_a_kind = 100'000;
 // The page takes these for texts: of a journal that somebody tampered with, what is none is left out.
-constexpr std::array texts = {"act", "class", "comm", "dst", "exe", "host", "name", "path", "reason", "remedy", "rule", "sha256", "sys", "to", "type"};
+constexpr std::array texts = {"act", "audit_reads", "by", "class", "comm", "cwd", "dst", "end", "errno", "exe", "file", "host", "kernel", "name",
+                              "path", "path_req", "profile", "program_sha256", "question", "reason", "remedy", "rule", "sha256", "sys", "to", "type", "version"};
+constexpr std::array numbers = {"pid", "ppid", "dport", "exit", "decisions", "denials", "absent", "bytes_in", "bytes_out", "in", "out"};
+constexpr std::array lists = {"argv", "limits", "overlays", "weaken"};
 // What the page does not show, and what makes a record long.
 constexpr std::array unshown = {"run", "t", "tb", "nr", "id", "dev", "ino", "tid"};
 
@@ -36,11 +40,6 @@ double milliseconds(const Json& record) {
     std::from_chars(text.data(), text.data() + text.size(), ns);
   }
   return static_cast<double>(ns / 1000) / 1000;
-}
-
-std::string text_of(const Json& record, const char* key) {
-  const auto found = record.find(key);
-  return found != record.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
 class Page {
@@ -77,20 +76,37 @@ class Page {
   }
 
  private:
+  /// Names that are not UTF-8 come under their own key, as they are shown; what is of another type than it should be goes.
+  static void keep_types(Json& r) {
+    const Json whole = r;
+    const Facts facts(whole, 0);
+    for (const char* key : texts) {
+      r.erase(key);
+      put(r, key, facts.text(key));
+    }
+    for (const char* key : numbers) {
+      r.erase(key);
+      put(r, key, facts.number(key));
+    }
+    for (const char* key : lists) {
+      r.erase(key);
+      if (auto words = facts.list(key); !words.empty()) r[key] = std::move(words);
+    }
+    for (const char* key : {"path", "path_req", "to", "comm", "exe", "cwd", "argv"}) r.erase(key + std::string(journal::base64_suffix));
+  }
+
   void record(std::uint64_t index, std::string_view line) {
     Json r = Json::parse(line, nullptr, false);
     if (!r.is_object()) r = Json{{"type", "not a record"}};
-    const bool decision = text_of(r, "type") == "decision";
-    const bool allowed = decision && text_of(r, "act") == "allow";
+    const bool decision = r.value("type", Json()) == "decision";
+    const bool allowed = decision && r.value("act", Json()) == "allow";
     if (decision && ++(allowed ? allowed_ : denied_) > most_of_a_kind) {
       ++left_out_;
       return;
     }
     const double ms = milliseconds(r);
     for (const char* key : unshown) r.erase(key);
-    for (const char* key : texts) {
-      if (const auto found = r.find(key); found != r.end() && !found->is_string()) r.erase(found);
-    }
+    keep_types(r);
     r["i"] = index;
     r["ms"] = ms;
     out_ << (first_ ? "\n" : ",\n") << dump(r);

@@ -4,7 +4,8 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const records = data.records, $ = (id) => document.getElementById(id);
 const make = (tag, text, name) => { const e = document.createElement(tag); if (text !== undefined) e.textContent = text; if (name) e.className = name; return e; };
 // What a terminal or a bidirectional layout would obey is shown as what it is.
-const safe = (text) => String(text).replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+const safe = (text) => String(text).replace(/[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/gu,
+  (c) => "\\u" + (c.codePointAt(0) > 0xffff ? "{" + c.codePointAt(0).toString(16) + "}" : c.charCodeAt(0).toString(16).padStart(4, "0")));
 const bytes = (n) => n < 1024 ? n + " B" : n < 1048576 ? (n / 1024).toFixed(1) + " KiB" : (n / 1048576).toFixed(1) + " MiB";
 const clock = (ms) => new Date(ms).toISOString().replace("T", " ").replace("Z", " UTC");
 const many = (n, one) => n.toLocaleString("en") + " " + one + (n === 1 ? "" : "s");
@@ -20,18 +21,21 @@ const failed = (r) => !refused(r) && r.errno !== undefined;
 const went = (r) => !refused(r) && !failed(r);
 const kinds = ["open", "change", "exec", "connect"], colours = { open: "--read", change: "--change", exec: "--exec", connect: "--connect", absent: "--line", deny: "--deny" };
 
+function verdict() {
+  const badge = $("status");
+  badge.textContent = data.verified.status;
+  badge.classList.add(data.verified.status === "COMPLETE" ? "good" : data.verified.status === "INCOMPLETE" ? "warn" : "bad");
+  for (const finding of data.verified.findings) { $("findings-card").hidden = false; $("findings").append(make("li", safe(finding), "bad")); }
+}
 function head() {
   $("title").textContent = safe((open.argv || []).join(" ") || "agent-run");
   document.title = "agent-run " + data.run;
   $("subtitle").textContent = "run " + data.run + " · " + clock(first) + " · " + ((last - first) / 1000).toFixed(2) + " s" + (close ? " · " + safe(close.reason) + ", exit " + close.exit : " · no proper end");
-  const badge = $("status");
-  badge.textContent = data.verified.status;
-  badge.classList.add(data.verified.status === "COMPLETE" ? "good" : data.verified.status === "INCOMPLETE" ? "warn" : "bad");
   const fact = (value, name, kind) => { const f = make("div", undefined, "fact"); f.append(make("b", value, kind), make("span", name)); $("facts").append(f); };
   const denials = decisions.filter(denied).length;
   fact((data.total).toLocaleString("en"), "records");
-  fact((close ? close.decisions : decisions.length).toLocaleString("en"), "decisions");
-  fact((close ? close.denials : denials).toLocaleString("en"), "denied", denials ? "bad" : "good");
+  fact((close && close.decisions !== undefined ? close.decisions : decisions.length).toLocaleString("en"), "decisions");
+  fact((close && close.denials !== undefined ? close.denials : denials).toLocaleString("en"), "denied", denials ? "bad" : "good");
   fact((close && close.absent !== undefined ? close.absent : decisions.filter(absent).length).toLocaleString("en"), "not in the view");
   fact(new Set(decisions.map((r) => r.pid)).size, "processes that were seen");
   fact(data.verified.signed.toLocaleString("en"), "records under a signature");
@@ -39,14 +43,13 @@ function head() {
   about("folder", open.cwd);
   about("weakened", (open.weaken || []).join(", "));
   about("reads", open.audit_reads);
-  about("profiles", records.filter((r) => r.type === "policy.load").map((r) => r.profile + " (" + r.sha256.slice(0, 12) + "…)").join(", "));
+  about("profiles", records.filter((r) => r.type === "policy.load").map((r) => r.profile + " (" + (r.sha256 || "").slice(0, 12) + "…)").join(", "));
   about("limits", (open.limits || []).join(", "));
   about("held back", (open.overlays || []).join(", "));
   about("origin", data.verified.origin);
   about("program", open.version && open.version + " sha256:" + open.program_sha256);
   about("kernel", open.kernel);
   if (data.left_out) about("left out", data.left_out + " records are not in this page; the counts above are of all");
-  for (const finding of data.verified.findings) { $("findings-card").hidden = false; $("findings").append(make("li", safe(finding), "bad")); }
 }
 
 let range = null;
@@ -157,5 +160,8 @@ function list() {
   let timer = 0; $("find").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(filter, 150); });
   $("class").addEventListener("change", filter); $("act").addEventListener("change", filter); $("rows").addEventListener("scroll", draw); filter();
 }
-head(); chart(); denials(); processes(); files(); network(); list();
+// The verdict and what was found come first, and a part that cannot be shown does not hide the others.
+for (const part of [verdict, head, chart, denials, processes, files, network, list]) {
+  try { part(); } catch (error) { $("findings-card").hidden = false; $("findings").append(make("li", "a part of this page (" + part.name + ") cannot be shown: " + safe(error.message), "bad")); }
+}
 $("foot").textContent = "Made by agent-run " + data.version + ". The page shows the journal; it is not evidence by itself: agent-run journal verify " + data.run + " is.";

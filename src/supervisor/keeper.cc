@@ -1,6 +1,5 @@
 #include "supervisor/keeper.h"
 
-#include <agentrun/journal/index.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 
@@ -28,7 +27,10 @@ Keeper::Keeper(const Prepared& prepared, const std::vector<std::string>& argv)
 }
 
 void Keeper::open(const Prepared& prepared, const std::vector<std::string>& argv) {
-  const Opening opening{.before = journal::index_open(state_, identity_, run_), .argv = argv, .redactor = &redactor_, .durability = durability_};
+  journal::IndexOpened index = journal::index_open(state_, identity_, run_);
+  index_head_ = std::move(index.head);
+  notice_ = std::move(index.notice);
+  const Opening opening{.before = index.before, .argv = argv, .redactor = &redactor_, .durability = durability_};
   int error = append_open(entries_, run_, id_, prepared, opening);
   if (error == 0) error = append_policies(entries_, id_, prepared.policy);
   if (error != 0) throw SysError(error, "write", run_.directory().string());
@@ -85,7 +87,7 @@ void Keeper::close(const Closing& closing) {
   if (const int error = append_close(entries_, id_, closing); error != 0) throw SysError(error, "write", run_.directory().string());
   const std::string note = run_.close(durability_);
   closed_ = true;
-  journal::index_close(state_, identity_, run_, note);
+  notice_ = journal::index_close(state_, identity_, run_, note, index_head_);
 }
 
 void Keeper::leave() {

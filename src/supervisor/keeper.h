@@ -3,9 +3,11 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <agentrun/journal.h>
+#include <agentrun/journal/index.h>
 #include <agentrun/journal/redact.h>
 #include <agentrun/supervisor.h>
 #include "supervisor/records.h"
@@ -24,6 +26,8 @@ class Keeper {
   [[nodiscard]] const std::string& origin() const noexcept { return run_.origin(); }
   [[nodiscard]] const journal::Key& identity() const noexcept { return identity_; }
   [[nodiscard]] const journal::Redactor& redactor() const noexcept { return redactor_; }
+  /// A sentence for people, when the index of journals is not what it was; empty once it was taken.
+  [[nodiscard]] std::string take_notice() { return std::exchange(notice_, {}); }
   /// For the supervisor's own records.
   [[nodiscard]] journal::Appender& entries() noexcept { return entries_; }
 
@@ -65,6 +69,8 @@ class Keeper {
   journal::Redactor redactor_;
   journal::Key identity_;
   journal::Run run_;
+  journal::IndexHead index_head_;
+  std::string notice_;
   journal::Appender entries_;
   std::vector<const Fd*> writers_;
   std::size_t unmoved_ = 0;

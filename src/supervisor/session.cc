@@ -109,8 +109,18 @@ class Session {
     summary_.run = prepared_.run;
     journal_.emplace(prepared_, options_.argv);
     summary_.journal = journal_->directory();
+    tell_of_index();
     remember_written();
     if (!prepared_.sinks.empty()) start_sinks();
+  }
+
+  void close_journal() {
+    journal_->close(closing_);
+    tell_of_index();
+  }
+
+  void tell_of_index() {
+    if (const std::string notice = journal_->take_notice(); !notice.empty() && options_.warn) options_.warn(notice);
   }
 
   // Before the agent can write there.
@@ -427,7 +437,7 @@ class Session {
     try {
       if (!signals_) signals_.emplace();
       if (is_whole() && sinks_) record(sinks_->drain(journal_->records(), interrupt()));
-      if (is_whole()) journal_->close(closing_);
+      if (is_whole()) close_journal();
       else if (!journal_error_.empty()) journal_->fail(journal_error_, summary_.error);
       else journal_->leave();
     } catch (const std::exception& e) {

@@ -71,8 +71,8 @@ void measure_start(const std::filesystem::path& state, int rounds) {
   const auto indexed = [&] {
     const Key identity = load_or_make_identity(state);
     Run run = Run::create(state, identity, new_run_id());
-    index_open(state, identity, run);
-    index_close(state, identity, run, run.close(Durability::written));
+    const IndexHead head = index_open(state, identity, run).head;
+    (void)index_close(state, identity, run, run.close(Durability::written), head);
   };
   figures("journal-whole-indexed", 1, bench::measure(rounds, 1, indexed), 1);
   figures("journal-whole-synced", 1, bench::measure(rounds, 1, [&] { whole_run(Durability::synced); }), 1);

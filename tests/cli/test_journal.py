@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -130,7 +131,76 @@ class Journal(harness.Case):
         self.assertEqual(sum(r["type"] == "journal.close" for r in run.journal()), 1)
         shown = self.scratch.agent_run("journal", "show", run.id)
         self.assertEqual(shown.status, 0, str(shown)[:500])
+        # One odd byte is no way out of sight.
+        name = f"{self.ws}/" + r"\xff\xfe"
+        for words in (("show",), ("query", "--path", name.replace("\\", "\\\\")), ("query", "--path", "*xfe")):
+            self.assertIn(name, self.scratch.agent_run("journal", *words, run.id).text, words)
+        for form in ("ocsf", "ecs", "otlp", "cef", "cloudevents"):
+            lines = self.scratch.agent_run("journal", "export", "--format", form, run.id).text
+            self.assertIn(name.replace("\\", "\\\\"), lines, form)
+        page = self.scratch.base / "page.html"
+        self.assertEqual(self.scratch.agent_run("journal", "report", "-o", page, run.id).status, 0)
+        self.assertIn(name.replace("\\", "\\\\"), page.read_text())
         self.assertNotIn(b"\x1b", shown.out, "an escape sequence reaches the terminal")
+
+    def test_denials_of_odd_names(self):
+        """why names what it can, as bytes: case 19."""
+        name = os.fsencode(self.ws) + b"/w\xffs"
+        os.makedirs(name + b"/.git/hooks")
+        result = self.scratch.agent_run("-p", "coding", "--", "sh", "-c", "echo x > .git/hooks/pre-commit", cwd=name)
+        self.assertNotEqual(result.status, 0, str(result))
+        told = self.scratch.agent_run("why")
+        self.assertIn(r"/w\xffs/.git/hooks/pre-commit", told.text)
+
+    def test_a_path_as_run(self):
+        """An auditor has one directory and a key."""
+        run = self.finished()
+        target, key = self.scratch.base / "evidence" / run.id, self.scratch.agent_run("key", "show").text.strip()
+        shutil.copytree(self.folder(run), target)
+        env = {**self.scratch.environment, "XDG_STATE_HOME": str(self.scratch.base / "none")}
+        for words in (("verify", "--key", key), ("show",), ("query", "--type", "journal.close"), ("tail",), ("report", "-o", "-", "--key", key), ("prove", "0"),
+                      ("export", "--format", "jsonl"), ("export", "--tlog-tiles", self.scratch.base / "tiles")):
+            result = self.scratch.agent_run("journal", *words, f"{target}/", env=env)
+            self.assertEqual(result.status, 0, f"{words}: {result}")
+        os.rename(target, target.with_name("evidence-7"))
+        result = self.scratch.agent_run("journal", "verify", "--key", key, target.with_name("evidence-7"), env=env)
+        self.assertEqual(result.status, 1, str(result))
+        self.assertIn("V1 keycert", result.text)
+        self.assertEqual(self.scratch.agent_run("journal", "verify", "--key", key, "./nowhere", env=env).status, 2)
+
+    def test_events_are_signed_of_what_verifies(self):
+        """A6: an altered record is not signed by the identity, nor sent to receivers that somebody wrote into the folder."""
+        run = self.finished()
+        export = lambda: self.scratch.agent_run("journal", "export", "--format", "cloudevents", run.id)
+        self.assertEqual(export().status, 0)
+        target = self.scratch.base / "bashrc"
+        target.write_text("# mine\n")
+        (self.folder(run) / "sinks").write_text(f"file:{target}\n")
+        result = self.scratch.agent_run("journal", "forward", run.id)
+        self.assertEqual(result.status, 2, str(result))
+        self.assertIn("--sink", result.errors)
+        self.assertEqual(target.read_text(), "# mine\n")
+        own = self.scratch.base / "own"
+        self.assertEqual(self.scratch.agent_run("journal", "forward", "--sink", f"file:{own}", run.id).status, 0, "the control")
+        self.assertGreater(len(own.read_bytes()), 100)
+        path = self.segment(run)
+        path.write_bytes(path.read_bytes().replace(b'"allow"', b'"alloW"', 1))
+        result = export()
+        self.assertEqual((result.status, result.out), (2, b""), str(result))
+        self.assertIn("TAMPERED", result.errors)
+        self.assertEqual(self.scratch.agent_run("journal", "forward", run.id).status, 2)
+        self.assertEqual(target.read_text(), "# mine\n")
+
+    def test_anchors_that_are_none(self):
+        """A7: a file of many lines takes no long time."""
+        run = self.finished()
+        anchors = self.scratch.base / "anchors"
+        whole = (self.folder(run) / "checkpoint").read_bytes()
+        anchors.write_bytes(b"a\n" * 400_000 + whole * 2000)
+        began = time.monotonic()
+        result = self.scratch.agent_run("journal", "verify", "--against", anchors, run.id)
+        self.assertEqual(result.status, 0, str(result))
+        self.assertLess(time.monotonic() - began, 20)  # quadratic, this took minutes
 
     def test_large_arguments(self):
         """J3: an argument of 120 KiB and very many of them fit into records."""

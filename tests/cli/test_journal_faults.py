@@ -273,12 +273,13 @@ class Long(harness.Case):
 
 class Verifiers(harness.Case):
     def test_second_verifier_can_be_read(self):
-        """At most 200 lines of code: what is neither blank nor a comment nor a docstring."""
-        source = SECOND.read_text()
-        said = {line for node in ast.walk(ast.parse(source)) for line in docstring_lines(node)}
-        code = [n for n, line in enumerate(source.splitlines(), 1) if line.strip() and not line.strip().startswith("#") and n not in said]
-        self.assertLessEqual(len(code), 200)
-        self.assertLessEqual(max(map(len, source.splitlines())), 170)
+        """At most 200 lines of code, and the part for the index as well: what is neither blank nor a comment nor a docstring."""
+        for path in (SECOND, SECOND.with_name("verify_index.py")):
+            source = path.read_text()
+            said = {line for node in ast.walk(ast.parse(source)) for line in docstring_lines(node)}
+            code = [n for n, line in enumerate(source.splitlines(), 1) if line.strip() and not line.strip().startswith("#") and n not in said]
+            self.assertLessEqual(len(code), 200)
+            self.assertLessEqual(max(map(len, source.splitlines())), 170)
 
     def test_second_verifier_agrees(self):
         """Every mutation that the unit tests make, for the verifier that shares no line with the first."""
@@ -286,13 +287,13 @@ class Verifiers(harness.Case):
         program = harness.BUILD / "tests" / "unit" / "journal" / "unit-journal"
         made = harness.run([program, "-tc=every mutation of a journal*"], env={**self.scratch.environment, "AGENT_RUN_MUTATIONS": str(target)})
         self.assertEqual(made.status, 0, str(made))
-        folders = sorted(path for path in target.iterdir() if path.is_dir())
+        folders = sorted(path / "forged" for path in target.iterdir() if path.is_dir())
         self.assertGreater(len(folders), 300)
         verified = harness.run([SECOND, "--key", target / "key", *folders], env=self.scratch.environment, timeout=120)
         said = verified.text.splitlines()
         self.assertEqual(len(said), len(folders), str(verified))
         for folder, line in zip(folders, said):
-            status, rule, where, name = (folder / "expected").read_text().splitlines()
+            status, rule, where, name = (folder.parent / "expected").read_text().splitlines()
             self.assertTrue(line.startswith(f"{status}  {folder}  "), f"{name}: {line}")
             self.assertIn(f"  {rule} {where.rstrip('(')}" if rule else where, line, name)
 

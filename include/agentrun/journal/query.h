@@ -16,6 +16,7 @@ namespace agentrun::journal {
 /// Which records are wanted: each list that is not empty must have one that fits.
 struct Filter {
   std::vector<std::string> types, acts, classes;  // as written
+  // Of names that are not UTF-8, a byte that is part of no character is matched as \xNN.
   std::vector<std::string> paths;      // patterns of fnmatch(3), '*' also matches '/': path, to, exe of exec.verified, dst, host
   std::vector<std::string> processes;  // a number: pid or tid; else a pattern of exe or comm
   std::int64_t since = INT64_MIN, until = INT64_MAX;  // t, ns

@@ -136,14 +136,14 @@ struct Suite {
     const char* target = std::getenv("AGENT_RUN_MUTATIONS");
     if (target == nullptr || (count % 3 != 1 && name.find("byte") != std::string::npos)) return;
     const auto to = std::filesystem::path(target) / std::to_string(10000 + count);
-    std::filesystem::create_directories(to);
-    for (const auto& [file, content] : files) spill(to / file, content);
+    std::filesystem::create_directories(to / "forged");
+    for (const auto& [file, content] : files) spill(to / "forged" / file, content);
     spill(to / "expected", std::string(journal::name(expected.status)) + "\n" + expected.rule + "\n" + expected.where + "\n" + name + "\n");
     spill(std::filesystem::path(target) / "key", trusted[0] + "\n");
   }
 
   Scratch scratch;
-  std::filesystem::path folder = scratch.path() / "run";
+  std::filesystem::path folder = scratch.path() / "forged";
   Key owner = load_or_make_identity(scratch.path() / "state");
   std::vector<std::string> trusted{owner.vkey()};
   Forged forged{owner, "forged"};

@@ -122,7 +122,7 @@ TEST_CASE("pruning: only what is old, closed and whole; what stays proves what w
   };
   Epochs journal({.segment_bytes = 1000, .epoch_records = 20});
   const auto state = journal.scratch.path() / "state";
-  (void)index_open(state, journal.identity, journal.run);
+  const IndexHead head = index_open(state, journal.identity, journal.run).head;
   journal.fill(60);
   SUBCASE("broken off: never") {
     CHECK(prune(state, 200, Prune::remove).empty());
@@ -142,7 +142,7 @@ TEST_CASE("pruning: only what is old, closed and whole; what stays proves what w
   }
   SUBCASE("old") {
     journal.append(old_close());
-    index_close(state, journal.identity, journal.run, journal.run.close());
+    index_close(state, journal.identity, journal.run, journal.run.close(), head);
     const Report before = journal.verify();
     REQUIRE(before.status == Status::complete);
     const std::string proof_of_size = std::to_string(before.records);
@@ -154,7 +154,7 @@ TEST_CASE("pruning: only what is old, closed and whole; what stays proves what w
     CHECK_FALSE(std::filesystem::exists(journal.entries()));
     CHECK_FALSE(std::filesystem::exists(journal.file("entries.000001.jsonl")));
     CHECK(prune(state, 200, Prune::remove).empty());
-    const auto anchors = index_anchors(state, journal.run.directory().filename().string());
+    const auto anchors = index_anchors(state, journal.run.directory().filename().string(), journal.trusted);
     const Report after = verify(journal.run.directory(), journal.trusted, {.anchors = anchors});
     CHECK(after.status == Status::complete);
     CHECK(after.root == before.root);

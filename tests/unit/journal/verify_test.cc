@@ -63,12 +63,18 @@ TEST_CASE("a journal that was opened, written, sealed and closed is complete") {
   CHECK(report.torn_bytes == 0);
 }
 
-TEST_CASE("the folder may be renamed, and the trusted key may have the run's name") {
+TEST_CASE("the folder may be anywhere but is called as the run is, and the trusted key may have the run's name") {
   Journal journal;
   journal.complete(2);
-  const auto moved = journal.scratch.path() / "evidence 7";
+  const auto moved = journal.scratch.path() / journal.run.directory().filename();
   std::filesystem::copy(journal.run.directory(), moved);
   CHECK(verify(moved, journal.trusted).exit_code() == 0);
+  std::filesystem::create_directory_symlink(moved, journal.scratch.path() / "link");
+  CHECK(verify(journal.scratch.path() / "link", journal.trusted).exit_code() == 0);
+  const auto renamed = journal.scratch.path() / "evidence 7";
+  std::filesystem::copy(moved, renamed);
+  CHECK(mentions(verify(renamed, journal.trusted), "V1", "keycert"));
+  CHECK(verify(renamed, journal.trusted).status == Status::tampered);
   const std::vector<std::string> by_run{Key::generate("other").vkey(), journal.run.vkeys()[0]};
   CHECK(verify(moved, by_run).exit_code() == 0);
 }

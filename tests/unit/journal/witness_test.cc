@@ -15,8 +15,10 @@ struct Watched {
   }
   void one_run() {
     Run run = Run::create(state, identity, new_run_id());
-    (void)index_open(state, identity, run);
-    index_close(state, identity, run, run.close(Durability::written));
+    const IndexHead head = index_open(state, identity, run).head;
+    Appender appender(run.appender());
+    for (const char* type : {"journal.open", "journal.close"}) REQUIRE(appender.append(life(type, 1)) == 0);
+    (void)index_close(state, identity, run, run.close(Durability::written), head);
   }
   Scratch scratch;
   std::filesystem::path state = scratch.path() / "state";
@@ -51,7 +53,7 @@ TEST_CASE("a witness cosigns what continues what it has seen, and nothing else")
   // The index agrees with what was seen; cut off or made anew it does not.
   const std::vector<Anchor> anchors{{.where = "witness", .origin = {}, .note = seen, .head = {}, .first_key = {}}};
   CHECK(verify_index(log.state, log.logs, {.anchors = anchors, .authorities = {}, .progress = {}}).status == Status::complete);
-  std::filesystem::remove_all(log.state / "index");
+  for (const char* folder : {"index", "runs"}) std::filesystem::remove_all(log.state / folder);
   log.one_run();
   CHECK(verify_index(log.state, log.logs, {.anchors = anchors, .authorities = {}, .progress = {}}).status == Status::truncated);
   CHECK_THROWS_AS((void)submission(log.state, 9), Refusal);

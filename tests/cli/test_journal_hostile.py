@@ -1,0 +1,368 @@
+"""The state directory in the hands of somebody who has no key: each way to change it, and what both verifiers must say.
+
+A directory of real runs is made once; every mutation gets a copy. `scripts/verify-journal` runs in this process, so that a
+signature that was checked need not be checked again."""
+
+import contextlib
+import importlib.machinery
+import importlib.util
+import io
+import json
+import os
+import pathlib
+import shutil
+import sys
+
+import harness
+
+SCRIPTS = harness.TOP / "scripts"
+FINE, FAULT, NOT_FINE = {0}, {1}, {1, 2, 3, 4}
+DAY = 86400 * 10**9
+
+
+def second_verifier():
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, str(SCRIPTS))
+    loader = importlib.machinery.SourceFileLoader("verify_journal", str(SCRIPTS / "verify-journal"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("verify_journal", loader))
+    sys.modules["verify_journal"] = module
+    loader.exec_module(module)
+    return module
+
+
+SECOND = second_verifier()
+
+
+class States(harness.Case):
+    """`a`, `b`, `d` closed, `c` was killed between b and d."""
+
+    def setUp(self):
+        super().setUp()
+        self.state = self.scratch.state / "agent-run"
+        self.copies = 0
+
+    def run_one(self, state=None, env=None):
+        words = ["--journal", state] if state else []
+        result = self.scratch.agent_run(*words, "--", "sh", "-c", ": > made", env=env)
+        self.assertEqual(result.status, 0, str(result))
+        self.last_errors = result.errors
+        return max(path.name for path in ((state or self.state) / "runs").iterdir())
+
+    def killed(self):
+        process = self.start("sh", "-c", ": > killed; sleep 60", profile=self.scratch.write_profile())
+        self.wait_for(lambda: (self.ws / "killed").exists(), 60, "the start")
+        process.kill()
+        process.wait(10)
+        self._stop(process)
+        self.assert_nothing_left(20)
+        return max(path.name for path in (self.state / "runs").iterdir())
+
+    def make_runs(self):
+        self.a, self.index_after_a = self.run_one(), self.snapshot()
+        self.b, self.c = self.run_one(), self.killed()
+        self.d = self.run_one()
+        self.identity = json.loads((self.state / "runs" / self.a / "entries.000000.jsonl").read_bytes().split(b"\n")[0])["origin"].rpartition("/")[0]
+
+    def snapshot(self):
+        return {path.name: path.read_bytes() for path in (self.state / "index").iterdir()}
+
+    def copy(self):
+        self.copies += 1
+        target = self.scratch.base / f"copy{self.copies}"
+        shutil.copytree(self.state, target)
+        return target
+
+    def first(self, state, *words):
+        return self.scratch.agent_run("journal", "verify", "--journal", state, *words)
+
+    def second(self, *words):
+        """(exit status, text) of scripts/verify-journal."""
+        out, before = io.StringIO(), sys.argv
+        sys.argv = ["verify-journal", "--key", str(self.state / "identity.vkey"), *map(str, words)]
+        try:
+            with contextlib.redirect_stdout(out):
+                return SECOND.main(), out.getvalue()
+        finally:
+            sys.argv = before
+
+    def assert_verdicts(self, state, name, index, **runs):
+        first, second = self.first(state, "--index"), self.second("--state", state)
+        self.assertIn(first.status, index, f"{name}: agent-run of the index: {first}")
+        if (state / "index" / "checkpoint").exists():
+            self.assertIn(second[0], index, f"{name}: verify-journal of the index: {second}")
+            self.assertEqual(first.status == 0, second[0] == 0, f"{name}: they differ: {first} {second}")
+        for run, wanted in runs.items():
+            run = getattr(self, run)
+            verified = self.first(state, run)
+            self.assertIn(verified.status, wanted, f"{name}: agent-run of {run}: {verified}")
+
+
+class Mutations(States):
+    def change(self, path, change):
+        path.write_bytes(change(path.read_bytes()))
+
+    def files_into(self, of, into, *names):
+        """cp runs/OF/NAME… runs/INTO"""
+        def act(state):
+            for path in (state / "runs" / of).iterdir():
+                if not names or path.name in names:
+                    shutil.copy(path, state / "runs" / into / path.name)
+        return act
+
+    def emptied(self, run, *names):
+        def act(state):
+            for path in list((state / "runs" / run).iterdir()):
+                if not names or path.name in names:
+                    path.unlink()
+        return act
+
+    def gone(self, *runs):
+        return lambda state: [shutil.rmtree(state / "runs" / run) for run in runs]
+
+    def tail(self, *records, then=None):
+        """Appends unsigned records to the index."""
+        def act(state):
+            with (state / "index" / "entries.000000.jsonl").open("ab") as file:
+                for record in records:
+                    line = record if isinstance(record, bytes) else json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
+                    file.write(line + b"\n")
+            if then:
+                then(state)
+        return act
+
+    def record(self, kind, run, **members):
+        import time
+        now = time.time_ns() + 300 * DAY
+        return {"origin": f"{self.identity}/{run}", "run": run, "t": str(now), "tb": str(time.clock_gettime_ns(time.CLOCK_BOOTTIME)), "type": kind, **members}
+
+    def pruned_by_hand(self, run):
+        """What `prune` would leave, without its record in the index."""
+        def act(state):
+            entries = state / "runs" / run / "entries.000000.jsonl"
+            lines = entries.read_bytes().splitlines()
+            wanted = [(i, line) for i, line in enumerate(lines) if json.loads(line)["type"] in ("journal.open", "key.rotate", "journal.close")]
+            (state / "runs" / run / "kept").write_bytes(b"".join(b"%d %s\n" % pair for pair in wanted))
+            entries.unlink()
+        return act
+
+    def old_index(self, snapshot):
+        def act(state):
+            for path in (state / "index").iterdir():
+                path.unlink()
+            for name, content in snapshot.items():
+                (state / "index" / name).write_bytes(content)
+        return act
+
+    def both(self, *acts):
+        return lambda state: [act(state) for act in acts]
+
+    def index_lines(self, kind, run):
+        return [line for line in (self.state / "index" / "entries.000000.jsonl").read_bytes().splitlines()
+                if json.loads(line)["type"] == kind and json.loads(line).get("run") == run]
+
+    def rename(self, run, to):
+        return lambda state: (state / "runs" / run).rename(state / "runs" / to)
+
+    def swap(self, one, other):
+        return self.both(self.rename(one, "aside"), self.rename(other, one), self.rename("aside", other))
+
+    def shortened(self, run, count):
+        """The run as it may have been before its end: fewer records, nothing that was signed later."""
+        def act(state):
+            folder = state / "runs" / run
+            for name in ("epochs", "checkpoint", "recent", "hashes"):
+                (folder / name).unlink(missing_ok=True)
+            self.change(folder / "entries.000000.jsonl", lambda data: b"".join(data.splitlines(keepends=True)[:count]))
+        return act
+
+    def replaced(self):
+        a, b, c, d = self.a, self.b, self.c, self.d
+        yield "a over b", self.files_into(a, b), FAULT, {"b": FAULT}
+        yield "d over a", self.files_into(d, a), FAULT, {"a": FAULT}
+        yield "a over c, which was killed", self.files_into(a, c), FAULT, {"c": FAULT}
+        yield "c over a", self.files_into(c, a), FAULT, {"a": FAULT}
+        for name in ("keycert", "checkpoint", "epochs", "entries.000000.jsonl"):
+            yield f"{name} of a in b", self.files_into(a, b, name), FAULT, {"b": FAULT}
+        for name in ("keycert", "checkpoint", "entries.000000.jsonl"):
+            yield f"{name} of a in c", self.files_into(a, c, name), FAULT, {"c": FAULT}
+        yield "swapped", self.swap(a, b), FAULT, {"a": FAULT, "b": FAULT}
+        yield "renamed", self.rename(a, "20200101T000000000-00000000"), FAULT, {}
+        yield "a copy under another name", lambda s: shutil.copytree(s / "runs" / a, s / "runs" / "20990101T000000000-00000000"), FAULT, {"a": FINE}
+
+    def removed(self):
+        for run in "abcd":
+            yield f"{run} emptied", self.emptied(getattr(self, run)), FAULT, {run: FAULT}
+            yield f"{run} gone", self.gone(getattr(self, run)), FAULT, {}
+        for name in ("keycert", "checkpoint", "entries.000000.jsonl"):
+            yield f"b without {name}", self.emptied(self.b, name), NOT_FINE, {"b": NOT_FINE}
+        yield "b without records", self.emptied(self.b, "entries.000000.jsonl", "hashes", "epochs", "checkpoint"), FAULT, {"b": FAULT}
+        yield "b cut before its end", self.shortened(self.b, 5), FAULT, {"b": FAULT}
+        yield "c cut before its end", self.shortened(self.c, 3), FAULT, {"c": FAULT}
+        yield "hashes gone: nothing that counts", self.emptied(self.b, "hashes"), FINE, {"b": FINE}
+
+    def tails(self):
+        b, c = self.b, self.c
+        for kind, members in (("run.missing", {}), ("run.pruned", {"first": "9"}), ("journal.recovered", {"size": "0", "root": "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="})):
+            yield f"{kind} appended, b gone", self.tail(self.record(kind, b, **members), then=self.gone(b)), FAULT, {}
+            yield f"{kind} appended, b emptied", self.tail(self.record(kind, b, **members), then=self.emptied(b)), FAULT, {"b": FAULT}
+            yield f"{kind} appended, c gone", self.tail(self.record(kind, c, **members), then=self.gone(c)), FAULT, {}
+        yield "run.pruned appended, b pruned by hand", self.tail(self.record("run.pruned", b, first="9"), then=self.pruned_by_hand(b)), NOT_FINE, {"b": NOT_FINE}
+        yield "pruned by hand", self.pruned_by_hand(b), NOT_FINE, {"b": NOT_FINE}
+        closing = json.loads(self.index_lines("run.close", self.a)[0])
+        forged = {**closing, "run": b, "origin": f"{self.identity}/{b}"}
+        yield "run.close with another's note", self.tail(forged, then=self.emptied(b)), FAULT, {"b": FAULT}
+        other = self.record("run.open", b, vkey=json.loads(self.index_lines("run.open", self.a)[0])["vkey"], pid=1)
+        yield "run.open appended, b emptied", self.tail(other, then=self.emptied(b)), FAULT, {"b": FAULT}
+        yield "index.open with broken", self.tail({"broken": "index.broken-x", "checkpoint": "", "type": "index.open"}, then=self.gone(b)), FAULT, {}
+        yield "rubbish, half a line", self.tail(b"\xff{", b"[" * 9000, b'{"run":7}', then=self.gone(b)), FAULT, {}
+
+    def indexes(self):
+        a, b, c, d = self.a, self.b, self.c, self.d
+        entries = lambda change: lambda state: self.change(state / "index" / "entries.000000.jsonl", change)
+        yield "a byte of the index", entries(lambda data: data.replace(b'"pid"', b'"pie"', 1)), FAULT, {}
+        yield "an index cut", entries(lambda data: data[:data[:-1].rindex(b"\n") + 1]), FAULT, {}
+        yield "a record of b left out", entries(lambda data: b"".join(l for l in data.splitlines(keepends=True) if b.encode() not in l) if isinstance(b, str) else data), FAULT, {}
+        yield "an older index", self.old_index(self.index_after_a), FAULT, {}
+        yield "an older index, b gone", self.both(self.gone(b), self.old_index(self.index_after_a)), FAULT, {}
+        yield "an older index, b and c gone", self.both(self.gone(b, c), self.old_index(self.index_after_a)), FAULT, {}
+        yield "no index", lambda s: shutil.rmtree(s / "index"), {2}, {}
+        yield "a second segment", lambda s: (s / "index" / "entries.000001.jsonl").write_bytes(b'{"type":"x"}\n'), FAULT, {}
+
+    def test_every_mutation(self):
+        """At once, and again after a new run: nothing unsigned may have become signed or excused by then."""
+        self.make_runs()
+        self.assert_verdicts(self.state, "the control", FINE, a=FINE, b=FINE, c={3}, d=FINE)
+        count = 0
+        for name, act, index, runs in [*self.replaced(), *self.removed(), *self.tails(), *self.indexes()]:
+            with self.subTest(name):
+                count += 1
+                state = self.copy()
+                act(state)
+                self.assert_verdicts(state, name, index, **runs)
+                if index != FINE:
+                    self.run_one(state)
+                    self.assert_verdicts(state, name + ", and a run", NOT_FINE, **runs)
+                shutil.rmtree(state)
+        self.assertGreater(count, 45)
+        control = self.copy()
+        self.run_one(control)
+        self.assert_verdicts(control, "the control and a run", FINE, a=FINE, b=FINE, c={3}, d=FINE)
+
+    def test_a_byte_of_the_checkpoint(self):
+        """A4: the index is set aside; that is said at once, stays known, and excuses nothing."""
+        self.make_runs()
+        for name, act in {"alone": lambda s: None, "with a run gone": self.gone(self.b), "and nothing of what was set aside": None}.items():
+            with self.subTest(name):
+                state = self.copy()
+                checkpoint = state / "index" / "checkpoint"
+                data = checkpoint.read_bytes()
+                checkpoint.write_bytes(data[:-20] + (b"A" if data[-20:-19] != b"A" else b"B") + data[-19:])
+                self.assert_verdicts(state, name, FAULT)
+                self.run_one(state)
+                self.assertRegex(self.last_errors, r"index of journals was damaged.*index\.broken-")
+                if act:
+                    act(state)
+                else:
+                    shutil.rmtree(next(state.glob("index.broken-*")))
+                self.assert_verdicts(state, name + " after the next run", {3} if name == "alone" else FAULT, a=FINE, d=FINE)
+                self.run_one(state)
+                self.assertNotIn("damaged", self.last_errors, "it is said once")
+                self.assert_verdicts(state, name + " after two runs", {3} if name == "alone" else FAULT)
+
+    def test_state_file(self):
+        """`state` is derived: changed, it is made again from what is signed."""
+        self.make_runs()
+        whole = (self.state / "index" / "state").read_bytes()
+        old_form = b"\n".join(line for line in whole.split(b"\n\n")[0].split(b"\n")[2:]) + b"\nend\n"
+        for name, content in {"emptied": b"", "of before": self.index_after_a["state"], "unsigned": old_form, "another offset": whole.replace(b"\npeak", b"9\npeak", 1),
+                              "a run that is over is open": whole.replace(b"\nlast ", b"\nopen " + self.a.encode() + b" x\nlast ", 1), "rubbish": b"\xff" * 70_000}.items():
+            with self.subTest(name):
+                state = self.copy()
+                (state / "index" / "state").write_bytes(content)
+                self.run_one(state)
+                self.assertNotIn("damaged", self.last_errors)
+                self.assert_verdicts(state, name, FINE, a=FINE, c={3})
+                kinds = [json.loads(line)["type"] for line in (state / "index" / "entries.000000.jsonl").read_bytes().splitlines()]
+                self.assertEqual(kinds.count("journal.recovered"), 1, "a run that is over was taken for open")
+
+    def test_what_proves_itself_is_kept(self):
+        """A start that was killed between writing and signing: its run.open counts, and a run that was closed then stays closed."""
+        self.make_runs()
+        before = self.snapshot()
+        self.e = self.run_one()
+        for kinds in (("run.open",), ("run.open", "run.close")):
+            with self.subTest(kinds):
+                state = self.copy()
+                self.old_index(before)(state)
+                self.tail(*[line for kind in kinds for line in self.index_lines(kind, self.e)], self.record("run.missing", self.a))(state)
+                self.assert_verdicts(state, "before", {3}, a=FINE)
+                self.run_one(state)
+                self.assert_verdicts(state, "after", FINE, a=FINE, e=FINE)
+                shutil.rmtree(state / "runs" / self.e)
+                self.assert_verdicts(state, "gone", FAULT)
+
+    def test_pruned(self):
+        """The control for what may be missing: after 200 days, under a signature of the index."""
+        old = {**self.scratch.environment, "LD_PRELOAD": str(harness.PROBES / "libfaulty.so"), "FAULTY_DAYS": "201"}
+        self.a, self.b = self.run_one(env=old), self.run_one()
+        self.assertIn(self.a, self.scratch.agent_run("journal", "prune").text)
+        self.assert_verdicts(self.state, "pruned", FINE, a=FINE, b=FINE)
+        for name in ("checkpoint", "keycert", "kept", "hashes"):
+            state = self.copy()
+            (state / "runs" / self.a / name).unlink()
+            self.assertNotEqual(self.first(state, "--index").status, 0, name)
+        state = self.copy()
+        with (state / "runs" / self.a / "hashes").open("r+b") as file:
+            file.truncate(1 << 40)
+        self.assertEqual(self.first(state, self.a).status, 0, "what is behind the signed hashes is not read")
+
+
+class Meanwhile(States):
+    """A3: the index is changed while a run goes on."""
+
+    def going(self):
+        fifo = self.ws / "end"
+        os.mkfifo(fifo)
+        (self.ws / "began").unlink(missing_ok=True)
+        process = self.start("sh", "-c", ": > began; read x < end", profile=self.scratch.write_profile())
+        self.wait_for(lambda: (self.ws / "began").exists(), 60, "the start")
+        return process
+
+    def end(self, process):
+        (self.ws / "end").write_text("x\n")
+        (self.ws / "end").unlink()
+        self.assertEqual(process.wait(60), 0)
+        return process.communicate(timeout=20)[1].decode()
+
+    def test_changed_meanwhile(self):
+        self.a, before = self.run_one(), None
+        before = self.snapshot()
+        self.b = self.run_one()
+        index, whole = self.state / "index", self.scratch.base / "whole"
+        shutil.copytree(self.state, whole)
+
+        def put_back():
+            for path in index.iterdir():
+                path.unlink()
+            for name, content in before.items():
+                (index / name).write_bytes(content)
+            shutil.rmtree(self.state / "runs" / self.b)
+
+        def byte_of(name):
+            data = (index / name).read_bytes()
+            (index / name).write_bytes(data[:-20] + (b"A" if data[-20:-19] != b"A" else b"B") + data[-19:])
+
+        for name, act, wanted in (("nothing", lambda: None, FINE), ("another run", lambda: self.run_one(), FINE), ("an older one put back", put_back, FAULT),
+                                  ("removed", lambda: shutil.rmtree(index), FAULT), ("a byte of its checkpoint", lambda: byte_of("checkpoint"), NOT_FINE),
+                                  ("a byte of its records", lambda: byte_of("entries.000000.jsonl"), FAULT)):
+            with self.subTest(name):
+                shutil.rmtree(self.state)
+                shutil.copytree(whole, self.state)
+                process = self.going()
+                act()
+                errors = self.end(process)
+                self.assert_verdicts(self.state, name, wanted)
+                if wanted != FINE and "records" not in name:
+                    self.assertRegex(errors, "index of journals was (changed|damaged)")
+                self.run_one()
+                self.assert_verdicts(self.state, name + ", and a run", wanted)
