@@ -1,6 +1,6 @@
 """The part of scripts/verify-journal that reads the index of all runs (--state), and of each run that it knows whether it is
 there, holds, and is the one that is meant. Written from agent-run-journal(5) alone."""
-import functools, json, pathlib, types
+import functools, itertools, json, pathlib, types
 
 RETENTION = 200 * 86400 * 10**9  # ns
 
@@ -56,7 +56,8 @@ def index_of(core):
             claim(newest, "V7", "checkpoint", "not a signed note")
             self.prefix, public = self.owner(newest, "checkpoint")
             self.origin, self.identity = self.prefix + "index", (self.prefix + "index", public)
-            (note, where), self.epoch_keys, lines = self.notes("checkpoint", alone=True)[0], [self.identity], list(self.lines())
+            (note, where), self.epoch_keys, lines = self.notes("checkpoint", alone=True)[0], [self.identity], []
+            lines += itertools.islice(self.lines(), note.head[1] + 10_000)  # more than that nobody left by dying
             self.lines = lambda: iter(lines)
             self.records(range(len(lines) + 1))
             self.checked(note, where, 0)

@@ -78,7 +78,8 @@ std::filesystem::path named_run(const Arguments& arguments, const std::string& w
   if (word.find('/') == std::string::npos) return journal::find_run(state_directory(arguments), word);
   std::error_code error;
   const auto folder = std::filesystem::canonical(word, error);
-  if (error || !std::filesystem::is_directory(folder, error)) throw Refusal("no folder of a run: " + word, "agent-run journal list names the runs; a path leads to the folder that holds keycert");
+  const bool some = std::filesystem::exists(folder / "keycert", error) || std::filesystem::exists(folder / "entries.000000.jsonl", error);
+  if (error || !some) throw Refusal("no folder of a run: " + word, "agent-run journal list names the runs; a path leads to the folder that holds keycert");
   return folder;
 }
 

@@ -26,7 +26,6 @@ namespace agentrun::journal {
 namespace {
 
 constexpr std::string_view state_version = "agent-run/index-state/v1";
-constexpr std::int64_t max_tail = 1 << 20;  // bytes that a process that died may have left
 constexpr std::size_t max_broken = 4000;    // of a checkpoint that is copied as it is
 constexpr std::int64_t lock_patience_ns = 10'000'000'000;
 
@@ -235,7 +234,7 @@ class Index {
     if (tree_.size() == 0) begin();
   }
   [[nodiscard]] std::string read_tail(std::int64_t end) const {
-    std::string tail(static_cast<std::size_t>(std::min<std::int64_t>(end - offset_, max_tail)), '\0');
+    std::string tail(static_cast<std::size_t>(std::min<std::int64_t>(end - offset_, index::max_tail)), '\0');
     const ssize_t n = check(retry_eintr([&] { return ::pread(entries_.get(), tail.data(), tail.size(), offset_); }), "read", "index");
     tail.resize(static_cast<std::size_t>(n));
     return tail;
@@ -402,6 +401,7 @@ std::string index_close(const std::filesystem::path& state_directory, const Key&
 void index_pruned(const std::filesystem::path& state_directory, const Key& identity, const std::string& run_id,
                   std::uint64_t first) {
   Index index(state_directory, identity);
+  if (!index.broken().empty()) throw Refusal(notice_of(index, state_directory));
   Record record;
   record.begin();
   record.word("first", first).text("origin", identity_name(identity) + "/" + run_id).text("run", run_id);

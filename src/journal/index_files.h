@@ -16,6 +16,7 @@ namespace agentrun::journal::index {
 
 inline constexpr const char* name = "index";
 inline constexpr const char* state = "state";
+inline constexpr std::int64_t max_tail = 1 << 20;  // bytes that a process that died may have left unsigned
 inline constexpr std::string_view aside_prefix = "index.broken-";
 
 inline void times(Record& record) {
@@ -47,7 +48,7 @@ struct RunEntry {
 /// An index as it was read, once.
 struct View {
   std::string where;              // "index", or the folder where it was set aside
-  std::vector<Hash> leaves;       // of all whole lines
+  std::vector<Hash> leaves;       // of all whole lines; none without a signed head
   std::uint64_t torn_bytes = 0;
   bool leads = false;             // the records lead to the head that is signed
   std::string malformed;          // why not all of it can be read

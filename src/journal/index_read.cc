@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::int64_t retention_ns = static_cast<std::int64_t>(retention_days) * 86'400'000'000'000;
 constexpr std::size_t max_set_aside = 64;
+constexpr std::size_t max_unsigned = 16U << 20;  // bytes of an index without a head that holds
 
 /// The run of a record, when it names one of this identity.
 std::optional<std::string> run_of(std::string_view line, const Key& key) {
@@ -177,6 +178,7 @@ View read_view(const Fd& folder, const std::string& where, const Key& key, const
   const auto compare = [&] { view.leads = view.leads || (head && tree.size() == head->size && tree.root() == head->root); };
   compare();
   LineReader lines(folder);
+  std::size_t unsigned_bytes = 0;
   for (Line line; lines.next(line);) {
     if (line.segment != 0) {
       view.malformed = "an index has one segment, here is another";
@@ -194,8 +196,13 @@ View read_view(const Fd& folder, const std::string& where, const Key& key, const
     } else if (const auto run = text_field(line.data, "run"); run && files::is_run_id(*run) && text_field(line.data, "type") == "run.open") {
       view.claimed.insert(*run);
     }
+    if (!covered()) unsigned_bytes += line.data.size() + 1;
+    if (unsigned_bytes > (head ? static_cast<std::size_t>(max_tail) : max_unsigned)) {
+      view.malformed = "more records that nobody signed than a process can have left";
+      break;
+    }
     tree.add(leaf);
-    view.leaves.push_back(leaf);
+    if (head) view.leaves.push_back(leaf);
     compare();
   }
   if (lines.broken()) view.malformed = *lines.broken();

@@ -116,7 +116,7 @@ class Judge {
     Report report;
     try {
       report = verify(folder.directory, trusted_, {.anchors = entry.anchors});
-    } catch (const SysError& e) {
+    } catch (const std::exception& e) {  // a pipe in place of a file, a damaged note
       return findings_->fault("V6", where, std::string("it cannot be read: ") + e.what());
     }
     const std::string why = report.findings.empty() ? "" : first_fault(report);

@@ -63,8 +63,8 @@ TEST_CASE("a full disk: the append says so, and the journal says where it ended"
     const rlimit file{.rlim_cur = limit, .rlim_max = limit};
     Appender appender(journal.run.appender());
     const bool as_expected = ::setrlimit(RLIMIT_FSIZE, &file) == 0 && appender.append(line) == 0 &&
-                             appender.append(line) == 0 && appender.append(line) == EIO &&  // 5 bytes went in
-                             appender.append(line) == EIO;  // and nothing stands behind half a record
+                             appender.append(line) == 0 && appender.append(line) == EFBIG &&  // 5 bytes went in
+                             appender.append(line) == EFBIG;  // and nothing stands behind half a record
     ::_exit(as_expected ? 0 : 1);
   }
   int status = -1;

@@ -185,7 +185,7 @@ TEST_CASE("a journal that cannot be written any more says why, in the space that
   if (child == 0) {
     ::signal(SIGXFSZ, SIG_IGN);
     const rlimit file{.rlim_cur = limit, .rlim_max = limit};
-    _exit(::setrlimit(RLIMIT_FSIZE, &file) == 0 && journal.appender.append(decision(1)) == EIO ? 0 : 1);
+    _exit(::setrlimit(RLIMIT_FSIZE, &file) == 0 && journal.appender.append(decision(1)) == EFBIG ? 0 : 1);
   }
   int status = -1;
   ::waitpid(child, &status, 0);
