@@ -198,7 +198,7 @@ void judge_end(const index::View& view, const index::SignedHead& signed_head, Re
   report.root = index::root_at(view.leaves, view.leaves.size()).value_or(Hash{});
   report.torn_bytes = view.torn_bytes;
   if (!view.malformed.empty()) findings.fault("V7", index::name, view.malformed);
-  if (!signed_head.head) return;
+  if (!signed_head.holds) return;
   const Checkpoint& head = *signed_head.head;
   report.signed_records = head.size;
   report.signed_root = head.root;
@@ -249,7 +249,7 @@ Report verify_index(const std::filesystem::path& state_directory, std::span<cons
   std::vector<Anchor> heads(options.anchors.begin(), options.anchors.end());
   heads.insert(heads.end(), stamps.notes.begin(), stamps.notes.end());
   heads.insert(heads.end(), view.held.begin(), view.held.end());
-  judge_heads(view, heads, report.origin, findings);
+  if (head.holds) judge_heads(view, heads, report.origin, findings);
   std::string absent;
   const auto aside = index::views_set_aside(view, *head.key, state_directory, absent);
   if (!view.broken.empty()) findings.gap("V6", "index record 0", "the index before it was damaged and set aside as " + view.broken + ": what was removed from that cannot be told");
