@@ -61,8 +61,9 @@ void lower_limit(__rlimit_resource_t resource, const char* name, rlim_t most) {
 void halve_limit(__rlimit_resource_t resource, const char* name) {
   rlimit limit{};
   check(::getrlimit(resource, &limit), "getrlimit", name);
-  if (limit.rlim_cur == RLIM_INFINITY) return;  // then the person's is not bounded either
-  limit.rlim_cur = limit.rlim_max = limit.rlim_cur / share;
+  if (limit.rlim_max == RLIM_INFINITY) return;  // then the person's is not bounded either
+  limit.rlim_max /= share;
+  limit.rlim_cur = std::min(limit.rlim_cur, limit.rlim_max);
   check(::setrlimit(resource, &limit), "setrlimit", name);
 }
 

@@ -11,7 +11,7 @@ import harness
 # What the command has from its parent, in words that are the same inside and outside.
 STATE = r"""
 grep -E '^Sig(Ign|Blk)' /proc/self/status
-grep -v '^Max core' /proc/self/limits
+grep -v -e '^Max core' -e '^Max pending' -e '^Max msgqueue' /proc/self/limits
 cut -d' ' -f19,41 /proc/self/stat
 umask
 exit 9

@@ -62,7 +62,7 @@ EXAMPLES = {
         ("agent-run -p mine -- cat .env", 1, rf"cat: \.env: {DENIED}"),
         ("agent-run -p mine -- mv .env other", 1, rf"mv: cannot move '\.env' to 'other': {DENIED}"),
         ("agent-run -p mine -- sh -c 'cat Makefile && echo x >> Makefile'", 2,
-         rf"\Aall: hello\n[\s\S]*cannot create Makefile: {DENIED}"),
+         rf"(?:\A|\n)all: hello\n[\s\S]*cannot create Makefile: {DENIED}"),
         ("agent-run explain -p mine --exec /usr/bin/sudo", 1,
          r"^deny: execute /usr/bin/sudo\n  label: broker\n  rule: mine:exec\.deny\[0\]  /usr/bin/sudo  at .*/mine\.yaml:10:13\n  to"
          r" allow it: remove \"/usr/bin/sudo\" from exec\.deny of mine \(.*/mine\.yaml:10:13\)$"),
@@ -70,8 +70,8 @@ EXAMPLES = {
         ("agent-run check ./typo.yaml", 125, r"/typo\.yaml:3:9: files\.raed: unknown key — did you mean read\?$"),
         (r"printf 'agent-run: 1\nextends: [default]\nnetwork: {allow: [github.com]}\n' > net.yaml", 0, r"\A\Z"),
         ("agent-run check ./net.yaml", 125, r"/net\.yaml:3:19: network\.allow\[0\]: not an endpoint: no port — write \"host:port\""),
-        (r"printf 'agent-run: 1\nextends: [default]\nfiles: {write: [/etc]}\n' > etc.yaml", 0, r"\A\Z"),
-        ("agent-run check ./etc.yaml", 125, r"/etc\.yaml:3:17: files\.write\[0\]: would let the agent write /etc — "),
+        (r"printf 'agent-run: 1\nextends: [default]\nfiles: {write: [/etc]}\n' > ../etc.yaml", 0, r"\A\Z"),
+        ("agent-run check ../etc.yaml", 125, r"/etc\.yaml:3:17: files\.write\[0\]: would let the agent write /etc — "),
         (r"printf 'agent-run: 1\nextends: [default]\n' > good.yaml", 0, r"\A\Z"),
         ("agent-run check ./good.yaml", 125, r"profile .*/project/good\.yaml lies (where the agent could change it|in .*, where an agent could write in an earlier run) — "),
         (r"""printf 'agent-run: 1\nextends: [coding]\nnetwork: {allow: ["*.pkg.example:443", {to: "git.example:22", by: /usr/bin/ssh}]}\n' """
