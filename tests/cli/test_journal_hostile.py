@@ -12,6 +12,7 @@ import os
 import pathlib
 import shutil
 import sys
+import time
 
 import harness
 
@@ -131,7 +132,6 @@ class Mutations(States):
         return act
 
     def record(self, kind, run, **members):
-        import time
         now = time.time_ns() + 300 * DAY
         return {"origin": f"{self.identity}/{run}", "run": run, "t": str(now), "tb": str(time.clock_gettime_ns(time.CLOCK_BOOTTIME)), "type": kind, **members}
 
@@ -221,7 +221,7 @@ class Mutations(States):
         entries = lambda change: lambda state: self.change(state / "index" / "entries.000000.jsonl", change)
         yield "a byte of the index", entries(lambda data: data.replace(b'"pid"', b'"pie"', 1)), FAULT, {}
         yield "an index cut", entries(lambda data: data[:data[:-1].rindex(b"\n") + 1]), FAULT, {}
-        yield "a record of b left out", entries(lambda data: b"".join(l for l in data.splitlines(keepends=True) if b.encode() not in l) if isinstance(b, str) else data), FAULT, {}
+        yield "the records of b left out", entries(lambda data: b"".join(line for line in data.splitlines(keepends=True) if b.encode() not in line)), FAULT, {}
         yield "an older index", self.old_index(self.index_after_a), FAULT, {}
         yield "an older index, b gone", self.both(self.gone(b), self.old_index(self.index_after_a)), FAULT, {}
         yield "an older index, b and c gone", self.both(self.gone(b, c), self.old_index(self.index_after_a)), FAULT, {}
