@@ -57,6 +57,8 @@ struct HostFacts {
   std::string home;       // absolute, canonical
   /// Absolute, canonical: what `${workspace}` means. The caller has applied workspace.path.
   std::string workspace;
+  /// The same two as the person names them, absolute, through links; the view shows those links too. Empty: in no other way.
+  std::string home_named, workspace_named;
   std::map<std::string, std::string> environment;
   /// The canonical path of an absolute path on the host, or nullopt when nothing is there.
   std::function<std::optional<std::string>(const std::string&)> canonical;

@@ -131,7 +131,8 @@ struct Plan {
   std::optional<std::uint64_t> wall_seconds;  // kept by pid 1 of the sandbox, from go() on
   LimitsPlan limits;
   bool egress = false;                   // something may leave: addresses, routes and sockets for it (egress.h)
-  bool terminal = false;                 // give the agent a terminal of its own (stdin is one)
+  bool terminal = false;                 // give the agent a terminal of its own
+  bool terminal_held_back = false;       // it is in the background of that terminal until give_terminal()
 };
 
 /// Policy → Plan. Pure but for `host`, which it only asks. Throws Refusal (a workspace that is not there, …).
@@ -143,7 +144,7 @@ struct Launch {
   gid_t gid = 0;
   mode_t umask = 022;
   std::optional<Inherited> inherited;
-  bool terminal = false;
+  bool terminal = false, terminal_held_back = false;
   std::string ruleset;              // see egress.h
   std::vector<std::string> hidden;  // always masked when the view would show them: the journal's folder, profiles
   std::string overlays;             // canonical folder of the host where overlay n has its layers, in n
@@ -225,6 +226,8 @@ class Sandbox {
 
   /// Passes a signal on to the agent's process group, through init. TERM INT HUP QUIT ALRM WINCH TSTP CONT USR1 USR2.
   void forward(int signal) noexcept;
+  /// With Plan::terminal_held_back: makes the agent the foreground of its terminal and lets it go on.
+  void give_terminal() noexcept;
   /// Stops every process of the sandbox but init, also those that daemonised, and lets all of them go on.
   void pause() noexcept;
   void resume() noexcept;

@@ -37,7 +37,7 @@ class TaskMemory final : public Memory {
   pid_t tid_;
 };
 
-/// Makes CAP_SYS_PTRACE effective in this thread while it lives; permitted is what confine() left.
+/// Makes CAP_SYS_PTRACE effective in this thread while it lives; confine.cc left it permitted.
 class PtraceRaised {
  public:
   PtraceRaised() noexcept;

@@ -31,6 +31,23 @@ std::uint32_t injected_flags(std::uint64_t flags) { return (flags & O_CLOEXEC) !
 constexpr std::uint64_t always = O_CLOEXEC | O_NOCTTY;
 constexpr std::uint64_t settled = O_CREAT | O_EXCL | O_NOFOLLOW;  // by the walk
 
+// Opening a terminal to read and write makes it that of a session's leader who has none (tty(4)), and of nobody else: the broker
+// cannot do it for the caller. The flags must be those of a register.
+bool takes_terminal(const Case& c, const Object& object) {
+  const std::uint64_t flags = c.request.how.flags;
+  if (c.request.row->operation != filter::Operation::open) return false;
+  if ((flags & O_ACCMODE) != O_RDWR || (flags & (O_NOCTTY | O_CREAT | O_TRUNC)) != 0) return false;
+  if (!object.in_view || !S_ISCHR(object.mode) || !object.path.starts_with("/dev/pts/")) return false;
+  return Tasks::wants_terminal(c.task);
+}
+
+// A name of a descriptor: what it leads to may be a file that was handed in from the host, which Landlock, asked by path, does
+// not let be opened again. The broker judges it by how it is open already.
+bool names_descriptor(std::string_view path) {
+  if (path.starts_with("/dev/")) return path.starts_with("/dev/std") || path.starts_with("/dev/fd/");
+  return path.starts_with("/proc/") && path.find("/fd/") != std::string_view::npos;
+}
+
 std::optional<std::string> link_text(const Slot& slot) {
   std::string text(PATH_MAX, '\0');
   const ssize_t n = ::readlinkat(slot.parent.get(), slot.name.c_str(), text.data(), text.size());
@@ -65,7 +82,7 @@ Reply Handler::claim_read(Case& c) {
   if (c.request.name.path.empty()) return refuse(c, Right::read, ENOENT);
   if (s_.policy.denies_later()) return claim_resolved(c);
   const auto path = resolver_.lexical(c.task, c.request.name);
-  if (!path) return open_exact(c);
+  if (!path || names_descriptor(*path)) return open_exact(c);
   judge(c, Right::read, *path);
   if (c.verdict.act != Act::allow) return open_exact(c);  // not by that name: look where it leads
   if (const int error = permit(c, "continue"); error != 0) return Reply::error(error);
@@ -224,6 +241,10 @@ Reply Handler::open_existing(Case& c, Object& object) {
   }
   // Opening to read changes nothing: the record can tell how it went. All else is recorded before it happens.
   Fd fd;
+  if (right == Right::change && takes_terminal(c, object)) {
+    if (const int error = permit(c, "continue"); error != 0) return Reply::error(error);
+    return Reply::proceed(FloorCovers{"Landlock: nothing but /dev/pts is written by the kernel's own open"});
+  }
   if (right == Right::change) {
     if (const int error = permit(c, "addfd"); error != 0) return Reply::error(error);
     const int error = reopen(object, flags, fd);

@@ -265,4 +265,10 @@ dev_t Tasks::terminal_of(const Task& task) {
   return makedev((encoded >> 8) & 0xfffU, (encoded & 0xffU) | ((encoded >> 12) & 0xfff00U));
 }
 
+bool Tasks::wants_terminal(const Task& task) {
+  constexpr int session = 6, tty_nr = 7;
+  const auto stat = read_small(task.proc.get(), "stat");
+  return stat && number(stat_field(*stat, tty_nr)) == 0 && static_cast<pid_t>(number(stat_field(*stat, session))) == task.pid;
+}
+
 }  // namespace agentrun::broker

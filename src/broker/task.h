@@ -94,6 +94,8 @@ class Tasks {
   static bool has_random_layout(const Task& task);
   /// Device number of its controlling terminal; 0: none.
   static dev_t terminal_of(const Task& task);
+  /// It leads its session, which has no controlling terminal: the next terminal that it opens becomes that.
+  static bool wants_terminal(const Task& task);
 
  private:
   bool load(pid_t tid, Task& task) const;

@@ -22,7 +22,7 @@ int diff_command(Words words);     // review.cc
 int apply_command(Words words);    // review.cc
 int discard_command(Words words);  // review.cc
 
-/// "agent-run: what (remedy: …)" on standard error, escaped, one line.
+/// "agent-run: what — remedy" on standard error, escaped, one line.
 void print_error(const std::string& what, const std::string& remedy);
 
 }  // namespace agentrun::cli

@@ -63,6 +63,8 @@ void refuse_mistakes(const Draft& draft, const std::string& path, Grant::Access 
   if (path != "/" && within(path, "/proc"))
     profile::fail(origin.place, origin.key, "/proc is the sandbox's own",
                   "remove it: /proc is readable, and no grant reaches into it");
+  if (path == "/dev/shm")
+    profile::fail(origin.place, origin.key, "/dev/shm is the sandbox's own", "grant the folders below it that are meant");
   if (draft.host_root) return;
   if (path == "/")
     profile::fail(origin.place, origin.key, "grants the whole host",
@@ -120,6 +122,7 @@ void add_workspace(Draft& draft, std::span<const profile::Profile* const> chain)
   const Origin origin{mode.place, "workspace"};
   if (!draft.variables.workspace) profile::fail(origin.place, origin.key, "there is no workspace", "name one with -w");
   const std::string& path = *draft.variables.workspace;
+  const std::string& named = draft.facts.workspace_named;
   if (draft.variables.home && within(*draft.variables.home, path) && !draft.host_root)
     profile::fail(origin.place, origin.key, path + " holds the home directory, with its keys and tokens",
                   "start in the project's own folder, or name it with -w");
@@ -134,7 +137,7 @@ void add_workspace(Draft& draft, std::span<const profile::Profile* const> chain)
   static constexpr std::pair<std::string_view, Grant::Access> modes[] = {
       {"overlay", Grant::Access::overlay}, {"write", Grant::Access::write}};
   const auto access = std::find_if(std::begin(modes), std::end(modes), [&](const auto& m) { return m.first == mode.value; });
-  bind_grant(draft, path, access == std::end(modes) ? Grant::Access::read : access->second, rule, origin);
+  bind_grant(draft, !named.empty() && resolve(draft.facts, named) == path ? named : path, access == std::end(modes) ? Grant::Access::read : access->second, rule, origin);
 }
 
 Origin origin_of(const Draft& draft, const Draft::Claim& claim) {

@@ -148,11 +148,13 @@ void add_built_ins(Draft& draft) {
     }
   }
   index = 0;
+  const std::string& named = draft.facts.home_named;
   for (const std::string& path : scratch_paths(draft)) {
+    const bool by_links = path == draft.variables.home && !named.empty() && named != path && resolve(draft.facts, named) == path;
     const std::size_t rule = add_built_in(draft, "scratch", index++, path, Label::kernel);
     draft.bound.push_back({literal_pattern(path, Scope::self_and_below), Layer::scratch, rule});
     draft.claims.push_back(
-        {.path = path, .written = {}, .access = Grant::Access::scratch, .rule = rule, .exists = true});
+        {.path = path, .written = by_links ? named : std::string{}, .access = Grant::Access::scratch, .rule = rule, .exists = true});
   }
 }
 
@@ -172,12 +174,12 @@ std::vector<Shown> compose_view(const Draft& draft) {
   for (const Draft::Claim& claim : draft.claims) {
     if (!is_shown(claim)) continue;
     const auto access = all.access(claim.path);
+    const bool links = !claim.written.empty() && !all.shows(claim.written) && linked.insert(claim.written).second;
     if (claim.access == Grant::Access::scratch) {
-      if (!access) view.push_back({claim.path, {}, claim.access, claim.rule});
+      if (!access || links) view.push_back({claim.path, links ? claim.written : std::string{}, access.value_or(claim.access), claim.rule});
       continue;
     }
     const bool needed = access == claim.access && all.above(claim.path) != access && mounted.insert(claim.path).second;
-    const bool links = !claim.written.empty() && !all.shows(claim.written) && linked.insert(claim.written).second;
     if (needed || links) view.push_back({claim.path, links ? claim.written : std::string{}, *access, claim.rule});
   }
   std::stable_sort(view.begin(), view.end(), [](const Shown& a, const Shown& b) {

@@ -1,5 +1,6 @@
 // Names and paths → the chain of profiles. Each file is opened once; what was read is what is meant.
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,7 +43,7 @@ Profile profile_of(const Source& source) {
 }
 
 [[noreturn]] void fail_open(const Place& asked_at, const std::string& path, int error) {
-  if (error == ELOOP) fail(asked_at, path, "a symbolic link", "name the file that it leads to");
+  if (error == ELOOP) fail(asked_at, path, "too many symbolic links, or one that changed", "name the file that they lead to");
   fail(asked_at, path, "cannot be read: " + std::string(errno_name(error)), "check the path and its permissions");
 }
 
@@ -59,10 +60,32 @@ std::string read_all(const Fd& fd, const Place& asked_at, const std::string& pat
   return text;
 }
 
+// Where a profile that is a link (home-manager, stow) leads. Only links that nobody but root and this user could make or
+// replace are followed; where agents could have made one, the supervisor refuses it (prepare.cc).
+std::string follow_links(std::string path, const Place& asked_at) {
+  constexpr int most = 16;
+  const auto trusted = [](const struct stat& st) { return st.st_uid == 0 || st.st_uid == ::geteuid(); };
+  for (int links = 0; links <= most; ++links) {
+    struct stat link {}, folder {};
+    if (::lstat(path.c_str(), &link) != 0 || !S_ISLNK(link.st_mode)) return path;
+    const std::string parent = folder_of(path);
+    if (::stat(parent.empty() ? "." : parent.c_str(), &folder) != 0) fail_open(asked_at, path, errno);
+    const bool open_to_all = (folder.st_mode & S_IWOTH) != 0 && (folder.st_mode & S_ISVTX) == 0;
+    if (!trusted(link) || open_to_all || (!trusted(folder) && (folder.st_mode & S_ISVTX) == 0))
+      fail(asked_at, path, "a symbolic link that somebody else could change", "name the file that it leads to");
+    std::string text(PATH_MAX, '\0');
+    const ssize_t size = ::readlink(path.c_str(), text.data(), text.size());
+    if (size <= 0) fail_open(asked_at, path, errno);
+    text.resize(static_cast<std::size_t>(size));
+    path = text.front() == '/' ? text : parent + text;
+  }
+  fail_open(asked_at, path, ELOOP);
+}
+
 // nullopt: there is no such file.
 std::optional<Source> try_open(const std::string& path, const Place& asked_at) {
   // O_NONBLOCK: a FIFO in its place must not hold the start up.
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+  const Fd fd(::open(follow_links(path, asked_at).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
   if (!fd && errno == ENOENT) return std::nullopt;
   if (!fd) fail_open(asked_at, path, errno);
   struct stat status {};

@@ -114,7 +114,7 @@ void seal_init() {
   if (!sanitized) load_filter(filter::Variant::init, 0);
 }
 
-void run_init(const Fd& status, pid_t agent, std::optional<std::uint64_t> wall_seconds) noexcept {
+void run_init(const Fd& status, pid_t agent, const Fd& terminal, std::optional<std::uint64_t> wall_seconds) noexcept {
   sigset_t all;
   ::sigfillset(&all);
   bool paused = false;
@@ -131,6 +131,10 @@ void run_init(const Fd& status, pid_t agent, std::optional<std::uint64_t> wall_s
     if (signal == pause_signal() || signal == resume_signal()) {
       paused = signal == pause_signal();
       ::kill(-1, paused ? SIGSTOP : SIGCONT);
+    }
+    if (signal == terminal_signal() && terminal) {
+      (void)::tcsetpgrp(terminal.get(), agent);
+      ::kill(-agent, SIGCONT);
     }
     if (std::ranges::find(forwarded_signals, signal) == forwarded_signals.end()) continue;
     if (::kill(-agent, signal) != 0) ::kill(agent, signal);

@@ -47,6 +47,8 @@ std::uint64_t granted_rights(const LandlockStep& step, Object object, int abi) n
   std::uint64_t rights = 0;
   if (step.read) rights |= LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
   if (step.read && within(step.path, "/dev")) rights |= abi::landlock_access_fs_ioctl_dev;
+  // The terminals of the sandbox: only the kernel can make one a session's own, when the session's leader opens it.
+  if (step.read && step.path == "/dev/pts") rights |= LANDLOCK_ACCESS_FS_WRITE_FILE;
   if (step.execute) rights |= LANDLOCK_ACCESS_FS_EXECUTE;
   if (step.change) rights |= ~static_cast<std::uint64_t>(LANDLOCK_ACCESS_FS_EXECUTE);
   if (object == Object::file) rights &= file_rights;

@@ -144,15 +144,15 @@ void fork_agent(Child& child) {
 
 void release_agent(Child& child) {
   check(::setpgid(child.agent, child.agent), "setpgid", "agent");
-  if (child.slave) give_foreground(child.slave, child.agent);
+  if (child.slave && !child.plan.terminal_held_back) give_foreground(child.slave, child.agent);
   const Fd agent = pidfd_open(child.agent);
   const std::array fds{agent.get()};
   tell(child.status, Tag::agent, {}, fds);
   write_all(child.go_write, "a", "go");  // X speaks to P on the same socket: only after this word
   child.view.reset();
-  child.slave.reset();
+  if (!child.plan.terminal_held_back) child.slave.reset();
   child.go_read.reset();
-  close_all_from(0, {child.status.get(), child.go_write.get()});
+  close_all_from(0, {child.status.get(), child.go_write.get(), child.slave.get()});
   const auto answer = hear(child.status);
   if (!answer || answer->tag != Tag::go) throw SysError(EPROTO, "hear", "go");
   seal_init();
@@ -263,7 +263,7 @@ void run(std::span<const Verb> verbs, Child& child) noexcept {
     ::_exit(status_failed);
   }
   run(as_parent_of_agent, child);
-  run_init(child.status, child.agent, child.plan.wall_seconds);
+  run_init(child.status, child.agent, child.slave, child.plan.wall_seconds);
 }
 
 // ---- P: the parent's side

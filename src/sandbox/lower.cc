@@ -18,6 +18,7 @@ namespace {
 using Kind = MountStep::Kind;
 
 constexpr int max_links = 40;  // path_resolution(7)
+constexpr std::string_view shared_memory = "/dev/shm";
 
 /// Where a path leads, and the symbolic links on the way.
 struct Walk {
@@ -117,10 +118,12 @@ class Lowering {
   /// The names by which a grant was written lead to it also inside, through the same links.
   void show_links() {
     for (const policy::Grant& grant : policy_.view()) {
-      if (grant.written.empty() || grant.written == grant.path || !shown(grant.path)) continue;
+      const bool scratch = grant.access == policy::Grant::Access::scratch && steps_.contains(grant.path);
+      if (grant.written.empty() || grant.written == grant.path || !(scratch || shown(grant.path))) continue;
       for (const auto& [place, text] : walk(host_, grant.written).links) {
         const Kind stands_on = mount_above(place).kind;
-        if (stands_on != Kind::root && stands_on != Kind::tmpfs) continue;
+        const bool in_memory = within(place, shared_memory) && place != shared_memory;
+        if (stands_on != Kind::root && stands_on != Kind::tmpfs && !in_memory) continue;
         if (is_bound(mount_above(place)) || denied(place) || steps_.contains(place)) continue;
         add({.kind = Kind::symlink, .source = text, .target = place, .mode = 0777});
       }
@@ -165,6 +168,7 @@ class Lowering {
     for (const std::string& target : targets)
       for (std::string_view up = parent_of(target); up != "/"; up = parent_of(up)) {
         const std::string folder(up);
+        if (folder == shared_memory) continue;  // made with /dev
         const auto found = steps_.find(folder);
         if (found != steps_.end() && (found->second.kind == Kind::symlink || found->second.kind == Kind::text_file))
           throw Refusal(folder + ": changed while agent-run looked at it", "start again");
@@ -211,7 +215,9 @@ class Lowering {
     rule("/").read = true;
     rule("/").change = policy_.weakened(policy::Weakening::floor_only);
     for (const auto& [target, step] : steps_) {
-      if (step.kind == Kind::dev) rule(target).read = true;  // and ioctl
+      if (step.kind != Kind::dev) continue;
+      rule(target).read = true;           // and ioctl
+      rule(target + "/pts").read = true;  // and write: landlock.cc
     }
     for (const std::string& path : policy_.exec_roots())
       if (path == "/" || exists(path)) rule(path).execute = true;
@@ -247,10 +253,10 @@ class Lowering {
     return found != steps_.end() ? is_bound(found->second) : !denied(path) && is_bound(mount_above(path));
   }
 
-  /// /proc and the nodes of /dev are the sandbox's own, whatever a profile says.
+  /// /proc and the nodes of /dev are the sandbox's own, whatever a profile says. Below /dev/shm the host's can be shown.
   static bool reserved(std::string_view path) {
     if (within(path, "/proc") || path == "/dev") return true;
-    if (!within(path, "/dev")) return false;
+    if (!within(path, "/dev") || (within(path, shared_memory) && path != shared_memory)) return false;
     const std::string_view rest = path.substr(std::string_view("/dev/").size());
     return is_own_device(rest.substr(0, rest.find('/')));
   }
@@ -374,6 +380,7 @@ Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch)
   plan.open_files = policy.limits().open_files;
   plan.wall_seconds = policy.limits().wall_seconds;
   plan.terminal = launch.terminal;
+  plan.terminal_held_back = launch.terminal_held_back;
   plan.egress = policy.has_egress();
   return plan;
 }

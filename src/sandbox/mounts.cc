@@ -212,6 +212,7 @@ void View::attach_scratch(const std::string& path, unsigned mode, std::uint64_t 
   Fd point = mount_point(path, Point::directory);
   if (!scratch_) {
     scratch_ = new_filesystem("tmpfs", {{"mode", "0700"}}, base_attributes);
+    own(scratch_);  // what the host shows may lie below it
     move_by_fd(scratch_, point, path);
     point = open(path, O_PATH);
   }
@@ -226,7 +227,6 @@ void View::attach_scratch(const std::string& path, unsigned mode, std::uint64_t 
 
 void View::make_scratch(View& view, const MountStep& step) {
   view.attach_scratch(step.target, step.mode, attributes_of(step));
-  view.own(view.scratch_);
 }
 
 void View::mask(View& view, const MountStep& step) {

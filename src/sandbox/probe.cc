@@ -242,7 +242,7 @@ using enum Probe::Need;
 constexpr Probe probes[] = {
     {"user namespaces", required, "clone", probe_user_namespace, "sysctl -w user.max_user_namespaces=15000"},
     {"id maps", required, "user", probe_id_maps, "/proc must be mounted, with writable files of one's own processes"},
-    {"mounts", required, "mounts", probe_mounts, "Linux 5.19 or newer is needed"},
+    {"mounts", required, "mounts", probe_mounts, "Linux 6.1 or newer is needed"},
     {"overlays", optional, "mounts", probe_overlay, "Linux 5.11 or newer with overlayfs: only workspace.mode: overlay and files.overlay need it"},
     {"pid namespace and proc", required, "mounts", probe_proc, "run outside of a container, or with an unmasked /proc"},
     {"terminals", required, "mounts", probe_terminals, "the kernel needs CONFIG_UNIX98_PTYS"},
@@ -252,7 +252,7 @@ constexpr Probe probes[] = {
      "load the modules nft_chain_nat, nft_ct and nft_log: only network.allow and --allow-host need them"},
     {"connections out", optional, "net", probe_way_out, "load the module nfnetlink_log: only network.allow and --allow-host need it"},
     {"Landlock", required, "landlock", probe_landlock, "Linux 5.13 or newer with lsm=landlock,…"},
-    {"seccomp notification", broker, "filter", probe_notification, "Linux 5.19 or newer is needed"},
+    {"seccomp notification", broker, "filter", probe_notification, "Linux 6.1 or newer is needed"},
     {"pidfd_getfd", broker, "listener", probe_pidfd_getfd, "Linux 5.6 or newer is needed"},
     {"joining namespaces", broker, "broker", probe_setns, "Linux 5.8 or newer is needed"},
     {"reading memory", broker, "broker", probe_memory, "the kernel needs CONFIG_CROSS_MEMORY_ATTACH"},

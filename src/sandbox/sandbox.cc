@@ -104,6 +104,10 @@ void Sandbox::forward(int signal) noexcept {
   (void)pidfd_signal(state_->init, signal);
 }
 
+void Sandbox::give_terminal() noexcept {
+  if (state_->init) (void)pidfd_signal(state_->init, terminal_signal());
+}
+
 void Sandbox::pause() noexcept {
   if (state_->init) (void)pidfd_signal(state_->init, pause_signal());
 }

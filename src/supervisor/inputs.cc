@@ -110,15 +110,18 @@ void refuse_agents_state(const std::string& state, HostPaths& host, const std::v
 }
 
 // A profile that the agent could write would be no limit in the next run (ATTACKS L3, L4).
-void refuse_writable_profiles(const policy::Policy& policy, const std::vector<std::string>& own) {
+void refuse_writable_profiles(const policy::Policy& policy, const std::vector<std::string>& own, HostPaths& host) {
   const auto view = policy.view();
   const auto kept = [&](const std::string& path) {
     return std::ranges::any_of(own, [&](const std::string& folder) { return within(path, canonical(folder).value_or(folder)); });
   };
   for (const policy::Policy::Source& source : policy.sources()) {
     if (!source.file.starts_with('/')) continue;  // shipped in the program
-    // As it was named, too: a link in the workspace is the agent's to make.
-    for (const std::string& path : {source.file, canonical(source.file).value_or(source.file)}) {
+    // As it was named, and by every link on the way, too: a link in the workspace is the agent's to make.
+    std::vector<std::string> paths = host.links(source.file);
+    paths.push_back(source.file);
+    paths.push_back(canonical(source.file).value_or(source.file));
+    for (const std::string& path : paths) {
       const auto writable = [&](const policy::Grant& grant) {
         return policy::changes_host(grant.access) && within(path, grant.path);
       };

@@ -68,6 +68,15 @@ std::string current_folder_as_named() {
   return canonical(".").value_or("/");
 }
 
+// The absolute path by which a person names what is at `real`, links and all; `real` where the words do not lead there plainly.
+std::string as_named(const std::string& path, const std::string& real) {
+  const std::filesystem::path absolute = path.starts_with('/') ? path : current_folder_as_named() + "/" + path;
+  if (std::any_of(absolute.begin(), absolute.end(), [](const std::filesystem::path& part) { return part == ".."; })) return real;
+  std::string named = absolute.lexically_normal().string();
+  if (named.size() > 1 && named.ends_with('/')) named.pop_back();
+  return canonical(named) == real ? named : real;
+}
+
 // What a person names on the command line, or where they start, is not followed through a link that an agent could have left.
 void refuse_planted_links(HostPaths& host, const WrittenFolders& written, const std::string& path, std::string_view what) {
   const std::string absolute = path.starts_with('/') ? path : current_folder_as_named() + "/" + path;
@@ -81,7 +90,7 @@ void refuse_planted_links(HostPaths& host, const WrittenFolders& written, const 
 }
 
 // --read, --write, --overlay and --allow-host as one more profile of the chain.
-Profile command_line_profile(const Options& options, HostPaths& host_paths, const WrittenFolders& written) {
+Profile command_line_profile(const Options& options, const std::string& workspace, HostPaths& host_paths, const WrittenFolders& written) {
   const profile::Place place{.file = "command line"};
   Profile profile;
   profile.place = place;
@@ -91,7 +100,7 @@ Profile command_line_profile(const Options& options, HostPaths& host_paths, cons
       const auto real = canonical(path);
       if (!real) throw Refusal(std::string(option) + " " + path + ": " + std::string(errno_name(errno)), "name something that exists");
       refuse_planted_links(host_paths, written, path, option);
-      to.push_back({.value = policy::pattern_of(*real), .place = place});
+      to.push_back({.value = policy::pattern_of(*real == workspace ? *real : as_named(path, *real)), .place = place});
     }
   };
   add(options.read, "--read", profile.files.read);
@@ -133,9 +142,13 @@ std::vector<review::Target> overlays_of(const sandbox::Plan& plan) {
   return targets;
 }
 
+struct Workspace {
+  std::string path, named;  // canonical, and as a person names it
+};
+
 // The workspace: the option, else the last profile that says one, else the current folder. A relative path starts in the
 // current folder.
-std::string workspace_of(const Options& options, const std::vector<Profile>& chain, const Places& places, HostPaths& host,
+Workspace workspace_of(const Options& options, const std::vector<Profile>& chain, const Places& places, HostPaths& host,
                          const WrittenFolders& written) {
   std::string path = options.workspace.value_or("");
   for (auto it = chain.rbegin(); path.empty() && it != chain.rend(); ++it) {
@@ -145,7 +158,8 @@ std::string workspace_of(const Options& options, const std::vector<Profile>& cha
   if (path == "~" || path.starts_with("~/")) path = places.home + path.substr(1);
   std::string folder = canonical_folder(path, "workspace");
   refuse_planted_links(host, written, path, "workspace");
-  return folder;
+  std::string named = as_named(path, folder);
+  return {.path = std::move(folder), .named = std::move(named)};
 }
 
 std::vector<PreparedSink> sinks_of(const policy::Policy& policy, const UsersOwn& own, const Places& places) {
@@ -181,9 +195,19 @@ std::string profile_argument(const std::string& name) {
 
 std::string current_folder(const policy::Policy& policy) {
   char path[PATH_MAX];
-  if (::getcwd(path, sizeof path) == nullptr) throw SysError(errno, "getcwd", "");
+  // Removed, or out of this process's root (getcwd(3)): then it is where the workspace is.
+  if (::getcwd(path, sizeof path) == nullptr || path[0] != '/') return policy.workspace();
   if (policy.decide(policy::Right::read, path).act == policy::Act::allow && within(path, policy.workspace())) return path;
   return policy.workspace();
+}
+
+bool is_interactive() { return ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1; }
+
+// One of the standard descriptors is one, or one controls this process: the command could open /dev/tty outside.
+bool has_terminal() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd)
+    if (::isatty(fd) == 1) return true;
+  return static_cast<bool>(Fd(::open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC)));
 }
 
 // A folder as standard input, output or error would be a way round the view (openat beside it).
@@ -305,8 +329,8 @@ Prepared prepare(const Options& options, const Places& places) {
   const UsersOwn users_own(host, written, usual);
   refuse_agents_state(state, host, states);
   refuse_agents_profiles(chain, users_own, places);
-  const std::string workspace = workspace_of(options, chain, places, host, written);
-  chain.push_back(command_line_profile(options, host, written));
+  const auto [workspace, workspace_named] = workspace_of(options, chain, places, host, written);
+  chain.push_back(command_line_profile(options, workspace, host, written));
   make_workspace_overlay(chain.back(), workspace);
   for (Profile& profile : chain) profile.sha256 = journal::hex(journal::sha256(profile.text));
 
@@ -314,6 +338,8 @@ Prepared prepare(const Options& options, const Places& places) {
   policy::HostFacts facts{
       .home = canonical(places.home).value_or(places.home),
       .workspace = workspace,
+      .home_named = places.home,
+      .workspace_named = workspace_named,
       .environment = environment_map(),
       .canonical = [&](const std::string& path) { return host.canonical(path); },
       .entries = [&](const std::string& folder) { return host.entries(folder); },
@@ -334,7 +360,7 @@ Prepared prepare(const Options& options, const Places& places) {
     if (std::ranges::any_of(policy.view(), reaches)) policy = policy::compile(chain, facts);
   }
   refuse_unkept(policy, facts.own);
-  refuse_writable_profiles(policy, facts.own);
+  refuse_writable_profiles(policy, facts.own, host);
   refuse_network_without_broker(policy);
   refuse_folders_as_standard_files();
   refuse_free_sockets_as_standard_files();
@@ -351,7 +377,8 @@ Prepared prepare(const Options& options, const Places& places) {
       .gid = ::getgid(),
       .umask = options.inherited.umask,
       .inherited = options.inherited,
-      .terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1,  // decision 008
+      .terminal = has_terminal(),  // decision 008
+      .terminal_held_back = !is_interactive(),
       .ruleset = egress::ruleset_of(policy),
       .hidden = std::move(hidden),
       .overlays = canonical(state).value_or(state) + "/overlays/" + run,

@@ -198,12 +198,15 @@ class Session {
     pollfd ready{.fd = process.events().get(), .events = POLLIN, .revents = 0};
     if (retry_eintr([&] { return ::poll(&ready, 1, start_deadline_ms); }) != 1) throw Refusal(name + " did not start in time");
     const auto first = process.next_event();
-    if (!first || first->kind != kind) throw Refusal(name + " did not start: " + (first ? first->text : "it died"), "agent-run doctor");
+    if (first && first->kind == kind) return;
+    const bool knows = first && !first->remedy.empty();
+    throw Refusal(name + " did not start: " + (first ? first->text : "it died"), knows ? first->remedy : "agent-run doctor");
   }
 
   void loop() {
     const Signals& signals = signals_.emplace();
-    Terminal terminal(sandbox_->terminal() ? sandbox_->terminal().get() : -1);
+    Terminal terminal(sandbox_->terminal() ? sandbox_->terminal().get() : -1,
+                      prepared_.plan.terminal_held_back ? Terminal::Mode::held_back : Terminal::Mode::foreground);
     if (const auto wall = prepared_.policy.limits().wall_seconds) {
       deadline_ = boot_clock_ns() + static_cast<std::int64_t>(*wall) * 1000 * ms;
     }
@@ -248,7 +251,7 @@ class Session {
   void on_signal(int signal, Terminal& terminal) {
     if (signal == SIGTSTP) asked_to_stop_ = boot_clock_ns();
     if (signal == SIGWINCH) terminal.resize();
-    else if (signal != 0) sandbox_->forward(signal);
+    if (signal != SIGWINCH || terminal.held_back()) sandbox_->forward(signal);
     if (signal == SIGCONT) terminal.take();
   }
 
@@ -293,19 +296,32 @@ class Session {
   // keys are for that, so a stop of the command in the foreground is the job's; else this process was asked to stop, and the
   // command followed. Any other stop is the agent's own affair: this process seals, watches and ends the run, and is not
   // stopped by whom it watches. While it is, nothing of the sandbox runs, and pid 1 keeps limits.wall.
-  void on_stop(Terminal& terminal) {
-    const bool by_keys = terminal.in_foreground();
+  void on_stop(Terminal& terminal, int signal) {
+    if (terminal.held_back() && (signal == SIGTTIN || signal == SIGTTOU)) return on_use(terminal);
+    const bool by_keys = terminal.in_foreground() && !terminal.held_back();
     const bool asked = asked_to_stop_ && boot_clock_ns() - *asked_to_stop_ < stop_patience;
     asked_to_stop_.reset();
     if (!by_keys && !asked) return;
+    stop_with_the_agent(terminal, by_keys ? 0 : ::getpid());
+  }
+
+  void stop_with_the_agent(Terminal& terminal, pid_t target) {
     sandbox_->pause();
     seal();
     if (ended_) return;
-    terminal.give_back();
-    Signals::stop(by_keys ? 0 : ::getpid());
+    terminal.give_back(Terminal::Unread::keep);
+    Signals::stop(target);
     sandbox_->resume();
     terminal.take();
     terminal.resize();
+  }
+
+  // It reads or sets its terminal, from which it was held back. A whole job in the background stops for that, as outside.
+  void on_use(Terminal& terminal) {
+    if (!terminal.in_foreground()) stop_with_the_agent(terminal, 0);
+    if (ended_) return;
+    terminal.bring_forward();
+    sandbox_->give_terminal();
   }
 
   void on_time_limit() {
@@ -324,7 +340,7 @@ class Session {
         return fail("sandbox-lost", "the sandbox died unexpectedly", "");
       case Kind::continued: return;
       case Kind::timed_out: return on_time_limit();
-      case Kind::stopped: return on_stop(terminal);
+      case Kind::stopped: return on_stop(terminal, WSTOPSIG(change->status));
     }
   }
 
@@ -385,8 +401,10 @@ class Session {
     end(std::move(reason), 125);
   }
 
+  // What the broker refused it has told before it replied: the rule that refused is what to change.
   void fail_launch(const sandbox::LaunchError& e) {
-    fail("start-failed", e.what(), e.remedy());
+    const bool refused = e.stage == "exec" && e.error == EACCES && !summary_.first_denials.empty();
+    fail("start-failed", e.what(), refused ? "it was denied; to allow it: " + summary_.first_denials.back().second : e.remedy());
     if (e.stage != "exec") return;
     summary_.started = false;
     closing_.exit_code = e.error == ENOENT ? 127 : 126;

@@ -14,9 +14,24 @@ namespace {
 constexpr std::size_t buffer_limit = 64 * 1024;
 }
 
-Terminal::Terminal(int master) : master_(master) {
+namespace {
+
+Fd open_terminal_at(const std::string& path) { return Fd(::open(path.c_str(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)); }
+
+// In the foreground standard input is one. Else the one that controls this process, or the first that it was given.
+Fd persons_terminal(Terminal::Mode mode) {
+  if (mode == Terminal::Mode::foreground) return open_terminal_at("/proc/self/fd/0");
+  if (Fd controlling = open_terminal_at("/dev/tty")) return controlling;
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd)
+    if (::isatty(fd) == 1) return open_terminal_at("/proc/self/fd/" + std::to_string(fd));
+  return {};
+}
+
+}  // namespace
+
+Terminal::Terminal(int master, Mode mode) : master_(master), held_back_(mode == Mode::held_back) {
   if (master_ < 0) return;
-  tty_.reset(::open("/proc/self/fd/0", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+  tty_ = persons_terminal(mode);
   if (!tty_) {
     master_ = -1;
     return;
@@ -25,26 +40,39 @@ Terminal::Terminal(int master) : master_(master) {
   termios attributes{};
   if (::tcgetattr(tty_.get(), &attributes) == 0) {
     saved_ = attributes;
+    // What is written to a terminal that is not raw is processed there, once.
+    if (held_back_) attributes.c_oflag &= ~static_cast<tcflag_t>(OPOST);
     ::tcsetattr(master_, TCSANOW, &attributes);  // the agent's terminal starts as the person's is set
   }
   resize();
   take();
 }
 
-Terminal::~Terminal() { give_back(); }
+Terminal::~Terminal() { give_back(Unread::discard); }
 
 bool Terminal::in_foreground() const { return saved_ && ::tcgetpgrp(tty_.get()) == ::getpgrp(); }
 
+void Terminal::bring_forward() {
+  if (!held_back_) return;
+  held_back_ = false;
+  termios attributes{};
+  if (saved_ && ::tcgetattr(master_, &attributes) == 0) {
+    attributes.c_oflag |= saved_->c_oflag & static_cast<tcflag_t>(OPOST);
+    ::tcsetattr(master_, TCSANOW, &attributes);
+  }
+  take();
+}
+
 void Terminal::take() {
-  if (raw_ || !in_foreground()) return;
+  if (raw_ || held_back_ || !in_foreground()) return;
   termios raw = *saved_;
   ::cfmakeraw(&raw);
   raw_ = ::tcsetattr(tty_.get(), TCSADRAIN, &raw) == 0;
 }
 
-void Terminal::give_back() {
+void Terminal::give_back(Unread unread) {
   if (!raw_) return;
-  ::tcsetattr(tty_.get(), TCSADRAIN, &*saved_);
+  ::tcsetattr(tty_.get(), unread == Unread::discard ? TCSAFLUSH : TCSADRAIN, &*saved_);
   raw_ = false;
 }
 

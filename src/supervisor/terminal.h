@@ -1,9 +1,10 @@
-// The person's terminal and the agent's own pty, and the bytes between them.
+// The person's terminal and the agent's own pty, and the bytes between them (docs/decisions/008).
 #pragma once
 
 #include <poll.h>
 #include <termios.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,8 +17,11 @@ namespace agentrun::supervisor {
 /// makes the signals. Inactive (and harmless) without a terminal.
 class Terminal {
  public:
+  /// held_back: this process is one of a pipeline, or has no standard descriptor that is a terminal. Others may read the
+  /// person's keys, so the terminal is left as it is until bring_forward(); what the agent writes is shown at once.
+  enum class Mode : std::uint8_t { foreground, held_back };
   /// `master`: the agent's pty, borrowed; −1 for none.
-  explicit Terminal(int master);
+  Terminal(int master, Mode mode);
   ~Terminal();
   Terminal(const Terminal&) = delete;
   Terminal& operator=(const Terminal&) = delete;
@@ -29,11 +33,16 @@ class Terminal {
   /// Takes the window size of the person's terminal over to the agent's.
   void resize() const;
   /// Gives the terminal back (before stopping, at the end) and takes it again (after fg). take() does nothing while this
-  /// process is in the background.
-  void give_back();
+  /// process is in the background. At the end what was typed for the agent, or came as a terminal's answer to it, is not
+  /// left for who reads next.
+  enum class Unread : std::uint8_t { keep, discard };
+  void give_back(Unread unread);
   void take();
   /// There is a terminal, and this process is of the job in its foreground.
   [[nodiscard]] bool in_foreground() const;
+  [[nodiscard]] bool held_back() const noexcept { return held_back_; }
+  /// The agent uses its terminal: from now on as in the foreground.
+  void bring_forward();
   /// Moves what the agent has still written, without waiting longer than `milliseconds` in all.
   void drain(int milliseconds);
 
@@ -43,7 +52,7 @@ class Terminal {
   int master_;
   Fd tty_;  // an open file description of our own: non-blocking without changing the shell's
   std::optional<termios> saved_;
-  bool raw_ = false;
+  bool raw_ = false, held_back_ = false;
   bool input_open_ = true, output_open_ = true;
   std::string to_agent_, to_person_;
 };

@@ -35,7 +35,7 @@ void try_sandbox(const Places& places, Trial trial) {
   options.workspace = folder.path();
   options.argv = {"true"};
   Prepared prepared = prepare(options, places);
-  prepared.plan.terminal = false;
+  prepared.plan.terminal = prepared.plan.terminal_held_back = false;
   if (trial == Trial::floor) prepared.plan.filter = filter::Variant::agent_floor_only;
   sandbox::Sandbox::start(prepared.plan, sandbox::RulesetLoader(find_nft_program())).kill();
 }

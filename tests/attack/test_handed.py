@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 
 import harness
 
@@ -80,3 +81,22 @@ class Handed(harness.Case):
                 self.assertEqual(inside.count("forbidden"), 0, f"HAPPENED inside: {inside}")
                 for side in ("allowed", "refused"):
                     self.assertGreater(inside.count(side), 50, f"the race never met this side: {inside}")
+
+    def test_a_handed_file_is_read_by_its_names(self):
+        """python3 /dev/stdin < FILE, whatever reads are: as outside, and no further."""
+        given = self.outside / "given"
+        for reads in ("exact", "claimed"):
+            self.scratch.write_profile(audit={"reads": reads})
+            for name in ("/dev/stdin", "/proc/self/fd/0", "/dev/fd/0"):
+                with self.subTest(f"{reads} {name}"):
+                    given.write_text("data")
+                    for words in (["sh", "-c"], [harness.AGENT_RUN, "-p", str(self.scratch.profile_file), "--", "sh", "-c"]):
+                        with open(given, "rb") as file:
+                            done = subprocess.run([*words, f"cat {name}; cat {name}"], stdin=file, capture_output=True, cwd=self.ws, timeout=60,
+                                                  env=self.scratch.environment, check=False)
+                        self.assertEqual((done.returncode, done.stdout), (0, b"datadata"), done.stderr)
+                    with open(given, "rb") as file:
+                        done = subprocess.run([harness.AGENT_RUN, "-p", str(self.scratch.profile_file), "--", "sh", "-c", f"echo evil > {name}"],
+                                              stdin=file, capture_output=True, cwd=self.ws, timeout=60, env=self.scratch.environment, check=False)
+                    self.assertNotEqual(done.returncode, 0)
+                    self.assertEqual(given.read_text(), "data")

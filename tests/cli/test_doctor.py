@@ -17,7 +17,7 @@ HOSTS = (
     ("Landlock is switched off", ["landlock_create_ruleset=EOPNOTSUPP"], r"lsm=landlock", "Landlock", "lsm=landlock"),
     ("Landlock is refused", ["landlock_restrict_self=EPERM"], r"Landlock", "Landlock", "outside"),
     ("another supervisor listens", ["listener"], r"another supervisor", "seccomp notification", "another supervisor"),
-    ("an old kernel: no WAIT_KILLABLE_RECV", ["seccomp:listener=EINVAL"], r"5\.19", "seccomp notification", "5.19"),
+    ("an old kernel: no WAIT_KILLABLE_RECV", ["seccomp:listener=EINVAL"], r"6\.1", "seccomp notification", "6.1"),
     ("listeners are refused", ["seccomp:listener=EPERM"], r"seccomp", "seccomp notification", "outside"),
     ("pidfd_getfd is refused", ["pidfd_getfd=EPERM"], r"pidfd_getfd", "pidfd_getfd", "ptrace"),
     ("no reading of memory", ["process_vm_readv=EPERM"], r"process_vm_readv", "reading memory", "SYS_PTRACE"),

@@ -286,11 +286,92 @@ class Terminal(harness.Case):
         printed = self.session.expect("length 6")
         self.assertNotIn("abcdef", printed)
 
+    def test_nothing_is_done_to_the_terminal_in_a_pipeline(self):
+        """The command has a terminal of its own there too: what it does to that stays there."""
+        (self.ws / "vandal.py").write_text(
+            "import fcntl, os, struct, termios, tty\n"
+            "for fd in (0, 1, 2):\n"
+            "    if not os.isatty(fd): continue\n"
+            "    tty.setraw(fd, termios.TCSANOW)\n"
+            "    fcntl.ioctl(fd, termios.TIOCEXCL)\n"
+            "    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', 3, 4, 0, 0))\n"
+            "    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_NONBLOCK)\n"
+            "    print('done', file=open('/dev/stderr', 'w'))\n")
+        look = ("/usr/bin/python3 -c 'import fcntl, os; print(\"blocking\" if fcntl.fcntl(0, fcntl.F_GETFL) & os.O_NONBLOCK == 0 else \"broken\"); "
+                "os.system(\"stty size; stty -a | grep -o -- -*icanon\")'")
+        self.session.size(24, 80)
+        before = self.session.modes()
+        for pipeline in ("$AR -- /usr/bin/python3 vandal.py | cat", "true | $AR -- /usr/bin/python3 vandal.py",
+                         "true | $AR -- /usr/bin/python3 vandal.py | cat"):
+            with self.subTest(pipeline):
+                self.line(pipeline)
+                self.session.expect("done")
+                self.session.expect("prompt> ")
+                self.assertEqual(self.session.modes(), before)
+                self.line(look)
+                seen = self.session.expect("prompt> ")
+                self.assertRegex(seen, r"blocking\s+24 80\s+icanon")
+        self.line("/usr/bin/python3 vandal.py | cat")  # the control
+        self.session.expect("done")
+        self.assertNotEqual(self.session.modes(), before, "the control proves nothing")
+
+    def test_a_program_of_a_pipeline_asks_the_person(self):
+        """fzf, ssh, curl … | sh: they read /dev/tty, and get the keys from then on."""
+        self.line("echo data | $AR -- sh -c 'read x; printf \"ask: \" > /dev/tty; read y < /dev/tty; echo \"$x and $y\"' | cat; echo over")
+        self.session.expect("ask: ")
+        self.session.send("keys\n")
+        self.session.expect("data and keys")
+        self.session.expect("over")
+
+    def test_keys_are_for_who_reads_them(self):
+        """A command that does not read its terminal takes nothing from the others of its pipeline (less)."""
+        self.line("$AR -- sh -c 'echo one; sleep 0.5' | (read answer < /dev/tty; cat; echo \"answer=$answer\")")
+        self.session.send("yes\n")
+        self.session.expect("one\r\n")
+        self.session.expect("answer=yes\r\n")
+
+    def test_a_background_job_that_asks_stops(self):
+        self.line("sleep 100 | $AR -- sh -c 'read y < /dev/tty; echo \"got $y\"' &")
+        self.session.expect("prompt> ")
+        self.wait_for(self.is_stopped, 15, "the job to stop")
+        self.line("fg")
+        self.session.send("a line\n")
+        self.session.expect("got a line")
+        self.key("\x03")
+
+    def is_stopped(self):
+        self.line("jobs")
+        return "Stopped" in self.session.expect("prompt> ")
+
+    def test_a_terminal_that_a_session_opens_is_its_own(self):
+        """xterm, expect, tmux: setsid(2), open(2) of the terminal without O_NOCTTY, and /dev/tty is it."""
+        (self.ws / "session.py").write_text(
+            "import os, pty\n"
+            "def child(act):\n"
+            "    pid = os.fork()\n"
+            "    if pid == 0:\n"
+            "        try: act(); os._exit(0)\n"
+            "        except OSError as e: os._exit(e.errno)\n"
+            "    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])\n"
+            "name = os.ttyname(pty.openpty()[1])\n"
+            "def leader(flags):\n"
+            "    os.setsid(); fd = os.open(name, flags); tty = os.open('/dev/tty', os.O_RDWR)\n"
+            "    assert os.tcgetpgrp(tty) == os.getpid() and os.ttyname(fd) == name\n"
+            "def second():\n"
+            "    os.setsid(); os.open(name, os.O_RDWR); other = os.open(os.ttyname(pty.openpty()[1]), os.O_RDWR); os.tcgetpgrp(other)\n"
+            "print([child(lambda: leader(flags)) for flags in (os.O_RDWR, os.O_RDWR | os.O_NOCTTY, os.O_WRONLY)], child(second))\n")
+        for words in ("/usr/bin/python3 session.py", "$AR -- /usr/bin/python3 session.py", "$AR -p coding -- /usr/bin/python3 session.py"):
+            self.line(words)
+            self.session.expect("[0, 6, 6] 25")  # ENXIO, ENOTTY
+            self.session.expect("prompt> ")
+
     def test_controlling_terminal_without_standard_input(self):
-        """/dev/tty is the terminal or cannot be opened (ENXIO); it is never something else."""
+        """/dev/tty is the command's terminal; without one, outside too, it cannot be opened (ENXIO)."""
         script = ("import os,termios\ntry:\n  fd=os.open('/dev/tty',os.O_RDWR|os.O_NOCTTY)\nexcept OSError as e:\n"
                   "  print('cannot', e.errno)\nelse:\n  print('is a terminal', termios.tcgetattr(fd)[6] is not None)\n")
         (self.ws / "open.py").write_text(script)
         self.line("$AR -- /usr/bin/python3 open.py < /dev/null")
         printed = self.session.expect("prompt> ")
-        self.assertRegex(printed, r"cannot 6\b|is a terminal True")
+        self.assertIn("is a terminal True", printed)
+        self.line("setsid -w $AR -- /usr/bin/python3 open.py < /dev/null 2>&1 | cat")
+        self.assertIn("cannot 6", self.session.expect("prompt> "))

@@ -6,10 +6,6 @@ HEAD = "agent-run: 1\nname: x\nextends: [default]\n"
 # How each key that is not supported yet is written, by its row in agent-run-profile(5).
 UNSUPPORTED = {
     "files.ask": "files: {ask: [/opt]}",
-    "network.allow": 'network: {allow: [{to: "h.example:1", by: /bin/true}]}',
-    "network.ask": 'network: {ask: ["h.example:1"]}',
-    "network.publish": 'network: {publish: ["127.0.0.1:3000"]}',
-    "sockets": "sockets: [{path: /run/x}]",
     "decisions": "decisions: {ask: {timeout: 60s}, pdp: {kind: opa, url: u, path: p, timeout: 1s, may-grant: false}}",
     "weaken (other than host-root, limits, floor-only, trusted-grants)": "weaken: [nested]",
 }

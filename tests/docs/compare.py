@@ -2,6 +2,7 @@
 
 Each test yields (name, what is wrong or None)."""
 
+import ast
 import base64
 import hashlib
 import json
@@ -24,7 +25,9 @@ def check(name, good, otherwise):
 
 
 def difference(left, right, what):
-    """What is on one side only, as a sentence."""
+    """What is on one side only, as a sentence. Two empty sides are no agreement: what was looked for is written otherwise now."""
+    if not left and not right:
+        return f"nothing was found in {what[0]}, nor in {what[1]}"
     only = [f"only in {what[0]}: {', '.join(sorted(left - right))}"] if left - right else []
     only += [f"only in {what[1]}: {', '.join(sorted(right - left))}"] if right - left else []
     return "; ".join(only) or None
@@ -72,7 +75,8 @@ def test_options():
 
 
 def test_commands():
-    program = set(re.findall(r'Command\{"([a-z]+)"', (TOP / "src/cli/main.cc").read_text()))
+    text = (TOP / "src/cli/main.cc").read_text()
+    program = set(re.findall(r'Command\{"([a-z]+)"', text)) | set(re.findall(r'words\[0\] == "(run)"', text))
     page = Page("agent-run.1").section("COMMANDS")
     yield "commands", difference(program, {line.split()[0] for line in re.findall(r"^\*([a-z ]+)\*", page, re.M)},
                                  ("the program", "the page"))
@@ -202,5 +206,51 @@ def test_see_also():
     yield check("pages that are named", not missing, f"not there: {', '.join(missing)}")
 
 
-TESTS = (test_pages_build, test_options, test_commands, test_profile_keys, test_shipped_profiles, test_record_types,
-         test_words_of_records, test_golden_root, test_links, test_see_also)
+def test_every_test_is_reached():
+    """A test that no runner knows, or that another one of its name hides, passes for ever."""
+    tests = TOP / "tests"
+    for folder in sorted({file.parent for file in tests.rglob("*_test.cc")}):
+        built = (folder / "meson.build").read_text()
+        missing = [file.name for file in sorted(folder.glob("*_test.cc")) if f"'{file.name}'" not in built]
+        yield check(f"programs of {folder.relative_to(TOP)}", not missing, f"in no program: {', '.join(missing)}")
+    for folder in ("attack", "cli"):
+        files = sorted((tests / folder).glob("*.py"))
+        lost = [file.name for file in files if not file.name.startswith("test_") and re.search(r"^    def test_", file.read_text(), re.M)]
+        yield check(f"files of tests/{folder}", not lost, f"not named test_*.py, so not found: {', '.join(lost)}")
+        faults = [fault for file in files for fault in unreached(ast.parse(file.read_text()))]
+        yield check(f"tests of tests/{folder}", not faults, "; ".join(faults))
+    for file in sorted((tests / "docs").glob("*.py")):
+        tree = ast.parse(file.read_text())
+        named = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+        listed = re.search(r"^TESTS = ", file.read_text(), re.M)
+        yield check(f"tests of tests/docs/{file.name}", not named or listed, "it has tests and no TESTS")
+        yield check(f"names of tests/docs/{file.name}", not hidden(tree.body), f"defined twice: {', '.join(hidden(tree.body))}")
+    suites = set(re.findall(r"^    ([a-z]+)\)", (TOP / "scripts/test").read_text(), re.M)) - {"build"}
+    default = set(re.search(r"suites=\(([a-z ]+)\)", (TOP / "scripts/test").read_text())[1].split())
+    yield "suites of scripts/test", difference(suites, default, ("its cases", "what it runs by default"))
+
+
+def hidden(body):
+    """Names of tests that a later definition in the same body replaces."""
+    names = [node.name for node in body if isinstance(node, ast.FunctionDef) and node.name.startswith("test")]
+    return sorted({name for name in names if names.count(name) > 1})
+
+
+def unreached(module):
+    """What unittest does not find in a file of tests, as sentences."""
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            yield f"{node.name} is in no class"
+        if not isinstance(node, ast.ClassDef):
+            continue
+        yield from (f"{node.name}.{name} is defined twice" for name in hidden(node.body))
+        if not node.bases and any(isinstance(each, ast.FunctionDef) and each.name.startswith("test_") for each in node.body):
+            users = [other for other in module.body if isinstance(other, ast.ClassDef)
+                     for base in other.bases if isinstance(base, ast.Name) and base.id == node.name]
+            if not users:
+                yield f"{node.name} is no test case, and of none"
+    classes = [node.name for node in module.body if isinstance(node, ast.ClassDef)]
+    yield from (f"class {name} is defined twice" for name in sorted({name for name in classes if classes.count(name) > 1}))
+
+
+TESTS = tuple(test for name, test in sorted(globals().items()) if name.startswith("test_"))

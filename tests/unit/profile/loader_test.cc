@@ -124,7 +124,17 @@ TEST_CASE("files that are refused") {
   CHECK(refusal(loader, "") == "an empty name of a profile");
 
   REQUIRE(::symlink((folder / "self.yaml").c_str(), (folder / "link.yaml").c_str()) == 0);
-  CHECK(refusal(loader, "link") == folder / "link.yaml: a symbolic link");
+  CHECK(refusal(loader, "link") == folder / "link.yaml:2:11: extends: \"self\" extends itself");  // followed
+  REQUIRE(::symlink("around.yaml", (folder / "around.yaml").c_str()) == 0);
+  CHECK(refusal(loader, "around") == folder / "around.yaml: too many symbolic links, or one that changed");
+  REQUIRE(::symlink("nowhere", (folder / "dangling.yaml").c_str()) == 0);
+  CHECK(refusal(loader, folder / "dangling.yaml") == folder / "dangling.yaml: no such file");
+  std::filesystem::create_directory(folder / "shared");
+  REQUIRE(::symlink((folder / "self.yaml").c_str(), (folder / "shared/link.yaml").c_str()) == 0);
+  ::chmod((folder / "shared").c_str(), 0777);
+  CHECK(refusal(loader, folder / "shared/link.yaml") == folder / "shared/link.yaml: a symbolic link that somebody else could change");
+  ::chmod((folder / "shared").c_str(), 01777);  // as /tmp: only the owner replaces a link there
+  CHECK(refusal(loader, folder / "shared/link.yaml") == folder / "shared/link.yaml:2:11: extends: \"self\" extends itself");
   REQUIRE(::mkfifo((folder / "fifo.yaml").c_str(), 0600) == 0);
   CHECK(refusal(loader, folder / "fifo.yaml") == folder / "fifo.yaml: not a regular file");
   std::filesystem::create_directory(folder / "dir.yaml");

@@ -209,6 +209,20 @@ TEST_CASE("the whole host, when it is weakened so, is the root; scratch, /proc, 
   for (const MountStep& step : plan.mounts) CHECK(step.kind != Kind::directory);
 }
 
+TEST_CASE("below /dev/shm the host's folders can be shown; /dev/shm itself is the sandbox's own") {
+  InventedHost host = small_host();
+  host.folder("/dev/shm/ws").folder("/dev/shm/deep/er");
+  const Plan plan = lower_text(std::string(base) + "files: {write: [/dev/shm/ws], read: [/dev/shm/deep/er, /dev/pts, /dev/null]}\n", host);
+  REQUIRE(at(plan, "/dev/shm/ws") != nullptr);
+  CHECK(at(plan, "/dev/shm/ws")->kind == Kind::bind);
+  CHECK(at(plan, "/dev/shm/deep/er")->kind == Kind::bind);
+  CHECK(at(plan, "/dev/shm/deep")->kind == Kind::directory);
+  CHECK(at(plan, "/dev/shm") == nullptr);  // made with /dev
+  CHECK(at(plan, "/dev/pts") == nullptr);
+  CHECK(at(plan, "/dev/null") == nullptr);
+  CHECK(place(plan, "/dev") < place(plan, "/dev/shm/deep"));
+}
+
 TEST_CASE("Landlock reads what is shown, executes what is allowed, and changes nothing") {
   const Plan plan =
       lower_text(std::string(base) + "files: {read: [/usr]}\nexec: {allow: [\"/usr/**\", \"/nowhere/**\"]}\n");
@@ -218,6 +232,8 @@ TEST_CASE("Landlock reads what is shown, executes what is allowed, and changes n
   CHECK(rule(plan, "/usr")->execute);
   CHECK(rule(plan, "/home/u/proj") == nullptr);  // nor made, a socket neither
   CHECK(rule(plan, "/dev")->read);
+  CHECK(rule(plan, "/dev/pts")->read);  // and write, by landlock.cc
+  for (const LandlockStep& step : plan.landlock) CHECK_FALSE(step.change);
   CHECK(rule(plan, "/nowhere") == nullptr);
 }
 

@@ -40,7 +40,7 @@ TEST_CASE("remedies name the cause that the host shows") {
   CHECK(remedy_for({"mounts", "fsmount", "proc", EPERM}, {}).find("unmask") != std::string::npos);
   CHECK(remedy_for({"landlock", "landlock_create_ruleset", "version", EOPNOTSUPP}, {}).find("lsm=") !=
         std::string::npos);
-  CHECK(remedy_for({"filter", "seccomp", "", EINVAL}, {}).find("5.19") != std::string::npos);
+  CHECK(remedy_for({"filter", "seccomp", "", EINVAL}, {}).find("6.1") != std::string::npos);
   CHECK(remedy_for({"limits", "setrlimit", "", EINVAL}, {}).empty());
 }
 
@@ -137,6 +137,8 @@ TEST_CASE("no ABI of Landlock leaves a right of change unhandled or granted") {
   CHECK((handled_rights(2) & abi::landlock_access_fs_truncate) == 0);
   CHECK((handled_rights(5) & abi::landlock_access_fs_ioctl_dev) != 0);
   CHECK((granted_rights(everything, Object::file, 7) & LANDLOCK_ACCESS_FS_READ_DIR) == 0);
+  for (const char* path : {"/", "/dev", "/dev/tty", "/dev/pts"})  // what a session's leader opens becomes its terminal
+    CHECK(((granted_rights({.path = path, .read = true}, Object::directory, 7) & LANDLOCK_ACCESS_FS_WRITE_FILE) != 0) == (std::string_view(path) == "/dev/pts"));
   CHECK((granted_rights({.path = "/usr", .read = true}, Object::directory, 7) & abi::landlock_access_fs_ioctl_dev) ==
         0);
 }

@@ -1,0 +1,104 @@
+"""Where things lie: a home behind a link, a workspace in shared memory, a folder that was removed, a profile that is a link."""
+
+import os
+import shutil
+import tempfile
+
+import harness
+
+
+class Places(harness.Case):
+    def linked_home(self, link, text):
+        """HOME by way of a link, as on systems where /home is one; a project there that knows its own name."""
+        home = self.outside / "var" / "home" / "u"
+        project = home / "project"
+        (project / ".venv" / "bin").mkdir(parents=True)
+        (project / ".venv" / "bin" / "python").symlink_to("/usr/bin/python3")
+        (self.outside / link).symlink_to(text)
+        named = self.outside / link / "u" / "project"
+        tool = project / "tool"
+        tool.write_text(f"#!{named}/.venv/bin/python\nprint('tool ok')\n")
+        tool.chmod(0o755)
+        return named, {**self.scratch.environment, "HOME": str(named.parent), "PWD": str(named)}
+
+    def test_home_is_a_link(self):
+        for link, text in (("h", "var/home"), ("absolute", str(self.outside / "var" / "home"))):
+            with self.subTest(link):
+                named, environment = self.linked_home(link, text)
+                script = 'set -e; test -d "$1"; cd "$1"; pwd; echo made > made; ls "$1/made"; cd ..; ls; echo > of-the-run; test -e "$HOME/of-the-run"'
+                for options in ((), ("-p", "coding"), ("-w", str(named))):
+                    result = self.scratch.agent_run(*options, "--", "./tool", env=environment, cwd=named)
+                    self.assertEqual(result.text, "tool ok\n", str(result))
+                    result = self.scratch.agent_run(*options, "--", "sh", "-c", script, "sh", named, env=environment, cwd=named)
+                    self.assertEqual(result.text, f"{named}\n{named}/made\nproject\n", str(result))
+                self.assertTrue((named / "made").exists())
+                self.assertFalse((named.parent / "of-the-run").exists(), "the home is the run's own")
+                shutil.rmtree(self.outside / "var")
+
+    def test_read_of_a_link(self):
+        (self.outside / "real" / "deep").mkdir(parents=True)
+        (self.outside / "real" / "deep" / "file").write_text("data")
+        (self.outside / "link").symlink_to("real")
+        for named in (self.outside / "link", self.outside / "link" / "deep", self.outside / "link" / "." / "deep" / "file"):
+            result = self.scratch.agent_run("--read", named, "--", "sh", "-c", 'test -f "$1" || set -- "$(find -H "$1/" -name file)"; cat "$1"', "sh", named)
+            self.assertEqual(result.text, "data", str(result))
+        result = self.scratch.agent_run("--write", self.outside / "link", "--", "sh", "-c", f"echo more > {self.outside}/link/new")
+        self.assertEqual((result.status, (self.outside / "real" / "new").read_text()), (0, "more\n"), str(result))
+        result = self.scratch.agent_run("--read", self.outside / "link" / ".." / "real", "--", "cat", self.outside / "real" / "deep" / "file")
+        self.assertEqual(result.text, "data", str(result))
+
+    def test_below_private_folders(self):
+        """What a run has of its own there does not hide the workspace, nor what is shown."""
+        for base in ("/tmp", "/var/tmp", "/dev/shm"):
+            with self.subTest(base):
+                folders = [tempfile.mkdtemp(prefix="agent-run-test-", dir=base) for _ in range(3)]
+                for folder in folders:
+                    self.addCleanup(shutil.rmtree, folder, True)
+                workspace, shown, written = folders
+                for folder, name in ((workspace, "f"), (shown, "g")):
+                    with open(f"{folder}/{name}", "w") as file:
+                        file.write(name)
+                os.symlink(f"{shown}/g", f"{workspace}/link")
+                os.symlink(f"{workspace}/f", f"{workspace}/absolute")
+                script = f"cat absolute link && echo x > new && echo y > {written}/new && ls {base} | wc -l && ! touch {shown}/g"
+                result = self.scratch.agent_run("--read", shown, "--write", written, "--", "sh", "-c", script, cwd=workspace)
+                self.assertEqual((result.status, result.text), (0, "fg3\n"), str(result))
+                self.assertTrue(os.path.exists(f"{workspace}/new") and os.path.exists(f"{written}/new"))
+                result = self.scratch.agent_run("--", "sh", "-c", f"ls {base} | wc -l; echo > {base}/of-the-run", cwd=workspace)
+                self.assertEqual((result.status, result.text), (0, "1\n"), str(result))
+                self.assertFalse(os.path.exists(f"{base}/of-the-run"))
+        result = self.scratch.agent_run("--write", "/dev/shm", "--", "true")
+        self.assert_one_line_refusal(result, r"/dev/shm is the sandbox's own.*grant the folders below it")
+
+    def test_the_current_folder_was_removed(self):
+        script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+        named = harness.run(["sh", "-c", script, "sh", harness.AGENT_RUN, "-w", self.ws, "--", "sh", "-c", "pwd"], env=self.scratch.environment,
+                            cwd=self.outside)
+        self.assertEqual((named.status, named.text), (0, f"{self.ws}\n"), str(named))
+        unnamed = harness.run(["sh", "-c", script, "sh", harness.AGENT_RUN, "--", "true"], env=self.scratch.environment, cwd=self.outside)
+        self.assert_one_line_refusal(unnamed, r"workspace \.: ENOENT")
+        for words in (("journal", "list"), ("why",), ("doctor",)):
+            result = harness.run(["sh", "-c", script, "sh", harness.AGENT_RUN, *words], env=self.scratch.environment, cwd=self.outside)
+            self.assertEqual(result.status, 0, str(result))
+
+    def test_a_profile_that_is_a_link(self):
+        """home-manager, stow: the file lies elsewhere. What an agent could change is no profile, nor is a link there."""
+        profiles = self.scratch.home / ".config" / "agent-run" / "profiles"
+        store = self.outside / "store"
+        profiles.mkdir(parents=True)
+        store.mkdir()
+        (store / "x.yaml").write_text(harness.profile_text(name="x", extends=["default"], environment={"set": {"FROM": "the store"}}))
+        (profiles / "x.yaml").symlink_to(store / "x.yaml")
+        result = self.scratch.agent_run("-p", "x", "--", "sh", "-c", 'echo "$FROM"')
+        self.assertEqual(result.text, "the store\n", str(result))
+        (self.ws / "y.yaml").write_text((store / "x.yaml").read_text())
+        (profiles / "y.yaml").symlink_to(self.ws / "y.yaml")
+        (self.ws / "back").symlink_to(store / "x.yaml")
+        (profiles / "z.yaml").symlink_to(self.ws / "back")
+        for name in ("y", "z"):
+            self.assert_one_line_refusal(self.scratch.agent_run("-p", name, "--", "true"), "could change|could write|may have made|leads through")
+
+
+if __name__ == "__main__":
+    import unittest
+    unittest.main()
