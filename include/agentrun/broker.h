@@ -59,6 +59,7 @@ struct Event {
     journal_fail,  // a record could not be written: `text` is the errno's name. The run must end (JOURNAL.md)
     moved,         // it appends to the segment that it was told of (journal::segment_message)
     kill,          // a denied image runs: `text` is its path. The run must end (DESIGN §6)
+    notice,        // `text`: something that the person should know
     counts,        // the last word, after finish()
   } kind{};
   std::string text, remedy;

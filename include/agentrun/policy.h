@@ -14,7 +14,13 @@
 
 #include <agentrun/profile.h>
 
+namespace agentrun {
+class Tree;
+}
+
 namespace agentrun::policy {
+
+class ProtectedObjects;
 
 enum class Right : std::uint8_t { read, change, execute };  // change: write, create, remove, rename, change attributes
 enum class Act : std::uint8_t { deny, ask, allow };
@@ -86,6 +92,8 @@ struct HostFacts {
     std::vector<std::string> directories, named;
   };
   std::function<Git(const std::vector<std::string>& writable)> git;
+  /// The host's tree, to find what links and hard links at denied names lead to. When not given: there are none.
+  Tree* tree = nullptr;
   /// Absolute paths that decide what later runs may do: the user's profiles, agent-run's own programs, state directories. The
   /// agent neither changes nor moves them in any run, whatever is granted. None need exist.
   std::vector<std::string> own;
@@ -182,6 +190,15 @@ class Policy {
   /// False when no deny, protect or keep pattern can match anywhere strictly below `path`: then a scan is not needed.
   [[nodiscard]] bool may_guard_below(std::string_view path) const;
 
+  /// Does all that deny, protect and keep rules guard at and below `path` count at and below `other` too? False when in doubt.
+  [[nodiscard]] bool guards_no_more(std::string_view path, std::string_view other) const;
+  /// False when no files.deny pattern can match anywhere strictly below `path`.
+  [[nodiscard]] bool may_deny_below(std::string_view path) const;
+
+  /// The protect or deny rule about the workspace itself that would name `path` if its directory were the workspace, or null.
+  /// A second name of such a file would be one of the guarded file in a run that starts there.
+  [[nodiscard]] const Rule* guards_as_workspace(std::string_view path) const;
+
   /// The deny or protect rule that names `path` as a folder on the way to what it guards (".git" of
   /// "**/.git/hooks/**"), or null. A symbolic link must not be put there: another folder would stand in for it.
   [[nodiscard]] const Rule* on_the_way(std::string_view path) const;
@@ -241,6 +258,8 @@ class Policy {
   /// Denied paths (canonical) that existed when this was compiled and lie inside what the view shows of the host: the floor
   /// masks them. None is a symbolic link.
   [[nodiscard]] std::span<const std::string> masks() const noexcept;
+  /// What files.deny denies by other names than those that its patterns match, as it was when this was compiled.
+  [[nodiscard]] const ProtectedObjects& denied_objects() const noexcept;
   /// Files and folders (canonical) at and below which execution is allowed, for Landlock; wider than the broker's rules
   /// where those are finer, never narrower. One need not exist.
   [[nodiscard]] std::span<const std::string> exec_roots() const noexcept;

@@ -137,6 +137,7 @@ void await_end(const Fd& control, journal::Appender& entries) {
   auto& tree = *new TreeLock(std::move(common));
   auto& condemned = *new std::atomic<bool>(false);
   auto& digests = *new Digests;
+  auto& guards = *new ChangeGuards(*setup.policy);
   const auto& mounts = *new std::vector<std::uint64_t>(mount_ids(host_proc.get()));
   auto& shared = *new Shared{.policy = *setup.policy,
                              .reads = setup.reads,
@@ -152,6 +153,7 @@ void await_end(const Fd& control, journal::Appender& entries) {
                              .digests = digests,
                              .flows = flows,
                              .sockets = sockets,
+                             .guards = guards,
                              .condemned = condemned,
                              .began = file_clock_ns(),
                              .host_network = host_network,
@@ -169,6 +171,7 @@ void await_end(const Fd& control, journal::Appender& entries) {
   filtered.notify_all();
 
   post(control, {.kind = Event::Kind::ready});
+  guards.start(control);
   await_end(control, entries);
   // With patience, unlike denials: one that was lost would be one that nobody is told of.
   for (const auto& [kind, path] : recorder.traces()) send_message(control, encode({.kind = Event::Kind::trace, .text = path, .remedy = std::string(name(kind))}));

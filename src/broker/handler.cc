@@ -78,6 +78,7 @@ Reply Handler::dispatch(const Request& request, const Task&, Case& c) {
 void Handler::judge(Case& c, Right right, const std::string& path) const {
   c.right = right;
   c.path = path;
+  c.stands_for.clear();
   c.verdict = s_.policy.decide(right, path);
 }
 
@@ -95,22 +96,23 @@ policy::Age age_of(int fd, const std::string& name, std::int64_t began) {
   return time.tv_sec * 1'000'000'000 + time.tv_nsec < began ? policy::Age::before : policy::Age::since;
 }
 
-policy::Verdict Handler::verdict_on(Right right, const Slot& slot) const {
-  const policy::Verdict verdict = s_.policy.decide(right, slot.path);
-  if (verdict.rule == nullptr || !verdict.rule->keeps) return verdict;
-  return s_.policy.decide(right, slot.path, age_of(slot.parent.get(), slot.name, s_.began));
+policy::Verdict Handler::verdict_on(Right right, const Slot& slot, std::string& stands_for) const {
+  policy::Verdict verdict = s_.policy.decide(right, slot.path);
+  if (verdict.rule != nullptr && verdict.rule->keeps) verdict = s_.policy.decide(right, slot.path, age_of(slot.parent.get(), slot.name, s_.began));
+  return by_other_names(verdict, right, slot, stands_for);
 }
 
 void Handler::judge(Case& c, Right right, const Slot& slot) const {
   c.right = right;
   c.path = slot.path;
-  c.verdict = verdict_on(right, slot);
+  c.stands_for.clear();
+  c.verdict = verdict_on(right, slot, c.stands_for);
 }
 
 void Handler::judge(Case& c, Right right, const Object& object) const {
   judge(c, right, object.path);
-  if (c.verdict.rule == nullptr || !c.verdict.rule->keeps) return;
-  c.verdict = s_.policy.decide(right, object.path, age_of(object.fd.get(), "", s_.began));
+  if (c.verdict.rule != nullptr && c.verdict.rule->keeps) c.verdict = s_.policy.decide(right, object.path, age_of(object.fd.get(), "", s_.began));
+  c.verdict = by_other_names(c.verdict, right, object, c.stands_for);
 }
 
 void Handler::judge_foreign(Case& c, const Object& object, std::uint64_t open_flags) const {

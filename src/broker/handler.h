@@ -10,6 +10,7 @@
 
 #include <agentrun/broker.h>
 #include "broker/binder.h"
+#include "broker/change_guards.h"
 #include "broker/descriptor.h"
 #include "broker/digests.h"
 #include "broker/flows.h"
@@ -45,6 +46,7 @@ struct Shared {
   Digests& digests;
   Flows& flows;
   const std::vector<HostSocket>& sockets;
+  const ChangeGuards& guards;
   /// A denied image ran: nothing is performed any more.
   std::atomic<bool>& condemned;
   const std::int64_t began;    // of the run, before the agent: nanoseconds of the clock of files (CLOCK_REALTIME_COARSE)
@@ -109,6 +111,8 @@ class Handler {
   int second_slot(Case& c, Slot& slot);
   void judge_second(Case& c, const Slot& slot) const;
   void judge_link(Case& c, const std::string& path) const;
+  [[nodiscard]] const policy::Rule* second_name_rule(const std::string& from, const std::string& to) const;
+  Reply refuse_link(Case& c, const policy::Rule& rule);
 
   // attributes.cc: what changes an object
   /// `mode` without set-id bits: a program with them would act for whoever of the host starts it. Who may change the whole host
@@ -142,7 +146,15 @@ class Handler {
   /// Judges what stands there: files.keep counts for what was there before the run.
   void judge(Case& c, policy::Right right, const Slot& slot) const;
   void judge(Case& c, policy::Right right, const Object& object) const;
-  [[nodiscard]] policy::Verdict verdict_on(policy::Right right, const Slot& slot) const;
+  [[nodiscard]] policy::Verdict verdict_on(policy::Right right, const Slot& slot, std::string& stands_for) const;
+  // other_names.cc
+  /// `verdict`, or the denial by a guarded name that the slot or object stands for: then `stands_for` is that name.
+  template <typename Where>
+  policy::Verdict by_other_names(policy::Verdict verdict, policy::Right right, const Where& where, std::string& stands_for) const;
+  [[nodiscard]] std::optional<policy::ProtectedObjects::Denial> denial_of(const policy::ProtectedObjects& objects, policy::Right right, const Slot& slot) const;
+  [[nodiscard]] std::optional<policy::ProtectedObjects::Denial> denial_of(const policy::ProtectedObjects& objects, policy::Right right, const Object& object) const;
+  /// A symbolic link must not come to stand at this path.
+  [[nodiscard]] std::optional<policy::ProtectedObjects::Denial> link_denial(const std::string& path) const;
   /// An object that the agent reached through a descriptor and that has no path in the view.
   void judge_foreign(Case& c, const Object& object, std::uint64_t open_flags) const;
   /// Writes the record. 0: go on; EACCES: denied; EIO: the record could not be written.
@@ -170,6 +182,12 @@ policy::Age age_of(int fd, const std::string& name, std::int64_t began);
 /// move or remove it in its own ways.
 bool stands_for_folder(const Slot& slot);
 
+/// The rules and what stands for guarded names, for scan_guarded().
+struct ScanRules {
+  const policy::Policy& policy;
+  const policy::ProtectedObjects& objects;
+  const std::int64_t began;  // files.keep guards what is older
+};
 /// A regular file that is a mount point of its own: granted by itself, and not to be renamed over.
 bool is_mounted_file(const Slot& slot);
 /// Writes what the regular file `from` holds into such a file `to`, and removes `from`. 0 or an errno: EBUSY when either has more
@@ -177,9 +195,9 @@ bool is_mounted_file(const Slot& slot);
 int replace_content(const Task& task, const Slot& from, const Slot& to);
 
 /// Searches the folder `name` in `parent` for something that is guarded where it stands (`from`) or would be guarded
-/// where it goes (`to`); files.keep guards what is older than `began`. 0: nothing; EACCES: yes, and `found` is the guarded path; EXDEV: too much to search, and
-/// programs fall back to copying.
-int scan_guarded(const policy::Policy& policy, std::int64_t began, const Fd& parent, const std::string& name, const std::string& from,
-                 const std::string& to, std::string& found);
+/// where it goes (`to`). 0: nothing; EACCES: yes, `found` is the guarded path and `denial` says by what; EXDEV: too much to search,
+/// and programs fall back to copying.
+int scan_guarded(const ScanRules& rules, const Fd& parent, const std::string& name, const std::string& from, const std::string& to,
+                 std::string& found, policy::ProtectedObjects::Denial& denial);
 
 }  // namespace agentrun::broker

@@ -62,19 +62,22 @@ int Handler::slot_for(Case& c, Slot& slot) {
 
 // The case's verdict becomes the stricter of both names; its path is then the name that is denied.
 void Handler::judge_second(Case& c, const Slot& slot) const {
-  const policy::Verdict verdict = verdict_on(Right::change, slot);
+  std::string stands_for;
+  const policy::Verdict verdict = verdict_on(Right::change, slot, stands_for);
   c.to = slot.path;
   if (c.verdict.act != Act::allow || verdict.act == Act::allow) return;
   c.verdict = verdict;
+  c.stands_for = std::move(stands_for);
   std::swap(c.path, c.to);
 }
 
 // A symbolic link that comes to stand at `path`: not where it would stand in for a folder on the way to a guarded path.
 void Handler::judge_link(Case& c, const std::string& path) const {
   if (c.verdict.act != Act::allow) return;
-  if (const policy::Rule* rule = s_.policy.on_the_way(path)) {
+  if (auto denial = link_denial(path)) {
     c.path = path;
-    c.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = rule};
+    c.verdict = denial->verdict;
+    c.stands_for = std::move(denial->name);
   }
 }
 
@@ -113,22 +116,27 @@ Reply Handler::rename(Case& c) {
     c.path = from.path;
     c.to = to.path;
     c.verdict = first;
+    c.stands_for.clear();
     if (const int error = permit(c, "same"); error != 0) return Reply::error(error);
     return result(c, errno_of(::unlinkat(from.parent.get(), from.name.c_str(), 0)));
   }
   std::string guarded;
+  policy::ProtectedObjects::Denial denial;
   const auto scan = [&](const Slot& moved, const Slot& place) {
     if (kind_of(moved) != S_IFDIR || stands_for_folder(moved)) return 0;  // the kernel moves no "." (EBUSY)
-    if (!s_.policy.may_guard_below(moved.path) && !s_.policy.may_guard_below(place.path)) return 0;
-    return scan_guarded(s_.policy, s_.began, moved.parent, moved.name, moved.path, place.path, guarded);
+    const ScanRules rules{.policy = s_.policy, .objects = s_.guards.found(), .began = s_.began};
+    const auto guards = [&](const std::string& path) { return rules.policy.may_guard_below(path) || rules.objects.may_guard_below(rules.policy, path); };
+    if (!guards(moved.path) && !guards(place.path)) return 0;
+    return scan_guarded(rules, moved.parent, moved.name, moved.path, place.path, guarded, denial);
   };
   if (c.verdict.act == Act::allow) {
     int error = scan(from, to);
     if (error == 0 && (c.request.flags & exchange) != 0) error = scan(to, from);
     if (error != 0 && error != EACCES) return refuse(c, Right::change, error);
     if (error == EACCES) {
-      judge(c, Right::change, guarded);
-      if (c.verdict.act == Act::allow) judge_link(c, guarded);
+      c.path = guarded;
+      c.verdict = denial.verdict;
+      c.stands_for = denial.name;
     }
     if (kind_of(from) == S_IFLNK) judge_link(c, to.path);
     if ((c.request.flags & exchange) != 0 && kind_of(to) == S_IFLNK) judge_link(c, from.path);
@@ -140,6 +148,22 @@ Reply Handler::rename(Case& c) {
   if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
   return result(c, errno_of(static_cast<int>(::syscall(SYS_renameat2, from.parent.get(), from.name.c_str(), to.parent.get(),
                                                        to.name.c_str(), c.request.flags))));
+}
+
+// What is guarded in a workspace gets no second name in any directory: in a run that starts there it would be one of the
+// guarded file.
+const policy::Rule* Handler::second_name_rule(const std::string& from, const std::string& to) const {
+  const policy::Rule* const rule = s_.policy.guards_as_workspace(from);
+  return rule != nullptr ? rule : s_.policy.guards_as_workspace(to);
+}
+
+// As between two file systems: programs copy then.
+Reply Handler::refuse_link(Case& c, const policy::Rule& rule) {
+  c.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = &rule};
+  c.error = EXDEV;
+  c.cause = Case::Cause::walk;
+  c.effect = "errno";
+  return Reply::error(s_.recorder.decision(c) ? EXDEV : EIO);
 }
 
 Reply Handler::link(Case& c) {
@@ -155,6 +179,7 @@ Reply Handler::link(Case& c) {
   c.identity = {object.dev, object.ino};
   if (const int error = second_slot(c, to); error != 0) return refuse(c, Right::change, error);
   if (S_ISLNK(object.mode)) judge_link(c, to.path);
+  if (const policy::Rule* rule = c.verdict.act == Act::allow ? second_name_rule(object.path, to.path) : nullptr) return refuse_link(c, *rule);
   if (!Resolver::on_mount(to.parent, object.mount)) return refuse(c, Right::change, EXDEV);
   if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
   return result(c, errno_of(::linkat(s_.host_proc, self_fd(object).c_str(), to.parent.get(), to.name.c_str(), AT_SYMLINK_FOLLOW)));

@@ -29,7 +29,7 @@ journal::Record& thread_record() {
 
 std::string Recorder::remedy(const Case& c) const {
   if (c.destination) return policy_.remedy_connect(c.verdict, *c.destination, c.host);
-  return c.foreign_socket ? policy::Policy::remedy_socket(c.path) : policy_.remedy(c.verdict, c.right, c.path);
+  return c.foreign_socket ? policy::Policy::remedy_socket(c.path) : policy_.remedy(c.verdict, c.right, c.stands_for.empty() ? c.path : c.stands_for);
 }
 
 // Keys in the order that RFC 8785 wants.
@@ -75,6 +75,7 @@ void Recorder::decision_fields(const Case& c, journal::Record& record) {
   }
   if (c.verdict.rule != nullptr) record.text("rule", c.verdict.rule->id);
   record.text("run", run_);
+  if (!allowed && !c.stands_for.empty()) record.text("stands_for", c.stands_for);
   record.text("sys", r.row->name);
   record.word("t", static_cast<std::uint64_t>(wall_clock_ns())).word("tb", static_cast<std::uint64_t>(c.started));
   record.number("tid", c.task.tid);
@@ -144,6 +145,7 @@ void Recorder::tell_denial(const Case& c) {
   std::string what(c.destination || c.foreign_socket ? "connect" : policy::name(c.right));
   what += ' ';
   what += c.destination ? (c.host.empty() ? address_text(*c.destination) : c.host) + " port " + std::to_string(c.destination->port) : c.path;
+  if (!c.stands_for.empty()) what += ", which stands for " + c.stands_for;
   {
     const std::scoped_lock lock(told_mutex_);
     if (told_.size() >= denials_told || !told_.insert(what).second) return;

@@ -28,6 +28,7 @@ struct Case {
   policy::Verdict verdict{};
   std::string path, path_req;  // as resolved, as asked
   std::string to, to_req;      // second name
+  std::string stands_for;      // the guarded name by which it is denied, when that is not its path
   std::optional<policy::Destination> destination;
   std::string host;            // the name that the destination stands for
   bool foreign_socket = false; // refused because it is another program's unix socket

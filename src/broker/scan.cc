@@ -1,6 +1,7 @@
 // Before a folder moves: is there anything in it that a deny, protect or keep rule guards, where it is or where it would be?
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,7 +20,7 @@ constexpr int max_depth = 128;
 
 class Scan {
  public:
-  Scan(const policy::Policy& policy, std::int64_t began, std::string& found) : policy_(policy), began_(began), found_(found) {}
+  Scan(const ScanRules& rules, std::string& found, policy::ProtectedObjects::Denial& denial) : rules_(rules), found_(found), denial_(denial) {}
 
   int folder(int dirfd, const char* name, std::string& from, std::string& to, int depth) {
     if (depth > max_depth) return EXDEV;
@@ -51,12 +52,9 @@ class Scan {
     from.append("/").append(name);
     to.append("/").append(name);
     int error = guarded(fd, entry, from) || guarded(fd, entry, to) ? EACCES : 0;
-    if (error == 0 && entry.d_type == DT_LNK && policy_.on_the_way(to) != nullptr) {
-      found_ = to;
-      error = EACCES;
-    }
+    if (error == 0 && is_link(fd, entry) && on_the_way(to)) error = EACCES;
     const bool deeper = entry.d_type == DT_DIR || entry.d_type == DT_UNKNOWN;
-    if (error == 0 && deeper && (policy_.may_guard_below(from) || policy_.may_guard_below(to))) {
+    if (error == 0 && deeper && (may_guard_below(from) || may_guard_below(to))) {
       error = folder(fd, entry.d_name, from, to, depth + 1);
       if (error == ENOTDIR && entry.d_type == DT_UNKNOWN) error = 0;
     }
@@ -65,29 +63,60 @@ class Scan {
     return error;
   }
 
-  bool guarded(int fd, const dirent& entry, const std::string& path) {
-    if (!policy_.guarded(policy::Right::change, path)) return false;
-    const bool kept_only = !policy_.guarded(policy::Right::change, path, policy::Age::since);
-    if (kept_only && age_of(fd, entry.d_name, began_) == policy::Age::since) return false;
+  // Some file systems do not say what an entry is (readdir(3)).
+  static bool is_link(int fd, const dirent& entry) {
+    if (entry.d_type != DT_UNKNOWN) return entry.d_type == DT_LNK;
+    struct stat st {};
+    return ::fstatat(fd, entry.d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || S_ISLNK(st.st_mode);
+  }
+
+  [[nodiscard]] bool may_guard_below(const std::string& path) const {
+    return rules_.policy.may_guard_below(path) || rules_.objects.may_guard_below(rules_.policy, path);
+  }
+
+  bool found(const std::string& path, policy::ProtectedObjects::Denial denial) {
     found_ = path;
+    denial_ = std::move(denial);
     return true;
   }
 
-  const policy::Policy& policy_;
-  const std::int64_t began_;
+  bool on_the_way(const std::string& path) {
+    if (const policy::Rule* rule = rules_.policy.on_the_way(path)) return found(path, {.verdict = {.by = policy::By::rule, .rule = rule}, .name = {}});
+    auto denial = rules_.objects.on_the_way(rules_.policy, path);
+    return denial && found(path, *std::move(denial));
+  }
+
+  bool guarded(int fd, const dirent& entry, const std::string& path) {
+    constexpr auto change = policy::Right::change;
+    std::optional<policy::Age> age;
+    const auto counts = [&](const policy::Verdict& verdict) {
+      if (!verdict.rule->keeps) return true;
+      if (!age) age = age_of(fd, entry.d_name, rules_.began);
+      return *age == policy::Age::before;
+    };
+    if (rules_.policy.guarded(change, path)) {
+      const policy::Verdict verdict = rules_.policy.decide(change, path);
+      if (counts(verdict)) return found(path, {.verdict = verdict, .name = {}});
+    }
+    auto denial = rules_.objects.denies(rules_.policy, change, path, policy::Age::before);
+    return denial && counts(denial->verdict) && found(path, *std::move(denial));
+  }
+
+  const ScanRules& rules_;
   std::string& found_;
+  policy::ProtectedObjects::Denial& denial_;
   std::size_t entries_ = 0;
 };
 
 }  // namespace
 
-int scan_guarded(const policy::Policy& policy, std::int64_t began, const Fd& parent, const std::string& name, const std::string& from,
-                 const std::string& to, std::string& found) {
+int scan_guarded(const ScanRules& rules, const Fd& parent, const std::string& name, const std::string& from, const std::string& to,
+                 std::string& found, policy::ProtectedObjects::Denial& denial) {
   std::string from_path = from;
   std::string to_path = to;
   std::string folder = name;
   while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
-  return Scan(policy, began, found).folder(parent.get(), folder.c_str(), from_path, to_path, 0);
+  return Scan(rules, found, denial).folder(parent.get(), folder.c_str(), from_path, to_path, 0);
 }
 
 }  // namespace agentrun::broker

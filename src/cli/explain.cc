@@ -6,6 +6,8 @@
 
 #include <cstdio>
 
+#include <agentrun/policy/objects.h>
+#include <agentrun/sys/tree.h>
 #include "cli/commands.h"
 #include "cli/common.h"
 #include "cli/text.h"
@@ -52,6 +54,47 @@ int print_verdict(const Verdict& verdict, policy::Label keeper, const std::strin
   std::printf("  to allow it: %s\n", printable(remedy).c_str());
   return 1;
 }
+
+// What a run would judge: the object by its path, then by the guarded names that it stands for.
+class Explainer {
+ public:
+  explicit Explainer(const Policy& policy) : policy_(policy) {}
+
+  int answer(Right right, const std::string& asked) {
+    const std::string path = judged_path(asked, policy_.workspace());
+    struct stat st {};
+    const bool exists = ::lstat(path.c_str(), &st) == 0;
+    const auto age = exists && !S_ISDIR(st.st_mode) ? policy::Age::before : policy::Age::since;
+    Verdict verdict = policy_.decide(right, path, age);
+    std::string what = std::string(policy::name(right)) + " " + path, name;
+    if (verdict.act != policy::Act::deny) {
+      auto denial = denial_by(policy_.denied_objects(), right, path, age, exists ? &st : nullptr);
+      if (!denial && right == Right::change) denial = denial_by(unchangeable(), right, path, age, exists ? &st : nullptr);
+      if (denial) {
+        verdict = denial->verdict;
+        name = denial->name;
+        what += ", which stands for " + name;
+      }
+    }
+    return print_verdict(verdict, policy_.keeper(verdict, right, path), what, policy_.remedy(verdict, right, name.empty() ? path : name));
+  }
+
+  const policy::ProtectedObjects& unchangeable() {
+    HostTree tree;
+    if (!unchangeable_) unchangeable_ = policy::find_protected(policy_, tree, policy::Searched::unchangeable);
+    return *unchangeable_;
+  }
+
+ private:
+  std::optional<policy::ProtectedObjects::Denial> denial_by(const policy::ProtectedObjects& objects, Right right, const std::string& path, policy::Age age, const struct stat* st) const {
+    auto denial = objects.denies(policy_, right, path, age);
+    if (!denial && st != nullptr) denial = objects.denies(policy_, right, policy::ProtectedObjects::Identity{.dev = st->st_dev, .ino = st->st_ino}, age);
+    return denial;
+  }
+
+  const Policy& policy_;
+  std::optional<policy::ProtectedObjects> unchangeable_;
+};
 
 struct Question {
   std::string_view option;
@@ -120,17 +163,13 @@ int explain_command(Words words) {
   if (arguments.has("--by") && !arguments.has("--connect")) throw UsageError("--by speaks of a --connect", "agent-run explain --connect HOST:PORT --by PROGRAM");
   const supervisor::Prepared prepared = supervisor::prepare(run_with, supervisor::find_places());
   const Policy& policy = prepared.policy;
+  Explainer explainer(policy);
   bool asked = false;
   int code = 0;
   for (const Question& question : questions) {
     for (const std::string& path : arguments.values(question.option)) {
       asked = true;
-      const std::string judged = judged_path(path, policy.workspace());
-      struct stat st {};
-      const bool there = ::lstat(judged.c_str(), &st) == 0 && !S_ISDIR(st.st_mode);
-      const Verdict verdict = policy.decide(question.right, judged, there ? policy::Age::before : policy::Age::since);
-      code |= print_verdict(verdict, policy.keeper(verdict, question.right, judged), std::string(policy::name(question.right)) + " " + judged,
-                            policy.remedy(verdict, question.right, judged));
+      code |= explainer.answer(question.right, path);
     }
   }
   for (const std::string& text : arguments.values("--connect")) {

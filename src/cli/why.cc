@@ -56,6 +56,8 @@ std::string how(const nlohmann::json& record) {
 std::string because(const nlohmann::json& record) {
   const std::string rule = field(record, "rule"), reason = field(record, "reason");
   if (!reason.empty()) return reason;
+  const std::string name = field(record, "stands_for");
+  if (!name.empty()) return (rule.empty() ? "not all links were followed" : rule) + ", as it stands for " + name;
   return rule.empty() ? "no rule allows it" : rule;
 }
 
@@ -182,7 +184,8 @@ int why_command(Words words) {
       const nlohmann::json out = {{"class", class_of(denial.first)}, {"object", object_of(denial.first)},
                                   {"remedy", field(denial.first, "remedy")}, {"rule", field(denial.first, "rule")},
                                   {"by", field(denial.first, "by")},         {"exe", field(denial.first, "exe")},
-                                  {"sys", field(denial.first, "sys")},       {"times", denial.times}};
+                                  {"sys", field(denial.first, "sys")},       {"times", denial.times},
+                                  {"stands_for", field(denial.first, "stands_for")}};
       std::printf("%s\n", out.dump().c_str());
       continue;
     }

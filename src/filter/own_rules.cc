@@ -4,6 +4,7 @@
 #include <asm/ioctls.h>
 #include <asm/unistd_64.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -136,6 +137,7 @@ constexpr int broker_calls[] = {
     __NR_getsockname,
     __NR_getsockopt,
     // looking
+    __NR_geteuid,
     __NR_openat,
     __NR_openat2,
     __NR_fstat,
@@ -190,6 +192,7 @@ constexpr int broker_calls[] = {
     __NR_tgkill,
 };
 constexpr Clause listener_clauses[] = {
+    command("FS_IOC_GETFLAGS", FS_IOC_GETFLAGS),  // does a directory fold names?
     command("SECCOMP_IOCTL_NOTIF_RECV", SECCOMP_IOCTL_NOTIF_RECV),
     command("SECCOMP_IOCTL_NOTIF_SEND", SECCOMP_IOCTL_NOTIF_SEND),
     command("SECCOMP_IOCTL_NOTIF_ID_VALID", SECCOMP_IOCTL_NOTIF_ID_VALID),

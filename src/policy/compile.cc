@@ -121,6 +121,16 @@ void guard(Draft& draft, PathPattern pattern, Layer layer, std::size_t rule) {
 
 namespace {
 
+// What is guarded in a directory that a run may be about, for hard links at any depth.
+void add_as_workspace(Draft& draft, const Item& item, std::size_t rule) {
+  for (const std::string_view place : {"${workspace}/", "${writable}/"}) {
+    if (!item.pattern.value.starts_with(place)) continue;
+    const std::string anywhere = "**/" + item.pattern.value.substr(place.size());
+    for (PathPattern& pattern : expand(anywhere, draft.variables, item.origin()).alternatives)
+      draft.bound.push_back({std::move(pattern), Layer::as_workspace, rule});
+  }
+}
+
 void add_list(Draft& draft, const profile::Profile& profile, const List& list) {
   const profile::Patterns& patterns = profile.files.*list.patterns;
   for (std::size_t i = 0; i < patterns.size(); ++i) {
@@ -129,6 +139,7 @@ void add_list(Draft& draft, const profile::Profile& profile, const List& list) {
     const Meaning meaning = places ? *std::move(places) : expand(patterns[i].value, draft.variables, item.origin());
     const std::size_t rule = add_rule(draft, item, meaning.text, Act::deny, first_label(list.layer));
     draft.rules[rule].keeps = list.layer == Layer::files_keep;
+    if (list.layer != Layer::files_keep) add_as_workspace(draft, item, rule);
     for (const PathPattern& written : meaning.alternatives) {
       for (const PathPattern& pattern : with_links(draft.facts, written)) guard(draft, pattern, list.layer, rule);
     }
@@ -348,6 +359,17 @@ Destination destination_of(const profile::Published& published) {
   return at;
 }
 
+// What links and hard links at denied names lead to is masked as those are; by whatever name it is read, the broker denies it.
+void find_denied(const Policy& policy, const HostFacts& facts, ProtectedObjects& found, std::vector<std::string>& masks, bool& reads_need_broker) {
+  if (facts.tree == nullptr || !policy.denies_later()) return;
+  found = find_protected(policy, *facts.tree, Searched::denied);
+  std::set<std::string> all(masks.begin(), masks.end());
+  all.insert(found.denied_paths().begin(), found.denied_paths().end());
+  const bool fits = all.size() <= max_masks;
+  if (fits) masks = without_covered(std::move(all));
+  if (!fits || !found.left_out().empty()) reads_need_broker = true;
+}
+
 }  // namespace
 
 Policy compile(std::span<const profile::Profile> profiles, const HostFacts& facts) {
@@ -406,7 +428,10 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   data->home = draft.variables.home.value_or("");
   data->environment = build_environment(facts, draft.variables, chain);
   for (const profile::Profile* profile : chain) data->sources.push_back(source_of(*profile));
-  return Policy(std::move(data));
+  Policy::Data& whole = *data;
+  Policy policy(std::move(data));
+  find_denied(policy, facts, whole.denied_objects, whole.masks, whole.reads_need_broker);
+  return policy;
 }
 
 }  // namespace agentrun::policy

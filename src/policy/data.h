@@ -5,6 +5,7 @@
 #include <memory>
 
 #include <agentrun/policy.h>
+#include <agentrun/policy/objects.h>
 
 #include "policy/arguments.h"
 #include "policy/matcher.h"
@@ -28,16 +29,21 @@ enum class Layer : std::uint8_t {
   view,            // folders above a grant: our own scaffolding
   files_keep,      // files.keep: stops change of what was there before the run
   way,             // names on the way to a denied or protected path: no link may stand there
+  as_workspace,    // what is denied or protected in the workspace, at any depth: no hard links
   own,             // names that agent-run itself works by: stops change. They do not depend on the folder above
 };
 constexpr std::uint8_t number(Layer layer) {
   return static_cast<std::uint8_t>(layer);
 }
+static_assert(number(Layer::own) < max_layers, "Layer::own is the last");
 constexpr LayerSet layers(std::initializer_list<Layer> list) {
   LayerSet set = 0;
   for (const Layer layer : list) set |= 1U << number(layer);
   return set;
 }
+
+/// Does the path lie where packages of the system put what is public (/usr, /lib)?
+bool is_vendor(std::string_view path);
 
 /// An exec rule that is also about the arguments.
 struct ExecCondition {
@@ -53,6 +59,7 @@ struct Policy::Data {
   std::vector<ExecCondition> conditions;
   std::vector<Pin> pins;
   std::vector<Grant> view;
+  ProtectedObjects denied_objects;
   std::vector<std::string> masks, exec_roots;
   profile::Reads reads = profile::Reads::claimed;
   bool reads_written = false, reads_need_broker = false, denies_later = false;

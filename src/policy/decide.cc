@@ -177,8 +177,27 @@ const Rule* Policy::on_the_way(std::string_view path) const {
   return hit ? &data_->rule(hit) : nullptr;
 }
 
+const Rule* Policy::guards_as_workspace(std::string_view path) const {
+  Hits hits;
+  if (!data_->matcher.match(path, layers({Layer::as_workspace}), hits)) return nullptr;
+  const Hit hit = at(hits, Layer::as_workspace);
+  return hit ? &data_->rule(hit) : nullptr;
+}
+
 bool Policy::may_guard_below(std::string_view path) const {
   return data_->matcher.may_match_below(path, layers({Layer::files_deny, Layer::files_protect, Layer::files_keep}));
+}
+
+bool Policy::guards_no_more(std::string_view path, std::string_view other) const {
+  return data_->matcher.matches_no_more(path, other, layers({Layer::files_deny, Layer::files_protect, Layer::files_keep}));
+}
+
+bool Policy::may_deny_below(std::string_view path) const {
+  return data_->matcher.may_match_below(path, layers({Layer::files_deny}));
+}
+
+const ProtectedObjects& Policy::denied_objects() const noexcept {
+  return data_->denied_objects;
 }
 
 std::span<const Rule> Policy::rules() const noexcept {

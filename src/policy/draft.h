@@ -142,6 +142,8 @@ std::vector<std::string> exec_roots(Draft& draft);
 std::vector<std::string> without_covered(std::set<std::string> paths);
 
 // masks.cc
+/// More would be felt at every start.
+inline constexpr std::size_t max_masks = 1000;
 /// What the kernel enforces of files.deny. Labels those rules of the draft.
 struct Masks {
   std::vector<std::string> paths;

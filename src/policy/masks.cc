@@ -14,17 +14,11 @@ namespace {
 
 // A scan that takes longer, or more masks, would be felt at every start: then the broker opens what is read.
 constexpr std::size_t max_looked_at = 200'000;
-constexpr std::size_t max_masks = 1000;
 
 // What packages of the system put there is public, and it is much. Patterns that name such a folder are lowered as any
 // other; only those that match anywhere (**/.env) are not looked for below it.
 constexpr std::array<std::string_view, 7> vendor_folders = {"/usr",   "/bin",   "/sbin",  "/lib",
                                                             "/lib32", "/lib64", "/libx32"};
-
-bool is_vendor(std::string_view path) {
-  return std::any_of(vendor_folders.begin(), vendor_folders.end(),
-                     [&](std::string_view folder) { return within(path, folder); });
-}
 
 // Does the view show a piece of the host at this path? The deepest grant above it decides.
 bool shows_host(std::span<const Shown> view, std::string_view path) {
@@ -42,9 +36,11 @@ class Masking {
   void add(const Draft::Bound& bound) {
     const PathPattern& pattern = bound.pattern;
     const std::string path = pattern.literal_prefix();
-    if (!pattern.is_literal()) {
+    // What is denied below a folder only is covered piece by piece: the folder itself can be listed.
+    if (!pattern.is_literal() || pattern.scope == Scope::below) {
+      if (pattern.is_literal() && !shows_host(view_, path) && !holds_host(path)) return;
       leave_to_broker(bound);
-      const bool anywhere = pattern.components.front().kind == Component::Kind::any;
+      const bool anywhere = !pattern.components.empty() && pattern.components.front().kind == Component::Kind::any;
       (anywhere ? anywhere_ : somewhere_).add(pattern, number(Layer::files_deny), static_cast<std::uint32_t>(bound.rule));
       return;
     }
@@ -86,6 +82,10 @@ class Masking {
   [[nodiscard]] bool later() const noexcept { return later_; }
 
  private:
+  [[nodiscard]] bool holds_host(std::string_view path) const {
+    return std::ranges::any_of(view_, [&](const Shown& shown) { return shown.access != Grant::Access::scratch && within(shown.path, path); });
+  }
+
   // What comes to be later is under no mask, and no mask is sure to stay.
   void leave_to_broker(const Draft::Bound& bound) {
     draft_.rules[bound.rule].label = Label::broker;
@@ -110,6 +110,11 @@ class Masking {
 };
 
 }  // namespace
+
+bool is_vendor(std::string_view path) {
+  return std::any_of(vendor_folders.begin(), vendor_folders.end(),
+                     [&](std::string_view folder) { return within(path, folder); });
+}
 
 Masks lower_denials(Draft& draft, std::span<const Shown> view) {
   Masking masking(draft, view);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 namespace agentrun::policy {
@@ -117,6 +118,21 @@ class Matcher::Walk {
     return true;
   }
 
+  /// Collects the rules that match the path that is walked, and those that match all below it.
+  void note_terminals(std::vector<std::uint64_t>& marks) { marks_ = &marks; }
+
+  static std::uint64_t mark(const Terminal& terminal, Scope of) noexcept {
+    return std::uint64_t{terminal.layer} << 40U | std::uint64_t{static_cast<std::uint8_t>(of)} << 32U | terminal.rule;
+  }
+
+  // After run(): the nodes from which something of the layers may match below.
+  void note_nodes(std::vector<std::uint64_t>& marks) const {
+    constexpr std::uint64_t is_node = std::uint64_t{1} << 63U;
+    for (std::size_t i = 0; i < now().size(); ++i) {
+      if ((matcher_.nodes_[now()[i]].below & layers_) != 0) marks.push_back(is_node | now()[i]);
+    }
+  }
+
   // After run(): could anything of the layers match below?
   [[nodiscard]] bool may_go_on() const noexcept {
     for (std::size_t i = 0; i < now().size(); ++i) {
@@ -173,7 +189,9 @@ class Matcher::Walk {
     if ((layers_ >> terminal.layer & 1U) == 0) return;
     if (terminal.scope != Scope::self) covered_ = true;
     if (terminal.scope == Scope::self && position == Position::inner) return;
+    if (marks_ != nullptr && terminal.scope != Scope::self) marks_->push_back(mark(terminal, Scope::below));
     if (terminal.scope == Scope::below && position == Position::last) return;
+    if (marks_ != nullptr) marks_->push_back(mark(terminal, Scope::self));
     if (hits_ == nullptr) return;
     Hit& best = (*hits_)[terminal.layer];
     // Hits come in the order of their depth.
@@ -183,6 +201,7 @@ class Matcher::Walk {
   const Matcher& matcher_;
   LayerSet layers_;
   Hits* hits_;
+  std::vector<std::uint64_t>* marks_ = nullptr;
   std::array<Active, 2> active_;  // in turns: the nodes after the last component, and those after this one
   std::size_t turn_ = 0;
   std::uint32_t depth_ = 0;
@@ -196,6 +215,21 @@ bool Matcher::match(std::string_view path, LayerSet layers, Hits& hits) const {
 bool Matcher::may_match_below(std::string_view path, LayerSet layers) const {
   Walk walk(*this, layers, nullptr);
   return !walk.run(path) || walk.may_go_on();
+}
+
+bool Matcher::matches_no_more(std::string_view path, std::string_view other, LayerSet layers) const {
+  const auto marks_of = [&](std::string_view walked) -> std::optional<std::vector<std::uint64_t>> {
+    std::vector<std::uint64_t> marks;
+    Walk walk(*this, layers, nullptr);
+    walk.note_terminals(marks);
+    if (!walk.run(walked)) return std::nullopt;
+    walk.note_nodes(marks);
+    std::sort(marks.begin(), marks.end());
+    marks.erase(std::unique(marks.begin(), marks.end()), marks.end());
+    return marks;
+  };
+  const auto of_path = marks_of(path), of_other = marks_of(other);
+  return of_path && of_other && std::includes(of_other->begin(), of_other->end(), of_path->begin(), of_path->end());
 }
 
 }  // namespace agentrun::policy

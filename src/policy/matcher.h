@@ -20,7 +20,7 @@ namespace agentrun::policy {
 
 /// Rules of one kind form a layer; the matcher knows layers only by number.
 using LayerSet = std::uint32_t;
-inline constexpr std::size_t max_layers = 16;
+inline constexpr std::size_t max_layers = 20;
 
 /// The best match of a layer: the deepest, and among those the rule with the lowest number.
 struct Hit {
@@ -42,6 +42,10 @@ class Matcher {
 
   /// Could a rule of `layers` match some path strictly below `path`? True when `path` is not normal.
   [[nodiscard]] bool may_match_below(std::string_view path, LayerSet layers) const;
+
+  /// Does every rule of `layers` that matches `path`, or could match below it, do the same of `other` and the names below
+  /// that? False when in doubt, or when a path is not normal.
+  [[nodiscard]] bool matches_no_more(std::string_view path, std::string_view other, LayerSet layers) const;
 
  private:
   struct Range {

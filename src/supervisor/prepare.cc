@@ -17,6 +17,7 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
 #include "supervisor/git_layout.h"
+#include <agentrun/sys/tree.h>
 #include "supervisor/host_paths.h"
 #include "supervisor/inputs.h"
 #include "supervisor/remarks.h"
@@ -329,6 +330,7 @@ Prepared prepare(const Options& options, const Places& places) {
   const UsersOwn users_own(host, written, usual);
   refuse_agents_state(state, host, states);
   refuse_agents_profiles(chain, users_own, places);
+  HostTree tree;
   const auto [workspace, workspace_named] = workspace_of(options, chain, places, host, written);
   chain.push_back(command_line_profile(options, workspace, host, written));
   make_workspace_overlay(chain.back(), workspace);
@@ -348,6 +350,7 @@ Prepared prepare(const Options& options, const Places& places) {
       .links = [&](const std::string& path) { return host.links(path); },
       .agent_could_write = [&](const std::string& path) { return written.holds(path); },
       .git = [&](const std::vector<std::string>& writable) { return git.look(writable); },
+      .tree = &tree,
       .own = own_paths(places, hidden),
   };
   policy::Policy policy = policy::compile(chain, facts);

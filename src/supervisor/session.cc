@@ -261,6 +261,10 @@ class Session {
     const auto event = broker_->next_event();
     if (event && event->kind == broker::Event::Kind::kill)
       return on_denied_image(event->text);
+    if (event && event->kind == broker::Event::Kind::notice) {
+      if (options_.warn) options_.warn(event->text);
+      return;
+    }
     hear(event, "broker-died", "the broker");
   }
 

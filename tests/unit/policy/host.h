@@ -86,6 +86,7 @@ class FakeHost {
             .links = [this](const std::string& path) { return links(path); },
             .agent_could_write = {},
             .git = {},
+            .tree = nullptr,
             .own = {}};
   }
 

@@ -1,0 +1,48 @@
+// A tree of files as a search of it sees it: what stands at a path, what a directory holds. An interface, so that searches
+// can be tested without files, and the host's own.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace agentrun {
+
+struct TreeNode {
+  enum class Kind : std::uint8_t { absent, file, directory, link, other };
+  Kind kind = Kind::absent;
+  std::string text;                         // link: where it leads
+  std::uint64_t dev = 0, ino = 0, links = 0;  // as stat(2) gives them
+};
+
+class Tree {
+ public:
+  Tree() = default;
+  Tree(const Tree&) = delete;
+  Tree& operator=(const Tree&) = delete;
+  virtual ~Tree() = default;
+
+  /// What stands at an absolute path; the last component is not followed. What this user cannot reach is absent.
+  virtual TreeNode look(const std::string& path) = 0;
+  /// Shows the names in a directory, without "." and "..", in any order. False when some of what this user could open there
+  /// may not have been shown.
+  using Each = std::function<void(std::string_view name, TreeNode::Kind kind)>;
+  virtual bool list(const std::string& directory, const Each& each) = 0;
+  /// Does the file system take names that differ in letter case, or more, for the same in this directory? True when in doubt.
+  virtual bool folds(const std::string& directory) = 0;
+};
+
+/// The file system of this process. Uses absolute paths only; each call looks anew.
+class HostTree final : public Tree {
+ public:
+  TreeNode look(const std::string& path) override;
+  bool list(const std::string& directory, const Each& each) override;
+  bool folds(const std::string& directory) override;
+};
+
+/// Does the file system take names that differ in letter case for the same in this directory? By its type, and by the mark
+/// of a directory where the type has one (FS_CASEFOLD_FL); true for types that are not known. `directory`: any descriptor.
+bool directory_folds(int directory);
+
+}  // namespace agentrun

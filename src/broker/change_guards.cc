@@ -1,0 +1,35 @@
+#include "broker/change_guards.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <exception>
+#include <thread>
+
+#include <agentrun/sys/paths.h>
+#include <agentrun/sys/tree.h>
+#include "broker/event.h"
+
+namespace agentrun::broker {
+
+void ChangeGuards::start(const Fd& control) {
+  if (!done_.load()) std::thread([&] { search(control); }).detach();
+}
+
+bool ChangeGuards::concern(std::string_view path) const noexcept {
+  return std::ranges::any_of(policy_.view(), [&](const policy::Grant& grant) { return policy::changes_host(grant.access) && within(path, grant.path); });
+}
+
+// Without its result nothing could be allowed: the broker's end is the run's.
+void ChangeGuards::search(const Fd& control) noexcept {
+  try {
+    HostTree tree;
+    found_ = policy::find_protected(policy_, tree, policy::Searched::unchangeable);
+    if (!found_.left_out().empty()) post(control, {.kind = Event::Kind::notice, .text = "links at guarded names were not all followed: " + found_.left_out()});
+  } catch (const std::exception&) {
+    std::abort();
+  }
+  done_.store(true, std::memory_order_release);
+  done_.notify_all();
+}
+
+}  // namespace agentrun::broker

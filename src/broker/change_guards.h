@@ -1,0 +1,35 @@
+// What is guarded from change by other names, searched for beside the launch: in a large workspace that takes longer than
+// the start itself. Whoever is about to allow a change waits for the end, so that the agent changes nothing before.
+#pragma once
+
+#include <atomic>
+
+#include <agentrun/policy.h>
+#include <agentrun/policy/objects.h>
+#include <agentrun/sys/fd.h>
+
+namespace agentrun::broker {
+
+class ChangeGuards {
+ public:
+  explicit ChangeGuards(const policy::Policy& policy) : policy_(policy), done_(!policy.may_guard_below("/")) {}
+
+  /// Searches, on a thread of its own unless there is nothing to search for. What was left out is told on `control`.
+  void start(const Fd& control);
+  /// Waits for the end of the search.
+  [[nodiscard]] const policy::ProtectedObjects& found() const noexcept {
+    done_.wait(false, std::memory_order_acquire);
+    return found_;
+  }
+  /// Does the agent change something of the host at this path, if anything?
+  [[nodiscard]] bool concern(std::string_view path) const noexcept;
+
+ private:
+  void search(const Fd& control) noexcept;
+
+  const policy::Policy& policy_;
+  policy::ProtectedObjects found_;  // written before done_
+  std::atomic<bool> done_;
+};
+
+}  // namespace agentrun::broker

@@ -1,0 +1,74 @@
+// The second half of every judgement: what the policy allows by an object's own name, the guarded names that it stands for
+// may deny (policy/objects.h).
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <agentrun/sys/tree.h>
+#include "broker/handler.h"
+
+namespace agentrun::broker {
+
+using policy::Act;
+using policy::Right;
+using Objects = policy::ProtectedObjects;
+using Denial = std::optional<Objects::Denial>;
+
+namespace {
+
+Objects::Identity identity_of(const struct stat& st) { return {.dev = st.st_dev, .ino = st.st_ino}; }
+
+// Asked with `before` first; files.keep then asks for the age, which costs a look.
+Denial denial_for(const std::function<Denial(policy::Age)>& ask, const std::function<policy::Age()>& age) {
+  Denial denial = ask(policy::Age::before);
+  if (denial && denial->verdict.rule->keeps) denial = ask(age());
+  return denial;
+}
+
+}  // namespace
+
+// A slot is judged by its path. By what stands there only where the file system folds names: elsewhere to remove or replace
+// one name of a file leaves the file, by its guarded name, as it is.
+Denial Handler::denial_of(const Objects& objects, Right right, const Slot& slot) const {
+  const auto age = [&] { return age_of(slot.parent.get(), slot.name, s_.began); };
+  Denial denial = denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, slot.path, a); }, age);
+  if (denial || !objects.has_identities()) return denial;
+  struct stat parent {}, there {};
+  if (::fstat(slot.parent.get(), &parent) != 0) return denial;
+  const std::string name = slot.path.substr(slot.path.rfind('/') + 1);
+  denial = denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, identity_of(parent), name, a); }, age);
+  if (denial || ::fstatat(slot.parent.get(), name.c_str(), &there, AT_SYMLINK_NOFOLLOW) != 0 || !directory_folds(slot.parent.get())) return denial;
+  return denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, identity_of(there), a); }, age);
+}
+
+Denial Handler::denial_of(const Objects& objects, Right right, const Object& object) const {
+  const auto age = [&] { return age_of(object.fd.get(), "", s_.began); };
+  Denial denial = denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, object.path, a); }, age);
+  if (denial) return denial;
+  const Objects::Identity identity{.dev = object.dev, .ino = object.ino};
+  denial = denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, identity, a); }, age);
+  // What was not looked at may be another name of something that is guarded.
+  if (!denial && !objects.left_out().empty() && S_ISREG(object.mode) && object.links > 1) denial = Objects::Denial{.verdict = {.by = policy::By::fail}, .name = {}};
+  return denial;
+}
+
+template <typename Where>
+policy::Verdict Handler::by_other_names(policy::Verdict verdict, Right right, const Where& where, std::string& stands_for) const {
+  if (verdict.act == Act::deny) return verdict;
+  Denial denial;
+  if (!s_.policy.denied_objects().empty()) denial = denial_of(s_.policy.denied_objects(), right, where);
+  if (!denial && right == Right::change && s_.guards.concern(where.path)) denial = denial_of(s_.guards.found(), right, where);
+  if (!denial) return verdict;
+  stands_for = std::move(denial->name);
+  return denial->verdict;
+}
+template policy::Verdict Handler::by_other_names(policy::Verdict, Right, const Slot&, std::string&) const;
+template policy::Verdict Handler::by_other_names(policy::Verdict, Right, const Object&, std::string&) const;
+
+Denial Handler::link_denial(const std::string& path) const {
+  if (const policy::Rule* rule = s_.policy.on_the_way(path)) return Objects::Denial{.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = rule}, .name = {}};
+  Denial denial = s_.policy.denied_objects().on_the_way(s_.policy, path);
+  if (!denial && s_.guards.concern(path)) denial = s_.guards.found().on_the_way(s_.policy, path);
+  return denial;
+}
+
+}  // namespace agentrun::broker

@@ -1,0 +1,87 @@
+// Judging an object by the names that it stands for.
+#include <agentrun/policy/objects.h>
+
+#include <agentrun/sys/paths.h>
+
+namespace agentrun::policy {
+
+namespace {
+
+std::string joined(const std::string& name, std::string_view rest) {
+  return name == "/" && !rest.empty() ? std::string(rest) : name + std::string(rest);
+}
+
+// A denial by default says nothing: the name may lie where nothing is granted.
+std::optional<ProtectedObjects::Denial> denial_of(const Policy& policy, Right right, std::string name, Age age) {
+  const Verdict verdict = policy.decide(right, name, age);
+  if (verdict.act != Act::deny || verdict.by != By::rule) return std::nullopt;
+  return ProtectedObjects::Denial{.verdict = verdict, .name = std::move(name)};
+}
+
+}  // namespace
+
+// The other names of a path: those of the path, and those of each directory above it with the rest.
+bool ProtectedObjects::any_name(std::string_view path, const std::function<bool(const std::string&)>& holds) const {
+  if (names_.empty()) return false;
+  for (std::string_view above = path;; above = parent_of(above)) {
+    if (const auto found = names_.find(above); found != names_.end()) {
+      const std::string_view rest = above == path ? std::string_view() : path.substr(above == "/" ? 0 : above.size());
+      for (const std::string& name : found->second) {
+        if (holds(joined(name, rest))) return true;
+      }
+    }
+    if (above == "/") return false;
+  }
+}
+
+std::optional<ProtectedObjects::Denial> ProtectedObjects::denies(const Policy& policy, Right right, std::string_view path, Age age) const {
+  std::optional<Denial> denial;
+  any_name(path, [&](const std::string& name) {
+    auto found = denial_of(policy, right, name, age);
+    // What does not depend on the age of the file goes first.
+    if (found && (!denial || !found->verdict.rule->keeps)) denial = std::move(found);
+    return denial && !denial->verdict.rule->keeps;
+  });
+  return denial;
+}
+
+std::optional<ProtectedObjects::Denial> ProtectedObjects::denies(const Policy& policy, Right right, Identity object, Age age) const {
+  return denies(policy, right, object, {}, age);
+}
+
+std::optional<ProtectedObjects::Denial> ProtectedObjects::denies(const Policy& policy, Right right, Identity directory, std::string_view name, Age age) const {
+  std::optional<Denial> denial;
+  const auto found = files_.find(directory);
+  if (found == files_.end()) return denial;
+  for (const std::string& as : found->second) {
+    auto one = denial_of(policy, right, name.empty() ? as : joined(as, "/" + std::string(name)), age);
+    if (one && (!denial || !one->verdict.rule->keeps)) denial = std::move(one);
+  }
+  return denial;
+}
+
+bool ProtectedObjects::may_guard_below(const Policy& policy, std::string_view path) const {
+  if (ways_.contains(path)) return true;
+  return any_name(path, [&](const std::string& name) { return policy.may_guard_below(name) || policy.guarded(Right::change, name); });
+}
+
+std::optional<ProtectedObjects::Denial> ProtectedObjects::on_the_way(const Policy& policy, std::string_view path) const {
+  const auto denial = [&](const std::string& name) -> std::optional<Denial> {
+    const Rule* const way = policy.on_the_way(name);
+    if (way != nullptr) return Denial{.verdict = {.act = Act::deny, .by = By::rule, .rule = way}, .name = name};
+    if (auto denied = denial_of(policy, Right::change, name, Age::before)) return denied;
+    // No single rule: of `a/**/b` anything below a may lead to one that is guarded.
+    return Denial{.verdict = {}, .name = name};
+  };
+  if (const auto found = ways_.find(path); found != ways_.end()) {
+    if (auto way = denial(found->second)) return way;
+  }
+  std::optional<Denial> result;
+  any_name(path, [&](const std::string& name) {
+    if (policy.on_the_way(name) != nullptr) result = denial(name);
+    return result.has_value();
+  });
+  return result;
+}
+
+}  // namespace agentrun::policy

@@ -1,0 +1,253 @@
+// Looking for protected objects. Theory of operation: directories are walked breadth first, each by a name that it is judged
+// by, which at first is its path. A link that is met is followed hop by hop, as path_resolution(7) says; each name that
+// then stands for the link in full (where a hop leads, with what is left of the path) gets the link's name as another one of
+// its own, unless its own names guard as much. So a link that means nothing costs one look, and the walk ends: what a link
+// leads to is walked only when it gained a name. What is on the way of a link is noted: another link must not be put there.
+#include <agentrun/policy/objects.h>
+
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <unordered_set>
+
+#include <agentrun/sys/paths.h>
+#include "policy/data.h"
+
+namespace agentrun::policy {
+
+namespace {
+
+using Kind = TreeNode::Kind;
+
+constexpr std::size_t max_entries = 2'000'000;  // a search of the whole takes about a second
+constexpr std::size_t max_names = 20'000;
+constexpr std::size_t max_path = 4096;  // PATH_MAX
+constexpr int max_links = 40;           // MAXSYMLINKS
+
+std::string child(const std::string& directory, std::string_view name) {
+  return (directory == "/" ? "" : directory) + "/" + std::string(name);
+}
+
+std::deque<std::string> components(std::string_view text) {
+  std::deque<std::string> parts;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('/', at), text.size());
+    if (end > at && text.substr(at, end - at) != ".") parts.emplace_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return parts;
+}
+
+}  // namespace
+
+class ObjectSearch {
+ public:
+  ObjectSearch(const Policy& policy, Tree& tree, Searched searched) : policy_(policy), tree_(tree), searched_(searched) {}
+
+  ProtectedObjects run() {
+    for (const Grant& grant : policy_.view()) {
+      const bool searched = searched_ == Searched::denied ? grant.access != Grant::Access::scratch : changes_host(grant.access);
+      if (!searched) continue;
+      roots_.push_back(grant.path);
+    }
+    for (const std::string& root : roots_) {
+      const bool covered = std::ranges::any_of(roots_, [&](const std::string& other) { return &other != &root && within(root, other) && (root != other || &other < &root); });
+      if (!covered) start(root, root);
+    }
+    while (!todo_.empty() && objects_.left_out_.empty()) {
+      const Place place = std::move(todo_.front());
+      todo_.pop_front();
+      directory(place);
+    }
+    return std::move(objects_);
+  }
+
+ private:
+  struct Place {
+    std::string path, name;  // where it is, and by which name it is judged
+  };
+
+  [[nodiscard]] bool guarded(const std::string& name) const {
+    return policy_.guarded(searched_ == Searched::denied ? Right::read : Right::change, name);
+  }
+
+  // Is there anything to be found by a link or a file below this name?
+  [[nodiscard]] bool interesting_below(const std::string& name) const {
+    return guarded(name) || (searched_ == Searched::denied ? policy_.may_deny_below(name) : policy_.may_guard_below(name));
+  }
+
+  [[nodiscard]] bool within_roots(const std::string& path) const {
+    return std::ranges::any_of(roots_, [&](const std::string& root) { return within(path, root) || within(root, path); });
+  }
+
+  void leave_out(const std::string& path, std::string_view why) {
+    if (objects_.left_out_.empty()) objects_.left_out_ = path + " " + std::string(why);
+  }
+
+  void start(const std::string& path, const std::string& name) {
+    const TreeNode node = tree_.look(path);
+    if (node.kind == Kind::directory) todo_.push_back({path, name});
+    else if (node.kind == Kind::file) file(path, name, tree_.folds(std::string(parent_of(path))));
+  }
+
+  void directory(const Place& place) {
+    if (!within_roots(place.path) || !interesting_below(place.name) || skipped(place) || masked(place.path)) return;
+    std::optional<bool> folds;
+    if (guarded(place.name) || policy_.on_the_way(place.name) != nullptr) {
+      folds = tree_.folds(place.path);
+      if (*folds) add_identity(tree_.look(place.path), place.name);
+    }
+    const bool whole = tree_.list(place.path, [&](std::string_view entry, Kind kind) {
+      if (++entries_ > max_entries) return;
+      entry_of(place, entry, kind, folds);
+    });
+    if (!whole) leave_out(place.path, "cannot be listed");
+    if (entries_ > max_entries) leave_out(place.path, "and more was not looked at: there are more than 2,000,000 names");
+  }
+
+  // What is masked cannot be listed, and nothing in it can be reached.
+  [[nodiscard]] bool masked(const std::string& path) const {
+    const auto masks = policy_.masks();
+    return searched_ == Searched::unchangeable && std::ranges::find(masks, path) != masks.end();
+  }
+
+  // What packages put into /usr is public, and it is much: only what names such a directory is looked for there.
+  [[nodiscard]] bool skipped(const Place& place) const {
+    constexpr std::string_view any_name = "/\1";
+    return searched_ == Searched::denied && is_vendor(place.path) && policy_.guards_no_more(place.name, any_name);
+  }
+
+  void entry_of(const Place& place, std::string_view entry, Kind kind, std::optional<bool>& folds) {
+    switch (kind) {
+      case Kind::link: return link(child(place.path, entry), child(place.name, entry));
+      case Kind::directory: {
+        std::string name = child(place.name, entry), path = child(place.path, entry);
+        // A guarded directory first: it is what matters when there is too much.
+        const bool first = guarded(name) || policy_.on_the_way(name) != nullptr;
+        if (name.size() < max_path) todo_.insert(first ? todo_.begin() : todo_.end(), {std::move(path), std::move(name)});
+        return;
+      }
+      case Kind::file:
+      case Kind::other: {
+        std::string name = child(place.name, entry);
+        if (!guarded(name)) return;
+        if (!folds) folds = tree_.folds(place.path);
+        file(child(place.path, entry), name, *folds);
+        return;
+      }
+      case Kind::absent: return;
+    }
+  }
+
+  // Has it other names? Where names are folded it has: short ones, and others in letter case.
+  void file(const std::string& path, const std::string& name, bool folds) {
+    if (!guarded(name)) return;
+    if (path != name) denied_path(path);
+    const TreeNode node = tree_.look(path);
+    if (node.kind == Kind::file && (folds || node.links > 1)) add_identity(node, name);
+  }
+
+  void add_identity(const TreeNode& node, const std::string& name) {
+    auto& names = objects_.files_[{.dev = node.dev, .ino = node.ino}];
+    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+  }
+
+  void denied_path(const std::string& path) {
+    if (searched_ != Searched::denied || policy_.guarded(Right::read, path)) return;
+    bool shown = false;
+    for (const Grant& grant : policy_.view()) {  // deepest last
+      if (within(path, grant.path)) shown = grant.access != Grant::Access::scratch;
+    }
+    if (shown) objects_.denied_paths_.push_back(path);
+  }
+
+  // Does `path` guard as much as `name` already, by its own name or those that it has?
+  [[nodiscard]] bool covered(const std::string& path, const std::string& name) const {
+    if (policy_.guards_no_more(name, path)) return true;
+    return objects_.any_name(path, [&](const std::string& other) { return policy_.guards_no_more(name, other); });
+  }
+
+  bool add_name(const std::string& path, const std::string& name) {
+    if (path == name || !within_roots(path) || covered(path, name)) return false;
+    if (++count_ > max_names) {
+      leave_out(path, "and more was not looked at: too many links at guarded names");
+      return false;
+    }
+    objects_.names_[path].push_back(name);
+    for (std::string_view above = parent_of(path); above != "/"; above = parent_of(above)) objects_.ways_.try_emplace(std::string(above), name);
+    return true;
+  }
+
+  // What a path means is what is resolved of it (`done`) and the rest (`pending`), as long as no ".." is left.
+  static std::optional<std::string> spelled(const std::string& done, const std::deque<std::string>& pending) {
+    std::string path = done;
+    for (const std::string& part : pending) {
+      if (part == "..") return std::nullopt;
+      path += "/" + part;
+    }
+    return path.empty() ? "/" : path;
+  }
+
+  void link(const std::string& path, const std::string& name) {
+    if (name.size() >= max_path || !interesting_below(name)) return;
+    std::string done(parent_of(path) == "/" ? "" : parent_of(path));
+    std::deque<std::string> pending = {std::string(name_of(path))};
+    std::vector<std::string> through;
+    bool gained = false, blind = false;
+    for (int links = 0; !pending.empty();) {
+      const std::string part = std::move(pending.front());
+      pending.pop_front();
+      if (part == "..") {
+        done.erase(done.empty() ? 0 : done.rfind('/'));
+        continue;
+      }
+      const std::string here = done + "/" + part;
+      const TreeNode node = tree_.look(here);
+      if (here != path) through.push_back(here);
+      if (node.kind == Kind::absent) {
+        done = here;
+        break;
+      }
+      if (node.kind != Kind::link) {
+        done = here;
+        continue;
+      }
+      if (++links > max_links) return;  // the kernel follows it no further either
+      std::deque<std::string> target = components(node.text);
+      pending.insert(pending.begin(), target.begin(), target.end());
+      if (node.text.starts_with('/')) done.clear();
+      while (!pending.empty() && pending.front() == "..") {
+        done.erase(done.empty() ? 0 : done.rfind('/'));
+        pending.pop_front();
+      }
+      const auto spelling = spelled(done, pending);
+      if (spelling) gained = add_name(*spelling, name) || gained;
+      else blind = true;
+    }
+    // Where nothing stands, what is left of the path is still the name that it would have.
+    const auto end = spelled(done, pending);
+    if (end) gained = add_name(*end, name) || gained;
+    // A ".." behind a name leads elsewhere when another link stands by that name.
+    if (!gained && !(blind && (guarded(name) || policy_.on_the_way(name) != nullptr))) return;
+    for (const std::string& way : through) objects_.ways_.try_emplace(way, name);
+    if (!gained || !end || !pending.empty()) return;
+    const TreeNode node = tree_.look(*end);
+    if (guarded(name) && node.kind != Kind::absent) denied_path(*end);
+    if (node.kind == Kind::directory) todo_.push_front({*end, name});
+    if (node.kind == Kind::file) file(*end, name, tree_.folds(std::string(parent_of(*end))));
+  }
+
+  const Policy& policy_;
+  Tree& tree_;
+  const Searched searched_;
+  std::vector<std::string> roots_;
+  std::deque<Place> todo_;
+  ProtectedObjects objects_;
+  std::size_t entries_ = 0, count_ = 0;
+};
+
+ProtectedObjects find_protected(const Policy& policy, Tree& tree, Searched searched) {
+  return ObjectSearch(policy, tree, searched).run();
+}
+
+}  // namespace agentrun::policy

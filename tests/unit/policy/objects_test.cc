@@ -1,0 +1,165 @@
+// Protected objects: names that stand for guarded ones, in a tree that exists only here.
+#include <doctest/doctest.h>
+
+#include <agentrun/policy/objects.h>
+
+#include "host.h"
+
+using namespace agentrun;
+using namespace agentrun::policy;
+using namespace agentrun::policy::test;
+
+namespace {
+
+class FakeTree final : public Tree {
+ public:
+  FakeTree& add(const std::string& path, TreeNode node) {
+    for (std::size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+      TreeNode& above = nodes_[path.substr(0, slash)];
+      if (above.kind == TreeNode::Kind::absent) above = {.kind = TreeNode::Kind::directory, .ino = ++last_};
+    }
+    node.ino = node.ino != 0 ? node.ino : ++last_;
+    nodes_[path] = std::move(node);
+    return *this;
+  }
+  FakeTree& file(const std::string& path) { return add(path, {.kind = TreeNode::Kind::file, .links = 1}); }
+  FakeTree& hard(const std::string& path, std::uint64_t ino) { return add(path, {.kind = TreeNode::Kind::file, .ino = ino, .links = 2}); }
+  FakeTree& link(const std::string& path, const std::string& to) { return add(path, {.kind = TreeNode::Kind::link, .text = to}); }
+
+  TreeNode look(const std::string& path) override {
+    ++looks;
+    const auto found = nodes_.find(path);
+    return found == nodes_.end() ? TreeNode{} : found->second;
+  }
+  bool list(const std::string& directory, const Each& each) override {
+    if (directory == unreadable) return false;
+    for (const auto& [path, node] : nodes_) {
+      if (path.starts_with(directory + "/") && path.find('/', directory.size() + 1) == std::string::npos) each(path.substr(directory.size() + 1), node.kind);
+    }
+    return true;
+  }
+  bool folds(const std::string&) override { return folding; }
+
+  std::string unreadable;
+  bool folding = false;
+  int looks = 0;
+
+ private:
+  std::map<std::string, TreeNode> nodes_;
+  std::uint64_t last_ = 1000;
+};
+
+const std::string ws = "/home/u/proj";
+
+struct World {
+  FakeHost host = debian_host();
+  HostFacts facts = host.facts();
+  Policy policy;
+  ProtectedObjects found;
+
+  World(const std::string& files, FakeTree& tree)
+      : policy(compile_text("workspace: {mode: write}\nfiles: {" + files + "}\n", facts)), found(find_protected(policy, tree, Searched::unchangeable)) {}
+
+  // The name by which a change of the path is denied; "" when it is not.
+  [[nodiscard]] std::string name_of(const std::string& path, Age age = Age::before) const {
+    const auto denial = found.denies(policy, Right::change, ws + path, age);
+    return denial ? denial->name : "";
+  }
+  [[nodiscard]] bool no_link_at(const std::string& path) const { return found.on_the_way(policy, ws + path).has_value(); }
+};
+
+const std::string hooks = "protect: [\"**/.git/hooks/**\", \"**/.git/hooks\", \"${workspace}/.envrc\"]";
+
+}  // namespace
+
+TEST_CASE("what a link at a guarded name leads to is guarded by that name") {
+  FakeTree tree;
+  tree.file(ws + "/scripts/pc").link(ws + "/.git/hooks/pre-commit", "../../scripts/pc");
+  tree.link(ws + "/.envrc", "nowhere").link(ws + "/sub/.git/hooks", ws + "/h").file(ws + "/h/x").link(ws + "/docs", "scripts");
+  const World world(hooks, tree);
+  CHECK(world.found.left_out().empty());
+  CHECK(world.name_of("/scripts/pc") == ws + "/.git/hooks/pre-commit");
+  CHECK(world.name_of("/scripts/other").empty());
+  CHECK(world.name_of("/nowhere") == ws + "/.envrc");
+  CHECK(world.name_of("/h") == ws + "/sub/.git/hooks");
+  CHECK(world.name_of("/h/new") == ws + "/sub/.git/hooks/new");
+  CHECK(world.no_link_at("/scripts"));
+  CHECK_FALSE(world.no_link_at("/docs"));
+}
+
+TEST_CASE("chains, links on the way, links inside what a link leads to, and back") {
+  FakeTree tree;
+  tree.link(ws + "/.envrc", "a").link(ws + "/a", "m/b").link(ws + "/m", "mm").link(ws + "/mm/b", "../end").file(ws + "/end");
+  tree.link(ws + "/.git", "gd").link(ws + "/gd/hooks", "../h").link(ws + "/h/up", "../h").link(ws + "/h/all", ".");
+  const World world(hooks, tree);
+  for (const char* path : {"/a", "/m/b", "/mm/b", "/end"}) CHECK(world.name_of(path) == ws + "/.envrc");
+  CHECK(world.no_link_at("/m"));
+  CHECK(world.name_of("/gd/hooks") == ws + "/.git/hooks");
+  CHECK(world.name_of("/gd/refs").empty());
+  CHECK(world.name_of("/h/x") == ws + "/.git/hooks/x");
+  CHECK(world.found.may_guard_below(world.policy, ws + "/gd"));
+  CHECK(world.no_link_at("/gd"));
+}
+
+TEST_CASE("a way through .. is noted: what stands there decides where it leads") {
+  FakeTree tree;
+  tree.file(ws + "/p/q/x").file(ws + "/p/real").link(ws + "/.envrc", "p/q/../real");
+  const World world(hooks, tree);
+  CHECK(world.name_of("/p/real") == ws + "/.envrc");
+  CHECK(world.no_link_at("/p"));
+  CHECK(world.no_link_at("/p/q"));
+}
+
+TEST_CASE("hard links count by identity, and files.keep by age") {
+  FakeTree tree;
+  tree.hard(ws + "/.envrc", 7).hard(ws + "/copy", 7).link(ws + "/sub/.git/config", "../../shared").file(ws + "/shared");
+  const World world(hooks + ", keep: [\"**/.git/config\"]", tree);
+  const auto denial = world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 7}, Age::before);
+  REQUIRE(denial);
+  CHECK(denial->name == ws + "/.envrc");
+  CHECK_FALSE(world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 1, .ino = 7}, Age::before));
+  CHECK(world.name_of("/shared") == ws + "/sub/.git/config");
+  CHECK(world.name_of("/shared", Age::since).empty());
+}
+
+TEST_CASE("links that mean nothing gain nothing, and what is not looked at is told") {
+  FakeTree tree;
+  for (int i = 0; i < 100; ++i) tree.link(ws + "/node_modules/p" + std::to_string(i), "../packages/p" + std::to_string(i));
+  const World world(hooks, tree);
+  CHECK(world.found.empty());
+  tree.file(ws + "/secret/x").unreadable = ws + "/secret";
+  CHECK(World(hooks, tree).found.left_out() == ws + "/secret cannot be listed");
+  CHECK(World("read: [/opt]", tree).found.left_out().empty());
+}
+
+TEST_CASE("a link to the directory that holds it guards that directory") {
+  FakeTree tree;
+  tree.link(ws + "/.git/hooks", ".").file(ws + "/.git/HEAD");
+  const World world(hooks, tree);
+  CHECK(world.name_of("/.git/x") == ws + "/.git/hooks/x");
+}
+
+TEST_CASE("denied: masks and reads") {
+  FakeTree tree;
+  tree.link(ws + "/.env", "conf/real").file(ws + "/conf/real").hard(ws + "/src/.env", 9).hard(ws + "/src/copy", 9);
+  FakeHost host = debian_host();
+  HostFacts facts = host.facts();
+  facts.tree = &tree;
+  const Policy policy = compile_text("workspace: {mode: write}\nfiles: {deny: [\"**/.env\"]}\n", facts);
+  const auto masks = policy.masks();
+  CHECK(std::find(masks.begin(), masks.end(), ws + "/conf/real") != masks.end());
+  const ProtectedObjects& denied = policy.denied_objects();
+  CHECK(denied.denies(policy, Right::read, ws + "/conf/real", Age::before));
+  CHECK(denied.denies(policy, Right::read, ProtectedObjects::Identity{.dev = 0, .ino = 9}, Age::before));
+  // What is below a directory is denied, not the directory.
+  const Policy below = compile_text("workspace: {mode: write}\nfiles: {deny: [\"${workspace}/src/**\"]}\n", facts);
+  CHECK(std::vector<std::string>(below.masks().begin(), below.masks().end()) == std::vector<std::string>{ws + "/src/a.c"});
+}
+
+TEST_CASE("the workspace's rules at any depth, for hard links") {
+  FakeTree tree;
+  const World world(hooks, tree);
+  CHECK(world.policy.guards_as_workspace(ws + "/sub/.envrc") != nullptr);
+  CHECK(world.policy.guards_as_workspace("/elsewhere/.envrc") != nullptr);
+  CHECK(world.policy.guards_as_workspace(ws + "/sub/envrc") == nullptr);
+}
