@@ -282,3 +282,32 @@ class Generated(Case):
             run = self.inside("sh", "-c", "for f in .env conf/real conf/hard sub/.env far/.env/a conf/dir/a; do cat $f; done; cp conf/real x; cat x; echo evil >> conf/real")
             self.assertNotIn("secret", run.text, str(run))
             self.assertEqual((self.ws / "conf/real").read_text(), "secret")
+
+
+class Folding(Case):
+    """A4: on a file system that takes .GIT for .git, a guarded name is guarded in every spelling."""
+
+    THERE = [".git/config", ".git/HEAD", ".mcp.json", "src/a", "src/readme"]
+    SPELLED = [("append", ".GIT/Config"), ("append", ".git./config "), ("append", ".MCP.json"), ("create", ".Envrc"), ("create", ".envrc."),
+               ("create", ".v\u017fcode"), ("mkdir", ".VSCODE"), ("create", ".git/HOOKS/pre-commit"), ("replace", ".Mcp.JSON"), ("remove", ".mcp.JSON")]
+    FREE = [("append", "SRC/A"), ("create", "src/New"), ("create", "Readme")]
+
+    def test_every_spelling(self):
+        self.list.write_text(json.dumps(self.SPELLED + self.FREE))
+        self.scratch.write_profile(extends=["debian", "host-exec"])
+        def beside(*command):
+            env = {**self.scratch.environment, "FOLDING_FILES": json.dumps(self.THERE)}
+            words = ("unshare", "--mount", "--propagation", "private", "/usr/bin/python3", harness.TOP / "tests/attack/folding.py", self.ws, *command)
+            return harness.run(words, env=env, cwd=self.outside)
+        control = beside("sh", "-c", f"mkdir {self.ws}/.git/hooks && exec /usr/bin/python3 {self.probe} {self.ws} {self.list}")
+        if control.status != 0 and not control.text:
+            print(f"     {self.id()}: no such file system can be made here: {control.errors.strip() or '/dev/fuse'}", flush=True)
+            self.assertFalse(harness.IS_ROOT and os.path.exists("/dev/fuse"), str(control))
+            return
+        run = beside(harness.AGENT_RUN, "-p", self.scratch.profile_file, "--", "/usr/bin/python3", self.probe, self.ws, self.list)
+        self.assertEqual(run.status, 0, str(run))
+        results = [(*act, *got) for act, *got in zip(self.SPELLED + self.FREE, json.loads(control.text), json.loads(run.text))]
+        guarded = len(self.SPELLED)
+        wrong = [result for result in results[:guarded] if result[2] != "ok" or result[3] not in DENIED | {"ENOENT"}]
+        self.assertFalse(wrong)
+        self.assert_allowed(results[guarded:])
