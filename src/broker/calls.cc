@@ -25,6 +25,7 @@ Reply Handler::execute(Case& c) {
   c.path = object.path;
   c.identity = {object.dev, object.ino};
   c.verdict = s_.policy.decide_execute(object.path, arguments_of(r.argv, !r.argv_cut));
+  c.verdict = by_other_names(c.verdict, Right::execute, object, c.stands_for);
   if (c.verdict.act == Act::allow && is_loader(object.path)) c.verdict = judge_launched(c.task, r.argv, !r.argv_cut, nullptr);
   c.verdict = with_pins(c.verdict, object.path, [&] { return content_of(object); });
   if (!object.in_view) c.verdict = {.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};

@@ -187,6 +187,7 @@ struct ScanRules {
   const policy::Policy& policy;
   const policy::ProtectedObjects& objects;
   const std::int64_t began;  // files.keep guards what is older
+  const policy::FoldedRules* folded = nullptr;  // when one of the two directories folds names
 };
 /// A regular file that is a mount point of its own: granted by itself, and not to be renamed over.
 bool is_mounted_file(const Slot& slot);

@@ -8,6 +8,7 @@
 
 #include <linux/fs.h>
 
+#include <agentrun/sys/tree.h>
 #include "broker/handler.h"
 
 namespace agentrun::broker {
@@ -124,8 +125,11 @@ Reply Handler::rename(Case& c) {
   policy::ProtectedObjects::Denial denial;
   const auto scan = [&](const Slot& moved, const Slot& place) {
     if (kind_of(moved) != S_IFDIR || stands_for_folder(moved)) return 0;  // the kernel moves no "." (EBUSY)
-    const ScanRules rules{.policy = s_.policy, .objects = s_.guards.found(), .began = s_.began};
-    const auto guards = [&](const std::string& path) { return rules.policy.may_guard_below(path) || rules.objects.may_guard_below(rules.policy, path); };
+    const bool folds = directory_folds(moved.parent.get()) || directory_folds(place.parent.get());
+    const ScanRules rules{.policy = s_.policy, .objects = s_.guards.found(), .began = s_.began, .folded = folds ? &s_.policy.denied_objects().folded() : nullptr};
+    const auto guards = [&](const std::string& path) {
+      return rules.policy.may_guard_below(path) || rules.objects.may_guard_below(rules.policy, path) || (folds && rules.folded->may_guard_below(path));
+    };
     if (!guards(moved.path) && !guards(place.path)) return 0;
     return scan_guarded(rules, moved.parent, moved.name, moved.path, place.path, guarded, denial);
   };

@@ -71,6 +71,7 @@ class Scan {
   }
 
   [[nodiscard]] bool may_guard_below(const std::string& path) const {
+    if (rules_.folded != nullptr && rules_.folded->may_guard_below(path)) return true;
     return rules_.policy.may_guard_below(path) || rules_.objects.may_guard_below(rules_.policy, path);
   }
 
@@ -82,6 +83,8 @@ class Scan {
 
   bool on_the_way(const std::string& path) {
     if (const policy::Rule* rule = rules_.policy.on_the_way(path)) return found(path, {.verdict = {.by = policy::By::rule, .rule = rule}, .name = {}});
+    const policy::Rule* const way = rules_.folded == nullptr ? nullptr : rules_.folded->on_the_way(path);
+    if (way != nullptr) return found(path, {.verdict = {.by = policy::By::rule, .rule = way}, .name = {}});
     auto denial = rules_.objects.on_the_way(rules_.policy, path);
     return denial && found(path, *std::move(denial));
   }
@@ -98,6 +101,9 @@ class Scan {
       const policy::Verdict verdict = rules_.policy.decide(change, path);
       if (counts(verdict)) return found(path, {.verdict = verdict, .name = {}});
     }
+    const policy::Rule* const spelled = rules_.folded == nullptr ? nullptr : rules_.folded->denies(change, path, policy::Age::before);
+    const policy::Verdict by_spelling{.by = policy::By::rule, .rule = spelled};
+    if (spelled != nullptr && counts(by_spelling)) return found(path, {.verdict = by_spelling, .name = {}});
     auto denial = rules_.objects.denies(rules_.policy, change, path, policy::Age::before);
     return denial && counts(denial->verdict) && found(path, *std::move(denial));
   }

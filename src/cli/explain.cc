@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include <agentrun/policy/objects.h>
+#include <agentrun/sys/paths.h>
 #include <agentrun/sys/tree.h>
 #include "cli/commands.h"
 #include "cli/common.h"
@@ -70,6 +71,8 @@ class Explainer {
     if (verdict.act != policy::Act::deny) {
       auto denial = denial_by(policy_.denied_objects(), right, path, age, exists ? &st : nullptr);
       if (!denial && right == Right::change) denial = denial_by(unchangeable(), right, path, age, exists ? &st : nullptr);
+      const policy::Rule* const spelled = denial ? nullptr : policy_.denied_objects().folded().denies(right, path, age);
+      if (spelled != nullptr && HostTree().folds(std::string(parent_of(path)))) verdict = {.act = policy::Act::deny, .by = policy::By::rule, .rule = spelled};
       if (denial) {
         verdict = denial->verdict;
         name = denial->name;

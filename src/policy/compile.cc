@@ -7,6 +7,7 @@
 #include "policy/data.h"
 #include "policy/draft.h"
 #include "policy/environment.h"
+#include "policy/folded.h"
 #include "policy/places.h"
 #include "profile/fail.h"
 
@@ -362,7 +363,9 @@ Destination destination_of(const profile::Published& published) {
 // What links and hard links at denied names lead to is masked as those are; by whatever name it is read, the broker denies it.
 void find_denied(const Policy& policy, const HostFacts& facts, ProtectedObjects& found, std::vector<std::string>& masks, bool& reads_need_broker) {
   if (facts.tree == nullptr || !policy.denies_later()) return;
-  found = find_protected(policy, *facts.tree, Searched::denied);
+  ProtectedObjects denied = find_protected(policy, *facts.tree, Searched::denied);
+  denied.set_folded(found.folded());
+  found = std::move(denied);
   std::set<std::string> all(masks.begin(), masks.end());
   all.insert(found.denied_paths().begin(), found.denied_paths().end());
   const bool fits = all.size() <= max_masks;
@@ -407,6 +410,7 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   data->by_rank = rank(draft.rules);
   data->matcher = freeze(draft, data->by_rank);
   data->rules = std::move(draft.rules);
+  data->denied_objects.set_folded(fold_rules(draft.bound, data->by_rank, data->rules));
   for (const Draft::Condition& condition : draft.conditions) data->conditions.push_back(frozen(condition, data->rules));
   for (const auto& [path, sha256, rule] : draft.pins) data->pins.push_back({path, sha256, &data->rules[rule]});
   data->network = freeze_connections(draft, data->rules);

@@ -65,13 +65,14 @@ FoldedRules fold_rules(std::span<const Draft::Bound> bound, std::span<const std:
     if (((guarding | layers({Layer::way})) >> number(layer) & 1U) != 0) builder.add(folded(pattern), number(layer), rank_of[rule]);
   }
   data->matcher = builder.build();
+  data->denies_reads = data->matcher.may_match_below("/", layers({Layer::files_deny}));
   FoldedRules result;
   result.data_ = std::move(data);
   return result;
 }
 
 const Rule* FoldedRules::denies(Right right, std::string_view path, Age age) const {
-  if (!data_) return nullptr;
+  if (!data_ || (right != Right::change && !data_->denies_reads)) return nullptr;
   Hits hits;
   if (!data_->matcher.match(folded_path(path), guarding, hits)) return nullptr;
   const auto rule = [&](Layer layer) { return hits[number(layer)] ? data_->rules[hits[number(layer)].rule] : nullptr; };

@@ -14,6 +14,7 @@ namespace agentrun::policy {
 struct FoldedRules::Data {
   Matcher matcher;
   std::vector<const Rule*> rules;  // by the matcher's number
+  bool denies_reads = false;
 };
 
 /// Of the patterns of files.deny, protect and keep. `by_rank`: as the policy's own matcher numbers them.

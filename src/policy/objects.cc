@@ -13,8 +13,13 @@ std::string joined(const std::string& name, std::string_view rest) {
 
 // A denial by default says nothing: the name may lie where nothing is granted.
 std::optional<ProtectedObjects::Denial> denial_of(const Policy& policy, Right right, std::string name, Age age) {
-  const Verdict verdict = policy.decide(right, name, age);
-  if (verdict.act != Act::deny || verdict.by != By::rule) return std::nullopt;
+  Verdict verdict = policy.decide(right, name, age);
+  if (verdict.act != Act::deny || verdict.by != By::rule) {
+    // A name is noted in the spelling in which it was found: on a file system that folds names that may be any.
+    const Rule* const rule = policy.denied_objects().folded().denies(right, name, age);
+    if (rule == nullptr) return std::nullopt;
+    verdict = {.act = Act::deny, .by = By::rule, .rule = rule};
+  }
   return ProtectedObjects::Denial{.verdict = verdict, .name = std::move(name)};
 }
 

@@ -68,12 +68,19 @@ class ObjectSearch {
   };
 
   [[nodiscard]] bool guarded(const std::string& name) const {
-    return policy_.guarded(searched_ == Searched::denied ? Right::read : Right::change, name);
+    const Right right = searched_ == Searched::denied ? Right::read : Right::change;
+    return policy_.guarded(right, name) || (folds_ && rules().denies(right, name, Age::before) != nullptr);
   }
 
   // Is there anything to be found by a link or a file below this name?
   [[nodiscard]] bool interesting_below(const std::string& name) const {
-    return guarded(name) || (searched_ == Searched::denied ? policy_.may_deny_below(name) : policy_.may_guard_below(name));
+    if (guarded(name) || (folds_ && rules().may_guard_below(name))) return true;
+    return searched_ == Searched::denied ? policy_.may_deny_below(name) : policy_.may_guard_below(name);
+  }
+
+  [[nodiscard]] const FoldedRules& rules() const { return policy_.denied_objects().folded(); }
+  [[nodiscard]] bool on_the_way(const std::string& name) const {
+    return policy_.on_the_way(name) != nullptr || (folds_ && rules().on_the_way(name) != nullptr);
   }
 
   [[nodiscard]] bool within_roots(const std::string& path) const {
@@ -86,6 +93,7 @@ class ObjectSearch {
 
   void start(const std::string& path, const std::string& name) {
     const TreeNode node = tree_.look(path);
+    if (node.kind == Kind::directory) folds_ = folds_ || tree_.folds(path);
     if (node.kind == Kind::directory) todo_.push_back({path, name});
     else if (node.kind == Kind::file) file(path, name, tree_.folds(std::string(parent_of(path))));
   }
@@ -93,7 +101,7 @@ class ObjectSearch {
   void directory(const Place& place) {
     if (!within_roots(place.path) || !interesting_below(place.name) || skipped(place) || masked(place.path)) return;
     std::optional<bool> folds;
-    if (guarded(place.name) || policy_.on_the_way(place.name) != nullptr) {
+    if (guarded(place.name) || on_the_way(place.name)) {
       folds = tree_.folds(place.path);
       if (*folds) add_identity(tree_.look(place.path), place.name);
     }
@@ -123,7 +131,7 @@ class ObjectSearch {
       case Kind::directory: {
         std::string name = child(place.name, entry), path = child(place.path, entry);
         // A guarded directory first: it is what matters when there is too much.
-        const bool first = guarded(name) || policy_.on_the_way(name) != nullptr;
+        const bool first = guarded(name) || on_the_way(name);
         if (name.size() < max_path) todo_.insert(first ? todo_.begin() : todo_.end(), {std::move(path), std::move(name)});
         return;
       }
@@ -228,7 +236,7 @@ class ObjectSearch {
     const auto end = spelled(done, pending);
     if (end) gained = add_name(*end, name) || gained;
     // A ".." behind a name leads elsewhere when another link stands by that name.
-    if (!gained && !(blind && (guarded(name) || policy_.on_the_way(name) != nullptr))) return;
+    if (!gained && !(blind && (guarded(name) || on_the_way(name)))) return;
     for (const std::string& way : through) objects_.ways_.try_emplace(way, name);
     if (!gained || !end || !pending.empty()) return;
     const TreeNode node = tree_.look(*end);
@@ -244,6 +252,7 @@ class ObjectSearch {
   std::deque<Place> todo_;
   ProtectedObjects objects_;
   std::size_t entries_ = 0, count_ = 0;
+  bool folds_ = false;  // one of the roots folds names: all are then looked for folded
 };
 
 ProtectedObjects find_protected(const Policy& policy, Tree& tree, Searched searched) {

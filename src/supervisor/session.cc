@@ -15,6 +15,7 @@
 #include <agentrun/broker.h>
 #include <agentrun/egress.h>
 #include <agentrun/journal.h>
+#include <agentrun/policy/objects.h>
 #include <agentrun/review.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
@@ -213,6 +214,8 @@ class Session {
     if (overlays_) overlays_->await_clock();
     const std::string weakened = weakenings_line(prepared_);
     if (!weakened.empty() && options_.warn) options_.warn(weakened);
+    const std::string& left_out = prepared_.policy.denied_objects().left_out();
+    if (!left_out.empty() && options_.warn) options_.warn("links at names that files.deny denies were not all followed: " + left_out);
     for (const std::string& remark : prepared_.remarks.sentences) {
       if (options_.warn) options_.warn(remark);
     }

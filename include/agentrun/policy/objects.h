@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +19,19 @@
 #include <agentrun/sys/tree.h>
 
 namespace agentrun::policy {
+
+/// The rules of files.deny, protect and keep for directories in which a file system takes several spellings for one name.
+class FoldedRules {
+ public:
+  /// The rule that stops `right` on the path, in whatever spelling; files.keep counts with Age::before. Null: none.
+  [[nodiscard]] const Rule* denies(Right right, std::string_view path, Age age) const;
+  /// As Policy::on_the_way and Policy::may_guard_below.
+  [[nodiscard]] const Rule* on_the_way(std::string_view path) const;
+  [[nodiscard]] bool may_guard_below(std::string_view path) const;
+
+  struct Data;
+  std::shared_ptr<const Data> data_;  // null: no rules
+};
 
 class ProtectedObjects {
  public:
@@ -47,6 +61,9 @@ class ProtectedObjects {
   [[nodiscard]] bool has_identities() const noexcept { return !files_.empty(); }
   /// Empty when all was looked at; else what was not, as a sentence.
   [[nodiscard]] const std::string& left_out() const noexcept { return left_out_; }
+  /// Of Policy::denied_objects(): the rules for file systems that fold names.
+  [[nodiscard]] const FoldedRules& folded() const noexcept { return folded_; }
+  void set_folded(FoldedRules rules) { folded_ = std::move(rules); }
   /// Existing paths that files.deny denies by another name than their own.
   [[nodiscard]] const std::vector<std::string>& denied_paths() const noexcept { return denied_paths_; }
 
@@ -66,6 +83,7 @@ class ProtectedObjects {
   std::map<Identity, std::vector<std::string>> files_;  // a guarded object with another name → its guarded names
   std::vector<std::string> denied_paths_;
   std::string left_out_;
+  FoldedRules folded_;
 };
 
 /// What is searched for: what files.deny guards in all that the view shows of the host (but for the directories of packages,

@@ -156,6 +156,32 @@ TEST_CASE("denied: masks and reads") {
   CHECK(std::vector<std::string>(below.masks().begin(), below.masks().end()) == std::vector<std::string>{ws + "/src/a.c"});
 }
 
+TEST_CASE("spellings that a file system may take for a guarded name") {
+  FakeTree tree;
+  const World world(hooks + ", deny: [\"**/Key\"], keep: [\"**/.git/config\"]", tree);
+  const FoldedRules& folded = world.policy.denied_objects().folded();
+  for (const char* name : {"/.ENVRC", "/.envrc. .", "/.Git/Hooks/x", "/sub/.git /hOOKS", "/.git/hoo\xe2\x84\xaa" "s", "/KEY", "/key"})
+    CHECK(folded.denies(Right::change, ws + name, Age::since) != nullptr);
+  for (const char* name : {"/envrc", "/.git/refs", "/.envrc-", "/..", "/ "}) CHECK(folded.denies(Right::change, ws + name, Age::since) == nullptr);
+  CHECK(folded.denies(Right::read, ws + "/kEy", Age::before) != nullptr);
+  CHECK(folded.denies(Right::read, ws + "/.ENVRC", Age::before) == nullptr);
+  CHECK(folded.denies(Right::change, ws + "/.GIT/CONFIG", Age::before) != nullptr);
+  CHECK(folded.denies(Right::change, ws + "/.GIT/CONFIG", Age::since) == nullptr);
+  CHECK(folded.on_the_way(ws + "/.GIT") != nullptr);
+  CHECK(folded.may_guard_below(ws + "/x"));
+}
+
+TEST_CASE("where names are folded, guarded objects count by identity: they have short names") {
+  FakeTree tree;
+  tree.folding = true;
+  tree.add(ws + "/.ENVRC", {.kind = TreeNode::Kind::file, .ino = 5, .links = 1});
+  tree.add(ws + "/.GIT", {.kind = TreeNode::Kind::directory, .ino = 6}).file(ws + "/.GIT/hooks/x");
+  const World world(hooks, tree);
+  CHECK(world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 5}, Age::before));
+  CHECK(world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 6}, "hooks", Age::before));
+  CHECK_FALSE(world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 6}, "refs", Age::before));
+}
+
 TEST_CASE("the workspace's rules at any depth, for hard links") {
   FakeTree tree;
   const World world(hooks, tree);
