@@ -52,7 +52,8 @@ Denial denial_for(const std::function<Denial(policy::Age)>& ask, const std::func
 }  // namespace
 
 // A slot is judged by its path. By what stands there only where the file system folds names: elsewhere to remove or replace
-// one name of a file leaves the file, by its guarded name, as it is.
+// one name of a file leaves the file, by its guarded name, as it is. But a file that is granted by itself is replaced by writing
+// into it.
 Denial Handler::denial_of(const Objects& objects, Right right, const Slot& slot) const {
   const auto age = [&] { return age_of(slot.parent.get(), slot.name, s_.began); };
   Denial denial = denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, slot.path, a); }, age);
@@ -61,7 +62,8 @@ Denial Handler::denial_of(const Objects& objects, Right right, const Slot& slot)
   if (::fstat(slot.parent.get(), &parent) != 0) return denial;
   const std::string name = slot.path.substr(slot.path.rfind('/') + 1);
   denial = denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, identity_of(parent), name, a); }, age);
-  if (denial || ::fstatat(slot.parent.get(), name.c_str(), &there, AT_SYMLINK_NOFOLLOW) != 0 || !directory_folds(slot.parent.get())) return denial;
+  if (denial || ::fstatat(slot.parent.get(), name.c_str(), &there, AT_SYMLINK_NOFOLLOW) != 0) return denial;
+  if (!directory_folds(slot.parent.get()) && !is_mounted_file(slot)) return denial;
   return denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, identity_of(there), a); }, age);
 }
 
