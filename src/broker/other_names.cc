@@ -23,7 +23,7 @@ Objects::Identity identity_of(const struct stat& st) { return {.dev = st.st_dev,
 // cannot be opened may fold.
 bool folds_at(const Slot& slot) { return directory_folds(slot.parent.get()); }
 bool folds_at(const Object& object) {
-  const Fd parent(::open(std::string(parent_of(object.path)).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const Fd parent(::openat(object.fd.get(), std::string(parent_of(object.path)).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   return !parent || directory_folds(parent.get());
 }
 
@@ -96,7 +96,7 @@ template policy::Verdict Handler::by_other_names(policy::Verdict, Right, const O
 Denial Handler::link_denial(const std::string& path) const {
   if (const policy::Rule* rule = s_.policy.on_the_way(path)) return Objects::Denial{.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = rule}, .name = {}};
   if (const policy::Rule* rule = s_.policy.denied_objects().folded().on_the_way(path)) {
-    const Fd parent(::open(std::string(parent_of(path)).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const Fd parent(::openat(s_.host_proc, std::string(parent_of(path)).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!parent || directory_folds(parent.get())) return Objects::Denial{.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = rule}, .name = {}};
   }
   Denial denial = s_.policy.denied_objects().on_the_way(s_.policy, path);
