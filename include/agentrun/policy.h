@@ -46,6 +46,8 @@ struct Rule {
   Label label = Label::broker;
   bool keeps = false;  // of files.keep: it speaks only of files that were there before the run
   bool any_tls = false;  // of network.allow: a ClientHello may name anything, or nothing (tls: any)
+  /// Of network: which names it speaks of. `exact`: whoever wrote the rule chose the host; else the agent chooses it.
+  enum class Names : std::uint8_t { none, exact, below, any } names = Names::none;
 };
 
 /// When the file at a path came to be. What is not there, and a folder, count as `since`.
@@ -213,8 +215,9 @@ class Policy {
   /// one dot at the end do not count. What is no host name is denied.
   [[nodiscard]] Verdict decide_name(std::string_view name) const;
   /// Does a rule of network.allow with a range of addresses cover it for this program (empty: not known; then no rule with
-  /// `by` does)? Then it may be dialed although it is private. "*" and ranges of length 0 name no address.
-  [[nodiscard]] bool names_address(const Destination& to, std::string_view program = {}) const;
+  /// `by` does)? Then it may be dialed although it is private. "*" names no address, nor does a range whose prefix has fewer than
+  /// `shortest` bits (1 or more): who opens half of all addresses did not mean this one.
+  [[nodiscard]] bool names_address(const Destination& to, std::string_view program = {}, unsigned shortest = 1) const;
   /// The rule of network.deny or network.ask with a range of addresses that stops this one, to which a name led, or null.
   [[nodiscard]] const Rule* stops_address(const Destination& to, std::string_view program = {}) const;
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,9 +29,16 @@ enum class AddressKind : std::uint8_t {
 std::string_view name(AddressKind) noexcept;
 
 /// By the IANA special-purpose registries (RFC 6890 and its updates). A form that carries an IPv4 address (mapped, compatible,
-/// translated, 6to4, Teredo, NAT64, ISATAP) is what that address is, and `embeds` when that is public: it would be sent
-/// somewhere by an interpreter that we do not know.
+/// translated, 6to4, Teredo, NAT64 of local use, ISATAP) is what that address is, and `embeds` when that is public: it would be
+/// sent somewhere by an interpreter that we do not know. With the well-known prefix of NAT64 it is what that address is.
 AddressKind classify(const policy::Destination& to) noexcept;
+
+/// How long the prefix of a range must be at least, to name this address: it must lie within the special range that the address
+/// is in. Of the metadata services only the address itself names them, or a range of link-local ones.
+unsigned shortest_prefix(const policy::Destination& to) noexcept;
+
+/// The IPv4 address that NAT64 sends this one to (64:ff9b::/96, RFC 6052); nullopt for all others.
+std::optional<policy::Destination> behind_nat64(const policy::Destination& to) noexcept;
 
 /// The first four bytes of an address as a number, in host byte order: an IPv4 address.
 std::uint32_t v4_number(const policy::Destination& to) noexcept;

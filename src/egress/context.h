@@ -29,6 +29,8 @@ struct Context {
   std::size_t most_flows;     // that descriptors suffice for
   std::size_t flows = 0;      // connections and flows of datagrams that are there or are about to come
   std::uint64_t last_id = 0;  // of flows that no announcement names
+  /// CLOCK_MONOTONIC, ns: until then IPv4 goes first, for an IPv6 address that was tried before it did not answer.
+  std::int64_t v4_first_until = 0;
   std::size_t held = 0;       // bytes that flows have taken and could not send yet
 
   [[nodiscard]] bool full() const noexcept { return flows >= most_flows; }

@@ -1,23 +1,16 @@
 // One connection to the outside: what the name leads to, which of it may be dialed, and the dialing.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "egress/check_addresses.h"
 #include "egress/context.h"
 
 namespace agentrun::egress {
-
-/// Of the addresses that a name led to, or of the one that was named, those that may be dialed, with the port of `to`. What is
-/// not public, and what is an address of the host itself, is dialed only where a rule names it; what a rule of network.deny or network.ask covers, never.
-struct Checked {
-  std::vector<policy::Destination> addresses;
-  std::string refused;  // the first that was left out, and why: "10.0.0.5 (private)"; empty: none was
-  std::string remedy;
-};
-Checked check_addresses(const policy::Policy& policy, OwnAddresses& own, const std::vector<policy::Destination>& found, const FlowFacts& facts);
 
 class Dial : public Watcher {
  public:
@@ -44,10 +37,16 @@ class Dial : public Watcher {
  private:
   void ready(unsigned tag, std::uint32_t events) override;
   void expired() override;
-  void looked_up(const Found& found);
+  void judge(const Found& found);
+  [[nodiscard]] bool go_through_proxy(const Found& found);
+  void look_up_proxy();
+  void begin(std::vector<policy::Destination> addresses);
   void connect_next();
-  [[nodiscard]] int begin_connect(const policy::Destination& to);
-  [[nodiscard]] bool is_over() const noexcept;
+  [[nodiscard]] int begin_connect(const policy::Destination& to, std::size_t slot);
+  void won(std::size_t slot);
+  void lost(std::size_t slot, int error);
+  void drop_oldest();
+  void set_next_deadline();
   bool watch(std::uint32_t events) noexcept;
   void connected();
   void talk(std::uint32_t events);
@@ -55,15 +54,28 @@ class Dial : public Watcher {
   void fail(int error, std::string_view reason, const std::string& remedy = {});
   void finish();
 
+  // Several are under way at once (RFC 8305 §5), each in a slot, whose number is its tag in the loop.
+  struct Attempt {
+    Fd socket;
+    policy::Destination to;
+    std::int64_t began = 0;  // ns
+    bool watched = false;
+  };
+  static constexpr std::size_t most_attempts = 4;
+
   Context& context_;
   FlowFacts facts_;
   Done done_;
   const Proxy* proxy_ = nullptr;
+  std::string wanted_name_;            // what the proxy is asked for: a name, or when that is empty, an address
+  policy::Destination wanted_;
   std::optional<ProxyTalk> talk_;
   std::string unsent_;
   std::uint64_t ticket_ = 0;
   std::vector<policy::Destination> addresses_;
   std::size_t next_ = 0;
+  std::array<Attempt, most_attempts> attempts_;
+  std::int64_t next_attempt_ns_ = 0;
   std::int64_t end_ns_ = 0;
   Outcome outcome_;
   bool watched_ = false;  // the loop knows outcome_.socket

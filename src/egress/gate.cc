@@ -111,7 +111,10 @@ void Gate::handle(Announcement a) {
   if (verdict.act != policy::Act::allow || !tcp || pending_.contains(a.id) || context_.recorder.failed())
     return answer(a.id, EACCES);
   if (context_.full()) return answer(a.id, EAGAIN);
-  if (verdict.rule != nullptr) facts.rule = verdict.rule->id;
+  if (verdict.rule != nullptr) {
+    facts.rule = verdict.rule->id;
+    facts.names = verdict.rule->names;
+  }
   const bool check_name = wants_name_check(facts, verdict);
   Admission admission{
       .facts = std::move(facts), .check_name = check_name, .outside = {}, .began = boot_clock_ns(), .seat = Seat(context_)};

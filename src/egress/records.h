@@ -21,6 +21,7 @@ struct FlowFacts {
   policy::Destination to;
   std::string name;      // host name, when the address stands for one
   std::string rule, program, comm;
+  policy::Rule::Names names = policy::Rule::Names::none;  // of the rule that allowed it: how it speaks of the name
   std::int32_t pid = 0, tid = 0;
   bool inward = false;   // network.publish
 };

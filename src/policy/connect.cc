@@ -96,10 +96,10 @@ Verdict Policy::decide_name(std::string_view name) const {
   return found.allow != nullptr ? Verdict{Act::allow, By::rule, found.allow->rule} : found.verdict();
 }
 
-bool Policy::names_address(const Destination& to, std::string_view program) const {
+bool Policy::names_address(const Destination& to, std::string_view program, unsigned shortest) const {
   const Destination inner = without_mapping(to);
   const NetworkTable::Question question{.protocol = inner.protocol, .port = inner.port, .program = program};
-  return data_->network.by_address(inner, question, NetworkTable::Which::ranges_only).allow != nullptr;
+  return data_->network.by_address(inner, question, NetworkTable::Which::ranges_only, shortest).allow != nullptr;
 }
 
 const Rule* Policy::stops_address(const Destination& to, std::string_view program) const {

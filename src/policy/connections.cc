@@ -39,6 +39,13 @@ Label label_of(const profile::Endpoint& to, const profile::NetworkRule& rule, Ac
   return to.kind == profile::Endpoint::Kind::range && !rule.by && act == Act::allow ? Label::kernel : Label::broker;
 }
 
+Rule::Names names_of(profile::Endpoint::Kind kind) {
+  using Kind = profile::Endpoint::Kind;
+  if (kind == Kind::range) return Rule::Names::none;
+  if (kind == Kind::any) return Rule::Names::any;
+  return kind == Kind::below ? Rule::Names::below : Rule::Names::exact;
+}
+
 void add_connection(Draft& draft, const profile::Profile& profile, const List& list, std::size_t index) {
   const profile::NetworkRule& written = (profile.network.*list.rules)[index];
   const profile::Pattern pattern{.value = written.to, .place = written.place};
@@ -58,10 +65,13 @@ void add_connection(Draft& draft, const profile::Profile& profile, const List& l
       for (PathPattern& program : with_links(draft.facts, alternative)) connection.programs.push_back(std::move(program));
     }
   }
+  if (to.udp && written.by)
+    profile::fail(origin.place, origin.key + ".by", "no rule of datagrams can name a program: they are sent without a call that is judged", "leave out by, or write a rule of TCP");
   const bool any_tls = written.tls == profile::TlsNames::any;
   if (any_tls) meant += " tls: any";
   connection.rule = add_rule(draft, item, std::move(meant), list.act, label_of(to, written, list.act));
   draft.rules[connection.rule].any_tls = any_tls;
+  draft.rules[connection.rule].names = names_of(to.kind);
   draft.connections.push_back(std::move(connection));
 }
 

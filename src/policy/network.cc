@@ -130,10 +130,10 @@ void NetworkTable::each_for_name(std::string_view name, F&& visit) const {
 }
 
 template <typename F>
-void NetworkTable::each_for_address(const Destination& to, Which which, F&& visit) const {
+void NetworkTable::each_for_address(const Destination& to, Which which, unsigned shortest, F&& visit) const {
   const Family& family = families_[to.v6 ? 1 : 0];
   for (const std::uint8_t length : family.lengths) {
-    if (length == 0 && which == Which::ranges_only) continue;
+    if (length < shortest || (length == 0 && which == Which::ranges_only)) continue;
     const RangeKey key(to.address, to.v6, length);
     if (const auto range = family.ranges.find(key.text()); range != family.ranges.end()) visit(range->second);
   }
@@ -146,9 +146,9 @@ NetworkTable::Found NetworkTable::by_name(std::string_view name, const Question&
   return found;
 }
 
-NetworkTable::Found NetworkTable::by_address(const Destination& to, const Question& question, Which which) const {
+NetworkTable::Found NetworkTable::by_address(const Destination& to, const Question& question, Which which, unsigned shortest) const {
   Found found;
-  each_for_address(to, which, [&](const Entries& entries) { consider(entries, question, found); });
+  each_for_address(to, which, shortest, [&](const Entries& entries) { consider(entries, question, found); });
   return found;
 }
 

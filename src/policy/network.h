@@ -51,7 +51,8 @@ class NetworkTable {
   [[nodiscard]] Found by_name(std::string_view name, const Question& question) const;
   /// What speaks of an address: a rule of a range, "*", a range of length 0, which is all addresses too.
   enum class Which : std::uint8_t { all, all_ranges, ranges_only };
-  [[nodiscard]] Found by_address(const Destination& to, const Question& question, Which which) const;
+  /// Ranges whose prefix has fewer than `shortest` bits do not count.
+  [[nodiscard]] Found by_address(const Destination& to, const Question& question, Which which, unsigned shortest = 0) const;
   /// May a name be known at all: at some port and for some program.
   [[nodiscard]] Found any_port(std::string_view name) const;
   [[nodiscard]] bool allows() const noexcept { return allows_; }
@@ -73,7 +74,7 @@ class NetworkTable {
   template <typename F>
   void each_for_name(std::string_view name, F&& visit) const;
   template <typename F>
-  void each_for_address(const Destination& to, Which which, F&& visit) const;
+  void each_for_address(const Destination& to, Which which, unsigned shortest, F&& visit) const;
 
   ByText names_, below_;
   Entries any_;

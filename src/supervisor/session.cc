@@ -51,6 +51,15 @@ egress::Proxies proxies_of_environment() {
           .no = either("no_proxy", "NO_PROXY")};
 }
 
+// What is not in agent-run's hands when a proxy connects for it; empty when none does.
+std::string proxies_line(const policy::Policy& policy) {
+  if (policy.openings().empty()) return {};
+  const egress::Proxies proxies = proxies_of_environment();
+  if (proxies.https.empty() && proxies.http.empty() && proxies.all.empty()) return {};
+  return "connections go through the proxy of your environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY): names are judged by the addresses "
+         "that they have here, and the proxy may find others";
+}
+
 // What to do about a journal that cannot be written.
 std::string room_remedy(std::string_view error, const std::string& state_directory) {
   if (error == "EFBIG") {
@@ -219,6 +228,8 @@ class Session {
     for (const std::string& remark : prepared_.remarks.sentences) {
       if (options_.warn) options_.warn(remark);
     }
+    const std::string proxies = proxies_line(prepared_.policy);
+    if (!proxies.empty() && options_.warn) options_.warn(proxies);
     sandbox_->go();
     summary_.started = went_ = true;
     while (!ended_) step(signals, terminal);

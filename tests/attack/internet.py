@@ -134,7 +134,7 @@ def serve_wsgi(address, port):
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
-def serve_proxy(address, port):
+def serve_proxy(address, port, spec_zone):
     """CONNECT, for one connection that says something at once and needs to be told nothing."""
     def one(flow):
         head = b""
@@ -146,6 +146,7 @@ def serve_proxy(address, port):
         target = head.split()[1].decode()
         SEEN["proxy"][target] += 1
         host, port = target.rsplit(":", 1)
+        host = spec_zone.get(host, host)  # as it finds it, whatever others are told
         try:
             with socket.create_connection((host, int(port)), timeout=5) as far:
                 flow.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + far.recv(4096))
@@ -213,7 +214,7 @@ def main():
     for address, port in spec.get("wsgi", []):
         serve_wsgi(address, port)
     for address, port in spec.get("proxy", []):
-        serve_proxy(address, port)
+        serve_proxy(address, port, spec.get("zone_of_proxy", spec.get("zone", {})))
     kept = [full(address, port) for address, port in spec.get("full", [])]
     for path in spec.get("unix", []):
         server = socket.socket(socket.AF_UNIX)

@@ -486,6 +486,35 @@ class Network(NetworkCase):
         self.assert_complete(run)
         self.assert_nothing_left()
 
+    def test_n3_through_a_proxy(self):
+        """A proxy in the environment is no way to what may not be dialed: the name is judged before, by where it leads from here."""
+        proxy, turned = "93.184.216.80", "93.184.216.81"
+        script = f"""
+            for name in ("ok.test", "private.test", "metadata.test", "denied.test", "mixed.test", "only-there.test"):
+                act("good-exact" if name == "ok.test" else name, lambda: blocking(name, {PORT}))
+        """
+        world = {"proxy": [[proxy, 3128]], "addresses": self.spec["addresses"] + [proxy, turned], "tcp": self.spec["tcp"] + [[turned, PORT]],
+                 "zone": {**self.spec["zone"], "denied.test": turned, "mixed.test": PUBLIC}}
+        world["zone_of_proxy"] = {**world["zone"], "only-there.test": PRIVATE, "mixed.test": METADATA}
+        outside = {**world, "zone": world["zone_of_proxy"]}
+        control = harness.acts(self.bare(script, **outside))
+        self.assertTrue(all(act.worked for act in control.values()) and len(control) == 6, str(control))
+        self.scratch.environment["HTTPS_PROXY"] = f"http://{proxy}:3128"
+        self.profile([f"*:{PORT}", f"ok.test:{PORT}"], deny=[f"{turned}/32:{PORT}"])
+        run = self.within(script, **world)
+        got = harness.acts(run)
+        self.assertEqual({name: act.word for name, act in got.items() if name not in ("good-exact", "mixed.test")},
+                         dict.fromkeys(("private.test", "metadata.test", "denied.test", "only-there.test"), "EACCES"), str(run))
+        # Under "*" the proxy is given the address that was judged, not the name: it finds nothing else.
+        self.assertEqual([got[name].detail for name in ("good-exact", "mixed.test")], [f"this-is-{PUBLIC}:{PORT}"] * 2, str(run))
+        self.assertEqual(run.seen["proxy"], {f"ok.test:{PORT}": 1, f"{PUBLIC}:{PORT}": 1}, str(run))
+        self.assertIn("the proxy may find others", run.errors)
+        refused = [r for r in run.journal() if r.get("type") == "net.open" and r.get("errno") == "EACCES"]
+        self.assertEqual({r["host"] for r in refused}, {"private.test", "metadata.test", "denied.test", "only-there.test"}, str(run))
+        # What only the proxy knows, for a rule that names it whole, as the remedy says.
+        self.profile([f"only-there.test:{PORT}"])
+        self.assertTrue(harness.acts(self.within("act('there', lambda: blocking('only-there.test', 7777))", **world))["there"].worked)
+
     # ---- races ----------------------------------------------------------------------------------------------------------
 
     RACE = """

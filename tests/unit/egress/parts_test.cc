@@ -121,6 +121,53 @@ TEST_CASE("an address of a rule with by: may be dialed for that program only, al
   CHECK(check_addresses(policy, own, {to("10.1.2.3")}, facts).addresses.size() == 1);
 }
 
+TEST_CASE("a range names what is special only when it lies within the special range") {
+  OwnAddresses own([] { return std::vector{to("203.0.113.7")}; });
+  struct Row {
+    const char *rule, *address;
+    bool dialed;
+  };
+  constexpr Row rows[] = {
+      {"128.0.0.0/1:80", "169.254.169.254", false}, {"169.0.0.0/8:80", "169.254.169.254", false},
+      {"169.254.0.0/16:80", "169.254.169.254", true}, {"169.254.169.254:80", "169.254.169.254", true},
+      {"168.63.128.0/17:80", "168.63.129.16", false}, {"168.63.129.16/31:80", "168.63.129.16", false},
+      {"168.63.129.16:80", "168.63.129.16", true},    {"100.64.0.0/10:80", "100.100.100.200", false},
+      {"100.100.100.200:80", "100.100.100.200", true}, {"100.64.0.0/10:80", "100.100.100.201", true},
+      {"0.0.0.0/1:80", "10.0.0.5", false},            {"8.0.0.0/6:80", "10.0.0.5", false},
+      {"10.0.0.0/8:80", "10.0.0.5", true},            {"10.0.0.0/8:80", "8.8.8.8", true},
+      {"192.168.1.0/24:80", "192.168.1.1", true},     {"192.0.0.0/2:80", "192.168.1.1", false},
+      {"128.0.0.0/1:80", "203.0.113.7", false},       {"203.0.113.0/24:80", "203.0.113.7", true},
+      {"[fd00::/8]:80", "fd00:ec2::254", false},      {"[fd00:ec2::254]:80", "fd00:ec2::254", true},
+      {"[fc00::/7]:80", "fd12::1", true},             {"[8000::/1]:80", "fd12::1", false},
+      {"10.0.0.0/8:80", "64:ff9b::a00:5", true},      {"[64:ff9b::/96]:80", "64:ff9b::a00:5", false},
+      {"[64:ff9b::a00:0/104]:80", "64:ff9b::a00:5", true}, {"128.0.0.0/1:80", "64:ff9b::a9fe:a9fe", false},
+      {"[64:ff9b::/32]:80", "64:ff9b::a9fe:a9fe", false}, {"[2002::/16]:80", "2002:808:808::1", true},
+      {"[2002::/16]:80", "2002:a00:1::1", false},     {"[2002:a00::/24]:80", "2002:a00:1::1", true},
+      {"[64:ff9b::/96]:80", "64:ff9b::808:808", true}, {"[64:ff9b::/96]:80", "64:ff9b::cb00:7107", false},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.rule);
+    CAPTURE(row.address);
+    const policy::Policy policy = policy_of("{allow: [\"a.test:80\", \"" + std::string(row.rule) + "\"]}");
+    FlowFacts facts{.id = 1, .to = to("198.18.1.1", 80)};
+    facts.name = "a.test";
+    CHECK(check_addresses(policy, own, {to(row.address)}, facts).addresses.size() == (row.dialed ? 1 : 0));
+    facts.name.clear();
+    facts.to = to(row.address, 80);
+    CHECK(check_addresses(policy, own, {facts.to}, facts).addresses.size() == (row.dialed ? 1 : 0));
+  }
+}
+
+TEST_CASE("what a denial stops is stopped behind NAT64 too") {
+  OwnAddresses own(nobody);
+  const policy::Policy policy = policy_of("{allow: [\"*:80\"], deny: [\"203.0.113.0/24:80\"]}");
+  FlowFacts facts{.id = 1, .to = to("64:ff9b::cb00:7105", 80)};
+  CHECK(check_addresses(policy, own, {facts.to}, facts).refused == "64:ff9b::cb00:7105 (rule t:network.deny[0])");
+  CHECK(check_addresses(policy, own, {to("64:ff9b::c633:6401")}, facts).addresses.size() == 1);
+  facts.name = "a.test";
+  CHECK(check_addresses(policy, own, {facts.to}, facts).refused == "64:ff9b::cb00:7105 (rule t:network.deny[0])");
+}
+
 TEST_CASE("an address of the host itself is dialed only where a rule names it") {
   const policy::Policy policy = policy_of("{allow: [\"*:443\", \"203.0.113.8:443\"]}");
   OwnAddresses own([] { return std::vector{to("203.0.113.7"), to("203.0.113.8"), to("2001:db8::7")}; });

@@ -285,6 +285,14 @@ TEST_CASE("the remedy is the smallest rule, by name where there is one") {
   CHECK(Compiled("network: {allow: [\"[2001:db8::5]:22\"]}\n").raw("2001:db8::5", 22) == allow);
 }
 
+TEST_CASE("no rule of datagrams names a program") {
+  for (const char* list : {"allow", "deny", "ask"}) {
+    const auto chain = std::vector<agentrun::profile::Profile>{agentrun::profile::parse("agent-run: 1\nname: t\nnetwork: {" + std::string(list) + ": [{to: \"udp://a.test:53\", by: /usr/bin/dig}]}\n", "t.yaml")};
+    CHECK_THROWS_WITH(agentrun::policy::compile(chain, agentrun::policy::HostFacts{.home = "/h", .workspace = "/w"}),
+                      doctest::Contains("[0].by: no rule of datagrams can name a program"));
+  }
+}
+
 TEST_CASE("10,000 rules: no allocation, and hardly slower than ten") {
   agentrun::profile::Profile many, few;
   many.name = few.name = "t";
