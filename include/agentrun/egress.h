@@ -85,6 +85,7 @@ struct Announcement {
   bool cancel = false;          // of an earlier id: the call is gone
   bool source_v6 = false;       // the agent's socket: its address family on the wire and its port
   std::uint16_t source_port = 0;  // host byte order
+  std::uint8_t source[16] = {};   // the address that the agent bound it to, 4 or 16 bytes; all 0: none, so that it is own_address4 or 6
   policy::Destination to;       // as the agent named it; IPv4 where it was mapped
   std::int32_t pid = 0, tid = 0;  // of the host's pid namespace, for the journal
   std::string name;             // of a synthetic address; empty for others

@@ -82,9 +82,13 @@ Reply Handler::connect_network(Case& c, AgentSocket socket, const policy::Destin
   if (!leaves) return carry_out(c, std::move(socket), r.address, r.address_size);
 
   egress::Announcement flow;
-  if (const int error = bind_source_port(socket, flow.source_port); error != 0) return result(c, error);
+  policy::Destination source;
+  if (const int error = bind_source_port(socket, source); error != 0) return result(c, error);
   flow.to = policy::without_mapping(to);  // as the wire has it
   flow.source_v6 = flow.to.v6;
+  flow.source_port = source.port;
+  const policy::Destination bound = policy::without_mapping(source);
+  if (bound.v6 == flow.source_v6) std::copy(std::begin(bound.address), std::end(bound.address), std::begin(flow.source));
   flow.pid = c.task.pid;
   flow.tid = c.task.tid;
   flow.name = c.host;
@@ -94,11 +98,19 @@ Reply Handler::connect_network(Case& c, AgentSocket socket, const policy::Destin
   if (socket.waits()) {
     return deferred(c, s_.flows.announce(std::move(flow), waiting_call(c, std::move(socket), r.address, r.address_size)));
   }
-  if (const int error = s_.flows.announce(std::move(flow)); error != 0) return result(c, error);
+  std::uint64_t announced = 0;
+  if (const int error = s_.flows.announce(std::move(flow), announced); error != 0) return result(c, error);
   const int error = begin_connect(s_.workers, socket.fd, r.address, r.address_size);
-  if (error != still_waiting) return begun(c, error);
+  if (error != still_waiting) {
+    s_.flows.withdraw(announced, error);
+    return begun(c, error);
+  }
   // It blocks by now: another thread of the agent made it so.
-  return deferred(c, s_.flows.wait_for(waiting_call(c, std::move(socket), r.address, r.address_size)));
+  Flows::Call call = waiting_call(c, std::move(socket), r.address, r.address_size);
+  call.announced = announced;
+  Deferral later = s_.flows.wait_for(std::move(call));
+  if (!later.taken()) s_.flows.withdraw(announced, later.error());
+  return deferred(c, std::move(later));
 }
 
 // A connect of a non-blocking socket goes on by itself: that is no failure to be recorded.

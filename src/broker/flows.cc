@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <vector>
@@ -19,6 +20,7 @@ constexpr int watch_ms = 20;
 constexpr int link_patience_ms = 5000;
 constexpr std::size_t looks_at_once = 128;
 constexpr std::int64_t second = 1'000'000'000;
+constexpr int kernels_own = 512;  // ERESTARTSYS and beyond: a signal ends it, and no name is known for it
 // The kernel gives up after tcp_syn_retries, two minutes and some; egress dials no longer than that.
 constexpr std::int64_t patience = 140 * second;
 
@@ -71,14 +73,20 @@ void Flows::cancel(std::uint64_t id) noexcept {
   (void)send(announcement, 0);  // when it does not arrive: the flow never comes, and egress forgets it
 }
 
-int Flows::announce(egress::Announcement announcement) {
-  announcement.id = next_id_.fetch_add(1);
+// What goes on by itself, and what a signal ended, which leaves the handshake to the kernel, may still come.
+void Flows::withdraw(std::uint64_t announced, int error) noexcept {
+  constexpr int goes_on[] = {0, still_waiting, EINPROGRESS, EALREADY, EINTR};
+  if (announced != 0 && error < kernels_own && std::find(std::begin(goes_on), std::end(goes_on), error) == std::end(goes_on)) cancel(announced);
+}
+
+int Flows::announce(egress::Announcement announcement, std::uint64_t& id) {
+  id = announcement.id = next_id_.fetch_add(1);
   announcement.dial = false;
   return send(announcement, link_patience_ms);
 }
 
 Deferral Flows::announce(egress::Announcement announcement, Call call) {
-  announcement.id = next_id_.fetch_add(1);
+  announcement.id = call.announced = next_id_.fetch_add(1);
   announcement.dial = true;
   set_deadline(call);
   {
@@ -97,7 +105,6 @@ Deferral Flows::announce(egress::Announcement announcement, Call call) {
 
 void Flows::answer(Call call, int error) noexcept {
   call.socket.fd.reset();  // before the caller goes on, so that its close() is the last
-  constexpr int kernels_own = 512;  // ERESTARTSYS and beyond: a signal ends it, and no name is known for it
   if (error == 0) listener_.send(call.outcome.id, Reply::value(0));
   else listener_.send(call.outcome.id, Reply::error(error >= kernels_own || recorder_.outcome(call.outcome, error) ? error : EIO));
 }
@@ -107,6 +114,7 @@ Deferral Flows::wait_for(Call call) {
   const auto shared = std::make_shared<Call>(std::move(call));
   return workers_.start(id, {.call = [this, shared] {
                                const int error = connect_now(shared->socket.fd, shared->address, shared->size);
+                               withdraw(shared->announced, error);
                                if (error == 0) return Reply::value(0);
                                return Reply::error(error == EINTR || recorder_.outcome(shared->outcome, error) ? error : EIO);
                              },
@@ -114,10 +122,15 @@ Deferral Flows::wait_for(Call call) {
 }
 
 void Flows::finish(Call call, int error) {
-  if (error == 0) error = try_connect(workers_, call.socket, call.address, call.size);
+  if (error == 0) {
+    error = try_connect(workers_, call.socket, call.address, call.size);
+    withdraw(call.announced, error);
+  }
   if (error != still_waiting) return answer(std::move(call), error);
   const Outcome outcome = call.outcome;
+  const std::uint64_t announced = call.announced;
   if (const Deferral later = wait_for(std::move(call)); !later.taken()) {
+    withdraw(announced, later.error());
     listener_.send(outcome.id, Reply::error(recorder_.outcome(outcome, later.error()) ? later.error() : EIO));
   }
 }

@@ -36,12 +36,16 @@ class Flows {
     std::shared_ptr<Fd> pinned;   // what `address` names by its number
     std::int64_t deadline = 0;    // boot time, ns
     int late = 0;                 // the errno of a call that waited until then
+    std::uint64_t announced = 0;  // the announcement's id; 0: it leaves for nowhere
   };
   /// Announces a flow that egress dials before the call goes on: taken, and the call is answered from here; or refused, and
   /// nothing was announced. EAGAIN: too many wait already.
   [[nodiscard]] Deferral announce(egress::Announcement announcement, Call call);
-  /// Announces a flow for which nobody waits. 0 or an errno.
-  int announce(egress::Announcement announcement);
+  /// Announces a flow for which nobody waits. 0 or an errno; `id`: to withdraw it by.
+  int announce(egress::Announcement announcement, std::uint64_t& id);
+  /// A connect that was announced came to `error`. When that means that nothing will come of it, the announcement is taken back:
+  /// it must not wait for whoever uses the port next.
+  void withdraw(std::uint64_t announced, int error) noexcept;
 
   /// Goes on with a connect on a thread of its own and answers `call` with what it came to. Refused with EAGAIN when all are busy.
   [[nodiscard]] Deferral wait_for(Call call);

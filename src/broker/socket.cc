@@ -82,16 +82,19 @@ bool starts_anew(const AgentSocket& socket) noexcept {
   return ::getsockopt(socket.fd.get(), IPPROTO_TCP, TCP_INFO, &state, &size) != 0 || size == 0 || state == TCP_CLOSE;
 }
 
-int bind_source_port(const AgentSocket& socket, std::uint16_t& port) noexcept {
+int bind_source_port(const AgentSocket& socket, policy::Destination& source) noexcept {
   sockaddr_storage local{};
   const auto look = [&] {
     socklen_t size = sizeof local;
     if (::getsockname(socket.fd.get(), reinterpret_cast<sockaddr*>(&local), &size) != 0) return errno;
-    // sin_port and sin6_port stand at the same place.
-    port = ntohs(reinterpret_cast<const sockaddr_in*>(&local)->sin_port);
+    const auto* const in = reinterpret_cast<const sockaddr_in*>(&local);
+    source.v6 = socket.domain == AF_INET6;
+    source.port = ntohs(in->sin_port);  // sin6_port stands at the same place
+    if (source.v6) std::memcpy(source.address, &reinterpret_cast<const sockaddr_in6*>(&local)->sin6_addr, sizeof(in6_addr));
+    else std::memcpy(source.address, &in->sin_addr, sizeof in->sin_addr);
     return 0;
   };
-  if (const int error = look(); error != 0 || port != 0) return error;
+  if (const int error = look(); error != 0 || source.port != 0) return error;
   const int late = option(socket.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 0);
   const int off = 0, on = 1;
   if (late != 0) ::setsockopt(socket.fd.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &off, sizeof off);
@@ -102,7 +105,7 @@ int bind_source_port(const AgentSocket& socket, std::uint16_t& port) noexcept {
   // EINVAL: another thread of the agent was faster, or it is connected by now.
   if (error != 0 && error != EINVAL) return error == EADDRINUSE ? EADDRNOTAVAIL : error;
   if (const int again = look(); again != 0) return again;
-  return port != 0 ? 0 : EADDRNOTAVAIL;
+  return source.port != 0 ? 0 : EADDRNOTAVAIL;
 }
 
 int connect_now(const Fd& socket, const sockaddr_storage& address, socklen_t size) noexcept {

@@ -36,8 +36,8 @@ std::optional<policy::Destination> destination_of(const AgentSocket& socket, con
 /// A stream socket that is neither connecting, connected nor listening, or a datagram socket: connect(2) starts something new.
 bool starts_anew(const AgentSocket& socket) noexcept;
 
-/// The local port, host byte order; an unbound socket is bound to a free one first. 0, or an errno.
-int bind_source_port(const AgentSocket& socket, std::uint16_t& port) noexcept;
+/// The local address ("any" unless the agent chose one) and port; an unbound socket is bound to a free port first. 0, or an errno.
+int bind_source_port(const AgentSocket& socket, policy::Destination& source) noexcept;
 
 /// What connect(2) came to: 0, an errno, or `still_waiting`: a blocking socket that would wait longer than a moment. Whether it
 /// blocks is the agent's to change at any time, and so is its time-out: `workers` keeps it from holding this thread.

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
 
 #include <agentrun/policy/objects.h>
@@ -39,6 +41,15 @@ policy::Endpoint parse_endpoint(const std::string& text) {
   auto endpoint = policy::parse_endpoint(text);
   if (!endpoint) throw UsageError("--connect " + text + ": not HOST:PORT", "write github.com:443, 203.0.113.5:443, [2001:db8::1]:443 or udp://ntp.example:123");
   return std::move(*endpoint);
+}
+
+// "localhost" is no name that a rule speaks of: the sandbox's /etc/hosts has it.
+policy::Endpoint as_inside(policy::Endpoint endpoint) {
+  if (endpoint.name != "localhost") return endpoint;
+  constexpr std::array<std::uint8_t, 4> loopback = {127, 0, 0, 1};
+  std::copy(loopback.begin(), loopback.end(), std::begin(endpoint.to.address));
+  endpoint.name.clear();
+  return endpoint;
 }
 
 int print_verdict(const Verdict& verdict, policy::Label keeper, const std::string& what, const std::string& remedy) {
@@ -177,11 +188,12 @@ int explain_command(Words words) {
   }
   for (const std::string& text : arguments.values("--connect")) {
     asked = true;
-    const policy::Endpoint endpoint = parse_endpoint(text);
+    const policy::Endpoint endpoint = as_inside(parse_endpoint(text));
     const std::string program = arguments.has("--by") ? judged_path(arguments.value("--by"), policy.workspace()) : std::string();
     const Verdict verdict = policy.decide_connect(endpoint.to, endpoint.name, program);
     code |= print_verdict(verdict, policy.keeper_connect(verdict, endpoint.to, endpoint.name), "connect " + text + (program.empty() ? "" : " by " + program),
                           policy.remedy_connect(verdict, endpoint.to, endpoint.name));
+    if (endpoint.name.empty() && policy::is_loopback(endpoint.to)) std::printf("  there: the sandbox's own loopback; nothing of the host listens on it\n");
   }
   if (!asked) print_plan(prepared);
   return code;

@@ -39,6 +39,12 @@ bool denied_by_policy(const nlohmann::json& record) {
   return type == "nft.drop" || type == "net.refused";
 }
 
+// A connection that nobody denied and that did not come to be.
+bool failed_outside(const nlohmann::json& record) {
+  const std::string error = field(record, "errno");
+  return field(record, "type") == "net.open" && !error.empty() && error != "EACCES";
+}
+
 // What was tried, for the records that have no class.
 std::string class_of(const nlohmann::json& record) {
   const std::string type = field(record, "type");
@@ -160,6 +166,15 @@ constexpr const char* unrecorded =
     "these are refused without a record: what is not shown, to stat and access (ENOENT); changes of what is shown to be read, by a descriptor "
     "(EROFS, EACCES); the removal or exchange of what is mounted or granted by itself (EBUSY); the host's loopback and its sockets; limits\n";
 
+void print_failures(const std::map<std::string, Denial>& failures) {
+  for (const auto& [what, failure] : failures) {
+    const std::string reason = field(failure.first, "reason");
+    std::printf("%s  (%s, %llu×)\n  allowed, and failed outside: %s%s\n", printable(what).c_str(), printable(how(failure.first)).c_str(),
+                static_cast<unsigned long long>(failure.times), printable(field(failure.first, "errno")).c_str(),
+                reason.empty() ? "" : (", " + printable(reason)).c_str());
+  }
+}
+
 }  // namespace
 
 int why_command(Words words) {
@@ -167,14 +182,14 @@ int why_command(Words words) {
   const Arguments arguments = parse_arguments(words, options);
   if (arguments.positional.size() > 1) throw UsageError("why takes one run", "agent-run why [RUN]");
   const auto run = named_run(arguments, arguments.positional.empty() ? "" : arguments.positional[0]);
-  std::map<std::string, Denial> denials;
+  std::map<std::string, Denial> denials, failures;
   Unshown unshown;
   journal::show(run, {}, [&](std::uint64_t, std::string_view line) {
     const auto record = nlohmann::json::parse(line, nullptr, false);
     if (record.is_discarded() || !record.is_object()) return true;
     unshown.note(record);
-    if (!denied_by_policy(record)) return true;
-    Denial& denial = denials[class_of(record) + " " + object_of(record)];
+    if (!denied_by_policy(record) && !failed_outside(record)) return true;
+    Denial& denial = (failed_outside(record) ? failures : denials)[class_of(record) + " " + object_of(record)];
     if (denial.times == 0) denial.first = record;
     denial.times += times_of(record);
     return true;
@@ -202,6 +217,7 @@ int why_command(Words words) {
     }
     return 0;
   }
+  print_failures(failures);
   if (denials.empty()) std::printf("agent-run recorded no refusal in %s\n", printable(run.filename().string()).c_str());
   print_unshown(findings);
   if (denials.empty()) std::fputs(unrecorded, stdout);

@@ -204,14 +204,14 @@ void Dial::drop_oldest() {
 }
 
 bool Dial::watch(std::uint32_t events) noexcept {
-  if (watched_) context_.loop.modify(outcome_.socket.get(), events, *this);
-  else watched_ = context_.loop.add(outcome_.socket.get(), events, *this);
+  if (watched_) context_.loop.modify(outcome_.socket.get(), events, *this, talk_tag);
+  else watched_ = context_.loop.add(outcome_.socket.get(), events, *this, talk_tag);
   return watched_;
 }
 
 void Dial::ready(unsigned tag, std::uint32_t events) {
-  if (state_ == State::talking) return talk(events);
-  // What is told may be of a socket that stood in this slot before.
+  // What is told may be of a socket that stood in this slot before, or of an attempt that lost.
+  if (state_ == State::talking && tag == talk_tag) return talk(events);
   if (state_ != State::connecting || tag >= most_attempts || !attempts_[tag].socket || !is_over(attempts_[tag].socket)) return;
   const int error = pending_error(attempts_[tag].socket);
   if (error != 0) return lost(tag, error);

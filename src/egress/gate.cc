@@ -1,7 +1,9 @@
 #include "egress/gate.h"
 
+#include <arpa/inet.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -17,13 +19,26 @@ constexpr int announcements_a_round = 64;
 constexpr std::size_t longest_announcement = 8192;
 constexpr std::size_t most_unsent = 1024;
 
+void append(std::string& text, const policy::Destination& at) {
+  text.push_back(at.v6 ? 6 : 4);
+  text.append(reinterpret_cast<const char*>(&at.port), sizeof at.port);
+  text.append(reinterpret_cast<const char*>(at.address), at.v6 ? 16 : 4);
+}
+
 std::string key_text(const Gate::Key& key) {
   std::string text;
-  text.push_back(key.v6 ? 6 : 4);
-  text.append(reinterpret_cast<const char*>(&key.source_port), sizeof key.source_port);
-  text.append(reinterpret_cast<const char*>(&key.to.port), sizeof key.to.port);
-  text.append(reinterpret_cast<const char*>(key.to.address), key.to.v6 ? 16 : 4);
+  append(text, key.source);
+  append(text, key.to);
   return text;
+}
+
+// A socket that the agent bound to no address leaves with the sandbox's own.
+policy::Destination source_of(const Announcement& a) {
+  policy::Destination source{.v6 = a.source_v6, .address = {}, .port = a.source_port};
+  std::copy(std::begin(a.source), std::end(a.source), std::begin(source.address));
+  const bool bound = std::any_of(std::begin(a.source), std::end(a.source), [](std::uint8_t byte) { return byte != 0; });
+  if (!bound) ::inet_pton(a.source_v6 ? AF_INET6 : AF_INET, std::string(a.source_v6 ? own_address6 : own_address4).c_str(), source.address);
+  return source;
 }
 
 }  // namespace
@@ -101,7 +116,7 @@ bool Gate::receive_one() {
 }
 
 void Gate::handle(Announcement a) {
-  const Key key{.v6 = a.source_v6, .source_port = a.source_port, .to = a.to};
+  const Key key{.source = source_of(a), .to = a.to};
   FlowFacts facts{
       .id = a.id, .to = a.to, .name = std::move(a.name), .rule = {}, .program = std::move(a.program), .comm = std::move(a.comm)};
   facts.pid = a.pid;

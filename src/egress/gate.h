@@ -21,11 +21,9 @@ class Gate : Watcher {
   Gate(Context& context, Fd link);
   ~Gate() override;
 
-  /// What is known of a flow on the wire: its source port and where it was meant to go.
+  /// What is known of a flow on the wire: where it comes from and where it was meant to go.
   struct Key {
-    bool v6 = false;
-    std::uint16_t source_port = 0;
-    policy::Destination to;
+    policy::Destination source, to;
   };
   struct Admission {
     FlowFacts facts;

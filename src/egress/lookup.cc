@@ -11,6 +11,7 @@
 #include <cstring>
 #include <deque>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include <agentrun/sys/error.h>
@@ -21,6 +22,7 @@ namespace {
 
 constexpr std::size_t most_waiting = 256;    // names
 constexpr std::size_t most_known = 1024;
+constexpr unsigned most_threads = 64;
 constexpr std::size_t most_addresses = 16;
 constexpr std::int64_t keep_ns = 5'000'000'000, keep_failure_ns = 1'000'000'000;
 constexpr int sweep_ms = 10'000;
@@ -51,12 +53,16 @@ struct Lookup::Shared {
   std::condition_variable changed;
   std::deque<std::string> questions;
   std::deque<std::pair<std::string, Found>> answers;
+  unsigned threads = 0, idle = 0;
   bool stopped = false;
 };
 
 Found Lookup::ask_host(const std::string& name) {
+  // The C library takes a changed resolv.conf by itself only as long as nobody else set an option: so each question begins anew.
+  if ((_res.options & RES_INIT) != 0) ::res_nclose(&_res);
+  std::memset(&_res, 0, sizeof _res);
+  ::res_init();
   // A name with dots is never tried with the search list of the host behind it: that would be another name (resolver(3)).
-  if ((_res.options & RES_INIT) == 0) ::res_init();
   _res.options &= ~static_cast<unsigned long>(RES_DNSRCH);
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -76,7 +82,14 @@ Found Lookup::ask_host(const std::string& name) {
 Lookup::Lookup(Loop& loop, Resolve resolve, unsigned threads)
     : loop_(loop), shared_(std::make_shared<Shared>(std::move(resolve))) {
   if (!loop_.add(shared_->wake.get(), EPOLLIN, *this)) throw_errno("epoll_ctl", "lookup");
-  for (unsigned i = 0; i < threads; ++i) std::thread([shared = shared_] { work(shared); }).detach();
+  const std::scoped_lock lock(shared_->mutex);
+  for (unsigned i = 0; i < threads; ++i) start_thread();
+}
+
+// With the lock.
+void Lookup::start_thread() {
+  std::thread([shared = shared_] { work(shared); }).detach();
+  ++shared_->threads;
 }
 
 Lookup::~Lookup() {
@@ -89,7 +102,9 @@ Lookup::~Lookup() {
 void Lookup::work(const std::shared_ptr<Shared>& shared) {
   std::unique_lock lock(shared->mutex);
   for (;;) {
+    ++shared->idle;
     shared->changed.wait(lock, [&] { return shared->stopped || !shared->questions.empty(); });
+    --shared->idle;
     if (shared->stopped) return;
     std::string name = std::move(shared->questions.front());
     shared->questions.pop_front();
@@ -121,6 +136,14 @@ std::uint64_t Lookup::find(const std::string& name, Done done) {
     const std::scoped_lock lock(shared_->mutex);
     shared_->questions.push_back(name);
     shared_->changed.notify_one();
+    // Names that nobody answers keep a thread for ten seconds and more each: they shall not hold up others.
+    if (shared_->questions.size() > shared_->idle && shared_->threads < most_threads) {
+      try {
+        start_thread();
+      } catch (const std::system_error&) {
+        // Then it waits for one of those that there are.
+      }
+    }
   }
   return ticket;
 }

@@ -25,7 +25,7 @@ class Lookup : Watcher {
   using Resolve = std::function<Found(const std::string& name)>;
   static Found ask_host(const std::string& name);
 
-  /// Starts the threads. They are not waited for at the end: who is in getaddrinfo comes back in its own time.
+  /// Starts the threads, and more when all of them wait for answers (64 at most). They are not waited for at the end: who is in getaddrinfo comes back in its own time.
   explicit Lookup(Loop& loop, Resolve resolve = ask_host, unsigned threads = 4);
   ~Lookup() override;
 
@@ -43,6 +43,7 @@ class Lookup : Watcher {
   };
   void ready(unsigned tag, std::uint32_t events) override;
   void expired() override;
+  void start_thread();
   static void work(const std::shared_ptr<Shared>& shared);
 
   Loop& loop_;

@@ -74,6 +74,7 @@ std::string encode(const Announcement& a) {
   put(out, static_cast<std::uint8_t>((a.dial ? dial : 0) | (a.cancel ? cancel : 0) | (a.source_v6 ? source_v6 : 0) |
                                      (a.to.v6 ? to_v6 : 0) | (udp ? to_udp : 0)));
   put(out, a.source_port);
+  out.append(reinterpret_cast<const char*>(a.source), sizeof a.source);
   put(out, a.to.port);
   out.append(reinterpret_cast<const char*>(a.to.address), sizeof a.to.address);
   put(out, a.pid);
@@ -98,6 +99,8 @@ std::optional<Announcement> decode_announcement(std::string_view bytes) {
   a.to.v6 = (flags & to_v6) != 0;
   a.to.protocol = (flags & to_udp) != 0 ? policy::Protocol::udp : policy::Protocol::tcp;
   a.source_port = reader.take<std::uint16_t>();
+  const auto source = reader.take<std::array<std::uint8_t, 16>>();
+  std::copy(source.begin(), source.end(), a.source);
   a.to.port = reader.take<std::uint16_t>();
   const auto address = reader.take<std::array<std::uint8_t, 16>>();
   std::copy(address.begin(), address.end(), a.to.address);
@@ -108,8 +111,10 @@ std::optional<Announcement> decode_announcement(std::string_view bytes) {
   a.comm = reader.text(longest_comm);
   a.rule = reader.text(longest_rule);
   if (!reader.finished() || !std::ranges::all_of(a.name, name_byte)) return std::nullopt;
-  const bool tail = std::any_of(address.begin() + 4, address.end(), [](std::uint8_t byte) { return byte != 0; });
-  if (!a.to.v6 && tail) return std::nullopt;
+  const auto has_tail = [](const std::array<std::uint8_t, 16>& all) {
+    return std::any_of(all.begin() + 4, all.end(), [](std::uint8_t byte) { return byte != 0; });
+  };
+  if ((!a.to.v6 && has_tail(address)) || (!a.source_v6 && has_tail(source))) return std::nullopt;
   return a;
 }
 

@@ -88,24 +88,24 @@ void Relay::expired() {
   if (listener6_) context_.loop.modify(listener6_.get(), EPOLLIN, *this, tag_v6);
 }
 
-std::optional<Gate::Admission> Relay::admission_of(const policy::Destination& source, const policy::Destination& to, bool v6) {
-  std::uint16_t port = source.port;
-  if (auto admission = gate_.take({.v6 = v6, .source_port = port, .to = to})) return admission;
+std::optional<Gate::Admission> Relay::admission_of(const policy::Destination& source, const policy::Destination& to) {
+  policy::Destination announced = source;
+  if (auto admission = gate_.take({.source = source, .to = to})) return admission;
   if (context_.conntrack != nullptr) {
-    if (const auto original = context_.conntrack->original(source)) port = original->source_port;  // which it was announced by
+    if (const auto original = context_.conntrack->original(source)) announced.port = original->source_port;  // which it was announced by
   }
-  if (port != source.port) {
-    if (auto admission = gate_.take({.v6 = v6, .source_port = port, .to = to})) return admission;
+  if (announced.port != source.port) {
+    if (auto admission = gate_.take({.source = announced, .to = to})) return admission;
   }
   // Its announcement was sent before its first packet; it may still be unread.
   gate_.read_announcements();
-  auto admission = gate_.take({.v6 = v6, .source_port = source.port, .to = to});
-  return admission || port == source.port ? std::move(admission) : gate_.take({.v6 = v6, .source_port = port, .to = to});
+  auto admission = gate_.take({.source = source, .to = to});
+  return admission || announced.port == source.port ? std::move(admission) : gate_.take({.source = announced, .to = to});
 }
 
 void Relay::arrived(Fd socket, bool v6, const policy::Destination& source) {
   const auto to = original_destination(socket, v6);
-  auto admission = to ? admission_of(source, *to, v6) : std::nullopt;
+  auto admission = to ? admission_of(source, *to) : std::nullopt;
   if (!admission) {
     reset(socket);
     Drops::Drop drop{.type = "net.refused", .to = to.value_or(source), .proto = "tcp", .reason = "not announced", .uid = {}, .name = {}};

@@ -26,7 +26,7 @@ class Relay : Watcher {
   void ready(unsigned tag, std::uint32_t events) override;
   void expired() override;
   void arrived(Fd socket, bool v6, const policy::Destination& source);
-  std::optional<Gate::Admission> admission_of(const policy::Destination& source, const policy::Destination& to, bool v6);
+  std::optional<Gate::Admission> admission_of(const policy::Destination& source, const policy::Destination& to);
   [[nodiscard]] bool shed_one(const Fd& listener);
   void add(std::unique_ptr<Flow> flow);
   [[nodiscard]] Flow::Over over();

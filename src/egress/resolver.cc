@@ -164,7 +164,11 @@ dns::Reply Resolver::decide(const dns::Question& question, Transport transport) 
     if (verdict.act == policy::Act::allow) {
       reply.rcode = dns::Rcode::no_error;
       if (question.type == dns::type_a) reply.address = names_.address_for(question.name);
-      if (question.type == dns::type_a && !reply.address) reply.rcode = dns::Rcode::server_failure;  // the table is full
+      if (question.type == dns::type_a && !reply.address) {
+        reply.rcode = dns::Rcode::server_failure;
+        reply.why = "this run has looked up as many names as it can";
+        recorder_.deny("look up more than " + std::to_string(Names::most) + " names in a run", "start a new run");
+      }
     } else {
       if (question.plain) remedy = policy_.remedy_name(verdict, question.name);
       reply.why = remedy.empty() ? "not allowed" : "not allowed; " + remedy;

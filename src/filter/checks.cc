@@ -1,6 +1,6 @@
 // Calls that the agent may make but for some register values. Only registers are compared: memory is the caller's to
 // change. Constants: clone(2), unshare(2), ioctl_tty(2), ioctl_iflags(2), socket(2), personality(2), seccomp(2),
-// memfd_create(2), prctl(2).
+// memfd_create(2), prctl(2), send(2), tcp(7).
 #include <agentrun/sys/kernel_abi.h>
 #include <asm/ioctls.h>
 #include <asm/unistd_64.h>
@@ -13,6 +13,7 @@
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -175,14 +176,27 @@ constexpr Clause memfd_create_clauses[] = {
 };
 static_assert(mfd_known == 0x1f && (mfd_huge_sizes & mfd_known) == 0);
 
+// TCP Fast Open connects without connect(2), or later than it: no connection leaves that was not judged and announced. The errno is
+// the kernel's where net.ipv4.tcp_fastopen is off.
+constexpr Action no_fast_open = refuse_with(EOPNOTSUPP);
+constexpr Clause sendto_clauses[] = {when("MSG_FASTOPEN", has(3, MSG_FASTOPEN), no_fast_open)};
+constexpr Clause sendmsg_clauses[] = {when("MSG_FASTOPEN", has(2, MSG_FASTOPEN), no_fast_open)};
+constexpr Clause setsockopt_clauses[] = {
+    when("TCP_FASTOPEN_CONNECT", is(1, IPPROTO_TCP), is(2, TCP_FASTOPEN_CONNECT), no_fast_open),
+};
+
 constexpr CallRule checks[] = {
     {.nr = __NR_ioctl, .clauses = ioctl_clauses, .otherwise = allow},
     {.nr = __NR_socket, .clauses = socket_clauses, .otherwise = refuse_with(EAFNOSUPPORT)},
+    {.nr = __NR_sendto, .clauses = sendto_clauses, .otherwise = allow},
+    {.nr = __NR_sendmsg, .clauses = sendmsg_clauses, .otherwise = allow},
     {.nr = __NR_socketpair, .clauses = socket_clauses, .otherwise = refuse_with(EAFNOSUPPORT)},
+    {.nr = __NR_setsockopt, .clauses = setsockopt_clauses, .otherwise = allow},
     {.nr = __NR_clone, .clauses = clone_clauses, .otherwise = allow},
     {.nr = __NR_personality, .clauses = personality_clauses, .otherwise = eperm},
     {.nr = __NR_prctl, .clauses = prctl_clauses, .otherwise = allow},
     {.nr = __NR_unshare, .clauses = unshare_clauses, .otherwise = allow},
+    {.nr = __NR_sendmmsg, .clauses = sendto_clauses, .otherwise = allow},  // its flags stand where those of sendto(2) do
     {.nr = __NR_seccomp, .clauses = seccomp_clauses, .otherwise = allow},
     {.nr = __NR_memfd_create, .clauses = memfd_create_clauses, .otherwise = allow},
 };

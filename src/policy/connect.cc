@@ -37,6 +37,8 @@ bool in_prefix(const std::uint8_t* address, const std::uint8_t* prefix, unsigned
 
 }  // namespace
 
+bool is_localhost(std::string_view name) noexcept { return name == "localhost" || name.ends_with(".localhost"); }
+
 std::string_view name(Protocol protocol) noexcept {
   return protocol == Protocol::tcp ? "tcp" : "udp";
 }
@@ -79,6 +81,7 @@ Verdict Policy::decide_connect(const Destination& to, std::string_view name, std
   const Destination inner = without_mapping(to);
   const NetworkTable::Question question{.protocol = inner.protocol, .port = inner.port, .program = program};
   const NetworkTable& table = data_->network;
+  if (is_localhost(name)) return {};
   if (!name.empty()) return is_synthetic(inner) ? table.by_name(name, question).verdict() : Verdict{};
   if (is_synthetic(inner)) return {};
   if (is_own6(inner)) return {};
@@ -91,7 +94,7 @@ Verdict Policy::decide_connect(const Destination& to, std::string_view name, std
 
 Verdict Policy::decide_name(std::string_view name) const {
   const HostName host(name);
-  if (host.text().empty()) return {};
+  if (host.text().empty() || is_localhost(host.text())) return {};
   const auto found = data_->network.any_port(host.text());
   return found.allow != nullptr ? Verdict{Act::allow, By::rule, found.allow->rule} : found.verdict();
 }

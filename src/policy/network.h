@@ -18,6 +18,9 @@
 
 namespace agentrun::policy {
 
+/// "localhost" and what is below it, in lower case: never a name of the outside (RFC 6761 §6.3).
+bool is_localhost(std::string_view name) noexcept;
+
 class NetworkTable {
  public:
   /// One rule: to where, by whom. `program`: its number in the list that add_programs gave; 0 for any program.

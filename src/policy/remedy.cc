@@ -138,6 +138,7 @@ std::string Policy::remedy_connect(const Verdict& verdict, const Destination& to
   if (to.port == 0) return "no profile change: nothing listens at port 0";
   if (is_own6(to)) return "no profile change: this address is agent-run's own";
   if (name.empty() && is_synthetic(to)) return "no profile change: this address stands for no name of the run";
+  if (is_localhost(name)) return "no profile change: names below localhost are the sandbox's own (RFC 6761)";
   return allowing(endpoint(without_mapping(to), name));
 }
 
@@ -146,6 +147,7 @@ std::string Policy::remedy_name(const Verdict& verdict, std::string_view name) c
   if (verdict.by == By::rule && verdict.rule != nullptr) return without_rule(*verdict.rule);
   if (verdict.by != By::fallback) return other_judge(verdict.by);
   const auto host = profile::host_name(name);
+  if (host && is_localhost(*host)) return "no profile change: names below localhost are the sandbox's own (RFC 6761)";
   return host ? allowing(*host + ":443") : "no profile change: this is not the name of a host";
 }
 

@@ -1,7 +1,8 @@
 """An internet of a test's own: python3 internet.py SPEC COMMAND…, in new user, network and mount namespaces.
 
 SPEC is JSON: "addresses" that lead to lo, but are no interface's: the internet's; "own", addresses of the host itself; "silent", networks where
-nobody answers; "zone", what the only name server knows, name → address; "tcp" and "udp", lists of [address,
+nobody answers; "zone", what the name server knows, name → address or addresses ("silent_names": what it does not
+answer), "other_zone", what one on 127.0.0.2 does; "tcp" and "udp", lists of [address,
 port] where a server says who it is; "tls", the same with OpenSSL, which takes no group but P-384 and says which name the client sent last ("pair": files with
 certificate and key); "wsgi", a web server of Python's that says which Host it was asked for; "proxy", one for CONNECT; "commands", servers that are programs, and "awaited", where they
 listen then; "full", where one listens but has no room left: a connect waits; "unix", paths (abstract with "@") of sockets that answer; "report", the file that gets
@@ -54,20 +55,25 @@ def name_of(question):
     return ".".join(labels), question[at + 1:at + 3], question[12:at + 5]
 
 
-def serve_names(zone):
+def serve_names(zone, silent=(), address="127.0.0.1"):
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    server.bind(("127.0.0.1", 53))
+    server.bind((address, 53))
 
     def loop():
         while True:
             question, who = server.recvfrom(4096)
             name, kind, copy = name_of(question)
             ASKED.append(name)
-            address = zone.get(name.lower()) if kind == b"\0\1" else None
+            if name.lower() in silent:
+                continue
             known = name.lower() in zone
-            answer = question[:2] + (b"\x81\x80" if known else b"\x81\x83") + b"\0\1" + (b"\0\1" if address else b"\0\0") + b"\0\0\0\0" + copy
-            if address:
-                answer += b"\xc0\x0c\0\1\0\1\0\0\0\x05\0\4" + socket.inet_aton(address)
+            family = {b"\0\1": socket.AF_INET, b"\0\x1c": socket.AF_INET6}.get(kind)
+            listed = zone.get(name.lower(), [])
+            addresses = [socket.inet_pton(family, text) for text in ([listed] if isinstance(listed, str) else listed)
+                         if family == (socket.AF_INET6 if ":" in text else socket.AF_INET)]
+            answer = question[:2] + (b"\x81\x80" if known else b"\x81\x83") + b"\0\1\0" + bytes([len(addresses)]) + b"\0\0\0\0" + copy
+            for address in addresses:
+                answer += b"\xc0\x0c" + kind + b"\0\1\0\0\0\x05\0" + bytes([len(address)]) + address
             server.sendto(answer, who)
     threading.Thread(target=loop, daemon=True).start()
 
@@ -164,10 +170,13 @@ def serve_proxy(address, port, spec_zone):
 
 
 def full(address, port):
-    server = socket.socket()
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    server = socket.socket(family)
+    if family == socket.AF_INET6:
+        server.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND
     server.bind((address, port))
     server.listen(0)
-    waiting = [socket.socket() for _ in range(4)]
+    waiting = [socket.socket(family) for _ in range(4)]
     for one in waiting:
         one.setblocking(False)
         one.connect_ex((address, port))
@@ -199,7 +208,9 @@ def await_server(address, port):
 def main():
     spec = json.loads(sys.argv[1])
     set_up(spec)
-    serve_names(spec.get("zone", {}))
+    serve_names(spec.get("zone", {}), spec.get("silent_names", ()))
+    if "other_zone" in spec:
+        serve_names(spec["other_zone"], address="127.0.0.2")
     for address, port in spec.get("tcp", []):
         server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

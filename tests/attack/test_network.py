@@ -117,6 +117,111 @@ class Network(NetworkCase):
         self.assertEqual(run.seen["tcp"], {f"{PUBLIC}:{PORT}": 1}, str(run))  # the one that was announced
         self.assert_complete(run)
 
+    def test_n5_fast_open(self):
+        """No way of TCP Fast Open connects; what the host without it would say is said, and ordinary sends with flags go on."""
+        script = f"""
+            libc = ctypes.CDLL(None, use_errno=True)
+            FASTOPEN = 0x20000000
+            address = ("ok.test", {PORT})
+            def checked(n):
+                if n < 0: raise OSError(ctypes.get_errno(), "")
+            def with_socket(send):
+                with socket.socket() as s:
+                    send(s)
+                    return said(s)
+            there = struct.pack("=HH4s8x", socket.AF_INET, socket.htons({PORT}), socket.inet_aton(socket.gethostbyname("ok.test")))
+            place, text = ctypes.create_string_buffer(there), ctypes.create_string_buffer(b"hello")
+            part = struct.pack("PN", ctypes.addressof(text), 5)
+            parts = ctypes.create_string_buffer(part)
+            message = ctypes.create_string_buffer(struct.pack("PIxxxxPNPNI4xI4x", ctypes.addressof(place), 16, ctypes.addressof(parts), 1, 0, 0, 0, 0))
+            act("sendto", lambda: with_socket(lambda s: s.sendto(b"hello", FASTOPEN, address)))
+            act("sendmsg", lambda: with_socket(lambda s: s.sendmsg([b"hello"], [], FASTOPEN, address)))
+            act("sendmmsg", lambda: with_socket(lambda s: checked(libc.sendmmsg(s.fileno(), message, 1, FASTOPEN))))
+            act("option", lambda: with_socket(lambda s: (s.setsockopt(socket.IPPROTO_TCP, 30, 1), s.connect(address), s.send(b"hello"))))
+            with socket.create_connection(address) as s:
+                s.sendmsg([b"hello"], [], socket.MSG_DONTWAIT)
+                print("SENT", s.send(b"x", socket.MSG_NOSIGNAL), said(s))
+        """
+        self.profile([f"ok.test:{PORT}"])
+        control, run = self.bare(script), self.within(script)
+        self.assert_refused(control, run, {"EOPNOTSUPP"})
+        self.assertIn(f"SENT 1 this-is-{PUBLIC}:{PORT}", run.text)
+        self.assertEqual(run.seen["tcp"], {f"{PUBLIC}:{PORT}": 1}, str(run))
+
+    def test_loopback_of_the_host(self):
+        """--allow-host localhost:N opens nothing: the start says so, explain says so, and a run with it reaches nothing of the host."""
+        self.profile()
+        script = f"act('there', lambda: tcp('HOST', {PORT}))"
+        for host in ("localhost", "127.0.0.1", "::1"):
+            with self.subTest(host=host):
+                text = script.replace("HOST", host) if host != "::1" else "act('there', lambda: tcp('::1', 7777, socket.AF_INET6))"
+                written = f"[{host}]:{PORT}" if ":" in host else f"{host}:{PORT}"
+                if host != "::1":
+                    self.assertTrue(harness.acts(self.bare(text))["there"].worked)
+                run = self.within(text, options=("--allow-host", written))
+                self.assertEqual(harness.acts(run)["there"].word, "ECONNREFUSED", str(run))
+                self.assertIn(f"{written} is the sandbox's own loopback, not the host's", run.errors)
+                self.assertEqual(run.seen["tcp"], {})
+                explained = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--allow-host", written, "--connect", written)
+                self.assertRegex(explained.text, "^allow: .*\n(.*\n)*  there: the sandbox's own loopback", str(explained))
+        for name in ("a.localhost",):
+            explained = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--allow-host", f"*:{PORT}", "--connect", f"{name}:{PORT}")
+            self.assertTrue(explained.text.startswith("deny: "), str(explained))
+
+    def test_dead_six(self):
+        """An IPv6 address that does not answer costs a fraction of a second, once; one that does is taken."""
+        script = f"""
+            begin = time.monotonic()
+            act("both", lambda: blocking("both.test", {PORT}))
+            act("soon", lambda: time.monotonic() - begin < 3 or None)
+            begin = time.monotonic()
+            act("again", lambda: blocking("both.test", {PORT}))
+            act("at-once", lambda: time.monotonic() - begin < 0.2 or None)
+            act("six", lambda: blocking("six.test", {PORT}))
+        """
+        self.profile([f"*.test:{PORT}"])
+        dead = "2606:2800:dead::1"
+        run = self.within(script, zone={"both.test": [dead, PUBLIC], "six.test": [SIX]}, full=[[dead, PORT]], addresses=self.spec["addresses"] + [dead])
+        got = harness.acts(run)
+        self.assertEqual([got[name].detail for name in ("both", "soon", "again", "at-once", "six")],
+                         [f"this-is-{PUBLIC}:{PORT}", "True"] * 2 + [f"this-is-{SIX}:{PORT}"], str(run))
+
+    def test_name_servers(self):
+        """A resolv.conf that changes is seen; names that nobody answers hold up no others; why says what failed outside."""
+        script = f"""
+            act("before", lambda: blocking("late.test", {PORT}))
+            for i in range(20): threading.Thread(target=lambda i=i: socket.socket().connect_ex((f"silent{{i}}.test", {PORT})), daemon=True).start()
+            time.sleep(0.5)
+            begin = time.monotonic()
+            act("beside", lambda: blocking("ok.test", {PORT}))
+            act("soon", lambda: time.monotonic() - begin < 3 or None)
+            open("go", "w").close()
+            while not os.path.exists("gone"): time.sleep(0.02)
+            end = time.monotonic() + 10
+            while True:  # what failed is remembered for a second
+                try: blocking("late.test", {PORT})
+                except OSError:
+                    if time.monotonic() < end: time.sleep(0.1); continue
+                break
+            act("after", lambda: blocking("late.test", {PORT}))
+            sys.stdout.flush()
+            os._exit(0)
+        """
+        self.profile([f"*.test:{PORT}"])
+        driver = ("import os, subprocess, sys, time\n"
+                  "run = subprocess.Popen(sys.argv[1:])\n"
+                  "while not os.path.exists('go') and run.poll() is None: time.sleep(0.02)\n"
+                  "real = os.path.realpath('/etc/resolv.conf')\n"
+                  "open(real, 'w').write('nameserver 127.0.0.2\\n')\n"
+                  "open('gone', 'w').close()\nsys.exit(run.wait())\n")
+        inside = [harness.AGENT_RUN, "-p", str(self.scratch.profile_file), "--", *self.script(script)]
+        result = self.world("/usr/bin/python3", "-c", driver, *inside, other_zone={"late.test": PUBLIC}, silent_names=[f"silent{i}.test" for i in range(20)])
+        got = harness.acts(result)
+        self.assertEqual(got["before"].word, "EHOSTUNREACH", str(result))
+        self.assertEqual([got[name].detail for name in ("beside", "soon", "after")], [f"this-is-{PUBLIC}:{PORT}", "True", f"this-is-{PUBLIC}:{PORT}"], str(result))
+        why = self.scratch.agent_run("why")
+        self.assertRegex(why.text, r"connect late.test port 7777 .*\n  allowed, and failed outside: EHOSTUNREACH, no such name", str(why))
+
     def test_n6_network_settings(self):
         """Root of the sandbox is nobody of its network."""
         script = """

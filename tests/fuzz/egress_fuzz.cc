@@ -9,6 +9,7 @@
 #include "egress/first_bytes.h"
 #include "egress/netfilter.h"
 #include "egress/proxies.h"
+#include "egress/second_hello.h"
 
 using namespace agentrun;
 using namespace agentrun::egress;
@@ -36,6 +37,24 @@ void fuzz_first_bytes(std::string_view bytes) {
   require(finding.kind != Finding::Kind::more || (finding.needed > bytes.size() && finding.needed <= most_first_bytes));
   // What passes as TLS or HTTP holds the name somewhere.
   if (finding.kind == Finding::Kind::pass && !finding.seen.empty()) require(authority_names(finding.seen, "api.example.com"));
+  require(finding.kind != Finding::Kind::pass || bytes.empty() || (finding.size > 0 && finding.size <= bytes.size()));
+  const Finding next = judge_next_hello(bytes, "api.example.com", reader);
+  require(next.kind != Finding::Kind::pass || (next.size > 0 && next.size <= bytes.size()));
+  require(next.then != Finding::Then::answer || authority_names(next.seen, "api.example.com"));
+}
+
+// In one piece and byte by byte: the same, and what holds "HTTP/" in its first line is never passed whole.
+void fuzz_second_hello(std::string_view bytes) {
+  ServerAnswer whole, pieces;
+  FirstLine line, line_in_pieces;
+  whole.take(bytes);
+  FirstLine::State state = FirstLine::State::more;
+  for (const char& byte : bytes) {
+    pieces.take({&byte, 1});
+    if (state == FirstLine::State::more) state = line_in_pieces.take({&byte, 1});
+  }
+  require(whole.state() == pieces.state());
+  require(line.take(bytes) == state);
 }
 
 void fuzz_announcement(std::string_view bytes) {
@@ -71,7 +90,7 @@ void fuzz_proxy(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const std::string_view rest(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 5) {
+  switch (data[0] % 6) {
     case 0:
       fuzz_dns(rest);
       break;
@@ -83,6 +102,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 3:
       fuzz_proxy(rest);
+      break;
+    case 4:
+      fuzz_second_hello(rest);
       break;
     default:
       (void)read_packet(rest);

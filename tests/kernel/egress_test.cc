@@ -471,6 +471,41 @@ TEST_CASE("a second ClientHello is one that the server asked for, and names the 
   }
 }
 
+TEST_CASE("an announcement is for one source address, and is taken back with its connect") {
+  const Fd server = serve("203.0.113.1", 80, SOCK_STREAM);
+  Inside inside("{allow: [\"one.test:80\"]}");
+  const auto to = destination(inside.resolve("one.test").address, 80);
+  const Address at(to);
+  const auto bound = [&](const char* address, std::uint16_t port) {
+    Fd socket = inside.socket(AF_INET, SOCK_STREAM);
+    const int on = 1;
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    const Address here(destination(address, port));
+    REQUIRE(::bind(socket.get(), here.get(), here.size()) == 0);
+    return socket;
+  };
+  const auto reaches = [&](const Fd& socket) {
+    if (::connect(socket.get(), at.get(), at.size()) != 0) return false;
+    write_text(socket, "x");
+    pollfd polled{.fd = socket.get(), .events = POLLIN | POLLRDHUP, .revents = 0};
+    ::poll(&polled, 1, 300);
+    return (polled.revents & (POLLHUP | POLLERR | POLLRDHUP)) == 0;
+  };
+  const Fd announced = bound("198.18.0.1", 40'100), other = bound("127.0.0.1", 40'100);
+  REQUIRE(inside.announce(announced, to, "one.test") == 0);
+  const Fd peer = accept_one(server);
+  CHECK_FALSE(reaches(other));
+  CHECK(reaches(announced));
+  const Fd gone = bound("198.18.0.1", 40'101);
+  Announcement announcement = inside.announcement(gone, to, "one.test");
+  REQUIRE(inside.announce(gone, to, "one.test") == 0);
+  const Fd second = accept_one(server);
+  announcement.cancel = true;
+  inside.send(announcement);
+  CHECK(read_all(second).empty());
+  CHECK_FALSE(reaches(gone));
+}
+
 TEST_CASE("urgent data comes in its place, in short flows and long ones") {
   const Fd server = serve("203.0.113.1", 80, SOCK_STREAM);
   Inside inside("{allow: [{to: \"one.test:80\", tls: any}]}");

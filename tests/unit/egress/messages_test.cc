@@ -2,12 +2,14 @@
 #include <agentrun/egress.h>
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 using namespace agentrun;
 using namespace agentrun::egress;
 
 namespace {
 Announcement full() {
-  Announcement a{.id = 0x0123'4567'89AB'CDEF, .dial = false, .cancel = true, .source_v6 = true, .source_port = 40'001};
+  Announcement a{.id = 0x0123'4567'89AB'CDEF, .dial = false, .cancel = true, .source_v6 = true, .source_port = 40'001, .source = {0xfd, 0, 1, 0x98, 0, 0x18, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
   a.to = {.v6 = true, .address = {0x20, 1, 0xD, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, .port = 443, .protocol = policy::Protocol::udp};
   a.pid = 77;
   a.tid = 78;
@@ -28,6 +30,7 @@ TEST_CASE("an announcement survives the way") {
   CHECK(back->cancel);
   CHECK(back->source_v6);
   CHECK(back->source_port == a.source_port);
+  CHECK(std::equal(std::begin(back->source), std::end(back->source), std::begin(a.source)));
   CHECK(back->to.protocol == policy::Protocol::udp);
   CHECK(back->to.v6);
   CHECK(back->to.port == 443);
@@ -57,6 +60,9 @@ TEST_CASE("what encode() does not make is refused") {
   CHECK_FALSE(decode_announcement(bytes));
   Announcement a = full();
   a.to.v6 = false;  // bytes beyond an IPv4 address
+  CHECK_FALSE(decode_announcement(encode(a)));
+  a = full();
+  a.source_v6 = false;
   CHECK_FALSE(decode_announcement(encode(a)));
   a = full();
   for (const std::string_view name : {"UPPER.example", "with space", "nul\0"}) {

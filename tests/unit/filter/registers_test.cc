@@ -280,9 +280,23 @@ TEST_CASE("memfd_create: no executable memory files by request") {
   expect(refused(EINVAL), __NR_memfd_create, {0, 0xffffffffU});  // as Chromium asks
 }
 
+TEST_CASE("TCP Fast Open: no connection without connect") {
+  constexpr std::uint64_t fast_open = 0x2000'0000, other_flags = 0x4000 | 0x40 | 1;  // MSG_NOSIGNAL, MSG_DONTWAIT, MSG_OOB
+  for (const std::uint64_t flags : {std::uint64_t{0}, other_flags, fast_open, fast_open | other_flags, fast_open | 0xffff'ffff'0000'0000U}) {
+    const auto wanted = (flags & fast_open) != 0 ? refused(EOPNOTSUPP) : allowed;
+    expect(wanted, __NR_sendto, {3, 0x1000, 10, flags, 0x2000, 16});
+    expect(wanted, __NR_sendmsg, {3, 0x1000, flags});
+    expect(wanted, __NR_sendmmsg, {3, 0x1000, 2, flags});
+  }
+  expect(refused(EOPNOTSUPP), __NR_setsockopt, {3, 6, 30, 0x1000, 4});
+  expect(allowed, __NR_setsockopt, {3, 6, 23, 0x1000, 4});  // TCP_FASTOPEN, of one who listens
+  expect(allowed, __NR_setsockopt, {3, 1, 30, 0x1000, 4});
+  expect(allowed, __NR_setsockopt, {3, 6, 1, 0x1000, 4});
+}
+
 TEST_CASE("every checked row is tested here: it has a value that is allowed and one that is refused") {
   const std::set<std::string_view> tested = {"clone",      "unshare",     "ioctl",   "socket",
-                                             "socketpair", "personality", "seccomp", "memfd_create", "prctl"};
+                                             "socketpair", "personality", "seccomp", "memfd_create", "prctl", "sendto", "sendmsg", "sendmmsg", "setsockopt"};
   std::set<std::string_view> checked;
   for (const Row& row : table())
     if (row.disposition == Disposition::checked) checked.insert(row.name);
