@@ -108,9 +108,9 @@ Reply Handler::connect_network(Case& c, AgentSocket socket, const policy::Destin
   // It blocks by now: another thread of the agent made it so.
   Flows::Call call = waiting_call(c, std::move(socket), r.address, r.address_size);
   call.announced = announced;
-  Deferral later = s_.flows.wait_for(std::move(call));
+  const Deferral later = s_.flows.wait_for(std::move(call));
   if (!later.taken()) s_.flows.withdraw(announced, later.error());
-  return deferred(c, std::move(later));
+  return deferred(c, later);
 }
 
 // A connect of a non-blocking socket goes on by itself: that is no failure to be recorded.
