@@ -100,6 +100,20 @@ void add_git_elsewhere(std::vector<std::string>& sentences, const sandbox::Plan&
   }
 }
 
+// Rules that a person may have meant for a server of the host, and that speak of the sandbox's own loopback.
+void add_loopback(std::vector<std::string>& sentences, const policy::Policy& policy) {
+  std::string named;
+  for (const policy::Rule& rule : policy.rules()) {
+    const std::string_view to = rule.meant;
+    const bool loopback = to.starts_with("localhost:") || to.starts_with("127.") || to.starts_with("[::1]") || to.starts_with("[::1/");
+    if (rule.act != policy::Act::allow || !loopback || rule.id.find(":network.allow[") == std::string::npos) continue;
+    named += (named.empty() ? "" : ", ") + rule.pattern;
+  }
+  if (named.empty()) return;
+  sentences.push_back(named + " is the sandbox's own loopback, not the host's: a server of the host is reached by another of its addresses, when it "
+                      "listens there and a rule names it, or by a unix socket (sockets)");
+}
+
 std::vector<std::string> unshown_path(const sandbox::Plan& plan) {
   std::vector<std::string> found;
   const auto path = std::ranges::find_if(plan.environment, [](const std::string& entry) { return entry.starts_with("PATH="); });
@@ -121,6 +135,7 @@ Remarks remarks_of(const policy::Policy& policy, const sandbox::Plan& plan) {
   Remarks remarks;
   add_single_files(remarks.sentences, policy);
   add_dead_grants(remarks.sentences, policy, plan);
+  add_loopback(remarks.sentences, policy);
   add_git_elsewhere(remarks.sentences, plan, policy.workspace());
   if (plan.cwd != policy.workspace()) add_git_elsewhere(remarks.sentences, plan, plan.cwd);
   if (remarks.sentences.size() > most_sentences) {

@@ -60,20 +60,6 @@ std::string proxies_line(const policy::Policy& policy) {
          "that they have here, and the proxy may find others";
 }
 
-// Rules that a person may have meant for a server of the host, and that speak of the sandbox's own loopback; empty when there are none.
-std::string loopback_line(const policy::Policy& policy) {
-  std::string named;
-  for (const policy::Rule& rule : policy.rules()) {
-    const std::string_view to = rule.meant;
-    const bool loopback = to.starts_with("localhost:") || to.starts_with("127.") || to.starts_with("[::1]") || to.starts_with("[::1/");
-    if (rule.act != policy::Act::allow || !loopback || rule.id.find(":network.allow[") == std::string::npos) continue;
-    named += (named.empty() ? "" : ", ") + rule.pattern;
-  }
-  if (named.empty()) return {};
-  return named + " is the sandbox's own loopback, not the host's: a server of the host is reached by another of its addresses, when it listens there "
-         "and a rule names it, or by a unix socket (sockets)";
-}
-
 // What to do about a journal that cannot be written.
 std::string room_remedy(std::string_view error, const std::string& state_directory) {
   if (error == "EFBIG") {
@@ -244,8 +230,6 @@ class Session {
     }
     const std::string proxies = proxies_line(prepared_.policy);
     if (!proxies.empty() && options_.warn) options_.warn(proxies);
-    const std::string loopback = loopback_line(prepared_.policy);
-    if (!loopback.empty() && options_.warn) options_.warn(loopback);
     sandbox_->go();
     summary_.started = went_ = true;
     while (!ended_) step(signals, terminal);
