@@ -3,6 +3,7 @@
 // then stands for the link in full (where a hop leads, with what is left of the path) gets the link's name as another one of
 // its own, unless its own names guard as much. So a link that means nothing costs one look, and the walk ends: what a link
 // leads to is walked only when it gained a name. What is on the way of a link is noted: another link must not be put there.
+// A .git file and git's commondir are links too, which git follows (gitrepository-layout(5)).
 #include <agentrun/policy/objects.h>
 
 #include <algorithm>
@@ -136,6 +137,8 @@ class ObjectSearch {
         return;
       }
       case Kind::file:
+        if (searched_ == Searched::unchangeable) link_of_git(place, entry);
+        [[fallthrough]];
       case Kind::other: {
         std::string name = child(place.name, entry);
         if (!guarded(name)) return;
@@ -196,10 +199,27 @@ class ObjectSearch {
     return path.empty() ? "/" : path;
   }
 
+  // The directory that a .git file names stands for a .git there; the one that a commondir names, for the repository that has it.
+  void link_of_git(const Place& place, std::string_view entry) {
+    const bool git_file = entry == ".git";
+    if (!git_file && entry != "commondir") return;
+    constexpr std::string_view begins = "gitdir: ";
+    auto text = tree_.content(child(place.path, entry), begins.size() + max_path);
+    if (!text || (git_file && !text->starts_with(begins))) return;
+    if (git_file) text->erase(0, begins.size());
+    text->erase(text->find_last_not_of("\r\n") + 1);
+    if (text->empty() || text->find('\0') != std::string::npos) return;
+    follow(child(place.path, entry), text->starts_with('/') || place.path == "/" ? std::string() : place.path, components(*text),
+           git_file ? child(place.name, entry) : place.name);
+  }
+
   void link(const std::string& path, const std::string& name) {
+    follow(path, std::string(parent_of(path) == "/" ? "" : parent_of(path)), {std::string(name_of(path))}, name);
+  }
+
+  // `pending` from the directory `done`: what the link at `path` means, which is judged by `name`.
+  void follow(const std::string& path, std::string done, std::deque<std::string> pending, const std::string& name) {
     if (name.size() >= max_path || !interesting_below(name)) return;
-    std::string done(parent_of(path) == "/" ? "" : parent_of(path));
-    std::deque<std::string> pending = {std::string(name_of(path))};
     std::vector<std::string> through;
     bool gained = false, blind = false;
     for (int links = 0; !pending.empty();) {

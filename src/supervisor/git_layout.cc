@@ -22,7 +22,7 @@ constexpr std::size_t max_settings = 1U << 20;   // a file of settings
 constexpr std::size_t max_entries = 2048;        // names of a directory that are looked at
 constexpr std::size_t max_repositories = 4096;
 constexpr std::size_t max_worktrees = 256;       // of one repository
-constexpr std::size_t max_files = 256;           // of settings
+constexpr std::size_t max_parsed = 256;          // files of settings that git is asked about
 constexpr int max_depth = 10;                    // of includes, as git has it
 
 mode_t kind_of(const std::string& path) {
@@ -176,9 +176,11 @@ void GitLayout::add_setting(const std::string& key, const std::string& value, co
 
 void GitLayout::read_settings(const std::string& file, const std::string& repository, int depth) {
   if (depth > max_depth || !read_.insert(repository + "\n" + file).second) return;
-  if (read_.size() > max_files) throw Refusal("more than " + std::to_string(max_files) + " files of git's settings", "name the project's own directory with -w");
   const auto text = read_regular(file, max_settings);
   if (!text || !names_other_files(*text)) return;
+  // Each of these starts git; a directory of many clones has many files that need it not.
+  if (++parsed_ > max_parsed)
+    throw Refusal("more than " + std::to_string(max_parsed) + " files of git's settings name other files", "name the project's own directory with -w");
   const GitSettings settings = parse_git_settings(*text, file);
   // First, since it says where relative names begin, wherever it stands.
   for (const auto& [key, value] : settings) {

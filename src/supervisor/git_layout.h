@@ -47,6 +47,7 @@ class GitLayout {
   std::set<std::string> repositories_;
   std::vector<std::pair<std::string, std::string>> worktrees_;  // repository, top of a worktree
   std::set<std::string> read_, named_;
+  std::size_t parsed_ = 0;
 };
 
 }  // namespace agentrun::supervisor

@@ -100,6 +100,17 @@ bool HostTree::list(const std::string& directory, const Each& each) {
   }
 }
 
+std::optional<std::string> HostTree::content(const std::string& path, std::size_t limit) {
+  const Fd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  struct stat st {};
+  if (!file || ::fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) return std::nullopt;
+  std::string text(limit + 1, '\0');
+  const ssize_t size = ::pread(file.get(), text.data(), text.size(), 0);
+  if (size < 0 || static_cast<std::size_t>(size) > limit) return std::nullopt;
+  text.resize(static_cast<std::size_t>(size));
+  return text;
+}
+
 bool HostTree::folds(const std::string& directory) {
   const Fd fd(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   return fd && directory_folds(fd.get());

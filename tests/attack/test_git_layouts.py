@@ -46,6 +46,10 @@ LAYOUTS = {
                   SETTING.format("a/b/c/x.git/config"), "a/b/c/x.git"),
     "deep-bare-hook": ("mkdir -p a/b/c && git init -q -b main s && git -C s commit -q --allow-empty -m x && git clone -q --bare s a/b/c/x.git && rm -rf s",
                        HOOK.format("a/b/c/x.git/hooks"), "a/b/c/x.git"),
+    "deep-separate": ("mkdir -p a/b/c && git init -q -b main --separate-git-dir=a/meta a/b/c && git -C a/b/c commit -q --allow-empty -m x",
+                      SETTING.format("a/meta/config"), "a/b/c"),
+    "deep-worktree-hook": ("mkdir -p a/b && git init -q -b main s && git -C s commit -q --allow-empty -m x && git clone -q --bare s a/b/store && rm -rf s && "
+                           "git -C a/b/store worktree add -q ../m/tree main", HOOK.format("a/b/store/hooks"), "a/b/m/tree"),
     "user-settings": (SEED + " && git config --global include.path TOP/mine.inc", SETTING.format("mine.inc"), "."),
     "user-hooks": (SEED + " && git config --global core.hooksPath TOP/mine", HOOK.format("mine"), "."),
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -29,6 +30,8 @@ class Tree {
   /// may not have been shown.
   using Each = std::function<void(std::string_view name, TreeNode::Kind kind)>;
   virtual bool list(const std::string& directory, const Each& each) = 0;
+  /// What a regular file holds; nullopt when it is none, holds more than `limit` bytes or cannot be read. A link is not followed.
+  virtual std::optional<std::string> content(const std::string& path, std::size_t limit) = 0;
   /// Does the file system take names that differ in letter case, or more, for the same in this directory? True when in doubt.
   virtual bool folds(const std::string& directory) = 0;
 };
@@ -38,6 +41,7 @@ class HostTree final : public Tree {
  public:
   TreeNode look(const std::string& path) override;
   bool list(const std::string& directory, const Each& each) override;
+  std::optional<std::string> content(const std::string& path, std::size_t limit) override;
   bool folds(const std::string& directory) override;
 };
 

@@ -23,6 +23,7 @@ class FakeTree final : public Tree {
     return *this;
   }
   FakeTree& file(const std::string& path) { return add(path, {.kind = TreeNode::Kind::file, .links = 1}); }
+  FakeTree& holds(const std::string& path, const std::string& text) { return add(path, {.kind = TreeNode::Kind::file, .text = text, .links = 1}); }
   FakeTree& hard(const std::string& path, std::uint64_t ino) { return add(path, {.kind = TreeNode::Kind::file, .ino = ino, .links = 2}); }
   FakeTree& link(const std::string& path, const std::string& to) { return add(path, {.kind = TreeNode::Kind::link, .text = to}); }
 
@@ -37,6 +38,10 @@ class FakeTree final : public Tree {
       if (path.starts_with(directory + "/") && path.find('/', directory.size() + 1) == std::string::npos) each(path.substr(directory.size() + 1), node.kind);
     }
     return true;
+  }
+  std::optional<std::string> content(const std::string& path, std::size_t) override {
+    const TreeNode node = look(path);
+    return node.kind == TreeNode::Kind::file ? std::optional(node.text) : std::nullopt;
   }
   bool folds(const std::string&) override { return folding; }
 
@@ -71,6 +76,21 @@ struct World {
 const std::string hooks = "protect: [\"**/.git/hooks/**\", \"**/.git/hooks\", \"${workspace}/.envrc\"]";
 
 }  // namespace
+
+TEST_CASE("what a .git file or a commondir names is guarded as .git, at any depth") {
+  FakeTree tree;
+  tree.holds(ws + "/a/b/tree/.git", "gitdir: ../../../store/worktrees/t\n").holds(ws + "/store/worktrees/t/commondir", "../..\n");
+  tree.file(ws + "/store/HEAD").file(ws + "/store/hooks/x");
+  tree.holds(ws + "/c/d/.git", "gitdir: " + ws + "/e\r\n").file(ws + "/e/HEAD");
+  tree.holds(ws + "/f/.git", "no gitdir: ../g").holds(ws + "/g/commondir", "../h").holds(ws + "/i/.git", "gitdir: /elsewhere");
+  const World world("protect: [\"**/.git/hooks/**\", \"**/.git/hooks\"]", tree);
+  CHECK(world.name_of("/store/hooks/new") == ws + "/a/b/tree/.git/hooks/new");
+  CHECK(world.name_of("/e/hooks") == ws + "/c/d/.git/hooks");
+  CHECK(world.name_of("/g/hooks").empty());
+  CHECK(world.name_of("/h/hooks").empty());
+  CHECK(world.name_of("/store/objects/x").empty());
+  CHECK(world.no_link_at("/store/hooks"));
+}
 
 TEST_CASE("what a link at a guarded name leads to is guarded by that name") {
   FakeTree tree;
