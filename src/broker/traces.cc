@@ -18,14 +18,22 @@ struct Named {
   std::string_view name;
   Trace kind;
 };
-constexpr std::array<Named, 19> names = {{
+constexpr std::array<Named, 21> names = {{
     {".git", Trace::repository}, {"HEAD", Trace::bare_repository}, {"git-rebase-todo", Trace::rebase}, {"index", Trace::index},
+    {"strategy", Trace::rebase}, {"opts", Trace::rebase},
     {"AGENTS.md", Trace::instructions}, {"AGENTS.override.md", Trace::instructions}, {"AGENT.md", Trace::instructions},
     {"CLAUDE.md", Trace::instructions}, {"CLAUDE.local.md", Trace::instructions}, {"GEMINI.md", Trace::instructions},
     {"QWEN.md", Trace::instructions}, {"CRUSH.md", Trace::instructions}, {"WARP.md", Trace::instructions},
     {".cursorrules", Trace::instructions}, {".windsurfrules", Trace::instructions}, {".clinerules", Trace::instructions},
     {".roorules", Trace::instructions}, {".goosehints", Trace::instructions}, {"copilot-instructions.md", Trace::instructions},
 }};
+
+// Files of directories in which git keeps work that is in progress. They name a merge strategy, and git executes git-merge-STRATEGY, also
+// from the work tree when there is a slash in it.
+struct InProgress {
+  std::string_view directory, file;
+};
+constexpr std::array<InProgress, 2> in_progress = {{{"rebase-merge", "strategy"}, {"sequencer", "opts"}}};
 
 constexpr std::array<std::string_view, 7> trace_names = {"repository", "bare-repository", "rebase", "index", "instructions", "not-updated", "more"};
 
@@ -36,6 +44,10 @@ bool counts(Trace kind, std::string_view path) {
   switch (kind) {
     case Trace::bare_repository: return !is_in_repository(path);
     case Trace::index: return path.ends_with("/.git/index");
+    case Trace::rebase:
+      return name_of(path) == "git-rebase-todo" || std::ranges::any_of(in_progress, [&](const InProgress& each) {
+               return name_of(path) == each.file && name_of(parent_of(path)) == each.directory;
+             });
     // Packages bring theirs, by the hundred.
     case Trace::instructions: return path.find("/node_modules/") == path.npos && path.find("/site-packages/") == path.npos;
     default: return true;
@@ -47,6 +59,12 @@ std::optional<Trace> kind_of(std::string_view path) {
   const auto* const found = std::ranges::find(names, name, &Named::name);
   if (found != names.end() && counts(found->kind, path)) return found->kind;
   return std::nullopt;
+}
+
+// The file of such a directory, when this is the name of one: it may come with the directory, under a name that said nothing.
+std::string file_within(const std::string& path) {
+  const auto* const found = std::ranges::find(in_progress, name_of(path), &InProgress::directory);
+  return found == in_progress.end() ? std::string() : path + "/" + std::string(found->file);
 }
 
 // git says that it could not, and exits 0: git-switch, git-checkout and git-stash of a branch that has such a file otherwise.
@@ -86,8 +104,11 @@ void Traces::note(const Case& c) {
     return add(Trace::not_updated, c.path);
   }
   const auto first = kind_of(c.path), second = kind_of(c.to);
-  if (!first && !second && c.to.empty()) return;
+  const std::string below_first = file_within(c.path), below_second = file_within(c.to);
+  if (!first && !second && c.to.empty() && below_first.empty()) return;
   const std::scoped_lock lock(mutex_);
+  for (const std::string& below : {below_first, below_second})
+    if (!below.empty()) add(Trace::rebase, below);
   if (first) add(*first, c.path);
   if (second) add(*second, c.to);
   if (!c.to.empty()) follow_rename(c.path, c.to);

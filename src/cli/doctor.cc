@@ -61,7 +61,12 @@ int doctor_command(Words words) {
   }
   auto features = sandbox::probe_features({.nft_program = supervisor::find_nft_program(), .ruleset = egress::closed_ruleset(),
                                            .egress_ruleset = ruleset_with_egress()});
+  const bool lacks_a_part = std::ranges::any_of(features, [](const sandbox::Feature& feature) { return feature.required && !feature.present; });
   features.push_back(whole_sandbox(supervisor::Trial::whole));
+  if (lacks_a_part && !features.back().present) {
+    features.back().detail += ", which follows from what is MISSING above";
+    features.back().remedy.clear();
+  }
   bool good = true;
   for (const sandbox::Feature& feature : features) {
     print_feature(feature);

@@ -1,6 +1,9 @@
 #include "sandbox/failure.h"
 
+#include <agentrun/sys/fd.h>
 #include <agentrun/sys/process.h>
+#include <sys/capability.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -40,8 +43,8 @@ constexpr Remedy remedies[] = {
      "overlayfs cannot be mounted in a user namespace here (see `agent-run doctor`): use write or read instead of overlay"},
     {"mounts", "fsopen", ENODEV, "the kernel lacks overlayfs: load the module overlay, or use write or read instead of overlay"},
     {"mounts", "fsmount", EPERM,
-     "the /proc of this host is partly masked (a container): unmask it (docker: --security-opt "
-     "systempaths=unconfined)"},
+     "the /proc of this host is partly masked (a container): unmask it (docker: --security-opt systempaths=unconfined; podman: "
+     "--security-opt unmask=ALL; Kubernetes: procMount: Unmasked with hostUsers: false), see CONTAINERS in agent-run(1)"},
     {"mounts", "pivot_root", EINVAL,
      "the root of this host is its initial ramfs: start from a mounted root file system"},
     {"mounts", "", EACCES,
@@ -105,6 +108,19 @@ bool reads(const char* path, std::string_view value) {
   return text && text->starts_with(value) && (text->size() == value.size() || (*text)[value.size()] == '\n');
 }
 
+struct CapTraits {
+  using value_type = cap_t;
+  static constexpr value_type empty = nullptr;
+  static void release(cap_t set) noexcept { ::cap_free(set); }
+};
+
+// Who maps uid 0 of the namespace above needs CAP_SETFCAP there: user_namespaces(7), since Linux 5.12.
+bool is_root_without_setfcap() {
+  const Owned<CapTraits> held(::geteuid() == 0 ? ::cap_get_proc() : nullptr);
+  cap_flag_value_t has = CAP_SET;
+  return held && ::cap_get_flag(held.get(), CAP_SETFCAP, CAP_EFFECTIVE, &has) == 0 && has == CAP_CLEAR;
+}
+
 }  // namespace
 
 std::string encode(const Failure& failure) {
@@ -134,6 +150,7 @@ HostKnobs read_knobs() {
                                  reads("/proc/sys/user/max_user_namespaces", "0"),
           .apparmor_restricts = reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
           .no_ptrace = reads("/proc/sys/kernel/yama/ptrace_scope", "3"),
+          .root_without_setfcap = is_root_without_setfcap(),
           .inside_agent_run = reads("/proc/1/comm", "agent-run-init")};
 }
 
@@ -169,6 +186,9 @@ std::string remedy_for(const Failure& failure, const HostKnobs& knobs) {
   if (failure.stage == "clone" && (refused || failure.error == ENOSPC) && knobs.userns_switched_off)
     return "user namespaces are switched off: sysctl -w kernel.unprivileged_userns_clone=1 "
            "user.max_user_namespaces=15000";
+  if (failure.error == EPERM && failure.object.ends_with("/uid_map") && knobs.root_without_setfcap)
+    return "root needs the capability CAP_SETFCAP to map uid 0 (docker, podman: --cap-add SETFCAP; Kubernetes: "
+           "capabilities: {add: [SETFCAP]}; systemd: CapabilityBoundingSet=), or start agent-run as another user than root";
   const bool early = failure.stage == "user" || failure.stage == "mounts" || failure.stage == "net";
   if (early && refused && knobs.apparmor_restricts)
     return "AppArmor restricts user namespaces (Ubuntu 24.04): install the profile that `agent-run doctor` prints";

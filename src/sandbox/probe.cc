@@ -20,7 +20,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "sandbox/failure.h"
 #include "sandbox/landlock.h"
@@ -296,6 +300,41 @@ constexpr const char* refused_remedy =
     "something above refuses it: the seccomp filter of a container or of another sandbox, AppArmor or SELinux; start "
     "agent-run outside of it";
 
+// The step that a probe failed in, where another probe is about that step.
+struct Step {
+  std::string_view call, object_end;  // empty: any
+  std::string_view tried_by;
+};
+constexpr Step steps[] = {
+    {"clone3", "", "user namespaces"}, {"unshare", "", "user namespaces"}, {"", "/setgroups", "id maps"},
+    {"", "/gid_map", "id maps"},       {"", "/uid_map", "id maps"},        {"setns", "", "joining namespaces"},
+    {"open_tree", "", "mounts"},       {"mount_setattr", "", "mounts"},    {"fsopen", "", "mounts"},
+    {"fsmount", "", "mounts"},
+};
+// Refused calls of mounts can have causes of their own (a masked /proc): they follow only when it is the same call.
+bool follows(const Failure& failure, std::string_view earlier, const Failure& cause) {
+  return std::ranges::any_of(steps, [&](const Step& step) {
+    return step.tried_by == earlier && (step.call.empty() || step.call == failure.call) && failure.object.ends_with(step.object_end) &&
+           (earlier != "mounts" || (cause.call == failure.call && cause.error == failure.error));
+  });
+}
+
+// What failed so far.
+using Failed = std::vector<std::pair<std::string_view, Failure>>;
+
+void explain(Feature& feature, const Probe& probe, const Failure& failure, const Failed& failed, const HostKnobs& knobs) {
+  feature.detail = failure.call + (failure.object.empty() ? "" : " " + failure.object) + ": " + std::string(errno_name(failure.error));
+  const auto cause = std::ranges::find_if(failed, [&](const auto& earlier) { return follows(failure, earlier.first, earlier.second); });
+  if (cause != failed.end()) {
+    feature.detail += ", which follows from " + std::string(cause->first) + " above";
+    return;
+  }
+  feature.remedy = remedy_for(failure, knobs);
+  // A fallback speaks of what the kernel lacks: it would mislead where something refuses what the kernel has.
+  const bool refused = failure.error == EPERM || failure.error == EACCES;
+  if (feature.remedy.empty()) feature.remedy = refused ? refused_remedy : probe.remedy;
+}
+
 // Which limits this host keeps, and by what. None is needed to run.
 Feature limits_feature() {
   Feature feature{.name = "limits", .present = true, .required = false, .detail = {}, .remedy = {}};
@@ -313,6 +352,7 @@ Feature limits_feature() {
 std::vector<Feature> probe_features(const ProbeTools& tools) {
   const HostKnobs knobs = read_knobs();
   std::vector<Feature> features;
+  Failed failed;
   for (const Probe& probe : probes) {
     const std::string text = ask(probe, tools);
     Feature feature{.name = probe.name, .present = text.starts_with('+'), .required = probe.need != optional, .of_broker = probe.need == broker};
@@ -320,12 +360,8 @@ std::vector<Feature> probe_features(const ProbeTools& tools) {
       feature.detail = text.substr(1);
     } else {
       const Failure failure = decode_failure(text.empty() ? text : text.substr(1));
-      feature.detail = failure.call + (failure.object.empty() ? "" : " " + failure.object) + ": " +
-                       std::string(errno_name(failure.error));
-      feature.remedy = remedy_for(failure, knobs);
-      // A fallback speaks of what the kernel lacks: it would mislead where something refuses what the kernel has.
-      const bool refused = failure.error == EPERM || failure.error == EACCES;
-      if (feature.remedy.empty()) feature.remedy = refused ? refused_remedy : probe.remedy;
+      explain(feature, probe, failure, failed, knobs);
+      failed.emplace_back(probe.name, failure);
     }
     features.push_back(std::move(feature));
   }

@@ -74,8 +74,8 @@ std::vector<std::string> Aftermath::sentences() const {
                    ". Look with git -c core.fsmonitor= -c core.hooksPath=/dev/null status, or agent-run -p read-only -- git status");
   }
   if (const std::string todo = paths_of({Trace::rebase}); !todo.empty())
-    list.push_back("a rebase that the command began or changed is in progress: git rebase --continue executes the exec lines of " + todo +
-                   ". Read it first, or git rebase --abort");
+    list.push_back("a rebase, cherry-pick or revert that the command began or changed is in progress: its --continue executes the exec lines and the "
+                   "merge strategies of " + todo + ". Read that first, or end it with --abort");
   if (const std::string text = paths_of({Trace::instructions}); !text.empty())
     list.push_back("instructions for agents changed: " + text + ". Read them before an agent does");
   if (const std::string refused = paths_of({Trace::not_updated}); !refused.empty())

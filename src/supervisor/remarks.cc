@@ -47,7 +47,8 @@ std::string section_of(const policy::Rule& rule) {
   return rule.id.substr(begin, rule.id.find('[') - begin);
 }
 
-// Shipped profiles grant what may be there. Whoever wrote a profile or an option meant something that is.
+// Shipped profiles grant what may be there. Whoever wrote a profile or an option meant something that is. What is absent outside too
+// reads the same inside; but what a command writes below it is lost.
 void add_dead_grants(std::vector<std::string>& sentences, const policy::Policy& policy, const sandbox::Plan& plan) {
   for (const policy::Rule& rule : policy.rules()) {
     const std::string section = section_of(rule);
@@ -56,6 +57,7 @@ void add_dead_grants(std::vector<std::string>& sentences, const policy::Policy& 
     if (!grants || !own || rule.meant.find_first_of("*?[{") != std::string::npos) continue;
     const auto target = canonical(rule.meant);
     const std::string begin = section + " " + rule.meant + " (" + rule.place.text() + ") shows nothing: ";
+    if (!target && section == "files.read") continue;
     if (!target) sentences.push_back(begin + "there is nothing on the host now; make it before the run");
     else if (!is_shown(plan, *target)) sentences.push_back(begin + "the sandbox has its own there, or another rule hides it; put it elsewhere");
   }

@@ -4,6 +4,7 @@ agent plants there, and then the user's git is run. Each layout also shows that 
 import itertools
 import os
 import random
+import shutil
 import subprocess
 
 import harness
@@ -189,9 +190,55 @@ class Aftermath(harness.Case):
         # The list's first line stops the rebase; the user's --continue executes the second.
         errors = self.said("for i in 1 2; do echo $i > f; git add f; git commit -qm $i; done; GIT_SEQUENCE_EDITOR=true; "
                            f"printf 'break\\nexec touch {mark}\\n' > list; GIT_SEQUENCE_EDITOR='cp list' git rebase -i HEAD~1 2>/dev/null")
-        self.assertRegex(errors, r"a rebase .* in progress.*exec lines of .*git-rebase-todo")
+        self.assertRegex(errors, r"a rebase.* in progress.*exec lines .* of .*git-rebase-todo")
         self.control("git", "rebase", "--continue")
         self.assertTrue(mark.exists(), "the control: git rebase --continue executed nothing")
+
+    def test_b4_strategies(self):
+        """A merge strategy with a slash is a program of the work tree; written into work in progress, or moved there with its directory."""
+        commits = "git switch -qc side; for i in 1 2; do echo $i > f; git add f; git commit -qm $i; done; git switch -q main; echo 0 > f; git add f; git commit -qm 0; "
+        begin = {"sequencer": "git cherry-pick side~1 side >/dev/null 2>&1 || :", "rebase-merge": "git switch -q side; git rebase main >/dev/null 2>&1 || :"}
+        write = {"sequencer": "printf '[options]\\n\\tstrategy = x/y\\n' > {}/opts", "rebase-merge": "echo x/y > {}/strategy"}
+        for directory, command in (("sequencer", "cherry-pick"), ("rebase-merge", "rebase")):
+            for form, end in (("in place", "--continue"), ("moved", "--continue"), ("moved", "--abort")):
+                with self.subTest(directory, form=form, end=end):
+                    shutil.rmtree(self.ws)
+                    self.ws.mkdir()
+                    self.seed()
+                    mark = self.scratch.base / f"mark{directory}{form[:2]}{end}"
+                    place = f".git/{directory}"
+                    act = write[directory].format(place) if form == "in place" else f"mv {place} w; {write[directory].format('w')}; mv w {place}"
+                    errors = self.said(f"{commits}{begin[directory]}; {act}; mkdir git-merge-x; printf '#!/bin/sh\\ntouch {mark}\\n' > git-merge-x/y; "
+                                       "chmod 755 git-merge-x/y; echo 7 > f; git add f")
+                    self.assertRegex(errors, rf"cherry-pick or revert.* in progress.*merge strategies of .*/{directory}/")
+                    self.assertIn({"sequencer": "sequencer/opts", "rebase-merge": "rebase-merge/strategy"}[directory], errors)
+                    harness.run(["git", "-c", "user.name=T", "-c", "user.email=t@e", "-c", "core.editor=true", command, end], cwd=self.ws, env=self.scratch.environment)
+                    self.assertEqual(mark.exists(), end == "--continue", f"the control and the remedy: git {command} {end}")
+
+    def test_b4_picking_is_nothing_to_say(self):
+        self.seed()
+        errors = self.said("git switch -qc side; for i in 1 2; do echo $i > f$i; git add f$i; git commit -qm $i; done; git switch -q main; "
+                           "git cherry-pick -Xours side~1 side >/dev/null; mkdir sequencer; echo x > opts; echo y > strategy")
+        self.assertEqual(errors, "")
+
+    def test_b4_am_executes_nothing(self):
+        """Why rebase-apply is not told of: what `git am --continue` reads there is parsed, not executed (decision 027)."""
+        self.seed()
+        git = ["git", "-c", "user.name=T", "-c", "user.email=t@e", "-c", "core.editor=true"]
+        script = ("echo 1 > f; git add f; git commit -qm 1; git format-patch -q -1; git reset -q --hard HEAD~1; echo 0 > f; git add f; git commit -qm 0; "
+                  "git am 0001-1.patch >/dev/null 2>&1 || :; cd .git/rebase-apply; for f in strategy opts; do echo x/y > $f; done; "
+                  f"for f in git-rebase-todo todo; do echo 'exec touch {self.ws}/mark' > $f; done; "
+                  f"echo 'touch {self.ws}/mark' >> author-script; cd ../..; mkdir git-merge-x; printf '#!/bin/sh\\ntouch {self.ws}/mark\\n' > git-merge-x/y; "
+                  "chmod 755 git-merge-x/y; echo 7 > f; git add f")
+        self.said(script)
+        author = self.ws / ".git/rebase-apply/author-script"
+        self.assertIn("GIT_AUTHOR_NAME", author.read_text(), "git am is in progress")
+        lines = author.read_text().splitlines()
+        for text in ("\n".join(lines) + "\n", "\n".join([f"GIT_AUTHOR_NAME='$(touch {self.ws}/mark)'", *lines[1:3]]) + "\n"):
+            author.write_text(text)
+            result = harness.run([*git, "am", "--continue"], cwd=self.ws, env=self.scratch.environment)
+        self.assertEqual(result.status, 0, f"the last one was continued: {result}")
+        self.assertFalse((self.ws / "mark").exists())
 
     def test_b4_instructions(self):
         errors = self.said("echo x > AGENTS.md; mkdir sub; echo y > sub/CLAUDE.md; echo z > GEMINI.md; rm GEMINI.md")

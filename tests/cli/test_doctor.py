@@ -1,6 +1,7 @@
 """Odd hosts: `agent-run -- COMMAND` refuses with cause and remedy and runs nothing, and `doctor` names what lacks."""
 
 import pathlib
+import re
 
 import harness
 
@@ -12,7 +13,7 @@ HOSTS = (
      r"clone3.*docker", "user namespaces", "docker"),
     ("mounts are refused", ["move_mount=EPERM", "open_tree=EPERM", "mount=EPERM"], r"mount.*(AppArmor|seccomp)", "mounts",
      "AppArmor"),
-    ("an old kernel: no mount_setattr", ["mount_setattr=ENOSYS"], r"5\.1", "mounts", "5.1"),
+    ("an old kernel: no mount_setattr", ["mount_setattr=ENOSYS"], r"6\.1", "mounts", r"6\.1"),
     ("no Landlock in the kernel", ["landlock_create_ruleset=ENOSYS"], r"Landlock", "Landlock", "CONFIG_SECURITY_LANDLOCK"),
     ("Landlock is switched off", ["landlock_create_ruleset=EOPNOTSUPP"], r"lsm=landlock", "Landlock", "lsm=landlock"),
     ("Landlock is refused", ["landlock_restrict_self=EPERM"], r"Landlock", "Landlock", "outside"),
@@ -24,6 +25,8 @@ HOSTS = (
     ("no joining of namespaces", ["setns=EPERM"], r"setns", "joining namespaces", "filter"),
     ("no netfilter", ["socket=EACCES"], r"(?i)net", "network namespace|nftables", "."),
 )
+
+NEED_ID_MAPS = ["mounts", "pid namespace and proc", "terminals", "network namespace", "nftables", "joining namespaces", "reading memory"]
 
 
 class OddHosts(harness.Case):
@@ -84,9 +87,50 @@ class OddHosts(harness.Case):
         self.assert_missing(result, "pidfd_getfd", "ptrace_scope is 3")
         self.assert_missing(result, "reading memory", "ptrace_scope is 3")
 
+    def assert_all_follow(self, result, first, others):
+        """One cause and one remedy: what else is MISSING says from what it follows."""
+        missing = re.findall(r"(?m)^MISSING  (.*?)  +.*$", result.text)
+        self.assertEqual(missing, [first, *others, "a whole sandbox"], str(result))
+        for line in re.findall(r"(?m)^MISSING .*$", result.text)[1:-1]:
+            self.assertRegex(line, f", which follows from {first} above$")
+        self.assertRegex(result.text, r"(?m)^MISSING  a whole sandbox .*, which follows from what is MISSING above$")
+        self.assertEqual(len(re.findall(r"(?m)^MISSING .*\n +remedy: ", result.text)), 1, str(result))
+
     def test_no_namespaces_left(self):
         result = self.in_namespaces('echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', harness.AGENT_RUN, "doctor")
         self.assert_missing(result, "user namespaces", "user.max_user_namespaces=15000")
+        self.assert_all_follow(result, "user namespaces", ["id maps", *NEED_ID_MAPS[:-2], "pidfd_getfd", *NEED_ID_MAPS[-2:]])
+
+    def test_root_without_setfcap(self):
+        """As in `docker run --cap-drop SETFCAP`: who maps uid 0 needs this capability, whatever AppArmor says."""
+        without = ["setpriv", "--bounding-set", "-setfcap", "--inh-caps", "-setfcap"]
+        marker = self.ws / "ran"
+        for before, works in (([], True), (without, False)):
+            with self.subTest(before):
+                doctor = self.in_namespaces('exec "$@"', *before, harness.AGENT_RUN, "doctor")
+                run = self.in_namespaces('exec "$@"', *before, harness.AGENT_RUN, "--", "touch", marker)
+                if works:
+                    self.assertEqual((doctor.status, run.status, marker.exists()), (0, 0, True), f"the control proves nothing: {doctor} {run}")
+                    marker.unlink()
+                    continue
+                self.assert_one_line_refusal(run, r"uid_map: .* — root needs the capability CAP_SETFCAP", nothing=marker)
+                self.assert_missing(doctor, "id maps", "CAP_SETFCAP .*another user than root")
+                self.assertNotIn("AppArmor", doctor.text)
+                self.assert_all_follow(doctor, "id maps", NEED_ID_MAPS)
+
+    if harness.IS_ROOT:
+
+        def test_remedy_without_setfcap(self):
+            """The other user works: what the remedy says."""
+            result = harness.run(["setpriv", "--bounding-set", "-setfcap", "--inh-caps", "-setfcap", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+                                  harness.AGENT_RUN, "doctor"], env={**self.scratch.environment, "HOME": "/", "XDG_STATE_HOME": "/dev/shm"}, cwd="/")
+            self.assertRegex(result.text, r"(?m)^ok       id maps ")
+
+    def test_masked_proc(self):
+        """As in containers: something lies over a part of /proc, and no other proc can be mounted that would show it."""
+        result = self.in_namespaces('mount --bind /dev/null /proc/version && exec "$@"', harness.AGENT_RUN, "doctor")
+        self.assert_missing(result, "pid namespace and proc", "docker: .*systempaths=unconfined; podman: .*unmask=ALL; Kubernetes: procMount: Unmasked")
+        self.assert_all_follow(result, "pid namespace and proc", [])
 
     def test_inside_a_sandbox_of_its_own(self):
         """The second one says that it is inside, and the first one's walls hold."""

@@ -2,7 +2,9 @@
 
 import os
 import resource
+import shutil
 import signal
+import socket
 
 import harness
 from harness import IS_ROOT
@@ -91,6 +93,45 @@ class Refusals(harness.Case):
     def test_commands_to_come(self):
         for command in ("learn", "ps", "kill", "watch", "approve", "deny"):
             self.refused(command, needles=(f"{command} is not supported yet",))
+
+    def profile_with(self, text):
+        self.scratch.profile_file.write_text(GOOD + text)
+        return self.scratch.profile_file
+
+    def test_published_port_that_is_taken(self):
+        """The remedy works, both ways: another port, or an end to what uses it."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            taken = f'network: {{publish: ["127.0.0.1:{port}"]}}\n'
+            self.refused("-p", self.profile_with(taken), needles=(rf"network\.publish: 127\.0\.0\.1:{port}: Address already in use — end what uses the port, or publish another one "
+                                                                  r"\(rule t:network\.publish\[0\]\)\n",))
+            with socket.create_server(("127.0.0.1", 0)) as other:
+                free = other.getsockname()[1]
+            result = self.scratch.agent_run("-p", self.profile_with(taken.replace(str(port), str(free))), "--", "true")
+            self.assertEqual(result.status, 0, str(result))
+        result = self.scratch.agent_run("-p", self.profile_with(taken), "--", "true")
+        self.assertEqual(result.status, 0, str(result))
+
+    def test_denied_at_launch(self):
+        """exec.deny and not exec.allow is blamed: exit 126 as a shell's, and what the remedy says works."""
+        marker = self.ws / "ran"
+        touch = os.path.realpath("/usr/bin/touch")
+        result = self.scratch.agent_run("-p", self.profile_with(""), "--", "touch", marker)
+        self.assertEqual((result.status, marker.exists()), (0, True), f"the control, and the remedy: {result}")
+        marker.unlink()
+        self.scratch.profile_file.write_text(GOOD.replace('allow: ["/usr/**"]', f'allow: ["/usr/**"], deny: [{touch}]'))
+        result = self.scratch.agent_run("-p", self.scratch.profile_file, "--", "touch", marker)
+        self.assertEqual(result.status, 126, str(result))
+        self.assertRegex(result.errors, rf'\Aagent-run: exec: execve touch: Permission denied — it was denied; to allow it: remove "{touch}" from exec\.deny of t \(\S+profile\.yaml:5:\d+\)\n')
+        self.assertNotIn("exec.allow", result.errors)
+        self.assertFalse(marker.exists())
+        other = self.outside / "touch"
+        shutil.copy2(touch, other)
+        result = self.scratch.agent_run("-p", self.profile_with(f"files: {{read: [{self.outside}]}}\n"), "--", other, marker)
+        self.assertEqual(result.status, 126, str(result))
+        self.assertIn(f'to allow it: exec: {{allow: ["{other}"]}}', result.errors)
+        self.assertNotIn("exec.deny", result.errors)
+        self.assertFalse(marker.exists())
 
     def test_fifo_as_profile(self):
         """Must not wait for a writer."""

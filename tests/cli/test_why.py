@@ -46,9 +46,15 @@ print(tried(lambda: save(b"one")), tried(lambda: save(b"2\\n")), os.path.exists(
         self.assertNotIn("granted by itself", remedy.errors)
 
     def test_dead_grants(self):
-        self.scratch.write_profile(files={"read": [str(self.scratch.home / "absent"), str(self.tools)]})
+        home = self.scratch.home
+        (home / "hidden").mkdir()
+        self.scratch.write_profile(files={"read": [str(home / "unread"), str(self.tools), str(home / "hidden")], "write": [str(home / "absent"), str(home / "a*")],
+                                          "deny": [str(home / "hidden")]})
         run = self.inside("true")
-        self.assertRegex(run.errors, "files.read .*/absent .* shows nothing: there is nothing on the host")
+        self.assertRegex(run.errors, "files.write .*/absent .* shows nothing: there is nothing on the host")
+        self.assertRegex(run.errors, "files.read .*/hidden .* shows nothing: the sandbox has its own there, or another rule hides it")
+        self.assertNotIn("unread", run.errors, "it is absent outside too")
+        self.assertEqual(run.errors.count("shows nothing"), 2, str(run))
         self.assertNotIn(f"{self.tools} (", run.errors)
         shipped = self.scratch.agent_run("-p", "coding", "--", "true")
         self.assertNotIn("shows nothing", shipped.errors, "shipped profiles name what may be there")

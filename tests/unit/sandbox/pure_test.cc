@@ -34,6 +34,8 @@ TEST_CASE("remedies name the cause that the host shows") {
   const Failure map{"user", "write", "/proc/7/uid_map", EPERM};
   CHECK(remedy_for(map, {.apparmor_restricts = true}).find("AppArmor") != std::string::npos);
   CHECK(remedy_for(map, {}).find("AppArmor restricts") == std::string::npos);
+  CHECK(remedy_for(map, {.apparmor_restricts = true, .root_without_setfcap = true}).find("CAP_SETFCAP") != std::string::npos);
+  CHECK(remedy_for({"user", "write", "/proc/7/gid_map", EPERM}, {.root_without_setfcap = true}).find("CAP_SETFCAP") == std::string::npos);
   const Failure clone{"clone", "clone3", "namespaces", EPERM};
   CHECK(remedy_for(clone, {.userns_switched_off = true}).find("sysctl") != std::string::npos);
   CHECK(remedy_for(clone, {}).find("docker") != std::string::npos);
