@@ -7,6 +7,7 @@
 #include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -49,7 +50,11 @@ bool out_of_reach(const std::string& directory, int error) {
   if (error == ENOENT || error == ENOTDIR || error == ELOOP) return true;
   if (error != EACCES || ::faccessat(AT_FDCWD, directory.c_str(), X_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0) return false;
   struct stat st {};
-  return ::lstat(directory.c_str(), &st) != 0 || st.st_uid != ::geteuid();
+  if (::lstat(directory.c_str(), &st) != 0 || st.st_uid != ::geteuid()) return true;
+  // Its owner could open it up. Not a mask of the sandbox: that is a read-only tmpfs, and what it covers is out of the command's reach.
+  struct statfs fs {};
+  return (st.st_mode & 0777) == 0 && ::statfs(directory.c_str(), &fs) == 0 && (static_cast<unsigned long>(fs.f_flags) & ST_RDONLY) != 0 &&
+         static_cast<unsigned long>(fs.f_type) == TMPFS_MAGIC;
 }
 
 // File systems of Linux's own, on which names are bytes unless a directory says otherwise. What is missing here is taken for

@@ -311,3 +311,23 @@ class Folding(Case):
         wrong = [result for result in results[:guarded] if result[2] != "ok" or result[3] not in DENIED | {"ENOENT"}]
         self.assertFalse(wrong)
         self.assert_allowed(results[guarded:])
+
+
+class BesideWhatIsMasked(harness.Case):
+    """The state directory is masked and lies in a grant: the search for links goes on around it, and has nothing to say."""
+
+    def test_state_directory_in_a_grant(self):
+        state = self.scratch.state
+        (state / "zz").mkdir()
+        for name in ("a", "b"):  # the first makes the state directory
+            target = state / f"target-{name}"
+            target.write_text("as it was")
+            link = state / "zz" / "guarded"
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+            self.scratch.write_profile(files={"write": [str(state)], "protect": [str(link)]})
+            run = self.inside("sh", "-c", f"echo x > {state}/free; echo x > {target}")
+            self.assertNotIn("not all followed", run.errors)
+            self.assertEqual(target.read_text(), "as it was", str(run))
+            self.assertTrue((state / "free").exists(), f"the control: {run}")
+            self.assertTrue((state / "agent-run").is_dir())
