@@ -163,18 +163,25 @@ std::string_view without_leading_space(std::string_view bytes) {
 
 enum class Looks : std::uint8_t { more, word, line, no_line, http, blank, other };
 
-// Does the line name a version of HTTP anywhere, whatever its words? Or is it HTTP/0.9, which has no version?
-bool is_request(std::string_view line) {
-  constexpr std::string_view http = "HTTP/";
-  const bool version = std::search(line.begin(), line.end(), http.begin(), http.end(),
-                                   [](char a, char b) { return lower(a) == lower(b); }) != line.end();
+// The methods that Node's web server knows (llhttp), of HTTP, RTSP and Icecast.
+constexpr auto methods = std::to_array<std::string_view>(
+    {"ACL", "ANNOUNCE", "BIND", "CHECKOUT", "CONNECT", "COPY", "DELETE", "DESCRIBE", "FLUSH", "GET", "GET_PARAMETER", "HEAD", "LINK", "LOCK",
+     "M-SEARCH", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE", "NOTIFY", "OPTIONS", "PATCH", "PAUSE", "PLAY", "POST", "PRI", "PROPFIND",
+     "PROPPATCH", "PURGE", "PUT", "QUERY", "REBIND", "RECORD", "REDIRECT", "REPORT", "SEARCH", "SETUP", "SET_PARAMETER", "SOURCE", "SUBSCRIBE",
+     "TEARDOWN", "TRACE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE"});
+
+// A method and a target, and then no version, as in HTTP/0.9 (Node reads headers after it), or one of any protocol (Twisted looks at
+// none). "OPTIONS sip:a@b SIP/2.0" is another protocol: its target is none of HTTP.
+bool has_no_version(std::string_view line) {
   const auto words = words_of(line, lenient_blanks);
-  const bool old = words.size() == 2 && (words[0] == "GET" || words[0] == "HEAD" || words[0] == "POST");
-  return version || old;
+  if (words.size() < 2 || std::ranges::find(methods, words[0]) == methods.end()) return false;
+  return words.size() == 2 || words[1].starts_with('/') || words[1] == "*" || words[1].find("://") != std::string_view::npos;
 }
 
-// Is this the beginning of an HTTP/1 request? A first line that names a version of HTTP is one, whatever else stands in it: some
-// lenient server takes it. A request that is not written as everybody reads it is then refused.
+bool is_request(std::string_view line) { return FirstLine().take(line) == FirstLine::State::http || has_no_version(line); }
+
+// Is this the beginning of an HTTP/1 request? A first line that names a version of HTTP, or of what else web servers take,
+// is one, whatever else stands in it: some lenient server takes it. A request that is not written as everybody reads it is then refused.
 Looks looks_like_http(std::string_view bytes) {
   const std::string_view start = without_leading_space(bytes);
   constexpr std::size_t most_blanks = 256;

@@ -16,8 +16,17 @@ constexpr std::array<std::uint8_t, 32> retry_random = {  // RFC 8446 §4.1.3
     0xC2, 0xA2, 0x11, 0x16, 0x7A, 0xBB, 0x8C, 0x5E, 0x07, 0x9E, 0x09, 0xE2, 0xC8, 0xA8, 0x33, 0x9C};
 
 constexpr std::size_t longest_line = 128 * 1024;  // servers take 8 to 64 KiB
-constexpr std::string_view http = "HTTP/";
 constexpr std::string_view blanks = " \t\n\v\f\r\x1C\x1D\x1E\x1F\x85\xA0";  // which some server passes over before a request
+
+// Whose versions web servers take in a request. HTTP counts wherever it stands. The others are Node's (llhttp): they count as a word
+// with a number, for "get device/1" is one of memcached. ' ' is any blank, '#' any digit; no first letter stands in its text again.
+constexpr std::array<std::string_view, FirstLine::protocols> versions = {"HTTP/", " RTSP/#", " ICE/#"};
+
+bool fits(char wanted, char c) noexcept {
+  if (wanted == ' ') return blanks.find(c) != std::string_view::npos;
+  if (wanted == '#') return c >= '0' && c <= '9';
+  return wanted == (c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c);
+}
 
 }  // namespace
 
@@ -73,10 +82,11 @@ FirstLine::State FirstLine::take(std::string_view bytes) noexcept {
   for (const char c : bytes) {
     begun_ = begun_ || blanks.find(c) == std::string_view::npos;
     if ((begun_ && c == '\n') || ++seen_ > longest_line) return State::other;
-    const char upper = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-    // No beginning of "HTTP/" occurs in it a second time but its first letter.
-    matched_ = upper == http[matched_] ? matched_ + 1 : (upper == http[0] ? 1 : 0);
-    if (matched_ == http.size()) return State::http;
+    if (!begun_) continue;
+    for (std::size_t i = 0; i < versions.size(); ++i) {
+      matched_[i] = fits(versions[i][matched_[i]], c) ? matched_[i] + 1 : (fits(versions[i][0], c) ? 1 : 0);
+      if (matched_[i] == versions[i].size()) return State::http;
+    }
   }
   return State::more;
 }

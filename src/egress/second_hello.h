@@ -37,15 +37,18 @@ class ServerAnswer {
   State state_ = State::more;
 };
 
-/// A first line that begins as no request does: does it name a version of HTTP all the same? Lenient servers take any bytes for a
-/// method. Its bytes may be passed on as they come, for a server that waits for the rest of a line does nothing yet.
+/// Does a first line name a version of HTTP, or of another protocol whose requests web servers take (RTSP, ICE)? Of one that begins
+/// as no request does, the bytes may be passed on as they come: lenient servers take any bytes for a method, but a server that waits
+/// for the rest of a line does nothing yet.
 class FirstLine {
  public:
-  enum class State : std::uint8_t { more, other, http };  // `other`: a line, or 128 KiB, without "HTTP/"
+  enum class State : std::uint8_t { more, other, http };  // `other`: a line, or 128 KiB, without such a version
+  static constexpr std::size_t protocols = 3;
   State take(std::string_view bytes) noexcept;
 
  private:
-  std::size_t matched_ = 0, seen_ = 0;
+  std::array<std::size_t, protocols> matched_{};  // of each version, what the bytes so far end with
+  std::size_t seen_ = 0;
   bool begun_ = false;  // a byte that is no blank was there
 };
 

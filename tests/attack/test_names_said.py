@@ -126,3 +126,17 @@ class NamesSaid(NetworkCase):
         """, (8080,), wsgi=[[PUBLIC, 8080]])
         self.assertEqual(run.seen["wsgi"], {"ok.test": 1}, str(run))
 
+    def test_requests_of_other_protocols(self):
+        """Node's web server takes the request lines of RTSP, of Icecast's sources and of HTTP/0.9, and reads the headers after them."""
+        program = ('require("http").createServer((q, r) => r.end(`this is ${q.headers.host}\\n`))'
+                   '.listen(+process.argv[2], process.argv[1])')
+        run = self.check(r"""
+            rest = b"\r\nHost: evil.test\r\nConnection: close\r\n\r\n"
+            act("good", lambda: asked("ok.test", 8080, [b"GET / HTTP/1.1\r\nHost: ok.test\r\nConnection: close\r\n\r\n"]))
+            for number, line in enumerate((b"GET / RTSP/1.1", b"POST /  RTSP/1.0", b"DESCRIBE rtsp://ok.test/ RTSP/2.0", b"SOURCE / ICE/1.1",
+                                           b"PUT /", b"M-SEARCH *", b"SETUP http://ok.test/")):
+                act(f"whole-{number}", lambda: asked("ok.test", 8080, [line + rest]))
+                act(f"pieces-{number}", lambda: asked("ok.test", 8080, [line[:3], line[3:9], line[9:] + rest]))
+        """, (8080,), commands=[["node", "-e", program, PUBLIC, "8080"]], awaited=[[PUBLIC, 8080]])
+        refused = [r for r in run.journal() if r.get("type") == "net.close" and r.get("end") == "refused"]
+        self.assertEqual({r["reason"] for r in refused}, {"a request that is not HTTP/1.1 or HTTP/1.0"}, str(run))

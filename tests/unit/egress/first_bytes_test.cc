@@ -396,10 +396,20 @@ TEST_CASE("records of another version are no other protocol") {
   CHECK(judge("\x14\0\0\0\x20" "abc"s, "api.example.com", 33060).kind == Kind::pass);
 }
 
+TEST_CASE("a method and a target are a request, with no version or one of any protocol") {
+  const std::string host = "\r\nHost: evil.test\r\n\r\n";
+  for (const char* line : {"PUT /", "M-SEARCH *", "SETUP http://a/", "DELETE\t/", "CONNECT evil.test:80", "PUT / X/1", "GET / FOO", "\r\nPATCH /"}) {
+    CAPTURE(line);
+    CHECK(judge(line + host, "api.example.com", 8080).reason == "a request that is not HTTP/1.1 or HTTP/1.0");
+  }
+}
+
 TEST_CASE("any first line that names a version of HTTP is a request") {
   const std::string host = "\r\nHost: evil.test\r\n\r\n";
   for (const std::string& line : {"@GET / HTTP/1.1"s, "(GET / HTTP/1.1"s, "\0GET / HTTP/1.1"s, "G\"T / HTTP/1.1"s, "\xFFGET / http/1.1"s, "GET/HTTP/1.1"s,
-                                  "\x16\x04GET / HTTP/1.1"s, "\nHHTTP/1.1"s, "@\rGET / HTTP/1.0"s, "\x80GET / HTTP/1.1"s, "[] HTTP/1.1"s}) {
+                                  "\x16\x04GET / HTTP/1.1"s, "\nHHTTP/1.1"s, "@\rGET / HTTP/1.0"s, "\x80GET / HTTP/1.1"s, "[] HTTP/1.1"s,
+                                  "GET / RTSP/1.1"s, "GET /  rtsp/1.0"s, "POST / RTSP/1.1"s, "SOURCE / ICE/1.1"s, "SOURCE /\tice/1"s, "@ RTSP/2"s,
+                                  "\0 ICE/1.0"s, "PLAY / RRTSP/1 RTSP/1"s, "DESCRIBE rtsp://a/ RTSP/1.0"s}) {
     CAPTURE(line);
     CHECK(judge(line + host, "api.example.com", 8080).kind == Kind::refuse);
     // In pieces: held back, or passed on and watched until it is one.
@@ -416,6 +426,11 @@ TEST_CASE("any first line that names a version of HTTP is a request") {
   }
   // Controls: other protocols are passed, at once.
   for (const std::string& line : {"*1\r\n$4\r\nPING\r\n"s, "\0\0\0\x08\x04\xD2\x16\x2F"s, "\x13" "BitTorrent protocol"s, "@RSYNCD: 31.0\n"s, "{\"http\": 1}\n"s}) {
+    CHECK(judge(line, "api.example.com", 8080).kind == Kind::pass);
+  }
+  for (const char* line : {"get device/1\r\n", "GET_IT ICE/x\r\n", "OPTIONS sip:a@b SIP/2.0\r\n", "INVITE sip:a@b SIP/2.0\r\n", "KEYS *\r\n", "COPY a b\r\n",
+                           "set /key 0 0 5\r\n", "EHLO a.example\r\n", "SSH-2.0-x\r\n"}) {
+    CAPTURE(line);
     CHECK(judge(line, "api.example.com", 8080).kind == Kind::pass);
   }
   FirstLine line;
