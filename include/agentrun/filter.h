@@ -17,6 +17,7 @@ enum class Disposition : std::uint8_t {
   trap,            // to the broker
   trap_opens,      // open, openat: to the broker when the flags register asks to write or create; O_PATH alone is let
                    // through; reading opens are trapped unless Variant::reads_off
+  trap_leases,     // fcntl: to the broker when it takes or returns a lease, else let through
   refuse_eperm,    // refused by the floor: EPERM
   refuse_enosys,   // refused by the floor: ENOSYS (programs fall back)
   checked,         // allowed except for some values of register arguments (clone flags, ioctl numbers, socket families, …)
@@ -44,6 +45,7 @@ enum class Operation : std::uint8_t {
   fchown,
   fsetxattr,
   fremovexattr,
+  lease,         // fcntl with F_SETLEASE
   execute,       // execve, execveat
   connect,
   bind,          // of a unix socket that gets a path

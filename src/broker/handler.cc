@@ -67,6 +67,7 @@ Reply Handler::dispatch(const Request& request, const Task&, Case& c) {
     case Operation::fchown:
     case Operation::fsetxattr:
     case Operation::fremovexattr: return attribute(c);
+    case Operation::lease: return lease(c);
     case Operation::execute: return execute(c);
     case Operation::connect: return connect(c);
     case Operation::bind: return bind(c);

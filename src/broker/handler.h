@@ -124,6 +124,9 @@ class Handler {
   int apply(const Request& request, const Object& object) const;
   Reply truncate(Case& c, Object& object);
 
+  // lease.cc
+  Reply lease(Case& c);
+
   // calls.cc
   Reply execute(Case& c);
 

@@ -85,6 +85,7 @@ class Decoder {
       case Operation::fsetxattr: return setxattr();
       case Operation::removexattr:
       case Operation::fremovexattr: return removexattr();
+      case Operation::lease: r_.lease = low(2); return r_.flags == F_SETLEASE ? 0 : EINVAL;  // F_SETDELEG: filter/checks.cc
       case Operation::execute: return execute();
       case Operation::connect: return address();
       case Operation::bind: return bind();

@@ -42,6 +42,7 @@ struct Request {
   uid_t uid = 0;                 // chown
   gid_t gid = 0;
   off_t length = 0;              // truncate
+  int lease = 0;                 // F_RDLCK, F_WRLCK, F_UNLCK, or what else the kernel refuses
   std::optional<std::array<timespec, 2>> times;  // utimes; absent: now
   std::string text;              // symlink's target, or the attribute's name
   std::string value;             // attribute's value

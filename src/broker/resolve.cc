@@ -182,7 +182,10 @@ int Resolver::descriptor(const Task& task, int fd, Object& to) const {
     return describe(to);
   }
   const Fd taken = take_descriptor(task, fd);
-  if (!taken) return errno;
+  return taken ? taken_descriptor(taken, to) : errno;
+}
+
+int Resolver::taken_descriptor(const Fd& taken, Object& to) const {
   to.descriptor_flags = ::fcntl(taken.get(), F_GETFL);
   to.fd = pin(host_proc_, taken);
   return to.fd ? describe(to) : errno;

@@ -50,6 +50,8 @@ class Resolver {
   int start(const Task& task, const Name& name, Fd& to) const { return start_of(task, name, 0, to); }
   /// The object that a descriptor of the agent stands for. EBADF when there is none.
   int descriptor(const Task& task, int fd, Object& to) const;
+  /// The same, of a descriptor that was taken (descriptor.h).
+  int taken_descriptor(const Fd& taken, Object& to) const;
   /// The folder and the last component of a name, which itself is not followed and need not exist. For "." and ".." and
   /// "/" the name is passed on as it is: the kernel refuses those in its own way.
   int slot(const Task& task, const Name& name, std::uint64_t resolve, Slot& to) const;

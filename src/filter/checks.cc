@@ -210,6 +210,14 @@ constexpr Clause writing_opens[] = {
     when("O_TRUNC", has(Register, O_TRUNC), notify), when("O_TMPFILE", has(Register, O_TMPFILE & ~O_DIRECTORY), notify),
 };
 
+// One comparison for both: fcntl is called often. Linux 6.19 has F_SETDELEG, which does to a directory what a lease does to a file; its
+// argument is in memory, so the broker answers as a kernel without it.
+constexpr std::uint32_t f_setdeleg = F_SETLEASE + 16;
+constexpr Clause lease_clauses[] = {
+    when("F_SETLEASE, F_SETDELEG", {.argument = 1, .mask = every_bit ^ (F_SETLEASE ^ f_setdeleg), .value = F_SETLEASE}, notify),
+};
+static_assert((F_SETLEASE & f_setdeleg) == F_SETLEASE && f_setdeleg - F_SETLEASE == (F_SETLEASE ^ f_setdeleg));
+
 }  // namespace
 
 std::span<const CallRule> agent_checks() noexcept {
@@ -221,6 +229,10 @@ CallRule open_rule(const Row& row, Reads reads) {
   const std::span<const Clause> clauses = row.arguments.flags == 1 ? of_open : of_openat;
   return reads == Reads::trapped ? CallRule{.nr = row.nr, .clauses = clauses.first(1), .otherwise = notify}
                                  : CallRule{.nr = row.nr, .clauses = clauses, .otherwise = allow};
+}
+
+CallRule lease_rule(const Row& row) noexcept {
+  return {.nr = row.nr, .clauses = lease_clauses, .otherwise = allow};
 }
 
 }  // namespace agentrun::filter

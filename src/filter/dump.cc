@@ -63,6 +63,8 @@ std::string checked_part() {
     if (row.disposition == Disposition::trap_opens)
       text += rule_lines(row, open_rule(row, Reads::trapped), "") +
               rule_lines(row, open_rule(row, Reads::off), ", with `audit.reads: off`");
+  for (const Row& row : table())
+    if (row.disposition == Disposition::trap_leases) text += rule_lines(row, lease_rule(row), "");
   for (const CallRule& rule : agent_checks()) text += rule_lines(*find(rule.nr), rule, "");
   return text;
 }

@@ -8,6 +8,7 @@ namespace {
 
 constexpr std::array dispositions = {
     std::string_view("allow"),        std::string_view("trap"),          std::string_view("trap_opens"),
+    std::string_view("trap_leases"),
     std::string_view("refuse_eperm"), std::string_view("refuse_enosys"), std::string_view("checked"),
 };
 constexpr std::array operations = {
@@ -17,8 +18,8 @@ constexpr std::array operations = {
     std::string_view("chmod"),        std::string_view("chown"),    std::string_view("truncate"),
     std::string_view("utimes"),       std::string_view("setxattr"), std::string_view("removexattr"),
     std::string_view("fchmod"),       std::string_view("fchown"),   std::string_view("fsetxattr"),
-    std::string_view("fremovexattr"), std::string_view("execute"),  std::string_view("connect"),
-    std::string_view("bind"),
+    std::string_view("fremovexattr"), std::string_view("lease"),    std::string_view("execute"),
+    std::string_view("connect"),      std::string_view("bind"),
 };
 constexpr std::array classes = {
     std::string_view("none"), std::string_view("open"),    std::string_view("change"),

@@ -25,6 +25,8 @@ CallRule agent_rule(const Row& row, Reads reads) {
       return {.nr = row.nr, .otherwise = SECCOMP_RET_USER_NOTIF};
     case Disposition::trap_opens:
       return open_rule(row, reads);
+    case Disposition::trap_leases:
+      return lease_rule(row);
     case Disposition::checked:
       return checked_rule(row);
     case Disposition::refuse_enosys:
@@ -45,8 +47,7 @@ RuleSet agent_rules(Reads reads) {
 RuleSet without_traps(RuleSet set) {
   for (CallRule& rule : set.calls) {
     const Row* const row = find(rule.nr);
-    const bool trapped = row->disposition == Disposition::trap || row->disposition == Disposition::trap_opens;
-    if (trapped) rule = {.nr = rule.nr, .otherwise = SECCOMP_RET_ALLOW};
+    if (row->operation != Operation::none) rule = {.nr = rule.nr, .otherwise = SECCOMP_RET_ALLOW};
   }
   return set;
 }

@@ -71,6 +71,8 @@ std::span<const CallRule> agent_checks() noexcept;
 /// What of open (flags in register 1) and openat (register 2) the broker must see.
 enum class Reads : std::uint8_t { trapped, off };
 CallRule open_rule(const Row& row, Reads reads);
+/// What of fcntl the broker must see.
+CallRule lease_rule(const Row& row) noexcept;
 
 /// The allow lists of our own processes.
 RuleSet init_rules();

@@ -56,6 +56,11 @@ constexpr Row trap_opens(std::string_view name, int nr, Arguments arguments) {
   row.disposition = Disposition::trap_opens;
   return row;
 }
+constexpr Row trap_leases(std::string_view name, int nr, Arguments arguments) {
+  Row row = trap(name, nr, Operation::lease, arguments);
+  row.disposition = Disposition::trap_leases;
+  return row;
+}
 
 // Name and number from one word, so that they cannot disagree.
 #define CALL(call) #call, __NR_##call
@@ -137,7 +142,7 @@ constexpr auto rows = std::to_array<Row>({
     allow(CALL(msgsnd)),
     allow(CALL(msgrcv)),
     allow(CALL(msgctl)),
-    allow(CALL(fcntl)),
+    trap_leases(CALL(fcntl), {.flags = 1, .fd = 0}),
     allow(CALL(flock)),
     allow(CALL(fsync)),
     allow(CALL(fdatasync)),
@@ -457,10 +462,11 @@ static_assert(std::ranges::adjacent_find(rows, std::ranges::greater_equal{}, &Ro
 
 /// Every trapped row says what the broker does and on which object.
 constexpr bool complete(const Row& row) {
-  const bool trapped = row.disposition == Disposition::trap || row.disposition == Disposition::trap_opens;
+  const bool by_register = row.disposition == Disposition::trap_opens || row.disposition == Disposition::trap_leases;
+  const bool trapped = row.disposition == Disposition::trap || by_register;
   const bool has_object = row.arguments.path >= 0 || row.arguments.fd >= 0;
   return trapped == (row.operation != Operation::none) && trapped == has_object &&
-         (row.disposition != Disposition::trap_opens || row.arguments.flags >= 0);
+         (!by_register || row.arguments.flags >= 0);
 }
 static_assert(std::ranges::all_of(rows, complete));
 

@@ -62,3 +62,150 @@ class Leases(harness.Case):
                 run = self.inside(*words)
                 self.assertEqual(sorted(run.text.splitlines()), sorted(outside), str(run))
                 self.assert_complete(run)
+
+# Tries to hold off whoever writes a file that it may only read, by every way to that file; then by changing what the number
+# means while the broker looks: no lease may ever be found on the file.
+HOLD_OFF = """
+import ctypes, errno, fcntl, os, sys
+granted = sys.argv[1]
+libc = ctypes.CDLL(None, use_errno=True)
+def held(fd, lease):
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, lease)
+        took = True
+    except OSError as error:
+        took = errno.errorcode[error.errno]
+    found = fcntl.fcntl(fd, fcntl.F_GETLEASE) != fcntl.F_UNLCK
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK) if found else None
+    return "ok" if found else took
+reading = os.open(granted, os.O_RDONLY)
+def wide(fd):
+    # The kernel takes both as ints, so the upper halves are the caller's to choose.
+    took = libc.syscall(72, fd, ctypes.c_long(1 << 32 | fcntl.F_SETLEASE), ctypes.c_long(fcntl.F_RDLCK)) == 0
+    return held(fd, fcntl.F_RDLCK) if took else errno.errorcode[ctypes.get_errno()]
+ways = {
+    "read": lambda: held(reading, fcntl.F_RDLCK),
+    "wide": lambda: wide(reading),
+    "again": lambda: held(os.open("/proc/self/fd/%d" % os.open(granted, os.O_PATH), os.O_RDONLY), fcntl.F_RDLCK),
+    "handed": lambda: held(0, fcntl.F_RDLCK),
+}
+for name, way in ways.items():
+    print("ACT", name, way(), flush=True)
+"""
+
+EXCHANGE = """
+import fcntl, os, sys, threading
+granted, own = os.open(sys.argv[1], os.O_RDONLY), os.open("own", os.O_RDONLY | os.O_CREAT, 0o600)
+number = os.dup(own)
+over = threading.Event()
+def exchange():
+    while not over.is_set():
+        os.dup2(granted, number)
+        os.dup2(own, number)
+other = threading.Thread(target=exchange, daemon=True)
+other.start()
+took = wrong = 0
+for _ in range(int(sys.argv[2])):
+    try:
+        fcntl.fcntl(number, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError:
+        pass
+    wrong += fcntl.fcntl(granted, fcntl.F_GETLEASE) != fcntl.F_UNLCK
+    took += fcntl.fcntl(own, fcntl.F_GETLEASE) != fcntl.F_UNLCK
+    for fd in (granted, own):
+        if fcntl.fcntl(fd, fcntl.F_GETLEASE) != fcntl.F_UNLCK:
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+over.set()
+other.join()
+print("own" if took else "none", "granted" if wrong else "clean")
+"""
+
+# Who is told that somebody opens the leased file: the holder, by the signal that it chose, or whom it named.
+TOLD = """
+import errno, fcntl, os, signal
+told = signal.SIGRTMIN + 3
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO, told})
+def opened():
+    try:
+        os.close(os.open("leased", os.O_WRONLY | os.O_NONBLOCK))
+        return "opened"
+    except OSError as error:
+        return errno.errorcode[error.errno]
+def waits(what):
+    got = signal.sigtimedwait({what}, 40)
+    return got is not None and got.si_signo == what
+def take(fd):
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+fd = os.open("leased", os.O_RDONLY | os.O_CREAT, 0o600)
+take(fd)
+print("lease", fcntl.fcntl(fd, fcntl.F_GETLEASE), fcntl.fcntl(fd, fcntl.F_GETOWN) == os.getpid())
+print("plain", opened(), waits(signal.SIGIO))
+fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+print("returned", opened(), fcntl.fcntl(fd, fcntl.F_GETOWN))
+take(fd)
+fcntl.fcntl(fd, fcntl.F_SETSIG, told)
+print("chosen", opened(), waits(told))
+fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+child = os.fork()
+if child == 0:
+    os._exit(0 if waits(signal.SIGIO) else 1)
+fcntl.fcntl(fd, fcntl.F_SETOWN, child)
+take(fd)
+print("named", opened(), os.waitpid(child, 0)[1])
+fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+writer = os.open("leased", os.O_WRONLY)
+for what, argument in ((fcntl.F_RDLCK, fd), (99, fd), (fcntl.F_RDLCK, os.open("leased", os.O_PATH)), (fcntl.F_RDLCK, 999), (fcntl.F_UNLCK, fd)):
+    try:
+        print("refused", fcntl.fcntl(argument, fcntl.F_SETLEASE, what))
+    except OSError as error:
+        print("refused", errno.errorcode[error.errno])
+print("owner", fcntl.fcntl(fd, fcntl.F_GETOWN))
+memory = os.memfd_create("x")
+fcntl.fcntl(memory, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+print("memory", fcntl.fcntl(memory, fcntl.F_GETLEASE))
+os.unlink("leased")
+"""
+
+
+class LeasesOfGrants(harness.Case):
+    def granted(self):
+        file = self.outside / "granted"
+        file.write_text("x")
+        self.scratch.write_profile(files={"read": [str(file)]})
+        return file
+
+    def test_l9_a_granted_file_holds_nobody_off(self):
+        """No lease on a file that may only be read, whichever way the descriptor came."""
+        file = self.granted()
+        words = ("/usr/bin/python3", "-I", "-c", HOLD_OFF, file)
+        control = self.with_input(file, *words)
+        self.assertEqual(len(harness.acts(control)), 4, str(control))
+        run = self.with_input(file, harness.AGENT_RUN, "--json", "-p", self.scratch.profile_file, "--", *words)
+        self.assert_refused(control, run, {"EACCES"})
+        inside = harness.Run(run, self.scratch)
+        denied = inside.decisions(sys="fcntl", act="deny")
+        self.assertGreaterEqual(len(denied), 4, str(inside))
+        self.assert_complete(inside)
+
+    def with_input(self, file, *words):
+        return harness.run(("/bin/sh", "-c", 'exec "$@" <"$0"', file, *words), env=self.scratch.environment, cwd=self.ws)
+
+    def test_l9_numbers_exchanged_meanwhile(self):
+        """What the broker looked at is what gets the lease."""
+        file = self.granted()
+        words = ("/usr/bin/python3", "-I", "-c", EXCHANGE, file)
+        self.assertEqual(self.control(*words, "20000").text.split(), ["own", "granted"])
+        run = self.inside(*words, "3000")
+        self.assertEqual(run.text.split(), ["own", "clean"], str(run))
+        self.assert_complete(run)
+
+    def test_l9_who_is_told(self):
+        """Signals of a lease reach whom they reach outside."""
+        words = ("/usr/bin/python3", "-I", "-c", TOLD)
+        outside = self.control(*words)
+        self.assertEqual(outside.status, 0, str(outside))
+        self.assertIn("plain EAGAIN True", outside.text)
+        self.scratch.write_profile()
+        run = self.inside(*words)
+        self.assertEqual(run.text.splitlines(), outside.text.splitlines(), str(run))
+        self.assert_complete(run)

@@ -185,6 +185,16 @@ TEST_CASE("descriptor forms and empty paths") {
   CHECK(decode_call(SYS_utimensat, {static_cast<std::uint64_t>(AT_FDCWD), 0, 0, 0}, memory).error == EFAULT);
 }
 
+TEST_CASE("leases: the type is an int, and delegations are what this kernel does not know") {
+  const FakeMemory memory(base, "");
+  const auto lease = decode_call(SYS_fcntl, {8, F_SETLEASE, 0x100000000U | F_UNLCK}, memory);
+  CHECK(lease.error == 0);
+  CHECK(lease.request.fd == 8);
+  CHECK(lease.request.lease == F_UNLCK);
+  CHECK(decode_call(SYS_fcntl, {8, 0x100000000U | F_SETLEASE, F_WRLCK}, memory).request.lease == F_WRLCK);
+  CHECK(decode_call(SYS_fcntl, {8, F_SETLEASE + 16, base}, memory).error == EINVAL);
+}
+
 TEST_CASE("argv is copied as far as the journal takes it, and said to be cut") {
   std::string bytes(8192, '\0');
   const std::uint64_t words[] = {base + 512, base + 516, 0};

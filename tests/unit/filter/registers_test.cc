@@ -249,6 +249,15 @@ TEST_CASE("personality: only values that change nothing of what protects") {
   }
 }
 
+TEST_CASE("fcntl: only what takes or returns a lease or a delegation is trapped, whatever is asked for") {
+  for (std::uint64_t command = 0; command < 4096; ++command) {
+    const bool leases = command == 1024 || command == 1040;  // F_SETLEASE, F_SETDELEG
+    for (const std::uint64_t lease : {0U, 1U, 2U, 0xffffffffU}) expect(leases ? trapped : allowed, __NR_fcntl, {3, command, lease});
+  }
+  for (int bit = 11; bit < 32; ++bit) expect(allowed, __NR_fcntl, {3, 1024 | std::uint64_t{1} << bit, 0});
+  CHECK(answer(Variant::agent_floor_only, __NR_fcntl, {3, 1024, 0}) == allowed);
+}
+
 TEST_CASE("prctl: everything but where the memory's parts are") {
   for (std::uint64_t option = 0; option < 128; ++option) {
     const bool set_mm = option == 35;  // PR_SET_MM

@@ -15,7 +15,7 @@ namespace {
 using Names = std::set<std::string_view>;
 
 bool is_trapped(const Row& row) {
-  return row.disposition == Disposition::trap || row.disposition == Disposition::trap_opens;
+  return row.disposition == Disposition::trap || row.disposition == Disposition::trap_opens || row.disposition == Disposition::trap_leases;
 }
 
 Names names_of(Operation operation) {
@@ -81,6 +81,7 @@ TEST_CASE("every alias of every trapped operation") {
       {Operation::fchown, {"fchown"}},
       {Operation::fsetxattr, {"fsetxattr"}},
       {Operation::fremovexattr, {"fremovexattr"}},
+      {Operation::lease, {"fcntl"}},
       {Operation::execute, {"execve", "execveat"}},
       {Operation::connect, {"connect"}},
       {Operation::bind, {"bind"}},
@@ -103,6 +104,7 @@ TEST_CASE("a row is trapped if and only if it has an operation, a class and an o
     CHECK(is_trapped(entry) == (entry.arguments.path >= 0 || entry.arguments.fd >= 0));
   }
   CHECK(names_of(Disposition::trap_opens) == Names{"open", "openat"});
+  CHECK(names_of(Disposition::trap_leases) == Names{"fcntl"});
 }
 
 TEST_CASE("the journal's classes") {
@@ -161,6 +163,8 @@ TEST_CASE("every enumerator has a word of its own") {
   CHECK(name(Operation::fremovexattr) == "fremovexattr");
   CHECK(name(Operation::connect) == "connect");
   CHECK(name(Disposition::trap_opens) == "trap_opens");
+  CHECK(name(Disposition::trap_leases) == "trap_leases");
+  CHECK(name(Operation::lease) == "lease");
   CHECK(name(Disposition::checked) == "checked");
   CHECK(name(Class::connect) == "connect");
   CHECK(name(static_cast<Operation>(200)) == "?");

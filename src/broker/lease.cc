@@ -1,0 +1,54 @@
+// fcntl(2) with F_SETLEASE: a lease makes whoever opens the file wait, programs of the host too. So it is judged as a change of the
+// file, also on a descriptor that only reads. Performed on the caller's open file itself, whose lease it is.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "broker/handler.h"
+
+namespace agentrun::broker {
+
+using policy::Right;
+
+namespace {
+
+// Who gets the signal when the lease is broken is whoever F_SETOWN named, else the process that calls: that would be the broker.
+// So the caller is named first, and once more where another thread of the agent took the name away meanwhile. The kernel shows an
+// owner that is a thread of the broker as 0.
+int set_lease(const Fd& taken, int lease, pid_t caller) {
+  const int fd = taken.get();
+  if (lease == F_UNLCK) return ::fcntl(fd, F_SETLEASE, F_UNLCK) == 0 ? 0 : errno;
+  const bool names = ::fcntl(fd, F_GETLEASE) == F_UNLCK && ::fcntl(fd, F_GETOWN) == 0;
+  if (names && ::fcntl(fd, F_SETOWN, caller) != 0) return errno;
+  if (::fcntl(fd, F_SETLEASE, lease) != 0) {
+    const int error = errno;
+    if (names) ::fcntl(fd, F_SETOWN, 0);
+    return error;
+  }
+  const int owner = ::fcntl(fd, F_GETOWN);
+  const bool astray = owner == 0 || owner == ::getpid();
+  if (astray && ::fcntl(fd, F_SETOWN, caller) != 0) ::fcntl(fd, F_SETOWN, 0);
+  return 0;
+}
+
+}  // namespace
+
+Reply Handler::lease(Case& c) {
+  const Request& r = c.request;
+  const Fd taken = take_descriptor(c.task, r.fd);
+  if (!taken) return refuse(c, Right::change, errno);
+  Object object;
+  if (const int error = resolver_.taken_descriptor(taken, object); error != 0) return refuse(c, Right::change, error);
+  if (object.descriptor_flags < 0 || (object.descriptor_flags & O_PATH) != 0) return refuse(c, Right::change, EBADF);
+  if (object.in_view) judge(c, Right::change, object);
+  else {
+    object.descriptor_flags = -1;  // to hold a file of the host open is not to be allowed to hold others off
+    judge_foreign(c, object, O_WRONLY);
+  }
+  // What is returned was taken before, also by somebody else who had the open file.
+  if (r.lease == F_UNLCK) c.verdict = {.act = policy::Act::allow, .by = policy::By::fallback, .rule = nullptr};
+  c.identity = {object.dev, object.ino};
+  if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
+  return result(c, set_lease(taken, r.lease, c.task.pid));
+}
+
+}  // namespace agentrun::broker
