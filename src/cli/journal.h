@@ -22,9 +22,6 @@ std::vector<journal::Anchor> anchors_of(const Arguments& arguments, const std::f
 /// Those of the index beside the run, when it is in a state folder, for keys that are trusted.
 std::vector<journal::Anchor> anchors_of_index(const std::filesystem::path& run, const std::vector<std::string>& keys);
 
-/// Makes or empties a file that only this user may read: it will tell what their programs did. Throws SysError.
-void make_private(const std::string& path);  // journal_report.cc
-
 int journal_list(const Arguments& arguments);    // journal.cc
 int journal_show(const Arguments& arguments);    // journal_show.cc
 int journal_query(const Arguments& arguments);   // journal_show.cc

@@ -1,7 +1,6 @@
 // journal export: the records of a run in another form, or the tree for other tools. journal forward: to receivers.
 #include <cstdio>
-#include <fstream>
-#include <iostream>
+#include <ostream>
 
 #include <agentrun/journal.h>
 #include <agentrun/journal/proof.h>
@@ -9,6 +8,7 @@
 #include <agentrun/sys/error.h>
 #include "cli/common.h"
 #include "cli/journal.h"
+#include "cli/output.h"
 #include "cli/text.h"
 
 namespace agentrun::cli {
@@ -63,7 +63,6 @@ Exported export_records(const std::filesystem::path& run, sink::Exporter& export
     std::fprintf(stderr, "agent-run: %s\n", broken->c_str());  // what follows has no lines that could be counted
     ++exported.passed_over;
   }
-  out.flush();
   return exported;
 }
 
@@ -78,16 +77,11 @@ int export_format(const Arguments& arguments) {
     leaves = signed_leaves(run, signer->key);
   }
   const bool signs = signer.has_value();
-  const std::string output = arguments.value("--output", "-");
-  std::ofstream file;
-  if (output != "-") {
-    make_private(output);
-    file.open(output, std::ios::binary);
-  }
-  std::ostream& out = output == "-" ? std::cout : file;
+  Output output(arguments.value("--output", "-"));
+  std::ostream& out = output.stream();
   sink::Exporter exporter(*format, std::move(signer), [&](const std::string& line) { out << line << '\n'; });
   const Exported exported = export_records(run, exporter, signs ? &leaves : nullptr, out);
-  if (!out) throw SysError(errno, "write", output);
+  output.finish();
   if (exported.passed_over != 0)
     std::fprintf(stderr, "agent-run: %llu lines are no records and were passed over: agent-run journal verify\n", static_cast<unsigned long long>(exported.passed_over));
   if (exported.unsigned_ones != 0)

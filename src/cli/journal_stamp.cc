@@ -7,6 +7,7 @@
 #include <agentrun/sys/process.h>
 #include "cli/common.h"
 #include "cli/journal.h"
+#include "cli/output.h"
 #include "cli/text.h"
 
 namespace agentrun::cli {
@@ -46,14 +47,10 @@ int journal_stamp(const Arguments& arguments) {
   if (arguments.has("--tsa-ca")) throw UsageError("--tsa-ca is for a reply", forms);
   const journal::Query query = journal::ask_stamp(stamped_folder(arguments));
   const std::string output = arguments.value("--output", query.file.string());
-  if (output == "-") {
-    std::fwrite(query.der.data(), 1, query.der.size(), stdout);
-    return 0;
-  }
-  const Fd file(::open(output.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!file) throw SysError(errno, "open", output);
-  write_all(file, query.der, output);
-  std::printf("%s\n", printable(output).c_str());
+  Output out(output);
+  out.stream() << query.der;
+  out.finish();
+  if (output != "-") std::printf("%s\n", printable(output).c_str());
   return 0;
 }
 

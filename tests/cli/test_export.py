@@ -2,8 +2,10 @@
 
 import base64
 import json
+import os
 import re
 import subprocess
+import unittest
 
 import harness
 
@@ -150,3 +152,32 @@ class Export(harness.Case):
         full = self.scratch.agent_run("journal", "export", "--format", "jsonl", "-o", "/dev/full")
         self.assertEqual(full.status, 2, str(full))
         self.assertIn("/dev/full", full.errors)
+
+    def test_output_file(self):
+        """A link that the command planted where -o writes is refused, and what exists gets private before it tells anything."""
+        victim, nothing = self.scratch.base / "victim", self.scratch.base / "nothing"
+        victim.write_text("mine")
+        planted = self.inside("/bin/sh", "-c", f"ln -s {victim} linked; ln -s {nothing} dangling; ln -s linked twice; umask 0; echo old > wide")
+        self.assert_ran(planted)
+        for name in ("linked", "dangling", "twice"):
+            self.assertTrue((self.ws / name).is_symlink(), "proves nothing")
+            for words in (("export", "--format", "jsonl"), ("report",), ("stamp",)):
+                result = self.scratch.agent_run("journal", *words, "-o", self.ws / name)
+                self.assertEqual(result.status, 2, str(result))
+                self.assertRegex(result.errors, rf"^agent-run: a symbolic link is at {self.ws}/{name} — remove it[^\n]*\n$")
+            self.assertEqual((victim.read_text(), nothing.exists()), ("mine", False))
+        # The remedy works, and so does a file that was readable and writable by all.
+        (self.ws / "linked").unlink()
+        for name in ("linked", "wide"):
+            result = self.scratch.agent_run("journal", "export", "--format", "jsonl", "-o", self.ws / name)
+            self.assertEqual((result.status, (self.ws / name).stat().st_mode & 0o777), (0, 0o600), str(result))
+            self.assertEqual(json.loads((self.ws / name).read_bytes().split(b"\n")[0])["i"], 0)
+
+    @unittest.skipUnless(harness.IS_ROOT, "root alone can give a file to another user")
+    def test_output_file_of_another_user(self):
+        page = self.scratch.base / "theirs"
+        page.write_text("theirs")
+        os.chown(page, 65534, 65534)
+        result = self.scratch.agent_run("journal", "export", "--format", "jsonl", "-o", page)
+        self.assertEqual((result.status, page.read_text()), (2, "theirs"), str(result))
+        self.assertRegex(result.errors, r"^agent-run: the file \S+ belongs to another user — remove it[^\n]*\n$")

@@ -118,3 +118,17 @@ class Report(harness.Case):
         self.assertIn("/proc/nowhere/x", result.errors)
         result = self.scratch.agent_run("journal", "report", "-o", "-")
         self.assertTrue(result.text.startswith("<!DOCTYPE html>"))
+
+    def test_output_file(self):
+        """A page that exists is replaced, and is this user's alone from then on; a link to one is refused."""
+        self.hostile_run()
+        page = self.scratch.base / "report.html"
+        page.write_text("x" * (1 << 22))
+        page.chmod(0o644)
+        result, _ = self.report()
+        self.assertEqual((result.status, page.stat().st_mode & 0o777), (0, 0o600), str(result))
+        self.assertTrue(page.read_text().startswith("<!DOCTYPE html>") and page.read_text().rstrip().endswith("</html>"))
+        written = page.read_bytes()
+        (self.scratch.base / "link.html").symlink_to(page)
+        result = self.scratch.agent_run("journal", "report", "-o", self.scratch.base / "link.html")
+        self.assertEqual((result.status, page.read_bytes()), (2, written), str(result))

@@ -1,0 +1,54 @@
+// The file that -o names: made for this user alone, and never through a link that the sandboxed command planted.
+#include "cli/output.h"
+
+#include <ext/stdio_filebuf.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <iostream>
+
+#include <agentrun/sys/error.h>
+
+namespace agentrun::cli {
+
+namespace {
+
+using FileBuffer = __gnu_cxx::stdio_filebuf<char>;
+
+std::unique_ptr<std::streambuf> buffer_of(const std::string& path) {
+  if (path == "-") return nullptr;
+  Fd file = open_output(path);
+  auto buffer = std::make_unique<FileBuffer>(file.get(), std::ios::out | std::ios::binary);
+  if (!buffer->is_open()) throw SysError(errno, "open", path);
+  static_cast<void>(file.release());  // the buffer closes it
+  return buffer;
+}
+
+}  // namespace
+
+Fd open_output(const std::string& path) {
+  Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, 0600));
+  if (!file && errno == ELOOP) throw Refusal("a symbolic link is at " + path, "remove it, or name the file that it leads to; -o - is standard output");
+  if (!file) throw SysError(errno, "open", path);
+  struct stat st {};
+  if (::fstat(file.get(), &st) != 0) throw SysError(errno, "fstat", path);
+  if (!S_ISREG(st.st_mode)) return file;
+  if (st.st_uid != ::geteuid()) throw Refusal("the file " + path + " belongs to another user", "remove it, or name another file");
+  if (::fchmod(file.get(), 0600) != 0) throw SysError(errno, "chmod", path);
+  if (::ftruncate(file.get(), 0) != 0) throw SysError(errno, "truncate", path);
+  return file;
+}
+
+Output::Output(std::string path) : path_(std::move(path)), file_(buffer_of(path_)), stream_(file_ ? file_.get() : std::cout.rdbuf()) {}
+Output::~Output() = default;
+
+void Output::finish() {
+  stream_.flush();
+  if (!stream_) throw SysError(errno, "write", path_ == "-" ? "standard output" : path_);
+  auto* const file = static_cast<FileBuffer*>(file_.get());
+  if (file != nullptr && file->close() == nullptr) throw SysError(errno, "close", path_);
+}
+
+}  // namespace agentrun::cli
