@@ -81,6 +81,8 @@ const Row* find(int nr) noexcept;
 enum class Variant : std::uint8_t {
   agent_reads_trapped,  // audit.reads: exact or claimed
   agent_reads_off,      // audit.reads: off
+  agent_reads_trapped_memfd,  // the same with exec.memfd: allow
+  agent_reads_off_memfd,
   agent_floor_only,     // weaken: [floor-only]: nothing is trapped; what the floor refuses is refused
   init,                 // pid 1 of the sandbox: wait, forward signals, report; nothing else
   broker,               // the broker's own allow list

@@ -277,11 +277,13 @@ class Policy {
   [[nodiscard]] profile::WorkspaceMode workspace_mode() const noexcept;
   [[nodiscard]] const std::string& workspace() const noexcept;
   [[nodiscard]] bool writable_noexec() const noexcept;
+  /// exec.memfd: may files of memfd_create(2) be executed?
+  [[nodiscard]] bool memory_files_execute() const noexcept;
   /// The built environment: what the profile passes from `HostFacts::environment` and sets. Sorted, "NAME=value".
   [[nodiscard]] const std::vector<std::string>& environment() const noexcept;
   /// Of each limit the least that any profile of the chain says.
   struct Limits {
-    std::optional<std::uint64_t> wall_seconds, open_files, memory, tasks;  // memory in bytes
+    std::optional<std::uint64_t> wall_seconds, open_files, memory, tasks, core;  // memory and core in bytes
     std::optional<double> cpus;
   };
   [[nodiscard]] const Limits& limits() const noexcept;

@@ -40,6 +40,7 @@ using Patterns = std::vector<Pattern>;
 enum class WorkspaceMode : std::uint8_t { read, write, overlay };
 enum class Reads : std::uint8_t { exact, claimed, off };
 enum class WritableExec : std::uint8_t { allow, deny };  // deny: writable mounts are noexec
+enum class MemfdExec : std::uint8_t { allow, deny };     // of files of memfd_create(2)
 std::string_view name(WorkspaceMode) noexcept;
 std::string_view name(Reads) noexcept;
 
@@ -60,6 +61,7 @@ struct Exec {
   ExecRules allow, deny, ask;
   std::vector<std::pair<Pattern, std::string>> pin;  // path, "sha256:<64 hex>"
   std::optional<Written<WritableExec>> writable;
+  std::optional<Written<MemfdExec>> memfd;
 };
 enum class TlsNames : std::uint8_t { name, any };  // what a ClientHello must name: the name that was connected to, or anything
 struct NetworkRule {
@@ -82,6 +84,7 @@ struct Limits {
   std::optional<Written<double>> cpus;
   std::optional<Written<std::uint64_t>> wall;          // seconds
   std::optional<Written<std::uint64_t>> open_files;
+  std::optional<Written<std::uint64_t>> core;          // bytes
 };
 
 /// One file, as written. Keys whose effect this version does not have are refused by parse(), never ignored.

@@ -56,7 +56,7 @@ struct MountStep {
   };
   Kind kind{};
   std::string source, target;
-  bool read_only = false, no_exec = false;
+  bool read_only = false, no_exec = false;  // no_exec of proc: memory files are none either, as far as vm.memfd_noexec goes
   unsigned mode = 0755;
   std::uint64_t dev = 0, ino = 0;
   std::string layers;  // overlay: the folder of the host that holds "upper" and "work", each empty
@@ -128,6 +128,7 @@ struct Plan {
   mode_t umask = 022;
   std::optional<Inherited> inherited;    // signals and soft limits that the command gets; else those of the caller
   std::optional<std::uint64_t> open_files;
+  std::uint64_t core_size = 0;           // bytes of a core file; 0: none is written
   std::optional<std::uint64_t> wall_seconds;  // kept by pid 1 of the sandbox, from go() on
   LimitsPlan limits;
   bool egress = false;                   // something may leave: addresses, routes and sockets for it (egress.h)

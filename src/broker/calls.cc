@@ -28,7 +28,8 @@ Reply Handler::execute(Case& c) {
   c.verdict = by_other_names(c.verdict, Right::execute, object, c.stands_for);
   if (c.verdict.act == Act::allow && is_loader(object.path)) c.verdict = judge_launched(c.task, r.argv, !r.argv_cut, nullptr);
   c.verdict = with_pins(c.verdict, object.path, [&] { return content_of(object); });
-  if (!object.in_view) c.verdict = {.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};
+  const bool memory_file = object.links == 0 && object.path.starts_with("/memfd:");  // exec.memfd is about it
+  if (!object.in_view && !memory_file) c.verdict = {.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};
   if (const int denied = permit(c, "continue"); denied != 0) return Reply::error(denied);
   if (const int full = s_.claims.put(c.task, object.path, s_.host_proc); full != 0) return result(c, full);
   return Reply::proceed(FloorCovers{"Landlock EXECUTE, noexec mounts"});

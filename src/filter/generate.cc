@@ -89,6 +89,8 @@ void generate(const char* path) {
   constexpr std::array outputs = {
       Output{"agent_reads_trapped", Variant::agent_reads_trapped},
       Output{"agent_reads_off", Variant::agent_reads_off},
+      Output{"agent_reads_trapped_memfd", Variant::agent_reads_trapped_memfd},
+      Output{"agent_reads_off_memfd", Variant::agent_reads_off_memfd},
       Output{"agent_floor_only", Variant::agent_floor_only},
       Output{"init", Variant::init},
       Output{"broker", Variant::broker},

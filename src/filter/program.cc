@@ -7,6 +7,7 @@ namespace {
 #include "filter/programs.inc"
 
 static_assert(std::size(agent_reads_trapped) <= BPF_MAXINSNS && std::size(agent_reads_off) <= BPF_MAXINSNS &&
+              std::size(agent_reads_trapped_memfd) <= BPF_MAXINSNS && std::size(agent_reads_off_memfd) <= BPF_MAXINSNS &&
               std::size(agent_floor_only) <= BPF_MAXINSNS && std::size(init) <= BPF_MAXINSNS &&
               std::size(broker) <= BPF_MAXINSNS && std::size(egress) <= BPF_MAXINSNS && std::size(sink) <= BPF_MAXINSNS);
 
@@ -20,6 +21,10 @@ std::span<const sock_filter> program(Variant variant) noexcept {
       return agent_reads_trapped;
     case Variant::agent_reads_off:
       return agent_reads_off;
+    case Variant::agent_reads_trapped_memfd:
+      return agent_reads_trapped_memfd;
+    case Variant::agent_reads_off_memfd:
+      return agent_reads_off_memfd;
     case Variant::agent_floor_only:
       return agent_floor_only;
     case Variant::init:

@@ -1,6 +1,8 @@
 // Table row → rule, variant → rule set.
 #include "filter/rules.h"
 
+#include <asm/unistd_64.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <functional>
@@ -17,7 +19,11 @@ CallRule checked_rule(const Row& row) {
   return *found;
 }
 
-CallRule agent_rule(const Row& row, Reads reads) {
+// MFD_EXEC is refused where memory files are not executed anyway; what is made without it the broker judges.
+enum class MemoryFiles : std::uint8_t { data, programs };
+
+CallRule agent_rule(const Row& row, Reads reads, MemoryFiles memory_files) {
+  if (row.nr == __NR_memfd_create && memory_files == MemoryFiles::programs) return {.nr = row.nr, .otherwise = SECCOMP_RET_ALLOW};
   switch (row.disposition) {
     case Disposition::allow:
       return {.nr = row.nr, .otherwise = SECCOMP_RET_ALLOW};
@@ -37,9 +43,9 @@ CallRule agent_rule(const Row& row, Reads reads) {
   return {.nr = row.nr, .otherwise = refuse_with(EPERM)};
 }
 
-RuleSet agent_rules(Reads reads) {
+RuleSet agent_rules(Reads reads, MemoryFiles memory_files) {
   RuleSet set{.unknown = refuse_with(ENOSYS), .foreign = refuse_with(EPERM), .calls = {}};
-  for (const Row& row : table()) set.calls.push_back(agent_rule(row, reads));
+  for (const Row& row : table()) set.calls.push_back(agent_rule(row, reads, memory_files));
   return set;
 }
 
@@ -57,11 +63,15 @@ RuleSet without_traps(RuleSet set) {
 RuleSet rules(Variant variant) {
   switch (variant) {
     case Variant::agent_reads_trapped:
-      return agent_rules(Reads::trapped);
+      return agent_rules(Reads::trapped, MemoryFiles::data);
     case Variant::agent_reads_off:
-      return agent_rules(Reads::off);
+      return agent_rules(Reads::off, MemoryFiles::data);
+    case Variant::agent_reads_trapped_memfd:
+      return agent_rules(Reads::trapped, MemoryFiles::programs);
+    case Variant::agent_reads_off_memfd:
+      return agent_rules(Reads::off, MemoryFiles::programs);
     case Variant::agent_floor_only:
-      return without_traps(agent_rules(Reads::off));
+      return without_traps(agent_rules(Reads::off, MemoryFiles::data));
     case Variant::init:
       return init_rules();
     case Variant::broker:

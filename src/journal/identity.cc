@@ -49,7 +49,7 @@ Fd open_state(const std::filesystem::path& path) {
   Fd directory = files::open_directory(path.string());
   struct stat st {};
   check(::fstat(directory.get(), &st), "fstat", path.string());
-  if (st.st_uid != ::geteuid()) throw Refusal(path.string() + " belongs to another user", "set XDG_STATE_HOME");
+  if (st.st_uid != ::geteuid()) throw Refusal(path.string() + " belongs to another user", "name a folder of your own: with --journal where that was given, else with XDG_STATE_HOME");
   if ((st.st_mode & 022) != 0) throw Refusal("others may write to " + path.string(), "chmod 700 " + path.string());
   return directory;
 }

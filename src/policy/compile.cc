@@ -289,11 +289,12 @@ std::vector<PathPattern> with_links(const HostFacts& facts, const PathPattern& p
 namespace {
 
 // The values of which there is one. The last profile that says something wins, so that a child can change its parent's;
-// but what a parent forbids (exec.writable: deny), bounds (limits) or wants audited (audit.reads), a child cannot drop.
+// but what a parent forbids (exec.writable: deny, exec.memfd: deny), bounds (limits) or wants audited (audit.reads), a child cannot drop.
 struct Settings {
   std::optional<profile::Written<profile::Reads>> reads;
   Policy::Limits limits;
   std::optional<std::size_t> no_exec;  // a rule
+  std::optional<std::size_t> memfd;    // a rule
   std::optional<profile::WorkspaceMode> mode;
 };
 
@@ -305,9 +306,24 @@ void tighten(std::optional<T>& bound, const std::optional<profile::Written<T>>& 
 void tighten(Policy::Limits& bounds, const profile::Limits& other) {
   tighten(bounds.wall_seconds, other.wall);
   tighten(bounds.open_files, other.open_files);
+  tighten(bounds.core, other.core);
   tighten(bounds.memory, other.memory);
   tighten(bounds.tasks, other.tasks);
   tighten(bounds.cpus, other.cpus);
+}
+
+void add_memfd(Settings& settings, Draft& draft, const profile::Profile& profile) {
+  if (!profile.exec.memfd) return;
+  const bool allows = profile.exec.memfd->value == profile::MemfdExec::allow;
+  if (settings.memfd && draft.rules[*settings.memfd].act == Act::deny) return;
+  settings.memfd = draft.rules.size();
+  draft.rules.push_back({.id = profile.name + ":exec.memfd",
+                         .profile = profile.name,
+                         .pattern = allows ? "allow" : "deny",
+                         .meant = allows ? "allow" : "deny",
+                         .place = profile.exec.memfd->place,
+                         .act = allows ? Act::allow : Act::deny,
+                         .label = Label::broker});
 }
 
 Settings settings_of(Draft& draft, const Chain& chain) {
@@ -317,6 +333,7 @@ Settings settings_of(Draft& draft, const Chain& chain) {
     if (stricter) settings.reads = profile->reads;
     tighten(settings.limits, profile->limits);
     if (profile->workspace.mode) settings.mode = profile->workspace.mode->value;
+    add_memfd(settings, draft, *profile);
     if (!profile->exec.writable) continue;
     if (profile->exec.writable->value == profile::WritableExec::allow) continue;
     settings.no_exec = draft.rules.size();
@@ -427,6 +444,7 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   if (settings.mode) data->workspace_mode = *settings.mode;
   data->limits = settings.limits;
   if (settings.no_exec) data->no_exec = &data->rules[*settings.no_exec];
+  if (settings.memfd) data->memfd = &data->rules[*settings.memfd];
   data->loopback = &data->rules[loopback];
   data->workspace = facts.workspace;
   data->home = draft.variables.home.value_or("");

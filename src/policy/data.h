@@ -66,6 +66,7 @@ struct Policy::Data {
   profile::WorkspaceMode workspace_mode = profile::WorkspaceMode::read;
   std::string workspace, home;
   const Rule* no_exec = nullptr;  // exec.writable: deny
+  const Rule* memfd = nullptr;    // exec.memfd
   const Rule* loopback = nullptr;
   NetworkTable network;
   std::vector<Publish> publish;
@@ -78,5 +79,10 @@ struct Policy::Data {
 
   [[nodiscard]] const Rule& rule(const Hit& hit) const { return rules[by_rank[hit.rule]]; }
 };
+
+/// A file of memfd_create(2), by the kernel's name for it. It has no path: no rule about paths allows it.
+inline bool is_memory_file(std::string_view path) {
+  return path.starts_with("/memfd:");
+}
 
 }  // namespace agentrun::policy

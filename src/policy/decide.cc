@@ -95,6 +95,7 @@ Policy::~Policy() = default;
 Verdict Policy::decide(Right right, std::string_view path, Age age) const {
   Hits hits;
   const LayerSet stop = stops_of(index(right), age);
+  const bool memory = right == Right::execute && is_memory_file(path);
   if (!data_->matcher.match(path, stop | depends[index(right)], hits)) return {};
   const auto verdict = [&](Act act, const Hit& hit) { return Verdict{act, By::rule, &data_->rule(hit)}; };
   constexpr LayerSet keep = layers({Layer::files_keep});
@@ -108,8 +109,10 @@ Verdict Policy::decide(Right right, std::string_view path, Age age) const {
       if (const Hit hit = changeable(hits)) return verdict(Act::allow, hit);
       break;
     case Right::execute:
-      if (data_->no_exec != nullptr && changeable(hits)) return {Act::deny, By::rule, data_->no_exec};
+      if (data_->no_exec != nullptr && (memory || changeable(hits))) return {Act::deny, By::rule, data_->no_exec};
       if (const Hit hit = at(hits, Layer::exec_ask)) return verdict(Act::ask, hit);
+      if (memory && data_->memfd != nullptr) return {data_->memfd->act, By::rule, data_->memfd};
+      if (memory) break;
       if (const Hit hit = at(hits, Layer::exec_allow)) return verdict(Act::allow, hit);
       if (const Hit hit = at(hits, Layer::exec_allow_some)) return verdict(Act::allow, hit);
       break;
@@ -133,6 +136,7 @@ Verdict Policy::decide_execute(std::string_view path, Arguments arguments) const
     (condition.rule->act == Act::ask ? asks : allows) = condition.rule;
   }
   if (asks != nullptr) return {Act::ask, By::rule, asks};
+  if (is_memory_file(path)) return by_path;
   Hits hits;
   if (data_->matcher.match(path, layers({Layer::exec_allow}), hits) && at(hits, Layer::exec_allow)) return by_path;
   if (allows != nullptr) return {Act::allow, By::rule, allows};
@@ -142,7 +146,7 @@ Verdict Policy::decide_execute(std::string_view path, Arguments arguments) const
 Label Policy::keeper(const Verdict& verdict, Right right, std::string_view path) const {
   if (verdict.rule != nullptr) return verdict.rule->label;
   const auto& roots = data_->exec_roots;
-  const bool finer = right == Right::execute && std::any_of(roots.begin(), roots.end(), [&](const std::string& root) { return within(path, root); });
+  const bool finer = right == Right::execute && (is_memory_file(path) || std::any_of(roots.begin(), roots.end(), [&](const std::string& root) { return within(path, root); }));
   if (!finer) return Label::kernel;
   return weakened(Weakening::floor_only) ? Label::nobody : Label::broker;
 }
@@ -238,6 +242,9 @@ const std::string& Policy::workspace() const noexcept {
 }
 bool Policy::writable_noexec() const noexcept {
   return data_->no_exec != nullptr;
+}
+bool Policy::memory_files_execute() const noexcept {
+  return data_->memfd != nullptr && data_->memfd->act == Act::allow && data_->no_exec == nullptr;
 }
 const std::vector<std::string>& Policy::environment() const noexcept {
   return data_->environment;

@@ -64,6 +64,7 @@ std::string without_rule(const Rule& rule) {
     return profile::printable("this version cannot ask: move \"" + rule.pattern + "\" from " + section + " to " + allow + " of " + where);
   }
   if (section_of(rule) == "exec.writable") return profile::printable("set exec: {writable: allow} in " + where);
+  if (section_of(rule) == "exec.memfd") return profile::printable("set exec: {memfd: allow} in " + where);
   return profile::printable("remove \"" + rule.pattern + "\" from " + section_of(rule) + " of " + where);
 }
 
@@ -127,6 +128,8 @@ std::string Policy::remedy(const Verdict& verdict, Right right, std::string_view
   }
   if (verdict.by != By::fallback) return other_judge(verdict.by);
   if (within(path, "/proc") && right != Right::execute) return "no profile change: /proc is the sandbox's own";
+  if (right == Right::execute && is_memory_file(path)) return "exec: {memfd: allow}";
+  if (!path.starts_with('/')) return "no profile change: it has no path that a rule could name";
   return std::string(sections[static_cast<std::size_t>(right)]) + "\"" +
          with_variable(path, data_->workspace, data_->home) + "\"]}";
 }

@@ -90,6 +90,8 @@ void read_exec_pin(const Node& value, const std::string& key, Exec& into) {
 }
 constexpr std::array<std::pair<std::string_view, WritableExec>, 2> writable_words{
     {{"allow", WritableExec::allow}, {"deny", WritableExec::deny}}};
+constexpr std::array<std::pair<std::string_view, MemfdExec>, 2> memfd_words{
+    {{"allow", MemfdExec::allow}, {"deny", MemfdExec::deny}}};
 constexpr Key<Exec> exec_keys[] = {
     {"allow", read_exec_rules<&Exec::allow>},
     {"deny", read_exec_rules<&Exec::deny>},
@@ -99,6 +101,7 @@ constexpr Key<Exec> exec_keys[] = {
      [](const Node& v, const std::string& k, Exec& e) {
        e.writable = {word_value(v, k, writable_words), v.place};
      }},
+    {"memfd", [](const Node& v, const std::string& k, Exec& e) { e.memfd = {word_value(v, k, memfd_words), v.place}; }},
 };
 
 // network ------------------------------------------------------------------------------------------------------------
@@ -188,6 +191,7 @@ std::uint64_t within(std::uint64_t value, Bounds bounds, const Node& node, const
 }
 constexpr Bounds task_bounds{1, 4'194'304};        // PID_MAX_LIMIT, proc_sys_kernel(5)
 constexpr Bounds open_file_bounds{16, 1'048'576};  // fs.nr_open's default, proc_sys_fs(5)
+constexpr Bounds core_bounds{4096, std::numeric_limits<std::int64_t>::max()};  // a page; 1 means something else (core(5))
 constexpr Bounds memory_bounds{1U << 20U, std::numeric_limits<std::int64_t>::max()};
 constexpr std::uint64_t week_ms = 7ULL * 24 * 3'600'000;
 
@@ -218,6 +222,10 @@ constexpr Key<Limits> limits_keys[] = {
     {"open-files",
      [](const Node& v, const std::string& k, Limits& l) {
        l.open_files = {within(number_value(v, k, to_integer, "a number"), open_file_bounds, v, k), v.place};
+     }},
+    {"core",
+     [](const Node& v, const std::string& k, Limits& l) {
+       l.core = {within(number_value(v, k, to_bytes, "a size such as 512MiB"), core_bounds, v, k), v.place};
      }},
 };
 

@@ -75,6 +75,7 @@ void make_dev(View& view, const MountStep& step) {
 void make_proc(View& view, const MountStep& step) {
   const Fd proc = new_filesystem("proc", {}, proc_attributes);
   set_kernel_limits(proc);
+  if (step.no_exec) make_memory_files_data(proc);
   view.attach(proc, view.mount_point(step.target, View::Point::directory), step.target, proc_attributes);
   for (const char* name : proc_read_only)
     if (is_there(proc, name)) mount_read_only(view, step.target + "/" + name);

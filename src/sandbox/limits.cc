@@ -41,7 +41,10 @@ void set_kernel_limits(const Fd& proc) {
   for (const auto& [ours, hosts] : {std::pair{"sys/user/max_inotify_instances", "sys/fs/inotify/max_user_instances"},
                                     std::pair{"sys/user/max_inotify_watches", "sys/fs/inotify/max_user_watches"}})
     leave_half(proc, ours, hosts);
-  // Owned by the first namespace's root: a plain user may not write it. What memfds execute is the broker's to judge.
+}
+
+// Owned by the first namespace's root: a plain user may not write it. What memfds execute is the broker's to judge.
+void make_memory_files_data(const Fd& proc) {
   const Fd memfd(::openat(proc.get(), "sys/vm/memfd_noexec", O_WRONLY | O_CLOEXEC));
   if (memfd) (void)!::write(memfd.get(), "1", 1);
 }
@@ -72,10 +75,7 @@ void halve_limit(__rlimit_resource_t resource, const char* name) {
 void set_process_limits(const Plan& plan) {
   // 0 would forbid files only: where core_pattern is a pipe the host's program would be started, with this process's memory. 1
   // forbids that too, and is less than any file (core(5); do_coredump).
-  rlimit no_core{};
-  check(::getrlimit(RLIMIT_CORE, &no_core), "getrlimit", "RLIMIT_CORE");
-  no_core.rlim_cur = no_core.rlim_max = std::min<rlim_t>(no_core.rlim_max, 1);
-  check(::setrlimit(RLIMIT_CORE, &no_core), "setrlimit", "RLIMIT_CORE");
+  lower_limit(RLIMIT_CORE, "RLIMIT_CORE", std::max<rlim_t>(plan.core_size, 1));
   halve_limit(RLIMIT_SIGPENDING, "RLIMIT_SIGPENDING");
   halve_limit(RLIMIT_MSGQUEUE, "RLIMIT_MSGQUEUE");
   if (plan.open_files) lower_limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", *plan.open_files);

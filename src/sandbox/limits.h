@@ -9,11 +9,14 @@
 namespace agentrun::sandbox {
 
 /// `proc`: a proc file system of the sandbox. Writes 0 to user/max_user_namespaces of our own user namespace (while
-/// CAP_SYS_RESOURCE is held) and 1 to vm/memfd_noexec of our own pid namespace where there is one and we may
-/// (Linux 6.3).
+/// CAP_SYS_RESOURCE is held).
 void set_kernel_limits(const Fd& proc);
 
-/// No core files; the plan's open files and memory, as far as resource limits carry them, never more than before; the
+/// `proc`: as above. Writes 1 to vm/memfd_noexec of our own pid namespace where there is one and we may (Linux 6.3): files of
+/// memfd_create(2) cannot be executed unless they are asked for so.
+void make_memory_files_data(const Fd& proc);
+
+/// The plan's size of core files, open files and memory, as far as resource limits carry them, never more than before; the
 /// plan's umask.
 void set_process_limits(const Plan& plan);
 

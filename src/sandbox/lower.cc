@@ -75,7 +75,7 @@ class Lowering {
   Lowering(const policy::Policy& policy, const Host& host, const Launch& launch)
       : policy_(policy), host_(host), launch_(launch) {
     add({.kind = Kind::root, .target = "/"});
-    add({.kind = Kind::proc, .target = "/proc"});
+    add({.kind = Kind::proc, .target = "/proc", .no_exec = !policy_.memory_files_execute()});
     add({.kind = Kind::dev, .target = "/dev"});
   }
 
@@ -324,7 +324,9 @@ std::array<std::pair<std::string_view, std::string>, 3> name_service_texts(const
 
 filter::Variant variant_of(const policy::Policy& policy) {
   if (policy.weakened(policy::Weakening::floor_only)) return filter::Variant::agent_floor_only;
-  return policy.reads_kept() == profile::Reads::off ? filter::Variant::agent_reads_off : filter::Variant::agent_reads_trapped;
+  const bool off = policy.reads_kept() == profile::Reads::off;
+  if (policy.memory_files_execute()) return off ? filter::Variant::agent_reads_off_memfd : filter::Variant::agent_reads_trapped_memfd;
+  return off ? filter::Variant::agent_reads_off : filter::Variant::agent_reads_trapped;
 }
 
 }  // namespace
@@ -378,6 +380,7 @@ Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch)
   plan.umask = launch.umask;
   plan.inherited = launch.inherited;
   plan.open_files = policy.limits().open_files;
+  plan.core_size = policy.limits().core.value_or(0);
   plan.wall_seconds = policy.limits().wall_seconds;
   plan.terminal = launch.terminal;
   plan.terminal_held_back = launch.terminal_held_back;

@@ -163,6 +163,18 @@ Workspace workspace_of(const Options& options, const std::vector<Profile>& chain
   return {.path = std::move(folder), .named = std::move(named)};
 }
 
+// The kernel writes core files as the process that dumps: in its Landlock domain, where only floor-only lets anything be written
+// (docs/decisions/003). For a pipe or a socket as its pattern the host reads what a crash of the agent sends (core(5)).
+void refuse_core_files(const policy::Policy& policy) {
+  if (!policy.limits().core) return;
+  if (!policy.weakened(policy::Weakening::floor_only))
+    throw Refusal("limits.core: the kernel would write core files, and here nothing but the broker writes",
+                  "remove limits.core, and use gdb or gcore inside; or weaken: [floor-only]");
+  const std::string pattern = try_read_file("/proc/sys/kernel/core_pattern").value_or("|");
+  if (pattern.starts_with('|') || pattern.starts_with('@'))
+    throw Refusal("limits.core: this host hands core files to a program (kernel.core_pattern)", "remove limits.core, or have root set a file name: sysctl kernel.core_pattern=core");
+}
+
 std::vector<PreparedSink> sinks_of(const policy::Policy& policy, const UsersOwn& own, const Places& places) {
   std::vector<PreparedSink> sinks;
   for (const profile::Pattern& url : policy.journal().sinks) {
@@ -364,6 +376,7 @@ Prepared prepare(const Options& options, const Places& places) {
   }
   refuse_unkept(policy, facts.own);
   refuse_writable_profiles(policy, facts.own, host);
+  refuse_core_files(policy);
   refuse_network_without_broker(policy);
   refuse_folders_as_standard_files();
   refuse_free_sockets_as_standard_files();

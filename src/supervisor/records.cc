@@ -71,6 +71,7 @@ std::vector<std::string> limit_lines(const Prepared& prepared) {
     list.push_back(kept.name + " " + kept.value + " " + std::string(sandbox::name(kept.keeper)));
   const policy::Policy::Limits& limits = prepared.policy.limits();
   if (limits.open_files) list.push_back("open-files " + std::to_string(*limits.open_files) + " rlimit");
+  if (limits.core) list.push_back("core " + std::to_string(*limits.core) + " rlimit");
   if (limits.wall_seconds) list.push_back("wall " + std::to_string(*limits.wall_seconds) + " supervisor");
   return list;
 }

@@ -92,6 +92,35 @@ class Exec(harness.Case):
                     self.assertNotEqual(run.status, 42, str(run))
                     self.assert_complete(run)
 
+    def test_e1_memory_files(self):
+        """exec.memfd: nothing else allows to execute them, not even exec.allow of everything, and its remedy works."""
+        denied, marks = self.tools / "denied", self.ws / "marks"
+        shutil.copy2(harness.PROBES / "probe-image", denied)
+        marks.mkdir()
+        probe = self.scratch.tool("probe-exec")
+        words = [f"ws={self.ws}", f"denied={denied}", f"marks={marks}", f"script={denied}"]
+
+        def ran(name, **rules):
+            self.scratch.write_profile(exec=rules)
+            run = self.inside(probe, f"exec/{name}", *words)
+            self.assert_complete(run)
+            got = harness.acts(run).get(name)
+            return run, got is not None and got.worked
+
+        everything = {"allow": ["/**"]}
+        for name in ("memfd", "memfd-exec", "memfd-path"):
+            with self.subTest(name):
+                run, acted = ran(name, **everything)
+                self.assertFalse(acted, str(run))
+                remedies = {one["remedy"] for one in run.decisions(act="deny") if one["class"] == "exec"}
+                # The filter refuses the one that asks to be executable as it is made, without a record; root's are data from the start.
+                self.assertEqual(remedies, set() if name == "memfd-exec" or (harness.IS_ROOT and not remedies) else {"exec: {memfd: allow}"}, str(run))
+                run, acted = ran(name, memfd="allow", **everything)
+                self.assertTrue(acted, str(run))
+                for stricter in ({"writable": "deny"}, {"deny": ["/memfd:*"]}):
+                    run, acted = ran(name, memfd="allow", **everything, **stricter)
+                    self.assertFalse(acted, str(run))
+
     def test_allowed_image_runs(self):
         """What is allowed runs: the refusals above come from the rule."""
         image = self.scratch.tool("probe-image")

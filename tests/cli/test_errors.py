@@ -57,6 +57,24 @@ class Refusals(harness.Case):
         result = self.scratch.agent_run("-p", "mine", "--", "true")
         self.assertEqual(result.status, 0, str(result))
 
+    def test_profile_under_the_whole_host(self):
+        """A profile of the user may extend allow-all: its own place stays out of reach."""
+        folder = self.scratch.home / ".config" / "agent-run" / "profiles"
+        folder.mkdir(parents=True)
+        (folder / "all.yaml").write_text("agent-run: 1\nname: all\nextends: [allow-all]\n")
+        result = self.scratch.agent_run("-p", "all", "--", "sh", "-c", f"echo x >> {folder}/all.yaml")
+        self.assertNotIn(result.status, (0, harness.REFUSED), str(result))
+        self.assertNotIn("x", (folder / "all.yaml").read_text().splitlines())
+
+    def test_journal_of_another_owner(self):
+        theirs = self.scratch.home / "theirs"
+        if IS_ROOT:
+            theirs.mkdir()
+            os.chown(theirs, 1, 1)
+        else:
+            theirs = "/etc"  # root's
+        self.refused("--journal", theirs, needles=(r"belongs to another user", r"--journal"))
+
     def test_control(self):
         """The refused command works without the fault."""
         marker = self.ws / "ran"

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import pathlib
+import resource
 
 import harness
 from harness import REFUSED
@@ -69,6 +71,30 @@ class Exit(harness.Case):
         self.assertEqual(run.status, 124, str(run))
         self.assert_nothing_left(1.0)
         self.assert_complete(run)
+
+    def test_core_limit(self):
+        """No core files, but where limits.core names a size, nothing is in between and the host writes them to files."""
+        words = ("sh", "-c", "ulimit -c; ulimit -Hc; sh -c 'kill -ABRT $$'; ls")
+        self.scratch.write_profile()
+        run = self.inside(*words)
+        self.assertEqual(run.text.split(), ["0", "0"], str(run))
+        # The kernel writes them, and only without the broker may it write for the command.
+        mib = str(1 << 20)
+        profile = self.scratch.write_profile(limits={"core": 1 << 20})
+        profile.write_text(profile.read_text().replace(mib, "1MiB"))
+        self.assert_one_line_refusal(self.scratch.agent_run("-p", profile, "--", "true"), r"limits\.core.*broker", r"gcore")
+        self.scratch.write_profile(limits={"core": 1 << 20}, weaken=["floor-only"])
+        profile.write_text(profile.read_text().replace(mib, "1MiB"))
+        pattern = pathlib.Path("/proc/sys/kernel/core_pattern").read_text().strip()
+        if pattern[:1] in ("|", "@"):
+            self.assert_one_line_refusal(self.scratch.agent_run("-p", self.scratch.profile_file, "--", "true"), r"limits\.core.*core_pattern", r"remove limits\.core")
+            return
+        run = self.inside(*words)
+        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+        blocks = 2048 if hard == resource.RLIM_INFINITY else min(2048, hard // 512)
+        self.assertEqual(run.text.split()[:2], [str(blocks)] * 2, str(run))
+        if blocks == 2048 and pattern and "/" not in pattern:
+            self.assertTrue([name for name in run.text.split()[2:] if name.startswith(pattern.split("%")[0])], str(run))
 
     def test_open_files_limit(self):
         self.scratch.write_profile(limits={"open-files": 77})

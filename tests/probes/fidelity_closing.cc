@@ -1,4 +1,5 @@
-// The program's close() is the file's last one: locks, leases, FIFOs and watchers tell at once, many times in a row.
+// The program's close() is the file's last one: locks, leases, FIFOs and watchers tell at once, many times in a row. And what
+// watchers and handlers of signals notice besides; other ids.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/file.h>
@@ -254,12 +255,21 @@ constexpr Row signal_cases[] = {
      }},
 };
 
+constexpr Row identity_cases[] = {
+    {"setuid-other", [] { return call(SYS_setuid, 54321); }},
+    {"setgid-other", [] { return call(SYS_setgid, 54321); }},
+    {"setresuid-other", [] { return call(SYS_setresuid, 54321, -1, -1); }},
+    {"setuid-own", [] { return call(SYS_setuid, call(SYS_getuid)); }},
+    {"setgid-own", [] { return call(SYS_setgid, call(SYS_getgid)); }},
+};
+
 }  // namespace
 
 void add_closing(std::vector<Case>& cases) {
   add(cases, "closing", closing_cases);
   add(cases, "watching", watching_cases);
   add(cases, "signals", signal_cases);
+  add(cases, "ids", identity_cases);
 }
 
 }  // namespace fidelity

@@ -274,6 +274,17 @@ TEST_CASE("seccomp: the agent's own filters, but no listener") {
   }
 }
 
+TEST_CASE("memfd_create: executable memory files where the profile allows them") {
+  for (const auto& [variant, plain] : {std::pair{Variant::agent_reads_trapped_memfd, Variant::agent_reads_trapped}, {Variant::agent_reads_off_memfd, Variant::agent_reads_off}}) {
+    for (std::uint64_t flags = 0; flags < 0x40; ++flags) CHECK(answer(variant, __NR_memfd_create, {0x1000, flags}) == allowed);
+    for (const Row& one : table()) {
+      if (one.nr == __NR_memfd_create) continue;
+      for (const std::uint64_t value : {0ULL, 1ULL, 0x10ULL, 0x240ULL, 0xffffffffULL})
+        CHECK(answer(variant, one.nr, {value, value, value}) == answer(plain, one.nr, {value, value, value}));
+    }
+  }
+}
+
 TEST_CASE("memfd_create: no executable memory files by request") {
   // Without MFD_EXEC it is the kernel's to judge. With it: EINVAL for what the kernel gives EINVAL for, and for every bit that
   // may come, or EACCES.

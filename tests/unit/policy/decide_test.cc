@@ -230,6 +230,34 @@ TEST_CASE("a protected path cannot come to be through what stands above it") {
   check(with(worktree), {{Right::change, "/home/u/proj/.git", deny}, {Right::change, "/home/u/proj/a", allow}});
 }
 
+TEST_CASE("exec.memfd") {
+  const FakeHost host = debian_host();
+  const std::string all = "exec: {allow: [\"/**\"]}\n";
+  struct Case {
+    std::string profile;
+    Act act;
+    std::string rule;
+  };
+  for (const Case& one : {Case{all, deny, ""},
+                          {"exec: {allow: [\"/memfd:x\"]}\n", deny, ""},
+                          {"exec: {memfd: allow}\n", allow, "t:exec.memfd"},
+                          {"exec: {memfd: deny}\n", deny, "t:exec.memfd"},
+                          {"exec: {memfd: allow, writable: deny}\n", deny, "t:exec.writable"},
+                          {"exec: {memfd: allow, deny: [\"/**\"]}\n", deny, "t:exec.deny[0]"},
+                          {"exec: {memfd: allow, allow: [{path: /usr/bin/git, argv: [push]}]}\n", allow, "t:exec.memfd"},
+                          {"exec: {memfd: allow, deny: [{path: \"/memfd:*\", argv: [x]}]}\n", deny, "t:exec.deny[0]"}}) {
+    CAPTURE(one.profile);
+    const Policy policy = compile_text(one.profile, host.facts());
+    const std::vector<std::string> words{"x"};
+    const Verdict verdict = policy.decide_execute("/memfd:x", {.words = words, .complete = true});
+    CHECK(verdict.act == one.act);
+    CHECK((verdict.rule == nullptr ? "" : verdict.rule->id) == one.rule);
+    CHECK(policy.decide(Right::execute, "/usr/bin/false").act == (one.profile == all ? allow : deny));
+    CHECK(policy.keeper(verdict, Right::execute, "/memfd:x") == (one.rule == "t:exec.writable" ? Label::kernel : Label::broker));
+    if (one.rule.empty()) CHECK(policy.remedy(verdict, Right::execute, "/memfd:x") == "exec: {memfd: allow}");
+  }
+}
+
 TEST_CASE("exec.writable: deny") {
   const FakeHost host = debian_host();
   const Policy policy = compile_text(

@@ -157,6 +157,8 @@ TEST_CASE("refused shapes, with place, key and remedy") {
       {"quoted number", "limits: {open-files: \"100\"}\n", "t.yaml:2:22: limits.open-files: not a number", "without"},
       {"hexadecimal", "limits: {open-files: 0x100}\n", "t.yaml:2:22: limits.open-files: not a number", ""},
       {"negative", "limits: {open-files: -1}\n", "t.yaml:2:22: limits.open-files: not a number", ""},
+      {"core", "limits: {core: 1}\n", "t.yaml:2:16: limits.core: out of range", "4096"},
+      {"memfd", "exec: {memfd: yes}\n", "t.yaml:2:15: exec.memfd: not one of allow, deny", ""},
       {"out of range", "limits: {open-files: 1}\n", "t.yaml:2:22: limits.open-files: out of range", "16 to 1048576"},
       {"overflow", "limits: {open-files: 99999999999999999999}\n", "t.yaml:2:22: limits.open-files: not a number", ""},
       {"duration without unit", "limits: {wall: 60}\n", "t.yaml:2:16: limits.wall: not a duration", "30m or 2h"},
