@@ -74,7 +74,8 @@ Denial Handler::denial_of(const Objects& objects, Right right, const Object& obj
   const Objects::Identity identity{.dev = object.dev, .ino = object.ino};
   denial = denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, identity, a); }, age);
   // What was not looked at may be another name of something that is guarded.
-  if (!denial && !objects.left_out().empty() && S_ISREG(object.mode) && object.links > 1) denial = Objects::Denial{.verdict = {.by = policy::By::fail}, .name = {}};
+  const bool second = !objects.left_out().empty() && S_ISREG(object.mode) && object.links > 1;
+  if (!denial && (second || objects.is_shut(identity))) denial = Objects::Denial{.verdict = {.by = policy::By::fail}, .name = {}};
   return denial;
 }
 

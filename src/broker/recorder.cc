@@ -28,6 +28,7 @@ journal::Record& thread_record() {
 }  // namespace
 
 std::string Recorder::remedy(const Case& c) const {
+  if (c.verdict.by == policy::By::fail) return "before the run, make what cannot be listed readable, or name a smaller workspace with -w";
   if (c.destination) return policy_.remedy_connect(c.verdict, *c.destination, c.host);
   return c.foreign_socket ? policy::Policy::remedy_socket(c.path) : policy_.remedy(c.verdict, c.right, c.stands_for.empty() ? c.path : c.stands_for);
 }

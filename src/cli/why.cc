@@ -63,6 +63,7 @@ std::string because(const nlohmann::json& record) {
   const std::string rule = field(record, "rule"), reason = field(record, "reason");
   if (!reason.empty()) return reason;
   const std::string name = field(record, "stands_for");
+  if (field(record, "by") == "fail") return "at start it could not be told whether it is, or holds, what is guarded";
   if (!name.empty()) return (rule.empty() ? "not all links were followed" : rule) + ", as it stands for " + name;
   return rule.empty() ? "no rule allows it" : rule;
 }

@@ -106,11 +106,17 @@ class ObjectSearch {
       folds = tree_.folds(place.path);
       if (*folds) add_identity(tree_.look(place.path), place.name);
     }
-    const bool whole = tree_.list(place.path, [&](std::string_view entry, Kind kind) {
+    const Tree::Listed listed = tree_.list(place.path, [&](std::string_view entry, Kind kind) {
       if (++entries_ > max_entries) return;
       entry_of(place, entry, kind, folds);
     });
-    if (!whole) leave_out(place.path, "cannot be listed");
+    // Of a shut directory nothing is reached as long as it stays so.
+    if (listed == Tree::Listed::shut && searched_ == Searched::unchangeable) {
+      const TreeNode node = tree_.look(place.path);
+      objects_.shut_.insert({.dev = node.dev, .ino = node.ino});
+    } else if (listed != Tree::Listed::whole) {
+      leave_out(place.path, "cannot be listed");
+    }
     if (entries_ > max_entries) leave_out(place.path, "and more was not looked at: there are more than 2,000,000 names");
   }
 

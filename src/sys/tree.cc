@@ -44,17 +44,18 @@ Kind kind_of_entry(int directory, const dirent& entry) {
   return ::fstatat(directory, entry.d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? kind_of_mode(st.st_mode) : Kind::absent;
 }
 
-// A directory that could not be listed: does it hold nothing that a program of this user could open? What is gone or no
-// directory does not; nor what can neither be searched nor be made so by its owner.
-bool out_of_reach(const std::string& directory, int error) {
-  if (error == ENOENT || error == ENOTDIR || error == ELOOP) return true;
-  if (error != EACCES || ::faccessat(AT_FDCWD, directory.c_str(), X_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0) return false;
+// A directory that could not be listed: what in it could a program of this user open? Nothing where it is gone or no
+// directory, nor where it can neither be searched nor be made so by its owner, as an empty mask of the run's.
+Tree::Listed unlisted(const std::string& directory, int error) {
+  using Listed = Tree::Listed;
+  if (error == ENOENT || error == ENOTDIR || error == ELOOP) return Listed::whole;
+  if (error != EACCES || ::faccessat(AT_FDCWD, directory.c_str(), X_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0) return Listed::partly;
+  const Fd shut(::open(directory.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   struct stat st {};
-  if (::lstat(directory.c_str(), &st) != 0 || st.st_uid != ::geteuid()) return true;
-  // Its owner could open it up. Not a mask of the sandbox: that is a read-only tmpfs, and what it covers is out of the command's reach.
   struct statfs fs {};
-  return (st.st_mode & 0777) == 0 && ::statfs(directory.c_str(), &fs) == 0 && (static_cast<unsigned long>(fs.f_flags) & ST_RDONLY) != 0 &&
-         static_cast<unsigned long>(fs.f_type) == TMPFS_MAGIC;
+  if (!shut || ::fstat(shut.get(), &st) != 0) return Listed::whole;
+  const bool fixed = st.st_uid != ::geteuid() || (::fstatfs(shut.get(), &fs) == 0 && (fs.f_flags & ST_RDONLY) != 0);
+  return fixed ? Listed::whole : Listed::shut;
 }
 
 // File systems of Linux's own, on which names are bytes unless a directory says otherwise. What is missing here is taken for
@@ -88,18 +89,18 @@ TreeNode HostTree::look(const std::string& path) {
   return node;
 }
 
-bool HostTree::list(const std::string& directory, const Each& each) {
+Tree::Listed HostTree::list(const std::string& directory, const Each& each) {
   const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return out_of_reach(directory, errno);
+  if (fd < 0) return unlisted(directory, errno);
   const std::unique_ptr<DIR, int (*)(DIR*)> entries(::fdopendir(fd), ::closedir);
   if (!entries) {
     ::close(fd);
-    return false;
+    return Listed::partly;
   }
   for (;;) {
     errno = 0;
     const dirent* const entry = ::readdir(entries.get());
-    if (entry == nullptr) return errno == 0;
+    if (entry == nullptr) return errno == 0 ? Listed::whole : Listed::partly;
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") each(name, kind_of_entry(fd, *entry));
   }

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -57,6 +58,9 @@ class ProtectedObjects {
   /// As Policy::on_the_way, for the other names.
   [[nodiscard]] std::optional<Denial> on_the_way(const Policy& policy, std::string_view path) const;
 
+  /// Is it a directory that could not be listed at start, and must not become one that can?
+  [[nodiscard]] bool is_shut(Identity object) const { return shut_.contains(object); }
+
   [[nodiscard]] bool empty() const noexcept { return names_.empty() && files_.empty() && ways_.empty(); }
   [[nodiscard]] bool has_identities() const noexcept { return !files_.empty(); }
   /// Empty when all was looked at; else what was not, as a sentence.
@@ -81,6 +85,7 @@ class ProtectedObjects {
   ByPath<std::vector<std::string>> names_;          // a path → the names that it stands for, with all below it
   ByPath<std::string> ways_;                        // a directory on the way to such a path → one of those names
   std::map<Identity, std::vector<std::string>> files_;  // a guarded object with another name → its guarded names
+  std::set<Identity> shut_;
   std::vector<std::string> denied_paths_;
   std::string left_out_;
   FoldedRules folded_;

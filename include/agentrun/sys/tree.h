@@ -26,10 +26,12 @@ class Tree {
 
   /// What stands at an absolute path; the last component is not followed. What this user cannot reach is absent.
   virtual TreeNode look(const std::string& path) = 0;
-  /// Shows the names in a directory, without "." and "..", in any order. False when some of what this user could open there
-  /// may not have been shown.
+  /// How much of a directory was shown. `shut`: nothing, and this user can reach nothing in it before its owner, who this user
+  /// is, changes its mode. `partly`: some of what this user could open there may be missing.
+  enum class Listed : std::uint8_t { whole, shut, partly };
+  /// Shows the names in a directory, without "." and "..", in any order.
   using Each = std::function<void(std::string_view name, TreeNode::Kind kind)>;
-  virtual bool list(const std::string& directory, const Each& each) = 0;
+  virtual Listed list(const std::string& directory, const Each& each) = 0;
   /// What a regular file holds; nullopt when it is none, holds more than `limit` bytes or cannot be read. A link is not followed.
   virtual std::optional<std::string> content(const std::string& path, std::size_t limit) = 0;
   /// Does the file system take names that differ in letter case, or more, for the same in this directory? True when in doubt.
@@ -40,7 +42,7 @@ class Tree {
 class HostTree final : public Tree {
  public:
   TreeNode look(const std::string& path) override;
-  bool list(const std::string& directory, const Each& each) override;
+  Listed list(const std::string& directory, const Each& each) override;
   std::optional<std::string> content(const std::string& path, std::size_t limit) override;
   bool folds(const std::string& directory) override;
 };

@@ -32,12 +32,13 @@ class FakeTree final : public Tree {
     const auto found = nodes_.find(path);
     return found == nodes_.end() ? TreeNode{} : found->second;
   }
-  bool list(const std::string& directory, const Each& each) override {
-    if (directory == unreadable) return false;
+  Listed list(const std::string& directory, const Each& each) override {
+    if (directory == unreadable) return Listed::partly;
+    if (directory == closed) return Listed::shut;
     for (const auto& [path, node] : nodes_) {
       if (path.starts_with(directory + "/") && path.find('/', directory.size() + 1) == std::string::npos) each(path.substr(directory.size() + 1), node.kind);
     }
-    return true;
+    return Listed::whole;
   }
   std::optional<std::string> content(const std::string& path, std::size_t) override {
     const TreeNode node = look(path);
@@ -45,7 +46,7 @@ class FakeTree final : public Tree {
   }
   bool folds(const std::string&) override { return folding; }
 
-  std::string unreadable;
+  std::string unreadable, closed;
   bool folding = false;
   int looks = 0;
 
@@ -76,6 +77,16 @@ struct World {
 const std::string hooks = "protect: [\"**/.git/hooks/**\", \"**/.git/hooks\", \"${workspace}/.envrc\"]";
 
 }  // namespace
+
+TEST_CASE("a directory that its owner has shut must stay shut; nothing else is denied for it") {
+  FakeTree tree;
+  tree.hard(ws + "/file", 7).file(ws + "/closed/.git/hooks/x").closed = ws + "/closed";
+  const World world(hooks, tree);
+  CHECK(world.found.left_out().empty());
+  const TreeNode closed = tree.look(ws + "/closed"), file = tree.look(ws + "/file");
+  CHECK(world.found.is_shut({.dev = closed.dev, .ino = closed.ino}));
+  CHECK_FALSE(world.found.is_shut({.dev = file.dev, .ino = file.ino}));
+}
 
 TEST_CASE("what a .git file or a commondir names is guarded as .git, at any depth") {
   FakeTree tree;
