@@ -18,11 +18,14 @@ namespace agentrun::supervisor {
 namespace {
 
 constexpr std::size_t max_text = 64U << 10;      // a .git file or commondir: a path
+constexpr std::size_t max_head = 4096;           // a ref or a hash
+constexpr std::size_t sha1_digits = 40;
 constexpr std::size_t max_settings = 1U << 20;   // a file of settings
 constexpr std::size_t max_entries = 2048;        // names of a directory that are looked at
 constexpr std::size_t max_repositories = 4096;
 constexpr std::size_t max_worktrees = 256;       // of one repository
 constexpr std::size_t max_parsed = 256;          // files of settings that git is asked about
+constexpr int max_module_depth = 16;
 constexpr int max_depth = 10;                    // of includes, as git has it
 
 mode_t kind_of(const std::string& path) {
@@ -45,10 +48,15 @@ std::optional<std::string> path_in(const std::string& file, std::string_view beg
   return path.starts_with('/') ? path : base + "/" + path;
 }
 
+// As git's is_git_directory(), but for what a command could add to make it one: objects, refs, or what HEAD holds if it is a link.
 bool is_bare(const std::string& directory) {
   struct stat st {};
   if (::lstat((directory + "/HEAD").c_str(), &st) != 0) return false;
-  return (is_directory(directory + "/objects") && is_directory(directory + "/refs")) || kind_of(directory + "/commondir") == S_IFREG;
+  if (!S_ISREG(st.st_mode)) return S_ISLNK(st.st_mode);
+  if (static_cast<std::size_t>(st.st_size) > max_head) return false;
+  const std::string text = read_regular(directory + "/HEAD", max_head).value_or("");
+  const std::size_t digits = std::min(text.find_first_not_of("0123456789abcdefABCDEF"), text.size());
+  return text.starts_with("ref:") || digits >= sha1_digits;
 }
 
 // ~ and ~user, as git-config(1) says of paths; what cannot be told is as it is.
@@ -92,17 +100,32 @@ std::optional<std::string> GitLayout::resolved(const std::string& path) {
 }
 
 void GitLayout::add_repository(const std::string& directory, const std::optional<std::string>& worktree) {
-  const auto repository = host_.canonical(directory);
-  if (!repository || !is_directory(*repository)) return;
+  // What a .git file or a commondir names may be made by the command, when nothing stands there.
+  const auto repository = resolved(directory);
+  const mode_t kind = repository ? kind_of(*repository) : 0;
+  if (!repository || *repository == "/" || (kind != 0 && kind != S_IFDIR)) return;
   if (worktree) worktrees_.emplace_back(*repository, *worktree);
   if (repositories_.size() >= max_repositories)
     throw Refusal("more than " + std::to_string(max_repositories) + " repositories of git lie in what may be written", "name the project's own directory with -w");
   if (!repositories_.insert(*repository).second) return;
   if (const auto common = path_in(*repository + "/commondir", "", *repository)) {
     add_repository(*common, std::nullopt);
-    if (const auto real = host_.canonical(*common); real && worktree) worktrees_.emplace_back(*real, *worktree);
+    if (const auto real = resolved(*common); real && worktree) worktrees_.emplace_back(*real, *worktree);
   }
   add_worktrees(*repository);
+  add_modules(*repository + "/modules", 0);
+}
+
+// The repositories of submodules, whose names may hold slashes.
+void GitLayout::add_modules(const std::string& folder, int depth) {
+  if (depth > max_module_depth || !is_directory(folder)) return;
+  std::size_t looked_at = 0;
+  for (const std::string& name : host_.entries(folder)) {
+    if (++looked_at > max_entries) return;
+    const std::string directory = folder + "/" + name;
+    if (is_bare(directory)) add_repository(directory, std::nullopt);
+    else add_modules(directory, depth + 1);
+  }
 }
 
 // Where relative names of settings begin: at the top of each worktree.

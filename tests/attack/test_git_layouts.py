@@ -11,6 +11,8 @@ import harness
 
 HOOK = "mkdir -p {0} && printf '#!/bin/sh\\ntouch MARK\\n' > {0}/pre-commit && chmod +x {0}/pre-commit"
 SETTING = "printf '[core]\\n\\tfsmonitor = touch MARK; false\\n' >> {0}"
+BECOMES = ("mkdir -p {0}/objects {0}/refs; [ -s {0}/HEAD ] || echo 'ref: refs/heads/m' > {0}/HEAD; "
+           "printf '[core]\n\trepositoryformatversion=0\n\tbare=false\n\tworktree=%s\n\tfsmonitor = touch MARK; false\n' $PWD > {0}/config")
 SEED = "git init -q -b main . && git commit -q --allow-empty -m first"
 
 # name: (prepare, plant, where git is started afterwards), all below the top of the workspace.
@@ -51,6 +53,12 @@ LAYOUTS = {
                       SETTING.format("a/meta/config"), "a/b/c"),
     "deep-worktree-hook": ("mkdir -p a/b && git init -q -b main s && git -C s commit -q --allow-empty -m x && git clone -q --bare s a/b/store && rm -rf s && "
                            "git -C a/b/store worktree add -q ../m/tree main", HOOK.format("a/b/store/hooks"), "a/b/m/tree"),
+    "absent-store": ("echo 'gitdir: store' > .git", BECOMES.format("store"), "."),
+    "absent-commondir": ("git init -q . && echo ../store > .git/commondir", BECOMES.format("store"), "."),
+    "half-bare": ("echo 'ref: refs/heads/m' > HEAD", BECOMES.format("."), "."),
+    "submodule-hooks": ("git init -q -b main lib && git -C lib commit -q --allow-empty -m x && git init -q -b main . && "
+                        "git -c protocol.file.allow=always submodule --quiet add ./lib libs/foo && git commit -q -m s && "
+                        "git -C libs/foo config core.hooksPath .githooks", "cd libs/foo && " + HOOK.format(".githooks"), "libs/foo"),
     "user-settings": (SEED + " && git config --global include.path TOP/mine.inc", SETTING.format("mine.inc"), "."),
     "user-hooks": (SEED + " && git config --global core.hooksPath TOP/mine", HOOK.format("mine"), "."),
 }
@@ -89,8 +97,8 @@ class Layouts(harness.Case):
                         mark.unlink()
                 self.scratch.write_profile(extends=["debian", "git-safe"], workspace={"path": str(tops["ws"]), "mode": "write"},
                                            environment={"set": {key: self.environment[key] for key in self.environment if key.startswith("GIT_")}})
-                bare = "x.git" in where
-                work = "true" if bare else f"cd {where} && echo x > new && git add new && git commit -qm inside && git log --oneline | grep -q inside"
+                nothing_to_commit = "x.git" in where or name in ("absent-store", "absent-commondir", "half-bare")
+                work = "true" if nothing_to_commit else f"cd {where} && echo x > new && git add new && git commit -qm inside && git log --oneline | grep -q inside"
                 self.assertEqual(self.inside("sh", "-c", work, cwd=tops["ws"], env=self.environment).status, 0, "a commit inside")
                 run = self.inside("sh", "-c", plant.replace("MARK", str(mark)), cwd=tops["ws"], env=self.environment)
                 self.assertFalse(self.fires(tops["ws"], where, mark), f"git executed the agent's program\n{run}")
