@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdio>
 
+#include <agentrun/egress/dialing.h>
 #include <agentrun/policy/objects.h>
 #include <agentrun/sys/paths.h>
 #include <agentrun/sys/tree.h>
@@ -110,6 +111,23 @@ class Explainer {
   std::optional<policy::ProtectedObjects> unchangeable_;
 };
 
+int answer_connect(const Policy& policy, const policy::Endpoint& endpoint, const std::string& text, const std::string& program) {
+  const std::string what = "connect " + text + (program.empty() ? "" : " by " + program);
+  const Verdict verdict = policy.decide_connect(endpoint.to, endpoint.name, program);
+  const bool raw = endpoint.name.empty(), loopback = raw && policy::is_loopback(endpoint.to);
+  // A rule lets it out of the sandbox, and then the address is judged by what it is: "*" names no private one.
+  if (verdict.act == policy::Act::allow && raw && !loopback) {
+    const egress::NotDialed refused = egress::why_not_dialed(policy, endpoint.to, program);
+    if (!refused.why.empty()) {
+      const std::string remedy = refused.remedy.empty() ? "no profile change: a rule forbids the address that it leads to" : refused.remedy;
+      return print_verdict({}, policy.keeper_connect({}, endpoint.to, endpoint.name), what + ", not dialed: " + refused.why, remedy);
+    }
+  }
+  const int code = print_verdict(verdict, policy.keeper_connect(verdict, endpoint.to, endpoint.name), what, policy.remedy_connect(verdict, endpoint.to, endpoint.name));
+  if (loopback) std::printf("  there: the sandbox's own loopback; nothing of the host listens on it\n");
+  return code;
+}
+
 struct Question {
   std::string_view option;
   Right right;
@@ -190,10 +208,7 @@ int explain_command(Words words) {
     asked = true;
     const policy::Endpoint endpoint = as_inside(parse_endpoint(text));
     const std::string program = arguments.has("--by") ? judged_path(arguments.value("--by"), policy.workspace()) : std::string();
-    const Verdict verdict = policy.decide_connect(endpoint.to, endpoint.name, program);
-    code |= print_verdict(verdict, policy.keeper_connect(verdict, endpoint.to, endpoint.name), "connect " + text + (program.empty() ? "" : " by " + program),
-                          policy.remedy_connect(verdict, endpoint.to, endpoint.name));
-    if (endpoint.name.empty() && policy::is_loopback(endpoint.to)) std::printf("  there: the sandbox's own loopback; nothing of the host listens on it\n");
+    code |= answer_connect(policy, endpoint, text, program);
   }
   if (!asked) print_plan(prepared);
   return code;

@@ -1,6 +1,7 @@
 // Which addresses may be dialed: by what they are, by what the host has, by what the rules name.
 #include "egress/check_addresses.h"
 
+#include <agentrun/egress/dialing.h>
 #include "egress/addresses.h"
 
 namespace agentrun::egress {
@@ -47,6 +48,15 @@ Checked check_addresses(const policy::Policy& policy, OwnAddresses& own, const s
     if (!why.by_rule) checked.remedy = "network: {allow: [\"" + endpoint_text(to) + "\"]}";
   }
   return checked;
+}
+
+NotDialed why_not_dialed(const policy::Policy& policy, const policy::Destination& to, std::string_view program) {
+  OwnAddresses own;
+  FlowFacts facts;
+  facts.to = to;
+  facts.program = program;
+  Checked checked = check_addresses(policy, own, {to}, facts);
+  return {.why = std::move(checked.refused), .remedy = std::move(checked.remedy)};
 }
 
 }  // namespace agentrun::egress

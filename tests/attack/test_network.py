@@ -168,6 +168,27 @@ class Network(NetworkCase):
             explained = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--allow-host", f"*:{PORT}", "--connect", f"{name}:{PORT}")
             self.assertTrue(explained.text.startswith("deny: "), str(explained))
 
+    def test_explained_addresses(self):
+        """explain --connect of an address says what the run does: what is not public is reached only where a rule names it."""
+        self.profile()
+        places = (PUBLIC, PRIVATE, METADATA)
+        script = f"""
+            for to in {places!r}: act(to, lambda: blocking(to, {PORT}))
+        """
+        for rule, reached in ((f"*:{PORT}", {PUBLIC}), (f"0.0.0.0/0:{PORT}", {PUBLIC}), (f"10.0.0.0/8:{PORT}", {PRIVATE}), (f"{METADATA}:{PORT}", {METADATA})):
+            with self.subTest(rule=rule):
+                run = self.within(script, options=("--allow-host", rule))
+                got = harness.acts(run)
+                self.assertEqual({to for to in places if got[to].worked}, reached, str(run))
+                for to in places:
+                    # The remedy of a denial works.
+                    said = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--allow-host", rule, "--connect", f"{to}:{PORT}")
+                    self.assertEqual((said.status, said.text.split(":")[0]), (0, "allow") if to in reached else (1, "deny"), str(said))
+                    if to not in reached:
+                        self.assertIn(f'  to allow it: network: {{allow: ["{to}:{PORT}"]}}\n', said.text)
+                    more = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--allow-host", rule, "--allow-host", f"{to}:{PORT}", "--connect", f"{to}:{PORT}")
+                    self.assertEqual(more.status, 0, str(more))
+
     def test_dead_six(self):
         """An IPv6 address that does not answer costs a fraction of a second, once; one that does is taken."""
         script = f"""
