@@ -17,10 +17,14 @@ namespace agentrun::broker {
 
 using policy::Right;
 
-int Handler::bind_at(const Case& c, const AgentSocket& socket, const Fd& folder, const sockaddr_un& address, socklen_t size) const {
+int Handler::bind_at(const Case& c, const AgentSocket& socket, const Slot& slot, const Fd& folder, const sockaddr_un& address, socklen_t size) {
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return without_umask(c);
-  return s_.binder.bind(socket.fd, folder, *mask, reinterpret_cast<const sockaddr*>(&address), size);
+  Binder::Made made{.parent = slot.parent, .name = slot.name, .file = {}};
+  const int error = s_.binder.bind(socket.fd, folder, *mask, reinterpret_cast<const sockaddr*>(&address), size, made);
+  // s_.tree is held alone: no call of a run moved it. Without a descriptor left, connect(2) to it is refused.
+  if (error == 0) s_.own_sockets.add(std::move(made.file));
+  return error;
 }
 
 Reply Handler::bind(Case& c) {
@@ -53,13 +57,13 @@ Reply Handler::bind(Case& c) {
   socklen_t size = r.address_size;
   if (as_asked) {
     std::memcpy(&address, &r.address, size);
-    return result(c, bind_at(c, socket, start, address, size));
+    return result(c, bind_at(c, socket, slot, start, address, size));
   }
   address.sun_family = AF_UNIX;
   if (slot.name.size() >= sizeof address.sun_path) return result(c, EINVAL);
   slot.name.copy(address.sun_path, slot.name.size());
   size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + slot.name.size() + 1);
-  return result(c, bind_at(c, socket, slot.parent, address, size));
+  return result(c, bind_at(c, socket, slot, slot.parent, address, size));
 }
 
 }  // namespace agentrun::broker

@@ -8,6 +8,7 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <string>
 
 #include <agentrun/sys/fd.h>
 
@@ -21,8 +22,16 @@ class Binder {
   Binder(const Binder&) = delete;
   Binder& operator=(const Binder&) = delete;
 
-  /// bind(2), with `directory` (O_PATH) as the working directory and with this umask. 0 or the errno.
-  int bind(const Fd& socket, const Fd& directory, mode_t umask, const sockaddr* address, socklen_t size);
+  /// Where the file of a bind comes to stand, and the file then (O_PATH): looked up by the same thread and at once, so that a
+  /// program of the host has next to no time to put another there. Empty when no descriptor is left.
+  struct Made {
+    const Fd& parent;
+    const std::string& name;
+    Fd file;
+  };
+
+  /// bind(2), with `directory` (O_PATH) as the working directory and with this umask. 0, and `made.file`; or the errno.
+  int bind(const Fd& socket, const Fd& directory, mode_t umask, const sockaddr* address, socklen_t size, Made& made);
 
  private:
   struct Job {
@@ -30,6 +39,7 @@ class Binder {
     mode_t umask;
     const sockaddr* address;
     socklen_t size;
+    Made& made;
     int error = -1;
   };
   enum class State : std::uint8_t { starting, idle, given, done, failed };

@@ -9,11 +9,13 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <atomic>
 #include <cstdlib>
@@ -84,6 +86,13 @@ std::vector<HostSocket> find_sockets(const policy::Policy& policy) {
   return sockets;
 }
 
+// Each is a descriptor that stays open: the broker keeps most of its own for its calls.
+std::size_t most_own_sockets() {
+  rlimit files{};
+  check(::getrlimit(RLIMIT_NOFILE, &files), "getrlimit", "RLIMIT_NOFILE");
+  return std::clamp<std::size_t>(files.rlim_cur / 4, 1, OwnSockets::limit);
+}
+
 struct Admission {
   Fd listener;
   pid_t agent = -1;
@@ -133,6 +142,7 @@ void await_end(const Fd& control, journal::Appender& entries) {
   auto& binder = *new Binder(host_proc.get());
   auto& flows = *new Flows(std::move(setup.link), setup.names, listener, recorder, workers);
   const auto& sockets = *new std::vector<HostSocket>(find_sockets(*setup.policy));
+  auto& own_sockets = *new OwnSockets(scratch_mounts(*setup.policy), most_own_sockets());
   const unsigned receivers = std::max(2U, setup.receivers);
   auto& tree = *new TreeLock(std::move(common));
   auto& condemned = *new std::atomic<bool>(false);
@@ -153,6 +163,7 @@ void await_end(const Fd& control, journal::Appender& entries) {
                              .digests = digests,
                              .flows = flows,
                              .sockets = sockets,
+                             .own_sockets = own_sockets,
                              .guards = guards,
                              .condemned = condemned,
                              .began = file_clock_ns(),

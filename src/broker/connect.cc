@@ -2,10 +2,7 @@
 // would read the descriptor's number and the address once more: another socket could stand there by then, with the path of
 // a socket of the host (decision 016).
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/vfs.h>
 
 #include <algorithm>
 #include <cstring>
@@ -29,15 +26,6 @@ std::string unix_path(const Request& r) {
   if (path[0] == '\0') path[0] = '@';  // abstract: all bytes count
   else path.resize(path.find('\0') == std::string::npos ? path.size() : path.find('\0'));
   return path;
-}
-
-// Without a time of birth a change of mode would make any socket look new; but of a tmpfs the view shows mostly our own.
-bool was_made_since(const Fd& socket, std::int64_t began) {
-  struct statx st {};
-  struct statfs fs {};
-  const bool dated = ::statx(socket.get(), "", AT_EMPTY_PATH, STATX_BTIME, &st) == 0 && (st.stx_mask & STATX_BTIME) != 0;
-  const bool known = dated || (::fstatfs(socket.get(), &fs) == 0 && fs.f_type == TMPFS_MAGIC);
-  return known && age_of(socket.get(), "", began) == policy::Age::since;
 }
 
 constexpr policy::Verdict floor_rule{.act = Act::allow, .by = policy::By::rule, .rule = nullptr};
@@ -118,8 +106,9 @@ Reply Handler::begun(Case& c, int error) {
   return error == EINPROGRESS ? Reply::error(error) : result(c, error);
 }
 
-// A socket that has a name in the view is the agent's own when it was made since the run began, or one of the host that is
-// granted by its very inode. Any other is another program's, which trusts whoever comes with this user's id.
+// A socket that has a name in the view is the agent's own when the broker bound it or it stands on a scratch mount, or one of
+// the host that is granted by its very inode. Any other is another program's, also one that came to be during the run, and
+// trusts whoever comes with this user's id.
 void Handler::judge_socket(Case& c, const Object& object) const {
   c.identity = {object.dev, object.ino};
   const auto is_it = [&](const HostSocket& socket) { return socket.dev == object.dev && socket.ino == object.ino; };
@@ -131,7 +120,7 @@ void Handler::judge_socket(Case& c, const Object& object) const {
   }
   if (object.in_view) judge(c, Right::change, object);
   else judge_foreign(c, object, O_WRONLY);
-  if (c.verdict.act == Act::allow && (!object.in_view || !was_made_since(object.fd, s_.began))) c.verdict = {};
+  if (c.verdict.act == Act::allow && (!object.in_view || !s_.own_sockets.contains(object))) c.verdict = {};
   c.foreign_socket = c.verdict.act != Act::allow && c.verdict.by == policy::By::fallback;
 }
 

@@ -15,6 +15,7 @@
 #include "broker/digests.h"
 #include "broker/flows.h"
 #include "broker/notification.h"
+#include "broker/own_sockets.h"
 #include "broker/recorder.h"
 #include "broker/resolve.h"
 #include "broker/task.h"
@@ -46,6 +47,7 @@ struct Shared {
   Digests& digests;
   Flows& flows;
   const std::vector<HostSocket>& sockets;
+  OwnSockets& own_sockets;
   const ChangeGuards& guards;
   /// A denied image ran: nothing is performed any more.
   std::atomic<bool>& condemned;
@@ -132,7 +134,8 @@ class Handler {
 
   // bind.cc
   Reply bind(Case& c);
-  int bind_at(const Case& c, const AgentSocket& socket, const Fd& folder, const sockaddr_un& address, socklen_t size) const;
+  /// Binds it, and remembers what came to stand in the slot as the agent's own.
+  int bind_at(const Case& c, const AgentSocket& socket, const Slot& slot, const Fd& folder, const sockaddr_un& address, socklen_t size);
 
   // connect.cc
   Reply connect(Case& c);

@@ -1,7 +1,8 @@
-"""F3: bind(2) of a unix socket makes a file: it is judged, recorded and performed as any other change."""
+"""F3: bind(2) of a unix socket makes a file: it is judged, recorded and performed as any other change. T3: whose it is to connect to."""
 
 import os
 import socket
+import threading
 
 import harness
 from harness import DENIED
@@ -221,6 +222,66 @@ if os.getuid() != 0:  # root has no capability inside
 print(sorted(os.listdir(".")), sorted(os.listdir("d")))
 """
 
+# Connects to what a program of the host binds while this runs, under each name that it can be given, then to its own.
+MEANWHILE = """
+import errno, os, socket, subprocess, sys, time
+def act(name, call):
+    try: print("ACT", name, "ok", call() or "", flush=True)
+    except OSError as e: print("ACT", name, errno.errorcode.get(e.errno, e.errno), flush=True)
+def connect(path, kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_UNIX, kind) as s: s.connect(path)
+listening = []
+def bound(path, kind=socket.SOCK_STREAM):
+    s = socket.socket(socket.AF_UNIX, kind)
+    s.bind(path)
+    if kind != socket.SOCK_DGRAM: s.listen(64)
+    listening.append(s)
+bound("host.sock"); connect("host.sock"); os.unlink("host.sock")
+open("go", "w").close()
+while not os.path.exists("ready"): time.sleep(0.01)
+act("host-stream", lambda: connect("host.sock"))
+act("host-seqpacket", lambda: connect("host.seq", socket.SOCK_SEQPACKET))
+act("host-datagram", lambda: connect("host.dgram", socket.SOCK_DGRAM))
+os.link("host.sock", "hard.sock"); act("host-link", lambda: connect("hard.sock"))
+bound("cover.sock"); os.rename("hard.sock", "cover.sock"); act("host-over-own", lambda: connect("cover.sock"))
+os.chmod("host.sock", 0o600); act("host-changed", lambda: connect("host.sock"))
+fd = os.open("host.sock", os.O_PATH); act("host-descriptor", lambda: connect(f"/proc/self/fd/{fd}"))
+bound("own.sock")
+act("own-stream", lambda: connect("own.sock"))
+act("own-other-process", lambda: subprocess.run([sys.executable, "-c", "import socket; socket.socket(socket.AF_UNIX).connect('own.sock')"], check=True) and None)
+os.rename("own.sock", "moved.sock"); act("own-renamed", lambda: connect("moved.sock"))
+os.chmod("moved.sock", 0o600); act("own-changed", lambda: connect("moved.sock"))
+bound("own.seq", socket.SOCK_SEQPACKET); act("own-seqpacket", lambda: connect("own.seq", socket.SOCK_SEQPACKET))
+bound("own.dgram", socket.SOCK_DGRAM); act("own-datagram", lambda: connect("own.dgram", socket.SOCK_DGRAM))
+os.mkdir("deep"); bound("/proc/self/cwd/deep/own"); act("own-by-link-of-proc", lambda: connect("deep/own"))
+"""
+
+# More sockets than the broker remembers. The first 1,100 are gone again, the next are there still.
+MANY = """
+import errno, os, socket, sys
+def act(name, path):
+    try:
+        with socket.socket(socket.AF_UNIX) as s: s.connect(path)
+        print("ACT", name, "ok", flush=True)
+    except OSError as e: print("ACT", name, errno.errorcode.get(e.errno, e.errno), flush=True)
+def bound(path):
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(path)
+    return s
+first, old, scratch = bound("first"), bound("old"), bound(sys.argv[1])
+for s in (first, old, scratch): s.listen(64)
+for n in range(1100):
+    bound("gone").close()
+    os.unlink("gone")
+act("after-gone", "first")
+os.mkdir("many")
+for n in range(1022): bound(f"many/{n}").close()
+act("used-still", "first")
+for n in range(1022, 1100): bound(f"many/{n}").close()
+last = bound("last"); last.listen(64)
+act("last", "last"); act("used", "first"); act("on-scratch", sys.argv[1]); act("forgotten", "old")
+"""
+
 
 class Sockets(harness.Case):
     def bind(self, run, names, top):
@@ -311,3 +372,83 @@ class Sockets(harness.Case):
         run = self.inside("/usr/bin/python3", "-c", SEEN)
         self.assertGreaterEqual(len(outside.text.splitlines()), 30, str(outside))
         self.assertEqual(run.text.replace(str(self.ws), "W"), outside.text.replace(str(self.outside), "W"), str(run))
+
+    def meanwhile(self, run, top):
+        """Runs MEANWHILE in `top`, beside a program of the host that binds there when it says go. How many came to that."""
+        servers, over = [], threading.Event()
+        self.addCleanup(lambda: [server.close() for server in servers])
+
+        def host():
+            while not (top / "go").exists():
+                if over.wait(0.01): return
+            for name, kind in (("host.sock", socket.SOCK_STREAM), ("host.seq", socket.SOCK_SEQPACKET), ("host.dgram", socket.SOCK_DGRAM)):
+                server = socket.socket(socket.AF_UNIX, kind)
+                servers.append(server)
+                server.bind(str(top / name))
+                os.chmod(top / name, 0o666)
+                owner = top.stat()
+                os.chown(top / name, owner.st_uid, owner.st_gid)
+                if kind != socket.SOCK_DGRAM:
+                    server.listen(64)
+                    server.setblocking(False)
+            (top / "ready").touch()
+
+        thread = threading.Thread(target=host)
+        thread.start()
+        try:
+            result = run("/usr/bin/python3", "-c", MEANWHILE, cwd=top)
+        finally:
+            over.set()
+            thread.join()
+        came = 0
+        for server in servers[:2]:
+            try:
+                while True:
+                    server.accept()[0].close()
+                    came += 1
+            except BlockingIOError:
+                pass
+        return result, came
+
+    def test_t3_a_socket_that_the_host_makes_meanwhile(self):
+        """Its age says nothing: the agent's own sockets are those that the broker bound."""
+        outside, came = self.meanwhile(self.control, self.outside)
+        control = harness.acts(outside)
+        self.assertTrue(control and all(got.worked for got in control.values()), f"proves nothing: {outside}")
+        self.assertEqual(came, 6, str(outside))
+        self.scratch.write_profile()
+        run, came = self.meanwhile(self.inside, self.ws)
+        self.assert_ran(run)
+        got = {name: act.word for name, act in harness.acts(run).items()}
+        self.assertEqual(got, {name: "EACCES" if name.startswith("host-") else "ok" for name in control}, str(run))
+        self.assertEqual(came, 0, "somebody came")
+        denied = run.decisions(act="deny", sys="connect")
+        self.assertEqual(len(denied), 7, str(denied))
+        self.assertIn(f'sockets: [{{path: "{self.ws / "host.sock"}"}}]', [d["remedy"] for d in denied])
+        self.assert_complete(run)
+
+    def test_t3_a_node_that_nobody_bound(self):
+        """mknod(2) makes a socket's file without a socket: nobody can listen there."""
+        node = "import os, socket, stat; os.mknod('node', stat.S_IFSOCK | 0o600); socket.socket(socket.AF_UNIX).connect('node')"
+        self.assertIn("ConnectionRefused", self.control("/usr/bin/python3", "-c", node, cwd=self.outside).errors)
+        self.scratch.write_profile()
+        run = self.inside("/usr/bin/python3", "-c", node)
+        self.assertIn("PermissionError", run.errors, str(run))
+
+    def test_t3_own_sockets_on_an_overlay(self):
+        self.scratch.write_profile(workspace={"path": str(self.ws), "mode": "overlay"})
+        run = self.inside("/usr/bin/python3", "-c", MEANWHILE.replace('open("go", "w")', 'bound("host.seq", socket.SOCK_SEQPACKET); '
+                          'bound("host.dgram", socket.SOCK_DGRAM); bound("host.sock"); open("ready", "w")'))
+        self.assert_ran(run)
+        got = harness.acts(run)
+        self.assertTrue(len(got) > 10 and all(act.worked for act in got.values()), str(run))
+
+    def test_t3_more_sockets_than_are_remembered(self):
+        outside = harness.acts(self.control("/usr/bin/python3", "-c", MANY, str(self.outside / "scratch"), cwd=self.outside))
+        self.assertTrue(len(outside) == 6 and all(got.worked for got in outside.values()), str(outside))
+        self.scratch.write_profile()
+        run = self.inside("/usr/bin/python3", "-c", MANY, "/tmp/scratch")
+        self.assert_ran(run)
+        got = {name: act.word for name, act in harness.acts(run).items()}
+        self.assertEqual(got, {name: "EACCES" if name == "forgotten" else "ok" for name in outside}, str(run))
+        self.assertEqual([d["path"] for d in run.decisions(act="deny", sys="connect")], [str(self.ws / "old")])
