@@ -154,7 +154,7 @@ std::optional<std::string> read_regular(const std::string& path, std::size_t lim
 
 bool names_other_files(const std::string& text) {
   const auto same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b; };
-  return std::ranges::any_of(words, [&](std::string_view word) { return !std::ranges::search(text, word, same).empty(); });
+  return std::ranges::any_of(words, [&](std::string_view word) { return std::search(text.begin(), text.end(), word.begin(), word.end(), same) != text.end(); });
 }
 
 GitSettings parse_git_settings(const std::string& text, const std::string& origin) {
