@@ -120,7 +120,9 @@ void Handler::judge_socket(Case& c, const Object& object) const {
   }
   if (object.in_view) judge(c, Right::change, object);
   else judge_foreign(c, object, O_WRONLY);
-  if (c.verdict.act == Act::allow && (!object.in_view || !s_.own_sockets.contains(object))) c.verdict = {};
+  // What is no socket is ECONNREFUSED by itself: its kind does not change while it is pinned.
+  const bool other = S_ISSOCK(object.mode) && (!object.in_view || !s_.own_sockets.contains(object));
+  if (c.verdict.act == Act::allow && other) c.verdict = {};
   c.foreign_socket = c.verdict.act != Act::allow && c.verdict.by == policy::By::fallback;
 }
 
