@@ -415,6 +415,8 @@ class Sinks(harness.Case):
         run_id = self.scratch.newest_run()
         folder = self.scratch.state / "agent-run" / "runs" / run_id
         self.wait_for(lambda: sum(1 for _ in open(folder / "entries.000000.jsonl", "rb")) > count + 10, 10, "more records")
+        # `forward` sends to the receivers that a signed journal.open names.
+        self.wait_for(lambda: (folder / "checkpoint").exists(), harness.PATIENCE, "the first signature")
         process.kill()
         process.wait(harness.PATIENCE)
         self.wait_for(lambda: harness.status_of(helper).get("State", "Z")[0] in "ZX", 5, "the end of the sink's process")
