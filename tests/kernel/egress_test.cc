@@ -437,7 +437,7 @@ TEST_CASE("a second ClientHello is one that the server asked for, and names the 
     CHECK(read_all(peer) == "!ECONNRESET");
     (void)read_all(client);
   }
-  CHECK(inside.await_records({"net.close", "\"end\":\"refused\"", "another server name: evil.test"}).size() == 3);
+  CHECK(inside.await_records({"net.close", "\"end\":\"refused\"", "another server name: evil.test"}, 3).size() == 3);
   {  // As often as it is asked for.
     auto [client, peer] = begin(first);
     for (int i = 0; i < 3; ++i) {

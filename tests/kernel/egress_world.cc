@@ -335,10 +335,10 @@ std::vector<std::string> Inside::records(const std::vector<std::string>& parts) 
   return found;
 }
 
-std::vector<std::string> Inside::await_records(const std::vector<std::string>& parts) {
+std::vector<std::string> Inside::await_records(const std::vector<std::string>& parts, std::size_t count) {
   for (int i = 0; i < 300; ++i) {
     auto found = records(parts);
-    if (!found.empty()) return found;
+    if (found.size() >= count) return found;
     ::usleep(10'000);
   }
   return {};
