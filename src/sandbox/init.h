@@ -17,12 +17,11 @@ namespace agentrun::sandbox {
 inline constexpr std::array forwarded_signals{SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGALRM,
                                               SIGWINCH, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2};
 
-/// What the parent asks of init by signal: to stop every process of the sandbox, and to let all go on. The lower number is
-/// taken first.
+/// What the parent asks of init by signal: to stop every process of the sandbox, to give the agent, which waits in the
+/// background, its terminal, and to let all go on. The lower number is taken first: who goes on has its terminal already.
 inline int pause_signal() noexcept { return SIGRTMIN; }
-inline int resume_signal() noexcept { return SIGRTMIN + 1; }
-/// And to give the agent, which waits in the background, its terminal.
-inline int terminal_signal() noexcept { return SIGRTMIN + 2; }
+inline int terminal_signal() noexcept { return SIGRTMIN + 1; }
+inline int resume_signal() noexcept { return SIGRTMIN + 2; }
 
 /// A change of the agent's state as the payload of Tag::change.
 std::array<char, 6> encode_change(char kind, int status) noexcept;

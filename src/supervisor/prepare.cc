@@ -214,7 +214,10 @@ std::string current_folder(const policy::Policy& policy) {
   return policy.workspace();
 }
 
-bool is_interactive() { return ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1; }
+// Its descriptors are the terminal, and it is of the job in the foreground: keys are for it.
+bool is_interactive() {
+  return ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1 && ::tcgetpgrp(STDIN_FILENO) == ::getpgrp();
+}
 
 // One of the standard descriptors is one, or one controls this process: the command could open /dev/tty outside.
 bool has_terminal() {

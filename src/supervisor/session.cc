@@ -249,6 +249,7 @@ class Session {
     const auto interests = terminal.interests();
     fds.insert(fds.end(), interests.begin(), interests.end());
     const int ready = ::poll(fds.data(), fds.size(), seal_period_ms);
+    terminal.take();  // `fg` of a job that was not stopped sends no signal
     if (ready < 0 && errno != EINTR) throw SysError(errno, "poll", "");
     if (ready > 0) {
       terminal.relay({fds.begin() + static_cast<std::ptrdiff_t>(own), fds.end()});
@@ -320,26 +321,31 @@ class Session {
     const bool asked = asked_to_stop_ && boot_clock_ns() - *asked_to_stop_ < stop_patience;
     asked_to_stop_.reset();
     if (!by_keys && !asked) return;
-    stop_with_the_agent(terminal, by_keys ? 0 : ::getpid());
-  }
-
-  void stop_with_the_agent(Terminal& terminal, pid_t target) {
-    sandbox_->pause();
-    seal();
-    if (ended_) return;
-    terminal.give_back(Terminal::Unread::keep);
-    Signals::stop(target);
+    if (!stop_with_the_agent(terminal, by_keys ? 0 : ::getpid())) return;
     sandbox_->resume();
     terminal.take();
     terminal.resize();
   }
 
-  // It reads or sets its terminal, from which it was held back. A whole job in the background stops for that, as outside.
+  // True when this job goes on: the command is still to be resumed then.
+  bool stop_with_the_agent(Terminal& terminal, pid_t target) {
+    sandbox_->pause();
+    seal();
+    if (ended_) return false;
+    terminal.give_back(Terminal::Unread::keep);
+    Signals::stop(target);
+    return true;
+  }
+
+  // It reads or sets its terminal, from which it was held back. A whole job in the background stops for that, as outside. The
+  // terminal is given before it goes on: else it is stopped by the same call again, and that would pass for a key's.
   void on_use(Terminal& terminal) {
-    if (!terminal.in_foreground()) stop_with_the_agent(terminal, 0);
-    if (ended_) return;
+    const bool stopped = !terminal.in_foreground();
+    if (stopped && !stop_with_the_agent(terminal, 0)) return;
     terminal.bring_forward();
+    terminal.resize();
     sandbox_->give_terminal();
+    if (stopped) sandbox_->resume();
   }
 
   void on_time_limit() {

@@ -331,13 +331,31 @@ class Terminal(harness.Case):
         self.session.expect("answer=yes\r\n")
 
     def test_a_background_job_that_asks_stops(self):
-        self.line("sleep 100 | $AR -- sh -c 'read y < /dev/tty; echo \"got $y\"' &")
+        for job in ("sleep 100 | $AR -- sh -c 'read y < /dev/tty; echo \"got $y\"'", "$AR -- sh -c 'read y; echo \"got $y\"; sleep 100'"):
+            self.line(f"{job} &")
+            self.session.expect("prompt> ")
+            self.wait_for(self.is_stopped, 15, "the job to stop")
+            self.line("fg")
+            self.session.send("a line\n")
+            self.session.expect("got a line")
+            self.key("\x03")
+            self.session.expect("prompt> ")
+
+    def test_fg_of_a_job_that_goes_on(self):
+        """The shell sends no signal then: the keys come nevertheless."""
+        self.line("$AR -- sh -c 'echo started; until test -e go; do sleep 0.05; done; read y; echo \"got $y\"'")
+        self.session.expect("started")
+        self.key("\x1a")
+        self.session.expect("Stopped")
         self.session.expect("prompt> ")
-        self.wait_for(self.is_stopped, 15, "the job to stop")
-        self.line("fg")
+        self.line("bg")
+        self.session.expect("prompt> ")
+        self.line("touch go")
+        self.session.expect("prompt> ")
+        self.foreground("got $y")
         self.session.send("a line\n")
         self.session.expect("got a line")
-        self.key("\x03")
+        self.assertEqual(self.status(), "0")
 
     def is_stopped(self):
         self.line("jobs")
