@@ -2,7 +2,11 @@
 // happen here) → session.cc.
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <string>
 
 #include <agentrun/supervisor.h>
 #include <agentrun/sys/error.h>
@@ -48,11 +52,33 @@ void make_usual_state(const Options& options, const Places& places) {
   }
 }
 
+constexpr rlim_t least_descriptors = 32;
+
+void require_descriptors() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= least_descriptors) return;
+  throw Refusal("RLIMIT_NOFILE is " + std::to_string(limit.rlim_cur) + ": agent-run's own processes need " + std::to_string(least_descriptors),
+                "start it where `ulimit -H -n` says more; only the soft limit (`ulimit -S -n`) can be kept for the command alone");
+}
+
+// What helps when the host has no room for what a start makes.
+std::string remedy_of(const SysError& error) {
+  switch (error.error()) {
+    case EFBIG: return "start it where `ulimit -H -f` says more; only the soft limit (`ulimit -S -f`) can be kept for the command alone";
+    case ENOSPC: return "make room there, or choose another place with --journal";
+    case EDQUOT: return "your quota there is used up: make room, or choose another place with --journal";
+    case EMFILE: return "start it where `ulimit -H -n` says more";
+    case ENFILE: return "the host has no file descriptors left: sysctl fs.file-max";
+    default: return {};
+  }
+}
+
 }  // namespace
 
 Summary run(const Options& options, const Places& places) {
   Summary summary;
   try {
+    require_descriptors();
     // Nothing of this process may be read by the agent's uid, whatever the sandbox does.
     check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");
     // A journal beyond RLIMIT_FSIZE is an errno, not a death. A handler, since what is ignored would be so for the command too.
@@ -66,6 +92,9 @@ Summary run(const Options& options, const Places& places) {
   } catch (const Refusal& e) {
     summary.error = e.what();
     summary.remedy = e.remedy();
+  } catch (const SysError& e) {
+    summary.error = e.what();
+    summary.remedy = remedy_of(e);
   } catch (const std::exception& e) {
     summary.error = e.what();
   }

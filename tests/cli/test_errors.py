@@ -219,6 +219,16 @@ class Refusals(harness.Case):
         self.assertGreater(made, 0)
         self.assertLess(made, 512 * 1024 // 200, "more files than records fit")
 
+    def test_few_descriptors(self):
+        """From the least number of descriptors that is accepted on a run works; below it one line says what to do."""
+        for number in (8, 16, 31, 32):
+            def limit():
+                resource.setrlimit(resource.RLIMIT_NOFILE, (number, number))
+            result = self.scratch.agent_run("--allow-host", "example.org:443", "--", "sh", "-c", "ls > x; cat x | cat; exit 3", preexec=limit)
+            self.assertEqual(result.status, 3 if number == 32 else harness.REFUSED, str(result)[:500])
+            if number < 32:
+                self.assertIn("ulimit -H -n", result.errors)
+
     def test_file_size_limit(self):
         """RLIMIT_FSIZE stops the journal's writes: an error, not a signal, and the run ends with 125."""
         def limit():
