@@ -54,6 +54,26 @@ TEST_CASE("words inside a shell string, and no name that is none") {
       {"curl", "https://h/?a=b&token=S3CR3T"},
       {"bash", "-c", "export MY_TOKEN=S3CR3T a=b"},
       {"bash", "-c", "echo 'unfinished --token S3CR3T"},
+      {"bash", "-c", "curl --token $'S3CR3T\\'S3CR3T' a=b"},
+      {"bash", "-c", "curl $'--tok\\x65n' S3CR3T"},
+      {"bash", "-c", "curl --token ${X:-S3CR3T S3CR3T}"},
+      {"bash", "-c", "curl --token $(echo S3CR3T S3CR3T)"},
+      {"bash", "-c", "curl --token \"$(echo \"S3CR3T S3CR3T\")\" a"},
+      {"bash", "-c", "curl --token `echo S3CR3T S3CR3T`"},
+      {"bash", "-c", "curl --token <(echo S3CR3T)"},
+      {"bash", "-c", "echo ${MY_TOKEN:-S3CR3T S3CR3T}"},
+      {"bash", "-c", "MY_TOKEN=(a 'b S3CR3T')"},
+      {"bash", "-c", "MY_TOKEN+=S3CR3T; MY_TOKEN[1]=S3CR3T"},
+      {"bash", "-c", "gh --token <<< \"a S3CR3T\""},
+      {"bash", "-c", "<<<S3CR3T gh --token"},
+      {"bash", "-c", "gh --token - <<'EOF'\nit's\nS3CR3T\nEOF\necho"},
+      {"bash", "-c", "gh --token 2>/dev/null 'S3CR3T S3CR3T'"},
+      {"bash", "-c", "# don't\ncurl --token 'a S3CR3T' 'c d'"},
+      {"bash", "-c", "cat <<EOF\ndon't\nEOF\ncurl --token 'a S3CR3T' 'c d'"},
+      {"bash", "-c", "x=\"$(case x in a) echo '\"';; esac)\"; curl --token 'a S3CR3T' 'c d'"},
+      {"bash", "-c", "bash -c \"bash -c 'curl --token \\\"a S3CR3T\\\"'\""},
+      {"env", "A=B", "bash", "-c", "env A=B curl --token 'a S3CR3T'"},
+      {"curl", "https://h/?token=S3CR3T"},
   };
   for (const std::vector<std::string>& globs : {std::vector<std::string>{"*token*"}, {"*token"}, {"--token", "my_token", "*token=*", "token"}}) {
     const Redactor redactor(globs);
@@ -65,7 +85,7 @@ TEST_CASE("words inside a shell string, and no name that is none") {
       CAPTURE(whole);
       CAPTURE(globs[0]);
       // Only "*token" does not name what stands in the middle of an address.
-      if (globs[0] == "*token" && command[0] == "curl") continue;
+      if (globs[0] == "*token" && command[0] == "curl" && whole.find("&") != std::string::npos) continue;
       CHECK(count > 0);
       CHECK(whole.find("S3CR3T") == std::string::npos);
     }
