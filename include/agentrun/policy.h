@@ -276,6 +276,7 @@ class Policy {
   [[nodiscard]] profile::Reads reads_kept() const noexcept;
   [[nodiscard]] profile::WorkspaceMode workspace_mode() const noexcept;
   [[nodiscard]] const std::string& workspace() const noexcept;
+  [[nodiscard]] const std::string& home() const noexcept;
   [[nodiscard]] bool writable_noexec() const noexcept;
   /// exec.memfd: may files of memfd_create(2) be executed?
   [[nodiscard]] bool memory_files_execute() const noexcept;

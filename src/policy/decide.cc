@@ -240,6 +240,9 @@ profile::WorkspaceMode Policy::workspace_mode() const noexcept {
 const std::string& Policy::workspace() const noexcept {
   return data_->workspace;
 }
+const std::string& Policy::home() const noexcept {
+  return data_->home;
+}
 bool Policy::writable_noexec() const noexcept {
   return data_->no_exec != nullptr;
 }

@@ -3,7 +3,8 @@
 // then stands for the link in full (where a hop leads, with what is left of the path) gets the link's name as another one of
 // its own, unless its own names guard as much. So a link that means nothing costs one look, and the walk ends: what a link
 // leads to is walked only when it gained a name. What is on the way of a link is noted: another link must not be put there.
-// A .git file and git's commondir are links too, which git follows (gitrepository-layout(5)).
+// A .git file and git's commondir are links too, which git follows (gitrepository-layout(5)); so is what settings of a repository name:
+// these are read as they are met (git_found.cc), and what they name stands for a hook or for settings of that repository.
 #include <agentrun/policy/objects.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 
 #include <agentrun/sys/paths.h>
 #include "policy/data.h"
+#include "policy/git_found.h"
 
 namespace agentrun::policy {
 
@@ -43,7 +45,7 @@ std::deque<std::string> components(std::string_view text) {
 
 class ObjectSearch {
  public:
-  ObjectSearch(const Policy& policy, Tree& tree, Searched searched) : policy_(policy), tree_(tree), searched_(searched) {}
+  ObjectSearch(const Policy& policy, Tree& tree, Searched searched) : policy_(policy), tree_(tree), searched_(searched), git_(policy.home()) {}
 
   ProtectedObjects run() {
     for (const Grant& grant : policy_.view()) {
@@ -55,11 +57,10 @@ class ObjectSearch {
       const bool covered = std::ranges::any_of(roots_, [&](const std::string& other) { return &other != &root && within(root, other) && (root != other || &other < &root); });
       if (!covered) start(root, root);
     }
-    while (!todo_.empty() && objects_.left_out_.empty()) {
-      const Place place = std::move(todo_.front());
-      todo_.pop_front();
-      directory(place);
-    }
+    do {
+      walk();
+    } while (objects_.left_out_.empty() && follow_settings());
+    if (!git_.unread().empty()) leave_out(git_.unread(), "is too long or cannot be read: what it names, and git would execute, is not known");
     return std::move(objects_);
   }
 
@@ -67,6 +68,14 @@ class ObjectSearch {
   struct Place {
     std::string path, name;  // where it is, and by which name it is judged
   };
+
+  void walk() {
+    while (!todo_.empty() && objects_.left_out_.empty()) {
+      const Place place = std::move(todo_.front());
+      todo_.pop_front();
+      directory(place);
+    }
+  }
 
   [[nodiscard]] bool guarded(const std::string& name) const {
     const Right right = searched_ == Searched::denied ? Right::read : Right::change;
@@ -134,7 +143,7 @@ class ObjectSearch {
 
   void entry_of(const Place& place, std::string_view entry, Kind kind, std::optional<bool>& folds) {
     switch (kind) {
-      case Kind::link: return link(child(place.path, entry), child(place.name, entry));
+      case Kind::link: return link(place, entry);
       case Kind::directory: {
         std::string name = child(place.name, entry), path = child(place.path, entry);
         // A guarded directory first: it is what matters when there is too much.
@@ -143,7 +152,7 @@ class ObjectSearch {
         return;
       }
       case Kind::file:
-        if (searched_ == Searched::unchangeable) link_of_git(place, entry);
+        if (searched_ == Searched::unchangeable) file_of_git(place, entry);
         [[fallthrough]];
       case Kind::other: {
         std::string name = child(place.name, entry);
@@ -205,27 +214,94 @@ class ObjectSearch {
     return path.empty() ? "/" : path;
   }
 
+  static bool is_settings(std::string_view entry) { return entry == "config" || entry == "config.worktree"; }
+
+  void file_of_git(const Place& place, std::string_view entry) {
+    if (entry == ".git" || entry == "commondir") link_of_git(place, entry);
+    else if (entry == "gitdir") worktree_of_git(place);
+    else if (is_settings(entry) && guarded(child(place.name, entry))) git_.add_settings(child(place.path, entry), place.path, place.name, 0);
+  }
+
+  // The path in a file that holds nothing else, but for what it begins with.
+  std::optional<std::string> path_in(const std::string& file, std::string_view begins) {
+    auto text = tree_.content(file, begins.size() + max_path);
+    if (!text || !text->starts_with(begins)) return std::nullopt;
+    text->erase(0, begins.size());
+    text->erase(text->find_last_not_of("\r\n") + 1);
+    if (text->empty() || text->find('\0') != std::string::npos) return std::nullopt;
+    return text;
+  }
+
   // The directory that a .git file names stands for a .git there; the one that a commondir names, for the repository that has it.
   void link_of_git(const Place& place, std::string_view entry) {
     const bool git_file = entry == ".git";
-    if (!git_file && entry != "commondir") return;
-    constexpr std::string_view begins = "gitdir: ";
-    auto text = tree_.content(child(place.path, entry), begins.size() + max_path);
-    if (!text || (git_file && !text->starts_with(begins))) return;
-    if (git_file) text->erase(0, begins.size());
-    text->erase(text->find_last_not_of("\r\n") + 1);
-    if (text->empty() || text->find('\0') != std::string::npos) return;
-    follow(child(place.path, entry), text->starts_with('/') || place.path == "/" ? std::string() : place.path, components(*text),
-           git_file ? child(place.name, entry) : place.name);
+    const auto text = path_in(child(place.path, entry), git_file ? "gitdir: " : "");
+    if (!text) return;
+    const std::string name = git_file ? child(place.name, entry) : place.name;
+    const auto end = follow(child(place.path, entry), text->starts_with('/') || place.path == "/" ? std::string() : place.path, components(*text), name);
+    if (!end) return;
+    if (git_file) git_.add_top(*end, place.path);
+    else git_.add_common(place.path, *end);
+    git_.add_repository(*end, name);
+    // A repository that cannot be changed is not walked, and its settings hold here.
+    if (git_file && !within_roots(*end)) link_of_git({*end, name}, "commondir");
   }
 
-  void link(const std::string& path, const std::string& name) {
-    follow(path, std::string(parent_of(path) == "/" ? "" : parent_of(path)), {std::string(name_of(path))}, name);
+  // Of a linked worktree's directory in its repository: where the worktree is.
+  void worktree_of_git(const Place& place) {
+    const auto text = path_in(child(place.path, "gitdir"), "");
+    if (text) git_.add_top(place.path, std::string(parent_of(text->starts_with('/') ? *text : child(place.path, *text))));
   }
 
-  // `pending` from the directory `done`: what the link at `path` means, which is judged by `name`.
-  void follow(const std::string& path, std::string done, std::deque<std::string> pending, const std::string& name) {
-    if (name.size() >= max_path || !interesting_below(name)) return;
+  // The name that what a setting names stands for, if the rules guard any: nothing is made or changed there.
+  [[nodiscard]] std::string name_for(const GitFound::Named& named) const {
+    const bool settings = named.kind == GitFound::Kind::settings;
+    const std::string& directory = named.guarded_name;
+    const std::size_t git = directory.rfind("/.git/");
+    const std::string above = git == std::string::npos ? directory : directory.substr(0, git + 5);
+    for (const std::string& base : {directory, above}) {
+      for (const char* const entry : {"/config.worktree", "/hooks"}) {
+        const std::string name = base + entry;
+        if ((settings || entry[1] == 'h') && protects(name) && (settings || protects(name + "/\1"))) return name;
+      }
+    }
+    return {};
+  }
+
+  // Is it guarded also where nothing stands?
+  [[nodiscard]] bool protects(const std::string& name) const {
+    const Verdict verdict = policy_.decide(Right::change, name);
+    return verdict.act == Act::deny && verdict.rule != nullptr && !verdict.rule->keeps;
+  }
+
+  // Was there something new?
+  bool follow_settings() {
+    if (searched_ != Searched::unchangeable) return false;
+    const std::vector<GitFound::Named> all = git_.named(tree_);
+    for (const GitFound::Named& named : all) {
+      const std::string name = name_for(named);
+      if (name.empty()) continue;
+      const auto end = follow(named.file, {}, components(named.base + "/" + named.value), name);
+      if (end && named.kind == GitFound::Kind::settings) git_.add_settings(*end, named.repository, named.guarded_name, named.depth + 1);
+    }
+    return !all.empty() || !todo_.empty();
+  }
+
+  void link(const Place& place, std::string_view entry) {
+    const std::string path = child(place.path, entry), name = child(place.name, entry);
+    const auto end = follow(path, place.path == "/" ? "" : place.path, {std::string(entry)}, name);
+    if (!end || searched_ != Searched::unchangeable) return;
+    if (entry == ".git") {
+      git_.add_top(*end, place.path);
+      git_.add_repository(*end, name);
+    } else if (is_settings(entry) && guarded(name)) {
+      git_.add_settings(*end, place.path, place.name, 0);
+    }
+  }
+
+  // `pending` from the directory `done`: what the link at `path` means, which is judged by `name`. Where it leads, if anywhere.
+  std::optional<std::string> follow(const std::string& path, std::string done, std::deque<std::string> pending, const std::string& name) {
+    if (name.size() >= max_path || !interesting_below(name)) return std::nullopt;
     std::vector<std::string> through;
     bool gained = false, blind = false;
     for (int links = 0; !pending.empty();) {
@@ -246,7 +322,7 @@ class ObjectSearch {
         done = here;
         continue;
       }
-      if (++links > max_links) return;  // the kernel follows it no further either
+      if (++links > max_links) return std::nullopt;  // the kernel follows it no further either
       std::deque<std::string> target = components(node.text);
       pending.insert(pending.begin(), target.begin(), target.end());
       if (node.text.starts_with('/')) done.clear();
@@ -262,13 +338,14 @@ class ObjectSearch {
     const auto end = spelled(done, pending);
     if (end) gained = add_name(*end, name) || gained;
     // A ".." behind a name leads elsewhere when another link stands by that name.
-    if (!gained && !(blind && (guarded(name) || on_the_way(name)))) return;
+    if (!gained && !(blind && (guarded(name) || on_the_way(name)))) return end;
     for (const std::string& way : through) objects_.ways_.try_emplace(way, name);
-    if (!gained || !end || !pending.empty()) return;
+    if (!gained || !end || !pending.empty()) return end;
     const TreeNode node = tree_.look(*end);
     if (guarded(name) && node.kind != Kind::absent) denied_path(*end);
     if (node.kind == Kind::directory) todo_.push_front({*end, name});
     if (node.kind == Kind::file) file(*end, name, tree_.folds(std::string(parent_of(*end))));
+    return end;
   }
 
   const Policy& policy_;
@@ -277,6 +354,7 @@ class ObjectSearch {
   std::vector<std::string> roots_;
   std::deque<Place> todo_;
   ProtectedObjects objects_;
+  GitFound git_;
   std::size_t entries_ = 0, count_ = 0;
   bool folds_ = false;  // one of the roots folds names: all are then looked for folded
 };

@@ -53,6 +53,25 @@ LAYOUTS = {
                       SETTING.format("a/meta/config"), "a/b/c"),
     "deep-worktree-hook": ("mkdir -p a/b && git init -q -b main s && git -C s commit -q --allow-empty -m x && git clone -q --bare s a/b/store && rm -rf s && "
                            "git -C a/b/store worktree add -q ../m/tree main", HOOK.format("a/b/store/hooks"), "a/b/m/tree"),
+    "deep-hooks-path": ("mkdir -p a/b && git init -q -b main a/b && git -C a/b commit -q --allow-empty -m x && git -C a/b config core.hooksPath ../h",
+                        HOOK.format("a/h"), "a/b"),
+    "deep-hooks-present": ("mkdir -p a/b/c && git init -q -b main a/b/c && git -C a/b/c commit -q --allow-empty -m x && git -C a/b/c config core.hooksPath hk && "
+                           "mkdir a/b/c/hk && echo > a/b/c/hk/README", "mkdir n && cp a/b/c/hk/README n && mv a/b/c/hk o; mv n a/b/c/hk; " + HOOK.format("a/b/c/hk"), "a/b/c"),
+    "deep-hooks-parent-moved": ("mkdir -p a/b/t/hk && git init -q -b main a/b && git -C a/b commit -q --allow-empty -m x && git -C a/b config core.hooksPath t/hk",
+                                "mv a/b/t o && " + HOOK.format("a/b/t/hk"), "a/b"),
+    "deep-hooks-of-worktree": ("mkdir -p a/b m && git init -q -b main a/b && git -C a/b commit -q --allow-empty -m x && git -C a/b config core.hooksPath .hk && "
+                               "git -C a/b worktree add -q ../../m/w", HOOK.format("m/w/.hk"), "m/w"),
+    "deep-include": ("mkdir -p a/b && git init -q -b main a/b && git -C a/b commit -q --allow-empty -m x && git -C a/b config include.path ../../dev.inc",
+                     SETTING.format("a/dev.inc"), "a/b"),
+    "deep-include-chain": ("mkdir -p a/b && git init -q -b main a/b && git -C a/b commit -q --allow-empty -m x && git -C a/b config include.path ../../dev.inc && "
+                           "printf '[include]\\npath = x/later.inc\\n' > a/dev.inc", "mkdir -p a/x && " + SETTING.format("a/x/later.inc"), "a/b"),
+    "deep-monitor": ("mkdir -p a/b/t && git init -q -b main a/b && git -C a/b commit -q --allow-empty -m x && printf '#!/bin/sh\nfalse\n' > a/b/t/monitor && "
+                     "chmod +x a/b/t/monitor && git -C a/b config core.fsmonitor 'sh t/monitor'", "printf '#!/bin/sh\ntouch MARK\nfalse\n' > a/b/t/monitor", "a/b"),
+    "deep-submodule": ("git init -q -b main lib && git -C lib commit -q --allow-empty -m x && mkdir -p a/b && git init -q -b main a/b && "
+                       "git -C a/b -c protocol.file.allow=always submodule --quiet add $PWD/lib libs/foo && git -C a/b commit -q -m s && "
+                       "git -C a/b/libs/foo config core.hooksPath .githooks", "cd a/b/libs/foo && " + HOOK.format(".githooks"), "a/b/libs/foo"),
+    "deep-link": ("mkdir -p a/b store && git init -q -b main a/b && git -C a/b commit -q --allow-empty -m x && git -C a/b config core.hooksPath hk && "
+                  "mv a/b/.git store/r && ln -s ../../store/r a/b/.git", HOOK.format("a/b/hk"), "a/b"),
     "absent-store": ("echo 'gitdir: store' > .git", BECOMES.format("store"), "."),
     "absent-commondir": ("git init -q . && echo ../store > .git/commondir", BECOMES.format("store"), "."),
     "half-bare": ("echo 'ref: refs/heads/m' > HEAD", BECOMES.format("."), "."),

@@ -41,12 +41,13 @@ class FakeTree final : public Tree {
     return Listed::whole;
   }
   std::optional<std::string> content(const std::string& path, std::size_t) override {
+    if (path == unread) return std::nullopt;
     const TreeNode node = look(path);
     return node.kind == TreeNode::Kind::file ? std::optional(node.text) : std::nullopt;
   }
   bool folds(const std::string&) override { return folding; }
 
-  std::string unreadable, closed;
+  std::string unreadable, closed, unread;
   bool folding = false;
   int looks = 0;
 
@@ -101,6 +102,43 @@ TEST_CASE("what a .git file or a commondir names is guarded as .git, at any dept
   CHECK(world.name_of("/h/hooks").empty());
   CHECK(world.name_of("/store/objects/x").empty());
   CHECK(world.no_link_at("/store/hooks"));
+}
+
+TEST_CASE("what settings of a repository name is guarded as its hooks or settings, at any depth") {
+  FakeTree tree;
+  tree.holds(ws + "/a/b/.git/config", "[core]\n\thooksPath = ../h\n\tfsmonitor = sh t/mon -x\n[include]\n\tpath = ../../more.inc\n").file(ws + "/a/b/.git/HEAD");
+  tree.holds(ws + "/a/more.inc", "[core]\nhooksPath=" + ws + "/abs/hooks\n[include]\npath=later.inc\n");
+  // Two worktrees, one of them met after the settings; one repository behind a link.
+  tree.holds(ws + "/c/d/.git/config", "[core]\nhooksPath = .hk\n").holds(ws + "/c/d/.git/worktrees/w/gitdir", ws + "/z/w/.git\n");
+  tree.holds(ws + "/c/d/.git/worktrees/w/commondir", "../..\n").holds(ws + "/z/w/.git", "gitdir: " + ws + "/c/d/.git/worktrees/w\n");
+  tree.link(ws + "/l/m/.git", "../../store").holds(ws + "/store/config", "[core]\nhooksPath = hk\n").file(ws + "/store/HEAD");
+  // A submodule, and a repository whose directory cannot be changed.
+  tree.holds(ws + "/s/t/.git/modules/lib/config", "[core]\nworktree = ../../../lib\nhooksPath = hk\n");
+  tree.holds(ws + "/o/p/.git", "gitdir: /opt/r/.git/worktrees/p\n").holds("/opt/r/.git/worktrees/p/commondir", "../..\n");
+  tree.holds("/opt/r/.git/config", "[core]\nhooksPath = hk\n");
+  const World world("protect: [\"**/.git/hooks/**\", \"**/.git/hooks\", \"**/.git/config.worktree\"], keep: [\"**/.git/config\", \"**/.git/modules/**/config\"]", tree);
+  CHECK(world.found.left_out().empty());
+  CHECK(world.name_of("/a/h/pre-commit", Age::since) == ws + "/a/b/.git/hooks/pre-commit");
+  CHECK(world.name_of("/a/b/t/mon", Age::since) == ws + "/a/b/.git/hooks");
+  CHECK(world.name_of("/a/more.inc") == ws + "/a/b/.git/config.worktree");
+  CHECK(world.name_of("/a/later.inc", Age::since) == ws + "/a/b/.git/config.worktree");
+  CHECK(world.name_of("/abs/hooks/x") == ws + "/a/b/.git/hooks/x");
+  CHECK(world.name_of("/c/d/.hk/x") == ws + "/c/d/.git/hooks/x");
+  CHECK(world.name_of("/z/w/.hk/x") == ws + "/c/d/.git/hooks/x");
+  CHECK(world.name_of("/l/m/hk/x") == ws + "/l/m/.git/hooks/x");
+  CHECK(world.name_of("/s/t/lib/hk/x") == ws + "/s/t/.git/hooks/x");
+  CHECK(world.name_of("/o/p/hk/x") == ws + "/o/p/.git/hooks/x");
+  CHECK(world.name_of("/a/b/src/x").empty());
+  CHECK(world.name_of("/hk/x").empty());
+  CHECK(world.no_link_at("/a"));
+}
+
+TEST_CASE("settings that cannot be read are told, and hold up nothing else") {
+  FakeTree tree;
+  tree.holds(ws + "/a/b/.git/config", "[core]\nhooksPath = ../h\n").holds(ws + "/c/d/.git/config", "[include]\npath = config\n").unread = ws + "/c/d/.git/config";
+  const World world("protect: [\"**/.git/hooks/**\", \"**/.git/hooks\"], keep: [\"**/.git/config\"]", tree);
+  CHECK(world.found.left_out().find("/c/d/.git/config is too long") != std::string::npos);
+  CHECK_FALSE(world.name_of("/a/h/x").empty());
 }
 
 TEST_CASE("what a link at a guarded name leads to is guarded by that name") {
