@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,6 +62,9 @@ Group group_of(const Change& change, const Target& target);
 bool leads_outside(std::string_view path, std::string_view text, const Target& target);
 /// Deletions first, then trusted, then the rest; each by target and path.
 void sort_for_review(std::vector<Change>& changes);
+
+/// repositories.cc, pure: what git has in progress when these are applied, a sentence each ("a rebase is in progress: .git/rebase-merge").
+std::vector<std::string> work_in_progress(std::span<const Change> changes);
 
 /// choose.cc, pure: what of the changes is to be applied.
 struct Choice {

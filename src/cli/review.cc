@@ -5,6 +5,7 @@
 #include <climits>
 #include <cstdio>
 #include <filesystem>
+#include <span>
 
 #include <agentrun/journal.h>
 #include <agentrun/review.h>
@@ -136,10 +137,15 @@ void print_json(const Overlays& overlays, const Change& change) {
   std::fwrite(line.data(), 1, line.size(), stdout);
 }
 
+void print_work_in_progress(std::span<const Change> changes, const std::string& when) {
+  for (const std::string& work : review::work_in_progress(changes)) std::printf("%s%s\n", printable(work).c_str(), when.c_str());
+}
+
 void print_changes(const Overlays& overlays, const std::vector<Change>& changes, const Arguments& arguments) {
   std::printf("run %s: %zu %s held back from", overlays.run().c_str(), changes.size(), changes.size() == 1 ? "change" : "changes");
   for (const review::Target& target : overlays.targets()) std::printf(" %s", printable(target.path).c_str());
   std::printf("%s\n", overlays.alive() ? " (the run is still alive: there may be more)" : "");
+  print_work_in_progress(changes, " in the overlay; its --continue or --abort is for whoever applies this");
   static constexpr const char* titles[] = {"deletions", "the host would run or trust", "the rest"};
   std::optional<review::Group> group;
   for (const Change& change : changes) {
@@ -238,6 +244,7 @@ int apply_command(Words words) {
   }
   review::Chosen chosen = choose(changes, choice);
   std::size_t failed = 0;
+  print_work_in_progress(chosen.apply, " here now, begun by the command: look at git status before you go on with it");
   const auto over = choice.host_changes ? Overlays::Over::host_changes : Overlays::Over::nothing;
   overlays.apply(chosen.apply, over, [&](const Change& change, const std::string& why) {
     ++failed;

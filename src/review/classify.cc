@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <optional>
 #include <tuple>
+#include <utility>
 
 #include <agentrun/policy.h>
 #include <agentrun/profile.h>
@@ -22,7 +23,9 @@ namespace {
 // A folder by this name: it and all below.
 constexpr std::array<std::string_view, 5> folders = {".github", ".gitea", ".forgejo", ".hg", ".aider"};
 // A file, link or folder by this name.
-constexpr std::array<std::string_view, 3> names = {".gitmodules", "sitecustomize.py", "usercustomize.py"};
+constexpr std::array<std::string_view, 4> names = {".gitmodules", "git-rebase-todo", "sitecustomize.py", "usercustomize.py"};
+// In a folder by the first name a file by the second. git executes what they name when the work that it has in progress goes on.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 2> in_progress = {{{"rebase-merge", "strategy"}, {"sequencer", "opts"}}};
 constexpr std::array<std::string_view, 2> endings = {".pth", ".desktop"};
 
 std::string lower(std::string_view text) {
@@ -114,7 +117,8 @@ bool is_trusted_name(std::string_view path) {
   }
   const std::string& last = parts.back();
   const bool ends = std::any_of(endings.begin(), endings.end(), [&](std::string_view ending) { return last.ends_with(ending); });
-  return holds(names, last) || ends || makes_repository(parts);
+  const bool goes_on = parts.size() > 1 && std::ranges::find(in_progress, std::pair<std::string_view, std::string_view>(parts[parts.size() - 2], last)) != in_progress.end();
+  return holds(names, last) || ends || goes_on || makes_repository(parts);
 }
 
 std::vector<std::string> names_of_apply() {

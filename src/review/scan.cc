@@ -22,6 +22,7 @@
 #include <agentrun/sys/error.h>
 #include "review/fields.h"
 #include "review/folders.h"
+#include "review/repositories.h"
 #include "review/scan.h"
 
 namespace agentrun::review {
@@ -239,6 +240,10 @@ std::vector<Change> Overlays::changes() const {
       all[each].target = i;
       all[each].group = group_of(all[each], targets_[i]);
     }
+    mark_repositories(std::span(all).subspan(first), [&](const std::string& path) {
+      const Kind kind = look(host, path).entry.kind;
+      return kind != Kind::absent && kind != Kind::folder;
+    });
   }
   return all;
 }

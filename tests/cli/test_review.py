@@ -192,6 +192,43 @@ class Overlays(harness.Case):
             result = self.control("git", *words)
             self.assertEqual(result.status, 0, str(result))
 
+    def test_half_a_repository(self):
+        """A directory becomes a repository by pieces of different layers: none of them is applied under "the rest"."""
+        mark = self.scratch.base / "mark"
+        half = self.ws / "fixtures" / "half"
+        half.mkdir(parents=True)
+        (half / "HEAD").write_text("ref: refs/heads/m\n")
+        config = f"[core]\n\trepositoryformatversion = 0\n\tbare = false\n\tworktree = {half}\n\tfsmonitor = touch {mark}; false\n"
+        self.scratch.write_profile(extends=["debian"], workspace={"path": str(self.ws), "mode": "overlay"})
+        self.assert_ran(self.inside("/bin/sh", "-ec", f"cd {half}; mkdir -p objects refs src; printf '%s' '{config}' > config; echo x > src/config"))
+        shown = self.agent_run("diff", "--stat")
+        self.assertRegex(shown.text, r"(?s)the host would run or trust:.*half/config.*half/objects.*half/refs.*the rest:")
+        applied = self.scratch.agent_run("apply")
+        self.assertIn("half/config — the host would run or trust it", applied.text)
+        self.assertEqual((half / "src" / "config").read_text(), "x\n", "the rest is applied")
+        self.control("git", "-C", str(half), "status")
+        self.assertFalse(mark.exists())
+        self.agent_run("apply", "--trusted")
+        self.control("git", "-C", str(half), "status")
+        self.assertTrue(mark.exists(), "the control: with all of it git executes the setting")
+
+    def test_work_in_progress_is_said(self):
+        git = ["git", "-c", "user.name=n", "-c", "user.email=e@example.org"]
+        for words in (["init", "-q", "-b", "main", "."], ["commit", "-q", "--allow-empty", "-m", "first"]):
+            self.assertEqual(self.control(*git, *words).status, 0)
+        self.scratch.write_profile(extends=["debian", "git-safe"], workspace={"path": str(self.ws), "mode": "overlay"})
+        line = "git -c user.name=n -c user.email=e@example.org "
+        run = self.inside("/bin/sh", "-ec", f"echo 1 > f; git add f; {line} commit -qm second; echo 2 > f; {line} commit -qam third; git bisect start -q 2>/dev/null; "
+                          f"printf 'exec touch {self.ws}/mark\\n' > list; GIT_SEQUENCE_EDITOR='cat list >>' {line} rebase -q -i --exec false HEAD~1 2>/dev/null || :; rm list")
+        self.assert_ran(run)
+        shown = self.agent_run("diff", "--stat")
+        self.assertIn("a rebase is in progress: .git/rebase-merge in the overlay", shown.text)
+        self.assertIn("a bisect is in progress: .git/BISECT_", shown.text)
+        self.assertRegex(shown.text, r"(?s)the host would run or trust:.*\.git/rebase-merge/git-rebase-todo.*the rest:")
+        applied = self.scratch.agent_run("apply")
+        self.assertIn("a rebase is in progress: .git/rebase-merge here now", applied.text)
+        self.assertIn("git-rebase-todo — the host would run or trust it", applied.text)
+
     def test_deny_and_protect_hold(self):
         (self.ws / "secret").write_text("s")
         (self.ws / "folder").mkdir()
