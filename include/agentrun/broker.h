@@ -38,12 +38,14 @@ struct Setup {
 
 /// What a run may leave behind that a person should look at before the host's tools do.
 enum class Trace : std::uint8_t {
-  repository,       // a name .git came to be, or was changed
+  repository,       // a name .git came to be, or was changed; not for a linked worktree of a repository that stood before
   bare_repository,  // a HEAD outside of .git
   rebase,           // the list of commands of a rebase
   index,            // .git/index: which repositories below a repository has
   instructions,     // text that agents obey
   not_updated,      // git was refused a protected file of the work
+  worktree,         // git was refused to remove this directory of a linked worktree, .git/worktrees/X
+  executes,         // "DIRECTORY: what git would execute there": of a repository or bare_repository; not a path
   more,             // more than are told; no path
 };
 std::string_view name(Trace trace) noexcept;

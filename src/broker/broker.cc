@@ -30,6 +30,7 @@
 #include "broker/event.h"
 #include "broker/handler.h"
 #include "broker/memory.h"
+#include "broker/new_repositories.h"
 #include "broker/wake_up.h"
 
 // What a sanitizer finds ends the process, and the broker's end is the run's (125): a finding is never only printed.
@@ -185,7 +186,8 @@ void await_end(const Fd& control, journal::Appender& entries) {
   guards.start(control);
   await_end(control, entries);
   // With patience, unlike denials: one that was lost would be one that nobody is told of.
-  for (const auto& [kind, path] : recorder.traces()) send_message(control, encode({.kind = Event::Kind::trace, .text = path, .remedy = std::string(name(kind))}));
+  HostTree tree_at_end;
+  for (const auto& [kind, path] : examined(recorder.traces(), tree_at_end)) send_message(control, encode({.kind = Event::Kind::trace, .text = path, .remedy = std::string(name(kind))}));
   const Event counts{.kind = Event::Kind::counts,
                      .decisions = recorder.decisions(),
                      .denials = recorder.denials(),

@@ -35,7 +35,8 @@ struct InProgress {
 };
 constexpr std::array<InProgress, 2> in_progress = {{{"rebase-merge", "strategy"}, {"sequencer", "opts"}}};
 
-constexpr std::array<std::string_view, 7> trace_names = {"repository", "bare-repository", "rebase", "index", "instructions", "not-updated", "more"};
+constexpr std::array<std::string_view, 9> trace_names = {"repository", "bare-repository", "rebase", "index", "instructions",
+                                                         "not-updated", "worktree", "executes", "more"};
 
 bool is_in_repository(std::string_view path) { return path.find("/.git/") != std::string_view::npos; }
 
@@ -67,10 +68,25 @@ std::string file_within(const std::string& path) {
   return found == in_progress.end() ? std::string() : path + "/" + std::string(found->file);
 }
 
+bool is_refused_to_git(const Case& c) {
+  return c.verdict.act == policy::Act::deny && c.verdict.rule != nullptr && c.task.comm == "git" && !c.path.empty();
+}
+
+// Is it a rule for what git keeps in a repository's directory, by whatever name that stands?
+bool is_of_repository(std::string_view pattern) {
+  return pattern.starts_with("${git}/") || pattern.find(".git/") != pattern.npos || pattern.find(".git}") != pattern.npos ||
+         pattern.find(".bare") != pattern.npos || pattern.ends_with(".git") || pattern.ends_with("/HEAD");
+}
+
 // git says that it could not, and exits 0: git-switch, git-checkout and git-stash of a branch that has such a file otherwise.
 bool is_refused_checkout(const Case& c) {
-  return c.verdict.act == policy::Act::deny && c.verdict.rule != nullptr && c.task.comm == "git" && !c.path.empty() &&
-         !is_in_repository(c.path) && name_of(c.path) != ".git";
+  return !is_in_repository(c.path) && name_of(c.path) != ".git" && !is_of_repository(c.verdict.rule->pattern);
+}
+
+// The directory of a linked worktree that git-worktree(1), remove or prune, may not empty; "" when it is something else.
+std::string refused_worktree(const Case& c) {
+  const std::string directory(parent_of(c.path));
+  return name_of(c.path) == "commondir" && name_of(parent_of(directory)) == "worktrees" ? directory : std::string();
 }
 
 }  // namespace
@@ -99,9 +115,11 @@ void Traces::follow_rename(const std::string& from, const std::string& to) {
 void Traces::note(const Case& c) {
   if (c.right != policy::Right::change || c.destination) return;
   if (c.verdict.act != policy::Act::allow) {
-    if (!is_refused_checkout(c)) return;
+    if (!is_refused_to_git(c)) return;
+    const std::string worktree = refused_worktree(c);
+    if (worktree.empty() && !is_refused_checkout(c)) return;
     const std::scoped_lock lock(mutex_);
-    return add(Trace::not_updated, c.path);
+    return worktree.empty() ? add(Trace::not_updated, c.path) : add(Trace::worktree, worktree);
   }
   const auto first = kind_of(c.path), second = kind_of(c.to);
   const std::string below_first = file_within(c.path), below_second = file_within(c.to);

@@ -160,9 +160,9 @@ class Reader {
 struct Names {
   std::string_view begin, end;
 };
-constexpr std::array<Names, 48> programs = {{
+constexpr std::array<Names, 46> programs = {{
     {"core.fsmonitor", ""}, {"core.hookspath", ""}, {"core.sshcommand", ""}, {"core.pager", ""}, {"core.editor", ""}, {"core.askpass", ""},
-    {"core.gitproxy", ""}, {"core.alternaterefscommand", ""}, {"core.attributesfile", ""}, {"core.worktree", ""}, {"include.", "path"},
+    {"core.gitproxy", ""}, {"core.alternaterefscommand", ""}, {"include.", "path"},
     {"includeif.", ".path"}, {"alias.", ""}, {"pager.", ""}, {"filter.", ".clean"}, {"filter.", ".smudge"}, {"filter.", ".process"},
     {"diff.external", ""}, {"diff.", ".command"}, {"diff.", ".textconv"}, {"merge.", ".driver"}, {"mergetool.", "cmd"}, {"mergetool.", "path"},
     {"difftool.", "cmd"}, {"difftool.", "path"}, {"credential.", "helper"}, {"credential.helper", ""}, {"gpg.", "program"}, {"gpg.ssh.", "command"},

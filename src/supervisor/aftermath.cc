@@ -25,6 +25,11 @@ std::optional<std::int64_t> birth_of(const std::string& path) {
   return found.stx_btime.tv_sec * 1'000'000'000 + found.stx_btime.tv_nsec;
 }
 
+bool is_directory(const std::string& path) {
+  struct stat st {};
+  return ::lstat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 }  // namespace
 
 Aftermath::Aftermath() : began_(wall_clock_ns()) {}
@@ -47,7 +52,9 @@ bool Aftermath::stands(const Found& found) const {
       const std::string directory(parent_of(found.path));
       return birth_of(found.path) && birth_of(directory + "/refs") && is_new(directory + "/objects");
     }
-    case Trace::not_updated:
+    // git also tries to make and to remove directories that stand, or must stay, and needs neither.
+    case Trace::not_updated: return !is_directory(found.path);
+    case Trace::executes:
     case Trace::more: return true;
     default: return birth_of(found.path).has_value();
   }
@@ -69,7 +76,9 @@ std::vector<std::string> Aftermath::sentences() const {
   std::vector<std::string> list;
   if (const std::string made = paths_of({Trace::repository, Trace::bare_repository}); !made.empty()) {
     const bool in_index = !paths_of({Trace::index}).empty();
+    const std::string programs = paths_of({Trace::executes});
     list.push_back("repositories of git were made in " + made + ": git obeys their settings, which are the command's own" +
+                   (programs.empty() ? ", and which name no program now" : "; there it would execute " + programs) +
                    (in_index ? "; an index above changed too, and what it names git status enters" : "") +
                    ". Look with git -c core.fsmonitor= -c core.hooksPath=/dev/null status, or agent-run -p read-only -- git status");
   }
@@ -81,6 +90,9 @@ std::vector<std::string> Aftermath::sentences() const {
   if (const std::string refused = paths_of({Trace::not_updated}); !refused.empty())
     list.push_back("git was refused to change protected files, and may have exited 0 all the same: " + refused +
                    ". The work is not what the branch says there: see git status, and run this git command outside agent-run");
+  if (const std::string left = paths_of({Trace::worktree}); !left.empty())
+    list.push_back("git was refused to remove worktrees that stood before the run, and may have left them by half: " + left +
+                   ". Outside agent-run: remove the worktree's directory with rm -r, then git worktree prune");
   if (std::ranges::any_of(found_, [](const Found& found) { return found.kind == Trace::more; }))
     list.push_back("there is more of this than is told here: see agent-run journal show");
   return list;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <string_view>
 
@@ -67,8 +68,12 @@ void add_single_files(std::vector<std::string>& sentences, const policy::Policy&
   for (const policy::Grant& grant : policy.view()) {
     struct stat st {};
     if (!policy::changes_host(grant.access) || ::lstat(grant.path.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) continue;
+    // What holds the home directory, or is it, is much more than was meant.
+    const std::string above(parent_of(grant.path));
+    const std::string remedy = within(policy.home(), above) ? "to let it, put the file in a directory of its own and grant that"
+                                                            : "to let it, grant the directory above, " + above;
     sentences.push_back(grant.path + " is granted by itself: a program that replaces it by rename has its content (up to 1 MiB) written in place, what else it "
-                        "does beside it or by removing it is refused (EBUSY); to let it, grant the directory above, " + std::string(parent_of(grant.path)));
+                        "does beside it or by removing it is refused (EBUSY); " + remedy);
   }
 }
 
@@ -86,11 +91,22 @@ std::optional<std::string> line_of(const std::string& path, std::string_view beg
 
 std::string below(const std::string& folder, const std::string& path) { return path.starts_with('/') ? path : folder + "/" + path; }
 
+// What stands at .git leads to: by a link, by a file ("gitdir: PATH"), or by a link to such a file; nothing for a directory, or for none.
+std::optional<std::string> gitdir_of(const std::string& folder) {
+  const std::string git = folder + "/.git";
+  struct stat st {};
+  if (::lstat(git.c_str(), &st) != 0 || S_ISDIR(st.st_mode)) return std::nullopt;
+  const auto target = canonical(git);
+  if (!target) return std::nullopt;
+  if (const auto named = line_of(*target, "gitdir: ")) return below(folder, *named);
+  return S_ISLNK(st.st_mode) ? target : std::nullopt;
+}
+
 // A worktree, a submodule, a separate git directory: gitrepository-layout(5).
 void add_git_elsewhere(std::vector<std::string>& sentences, const sandbox::Plan& plan, const std::string& folder) {
-  const auto named = line_of(folder + "/.git", "gitdir: ");
+  const auto named = gitdir_of(folder);
   if (!named) return;
-  const std::string gitdir = below(folder, *named);
+  const std::string& gitdir = *named;
   const auto common = line_of(gitdir + "/commondir", "");
   const std::string whole = common ? below(gitdir, *common) : gitdir;
   for (const std::string& path : {gitdir, whole}) {
@@ -99,6 +115,18 @@ void add_git_elsewhere(std::vector<std::string>& sentences, const sandbox::Plan&
     sentences.push_back(folder + "/.git leads to " + *target + ", which is on the host and is not shown: git finds no repository; to show it: files: {write: [\"" +
                         policy::pattern_of(canonical(whole).value_or(*target)) + "\"]}");
     return;
+  }
+}
+
+// Of the directories in the workspace: worktrees, submodules.
+void add_git_elsewhere_below(std::vector<std::string>& sentences, const sandbox::Plan& plan, const std::string& workspace) {
+  constexpr std::size_t most_entries = 256;
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(workspace.c_str()), ::closedir);
+  if (!dir) return;
+  std::size_t looked_at = 0;
+  for (const dirent* entry; looked_at++ < most_entries && (entry = ::readdir(dir.get())) != nullptr;) {
+    const std::string_view name = entry->d_name;
+    if (entry->d_type == DT_DIR && name != "." && name != ".." && name != ".git") add_git_elsewhere(sentences, plan, workspace + "/" + std::string(name));
   }
 }
 
@@ -139,7 +167,8 @@ Remarks remarks_of(const policy::Policy& policy, const sandbox::Plan& plan) {
   add_dead_grants(remarks.sentences, policy, plan);
   add_loopback(remarks.sentences, policy);
   add_git_elsewhere(remarks.sentences, plan, policy.workspace());
-  if (plan.cwd != policy.workspace()) add_git_elsewhere(remarks.sentences, plan, plan.cwd);
+  if (plan.cwd != policy.workspace() && parent_of(plan.cwd) != policy.workspace()) add_git_elsewhere(remarks.sentences, plan, plan.cwd);
+  if (!policy.workspace().empty()) add_git_elsewhere_below(remarks.sentences, plan, policy.workspace());
   if (remarks.sentences.size() > most_sentences) {
     const std::size_t more = remarks.sentences.size() - most_sentences;
     remarks.sentences.resize(most_sentences);

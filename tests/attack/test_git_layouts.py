@@ -205,6 +205,65 @@ class Aftermath(harness.Case):
         self.assertNotIn(f"{self.ws}/c", errors)
         self.assertNotIn(f"{self.ws}/a", errors)
 
+    def test_b4_what_new_repositories_execute(self):
+        """Of a repository that the command made it is said what git would execute there; the control is git."""
+        self.seed()
+        mark = self.scratch.base / "mark"
+        errors = self.said(f"git init -q plain; git init -q a; git -C a config core.fsmonitor 'touch {mark}; false'; git -C a config alias.st status; "
+                           f"git init -q b; git -C b config core.hooksPath ../scripts; git init -q --bare deep; git -C deep config filter.x.clean y; "
+                           "mkdir .git/evil; cp -r a/.git/. .git/evil; mkdir t; echo 'gitdir: ../.git/evil' > t/.git")
+        self.assertRegex(errors, f"there it would execute {self.ws}/a: alias.st, core.fsmonitor, {self.ws}/b: core.hookspath, {self.ws}/deep: filter.x.clean, {self.ws}/t: alias.st, core.fsmonitor\\.")
+        for directory in ("a", "t"):
+            mark.unlink(missing_ok=True)
+            self.control("git", "-C", str(self.ws / directory), "status")
+            self.assertTrue(mark.exists(), "the control: git executes it")
+            mark.unlink()
+            self.control("git", "-C", str(self.ws / directory), "-c", "core.fsmonitor=", "-c", "core.hooksPath=/dev/null", "status")
+            self.assertFalse(mark.exists(), "the way to look that is told")
+        self.assertIn("and which name no program now", self.said("git init -q later"))
+
+    def test_b4_worktrees(self):
+        """git worktree add makes no repository, whose settings stay what they were; a .git file that leads elsewhere, or to one that the run made, does."""
+        self.seed()
+        self.assertEqual(self.said("git worktree add -q wt; git worktree add -q --detach a/wt2; cd wt; echo x > f; git add f; git commit -qm f"), "")
+        errors = self.said("git init -q r; git -C r commit -q --allow-empty -m x; git -C r worktree add -q ../rw")
+        for name in ("r", "rw"):
+            self.assertRegex(errors, f"repositories of git were made in .*{self.ws}/{name}\\b")
+        forged = ("mkdir -p evil/worktrees/x .git/e/.git/worktrees/x; for g in evil .git/e/.git; do mkdir -p $g/objects $g/refs; echo 'ref: refs/heads/m' > $g/HEAD; "
+                  "cp $g/HEAD $g/worktrees/x/; echo ../.. > $g/worktrees/x/commondir; done; mkdir f1 f2; echo \"gitdir: $PWD/evil/worktrees/x\" > f1/.git; "
+                  "echo \"gitdir: $PWD/.git/e/.git/worktrees/x\" > f2/.git")
+        errors = self.said(forged)
+        for name in ("f1", "f2"):
+            self.assertRegex(errors, f"repositories of git were made in .*{self.ws}/{name}\\b")
+
+    def test_b4_worktrees_of_before(self):
+        """To remove one is refused, and left by half: it is said, and what is said helps."""
+        self.seed()
+        for name in ("one", "two"):
+            subprocess.run(["git", "-C", self.ws, "worktree", "add", "-q", name], check=True, timeout=60, env=self.scratch.environment)
+        shutil.rmtree(self.ws / "two")
+        errors = self.said("git worktree remove one || :; git worktree prune || :")
+        self.assertRegex(errors, f"git was refused to remove worktrees that stood before the run.*: {self.ws}/.git/worktrees/one, {self.ws}/.git/worktrees/two\\. Outside")
+        self.assertNotIn("protected files", errors)
+        shutil.rmtree(self.ws / "one")
+        self.control("git", "worktree", "prune")
+        self.assertEqual(self.control("git", "worktree", "list").text.count("\n"), 1, "the remedy")
+
+    def test_b4_refused_settings_are_no_checkout(self):
+        """Settings that git may not write are no file of the work, whatever the repository's directory is called."""
+        subprocess.run("git init -q -b main s && git -C s -c user.name=T -c user.email=t@e commit -q --allow-empty -m x && git clone -q --bare s .bare && rm -rf s && "
+                       "echo 'gitdir: ./.bare' > .git && git worktree add -q m main", shell=True, cwd=self.ws, check=True, timeout=60, env=self.scratch.environment)
+        errors = self.said("git -C m config user.name me || :; git -C m config --get core.bare >/dev/null; git -C m branch -q x; git -C m remote add o x || :", profile="host-exec")
+        self.assertNotIn("git was refused", errors)
+
+    def test_b4_directories_that_git_does_not_need(self):
+        """git tries to remove a directory that it could not empty, and needs it not: only the file is told."""
+        self.seed()
+        subprocess.run("git switch -qc other && mkdir .vscode && echo {} > .vscode/settings.json && git add -f .vscode && git -c user.name=T -c user.email=t@e commit -qm v",
+                       shell=True, cwd=self.ws, check=True, timeout=60, env=self.scratch.environment)
+        errors = self.said("git switch -q main; rmdir .vscode 2>/dev/null || :; git clean -qfdx || :", profile="host-exec")
+        self.assertRegex(errors, f"exited 0 all the same: {self.ws}/.vscode/settings.json\\. ")
+
     def test_b4_nothing_to_say(self):
         self.seed()
         errors = self.said("echo x > f; git add f; git commit -qm f; git branch x; git switch -q x; git switch -q main; git init -q t; rm -rf t; "

@@ -45,6 +45,16 @@ print(tried(lambda: save(b"one")), tried(lambda: save(b"2\\n")), os.path.exists(
         self.assertEqual((remedy.status, file.read_text()), (0, "2\n"), str(remedy))
         self.assertNotIn("granted by itself", remedy.errors)
 
+    def test_one_file_in_the_home_directory(self):
+        """No remedy grants the home directory."""
+        file = self.scratch.home / "notes.txt"
+        file.touch()
+        run = self.scratch.agent_run("-p", "read-only", "--write", str(file), "--", "sh", "-c", f"echo 1 > {file}")
+        self.assertEqual((run.status, file.read_text()), (0, "1\n"), str(run))
+        self.assertIn("granted by itself", run.errors)
+        self.assertIn("put the file in a directory of its own and grant that", run.errors)
+        self.assertNotIn("grant the directory above", run.errors)
+
     def test_dead_grants(self):
         home = self.scratch.home
         (home / "hidden").mkdir()
@@ -72,6 +82,29 @@ print(tried(lambda: save(b"one")), tried(lambda: save(b"2\\n")), os.path.exists(
         remedy = self.scratch.agent_run("-p", self.scratch.profile_file, "--", "git", "status", "--short", cwd=tree)
         self.assertEqual(remedy.status, 0, str(remedy))
         self.assertNotIn("leads to", remedy.errors)
+
+    def test_git_link_that_leads_out(self):
+        """.git is a link to a repository, or to a .git file, that the view does not show; in the workspace or in a directory of it."""
+        store = self.scratch.home / "store"
+        env = {**self.scratch.environment, **{f"GIT_{who}_{what}": "a@b.test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}}
+        for words in (["init", "-q", str(self.ws)], ["-C", str(self.ws), "commit", "-q", "--allow-empty", "-m", "1"]):
+            subprocess.run(["git", *words], check=True, env=env, timeout=60)
+        (self.ws / ".git").rename(store)
+        (self.scratch.home / "file").write_text(f"gitdir: {store}\n")
+        (self.ws / "sub").mkdir()
+        for link, leads_to, where in ((self.ws / ".git", store, self.ws), (self.ws / ".git", self.scratch.home / "file", self.ws), (self.ws / "sub" / ".git", store, self.ws / "sub")):
+            with self.subTest(link=link, leads_to=leads_to):
+                link.symlink_to(leads_to)
+                self.assertEqual(self.control("git", "-C", str(where), "log").status, 0)
+                run = self.scratch.agent_run("-p", "coding", "--", "git", "-C", str(where), "log")
+                self.assertNotEqual(run.status, 0)
+                self.assertRegex(run.errors, rf"{where}/\.git leads to {store}, which is on the host and is not shown: git finds no repository; to show it: files")
+                reads = [str(leads_to)] if leads_to != store else []
+                self.scratch.profile_file.write_text(harness.profile_text(extends=["coding"], files={"write": [str(store)], "read": reads}))
+                remedy = self.scratch.agent_run("-p", self.scratch.profile_file, "--", "git", "-C", str(where), "log")
+                self.assertEqual(remedy.status, 0, str(remedy))
+                self.assertNotIn("leads to", remedy.errors)
+                link.unlink()
 
     def test_what_is_on_the_host_and_not_shown(self):
         tools = self.scratch.home / "bin"
