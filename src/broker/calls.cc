@@ -26,6 +26,7 @@ Reply Handler::execute(Case& c) {
   c.identity = {object.dev, object.ino};
   c.verdict = s_.policy.decide_execute(object.path, arguments_of(r.argv, !r.argv_cut));
   c.verdict = by_other_names(c.verdict, Right::execute, object, c.stands_for);
+  c.verdict = with_writable_names(c.verdict, object.path, object.fd, c.stands_for);
   if (c.verdict.act == Act::allow && is_loader(object.path)) c.verdict = judge_launched(c.task, r.argv, !r.argv_cut, nullptr);
   c.verdict = with_pins(c.verdict, object.path, [&] { return content_of(object); });
   const bool memory_file = object.links == 0 && object.path.starts_with("/memfd:");  // exec.memfd is about it

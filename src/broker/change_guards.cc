@@ -24,6 +24,8 @@ void ChangeGuards::search(const Fd& control) noexcept {
   try {
     HostTree tree;
     found_ = policy::find_protected(policy_, tree, policy::Searched::unchangeable);
+    if (policy_.writable_noexec()) writable_ = policy::find_writable(policy_, tree);
+    if (!writable_.left_out().empty()) post(control, {.kind = Event::Kind::notice, .text = "for exec.writable not all that may be written was looked at: " + writable_.left_out()});
     if (!found_.left_out().empty()) post(control, {.kind = Event::Kind::notice, .text = "links at guarded names were not all followed: " + found_.left_out()});
   } catch (const std::exception&) {
     std::abort();

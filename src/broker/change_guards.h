@@ -12,7 +12,7 @@ namespace agentrun::broker {
 
 class ChangeGuards {
  public:
-  explicit ChangeGuards(const policy::Policy& policy) : policy_(policy), done_(!policy.may_guard_below("/")) {}
+  explicit ChangeGuards(const policy::Policy& policy) : policy_(policy), done_(!policy.may_guard_below("/") && policy.denied_objects().unshown().beginnings().empty() && !policy.writable_noexec()) {}
 
   /// Searches, on a thread of its own unless there is nothing to search for. What was left out is told on `control`.
   void start(const Fd& control);
@@ -21,6 +21,11 @@ class ChangeGuards {
     done_.wait(false, std::memory_order_acquire);
     return found_;
   }
+  /// With exec.writable: deny: what is written by other names than those that it is executed by. Waits as found() does.
+  [[nodiscard]] const policy::ProtectedObjects& writable() const noexcept {
+    done_.wait(false, std::memory_order_acquire);
+    return writable_;
+  }
   /// Does the agent change something of the host at this path, if anything?
   [[nodiscard]] bool concern(std::string_view path) const noexcept;
 
@@ -28,7 +33,7 @@ class ChangeGuards {
   void search(const Fd& control) noexcept;
 
   const policy::Policy& policy_;
-  policy::ProtectedObjects found_;  // written before done_
+  policy::ProtectedObjects found_, writable_;  // written before done_
   std::atomic<bool> done_;
 };
 

@@ -157,6 +157,8 @@ class Handler {
   /// `verdict`, or the denial by a guarded name that the slot or object stands for: then `stands_for` is that name.
   template <typename Where>
   policy::Verdict by_other_names(policy::Verdict verdict, policy::Right right, const Where& where, std::string& stands_for) const;
+  /// `verdict` on executing what is at the canonical path and open as `file`, or the denial by a name that may be written.
+  policy::Verdict with_writable_names(policy::Verdict verdict, const std::string& path, const Fd& file, std::string& stands_for) const;
   [[nodiscard]] std::optional<policy::ProtectedObjects::Denial> denial_of(const policy::ProtectedObjects& objects, policy::Right right, const Slot& slot) const;
   [[nodiscard]] std::optional<policy::ProtectedObjects::Denial> denial_of(const policy::ProtectedObjects& objects, policy::Right right, const Object& object) const;
   /// A symbolic link must not come to stand at this path.

@@ -68,6 +68,8 @@ int Handler::verify_image(Task*& task, std::uint64_t id) {
     if (verdict.act == Act::allow && is_loader(task->exe)) verdict = judge_launched(*task, line.words, line.complete, &program);
   }
   verdict = with_pins(verdict, task->exe, [&] { return Tasks::open_image(*task); });
+  std::string writable_name;
+  if (verdict.act == Act::allow && s_.policy.writable_noexec()) verdict = with_writable_names(verdict, task->exe, Tasks::open_image(*task), writable_name);
   const bool randomized = execution && Tasks::has_random_layout(*task);
   if (!s_.listener.valid(id)) return ESRCH;
   const ExecClaim* const claim = claim_behind(claims, task->exe);
@@ -109,8 +111,10 @@ policy::Verdict Handler::judge_launched(const Task& task, const std::vector<std:
   if (resolver_.object(task, name, Follow::yes, 0, object) != 0 || !object.in_view) return {};
   if (is_loader(object.path)) return {};  // a chain of loaders is nobody's need
   const auto launched_argv = std::span(argv).subspan(launched.index);
-  const policy::Verdict verdict =
+  policy::Verdict verdict =
       with_pins(s_.policy.decide_execute(object.path, arguments_of(launched_argv, complete)), object.path, [&] { return content_of(object); });
+  std::string writable_name;
+  verdict = with_writable_names(verdict, object.path, object.fd, writable_name);
   if (program != nullptr) *program = {.name = launched.path, .fd = std::move(object.fd)};
   return verdict;
 }

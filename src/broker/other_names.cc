@@ -93,6 +93,28 @@ policy::Verdict Handler::by_other_names(policy::Verdict verdict, Right right, co
 template policy::Verdict Handler::by_other_names(policy::Verdict, Right, const Slot&, std::string&) const;
 template policy::Verdict Handler::by_other_names(policy::Verdict, Right, const Object&, std::string&) const;
 
+// exec.writable: deny is about files, not about names: one that is written by another name is not executed by this one. What
+// another user owns, and only that user may write, is nothing that the agent has written. When not all was looked at, a file with several
+// links may be any.
+policy::Verdict Handler::with_writable_names(policy::Verdict verdict, const std::string& path, const Fd& file, std::string& stands_for) const {
+  if (verdict.act == Act::deny || !s_.policy.writable_noexec()) return verdict;
+  struct stat st {};
+  if (!file || ::fstat(file.get(), &st) != 0) return {.act = Act::deny, .by = policy::By::fail, .rule = nullptr};
+  if (st.st_uid != ::geteuid() && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0) return verdict;
+  const Objects& writable = s_.guards.writable();
+  Denial denial = writable.denies(s_.policy, Right::execute, identity_of(st), policy::Age::since);
+  for (std::string_view above = path; !denial && above.size() > 1;) {
+    above = parent_of(above);
+    struct stat directory {};
+    if (::fstatat(s_.host_proc, std::string(above).c_str(), &directory, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    denial = writable.denies(s_.policy, Right::execute, identity_of(directory), path.substr(above == "/" ? 1 : above.size() + 1), policy::Age::since);
+  }
+  if (!denial && !writable.left_out().empty() && st.st_nlink > 1) return {.act = Act::deny, .by = policy::By::fail, .rule = nullptr};
+  if (!denial) return verdict;
+  stands_for = std::move(denial->name);
+  return denial->verdict;
+}
+
 // A link must not stand there in any spelling either; where names are not folded that is an odd name for a link.
 Denial Handler::link_denial(const std::string& path) const {
   if (const policy::Rule* rule = s_.policy.on_the_way(path)) return Objects::Denial{.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = rule}, .name = {}};

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <set>
 
 #include <agentrun/egress/dialing.h>
 #include <agentrun/policy/objects.h>
@@ -79,6 +80,9 @@ class Explainer {
     const bool exists = ::lstat(path.c_str(), &st) == 0;
     const auto age = exists && !S_ISDIR(st.st_mode) ? policy::Age::before : policy::Age::since;
     Verdict verdict = policy_.decide(right, path, age);
+    if (right == Right::execute && verdict.act != policy::Act::deny && policy_.writable_noexec() && exists) {
+      if (auto denial = denial_of_writable(path, st)) return print_verdict(denial->verdict, policy_.keeper(denial->verdict, right, denial->name), "execute " + path + ", which may be written as " + denial->name, policy_.remedy(denial->verdict, right, denial->name));
+    }
     std::string what = std::string(policy::name(right)) + " " + path, name;
     if (verdict.act != policy::Act::deny) {
       auto denial = denial_by(policy_.denied_objects(), right, path, age, exists ? &st : nullptr);
@@ -92,6 +96,20 @@ class Explainer {
       }
     }
     return print_verdict(verdict, policy_.keeper(verdict, right, path), what, policy_.remedy(verdict, right, name.empty() ? path : name));
+  }
+
+  // As the broker's with_writable_names().
+  std::optional<policy::ProtectedObjects::Denial> denial_of_writable(const std::string& path, const struct stat& st) const {
+    using Identity = policy::ProtectedObjects::Identity;
+    HostTree tree;
+    const policy::ProtectedObjects writable = policy::find_writable(policy_, tree);
+    auto denial = writable.denies(policy_, Right::execute, Identity{.dev = st.st_dev, .ino = st.st_ino}, policy::Age::since);
+    for (std::string_view above = path; !denial && above.size() > 1;) {
+      above = parent_of(above);
+      const TreeNode directory = tree.look(std::string(above));
+      denial = writable.denies(policy_, Right::execute, Identity{.dev = directory.dev, .ino = directory.ino}, path.substr(above == "/" ? 1 : above.size() + 1), policy::Age::since);
+    }
+    return denial;
   }
 
   const policy::ProtectedObjects& unchangeable() {
@@ -172,6 +190,25 @@ void print_plan(const supervisor::Prepared& prepared) {
   std::printf("nftables (kernel):\n%s\n", prepared.plan.ruleset.c_str());
 }
 
+// What a run guards by other names than those that the rules have, as it stands now.
+void print_other_names(const Policy& policy) {
+  HostTree tree;
+  const policy::ProtectedObjects found = policy::find_protected(policy, tree, policy::Searched::unchangeable);
+  constexpr std::size_t most = 20;
+  std::set<std::string> lines;
+  for (const policy::ProtectedObjects* const objects : {&policy.denied_objects(), &found}) {
+    objects->each([&](const std::string& path, const std::string& name) {
+      lines.insert(path.empty() ? printable(name) + " by any hard link" : printable(path) + ", which stands for " + printable(name));
+    });
+    if (!objects->left_out().empty()) std::printf("  not all looked at: %s\n", printable(objects->left_out()).c_str());
+  }
+  std::size_t count = 0;
+  for (const std::string& line : lines) {
+    if (++count <= most) std::printf("  guarded too: %s\n", line.c_str());
+  }
+  if (count > most) std::printf("  guarded too: %zu more; agent-run explain --write PATH answers for each\n", count - most);
+}
+
 }  // namespace
 
 int explain_command(Words words) {
@@ -230,6 +267,7 @@ int check_command(Words words) {
   for (const std::string& weakening : prepared.policy.weakenings()) {
     std::printf("  weakened: %s\n", printable(weakening).c_str());
   }
+  print_other_names(prepared.policy);
   return 0;
 }
 

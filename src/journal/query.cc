@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "journal/encode.h"
 #include "journal/fields.h"
@@ -68,8 +69,26 @@ bool may_have(const std::vector<std::string>& wanted, std::string_view line) {
          });
 }
 
+/// The bytes that \xNN stands for.
+std::string unescaped(std::string_view text) {
+  constexpr std::size_t size = 4;
+  std::string bytes;
+  while (!text.empty()) {
+    unsigned code = 0;
+    const bool escape = text.size() >= size && text.starts_with("\\x");
+    const auto [end, error] = escape ? std::from_chars(text.data() + 2, text.data() + size, code, 16) : std::from_chars_result{text.data(), std::errc::invalid_argument};
+    const bool whole = error == std::errc{} && end == text.data() + size;
+    bytes += whole ? static_cast<char>(code) : text.front();
+    text.remove_prefix(whole ? size : 1);
+  }
+  return bytes;
+}
+
+/// As a pattern, or as the name itself, in the spelling in which names are shown.
 bool matches(const std::string& pattern, const std::string& text) {
-  return !text.empty() && ::fnmatch(pattern.c_str(), text.c_str(), 0) == 0;
+  if (text.empty()) return false;
+  if (text == pattern || ::fnmatch(pattern.c_str(), text.c_str(), 0) == 0) return true;
+  return pattern.find("\\x") != std::string::npos && unescaped(pattern) == unescaped(text);
 }
 
 bool is_by(const std::string& process, const Fields& fields) {

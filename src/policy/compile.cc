@@ -9,6 +9,7 @@
 #include "policy/environment.h"
 #include "policy/folded.h"
 #include "policy/places.h"
+#include "policy/unshown.h"
 #include "profile/fail.h"
 
 namespace agentrun::policy {
@@ -137,6 +138,7 @@ void add_list(Draft& draft, const profile::Profile& profile, const List& list) {
   for (std::size_t i = 0; i < patterns.size(); ++i) {
     const Item item{profile, list.section, i, patterns[i]};
     auto places = expand_places(draft, item, list.layer);
+    const bool is_place = places.has_value();
     const Meaning meaning = places ? *std::move(places) : expand(patterns[i].value, draft.variables, item.origin());
     const std::size_t rule = add_rule(draft, item, meaning.text, Act::deny, first_label(list.layer));
     draft.rules[rule].keeps = list.layer == Layer::files_keep;
@@ -144,6 +146,9 @@ void add_list(Draft& draft, const profile::Profile& profile, const List& list) {
     for (const PathPattern& written : meaning.alternatives) {
       for (const PathPattern& pattern : with_links(draft.facts, written)) guard(draft, pattern, list.layer, rule);
     }
+    // What files.keep guards is there already, where it is shown.
+    if (list.layer == Layer::files_keep) continue;
+    for (const PathPattern& pattern : is_place ? meaning.unshown : meaning.alternatives) add_unshown(draft, pattern, list.layer, rule);
   }
 }
 
@@ -198,6 +203,7 @@ void add_pins(Draft& draft, const profile::Profile& profile) {
                       "pin the program where it is: name where the link leads");
       for (const PathPattern& pattern : with_links(draft.facts, alternative)) {
         guard(draft, pattern, Layer::files_protect, rule);
+        add_unshown(draft, pattern, Layer::files_protect, rule);
         draft.pins.push_back({pattern.literal_prefix(), digest.substr(digest.find(':') + 1), rule});
       }
     }
@@ -378,16 +384,35 @@ Destination destination_of(const profile::Published& published) {
 }
 
 // What links and hard links at denied names lead to is masked as those are; by whatever name it is read, the broker denies it.
-void find_denied(const Policy& policy, const HostFacts& facts, ProtectedObjects& found, std::vector<std::string>& masks, bool& reads_need_broker) {
-  if (facts.tree == nullptr || !policy.denies_later()) return;
-  ProtectedObjects denied = find_protected(policy, *facts.tree, Searched::denied);
-  denied.set_folded(found.folded());
-  found = std::move(denied);
-  std::set<std::string> all(masks.begin(), masks.end());
-  all.insert(found.denied_paths().begin(), found.denied_paths().end());
+// And what of the host's names that are not shown has other names in the view.
+struct Found {
+  ProtectedObjects& objects;
+  std::vector<std::string>& masks;
+  bool& reads_need_broker;
+  bool& denies_later;
+};
+void find_objects(const Policy& policy, const HostFacts& facts, const Found& found) {
+  if (facts.tree == nullptr) return;
+  ProtectedObjects unshown;
+  if (!found.objects.unshown().beginnings().empty()) unshown = find_protected(policy, *facts.tree, Searched::unshown);
+  ProtectedObjects denied;
+  if (found.denies_later) denied = find_protected(policy, *facts.tree, Searched::denied);
+  bool whole = denied.left_out().empty();
+  if (unshown.denies_reads()) {
+    found.denies_later = true;
+    denied.add(unshown);
+    whole = whole && unshown.left_out().empty();
+  }
+  whole = find_second_links(policy, *facts.tree, denied) && whole;
+  denied.set_folded(found.objects.folded());
+  denied.set_unshown(found.objects.unshown());
+  denied.set_found_unshown(std::move(unshown));
+  found.objects = std::move(denied);
+  std::set<std::string> all(found.masks.begin(), found.masks.end());
+  all.insert(found.objects.denied_paths().begin(), found.objects.denied_paths().end());
   const bool fits = all.size() <= max_masks;
-  if (fits) masks = without_covered(std::move(all));
-  if (!fits || !found.left_out().empty()) reads_need_broker = true;
+  if (fits) found.masks = without_covered(std::move(all));
+  if (!fits || !whole) found.reads_need_broker = true;
 }
 
 }  // namespace
@@ -397,7 +422,7 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   auto data = std::make_unique<Policy::Data>();
   data->weakenings = weakenings_of(chain);
   data->journal = journal_of(chain);
-  Draft draft{.facts = facts, .variables = variables_of(facts), .rules = {}, .bound = {}, .conditions = {}, .pins = {}, .claims = {},
+  Draft draft{.facts = facts, .variables = variables_of(facts), .rules = {}, .bound = {}, .unshown = {}, .conditions = {}, .pins = {}, .claims = {},
               .connections = {}, .published = {}, .sockets = {}, .git = {}, .writable = {}};
   const auto weakened = [&](Weakening weakening) {
     return std::find(data->weakenings.begin(), data->weakenings.end(), name(weakening)) != data->weakenings.end();
@@ -427,6 +452,7 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   data->by_rank = rank(draft.rules);
   data->matcher = freeze(draft, data->by_rank);
   data->rules = std::move(draft.rules);
+  data->denied_objects.set_unshown(unshown_rules(draft.unshown, data->by_rank, data->rules));
   data->denied_objects.set_folded(fold_rules(draft.bound, data->by_rank, data->rules));
   for (const Draft::Condition& condition : draft.conditions) data->conditions.push_back(frozen(condition, data->rules));
   for (const auto& [path, sha256, rule] : draft.pins) data->pins.push_back({path, sha256, &data->rules[rule]});
@@ -452,7 +478,7 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   for (const profile::Profile* profile : chain) data->sources.push_back(source_of(*profile));
   Policy::Data& whole = *data;
   Policy policy(std::move(data));
-  find_denied(policy, facts, whole.denied_objects, whole.masks, whole.reads_need_broker);
+  find_objects(policy, facts, {.objects = whole.denied_objects, .masks = whole.masks, .reads_need_broker = whole.reads_need_broker, .denies_later = whole.denies_later});
   return policy;
 }
 

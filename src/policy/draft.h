@@ -60,6 +60,7 @@ struct Draft {
   bool trusted_grants = false;  // weaken: [trusted-grants]
   std::vector<Rule> rules;
   std::vector<Bound> bound;
+  std::vector<Bound> unshown;  // UnshownRules: bound to names of the host outside of what may be changed
   std::vector<Condition> conditions;
   std::vector<Pinned> pins;
   std::vector<Claim> claims;

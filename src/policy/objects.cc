@@ -16,7 +16,9 @@ std::optional<ProtectedObjects::Denial> denial_of(const Policy& policy, Right ri
   Verdict verdict = policy.decide(right, name, age);
   if (verdict.act != Act::deny || verdict.by != By::rule) {
     // A name is noted in the spelling in which it was found: on a file system that folds names that may be any.
-    const Rule* const rule = policy.denied_objects().folded().denies(right, name, age);
+    const Rule* rule = policy.denied_objects().folded().denies(right, name, age);
+    // Nor may it be one that the run has of its own where the host has the one that is guarded.
+    if (rule == nullptr && right == Right::change) rule = policy.denied_objects().unshown().guards(name);
     if (rule == nullptr) return std::nullopt;
     verdict = {.act = Act::deny, .by = By::rule, .rule = rule};
   }
@@ -63,6 +65,33 @@ std::optional<ProtectedObjects::Denial> ProtectedObjects::denies(const Policy& p
     if (one && (!denial || !one->verdict.rule->keeps)) denial = std::move(one);
   }
   return denial;
+}
+
+void ProtectedObjects::each(const std::function<void(const std::string&, const std::string&)>& visit) const {
+  for (const auto& [path, names] : names_) {
+    for (const std::string& name : names) visit(path, name);
+  }
+  for (const auto& [identity, names] : files_) {
+    for (const std::string& name : names) visit({}, name);
+  }
+}
+
+void ProtectedObjects::add(const ProtectedObjects& other) {
+  for (const auto& [path, names] : other.names_) {
+    auto& all = names_[path];
+    all.insert(all.end(), names.begin(), names.end());
+  }
+  for (const auto& [identity, names] : other.files_) {
+    auto& all = files_[identity];
+    all.insert(all.end(), names.begin(), names.end());
+  }
+  for (const auto& [identity, paths] : other.linked_at_) linked_at_[identity].insert(paths.begin(), paths.end());
+  ways_.insert(other.ways_.begin(), other.ways_.end());
+  shut_.insert(other.shut_.begin(), other.shut_.end());
+  whole_.insert(whole_.end(), other.whole_.begin(), other.whole_.end());
+  denied_paths_.insert(denied_paths_.end(), other.denied_paths_.begin(), other.denied_paths_.end());
+  if (left_out_.empty()) left_out_ = other.left_out_;
+  denies_reads_ = denies_reads_ || other.denies_reads_;
 }
 
 bool ProtectedObjects::may_guard_below(const Policy& policy, std::string_view path) const {

@@ -39,6 +39,7 @@ PathPattern literal_pattern(std::string_view path, Scope scope);
 struct Meaning {
   std::string text;  // one line: the pattern with its variable expanded
   std::vector<PathPattern> alternatives;
+  std::vector<PathPattern> unshown = {};  // of names on the host that no grant lets be changed
 };
 
 /// What the variables of the language stand for. nullopt: not known here, and a pattern that names it is refused.

@@ -14,15 +14,16 @@ namespace {
 
 using Components = std::span<const Component>;
 
-enum class Place : std::uint8_t { writable, writable_home, git, git_named };
+enum class Place : std::uint8_t { writable, writable_home, git, git_named, path };
 struct Variable {
   std::string_view text;
   Place place;
 };
-constexpr std::array<Variable, 4> variables = {{{"${writable}", Place::writable},
+constexpr std::array<Variable, 5> variables = {{{"${writable}", Place::writable},
                                                 {"${writable-home}", Place::writable_home},
                                                 {"${git}", Place::git},
-                                                {"${git-named}", Place::git_named}}};
+                                                {"${git-named}", Place::git_named},
+                                                {"${path}", Place::path}}};
 
 bool matches(const Component& pattern, const std::string& name) {
   return pattern.kind == Component::Kind::literal ? pattern.text == name : Glob(pattern.text).matches(name);
@@ -109,13 +110,28 @@ class Expansion {
       add(grant, found, whole.scope);
     }
     add_linked(whole);
+    unshown_.push_back(std::move(whole));
   }
 
+  // Those outside of what may be changed are looked at on the host: something in them may be a link that leads there.
   void add_each(std::span<const std::string> bases, const PathPattern& pattern) {
-    for (const std::string& base : bases) push(base, pattern.components, pattern.scope);
+    for (const std::string& base : bases) {
+      const bool is_writable = std::ranges::any_of(writable_, [&](const Draft::Writable& grant) { return within(base, claim_of(grant).path); });
+      if (is_writable) push(base, pattern.components, pattern.scope);
+      else unshown_.push_back(joined(base, pattern.components, pattern.scope));
+    }
+  }
+
+  // What is granted to be changed there is the work: the programs of an environment that the agent itself fills.
+  void add_outside(std::span<const std::string> bases, const PathPattern& pattern) {
+    for (const std::string& base : bases) {
+      const bool is_writable = std::ranges::any_of(writable_, [&](const Draft::Writable& grant) { return within(base, claim_of(grant).path); });
+      if (!is_writable) unshown_.push_back(joined(base, pattern.components, pattern.scope));
+    }
   }
 
   std::vector<PathPattern> take() { return std::move(patterns_); }
+  std::vector<PathPattern> take_unshown() { return std::move(unshown_); }
 
  private:
   [[nodiscard]] const Draft::Claim& claim_of(const Draft::Writable& grant) const { return draft_.claims[grant.claim]; }
@@ -147,19 +163,25 @@ class Expansion {
       return changes_host(claim.access) && claim.path != "/" && within(target, claim.path) && claim.path != target;
     });
     if (is_writable) push(target, {}, whole.scope);
+    if (target == "/" || whole.scope == Scope::self) return;
+    for (const Draft::Writable& grant : writable_) {
+      if (within(claim_of(grant).path, target)) cover(claim_of(grant), whole.scope);
+    }
   }
 
-  void push(const std::string& base, Components rest, Scope scope) {
+  static PathPattern joined(const std::string& base, Components rest, Scope scope) {
     PathPattern pattern = literal_pattern(base, scope);
     pattern.components.insert(pattern.components.end(), rest.begin(), rest.end());
-    patterns_.push_back(std::move(pattern));
+    return pattern;
   }
+
+  void push(const std::string& base, Components rest, Scope scope) { patterns_.push_back(joined(base, rest, scope)); }
 
   Draft& draft_;
   const std::vector<Draft::Writable>& writable_;
   const Item& item_;
   const Layer layer_;
-  std::vector<PathPattern> patterns_;
+  std::vector<PathPattern> patterns_, unshown_;
 };
 
 // The directories that may be changed: what HostFacts::git is asked about.
@@ -174,6 +196,29 @@ std::vector<std::string> writable_directories(const Draft& draft) {
 const HostFacts::Git& git_of(Draft& draft) {
   if (!draft.git) draft.git = draft.facts.git ? draft.facts.git(writable_directories(draft)) : HostFacts::Git{};
   return *draft.git;
+}
+
+bool is_normal(std::string_view path) {
+  if (path.size() < 2 || path.front() != '/' || path.back() == '/') return false;
+  const std::string whole = std::string(path) + "/";
+  return std::ranges::none_of(std::array<std::string_view, 3>{"//", "/./", "/../"}, [&](std::string_view odd) { return whole.find(odd) != std::string::npos; });
+}
+
+// Directories in which shells look for programs (environ(7)), as the user names them. Of relative ones it is not known where they are.
+std::vector<std::string> path_directories(const Draft& draft) {
+  std::vector<std::string> directories;
+  const auto variable = draft.facts.environment.find("PATH");
+  if (variable == draft.facts.environment.end()) return directories;
+  const std::string_view text = variable->second;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(':', at), text.size());
+    std::string directory(text.substr(at, end - at));
+    at = end + 1;
+    while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
+    const bool is_new = std::ranges::find(directories, directory) == directories.end();
+    if (is_normal(directory) && is_new) directories.push_back(std::move(directory));
+  }
+  return directories;
 }
 
 }  // namespace
@@ -197,9 +242,10 @@ std::optional<Meaning> expand_places(Draft& draft, const Item& item, Layer layer
       case Place::writable_home: expansion.add_below_home(pattern); break;
       case Place::git: expansion.add_each(git_of(draft).directories, pattern); break;
       case Place::git_named: expansion.add_each(git_of(draft).named, pattern); break;
+      case Place::path: expansion.add_outside(path_directories(draft), pattern); break;
     }
   }
-  return Meaning{.text = text, .alternatives = expansion.take()};
+  return Meaning{.text = text, .alternatives = expansion.take(), .unshown = expansion.take_unshown()};
 }
 
 }  // namespace agentrun::policy

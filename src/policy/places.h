@@ -8,7 +8,7 @@
 
 namespace agentrun::policy {
 
-/// What a pattern of files.deny, protect or keep that begins with ${writable}, ${writable-home}, ${git} or ${git-named} means
+/// What a pattern of files.deny, protect or keep that begins with ${writable}, ${writable-home}, ${git}, ${git-named} or ${path} means
 /// with the grants of this draft; nullopt for any other pattern. `alternatives` may be empty: then the rule has no object in
 /// this run. Throws ProfileError for a malformed pattern; and, for files.protect, when it covers a grant whole: nothing in
 /// that grant could be written, and who grants it means something else.

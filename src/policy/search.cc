@@ -5,11 +5,15 @@
 // leads to is walked only when it gained a name. What is on the way of a link is noted: another link must not be put there.
 // A .git file and git's commondir are links too, which git follows (gitrepository-layout(5)); so is what settings of a repository name:
 // these are read as they are met (git_found.cc), and what they name stands for a hook or for settings of that repository.
+// Names that the view does not show are walked on the host (Searched::unshown), each by its own name, and whatever links lead
+// to is walked as well: only what lies in a grant gets another name. They are other people's directories, and may be large: so
+// few levels, and hard links only near the top.
 #include <agentrun/policy/objects.h>
 
 #include <algorithm>
 #include <array>
 #include <deque>
+#include <unordered_map>
 #include <unordered_set>
 
 #include <agentrun/sys/paths.h>
@@ -26,6 +30,10 @@ constexpr std::size_t max_entries = 2'000'000;  // a search of the whole takes a
 constexpr std::size_t max_names = 20'000;
 constexpr std::size_t max_path = 4096;  // PATH_MAX
 constexpr int max_links = 40;           // MAXSYMLINKS
+// Of what the view does not show: names, and levels below each that a rule begins at, in which directories are listed and
+// files are looked at for further links.
+constexpr std::size_t max_unshown = 50'000;
+constexpr int max_listed_level = 3, max_linked_level = 2;
 
 std::string child(const std::string& directory, std::string_view name) {
   return (directory == "/" ? "" : directory) + "/" + std::string(name);
@@ -49,10 +57,11 @@ class ObjectSearch {
 
   ProtectedObjects run() {
     for (const Grant& grant : policy_.view()) {
-      const bool searched = searched_ == Searched::denied ? grant.access != Grant::Access::scratch : changes_host(grant.access);
+      const bool searched = searched_ == Searched::unchangeable ? changes_host(grant.access) : grant.access != Grant::Access::scratch;
       if (!searched) continue;
       roots_.push_back(grant.path);
     }
+    if (searched_ == Searched::unshown) return run_unshown();
     for (const std::string& root : roots_) {
       const bool covered = std::ranges::any_of(roots_, [&](const std::string& other) { return &other != &root && within(root, other) && (root != other || &other < &root); });
       if (!covered) start(root, root);
@@ -61,12 +70,15 @@ class ObjectSearch {
       walk();
     } while (objects_.left_out_.empty() && follow_settings());
     if (!git_.unread().empty()) leave_out(git_.unread(), "is too long or cannot be read: what it names, and git would execute, is not known");
+    if (const ProtectedObjects* unshown = policy_.denied_objects().found_unshown(); unshown != nullptr && searched_ == Searched::unchangeable)
+      objects_.add(*unshown);
     return std::move(objects_);
   }
 
  private:
   struct Place {
     std::string path, name;  // where it is, and by which name it is judged
+    int level = 0;           // below where a rule begins; of what the view does not show
   };
 
   void walk() {
@@ -77,19 +89,76 @@ class ObjectSearch {
     }
   }
 
+  ProtectedObjects run_unshown() {
+    for (const std::string& name : unshown().beginnings()) follow(name, {}, components(name), name, 0);
+    for (; !todo_.empty() && entries_ <= max_unshown; todo_.pop_front()) directory_unshown(todo_.front());
+    if (!todo_.empty()) leave_out(todo_.front().path, "and more was not looked at: what the view does not show holds more than 50,000 names");
+    return std::move(objects_);
+  }
+
+  void directory_unshown(const Place& place) {
+    if (!unshown().may_guard_below(place.name) || !walked_.insert(place.path).second) return;
+    const bool vendor = is_vendor(place.path);
+    const Tree::Listed listed = tree_.list(place.path, [&](std::string_view entry, Kind kind) {
+      const int level = place.level + 1;
+      const bool looked_at = kind == Kind::link || (kind == Kind::directory && level <= max_listed_level) || (kind == Kind::file && level <= max_linked_level && !vendor);
+      if (++entries_ > max_unshown || !looked_at) return;
+      std::string path = child(place.path, entry), name = child(place.name, entry);
+      if (kind == Kind::link && !(vendor && stays_with_packages(path, place.name))) follow(path, place.path == "/" ? "" : place.path, {std::string(entry)}, name, level);
+      else if (kind == Kind::directory && name.size() < max_path) todo_.push_back({std::move(path), std::move(name), level});
+      else if (kind == Kind::file) file(path, name, false);
+    });
+    if (listed == Tree::Listed::partly) leave_out(place.path, "cannot be listed");
+  }
+
+  // Most links of /usr/bin lead to another entry of it, which is followed itself, or to what packages have elsewhere.
+  [[nodiscard]] bool stays_with_packages(const std::string& path, const std::string& directory) {
+    const std::string& text = look(path).text;
+    if (text.find("..") != std::string::npos) return false;
+    return is_vendor(text) || (text.find('/') == std::string::npos && unshown().guards(child(directory, text)) != nullptr);
+  }
+
+  // What is not shown is looked at once: hundreds of names have the same directories above them.
+  const TreeNode& look(const std::string& path) {
+    if (searched_ != Searched::unshown) return node_ = tree_.look(path);
+    const auto [at, fresh] = nodes_.try_emplace(path);
+    if (fresh) at->second = tree_.look(path);
+    return at->second;
+  }
+
+  [[nodiscard]] const UnshownRules& unshown() const { return policy_.denied_objects().unshown(); }
+
+  // What may get a name that the view does not show: what lies in a grant where it would mean something, and is not all of it.
+  [[nodiscard]] bool takes_unshown(const std::string& path, const std::string& name) {
+    bool writable = false, shown = false, whole = false;
+    for (const Grant& grant : policy_.view()) {
+      if (grant.access == Grant::Access::scratch) continue;
+      const bool inside = within(path, grant.path) && path != grant.path;
+      (changes_host(grant.access) ? writable : shown) |= inside;
+      whole = whole || (within(grant.path, path) && changes_host(grant.access));
+    }
+    const bool takes = writable || (shown && denies(name));
+    const bool known = std::ranges::any_of(objects_.whole_, [&](const auto& one) { return one.second == path; });
+    if (whole && path != "/" && !known && unshown().may_guard_below(name)) objects_.whole_.emplace_back(name, path);
+    return takes && !whole;
+  }
+
   [[nodiscard]] bool guarded(const std::string& name) const {
+    if (searched_ == Searched::unshown) return unshown().guards(name) != nullptr;
     const Right right = searched_ == Searched::denied ? Right::read : Right::change;
     return policy_.guarded(right, name) || (folds_ && rules().denies(right, name, Age::before) != nullptr);
   }
 
   // Is there anything to be found by a link or a file below this name?
   [[nodiscard]] bool interesting_below(const std::string& name) const {
+    if (searched_ == Searched::unshown) return guarded(name) || unshown().may_guard_below(name);
     if (guarded(name) || (folds_ && rules().may_guard_below(name))) return true;
     return searched_ == Searched::denied ? policy_.may_deny_below(name) : policy_.may_guard_below(name);
   }
 
   [[nodiscard]] const FoldedRules& rules() const { return policy_.denied_objects().folded(); }
   [[nodiscard]] bool on_the_way(const std::string& name) const {
+    if (searched_ == Searched::unshown) return false;
     return policy_.on_the_way(name) != nullptr || (folds_ && rules().on_the_way(name) != nullptr);
   }
 
@@ -168,18 +237,25 @@ class ObjectSearch {
   // Has it other names? Where names are folded it has: short ones, and others in letter case.
   void file(const std::string& path, const std::string& name, bool folds) {
     if (!guarded(name)) return;
-    if (path != name) denied_path(path);
+    if (path != name) denied_path(path, name);
     const TreeNode node = tree_.look(path);
+    if (node.kind == Kind::file && denies(name) && node.links > 1) objects_.linked_at_[{.dev = node.dev, .ino = node.ino}].insert(path);
     if (node.kind == Kind::file && (folds || node.links > 1)) add_identity(node, name);
   }
 
   void add_identity(const TreeNode& node, const std::string& name) {
+    if (denies(name)) objects_.denies_reads_ = true;
     auto& names = objects_.files_[{.dev = node.dev, .ino = node.ino}];
     if (std::ranges::find(names, name) == names.end()) names.push_back(name);
   }
 
-  void denied_path(const std::string& path) {
-    if (searched_ != Searched::denied || policy_.guarded(Right::read, path)) return;
+  // Does the name forbid to read, as far as this search is about that?
+  [[nodiscard]] bool denies(const std::string& name) const {
+    return searched_ == Searched::denied || (searched_ == Searched::unshown && any_denied_ && policy_.guarded(Right::read, name));
+  }
+
+  void denied_path(const std::string& path, const std::string& name) {
+    if (!denies(name) || policy_.guarded(Right::read, path)) return;
     bool shown = false;
     for (const Grant& grant : policy_.view()) {  // deepest last
       if (within(path, grant.path)) shown = grant.access != Grant::Access::scratch;
@@ -189,12 +265,15 @@ class ObjectSearch {
 
   // Does `path` guard as much as `name` already, by its own name or those that it has?
   [[nodiscard]] bool covered(const std::string& path, const std::string& name) const {
-    if (policy_.guards_no_more(name, path)) return true;
-    return objects_.any_name(path, [&](const std::string& other) { return policy_.guards_no_more(name, other); });
+    const auto no_more = [&](const std::string& other) {
+      return searched_ == Searched::unshown ? unshown().guards_no_more(name, other) : policy_.guards_no_more(name, other);
+    };
+    return no_more(path) || objects_.any_name(path, no_more);
   }
 
   bool add_name(const std::string& path, const std::string& name) {
-    if (path == name || !within_roots(path) || covered(path, name)) return false;
+    if (path == name || !(searched_ == Searched::unshown ? takes_unshown(path, name) : within_roots(path)) || covered(path, name)) return false;
+    if (searched_ == Searched::unshown && denies(name)) objects_.denies_reads_ = true;
     if (++count_ > max_names) {
       leave_out(path, "and more was not looked at: too many links at guarded names");
       return false;
@@ -300,7 +379,7 @@ class ObjectSearch {
   }
 
   // `pending` from the directory `done`: what the link at `path` means, which is judged by `name`. Where it leads, if anywhere.
-  std::optional<std::string> follow(const std::string& path, std::string done, std::deque<std::string> pending, const std::string& name) {
+  std::optional<std::string> follow(const std::string& path, std::string done, std::deque<std::string> pending, const std::string& name, int level = 0) {
     if (name.size() >= max_path || !interesting_below(name)) return std::nullopt;
     std::vector<std::string> through;
     bool gained = false, blind = false;
@@ -312,7 +391,7 @@ class ObjectSearch {
         continue;
       }
       const std::string here = done + "/" + part;
-      const TreeNode node = tree_.look(here);
+      const TreeNode& node = look(here);
       if (here != path) through.push_back(here);
       if (node.kind == Kind::absent) {
         done = here;
@@ -338,11 +417,16 @@ class ObjectSearch {
     const auto end = spelled(done, pending);
     if (end) gained = add_name(*end, name) || gained;
     // A ".." behind a name leads elsewhere when another link stands by that name.
-    if (!gained && !(blind && (guarded(name) || on_the_way(name)))) return end;
-    for (const std::string& way : through) objects_.ways_.try_emplace(way, name);
-    if (!gained || !end || !pending.empty()) return end;
-    const TreeNode node = tree_.look(*end);
-    if (guarded(name) && node.kind != Kind::absent) denied_path(*end);
+    const bool noted = gained || (blind && (guarded(name) || on_the_way(name)));
+    if (noted) for (const std::string& way : through) objects_.ways_.try_emplace(way, name);
+    if (!(gained || searched_ == Searched::unshown) || !end || !pending.empty()) return end;
+    const TreeNode& node = look(*end);
+    if (guarded(name) && node.kind != Kind::absent) denied_path(*end, name);
+    if (searched_ == Searched::unshown) {
+      if (node.kind == Kind::directory && level <= max_listed_level) todo_.push_back({*end, name, level});
+      if (node.kind == Kind::file && !is_vendor(*end)) file(*end, name, false);
+      return end;
+    }
     if (node.kind == Kind::directory) todo_.push_front({*end, name});
     if (node.kind == Kind::file) file(*end, name, tree_.folds(std::string(parent_of(*end))));
     return end;
@@ -353,9 +437,13 @@ class ObjectSearch {
   const Searched searched_;
   std::vector<std::string> roots_;
   std::deque<Place> todo_;
+  std::unordered_set<std::string> walked_;  // of what the view does not show: there whatever a link leads to is walked
   ProtectedObjects objects_;
   GitFound git_;
   std::size_t entries_ = 0, count_ = 0;
+  std::unordered_map<std::string, TreeNode> nodes_;  // of what the view does not show
+  TreeNode node_;                                    // else: the last one
+  const bool any_denied_ = policy_.may_deny_below("/");
   bool folds_ = false;  // one of the roots folds names: all are then looked for folded
 };
 

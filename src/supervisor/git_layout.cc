@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <string_view>
 
 #include <agentrun/sys/error.h>
@@ -180,7 +181,9 @@ void GitLayout::add_named(const std::string& path) {
   const bool holds_grant = std::ranges::any_of(writable_, [&](const std::string& directory) { return within(directory, *target); });
   if (holds_grant && *target != "/")
     throw Refusal("settings of git name " + *target + ", which holds what the agent may write: all of it could be hooks", "name a directory of its own in core.hooksPath");
-  if (is_writable(*target)) named_.insert(*target);
+  named_.insert(*target);
+  // By links outside of what may be written: each of them may lead through it.
+  if (path != *target && !is_writable(path) && std::filesystem::path(path).lexically_normal() == path) named_.insert(path);
 }
 
 void GitLayout::add_setting(const std::string& key, const std::string& value, const std::string& file, const std::string& repository, int depth) {
@@ -234,7 +237,7 @@ policy::HostFacts::Git GitLayout::look(const std::vector<std::string>& writable)
   read_all_settings();
   policy::HostFacts::Git git;
   for (const std::string& repository : repositories_) {
-    if (!has_pattern(repository) && is_writable(repository)) git.directories.push_back(repository);
+    if (!is_writable(repository) || !has_pattern(repository)) git.directories.push_back(repository);
   }
   git.named.assign(named_.begin(), named_.end());
   return git;

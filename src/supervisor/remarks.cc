@@ -13,6 +13,7 @@
 #include <optional>
 #include <string_view>
 
+#include <agentrun/policy/objects.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/fd.h>
 #include <agentrun/sys/paths.h>
@@ -144,6 +145,15 @@ void add_loopback(std::vector<std::string>& sentences, const policy::Policy& pol
                       "listens there and a rule names it, or by a unix socket (sockets)");
 }
 
+// A plug-in that is developed where its program finds it: nobody could work on it if it were guarded whole.
+void add_whole(std::vector<std::string>& sentences, const policy::Policy& policy) {
+  const policy::ProtectedObjects* const found = policy.denied_objects().found_unshown();
+  if (found == nullptr) return;
+  for (const auto& [name, path] : found->whole())
+    sentences.push_back(name + " leads to " + path + ", all of which may be written: what the command changes there, programs of the host may run; to see it first: --overlay " + path);
+  if (!found->left_out().empty()) sentences.push_back("names of the host that lead to what may be written were not all followed: " + found->left_out());
+}
+
 std::vector<std::string> unshown_path(const sandbox::Plan& plan) {
   std::vector<std::string> found;
   const auto path = std::ranges::find_if(plan.environment, [](const std::string& entry) { return entry.starts_with("PATH="); });
@@ -165,6 +175,7 @@ Remarks remarks_of(const policy::Policy& policy, const sandbox::Plan& plan) {
   Remarks remarks;
   add_single_files(remarks.sentences, policy);
   add_dead_grants(remarks.sentences, policy, plan);
+  add_whole(remarks.sentences, policy);
   add_loopback(remarks.sentences, policy);
   add_git_elsewhere(remarks.sentences, plan, policy.workspace());
   if (plan.cwd != policy.workspace() && parent_of(plan.cwd) != policy.workspace()) add_git_elsewhere(remarks.sentences, plan, plan.cwd);

@@ -83,9 +83,9 @@ TreeNode HostTree::look(const std::string& path) {
   if (::lstat(path.c_str(), &st) != 0) return {};
   TreeNode node{.kind = kind_of_mode(st.st_mode), .text = {}, .dev = st.st_dev, .ino = st.st_ino, .links = st.st_nlink};
   if (node.kind != Kind::link) return node;
-  node.text.resize(PATH_MAX);
-  const ssize_t size = ::readlink(path.c_str(), node.text.data(), node.text.size());
-  node.text.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
+  std::array<char, PATH_MAX> text;  // NOLINT: readlink(2) fills it
+  const ssize_t size = ::readlink(path.c_str(), text.data(), text.size());
+  if (size > 0) node.text.assign(text.data(), static_cast<std::size_t>(size));
   return node;
 }
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -29,6 +30,22 @@ class FoldedRules {
   /// As Policy::on_the_way and Policy::may_guard_below.
   [[nodiscard]] const Rule* on_the_way(std::string_view path) const;
   [[nodiscard]] bool may_guard_below(std::string_view path) const;
+
+  struct Data;
+  std::shared_ptr<const Data> data_;  // null: no rules
+};
+
+/// The names of files.protect and files.deny of which the view shows nothing that may be changed: ~/.config/git, where only
+/// ~/dotfiles is granted. What links among them lead to, and hard links of them, may lie where the agent writes.
+class UnshownRules {
+ public:
+  /// The rule that guards the name, or null.
+  [[nodiscard]] const Rule* guards(std::string_view name) const;
+  [[nodiscard]] bool may_guard_below(std::string_view name) const;
+  /// As Policy::guards_no_more.
+  [[nodiscard]] bool guards_no_more(std::string_view name, std::string_view other) const;
+  /// Where these names begin: of each pattern what stands before its first glob. Each once.
+  [[nodiscard]] std::span<const std::string> beginnings() const;
 
   struct Data;
   std::shared_ptr<const Data> data_;  // null: no rules
@@ -61,6 +78,9 @@ class ProtectedObjects {
   /// Is it a directory that could not be listed at start, and must not become one that can?
   [[nodiscard]] bool is_shut(Identity object) const { return shut_.contains(object); }
 
+  /// Shows each of the other names: (path, name), of hard links ("", name). In no order.
+  void each(const std::function<void(const std::string& path, const std::string& name)>& visit) const;
+
   [[nodiscard]] bool empty() const noexcept { return names_.empty() && files_.empty() && ways_.empty(); }
   [[nodiscard]] bool has_identities() const noexcept { return !files_.empty(); }
   /// Empty when all was looked at; else what was not, as a sentence.
@@ -68,6 +88,17 @@ class ProtectedObjects {
   /// Of Policy::denied_objects(): the rules for file systems that fold names.
   [[nodiscard]] const FoldedRules& folded() const noexcept { return folded_; }
   void set_folded(FoldedRules rules) { folded_ = std::move(rules); }
+  [[nodiscard]] const UnshownRules& unshown() const noexcept { return unshown_; }
+  void set_unshown(UnshownRules rules) { unshown_ = std::move(rules); }
+  /// What was found of them when the policy was compiled; null: nothing. find_protected() of what is unchangeable includes it.
+  [[nodiscard]] const ProtectedObjects* found_unshown() const noexcept { return found_unshown_.get(); }
+  void set_found_unshown(ProtectedObjects found) { found_unshown_ = std::make_shared<const ProtectedObjects>(std::move(found)); }
+  /// Adds what another search has found; its rules stay behind.
+  void add(const ProtectedObjects& other);
+  /// (name, path): a link of the host that the view does not show leads to a whole grant, or above one.
+  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& whole() const noexcept { return whole_; }
+  /// Is something of files.deny among it?
+  [[nodiscard]] bool denies_reads() const noexcept { return denies_reads_; }
   /// Existing paths that files.deny denies by another name than their own.
   [[nodiscard]] const std::vector<std::string>& denied_paths() const noexcept { return denied_paths_; }
 
@@ -80,23 +111,41 @@ class ProtectedObjects {
 
  private:
   friend class ObjectSearch;
+  friend bool find_second_links(const Policy&, Tree&, ProtectedObjects&);
+  friend ProtectedObjects find_writable(const Policy&, Tree&);
   bool any_name(std::string_view path, const std::function<bool(const std::string&)>& holds) const;
 
   ByPath<std::vector<std::string>> names_;          // a path → the names that it stands for, with all below it
   ByPath<std::string> ways_;                        // a directory on the way to such a path → one of those names
   std::map<Identity, std::vector<std::string>> files_;  // a guarded object with another name → its guarded names
+  std::map<Identity, std::set<std::string>> linked_at_;  // where those that files.deny guards were met, canonical
   std::set<Identity> shut_;
   std::vector<std::string> denied_paths_;
+  std::vector<std::pair<std::string, std::string>> whole_;
   std::string left_out_;
+  bool denies_reads_ = false;
   FoldedRules folded_;
+  UnshownRules unshown_;
+  std::shared_ptr<const ProtectedObjects> found_unshown_;
 };
 
 /// What is searched for: what files.deny guards in all that the view shows of the host (but for the directories of packages,
-/// /usr and the like, when a pattern matches anywhere), or what is guarded from change where the agent may write.
-enum class Searched : std::uint8_t { denied, unchangeable };
+/// /usr and the like, when a pattern matches anywhere); what is guarded from change where the agent may write; or what of the
+/// names that the view does not show (UnshownRules) has other names where it does: on the host, at most four levels below each.
+enum class Searched : std::uint8_t { denied, unchangeable, unshown };
 
 /// Looks at the host, without an end to links: chains, links inside guarded directories, links on the way to them, links that
 /// lead to nothing. What was not looked at, for it is too much or cannot be listed, is told by left_out().
 ProtectedObjects find_protected(const Policy& policy, Tree& tree, Searched searched);
+
+/// Looks in all that the view shows (but for the directories of packages) for further hard links of the denied files of
+/// `objects`, until all are found. Each becomes a path that is denied, by which a mask can cover it also in an overlay, whose
+/// files have other devices. False when there was too much to look at.
+bool find_second_links(const Policy& policy, Tree& tree, ProtectedObjects& objects);
+
+/// What the agent may write by another name than the one that it executes (exec.writable: deny): all directories below grants to
+/// write, and the files there with several links, each by a name there. By devices and inodes, so that a directory that is shown
+/// twice is one. Ask denies() with Right::execute.
+ProtectedObjects find_writable(const Policy& policy, Tree& tree);
 
 }  // namespace agentrun::policy

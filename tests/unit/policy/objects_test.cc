@@ -1,6 +1,8 @@
 // Protected objects: names that stand for guarded ones, in a tree that exists only here.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include <agentrun/policy/objects.h>
 
 #include "host.h"
@@ -257,4 +259,100 @@ TEST_CASE("the workspace's rules at any depth, for hard links") {
   CHECK(world.policy.guards_as_workspace(ws + "/sub/.envrc") != nullptr);
   CHECK(world.policy.guards_as_workspace("/elsewhere/.envrc") != nullptr);
   CHECK(world.policy.guards_as_workspace(ws + "/sub/envrc") == nullptr);
+}
+
+namespace {
+
+// As a run sees it: the search of what is not shown is part of the policy.
+struct WholeWorld {
+  FakeHost host = debian_host();
+  HostFacts facts = host.facts();
+  Policy policy;
+  ProtectedObjects found;
+
+  WholeWorld(const std::string& body, FakeTree& tree)
+      : policy(compile_text(body, with(tree))), found(find_protected(policy, tree, Searched::unchangeable)) {}
+
+  HostFacts& with(FakeTree& tree) {
+    facts.tree = &tree;
+    facts.environment["PATH"] = "/opt/bin:" + ws + "/bin:relative::/opt/../bin";
+    return facts;
+  }
+  [[nodiscard]] std::string name_of(const std::string& path) const {
+    const auto denial = found.denies(policy, Right::change, ws + path, Age::since);
+    return denial ? denial->name : "";
+  }
+};
+
+const std::string home_rules =
+    "workspace: {mode: write}\nfiles: {protect: [\"${writable-home}/.config/fish\", \"${writable-home}/{.zshrc,.vim,.profile}\", \"${path}/*\"]}\n";
+
+}  // namespace
+
+TEST_CASE("names that the view does not show guard what they lead to, and nothing of the private home") {
+  FakeTree tree;
+  tree.file(ws + "/fish").link("/home/u/.config/fish/config.fish", ws + "/fish").link("/home/u/.config/fish/conf", "../../proj/nowhere");
+  tree.link("/home/u/.profile", "proj/hop").link(ws + "/hop", "end").file(ws + "/end");
+  tree.hard("/home/u/.zshrc", 9).hard(ws + "/z", 9).file(ws + "/tool").file(ws + "/own").link("/opt/bin/t", ws + "/tool").link(ws + "/bin/o", "../own");
+  const WholeWorld world(home_rules, tree);
+  CHECK(world.name_of("/fish") == "/home/u/.config/fish/config.fish");
+  CHECK(world.name_of("/nowhere") == "/home/u/.config/fish/conf");
+  CHECK(world.name_of("/hop") == "/home/u/.profile");
+  CHECK(world.name_of("/end") == "/home/u/.profile");
+  CHECK(world.name_of("/tool") == "/opt/bin/t");
+  CHECK(world.name_of("/own").empty());
+  CHECK(world.name_of("/bin/o").empty());
+  const auto hard = world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 9}, Age::since);
+  REQUIRE(hard);
+  CHECK(hard->name == "/home/u/.zshrc");
+  CHECK(world.policy.decide(Right::change, "/home/u/.zshrc").act == Act::allow);
+  CHECK_FALSE(world.found.denies(world.policy, Right::read, ws + "/fish", Age::since));
+  CHECK(world.policy.reads_kept() == profile::Reads::claimed);
+}
+
+TEST_CASE("what is not shown: through directories elsewhere, loops, a whole grant, too deep") {
+  FakeTree tree;
+  tree.link("/home/u/.vim", "/srv/vim").link("/srv/vim/a", ws + "/d").file(ws + "/d/x").link("/srv/vim/self", ".").link("/srv/vim/up", "..");
+  tree.link("/srv/vim/pack/mine", ws).link("/srv/vim/1/2/3/four", ws + "/four").link("/srv/vim/1/2/3/4/five", ws + "/five").file(ws + "/four").file(ws + "/five");
+  const WholeWorld world(home_rules, tree);
+  CHECK(world.name_of("/d/new") == "/home/u/.vim/a/new");
+  CHECK(world.name_of("/four") == "/home/u/.vim/1/2/3/four");
+  CHECK(world.name_of("/five").empty());
+  CHECK(world.name_of("").empty());
+  CHECK(world.name_of("/src").empty());
+  const auto* const unshown = world.policy.denied_objects().found_unshown();
+  REQUIRE(unshown != nullptr);
+  REQUIRE(unshown->whole().size() == 1);
+  CHECK(unshown->whole()[0] == std::pair<std::string, std::string>("/home/u/.vim/pack/mine", ws));
+  CHECK(unshown->left_out().empty());
+}
+
+TEST_CASE("denied files: further hard links are masked, and names of what is not shown") {
+  FakeTree tree;
+  tree.hard(ws + "/.env", 7).hard(ws + "/conf/copy", 7).hard("/home/u/secret", 8).hard(ws + "/twin", 8);
+  tree.link("/home/u/linked", "proj/real").file(ws + "/real").file(ws + "/free");
+  const WholeWorld world("workspace: {mode: overlay}\nfiles: {deny: [\"**/.env\", ~/secret, ~/linked]}\naudit: {reads: off}\n", tree);
+  const auto& denied = world.policy.denied_objects();
+  for (const char* path : {"/conf/copy", "/twin", "/real"}) {
+    CHECK(denied.denies(world.policy, Right::read, ws + path, Age::since));
+    CHECK(std::ranges::find(world.policy.masks(), ws + path) != world.policy.masks().end());
+  }
+  CHECK_FALSE(denied.denies(world.policy, Right::read, ws + "/free", Age::since));
+  CHECK(world.policy.denies_later());
+  CHECK_FALSE(world.policy.reads_need_broker());
+}
+
+TEST_CASE("what is written by one name is not executed by another, also of directories") {
+  FakeTree tree;
+  tree.hard(ws + "/x", 7).hard("/opt/sdk/x", 7).file(ws + "/d/plain").add("/opt/sdk/d", {.kind = TreeNode::Kind::directory, .ino = 50});
+  const WholeWorld world("workspace: {mode: write}\nfiles: {read: [/opt/sdk]}\nexec: {allow: [/opt/sdk/**], writable: deny}\n", tree);
+  const ProtectedObjects writable = find_writable(world.policy, tree);
+  const auto file = writable.denies(world.policy, Right::execute, ProtectedObjects::Identity{.dev = 0, .ino = 7}, Age::since);
+  REQUIRE(file);
+  CHECK(file->name == ws + "/x");
+  const TreeNode directory = tree.look(ws + "/d");
+  const auto in_it = writable.denies(world.policy, Right::execute, {.dev = directory.dev, .ino = directory.ino}, "new", Age::since);
+  REQUIRE(in_it);
+  CHECK(in_it->name == ws + "/d/new");
+  CHECK_FALSE(writable.denies(world.policy, Right::execute, {.dev = 0, .ino = 50}, "new", Age::since));
 }

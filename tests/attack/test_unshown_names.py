@@ -1,0 +1,184 @@
+"""K1: names that the view does not show decide what programs of the host do: a home directory kept in a repository, hooks of a
+repository above the workspace, PATH. What they lead to in the workspace, by links or as hard links, is guarded by them. And what
+is denied or executed by one name is judged by the others."""
+
+import os
+import subprocess
+
+import harness
+from test_second_names import Case, file, leads
+
+
+class Home(Case):
+    """The workspace is where the user's settings are kept; the home directory links there (stow, yadm, by hand)."""
+
+    GUARDED = ("git/config", "fish.fish", "sshc", "hop", "profile", "units/u.service", "tool", "hook", "zshrc", "above", "worktree-hook", "read-only", "pin",
+               "chain/deep/x")
+    FREE = ("notes", "git.txt")
+
+    def build(self, top):
+        home, base = self.scratch.home, self.scratch.base
+        for path in self.GUARDED + self.FREE:
+            file(top, path) if path != "hop" else leads(top, "hop", "profile")
+        if top != self.ws:
+            return
+        (home / "opt").mkdir()
+        self.scratch.environment["PATH"] += f":{home}/opt"
+        leads(home, ".config/git", top / "git")
+        leads(home, ".config/fish/config.fish", top / "fish.fish")
+        leads(home, ".ssh/config", "../../ws/sshc")
+        leads(home, ".profile", top / "hop")
+        leads(home, ".config/systemd/user/default.target.wants/u.service", top / "units/u.service")
+        leads(home, ".config/autostart", top / "autostart")
+        leads(home, "opt/tool", top / "tool")
+        leads(home, ".githooks/pre-commit", top / "hook")
+        (home / ".gitconfig").write_text("[core]\n\thooksPath = ~/.githooks\n")
+        os.link(top / "zshrc", home / ".zshrc")
+        # A way through a directory that is shown nowhere, and back.
+        leads(home, ".config/hypr", base / "aside/hypr")
+        leads(base, "aside/hypr/conf", top / "chain")
+        # The workspace lies in a repository.
+        for name in ("objects", "refs", "hooks"):
+            (base / ".git" / name).mkdir(parents=True)
+        (base / ".git/HEAD").write_text("ref: refs/heads/main\n")
+        leads(base, ".git/hooks/pre-commit", "../../ws/above")
+        leads(base, ".git/hooks/post-merge", top / "worktree-hook")
+        leads(base, "shown/protected", top / "read-only")
+        os.link(top / "pin", base / "shown/pinned")
+
+    def test_every_name(self):
+        acts = [(act, path) for path in self.GUARDED for act in ("append", "truncate", "chmod", "utime")]
+        acts += [("create", "autostart"), ("mkdir", "autostart"), ("create", "git/new"), ("create", "chain/new")]
+        acts += [("swap", "hop"), ("slip", "units/u.service"), ("slip", "git/config"), ("replace", "profile"), ("replace", "tool")]
+        free = [("append", path) for path in self.FREE] + [("replace", "zshrc"), ("create", "units.txt")]
+        shown = self.scratch.base / "shown"
+        digest = "sha256:" + "0" * 64
+        run, results = self.both(self.build, acts + free, extends=["debian", "host-exec"],
+                                 files={"read": [str(self.tools), str(shown)], "protect": [f"{shown}/protected"]},
+                                 exec={"allow": ["/usr/**", f"{self.tools}/**"], "pin": {f"{shown}/pinned": digest}})
+        self.assert_denied(results[:len(acts)])
+        self.assert_allowed(results[len(acts):])
+        asked = [(said, act, path) for said, (act, path) in zip(self.explained, acts) if act not in ("swap", "slip", "replace")]
+        wrong = [f"{act} {path}: explain says {said}" for said, act, path in asked if said != "deny"]
+        self.assertFalse(wrong, "\n".join(wrong))
+        record = run.decisions(act="deny", path=str(self.ws / "sshc"))[0]
+        self.assertEqual(record["stands_for"], str(self.scratch.home / ".ssh/config"))
+        checked = self.scratch.agent_run("check", self.scratch.profile_file).text
+        for path in self.GUARDED:
+            if path not in ("zshrc", "pin"):
+                self.assertRegex(checked, f"guarded too: {self.ws}/{path.split('/')[0]}\\b.*stands for|guarded too: [0-9]+ more", checked)
+
+    def test_private_home_is_free(self):
+        """The run's own home has the same names, and they mean nothing."""
+        leads(self.scratch.home, ".zshrc", self.ws / "zshrc")
+        self.scratch.write_profile(extends=["debian", "host-exec"])
+        run = self.inside("sh", "-c", "mkdir -p ~/.config/git ~/.local/bin && echo x > ~/.config/git/config && echo x > ~/.zshrc && ln -s a ~/.local/bin/b && echo x > zshrc")
+        self.assertNotEqual(run.status, 0)
+        self.assertEqual(run.errors.count("ermission denied"), 1, str(run))
+        self.assertFalse((self.ws / "zshrc").exists())
+
+    def test_leads_to_the_whole(self):
+        """A name of the table that leads to a whole grant refuses it; a plug-in's directory below one is told."""
+        leads(self.scratch.home, ".vim", self.ws)
+        self.scratch.write_profile(extends=["debian", "host-exec"])
+        run = self.inside("touch", "made")
+        self.assert_one_line_refusal(run, "without being asked", nothing=self.ws / "made")
+        (self.scratch.home / ".vim").unlink()
+        leads(self.scratch.home, ".vim/pack/mine", self.ws)
+        run = self.inside("touch", "made")
+        self.assert_ran(run)
+        self.assertIn(".vim/pack/mine leads to", run.errors)
+
+
+class Denied(Case):
+    """files.deny: what is not shown has other names in the view, and hard links are found in overlays."""
+
+    def test_not_shown(self):
+        secret = self.scratch.base / "secret"
+        file(secret, "key", "secret")
+        os.link(secret / "key", self.ws / "twin")
+        file(self.ws, "kept/real", "secret")
+        leads(secret, "linked", self.ws / "kept/real")
+        file(self.ws, "free", "open")
+        control = self.control("cat", "twin", "kept/real")
+        self.assertEqual(control.text, "secretsecret")
+        for audit in ({}, {"audit": {"reads": "claimed"}}, {"audit": {"reads": "off"}}):
+            self.scratch.write_profile(files={"deny": [f"{secret}/key", f"{secret}/linked"]}, **audit)
+            run = self.inside("sh", "-c", "cat twin kept/real; cp twin x && cat x; mv twin y && cat y; ln kept/real z && cat z; cat free")
+            self.assertEqual(run.text, "open", str(run))
+            said = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--open", "twin", "--open", "kept/real").text
+            self.assertEqual(said.count("deny: "), 2, said)
+
+    def test_hard_links_in_an_overlay(self):
+        file(self.ws, "conf/hard", "secret")
+        os.link(self.ws / "conf/hard", self.ws / ".env")
+        file(self.ws, "free", "open")
+        self.assertEqual(self.control("cat", "conf/hard").text, "secret")
+        script = "cat .env; cat conf/hard; echo more >> conf/hard; mv conf/hard x; cat x; mv conf c; cat c/hard conf/hard; cp conf/hard y; cat y; ln conf/hard w; cat w; cat free"
+        for mode in ("overlay", "write"):
+            self.scratch.write_profile(workspace={"path": str(self.ws), "mode": mode}, files={"deny": ["**/.env"]})
+            run = self.inside("sh", "-c", script)
+            self.assertEqual(run.text, "open", f"{mode}: {run}")
+
+
+class Executed(Case):
+    """exec.writable: deny, by object: what is written by one name is not executed by another."""
+
+    def build(self, text="#!/bin/sh\necho ran\n"):
+        (self.tools / "tool").write_text(text)
+        (self.tools / "tool").chmod(0o755)
+        os.link(self.tools / "tool", self.ws / "by-hard-link")
+        (self.tools / "alone").write_text(text)
+        (self.tools / "alone").chmod(0o755)
+
+    def test_hard_link(self):
+        self.build()
+        self.assertEqual(self.control(self.tools / "tool").text, "ran\n")
+        exec_ = {"allow": ["/usr/**", f"{self.tools}/**"], "writable": "deny"}
+        self.scratch.write_profile(exec=exec_)
+        # Also when the name in the workspace is gone by then.
+        run = self.inside("sh", "-c", f"{self.tools}/tool; echo echo evil >> by-hard-link; {self.tools}/tool; rm by-hard-link; {self.tools}/tool; {self.tools}/alone")
+        self.assertEqual(run.text, "ran\n", str(run))
+        record = run.decisions(act="deny", path=str(self.tools / "tool"))[0]
+        self.assertEqual((record["rule"], record["stands_for"]), ("test:exec.writable", str(self.ws / "by-hard-link")))
+        self.scratch.write_profile(exec={"allow": exec_["allow"]})
+        self.assertEqual(self.inside(self.tools / "tool").text, "ran\necho evil\n".replace("echo evil", "evil"), "the control: with exec.writable: allow")
+
+    def test_explain_says_so(self):
+        self.build()
+        self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.tools}/**"], "writable": "deny"})
+        said = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--exec", self.tools / "tool", "--exec", self.tools / "alone").text
+        self.assertIn(f"deny: execute {self.tools}/tool, which may be written as {self.ws}/by-hard-link", said)
+        self.assertIn(f"allow: execute {self.tools}/alone", said)
+
+    def test_one_directory_by_two_paths(self):
+        (self.ws / "sub").mkdir()
+        command = ("unshare", "--mount", "--propagation", "private", "sh", "-c", f'mount --bind {self.ws}/sub {self.tools} && exec "$@"', "sh")
+        if subprocess.run([*command, "true"], stderr=subprocess.DEVNULL).returncode != 0:
+            print(f"     {self.id()}: nothing can be mounted here", flush=True)
+            self.assertFalse(harness.IS_ROOT)
+            return
+        script = f"mkdir -p sub/d; printf '#!/bin/sh\\necho ran\\n' > sub/d/x; chmod 755 sub/d/x; {self.tools}/d/x"
+        for writable, told in (("deny", ""), ("allow", "ran\n")):
+            self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.tools}/**", f"{self.ws}/**"], "writable": writable})
+            run = harness.run([*command, harness.AGENT_RUN, "-p", self.scratch.profile_file, "--", "sh", "-c", script], env=self.scratch.environment, cwd=self.ws)
+            self.assertEqual(run.text, told, str(run))
+
+
+class Pasted(harness.Case):
+    """A name as journal query and why show it is what --path takes."""
+
+    def test_shown_names(self):
+        names = [b"a\nb", b"c[1]*", b"d\xff\x07e", b"f\\g", b"plain"]
+        script = "import os,sys\nfor n in os.listdir(b'.'):\n  try: os.chmod(n, 0o600)\n  except OSError: pass"
+        for name in names:
+            open(os.path.join(os.fsencode(self.ws), name), "w").close()
+        self.scratch.write_profile(files={"protect": ["${workspace}/*"]})
+        run = self.inside("/usr/bin/python3", "-c", script)
+        self.assert_ran(run)
+        shown = self.scratch.agent_run("journal", "query", "--act", "deny", "--class", "change").text
+        for name in names:
+            text = "".join(chr(b) if 0x20 <= b < 0x7f else f"\\x{b:02x}" for b in name)
+            self.assertIn(f"{self.ws}/{text}", shown)
+            found = self.scratch.agent_run("journal", "query", "--act", "deny", "--path", f"{self.ws}/{text}").text.splitlines()
+            self.assertEqual(len(found), 1, f"{text}: {found}")
