@@ -29,9 +29,13 @@ std::unique_ptr<std::streambuf> buffer_of(const std::string& path) {
 }  // namespace
 
 Fd open_output(const std::string& path) {
-  Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, 0600));
+  Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0600));
   if (!file && errno == ELOOP) throw Refusal("a symbolic link is at " + path, "remove it, or name the file that it leads to; -o - is standard output");
+  if (!file && errno == ENXIO) throw Refusal("nobody reads the FIFO or socket " + path, "start its reader first, or name another file; -o - is standard output");
+  if (!file && errno == EISDIR) throw Refusal(path + " is a directory", "name a file in it; -o - is standard output");
   if (!file) throw SysError(errno, "open", path);
+  // Only the opening must not wait for a reader.
+  if (::fcntl(file.get(), F_SETFL, 0) != 0) throw SysError(errno, "fcntl", path);
   struct stat st {};
   if (::fstat(file.get(), &st) != 0) throw SysError(errno, "fstat", path);
   if (!S_ISREG(st.st_mode)) return file;

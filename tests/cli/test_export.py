@@ -173,6 +173,25 @@ class Export(harness.Case):
             self.assertEqual((result.status, (self.ws / name).stat().st_mode & 0o777), (0, 0o600), str(result))
             self.assertEqual(json.loads((self.ws / name).read_bytes().split(b"\n")[0])["i"], 0)
 
+    def test_output_that_is_no_file(self):
+        """A FIFO that the command made is not waited for, and a directory is no file: one line each. With a reader it is written."""
+        self.assert_ran(self.inside("/bin/sh", "-c", "mkfifo fifo; mkdir folder"))
+        for name, needle in (("fifo", "nobody reads the FIFO or socket"), ("folder", "folder is a directory")):
+            for words in (("export", "--format", "jsonl"), ("report",), ("stamp",)):
+                result = self.scratch.agent_run("journal", *words, "-o", self.ws / name, timeout=20)
+                self.assertEqual(result.status, 2, str(result))
+                self.assertRegex(result.errors, rf"^agent-run: [^\n]*{needle}[^\n]* — [^\n]*\n$")
+        reader = subprocess.Popen(["/bin/cat", self.ws / "fifo"], stdout=subprocess.PIPE)
+        self.addCleanup(reader.wait)
+        self.addCleanup(reader.kill)
+        fifo = []
+        def read_by_it():
+            fifo[:] = [self.scratch.agent_run("journal", "export", "--format", "jsonl", "-o", self.ws / "fifo", timeout=20)]
+            return fifo[0].status == 0 or "nobody reads" not in fifo[0].errors
+        self.wait_for(read_by_it, 5, "the reader")
+        self.assertEqual(fifo[0].status, 0, str(fifo[0]))
+        self.assertEqual(json.loads(reader.communicate(timeout=20)[0].split(b"\n")[0])["i"], 0)
+
     def test_output_file_of_another_user(self):
         page = self.scratch.base / "theirs"
         page.write_text("theirs")
