@@ -29,6 +29,7 @@ struct Setup {
   const policy::Policy* policy = nullptr;
   Reads reads = Reads::claimed;
   std::string run;        // run id, for the records
+  std::string program;    // agent-run itself, which no rule lets run in a sandbox; empty: not known
   unsigned receivers = 2; // at least 2 (DESIGN §4.4b)
   journal::Durability durability = journal::Durability::written;
   const journal::Redactor* redactor = nullptr;  // outlives the fork; null: none

@@ -136,7 +136,7 @@ void await_end(const Fd& control, journal::Appender& entries) {
   // None of these is ever destroyed: the process leaves by _exit, with its receivers still blocked.
   auto& listener = *new Listener(std::move(admission.listener));
   auto& entries = *new journal::Appender(std::move(setup.entries), setup.durability);
-  auto& recorder = *new Recorder(entries, *setup.policy, control, setup.run, setup.redactor);
+  auto& recorder = *new Recorder(entries, *setup.policy, control, setup.run, setup.redactor, setup.program);
   auto& claims = *new ExecClaims;
   auto& verified = *new Verified;
   auto& workers = *new Workers(listener);

@@ -5,6 +5,7 @@
 #include <array>
 
 #include <agentrun/sys/error.h>
+#include <agentrun/sys/paths.h>
 #include <agentrun/sys/process.h>
 #include "broker/event.h"
 
@@ -27,7 +28,30 @@ journal::Record& thread_record() {
 
 }  // namespace
 
+namespace {
+
+// A name in a directory changes, not the object that it names: a grant of that object would not let it, and there may be none.
+bool changes_name(const Case& c) {
+  using filter::Operation;
+  switch (c.request.row->operation) {
+    case Operation::open:
+    case Operation::openat2: return c.right == policy::Right::change && !c.identity;
+    case Operation::unlink:
+    case Operation::rename:
+    case Operation::link:
+    case Operation::symlink:
+    case Operation::mkdir:
+    case Operation::mknod:
+    case Operation::bind: return c.right == policy::Right::change;
+    default: return false;
+  }
+}
+
+}  // namespace
+
 std::string Recorder::remedy(const Case& c) const {
+  if (c.right == policy::Right::execute && !own_program_.empty() && c.path == own_program_) return "no profile change: nothing can be nested in a sandbox of agent-run; start both from outside";
+  if (c.verdict.by == policy::By::fallback && !c.destination && !c.foreign_socket && changes_name(c)) return policy_.remedy(c.verdict, c.right, parent_of(c.path));
   if (c.verdict.by == policy::By::fail) return "before the run, make what cannot be listed readable, or name a smaller workspace with -w";
   if (c.destination) return policy_.remedy_connect(c.verdict, *c.destination, c.host);
   return c.foreign_socket ? policy::Policy::remedy_socket(c.path) : policy_.remedy(c.verdict, c.right, c.stands_for.empty() ? c.path : c.stands_for);

@@ -50,8 +50,8 @@ inline Outcome outcome_of(const Case& c) { return {.row = c.request.row, .id = c
 class Recorder {
  public:
   Recorder(journal::Appender& entries, const policy::Policy& policy, const Fd& control, std::string run,
-           const journal::Redactor* redactor)
-      : entries_(entries), policy_(policy), control_(control), run_(std::move(run)), redactor_(redactor) {}
+           const journal::Redactor* redactor, std::string own_program)
+      : entries_(entries), policy_(policy), control_(control), run_(std::move(run)), redactor_(redactor), own_program_(std::move(own_program)) {}
 
   /// Writes the decision's record. False when it could not be written: then nothing may be allowed any more.
   [[nodiscard]] bool decision(const Case& c);
@@ -83,6 +83,7 @@ class Recorder {
   const Fd& control_;
   const std::string run_;
   const journal::Redactor* redactor_;
+  const std::string own_program_;
   std::atomic<bool> failed_{false};
   std::atomic<std::uint64_t> decisions_{0}, denials_{0}, absent_{0};
   Traces traces_;

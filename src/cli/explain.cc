@@ -54,10 +54,10 @@ policy::Endpoint as_inside(policy::Endpoint endpoint) {
   return endpoint;
 }
 
-int print_verdict(const Verdict& verdict, policy::Label keeper, const std::string& what, const std::string& remedy) {
+int print_verdict(const Verdict& verdict, std::string_view keeper, const std::string& what, const std::string& remedy) {
   const policy::Rule* rule = verdict.rule;
   std::printf("%s: %s\n", std::string(policy::name(verdict.act)).c_str(), printable(what).c_str());
-  std::printf("  label: %s\n", std::string(policy::name(keeper)).c_str());
+  std::printf("  label: %s\n", std::string(keeper).c_str());
   if (rule == nullptr) std::printf("  rule: none (what no rule allows is denied)\n");
   else std::printf("  rule: %s  %s%s%s\n", printable(rule->id).c_str(), printable(rule->pattern).c_str(),
                    rule->place.file.empty() ? "" : "  at ", printable(rule->place.text()).c_str());
@@ -69,10 +69,14 @@ int print_verdict(const Verdict& verdict, policy::Label keeper, const std::strin
   return 1;
 }
 
+int print_verdict(const Verdict& verdict, policy::Label keeper, const std::string& what, const std::string& remedy) {
+  return print_verdict(verdict, policy::name(keeper), what, remedy);
+}
+
 // What a run would judge: the object by its path, then by the guarded names that it stands for.
 class Explainer {
  public:
-  explicit Explainer(const Policy& policy) : policy_(policy) {}
+  explicit Explainer(const supervisor::Prepared& prepared) : policy_(prepared.policy), plan_(prepared.plan) {}
 
   int answer(Right right, const std::string& asked) {
     const std::string path = judged_path(asked, policy_.workspace());
@@ -94,6 +98,11 @@ class Explainer {
         name = denial->name;
         what += ", which stands for " + name;
       }
+    }
+    if (verdict.act == policy::Act::allow && right == Right::execute && exists && !supervisor::is_shown(plan_, path)) {
+      const Verdict reading = policy_.decide(Right::read, path);  // allowed where a private folder of the run covers it
+      const std::string remedy = policy_.remedy(reading.act == policy::Act::allow ? Verdict{} : reading, Right::read, path);
+      return print_verdict({}, policy::Label::kernel, what + ", which " + verdict.rule->id + " allows and no rule shows", remedy);
     }
     return print_verdict(verdict, policy_.keeper(verdict, right, path), what, policy_.remedy(verdict, right, name.empty() ? path : name));
   }
@@ -126,6 +135,7 @@ class Explainer {
   }
 
   const Policy& policy_;
+  const sandbox::Plan& plan_;
   std::optional<policy::ProtectedObjects> unchangeable_;
 };
 
@@ -137,8 +147,7 @@ int answer_connect(const Policy& policy, const policy::Endpoint& endpoint, const
   if (verdict.act == policy::Act::allow && raw && !loopback) {
     const egress::NotDialed refused = egress::why_not_dialed(policy, endpoint.to, program);
     if (!refused.why.empty()) {
-      const std::string remedy = refused.remedy.empty() ? "no profile change: a rule forbids the address that it leads to" : refused.remedy;
-      return print_verdict({}, policy.keeper_connect({}, endpoint.to, endpoint.name), what + ", not dialed: " + refused.why, remedy);
+      return print_verdict({}, "egress", what + ", not dialed: " + refused.why, refused.remedy);
     }
   }
   const int code = print_verdict(verdict, policy.keeper_connect(verdict, endpoint.to, endpoint.name), what, policy.remedy_connect(verdict, endpoint.to, endpoint.name));
@@ -232,7 +241,7 @@ int explain_command(Words words) {
   if (arguments.has("--by") && !arguments.has("--connect")) throw UsageError("--by speaks of a --connect", "agent-run explain --connect HOST:PORT --by PROGRAM");
   const supervisor::Prepared prepared = supervisor::prepare(run_with, supervisor::find_places());
   const Policy& policy = prepared.policy;
-  Explainer explainer(policy);
+  Explainer explainer(prepared);
   bool asked = false;
   int code = 0;
   for (const Question& question : questions) {
@@ -258,6 +267,7 @@ int check_command(Words words) {
   options.profiles = {arguments.positional[0]};
   options.argv = {"true"};
   const supervisor::Prepared prepared = supervisor::prepare(options, supervisor::find_places());
+  egress::require_bindable(prepared.policy);
   const std::string_view finer = policy::name(prepared.policy.weakened(policy::Weakening::floor_only) ? policy::Label::nobody : policy::Label::broker);
   std::size_t kernel = 0;
   for (const policy::Rule& rule : prepared.policy.rules()) kernel += rule.label == policy::Label::kernel ? 1 : 0;

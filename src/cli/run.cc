@@ -38,7 +38,8 @@ std::string traffic_text(const supervisor::Traffic& traffic) {
 void print_footer(const supervisor::Summary& summary) {
   std::string head = "agent-run " + summary.run + ": " + counted(summary.decisions, "decision", "decisions") + ", " +
                      counted(summary.denials, "denial", "denials");
-  if (summary.absent != 0) head += ", " + counted(summary.absent, "look-up", "look-ups") + " of what the view does not show";
+  // Mostly a program that probes; a riddle only where something went wrong.
+  if (summary.absent != 0 && (summary.exit_code != 0 || summary.denials != 0)) head += ", " + counted(summary.absent, "look-up", "look-ups") + " of what the view does not show";
   std::fprintf(stderr, "%s\n", head.c_str());
   if (summary.traffic) std::fprintf(stderr, "  network: %s\n", traffic_text(*summary.traffic).c_str());
   if (!summary.limit.empty()) std::fprintf(stderr, "  %s\n", printable(summary.limit).c_str());

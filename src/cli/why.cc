@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <agentrun/journal.h>
+#include <agentrun/policy.h>
 #include "cli/commands.h"
 #include "cli/common.h"
 #include "cli/journal.h"
@@ -108,13 +109,14 @@ class Unshown {
       for (const std::string& word : words_) {
         const std::string program = folder + "/" + word;
         if (!is_there(program) || ::access(program.c_str(), X_OK) != 0 || found.size() >= most) continue;
+        const std::string pattern = policy::pattern_of(folder);
         found.push_back({program + " is on the host, in a directory of PATH that is not shown to the command",
-                         "files: {read: [\"" + folder + "\"]} and exec: {allow: [\"" + folder + "/**\"]}"});
+                         is_agent_run(program) ? not_nested : "files: {read: [\"" + pattern + "\"]}; and exec: {allow: [\"" + pattern + "/**\"]}"});
       }
     }
     for (const auto& [path, record] : failed_) {
       if (!is_there(path) || found.size() >= most) continue;
-      found.push_back({path + " is on the host and is not shown to the command (" + how(record) + ")", field(record, "remedy")});
+      found.push_back({path + " is on the host and is not shown to the command (" + how(record) + ")", remedy_for(path, record)});
     }
     return found;
   }
@@ -143,6 +145,21 @@ class Unshown {
         at = end + 1;
       }
     }
+  }
+
+  static constexpr const char* not_nested = "no profile change: nothing can be nested in a sandbox of agent-run; start both from outside";
+
+  // To execute a program it has to be shown, too.
+  static std::string remedy_for(const std::string& path, const nlohmann::json& record) {
+    const std::string remedy = field(record, "remedy");
+    if (field(record, "class") != "exec" || remedy.starts_with("no ") || remedy.starts_with("remove ")) return remedy;
+    if (is_agent_run(path)) return not_nested;
+    return "files: {read: [\"" + policy::pattern_of(path) + "\"]}" + (remedy.empty() ? "" : "; and ") + remedy;
+  }
+
+  static bool is_agent_run(const std::string& path) {
+    struct stat one {}, other {};
+    return ::stat(path.c_str(), &one) == 0 && ::stat("/proc/self/exe", &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
   }
 
   static bool is_there(const std::string& path) {

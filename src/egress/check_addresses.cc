@@ -9,8 +9,7 @@ namespace agentrun::egress {
 namespace {
 
 struct Refused {
-  std::string why;  // empty: it is not
-  bool by_rule = false;
+  std::string why, remedy;  // both empty: it is not
 };
 
 const policy::Rule* stopped_by(const policy::Policy& policy, const policy::Destination& to, const FlowFacts& facts) {
@@ -21,14 +20,20 @@ const policy::Rule* stopped_by(const policy::Policy& policy, const policy::Desti
 }
 
 Refused refused(const policy::Policy& policy, OwnAddresses& own, const policy::Destination& to, const FlowFacts& facts) {
-  if (const policy::Rule* const rule = stopped_by(policy, to, facts)) return {.why = "rule " + rule->id, .by_rule = true};
   const auto behind = behind_nat64(to);
+  const std::string naming = "network: {allow: [\"" + endpoint_text(to) + "\"]}";
   const AddressKind kind = classify(to);
-  if (kind == AddressKind::open && !own.has(to) && !(behind && own.has(*behind))) return {};
+  const bool public_ = kind == AddressKind::open && !own.has(to) && !(behind && own.has(*behind));
   const bool named = policy.names_address(to, facts.program, shortest_prefix(to)) ||
                      (behind && policy.names_address(*behind, facts.program, shortest_prefix(*behind)));
-  if (named) return {};
-  return {.why = kind == AddressKind::open ? "of this host" : std::string(name(kind))};
+  if (const policy::Rule* const rule = stopped_by(policy, to, facts)) {
+    const policy::Verdict verdict{.act = rule->act, .by = policy::By::rule, .rule = rule};
+    std::string remedy = policy.remedy_connect(verdict, behind && facts.name.empty() ? *behind : to);
+    if (!public_ && !named && !remedy.ends_with(naming)) remedy += "; and " + naming;
+    return {.why = "rule " + rule->id, .remedy = std::move(remedy)};
+  }
+  if (public_ || named) return {};
+  return {.why = kind == AddressKind::open ? "of this host" : std::string(name(kind)), .remedy = naming};
 }
 
 }  // namespace
@@ -38,14 +43,14 @@ Checked check_addresses(const policy::Policy& policy, OwnAddresses& own, const s
   for (policy::Destination to : found) {
     to.port = facts.to.port;
     to.protocol = facts.to.protocol;
-    const Refused why = refused(policy, own, to, facts);
+    Refused why = refused(policy, own, to, facts);
     if (why.why.empty()) {
       checked.addresses.push_back(to);
       continue;
     }
     if (!checked.refused.empty()) continue;
     checked.refused = address_text(to) + " (" + why.why + ")";
-    if (!why.by_rule) checked.remedy = "network: {allow: [\"" + endpoint_text(to) + "\"]}";
+    checked.remedy = std::move(why.remedy);
   }
   return checked;
 }

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include <agentrun/egress/dialing.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include "egress/addresses.h"
@@ -102,24 +103,47 @@ class Publisher::Listener : public Watcher {
   Published published_;
 };
 
+namespace {
+
+Fd stream_socket(const policy::Policy::Publish& what) {
+  Fd socket(check(::socket(what.at.v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "publish"));
+  const int on = 1;
+  check(::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), "setsockopt", "publish");
+  if (what.at.v6) check(::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on), "setsockopt", "publish");
+  return socket;
+}
+
+Refusal not_bound(const policy::Policy::Publish& what, int error) {
+  std::string remedy = "end what uses the port, or publish another one";
+  if (error == EACCES) {
+    const std::string first = try_read_file("/proc/sys/net/ipv4/ip_unprivileged_port_start").value_or("1024\n");
+    remedy = "publish a port from " + first.substr(0, first.find('\n')) + " on: those below are root's (sysctl net.ipv4.ip_unprivileged_port_start)";
+  } else if (error == EADDRNOTAVAIL) {
+    remedy = "publish at an address that this host has, or at none: then it is 127.0.0.1";
+  }
+  return Refusal("network.publish: " + endpoint_text(what.at) + ": " + std::strerror(error),
+                 remedy + " (rule " + (what.rule != nullptr ? what.rule->id : "?") + ")");
+}
+
+}  // namespace
+
 std::vector<Published> bind_published(const policy::Policy& policy) {
   std::vector<Published> published;
   for (const policy::Policy::Publish& what : policy.publish()) {
-    Fd listener(
-        check(::socket(what.at.v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "publish"));
-    const int on = 1;
-    check(::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), "setsockopt", "publish");
-    if (what.at.v6) check(::setsockopt(listener.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on), "setsockopt", "publish");
+    Fd listener = stream_socket(what);
     const Address address(what.at);
-    if (::bind(listener.get(), address.get(), address.size()) != 0 || ::listen(listener.get(), SOMAXCONN) != 0) {
-      const std::string reason = std::strerror(errno);
-      throw Refusal("network.publish: " + endpoint_text(what.at) + ": " + reason,
-                    "end what uses the port, or publish another one (rule " +
-                        (what.rule != nullptr ? what.rule->id : std::string("?")) + ")");
-    }
+    if (::bind(listener.get(), address.get(), address.size()) != 0 || ::listen(listener.get(), SOMAXCONN) != 0) throw not_bound(what, errno);
     published.push_back({std::move(listener), what});
   }
   return published;
+}
+
+void require_bindable(const policy::Policy& policy) {
+  for (const policy::Policy::Publish& what : policy.publish()) {
+    const Fd socket = stream_socket(what);
+    const Address address(what.at);
+    if (::bind(socket.get(), address.get(), address.size()) != 0 && errno != EADDRINUSE) throw not_bound(what, errno);
+  }
 }
 
 Publisher::Publisher(Context& context, Relay& relay, std::vector<Published> published, Fd inside)

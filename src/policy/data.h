@@ -80,6 +80,9 @@ struct Policy::Data {
   [[nodiscard]] const Rule& rule(const Hit& hit) const { return rules[by_rank[hit.rule]]; }
 };
 
+/// Does a rule allow it, if nothing stops it? Of files that have a path.
+bool is_granted(const Matcher& matcher, Right right, std::string_view path);
+
 /// A file of memfd_create(2), by the kernel's name for it. It has no path: no rule about paths allows it.
 inline bool is_memory_file(std::string_view path) {
   return path.starts_with("/memfd:");

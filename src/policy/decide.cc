@@ -68,6 +68,14 @@ Hit changeable(const Hits& hits) {
 
 }  // namespace
 
+bool is_granted(const Matcher& matcher, Right right, std::string_view path) {
+  Hits hits;
+  if (!matcher.match(path, depends[index(right)], hits)) return false;
+  if (right == Right::read) return static_cast<bool>(best(hits, shows));
+  if (right == Right::change) return static_cast<bool>(changeable(hits));
+  return at(hits, Layer::exec_allow) || at(hits, Layer::exec_allow_some);
+}
+
 std::string_view name(Right right) noexcept {
   return right_names[index(right)];
 }

@@ -121,6 +121,9 @@ class Matcher::Walk {
   /// Collects the rules that match the path that is walked, and those that match all below it.
   void note_terminals(std::vector<std::uint64_t>& marks) { marks_ = &marks; }
 
+  /// Collects the rules that match the path that is walked.
+  void note_rules(std::vector<std::uint32_t>& rules) { rules_ = &rules; }
+
   static std::uint64_t mark(const Terminal& terminal, Scope of) noexcept {
     return std::uint64_t{terminal.layer} << 40U | std::uint64_t{static_cast<std::uint8_t>(of)} << 32U | terminal.rule;
   }
@@ -192,6 +195,7 @@ class Matcher::Walk {
     if (marks_ != nullptr && terminal.scope != Scope::self) marks_->push_back(mark(terminal, Scope::below));
     if (terminal.scope == Scope::below && position == Position::last) return;
     if (marks_ != nullptr) marks_->push_back(mark(terminal, Scope::self));
+    if (rules_ != nullptr) rules_->push_back(terminal.rule);
     if (hits_ == nullptr) return;
     Hit& best = (*hits_)[terminal.layer];
     // Hits come in the order of their depth.
@@ -202,6 +206,7 @@ class Matcher::Walk {
   LayerSet layers_;
   Hits* hits_;
   std::vector<std::uint64_t>* marks_ = nullptr;
+  std::vector<std::uint32_t>* rules_ = nullptr;
   std::array<Active, 2> active_;  // in turns: the nodes after the last component, and those after this one
   std::size_t turn_ = 0;
   std::uint32_t depth_ = 0;
@@ -210,6 +215,16 @@ class Matcher::Walk {
 
 bool Matcher::match(std::string_view path, LayerSet layers, Hits& hits) const {
   return Walk(*this, layers, &hits).run(path);
+}
+
+std::vector<std::uint32_t> Matcher::match_all(std::string_view path, LayerSet layers) const {
+  std::vector<std::uint32_t> rules;
+  Walk walk(*this, layers, nullptr);
+  walk.note_rules(rules);
+  if (!walk.run(path)) return {};
+  std::sort(rules.begin(), rules.end());
+  rules.erase(std::unique(rules.begin(), rules.end()), rules.end());
+  return rules;
 }
 
 bool Matcher::may_match_below(std::string_view path, LayerSet layers) const {

@@ -40,6 +40,9 @@ class Matcher {
   /// allocate for profiles in which fewer than 64 patterns can be half matched at once.
   [[nodiscard]] bool match(std::string_view path, LayerSet layers, Hits& hits) const;
 
+  /// All rules of `layers` that match, each once, the lowest number first. Empty when `path` is not normal.
+  [[nodiscard]] std::vector<std::uint32_t> match_all(std::string_view path, LayerSet layers) const;
+
   /// Could a rule of `layers` match some path strictly below `path`? True when `path` is not normal.
   [[nodiscard]] bool may_match_below(std::string_view path, LayerSet layers) const;
 

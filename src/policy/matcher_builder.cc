@@ -32,11 +32,8 @@ void Matcher::Builder::add(const PathPattern& pattern, std::uint8_t layer, std::
   for (const Component& component : pattern.components) node = child(node, component);
   auto& terminals = drafts_[node].terminals;
   const auto same = std::find_if(terminals.begin(), terminals.end(),
-                                 [&](const Terminal& t) { return t.layer == layer && t.scope == pattern.scope; });
-  if (same == terminals.end())
-    terminals.push_back({.rule = rule, .layer = layer, .scope = pattern.scope});
-  else
-    same->rule = std::min(same->rule, rule);
+                                 [&](const Terminal& t) { return t.layer == layer && t.scope == pattern.scope && t.rule == rule; });
+  if (same == terminals.end()) terminals.push_back({.rule = rule, .layer = layer, .scope = pattern.scope});
 }
 
 // The globs without an affix first, then group by group. Longer affixes tell more globs apart.

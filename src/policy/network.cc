@@ -32,6 +32,14 @@ bool covers(const profile::PortRange& ports, unsigned port) noexcept {
   return ports.first <= port && port <= ports.last;
 }
 
+void collect(const NetworkTable::Entries& entries, Protocol protocol, unsigned port, NetworkTable::Speaking& speaking) {
+  for (const NetworkTable::Entry& entry : entries) {
+    if (entry.protocol != protocol || !covers(entry.ports, port)) continue;
+    if (entry.act == Act::allow) speaking.allowed = true;
+    else if (entry.program == 0 && std::ranges::find(speaking.stop, entry.rule) == speaking.stop.end()) speaking.stop.push_back(entry.rule);
+  }
+}
+
 bool less(const Policy::Opening& a, const Policy::Opening& b) noexcept {
   if (a.kind != b.kind) return a.kind < b.kind;
   if (a.protocol != b.protocol) return a.protocol < b.protocol;
@@ -101,19 +109,21 @@ void NetworkTable::finish() {
   openings_.erase(std::unique(openings_.begin(), openings_.end(), same), openings_.end());
 }
 
+bool NetworkTable::speaks(const Entry& entry, const Question& question) const {
+  if (entry.protocol != question.protocol || !covers(entry.ports, question.port)) return false;
+  if (entry.program == 0) return true;
+  Hits hits;
+  const bool is_known = !question.program.empty();
+  const bool matches = is_known && programs_[entry.program - 1].match(question.program, 1, hits) && hits[0];
+  return matches || (!is_known && entry.act != Act::allow);
+}
+
 void NetworkTable::consider(const Entries& entries, const Question& question, Found& found) const {
   for (const Entry& entry : entries) {
-    if (entry.protocol != question.protocol || !covers(entry.ports, question.port)) continue;
     const Entry*& known = slot(found, entry.act);
     // Rules unite: where one of them asks for no name in TLS, none is asked for.
     if (known != nullptr && (known->any_tls || !entry.any_tls)) continue;
-    if (entry.program != 0) {
-      Hits hits;
-      const bool is_known = !question.program.empty();
-      const bool matches = is_known && programs_[entry.program - 1].match(question.program, 1, hits) && hits[0];
-      if (!matches && (is_known || entry.act == Act::allow)) continue;
-    }
-    known = &entry;
+    if (speaks(entry, question)) known = &entry;
   }
 }
 
@@ -149,6 +159,27 @@ NetworkTable::Found NetworkTable::by_name(std::string_view name, const Question&
 NetworkTable::Found NetworkTable::by_address(const Destination& to, const Question& question, Which which, unsigned shortest) const {
   Found found;
   each_for_address(to, which, shortest, [&](const Entries& entries) { consider(entries, question, found); });
+  return found;
+}
+
+NetworkTable::Speaking NetworkTable::all_by_name(std::string_view name, Protocol protocol, unsigned port) const {
+  Speaking speaking;
+  each_for_name(name, [&](const Entries& entries) { collect(entries, protocol, port, speaking); });
+  return speaking;
+}
+
+NetworkTable::Speaking NetworkTable::all_by_address(const Destination& to, Which which) const {
+  Speaking speaking;
+  each_for_address(to, which, 0, [&](const Entries& entries) { collect(entries, to.protocol, to.port, speaking); });
+  return speaking;
+}
+
+const NetworkTable::Entry* NetworkTable::any_allowed(std::string_view name) const {
+  const Entry* found = nullptr;
+  each_for_name(name, [&](const Entries& entries) {
+    const auto allows = std::ranges::find(entries, Act::allow, &Entry::act);
+    if (found == nullptr && allows != entries.end()) found = &*allows;
+  });
   return found;
 }
 

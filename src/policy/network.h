@@ -56,6 +56,16 @@ class NetworkTable {
   enum class Which : std::uint8_t { all, all_ranges, ranges_only };
   /// Ranges whose prefix has fewer than `shortest` bits do not count.
   [[nodiscard]] Found by_address(const Destination& to, const Question& question, Which which, unsigned shortest = 0) const;
+  /// All that speaks of a name or an address there, for who explains a denial: rules that stop every program, and whether any allows
+  /// it, be it to some program.
+  struct Speaking {
+    std::vector<const Rule*> stop;  // each once
+    bool allowed = false;
+  };
+  [[nodiscard]] Speaking all_by_name(std::string_view name, Protocol protocol, unsigned port) const;
+  /// An entry that allows the name at some port, whatever stops it there, or null.
+  [[nodiscard]] const Entry* any_allowed(std::string_view name) const;
+  [[nodiscard]] Speaking all_by_address(const Destination& to, Which which) const;
   /// May a name be known at all: at some port and for some program.
   [[nodiscard]] Found any_port(std::string_view name) const;
   [[nodiscard]] bool allows() const noexcept { return allows_; }
@@ -73,6 +83,7 @@ class NetworkTable {
     std::vector<std::uint8_t> lengths;  // longest first
   };
 
+  [[nodiscard]] bool speaks(const Entry& entry, const Question& question) const;
   void consider(const Entries& entries, const Question& question, Found& found) const;
   template <typename F>
   void each_for_name(std::string_view name, F&& visit) const;

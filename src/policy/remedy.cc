@@ -1,7 +1,9 @@
 // The smallest change of a profile that would allow what was denied: one line, fit to be shown and to be copied.
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <array>
+#include <vector>
 
 #include <agentrun/sys/paths.h>
 #include "policy/data.h"
@@ -68,13 +70,22 @@ std::string without_rule(const Rule& rule) {
   return profile::printable("remove \"" + rule.pattern + "\" from " + section_of(rule) + " of " + where);
 }
 
-// A protected path. What git wants of the workspace's own repository is better done outside the run than allowed.
-std::string without_protection(const Rule& rule, std::string_view path, const std::string& workspace) {
-  const std::string_view below = within(path, workspace) ? path.substr(workspace.size()) : std::string_view{};
-  if (below == "/.git") return "run git init before agent-run";
-  if (below == "/.git/config") return "run this git command outside agent-run, or " + without_rule(rule);
-  return without_rule(rule);
-}
+// Steps that are all needed.
+class Steps {
+ public:
+  void add(std::string step) {
+    if (step.empty() || std::ranges::find(steps_, step) != steps_.end()) return;
+    steps_.push_back(std::move(step));
+  }
+  [[nodiscard]] std::string text() const {
+    std::string text;
+    for (const std::string& step : steps_) text.append(text.empty() ? "" : "; and ").append(step);
+    return text;
+  }
+
+ private:
+  std::vector<std::string> steps_;
+};
 
 // Who refused, when it was not the policy: there is no rule to change.
 std::string other_judge(By by) {
@@ -104,6 +115,49 @@ std::string allowing(const std::string& endpoint) {
   return "network: {allow: [\"" + endpoint + "\"]}";
 }
 
+// Of these two, `data` is a Policy::Data, which nobody but a Policy may name.
+// What has to be granted for what no rule allows.
+std::string granting(const auto& data, Right right, std::string_view path) {
+  if (within(path, "/proc") && right != Right::execute) return "no profile change: /proc is the sandbox's own";
+  if (right == Right::execute && is_memory_file(path)) return "exec: {memfd: allow}";
+  if (!path.starts_with('/')) return "no profile change: it has no path that a rule could name";
+  if (right == Right::change && path == "/") return "no profile change: the names in / are agent-run's";
+  return std::string(sections[static_cast<std::size_t>(right)]) + "\"" + with_variable(path, data.workspace, data.home) + "\"]}";
+}
+
+constexpr LayerSet any_stop(Right right) {
+  if (right == Right::read) return layers({Layer::files_deny});
+  if (right == Right::execute) return layers({Layer::files_deny, Layer::exec_deny, Layer::exec_ask});
+  return layers({Layer::files_deny, Layer::files_protect, Layer::files_keep});
+}
+
+// All that stops it, and the grant where there is none: each by itself would not be enough.
+std::string without_rules(const auto& data, const Rule& first, Right right, std::string_view path) {
+  // What git wants of the workspace's own repository is better done outside the run than allowed.
+  const bool protects = section_of(first) == "files.protect";
+  const std::string_view below = protects && within(path, data.workspace) ? path.substr(data.workspace.size()) : std::string_view{};
+  if (below == "/.git") return "run git init before agent-run";
+  Steps steps;
+  bool moved = false;  // from a list that asks to one that allows
+  const auto add = [&](const Rule& rule) {
+    moved |= rule.act == Act::ask;
+    steps.add(without_rule(rule));
+  };
+  add(first);
+  for (const std::uint32_t ranked : data.matcher.match_all(path, any_stop(right))) {
+    const Rule& rule = data.rules[data.by_rank[ranked]];
+    if (&rule == &first) continue;
+    if (section_of(rule) == "files.keep" && !first.keeps) steps.add("if it was there before the run, " + without_rule(rule));
+    else add(rule);
+  }
+  const bool executes = right == Right::execute, memory = executes && is_memory_file(path);
+  if (executes && data.no_exec != nullptr && (memory || is_granted(data.matcher, Right::change, path))) add(*data.no_exec);
+  const bool allowed = moved || section_of(first) == "exec.pin" || (memory ? data.memfd != nullptr : is_granted(data.matcher, right, path));
+  if (!allowed) steps.add(granting(data, right, path));
+  if (memory && data.memfd != nullptr && data.memfd->act != Act::allow) add(*data.memfd);
+  return (below == "/.git/config" ? "run this git command outside agent-run, or " : "") + steps.text();
+}
+
 }  // namespace
 
 std::string pattern_of(std::string_view path) {
@@ -121,37 +175,58 @@ std::string pattern_of(std::string_view path) {
 std::string Policy::remedy(const Verdict& verdict, Right right, std::string_view path) const {
   if (verdict.act == Act::allow) return {};
   if (verdict.by == By::rule && verdict.rule != nullptr) {
-    if (verdict.rule->id.starts_with("built-in:apply")) return "no profile change: agent-run apply works by such names";
-    if (verdict.rule->id.starts_with("built-in:own")) return "no profile change: it would decide what later runs may do";
-    if (section_of(*verdict.rule) == "files.protect") return without_protection(*verdict.rule, path, data_->workspace);
-    return without_rule(*verdict.rule);
+    const std::string_view id = verdict.rule->id;
+    if (id.starts_with("built-in:apply")) return "no profile change: agent-run apply works by such names";
+    if (id.starts_with("built-in:own")) return "no profile change: it would decide what later runs may do";
+    return without_rules(*data_, *verdict.rule, right, path);
   }
   if (verdict.by != By::fallback) return other_judge(verdict.by);
-  if (within(path, "/proc") && right != Right::execute) return "no profile change: /proc is the sandbox's own";
-  if (right == Right::execute && is_memory_file(path)) return "exec: {memfd: allow}";
-  if (!path.starts_with('/')) return "no profile change: it has no path that a rule could name";
-  return std::string(sections[static_cast<std::size_t>(right)]) + "\"" +
-         with_variable(path, data_->workspace, data_->home) + "\"]}";
+  return granting(*data_, right, path);
 }
 
 std::string Policy::remedy_connect(const Verdict& verdict, const Destination& to, std::string_view name) const {
   if (verdict.act == Act::allow) return {};
-  if (verdict.by == By::rule && verdict.rule != nullptr) return without_rule(*verdict.rule);
+  const Destination inner = without_mapping(to);
+  if (verdict.by == By::rule && verdict.rule != nullptr) {
+    using Which = NetworkTable::Which;
+    auto speaking = name.empty() ? data_->network.all_by_address(inner, is_loopback(inner) ? Which::ranges_only : Which::all)
+                                 : data_->network.all_by_name(name, inner.protocol, inner.port);
+    // "*" names no address, and egress dials one that is private or the host's only where a rule does.
+    if (name.empty()) speaking.allowed = data_->network.all_by_address(inner, Which::ranges_only).allowed;
+    Steps steps;
+    steps.add(without_rule(*verdict.rule));
+    for (const Rule* const rule : speaking.stop) steps.add(without_rule(*rule));
+    // What is moved to network.allow is allowed by that.
+    const bool moved = verdict.act == Act::ask || std::ranges::any_of(speaking.stop, [](const Rule* rule) { return rule->act == Act::ask; });
+    if (!speaking.allowed && !moved && !is_loopback(inner)) steps.add(allowing(endpoint(inner, name)));
+    return steps.text();
+  }
   if (verdict.by != By::fallback) return other_judge(verdict.by);
   if (to.port == 0) return "no profile change: nothing listens at port 0";
   if (is_own6(to)) return "no profile change: this address is agent-run's own";
   if (name.empty() && is_synthetic(to)) return "no profile change: this address stands for no name of the run";
   if (is_localhost(name)) return "no profile change: names below localhost are the sandbox's own (RFC 6761)";
-  return allowing(endpoint(without_mapping(to), name));
+  return allowing(endpoint(inner, name));
 }
 
 std::string Policy::remedy_name(const Verdict& verdict, std::string_view name) const {
   if (verdict.act == Act::allow) return {};
-  if (verdict.by == By::rule && verdict.rule != nullptr) return without_rule(*verdict.rule);
-  if (verdict.by != By::fallback) return other_judge(verdict.by);
+  if (verdict.by != By::rule && verdict.by != By::fallback) return other_judge(verdict.by);
   const auto host = profile::host_name(name);
-  if (host && is_localhost(*host)) return "no profile change: names below localhost are the sandbox's own (RFC 6761)";
-  return host ? allowing(*host + ":443") : "no profile change: this is not the name of a host";
+  if (verdict.by == By::fallback || verdict.rule == nullptr) {
+    if (host && is_localhost(*host)) return "no profile change: names below localhost are the sandbox's own (RFC 6761)";
+    return host ? allowing(*host + ":443") : "no profile change: this is not the name of a host";
+  }
+  Steps steps;
+  steps.add(without_rule(*verdict.rule));
+  if (!host) return steps.text();
+  // No port is known. One that is allowed but for these rules is what was meant, else that of https.
+  const auto found = data_->network.any_allowed(*host);
+  constexpr unsigned https = 443;
+  const auto speaking = data_->network.all_by_name(*host, found ? found->protocol : Protocol::tcp, found ? found->ports.first : https);
+  for (const Rule* const rule : speaking.stop) steps.add(without_rule(*rule));
+  if (!found && verdict.act != Act::ask) steps.add(allowing(*host + ":443"));
+  return steps.text();
 }
 
 std::string Policy::remedy_socket(std::string_view path) {

@@ -33,7 +33,9 @@ std::optional<std::string> canonical(const std::string& path) {
   return resolved;
 }
 
-// Does the view show what is on the host at this canonical path? What is mounted deepest above it decides.
+}  // namespace
+
+// What is mounted deepest above it decides.
 bool is_shown(const sandbox::Plan& plan, std::string_view path) {
   const sandbox::MountStep* deepest = nullptr;
   for (const sandbox::MountStep& step : plan.mounts) {
@@ -43,6 +45,8 @@ bool is_shown(const sandbox::Plan& plan, std::string_view path) {
   if (deepest == nullptr) return false;
   return deepest->kind == Kind::bind || deepest->kind == Kind::overlay || (deepest->kind == Kind::root && !deepest->source.empty());
 }
+
+namespace {
 
 std::string section_of(const policy::Rule& rule) {
   const std::size_t begin = rule.id.find(':') + 1;
@@ -187,6 +191,22 @@ Remarks remarks_of(const policy::Policy& policy, const sandbox::Plan& plan) {
   }
   remarks.unshown_path = unshown_path(plan);
   return remarks;
+}
+
+std::string remedy_of_unshown(const Prepared& prepared, const std::string& command) {
+  std::vector<std::string> names;
+  if (command.find('/') != std::string::npos) names.push_back(below(prepared.plan.cwd, command));
+  else for (const std::string& folder : prepared.remarks.unshown_path) names.push_back(folder + "/" + command);
+  for (const std::string& name : names) {
+    const auto target = canonical(name);
+    if (!target || ::access(name.c_str(), X_OK) != 0 || is_shown(prepared.plan, *target)) continue;
+    if (*target == program_path()) return "nothing can be nested in a sandbox of agent-run: start both from outside";
+    const auto verdict = prepared.policy.decide(policy::Right::execute, *target);
+    const std::string executing = prepared.policy.remedy(verdict, policy::Right::execute, *target);
+    return name + " is on the host and is not shown; to show it: " + prepared.policy.remedy({}, policy::Right::read, *target) +
+           (executing.empty() ? "" : "; and " + executing);
+  }
+  return {};
 }
 
 }  // namespace agentrun::supervisor

@@ -22,6 +22,7 @@
 #include "supervisor/aftermath.h"
 #include "supervisor/keeper.h"
 #include "supervisor/records.h"
+#include "supervisor/remarks.h"
 #include "supervisor/signals.h"
 #include "supervisor/sinks.h"
 #include "supervisor/terminal.h"
@@ -66,7 +67,14 @@ std::string room_remedy(std::string_view error, const std::string& state_directo
     return "the journal does not fit under the file size limit (RLIMIT_FSIZE) that agent-run was started with: start it where "
            "`ulimit -H -f` says more; only the soft limit (`ulimit -S -f`) can be kept for the command alone";
   }
-  return "make room below " + state_directory + " or choose another place with --journal";
+  if (error == "EACCES" || error == "EPERM" || error == "EROFS")
+    return "give yourself the right to write in " + state_directory + " (chmod -R u+rwX) or choose another place with --journal";
+  if (error == "ENOENT" || error == "ENOTDIR" || error == "ESTALE")
+    return "something in " + state_directory + " was removed or moved while the run went on: leave it alone, or choose another place with --journal";
+  if (error == "EIO") return "the disk below " + state_directory + " fails: look into the kernel's log, and choose another place with --journal";
+  if (error == "EDQUOT") return "your quota is used up: make room below " + state_directory + " or choose another place with --journal";
+  if (error == "ENOSPC") return "make room below " + state_directory + " or choose another place with --journal";
+  return "look at " + state_directory + " or choose another place with --journal";
 }
 
 /// One run, from the journal on.
@@ -188,6 +196,7 @@ class Session {
         .policy = &prepared_.policy,
         .reads = prepared_.reads,
         .run = summary_.run,
+        .program = program_path(),
         .receivers = receiver_count(),
         .durability = journal_->durability(),
         .redactor = &journal_->redactor(),
@@ -428,7 +437,9 @@ class Session {
   // What the broker refused it has told before it replied: the rule that refused is what to change.
   void fail_launch(const sandbox::LaunchError& e) {
     const bool refused = e.stage == "exec" && e.error == EACCES && !summary_.first_denials.empty();
-    fail("start-failed", e.what(), refused ? "it was denied; to allow it: " + summary_.first_denials.back().second : e.remedy());
+    const std::string unshown = e.stage == "exec" && e.error == ENOENT ? remedy_of_unshown(prepared_, options_.argv.front()) : std::string();
+    const std::string otherwise = unshown.empty() ? e.remedy() : unshown;
+    fail("start-failed", e.what(), refused ? "it was denied; to allow it: " + summary_.first_denials.back().second : otherwise);
     if (e.stage != "exec") return;
     summary_.started = false;
     closing_.exit_code = e.error == ENOENT ? 127 : 126;

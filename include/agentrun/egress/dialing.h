@@ -1,4 +1,4 @@
-// What egress does not dial although a rule allows the connection, for who explains a policy.
+// What egress does not dial although a rule allows the connection, and what it cannot bind, for who explains a policy.
 #pragma once
 
 #include <string>
@@ -15,5 +15,9 @@ struct NotDialed {
   std::string why, remedy;
 };
 NotDialed why_not_dialed(const policy::Policy& policy, const policy::Destination& to, std::string_view program);
+
+/// Throws Refusal when a port of network.publish cannot be bound by this user on this host, whatever else uses it: a port below
+/// net.ipv4.ip_unprivileged_port_start, an address that is not the host's. Binds each for a moment, without listening.
+void require_bindable(const policy::Policy& policy);
 
 }  // namespace agentrun::egress

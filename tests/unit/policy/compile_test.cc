@@ -438,7 +438,7 @@ exec: {deny: ["/opt/*"]}
   CHECK(remedy(Right::change, "/home/u/proj/a b") == "files: {write: [\"${workspace}/a b\"]}");
   CHECK(remedy(Right::execute, "/home/u/bin/x") == "exec: {allow: [\"~/bin/x\"]}");
   CHECK(remedy(Right::execute, "/home/u") == "exec: {allow: [\"~\"]}");
-  CHECK(remedy(Right::read, "/srv/.env") == "remove \"**/.env\" from files.deny of t (t.yaml:4:16)");
+  CHECK(remedy(Right::read, "/srv/.env") == "remove \"**/.env\" from files.deny of t (t.yaml:4:16); and files: {read: [\"/srv/.env\"]}");
   CHECK(remedy(Right::change, "/tmp/.git/hooks/x") ==
         "remove \"**/.git/hooks/**\" from files.protect of t (t.yaml:4:38)");
   const Policy git = compile(Loader("").load("default"), host.facts());
@@ -447,7 +447,7 @@ exec: {deny: ["/opt/*"]}
   };
   CHECK(by_config("/home/u/proj/.git") == "run git init before agent-run");
   CHECK(by_config("/home/u/proj/.git/config").starts_with("run this git command outside agent-run, or remove \"${writable}/.git/config\" from"));
-  CHECK(remedy(Right::execute, "/opt/x") == "remove \"/opt/*\" from exec.deny of t (t.yaml:5:15)");
+  CHECK(remedy(Right::execute, "/opt/x") == "remove \"/opt/*\" from exec.deny of t (t.yaml:5:15); and exec: {allow: [\"/opt/x\"]}");
   CHECK(remedy(Right::change, "/proc/sys/x") == "no profile change: /proc is the sandbox's own");
   CHECK(remedy(Right::read, "/tmp/x").empty());
   CHECK(remedy(Right::read, "/srv/[a]*?{b}\"\\") == R"(files: {read: ["/srv/[[]a][*][?][{]b[}]\"[\\]"]})");

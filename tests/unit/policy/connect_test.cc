@@ -280,7 +280,7 @@ TEST_CASE("the remedy is the smallest rule, by name where there is one") {
   CHECK(remedy(to("2001:db8::5", 22)) == "network: {allow: [\"[2001:db8::5]:22\"]}");
   CHECK(remedy(to("198.18.0.9", 443)).starts_with("no profile change"));
   CHECK(remedy(to("203.0.113.5", 0)).starts_with("no profile change"));
-  CHECK(remedy(to("198.18.0.9", 443), "evil.test") == "remove \"evil.test:*\" from network.deny of t (t.yaml:3:18)");
+  CHECK(remedy(to("198.18.0.9", 443), "evil.test") == "remove \"evil.test:*\" from network.deny of t (t.yaml:3:18); and network: {allow: [\"evil.test:443\"]}");
   // And what it says is enough.
   CHECK(Compiled("network: {allow: [\"[2001:db8::5]:22\"]}\n").raw("2001:db8::5", 22) == allow);
 }
