@@ -14,7 +14,8 @@ def index_of(core):
         def proves(self, record):
             """Whether a record of an index that nobody signed proves itself: by the certificate of its run, or by the closing note."""
             mine, closing = (record["origin"], self.identity[1]), record["type"] == "run.close"
-            text = record["checkpoint"] if closing else record.get("certificate") or (self.runs / record["run"] / "keycert").read_text()
+            text = record["checkpoint"] if closing else record.get("certificate") or \
+                core.verify_records.open_regular(self.runs / record["run"] / "keycert").read().decode()
             note = Note(text.encode())
             said = note.head == (record["origin"], int(record["size"]), unbase64(record["root"])) if closing else note.lines[1:3] == [record["origin"], record["vkey"]]
             return said and note.by(mine) and record["type"] in ("run.open", "run.close") and "index_before" not in record
@@ -75,7 +76,7 @@ def index_of(core):
                 except Found as found:
                     raise Found(found.args[0], "V6", f"run {run}", " ".join(found.args[1:]))
             for folder in sorted(self.runs.iterdir() if self.runs.is_dir() else []):
-                note = valid(lambda name: Note((folder / name).read_bytes()), "keycert") if folder.name not in self.known else None
+                note = valid(lambda name: Note(core.verify_records.open_regular(folder / name).read()), "keycert") if folder.name not in self.known else None
                 ours = note and note.lines[1].startswith(self.prefix) and note.by((note.lines[1], public))
                 claim(not ours or not (folder / "checkpoint").exists(), "V6", f"run {folder.name}", "the index does not know it")
             claim(not broken and self.tree.size == self.signed and not self.torn, "V5", "end", f"unsigned records, or {broken} before", "INCOMPLETE")

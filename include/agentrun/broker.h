@@ -25,7 +25,7 @@ using Reads = profile::Reads;
 
 struct Setup {
   int sandbox_pidfd = -1; // pid 1 of the sandbox; borrowed
-  Fd entries;             // O_APPEND descriptor of the journal's open segment
+  journal::Entries entries;
   const policy::Policy* policy = nullptr;
   Reads reads = Reads::claimed;
   std::string run;        // run id, for the records

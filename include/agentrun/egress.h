@@ -112,7 +112,7 @@ struct Proxies {
 struct Setup {
   const policy::Policy* policy = nullptr;
   Names* names = nullptr;  // egress is the one that writes
-  Fd entries;        // O_APPEND descriptor of the journal's open segment
+  journal::Entries entries;
   journal::Durability durability = journal::Durability::written;
   std::string run;   // run id, for the records
   Proxies proxies;

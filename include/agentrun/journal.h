@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -93,14 +94,25 @@ std::optional<std::int64_t> number_field(std::string_view line, std::string_view
 /// What is promised about what was written: it survives kill -9 (in the page cache), or a power cut too (on the disk).
 enum class Durability : std::uint8_t { written, synced };
 
+/// What one process has appended, in memory that it shares with the sealer and with nobody else.
+class Ledger;
+
+/// What a process needs to append: Run::appender() gives it.
+struct Entries {
+  Fd segment;                             // O_APPEND descriptor of the one that is written
+  Fd wake;                                // the sealer's, for when it should come before its time
+  std::shared_ptr<Ledger> ledger{};       // null: nobody seals these entries
+};
+
 /// Appends lines to the open segment: one write(2) a record on an O_APPEND descriptor. Thread-safe.
 class Appender {
  public:
-  explicit Appender(Fd entries, Durability durability = Durability::written)
-      : fd_(std::move(entries)), durability_(durability) {}
+  explicit Appender(Entries entries, Durability durability = Durability::written)
+      : entries_(std::move(entries)), durability_(durability) {}
   /// 0, or the errno (a short write is EIO). `synced`: returns when the record is on the disk; threads that append at the
   /// same time share one fdatasync(2). After an error each further call gives that errno and writes nothing: behind half
-  /// a record nothing may stand, and a failed fsync is not repeated (JOURNAL.md, Durability).
+  /// a record nothing may stand, and a failed fsync is not repeated (JOURNAL.md, Durability). Waits while the sealer is behind by some
+  /// megabytes.
   [[nodiscard]] int append(std::string_view line) noexcept;
   /// The last records: from now on `append` returns when they are written, and settle() when all of them are on the disk. For
   /// who has nothing more to do that must wait for a record. By one thread, when no other appends.
@@ -109,16 +121,20 @@ class Appender {
   /// The other half of a rotation: lines go to `next` from now on. Returns when none is on its way to the old segment any
   /// more, so whoever was told of it may end that.
   void move_to(Fd next) noexcept;
-  [[nodiscard]] const Fd& fd() const noexcept { return fd_; }
+  /// Nothing is written any more: returns when no line is on its way, and each further append() gives `stopped`.
+  void stop() noexcept;
+  static constexpr int stopped = ECANCELED;
 
  private:
+  int write(std::string_view line) noexcept;
   int fail(int error) noexcept;
   int sync() noexcept;
 
-  Fd fd_;
+  Entries entries_;
   Durability durability_;
   bool deferred_ = false;
   std::shared_mutex moving_;  // held shared while a line is on its way
+  std::mutex writing_;        // while it is written
   std::atomic<int> error_{0};
   std::atomic<std::uint64_t> written_{0};
   std::mutex sync_mutex_;
@@ -229,10 +245,17 @@ class Run {
   [[nodiscard]] const std::vector<std::string>& vkeys() const noexcept;  // identity and epoch 0, for journal.open
   [[nodiscard]] const std::string& certificate() const noexcept;         // the note in `keycert`
 
-  /// A new O_APPEND|O_WRONLY descriptor of the segment that is being written: one for each process that appends.
-  [[nodiscard]] Fd appender() const;
+  /// For a process that appends, one each: the segment that is being written, and a ledger. What stands in a segment and in no ledger
+  /// was written by somebody else, and ends the run. Such a process is forked before the next appender is made: later children do not
+  /// have its ledger. Throws SysError.
+  [[nodiscard]] Entries appender();
+  /// A new O_APPEND|O_WRONLY descriptor of the segment that is being written: where a process moves to (Appender::move_to()).
+  [[nodiscard]] Fd segment() const;
+  /// Readable when absorb() should be called soon: writers will wait for it.
+  [[nodiscard]] const Fd& wake() const noexcept;
 
-  /// Sealer: hashes what was appended since the last call. Returns the number of records seen now. Throws SysError.
+  /// Sealer: hashes what was appended since the last call. Returns the number of records seen now. Throws SysError; altered_errno
+  /// when the files do not hold what was appended, and nothing else.
   std::uint64_t absorb();
   /// True when a checkpoint is due: 256 records or 100 ms since the last one and something new.
   [[nodiscard]] bool due(std::int64_t boot_ns) const noexcept;
@@ -260,21 +283,27 @@ class Run {
   [[nodiscard]] Fd records() const;
 
   /// The journal cannot be written any more (`error`: the name of the errno) and every writer is dead: cuts half a record off the end, and
-  /// writes journal.fail as the last record, into the space that was reserved; then signs, as far as that is possible.
+  /// writes journal.fail as the last record, into the space that was reserved; then signs, as far as that is possible. What somebody
+  /// else wrote is cut off too, and the records that it stood between are written again from the ledgers.
   /// The journal stays incomplete. False when not even this could be written.
   bool fail(const std::string& run_id, std::string_view error, std::string_view what) noexcept;
 
-  /// Absorbs the rest, signs the last head with the epoch key and the identity, appends it to `epochs`, replaces
+  /// Absorbs the rest, sees that the files are those that were written, signs the last head with the epoch key and the identity, appends it to `epochs`, replaces
   /// `checkpoint`, erases the epoch key. `synced`: fdatasync(2) of the records, then of the checkpoint; it takes most
   /// of the time of a short run. Gives the closing note, empty the second time. Throws SysError.
   std::string close(Durability durability = Durability::synced);
   [[nodiscard]] std::uint64_t size() const noexcept;
+  /// How many of them are decisions.
+  [[nodiscard]] std::uint64_t decisions() const noexcept;
 
  private:
   struct State;
   std::unique_ptr<State> state_;
   explicit Run(std::unique_ptr<State>);
 };
+
+/// Of the SysError that says that a run's files are not what its writers made of them.
+inline constexpr int altered_errno = EBADMSG;
 
 /// Sorts by time and is unique: "20261122T103000123-<8 hex>".
 std::string new_run_id();

@@ -127,7 +127,7 @@ void await_end(const Fd& control, journal::Appender& entries) {
   check(::fstatat(host_proc.get(), "self/exe", &own_image, 0), "fstatat", "/proc/self/exe");
   const std::uint64_t host_network = network_of(Fd(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket", "unix")));
   Fd common = TreeLock::open_common();
-  keep_only({common.get(), control.get(), host_proc.get(), setup.entries.get(), setup.sandbox_pidfd, setup.link.get()});
+  keep_only({common.get(), control.get(), host_proc.get(), setup.entries.segment.get(), setup.entries.wake.get(), setup.sandbox_pidfd, setup.link.get()});
   Admission admission = await_admission(control);
   enter_sandbox(setup.sandbox_pidfd, host_proc);
   install_interrupt();
@@ -185,6 +185,7 @@ void await_end(const Fd& control, journal::Appender& entries) {
   post(control, {.kind = Event::Kind::ready});
   guards.start(control);
   await_end(control, entries);
+  entries.stop();  // a call that is still on its way ends without a record, and undone
   // With patience, unlike denials: one that was lost would be one that nobody is told of.
   HostTree tree_at_end;
   for (const auto& [kind, path] : examined(recorder.traces(), tree_at_end)) send_message(control, encode({.kind = Event::Kind::trace, .text = path, .remedy = std::string(name(kind))}));

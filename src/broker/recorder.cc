@@ -110,11 +110,12 @@ void Recorder::decision_fields(const Case& c, journal::Record& record) {
 }
 
 bool Recorder::decision(const Case& c) {
-  count(c);
   traces_.note(c);
   journal::Record& record = thread_record();
   decision_fields(c, record);
-  return append(record);
+  if (!append(record)) return false;
+  count(c);  // what is counted is in the journal
+  return true;
 }
 
 bool Recorder::outcome(const Outcome& call, int error) {
@@ -148,6 +149,7 @@ bool Recorder::append(journal::Record& record) {
     error = EMSGSIZE;  // a record that is too long to be written is a record that is lost
   }
   if (error == 0) return true;
+  if (error == journal::Appender::stopped) return false;  // the run is over
   if (!failed_.exchange(true, std::memory_order_acq_rel)) {
     post(control_, {.kind = Event::Kind::journal_fail, .text = std::string(errno_name(error))});
   }

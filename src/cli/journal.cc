@@ -4,6 +4,7 @@
 
 #include <agentrun/journal.h>
 #include <agentrun/sys/process.h>
+#include <agentrun/sys/regular.h>
 #include "cli/commands.h"
 #include "cli/common.h"
 #include "cli/journal.h"
@@ -88,13 +89,16 @@ std::filesystem::path run_of(const Arguments& arguments) {
   return named_run(arguments, arguments.positional.empty() ? "" : arguments.positional[0]);
 }
 
+// Bytes of a file of vkeys.
+constexpr std::size_t most_keys = 1U << 20;
+
 std::vector<std::string> trusted_keys(const Arguments& arguments) {
   std::vector<std::string> keys;
   for (const std::string& word : arguments.values("--key")) {
     if (word.find('+') != std::string::npos && !try_read_file(word)) keys.push_back(word);
     else add_keys(read_file(word), keys);
   }
-  if (!arguments.has("--key")) add_keys(try_read_file(state_directory(arguments) + "/identity.vkey").value_or(""), keys);
+  if (!arguments.has("--key")) add_keys(try_read_regular(state_directory(arguments) + "/identity.vkey", most_keys).value_or(""), keys);
   return keys;
 }
 

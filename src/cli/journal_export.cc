@@ -17,16 +17,21 @@ namespace {
 
 constexpr const char* forms = "agent-run journal export --format jsonl|ocsf|ecs|cef|otlp|cloudevents [RUN] [-o FILE], or --tlog-tiles DIR [RUN]";
 
+/// Verifies what is to be exported in a form that others take for signed. `refused`: what is not done else.
+journal::Report verified(const std::filesystem::path& run, const std::vector<std::string>& trusted, const std::string& refused) {
+  const auto anchors = anchors_of_index(run, trusted);
+  journal::Report report = journal::verify(run, trusted, {.anchors = anchors, .authorities = {}, .progress = {}});
+  if (report.status != journal::Status::complete && report.status != journal::Status::incomplete) {
+    throw Refusal("the run is " + std::string(journal::name(report.status)) + ": " + refused,
+                  "agent-run journal verify " + run.filename().string() + " says why; the other formats sign nothing");
+  }
+  return report;
+}
+
 /// The leaf hashes of the records that the identity has signed in the journal: only those it signs again, as events.
 std::vector<journal::Hash> signed_leaves(const std::filesystem::path& run, const journal::Key& identity) {
-  const std::vector<std::string> trusted{identity.vkey()};
-  const auto anchors = anchors_of_index(run, trusted);
-  const journal::Report report = journal::verify(run, trusted, {.anchors = anchors, .authorities = {}, .progress = {}});
+  const journal::Report report = verified(run, {identity.vkey()}, "its records are not signed as events");
   const std::string id = run.filename().string();
-  if (report.status != journal::Status::complete && report.status != journal::Status::incomplete) {
-    throw Refusal("the run is " + std::string(journal::name(report.status)) + ": its records are not signed as events",
-                  "agent-run journal verify " + id + " says why; the other formats sign nothing");
-  }
   journal::Tree tree;
   std::vector<journal::Hash> leaves;
   journal::show(run, {.count = report.signed_records}, [&](std::uint64_t, std::string_view line) {
@@ -94,7 +99,9 @@ int export_format(const Arguments& arguments) {
 int journal_export(const Arguments& arguments) {
   if (arguments.has("--format") == arguments.has("--tlog-tiles")) throw UsageError("export needs one form", forms);
   if (arguments.has("--format")) return export_format(arguments);
-  journal::export_tiles(run_of(arguments), arguments.value("--tlog-tiles"));
+  const std::filesystem::path run = run_of(arguments);
+  (void)verified(run, trusted_keys(arguments), "its tiles are not written");
+  journal::export_tiles(run, arguments.value("--tlog-tiles"));
   return 0;
 }
 

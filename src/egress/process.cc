@@ -105,7 +105,7 @@ Event counts_of(Recorder& recorder) {
 
 // Egress's life. Never returns: the process ends here, whatever its threads do.
 [[noreturn]] void serve(Setup& setup, const ProxyRules& proxies, const Fd& control, Fd link) {
-  keep_only({control.get(), link.get(), setup.entries.get()});
+  keep_only({control.get(), link.get(), setup.entries.segment.get(), setup.entries.wake.get()});
   const policy::Policy& policy = *setup.policy;
   std::vector<Published> published = bind_published(policy);
   Admission admission = await_admission(control);

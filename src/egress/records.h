@@ -28,7 +28,7 @@ struct FlowFacts {
 
 class Recorder {
  public:
-  Recorder(Fd entries, journal::Durability durability, const Fd& control, std::string run)
+  Recorder(journal::Entries entries, journal::Durability durability, const Fd& control, std::string run)
       : entries_(std::move(entries), durability), control_(control), run_(std::move(run)) {}
   /// The last records follow, and nothing that must wait for them: they may be on the disk together, by settle().
   void begin_last() noexcept { entries_.defer(); }

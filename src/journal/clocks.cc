@@ -56,6 +56,7 @@ Stamp stamp_of(std::string_view line) {
 void Clocks::see(const Line& line) {
   const Stamp stamp = stamp_of(line.data);
   closed_ = stamp.type == close_type;
+  type_ = stamp.type;
   if (stamp.type == lost_type) findings_->remark("V4", place(line), "records did not reach a sink by then; they are in this journal");
   if (!stamp.tb) return;
   see_gap(line, *stamp.tb);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <unordered_map>
 
 #include "journal/findings.h"
@@ -20,6 +21,8 @@ class Clocks {
   void see(const Line& line);
   /// The last record seen was journal.close.
   [[nodiscard]] bool closed() const noexcept { return closed_; }
+  /// Of the last record seen, as it is written there: valid as long as its line is.
+  [[nodiscard]] std::string_view type() const noexcept { return type_; }
 
  private:
   void see_gap(const Line& line, std::int64_t tb);
@@ -36,6 +39,7 @@ class Clocks {
   bool gap_ = false;
   bool remarked_ = false;
   bool closed_ = false;
+  std::string_view type_;
 };
 
 }  // namespace agentrun::journal

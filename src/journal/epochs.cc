@@ -22,7 +22,7 @@ bool Run::segment_full() const noexcept {
 void Run::begin_segment() {
   State& s = *state_;
   if (segment_ending()) return;
-  (void)files::make(s.directory, files::segment(s.open_segment + 1), O_RDWR);
+  s.next_entries = files::make(s.directory, files::segment(s.open_segment + 1), O_RDWR);
   ++s.open_segment;
 }
 
@@ -40,8 +40,8 @@ void Run::State::advance() {
   struct stat st {};
   check(::fstat(entries.get(), &st), "fstat", files::segment(segment));
   if (st.st_size != offset) throw SysError(EIO, "absorb", files::segment(segment));
-  const std::string name = files::segment(segment + 1);
-  entries.reset(check(::openat(directory.get(), name.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC), "open", name));
+  ended.push_back({.dev = st.st_dev, .ino = st.st_ino, .size = offset});
+  entries = std::move(next_entries);
   ++segment;
   offset = 0;
   absorb_segment();
@@ -80,11 +80,13 @@ std::string Run::begin_epoch(const std::string& run_id) {
 void Run::State::turn_epoch() {
   const std::array<const Key*, 1> keys{&*epoch};
   const std::string note = sign_head(keys);
+  turning = true;
   append(files::epochs, note);
   files::replace(directory, files::checkpoint, note, files::Sync::no);
   ::unlinkat(directory.get(), files::recent, 0);  // of the epoch that has ended; kept, it would do no harm
   epoch = std::move(next->key);
   next.reset();
+  turning = false;
   ++epoch_number;
   epoch_size = signed_size = recent_size = tree.size();
   epoch_at = signed_at = boot_clock_ns();

@@ -3,6 +3,7 @@
 #include <agentrun/journal.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
+#include <agentrun/sys/regular.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -37,14 +38,12 @@ Fd make(const Fd& directory, const std::string& name, int flags) {
 }
 
 std::optional<Fd> try_open(const Fd& directory, const std::string& name) {
-  // O_NONBLOCK: a FIFO in a folder that came from elsewhere must not hang the verifier.
-  Fd fd(::openat(directory.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-  if (!fd && errno == ENOENT) return std::nullopt;
-  check(fd.get(), "open", name);
-  struct stat st {};
-  check(::fstat(fd.get(), &st), "fstat", name);
-  if (!S_ISREG(st.st_mode)) throw SysError(EINVAL, "open", name);
-  return fd;
+  try {
+    return open_regular(directory.get(), name, O_RDONLY);
+  } catch (const SysError& error) {
+    if (error.error() == ENOENT) return std::nullopt;
+    throw;
+  }
 }
 
 std::optional<std::string> try_read(const Fd& directory, const std::string& name, std::size_t limit) {

@@ -7,6 +7,7 @@
 #include <agentrun/journal/index.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
+#include <agentrun/sys/regular.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -103,8 +104,7 @@ class Index {
  private:
   void enter() {
     folder_ = locked_folder((state_ / index::name).string());
-    const int flags = O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-    entries_.reset(check(::openat(folder_.get(), files::segment(0).c_str(), flags, 0600), "open", "index"));
+    entries_ = open_regular(folder_.get(), files::segment(0), O_RDWR | O_APPEND | O_CREAT);
   }
   [[nodiscard]] std::int64_t bytes() const {
     struct stat st {};
@@ -124,8 +124,7 @@ class Index {
   /// In place: renaming over a file makes ext4 write it out at once (auto_da_alloc), which a start would wait for. Readers
   /// have the lock, a kill does not come inside a write(2), and a power cut is seen by the signature.
   void overwrite(const char* file, std::string_view text) const {
-    const int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-    const Fd fd(check(::openat(folder_.get(), file, flags, 0600), "open", file));
+    const Fd fd = open_regular(folder_.get(), file, O_WRONLY | O_CREAT);
     const ssize_t n = check(::pwrite(fd.get(), text.data(), text.size(), 0), "write", file);
     if (static_cast<std::size_t>(n) != text.size()) throw SysError(ENOSPC, "write", file);
     check(::ftruncate(fd.get(), n), "ftruncate", file);

@@ -202,7 +202,7 @@ Key Key::signing_by(Signer signer) const {
 std::array<std::uint8_t, 64> Key::sign(std::string_view message) const {
   if (state_->signer) {
     const auto signature = state_->signer(message);
-    if (!verify(message, signature)) throw SysError(EBADMSG, "sign", state_->name);
+    if (!verify(message, signature)) throw SysError(EKEYREJECTED, "sign", state_->name);
     return signature;
   }
   if (!state_->page) throw std::logic_error("a public key cannot sign");

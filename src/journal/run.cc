@@ -2,9 +2,11 @@
 // the process that holds the keys.
 //   create   folder, certificate, first segment. The certificate is there before the first record: a journal without
 //            one has nothing in it.
-//   absorb   reads whole lines that were appended, hashes them into the tree, keeps the leaf hashes. It *must not* trust
-//            the appenders: what it has hashed is never read again, and a segment that shrinks or a line over 16 KiB
-//            ends the run (SysError; the supervisor then denies and kills).
+//   absorb   reads whole lines that were appended, hashes them into the tree, keeps the leaf hashes. A line is taken when it is the
+//            next one in the ledger of one of the appenders (ledger.h): the file says in which order, the ledgers say what. It
+//            *must not* trust the appenders: what it has hashed is never read again, and a line that is in no ledger, one that
+//            a ledger misses, a segment that shrinks or a line over 16 KiB ends the run (SysError; the supervisor then denies
+//            and kills).
 //   sign     the head so far, into `checkpoint`, and now and then into `recent`.
 //   epochs.cc  an epoch is a key and the records since the one before. The next key is announced by a record, and its turn
 //            comes when the sealer meets that record: so the order of records decides, not the moment of the call.
@@ -14,10 +16,13 @@
 #include <agentrun/journal.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
+#include <agentrun/sys/regular.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -35,6 +40,8 @@ constexpr std::int64_t checkpoint_ns = 100'000'000;
 constexpr std::uint64_t recent_records = 4096;
 // What a full disk must still take: journal.fail, and a checkpoint that covers it.
 constexpr off_t reserved_bytes = 64 * 1024;
+
+SysError altered(const std::string& file, const std::string& what) { return {altered_errno, "seal", file + ": " + what}; }
 
 std::string utc(const char* format, std::int64_t ns = wall_clock_ns()) {
   const std::time_t now = static_cast<std::time_t>(ns / 1'000'000'000);
@@ -98,6 +105,7 @@ Run Run::create(const std::filesystem::path& state_directory, const Key& identit
   state->certify();
   reserve(state_directory);
   state->entries = files::make(state->directory, files::segment(0), O_RDWR);
+  state->wake = Fd(check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
   state->hashes = files::make(state->directory, files::hashes, O_WRONLY | O_APPEND);
   state->signed_at = state->epoch_at = boot_clock_ns();
   return Run(std::move(state));
@@ -128,10 +136,26 @@ std::uint64_t Run::size() const noexcept {
   return state_->tree.size();
 }
 
-Fd Run::appender() const {
+std::uint64_t Run::decisions() const noexcept {
+  return state_->decisions;
+}
+
+Entries Run::appender() {
+  State& s = *state_;
+  for (const auto& ledger : s.ledgers) ledger->withhold_from_children();
+  s.ledgers.push_back(std::make_shared<Ledger>());
+  return {.segment = segment(), .wake = Fd(check(::fcntl(s.wake.get(), F_DUPFD_CLOEXEC, 0), "fcntl", "eventfd")), .ledger = s.ledgers.back()};
+}
+
+Fd Run::segment() const {
   const std::string name = files::segment(state_->open_segment);
-  return Fd(check(::openat(state_->directory.get(), name.c_str(), O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC), "open",
-                  name));
+  Fd fd = open_regular(state_->directory.get(), name, O_WRONLY | O_APPEND);
+  if (!same_file(fd, segment_ending() ? state_->next_entries : state_->entries)) throw altered(name, "it is not the file that was made");
+  return fd;
+}
+
+const Fd& Run::wake() const noexcept {
+  return state_->wake;
 }
 
 std::uint64_t Run::absorb() {
@@ -141,39 +165,90 @@ std::uint64_t Run::absorb() {
 
 void Run::State::absorb_segment() {
   const std::string name = files::segment(segment);
+  eventfd_t calls = 0;
+  (void)::eventfd_read(wake.get(), &calls);
+  for (const auto& ledger : ledgers) ledger->hear();
+  const std::vector<std::uint64_t> before = finished();
   std::string leaves;
   for (;;) {
     const ssize_t n = check(retry_eintr([&] { return ::pread(entries.get(), block.get(), block_size, offset); }), "read", name);
-    const std::size_t used = hash_lines({block.get(), static_cast<std::size_t>(n)}, leaves);
+    const std::size_t used = seal_lines({block.get(), static_cast<std::size_t>(n)}, leaves);
     if (static_cast<std::size_t>(n) - used >= max_record) throw SysError(EMSGSIZE, "absorb", name);
-    offset += static_cast<std::int64_t>(used);
     if (hashes && !leaves.empty()) write_all(hashes, leaves, files::hashes);
     leaves.clear();
     if (static_cast<std::size_t>(n) < block_size) break;
   }
   check_not_cut();
+  if (segment == open_segment) check_nothing_missing(before);  // else the rest may be in the next one
 }
 
-/// Hashes the whole lines in `bytes`; gives how many bytes they are.
-std::size_t Run::State::hash_lines(std::string_view bytes, std::string& leaves) {
+/// Seals the whole lines in `bytes`; gives how many bytes they are.
+std::size_t Run::State::seal_lines(std::string_view bytes, std::string& leaves) {
   std::size_t used = 0;
   for (;;) {
     const std::size_t end = bytes.find('\n', used);
     if (end == std::string_view::npos) return used;
-    if (end - used + 1 > max_record) throw SysError(EMSGSIZE, "absorb", files::segment(segment));
-    const std::string_view line = bytes.substr(used, end - used);
-    const Hash leaf = leaf_hash(line);
-    tree.add(leaf);
-    leaves.append(leaf.begin(), leaf.end());
+    seal_line(bytes.substr(used, end + 1 - used), leaves);
     used = end + 1;
-    if (next && line == next->line) turn_epoch();
+  }
+}
+
+/// `line` with its LF. It is hashed from this process's own copy, which is what the ledger was asked about.
+void Run::State::seal_line(std::string_view line, std::string& leaves) {
+  constexpr std::string_view decision = ",\"type\":\"decision\"}\n";
+  if (line.size() > max_record) throw SysError(EMSGSIZE, "absorb", files::segment(segment));
+  if (!take(line)) throw altered(files::segment(segment), "record " + std::to_string(tree.size()) + " was not written by this run");
+  const std::string_view data = line.substr(0, line.size() - 1);
+  const Hash leaf = leaf_hash(data);
+  tree.add(leaf);
+  leaves.append(leaf.begin(), leaf.end());
+  offset += static_cast<std::int64_t>(line.size());
+  if (line.ends_with(decision)) ++decisions;
+  if (next && data == next->line) turn_epoch();
+}
+
+/// Which writer's record stands first is what the file says; that it is the next one of a writer is what the ledgers say.
+bool Run::State::take(std::string_view line) {
+  return std::ranges::any_of(ledgers, [&](const auto& ledger) { return ledger->take(line); }) || (!fail_line.empty() && line == fail_line);
+}
+
+std::vector<std::uint64_t> Run::State::finished() const {
+  std::vector<std::uint64_t> places;
+  for (const auto& ledger : ledgers) places.push_back(ledger->finished());
+  return places;
+}
+
+/// What was in the file before it was read has been found there.
+void Run::State::check_nothing_missing(const std::vector<std::uint64_t>& finished) const {
+  for (std::size_t i = 0; i < ledgers.size(); ++i) {
+    if (ledgers[i]->taken() < finished[i]) throw altered(files::segment(segment), "records that were written are missing");
   }
 }
 
 void Run::State::check_not_cut() const {
   struct stat st {};
   check(::fstat(entries.get(), &st), "fstat", files::segment(segment));
-  if (st.st_size < offset) throw SysError(ENODATA, "absorb", files::segment(segment));
+  if (st.st_size < offset) throw altered(files::segment(segment), "records that were sealed are missing");
+}
+
+/// At the end: the names lead to the files that were written, and those hold as many bytes as were sealed. That these are the same
+/// bytes is what the signatures say.
+void Run::State::check_files() const {
+  const auto now = [&](const Fd& fd, const std::string& name, std::int64_t size) {
+    struct stat st {};
+    check(::fstat(fd.get(), &st), "fstat", name);
+    check_file(name, {.dev = st.st_dev, .ino = st.st_ino, .size = size});
+  };
+  for (unsigned number = 0; number < ended.size(); ++number) check_file(files::segment(number), ended[number]);
+  now(entries, files::segment(segment), offset);
+  now(hashes, files::hashes, static_cast<std::int64_t>(tree.size() * sizeof(Hash)));
+}
+
+void Run::State::check_file(const std::string& name, const File& known) const {
+  struct stat st {};
+  if (::fstatat(directory.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_dev != known.dev || st.st_ino != known.ino)
+    throw altered(name, "it is not the file that was written");
+  if (st.st_size != known.size) throw altered(name, "it has another length than was sealed");
 }
 
 bool Run::due(std::int64_t boot_ns) const noexcept {
@@ -186,16 +261,23 @@ std::string Run::State::sign_head(std::span<const Key* const> keys) const {
   return sign_note(checkpoint_text({.origin = origin, .size = tree.size(), .root = tree.root()}), keys);
 }
 
+/// All or nothing: half a note would make all of the file's notes doubtful.
 void Run::State::append(const char* name, std::string_view note) const {
-  const int flags = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
-  const Fd fd(check(::openat(directory.get(), name, flags, 0600), "open", name));
-  write_all(fd, note, name);
+  const Fd fd = open_regular(directory.get(), name, O_WRONLY | O_APPEND | O_CREAT);
+  struct stat st {};
+  check(::fstat(fd.get(), &st), "fstat", name);
+  try {
+    write_all(fd, note, name);
+  } catch (const SysError&) {
+    (void)!::ftruncate(fd.get(), st.st_size);
+    throw;
+  }
 }
 
 void Run::sign(std::int64_t boot_ns) {
   State& s = *state_;
-  // At the first record of an epoch its predecessor has just signed the same head.
-  if (!s.epoch || (s.epoch_number > 0 && s.tree.size() == s.epoch_size)) return;
+  // At the first record of an epoch its predecessor has just signed the same head; an epoch that could not be ended has no more heads.
+  if (!s.epoch || s.turning || (s.epoch_number > 0 && s.tree.size() == s.epoch_size)) return;
   const std::array<const Key*, 1> keys{&*s.epoch};
   const std::string note = s.sign_head(keys);
   files::replace(s.directory, files::checkpoint, note, files::Sync::no);
@@ -212,6 +294,7 @@ std::string Run::close(Durability durability) {
   if (!s.epoch) return {};
   absorb();
   if (segment_ending()) end_segment();
+  s.check_files();
   const std::array<const Key*, 2> keys{&*s.epoch, &s.identity};
   const std::string note = s.sign_head(keys);
   s.epoch.reset();

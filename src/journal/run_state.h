@@ -3,6 +3,7 @@
 #pragma once
 
 #include <agentrun/journal.h>
+#include <sys/types.h>
 
 #include <array>
 #include <memory>
@@ -11,6 +12,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "journal/ledger.h"
 
 namespace agentrun::journal {
 
@@ -24,6 +27,17 @@ struct Run::State {
   std::string certificate;
   Fd directory;  // locked
   Fd entries;    // of the segment that is read: the one that is written, or the one before it while that ends
+  Fd next_entries;  // of the segment that is written, while the one before it ends
+  Fd wake;
+  std::vector<std::shared_ptr<Ledger>> ledgers;
+  std::string fail_line;  // the one record that is in no ledger
+  std::uint64_t decisions = 0;
+  struct File {
+    dev_t dev;
+    ino_t ino;
+    std::int64_t size;
+  };
+  std::vector<File> ended;  // the segments before the one that is read, as they were sealed
   Fd hashes;     // empty once the journal has failed: they can be computed again
   std::unique_ptr<char[]> block;
   unsigned segment = 0;       // that is read
@@ -43,11 +57,20 @@ struct Run::State {
     std::string line;  // the key.rotate record, without LF
   };
   std::optional<Next> next;
+  bool turning = false;  // its line is in the tree, and its turn has not come: an epoch that could not be ended
 
   void certify();
-  std::size_t hash_lines(std::string_view bytes, std::string& leaves);
   void absorb_segment();
+  std::size_t seal_lines(std::string_view bytes, std::string& leaves);
+  void seal_line(std::string_view line, std::string& leaves);
+  [[nodiscard]] bool take(std::string_view line);
+  [[nodiscard]] std::vector<std::uint64_t> finished() const;
+  void check_nothing_missing(const std::vector<std::uint64_t>& finished) const;
   void check_not_cut() const;
+  void check_files() const;
+  void check_file(const std::string& name, const File& known) const;
+  void restore();
+  [[nodiscard]] Fd fail_segment(const std::string& name) const;
   void advance();
   void turn_epoch();
   [[nodiscard]] std::string sign_head(std::span<const Key* const> keys) const;

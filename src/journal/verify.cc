@@ -14,6 +14,7 @@
 
 #include "journal/chain.h"
 #include "journal/clocks.h"
+#include "journal/course.h"
 #include "journal/encode.h"
 #include "journal/evidence.h"
 #include "journal/files.h"
@@ -108,7 +109,7 @@ void note_opening(std::string_view line, Report& report) {
 constexpr std::uint64_t progress_records = 1U << 16;
 
 /// Fills `milestones` at the sizes that are in it, and takes out those that are beyond the end.
-Pass read_records(const Fd& directory, Milestones& milestones, Report& report, Findings& findings,
+Pass read_records(const Fd& directory, Milestones& milestones, Course& course, Report& report, Findings& findings,
                   const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
   Pass pass;
   Clocks clocks(findings);
@@ -127,6 +128,7 @@ Pass read_records(const Fd& directory, Milestones& milestones, Report& report, F
     tree.add(leaf_hash(line.data));
     reach(line.data);
     clocks.see(line);
+    course.see(line, clocks.type());
     if (line.index == 0) note_opening(line.data, report);
     if (clocks.closed()) last = line.data;
     if (progress && tree.size() % progress_records == 0) progress(lines.bytes_read(), lines.bytes());
@@ -369,15 +371,19 @@ Report verify(const std::filesystem::path& run_directory, std::span<const std::s
     for (const Kept& kept : *list) milestones.try_emplace(kept.checkpoint.size);
   }
   for (const Seen& seen : anchors) milestones.try_emplace(seen.checkpoint.size);
+  std::set<std::uint64_t> ends;
+  for (const Kept& epoch : evidence.epochs) ends.insert(epoch.checkpoint.size);
+  Course course(std::move(ends), findings);
   const auto kept = read_pruned(directory);
   const Pass pass = kept ? read_hashes(directory, *kept, closing_size(*authority, evidence), milestones, report, findings)
-                         : read_records(directory, milestones, report, findings, options.progress);
+                         : read_records(directory, milestones, course, report, findings, options.progress);
   const Chain chain = follow(*authority, evidence, milestones, findings);
   report.epochs = chain.ends.size();
   if (!chain.heads.empty()) {
     report.signed_records = chain.heads.back().checkpoint.size;
     report.signed_root = chain.heads.back().checkpoint.root;
   }
+  course.judge(report.signed_records);
   judge_tree(directory, chain, milestones, report, findings);
   judge_anchors(anchors, *authority, chain, milestones, report, findings);
   judge_stamps(stamps, evidence, options.anchors, options.authorities, findings);

@@ -16,6 +16,7 @@
 
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
+#include <agentrun/sys/regular.h>
 
 namespace agentrun::sink {
 
@@ -114,7 +115,7 @@ void write_urls(const std::filesystem::path& run_directory, const std::vector<st
   for (const std::string& url : urls) text += url + "\n";
   const std::string path = (run_directory / urls_file).string(), fresh = path + ".new";
   {
-    const Fd file(check(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600), "open", fresh));
+    const Fd file = open_regular(AT_FDCWD, fresh, O_WRONLY | O_CREAT | O_TRUNC);
     write_all(file, text, fresh);
   }
   check(::rename(fresh.c_str(), path.c_str()), "rename", path);
@@ -122,7 +123,7 @@ void write_urls(const std::filesystem::path& run_directory, const std::vector<st
 
 std::vector<std::string> read_urls(const std::filesystem::path& run_directory) {
   std::vector<std::string> urls;
-  const auto text = try_read_file((run_directory / urls_file).string(), 64 * (max_url + 1));
+  const auto text = try_read_regular((run_directory / urls_file).string(), 64 * (max_url + 1));
   for (std::string_view rest = text ? std::string_view(*text) : std::string_view(); !rest.empty();) {
     const std::size_t end = std::min(rest.find('\n'), rest.size());
     urls.emplace_back(rest.substr(0, end));
@@ -132,7 +133,7 @@ std::vector<std::string> read_urls(const std::filesystem::path& run_directory) {
 }
 
 std::uint64_t read_cursor(const std::filesystem::path& run_directory, std::size_t number) {
-  const auto text = try_read_file((run_directory / cursor_file(number)).string(), 64);
+  const auto text = try_read_regular((run_directory / cursor_file(number)).string(), 64);
   std::string_view digits = text ? std::string_view(*text) : std::string_view();
   digits = digits.substr(0, digits.find('\n'));
   return take_number(digits).value_or(0);
@@ -171,7 +172,7 @@ Live Live::start(Setup setup) {
   const std::string folder = setup.run_directory.string();
   const std::string cursor_path = (setup.run_directory / cursor_file(setup.number)).string();
   const Fd directory(check(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), "open", folder));
-  const Fd cursor(check(::open(cursor_path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600), "open", cursor_path));
+  const Fd cursor = open_regular(AT_FDCWD, cursor_path, O_RDWR | O_CREAT);
   const Fd input = configuration(setup);
   std::array<int, 2> ends{};
   check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()), "socketpair");

@@ -71,10 +71,10 @@ void Keeper::tick(std::int64_t now) {
 void Keeper::turn_segment() {
   if (!run_.segment_full()) return;
   run_.begin_segment();
-  const Fd next = run_.appender();
+  const Fd next = run_.segment();
   for (const Fd* writer : writers_) send_message(*writer, journal::segment_message, {next.get()});
   unmoved_ = writers_.size();
-  entries_.move_to(run_.appender());
+  entries_.move_to(run_.segment());
   if (unmoved_ == 0) run_.end_segment();
 }
 
@@ -83,7 +83,11 @@ void Keeper::moved() {
   if (--unmoved_ == 0) run_.end_segment();
 }
 
-void Keeper::close(const Closing& closing) {
+void Keeper::close(Closing closing) {
+  closing.records = run_.absorb();  // nobody writes any more: as many as there will be before journal.close
+  run_.end_segment();
+  closing.records = run_.size();
+  closing.decisions = run_.decisions();
   if (const int error = append_close(entries_, id_, closing); error != 0) throw SysError(error, "write", run_.directory().string());
   const std::string note = run_.close(durability_);
   closed_ = true;

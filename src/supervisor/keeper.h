@@ -31,8 +31,10 @@ class Keeper {
   /// For the supervisor's own records.
   [[nodiscard]] journal::Appender& entries() noexcept { return entries_; }
 
-  /// A descriptor of the segment that is written, for a process that appends.
-  [[nodiscard]] Fd appender() const { return run_.appender(); }
+  /// For a process that appends, which is forked before the next one is asked for.
+  [[nodiscard]] journal::Entries appender() { return run_.appender(); }
+  /// Readable when seal() is wanted at once.
+  [[nodiscard]] const Fd& wake() const noexcept { return run_.wake(); }
   /// Where such a process is told of the next segment (journal::segment_message): a socket that outlives this. Before the
   /// first seal().
   void add_writer(const Fd& channel) { writers_.push_back(&channel); }
@@ -48,7 +50,7 @@ class Keeper {
     for (const Lost& one : lost) append(lost_line(id_, one));
   }
   /// The end. Every process that appends is dead.
-  void close(const Closing& closing);
+  void close(Closing closing);
   /// The end without journal.close: signs what is there.
   void leave();
   /// The end of a journal that cannot be written: journal.fail, as far as that is possible. Never throws. Behind the closing

@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include <agentrun/sys/process.h>
+#include <agentrun/sys/regular.h>
 
 namespace agentrun::supervisor {
 
@@ -40,7 +41,7 @@ std::string program_hash(const std::filesystem::path& state) {
   }
   const std::string path = (state / "program.sha256").string();
   constexpr std::size_t hex_size = 64;
-  const std::string kept = try_read_file(path, 4096).value_or("");
+  const std::string kept = try_read_regular(path, 4096).value_or("");
   if (kept.starts_with(key) && kept.size() == key.size() + hex_size + 1) return kept.substr(key.size(), hex_size);
   const auto bytes = try_read_file("/proc/self/exe", program_limit);
   if (!bytes) return "";
@@ -174,6 +175,7 @@ int append_close(journal::Appender& entries, const std::string& run_id, const Cl
   if (closing.oom_kills != 0) record.number("oom_kills", static_cast<std::int64_t>(closing.oom_kills));
   if (traffic) record.number("questions", static_cast<std::int64_t>(traffic->questions));
   record.text("reason", closing.reason);
+  record.number("records", static_cast<std::int64_t>(closing.records));
   if (traffic) record.number("refused", static_cast<std::int64_t>(traffic->refused));
   record.text("run", run_id);
   times(record);

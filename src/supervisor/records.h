@@ -15,6 +15,7 @@ namespace agentrun::supervisor {
 struct Closing {
   std::string reason;  // exited, time-limit, oom, broker-died, egress-died, sandbox-lost, journal-failed, denied-image, start-failed, failed
   int exit_code = 0;
+  std::uint64_t records = 0;       // before it
   std::uint64_t decisions = 0, denials = 0, absent = 0, oom_kills = 0;
   std::uint64_t lost = 0;          // to sinks
   std::optional<Traffic> traffic;  // with egress

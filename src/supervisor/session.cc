@@ -62,7 +62,11 @@ std::string proxies_line(const policy::Policy& policy) {
 }
 
 // What to do about a journal that cannot be written.
-std::string room_remedy(std::string_view error, const std::string& state_directory) {
+std::string journal_remedy(std::string_view error, const std::string& state_directory) {
+  if (error == errno_name(journal::altered_errno)) {
+    return "another program of yours wrote or replaced the run's files below " + state_directory +
+           " (or the disk gives back other bytes): find out which; what the run itself recorded is in its journal";
+  }
   if (error == "EFBIG") {
     return "the journal does not fit under the file size limit (RLIMIT_FSIZE) that agent-run was started with: start it where "
            "`ulimit -H -f` says more; only the soft limit (`ulimit -S -f`) can be kept for the command alone";
@@ -252,6 +256,7 @@ class Session {
         {.fd = broker_ ? broker_->events().get() : -1, .events = POLLIN, .revents = 0},
         {.fd = signals.fd(), .events = POLLIN, .revents = 0},
         {.fd = egress_ ? egress_->events().get() : -1, .events = POLLIN, .revents = 0},
+        {.fd = journal_->wake().get(), .events = POLLIN, .revents = 0},
     };
     if (sinks_) sinks_->add_interests(fds);
     const std::size_t own = fds.size();
@@ -417,7 +422,7 @@ class Session {
 
   void fail_journal(std::string_view error, const std::string& what) {
     journal_error_ = error;
-    fail("journal-failed", what, room_remedy(error, prepared_.state_directory.string()));
+    fail("journal-failed", what, journal_remedy(error, prepared_.state_directory.string()));
   }
 
   void end(std::string reason, int code) {
@@ -464,6 +469,7 @@ class Session {
 
   void close() {
     if (sandbox_) sandbox_->kill();
+    make_room();
     if (broker_) {
       const auto counts = broker_->finish([this](const broker::Event& event) { on_late(event); });
       if (is_last_word(counts, "broker-died", "the broker")) {
@@ -504,6 +510,15 @@ class Session {
     }
   }
 
+  // The last records of the others need room in their ledgers, and nothing is sealed while their last words are awaited.
+  void make_room() {
+    try {
+      (void)journal_->records();
+    } catch (const std::exception&) {
+      // Closing meets it again, and says so.
+    }
+  }
+
   void end_services() {
     broker_.reset();
     egress_.reset();
@@ -512,7 +527,7 @@ class Session {
   void fail_to_close(const std::exception& e) {
     const auto* failed = dynamic_cast<const SysError*>(&e);
     summary_.error = std::string("the journal could not be closed: ") + e.what();
-    summary_.remedy = room_remedy(failed != nullptr ? errno_name(failed->error()) : "", prepared_.state_directory.string());
+    summary_.remedy = journal_remedy(failed != nullptr ? errno_name(failed->error()) : "", prepared_.state_directory.string());
     summary_.exit_code = 125;
   }
 

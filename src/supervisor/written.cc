@@ -15,6 +15,7 @@
 #include <agentrun/sys/fd.h>
 #include <agentrun/sys/paths.h>
 #include <agentrun/sys/process.h>
+#include <agentrun/sys/regular.h>
 
 namespace agentrun::supervisor {
 
@@ -48,7 +49,7 @@ std::string text_of(const std::vector<std::string>& folders) {
 // The file, locked, and still the one of that name.
 Fd open_locked(const std::string& path) {
   for (;;) {
-    Fd file(check(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600), "open", path));
+    Fd file = open_regular(AT_FDCWD, path, O_RDWR | O_CREAT | O_APPEND);
     check(retry_eintr([&] { return ::flock(file.get(), LOCK_EX); }), "flock", path);
     struct stat ours {}, named {};
     check(::fstat(file.get(), &ours), "fstat", path);
@@ -58,13 +59,13 @@ Fd open_locked(const std::string& path) {
 
 // A folder that is gone holds no link.
 void make_anew(const std::string& path) {
-  std::vector<std::string> kept = entries(read_file(path, most));
+  std::vector<std::string> kept = entries(read_regular(path, most));
   std::erase_if(kept, [](const std::string& folder) {
     struct stat st {};
     return ::lstat(folder.c_str(), &st) != 0 && (errno == ENOENT || errno == ENOTDIR);
   });
   const std::string next = path + ".new";
-  const Fd file(check(::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), "open", next));
+  const Fd file = open_regular(AT_FDCWD, next, O_WRONLY | O_CREAT | O_TRUNC);
   write_all(file, text_of(kept), next);
   check(::fsync(file.get()), "fsync", next);
   check(::rename(next.c_str(), path.c_str()), "rename", next);
@@ -75,7 +76,7 @@ void make_anew(const std::string& path) {
 WrittenFolders::WrittenFolders(const std::vector<std::string>& states, Memory memory) : memory_(memory) {
   for (const std::string& state : states) {
     try {
-      const auto found = entries(read_file(file_of(state, memory), most));
+      const auto found = entries(read_regular(file_of(state, memory), most));
       folders_.insert(folders_.end(), found.begin(), found.end());
     } catch (const SysError& e) {
       if (e.error() == ENOENT || e.error() == ENOTDIR) continue;

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import sys
 import time
 
@@ -366,3 +367,168 @@ class Meanwhile(States):
                     self.assertRegex(errors, "index of journals was (changed|damaged)")
                 self.run_one()
                 self.assert_verdicts(self.state, name + ", and a run", wanted)
+
+
+class Live(States):
+    """The directory of a run that goes on. The supervisor is stopped while it is written, so that each time there are records that are
+    in the file and not sealed yet."""
+
+    def going(self, meanwhile):
+        """A run, its directory, and the path of its records, when `meanwhile` was done to them."""
+        for name in ("first", "second"):
+            (self.ws / name).unlink(missing_ok=True)
+        for name in ("go-on", "end"):
+            if not (self.ws / name).exists():
+                os.mkfifo(self.ws / name)
+        process = self.start("sh", "-c", ": > first; read x < go-on; : > second; read x < end", profile=self.scratch.write_profile())
+        self.wait_for(lambda: (self.ws / "first").exists(), 60, "the start")
+        folder = max((self.state / "runs").iterdir())
+        self.wait_for(lambda: (folder / "checkpoint").exists(), 60, "the first signature")
+        os.kill(process.pid, signal.SIGSTOP)
+        (self.ws / "go-on").write_text("x\n")
+        self.wait_for(lambda: (self.ws / "second").exists(), 60, "a record that is not sealed")
+        meanwhile(folder)
+        os.kill(process.pid, signal.SIGCONT)
+        return process, folder
+
+    def end(self, process):
+        """It may be killed before it reads, or before it opens the pipe."""
+        def over():
+            with contextlib.suppress(OSError):
+                fd = os.open(self.ws / "end", os.O_WRONLY | os.O_NONBLOCK)
+                os.write(fd, b"x\n")
+                os.close(fd)
+            return process.poll() is not None
+        self.wait_for(over, 60, "the end of the run")
+        return process.returncode, process.communicate(timeout=20)[1].decode()
+
+    @staticmethod
+    def change(what):
+        def act(folder):
+            entries = folder / "entries.000000.jsonl"
+            data = entries.read_bytes()
+            with entries.open("r+b") as file:
+                file.write(what(data))
+                file.truncate()
+        return act
+
+    @staticmethod
+    def appended(what):
+        def act(folder):
+            with (folder / "entries.000000.jsonl").open("ab") as file:
+                file.write(what)
+        return act
+
+    @staticmethod
+    def swapped(name, what=lambda data: data):
+        def act(folder):
+            (folder / "other").write_bytes(what((folder / name).read_bytes()))
+            (folder / "other").rename(folder / name)
+        return act
+
+    @staticmethod
+    def without(path):
+        return lambda data: b"".join(line for line in data.splitlines(keepends=True) if path not in line)
+
+    def attacks(self):
+        record = b'{"act":"allow","path":"/innocent","tb":"1","type":"decision"}\n'
+        yield "append a record", self.appended(record)
+        yield "append half a record", self.appended(record[:20])
+        yield "one byte of a record that is not sealed", self.change(lambda data: data.replace(b"/second\"", b"/secund\""))
+        yield "cut the record that is not sealed", self.change(self.without(b"/second\""))
+        yield "cut everything", self.change(lambda data: b"")
+        yield "swap, a record left out", self.swapped("entries.000000.jsonl", self.without(b"/second\""))
+        yield "swap, the same bytes", self.swapped("entries.000000.jsonl")
+        yield "remove", lambda folder: (folder / "entries.000000.jsonl").unlink()
+        yield "swap the hashes", self.swapped("hashes")
+        yield "cut the hashes", lambda folder: os.truncate(folder / "hashes", 32)
+
+    def verdicts(self, folder):
+        return self.first(self.state, folder.name), self.second(folder)
+
+    def test_control(self):
+        """Nothing is changed: it goes on. A byte that is sealed already: the run ends as it would, and the verifiers find it."""
+        process, folder = self.going(lambda folder: None)
+        status, errors = self.end(process)
+        self.assertEqual(status, 0, errors)
+        first, second = self.verdicts(folder)
+        self.assertEqual((first.status, second[0]), (0, 0), f"{first} {second}")
+        process, folder = self.going(self.change(lambda data: data.replace(b"/first\"", b"/fyrst\"")))
+        self.assertEqual(self.end(process)[0], 0)
+        first, second = self.verdicts(folder)
+        self.assertEqual((first.status, second[0]), (1, 1), f"{first} {second}")
+
+    def test_written_by_others(self):
+        for name, act in self.attacks():
+            with self.subTest(name):
+                process, folder = self.going(act)
+                status, errors = self.end(process)
+                self.assertEqual(status, harness.REFUSED, f"{name}: {errors}")
+                self.assertRegex(errors, "not written by this run|are missing|not the file|another length", name)
+                self.assertRegex(errors, "another program of yours", name)
+                first, second = self.verdicts(folder)
+                self.assertNotEqual(first.status, 0, f"{name}: {first}")
+                self.assertNotEqual(second[0], 0, f"{name}: {second}")
+                self.assert_nothing_left(20)
+                if name.startswith(("append", "one byte", "cut the record")):  # what the run recorded is there, and signed
+                    self.assertEqual((first.status, second[0]), (3, 3), f"{name}: {first} {second}")
+                    lines = b"".join(path.read_bytes() for path in sorted(folder.glob("entries.*.jsonl"))).splitlines()
+                    records = [json.loads(line) for line in lines]
+                    self.assertEqual([r["type"] for r in records if r["type"].startswith("journal.")], 
+                                     ["journal.open", *(["journal.close"] if "half" in name else []), "journal.fail"], name)
+                    self.assertTrue(any(r.get("path", "").endswith("/second") for r in records), f"{name}: {records}")
+                    self.assertFalse(any(r.get("path") == "/innocent" for r in records), name)
+
+
+class Pipes(States):
+    def replaced(self, path):
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+
+    def test_pipes_hang_nobody(self):
+        self.a = self.run_one()
+        run = f"runs/{self.a}"
+        names = ["identity.key", "identity.vkey", "program.sha256", "written", "states", "reserve", "index/entries.000000.jsonl", "index/checkpoint",
+                 "index/state", *(f"{run}/{name}" for name in ("keycert", "entries.000000.jsonl", "entries.000001.jsonl", "checkpoint", "epochs", "recent"))]
+        for name in names:
+            with self.subTest(name):
+                state = self.copy()
+                self.replaced(state / name)
+                result = self.scratch.agent_run("--journal", state, "--", "true", timeout=120)
+                if result.status != 0:
+                    self.assertEqual(result.status, harness.REFUSED, f"{name}: {result}")
+                    self.assertIn("agent-run: ", result.errors)
+                state = self.copy()
+                self.replaced(state / name)
+                self.first(state, "--index")
+                first, second = self.first(state, self.a), self.second(state / "runs" / self.a)
+                self.second("--state", state)
+                if name.startswith("runs/"):
+                    self.assertNotEqual(first.status, 0, f"{name}: {first}")
+                    self.assertNotEqual(second[0], 0, f"{name}: {second}")
+
+    def test_other_names_are_no_segments(self):
+        """And a link is no file of a run, whatever it leads to."""
+        self.a = self.run_one()
+        folder = self.state / "runs" / self.a
+        whole = (folder / "entries.000000.jsonl").read_bytes()
+        for name in ("entries.0.jsonl", "entries.jsonl", "entries.000000.jsonl.old", "entries.000009.jsonl", "entries.0000000.jsonl"):
+            (folder / name).write_bytes(whole)
+        first, second = self.first(self.state, self.a), self.second(folder)
+        self.assertEqual((first.status, second[0]), (0, 0), f"{first} {second}")
+        (folder / "entries.000000.jsonl").unlink()
+        (folder / "entries.000000.jsonl").symlink_to("entries.0.jsonl")
+        first, second = self.first(self.state, self.a), self.second(folder)
+        self.assertNotIn(0, (first.status, second[0]), f"{first} {second}")
+
+    def test_tiles_of_a_changed_run(self):
+        self.a = self.run_one()
+        target = self.scratch.base / "tiles"
+        words = ("journal", "export", "--journal", self.state, "--tlog-tiles")
+        self.assertEqual(self.scratch.agent_run(*words, target, self.a).status, 0)
+        entries = self.state / "runs" / self.a / "entries.000000.jsonl"
+        entries.write_bytes(entries.read_bytes().replace(b"/made\"", b"/mad0\""))
+        result = self.scratch.agent_run(*words, self.scratch.base / "changed", self.a)
+        self.assertNotEqual(result.status, 0, str(result))
+        self.assertRegex(result.errors, "TAMPERED")
+        self.assertFalse((self.scratch.base / "changed").exists())

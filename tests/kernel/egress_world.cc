@@ -224,7 +224,7 @@ Inside::Inside(const std::string& network, Proxies proxies) : policy_(policy_of(
   loader.join(ruleset);
 
   journal_ = Fd(check(::open("/tmp", O_RDWR | O_APPEND | O_TMPFILE | O_CLOEXEC, 0600), "open", "journal"));
-  Setup setup{.policy = &policy_, .names = &names_, .entries = Fd(::fcntl(journal_.get(), F_DUPFD_CLOEXEC, 0)), .run = "test", .proxies = std::move(proxies)};
+  Setup setup{.policy = &policy_, .names = &names_, .entries = {.segment = Fd(::fcntl(journal_.get(), F_DUPFD_CLOEXEC, 0)), .wake = {}}, .run = "test", .proxies = std::move(proxies)};
   std::set<std::string> before;
   const auto children = [] {
     std::set<std::string> words;

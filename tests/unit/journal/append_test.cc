@@ -15,8 +15,7 @@ using namespace journal_test;
 TEST_CASE("two processes and two threads append at once: every record whole, once, in one order") {
   Journal journal;
   constexpr int each = 5000;
-  const auto write_all_of = [&](int writer) {
-    Appender appender(journal.run.appender());
+  const auto write_all_of = [&](Appender& appender, int writer) {
     Record record;
     for (int i = 0; i < each; ++i) {
       record.begin();
@@ -25,10 +24,12 @@ TEST_CASE("two processes and two threads append at once: every record whole, onc
     }
     return true;
   };
+  Appender of_child(journal.run.appender());
   const pid_t child = ::fork();
-  if (child == 0) ::_exit(write_all_of(0) ? 0 : 1);
-  std::thread second([&] { CHECK(write_all_of(1)); });
-  CHECK(write_all_of(2));
+  if (child == 0) ::_exit(write_all_of(of_child, 0) ? 0 : 1);
+  std::thread second([&] { CHECK(write_all_of(journal.appender, 1)); });
+  Appender third(journal.run.appender());
+  CHECK(write_all_of(third, 2));
   while (journal.run.absorb() < 1) continue;  // the sealer reads while others write
   second.join();
   int status = -1;
@@ -57,11 +58,11 @@ TEST_CASE("a full disk: the append says so, and the journal says where it ended"
   journal.run.sign(1);
   const std::string line = decision(1);
   const rlim_t limit = std::filesystem::file_size(journal.entries()) + 2 * line.size() + 5;
+  Appender appender(journal.run.appender());
   const pid_t child = ::fork();
   if (child == 0) {
     ::signal(SIGXFSZ, SIG_IGN);
     const rlimit file{.rlim_cur = limit, .rlim_max = limit};
-    Appender appender(journal.run.appender());
     const bool as_expected = ::setrlimit(RLIMIT_FSIZE, &file) == 0 && appender.append(line) == 0 &&
                              appender.append(line) == 0 && appender.append(line) == EFBIG &&  // 5 bytes went in
                              appender.append(line) == EFBIG;  // and nothing stands behind half a record
@@ -100,8 +101,8 @@ TEST_CASE("a disk that is full for the sealer throws") {
 
 TEST_CASE("an append to what is not writable is an errno") {
   Journal journal;
-  Appender appender(Fd(::open(journal.entries().c_str(), O_RDONLY | O_CLOEXEC)));
+  Appender appender(Entries{.segment = Fd(::open(journal.entries().c_str(), O_RDONLY | O_CLOEXEC)), .wake = {}});
   CHECK(appender.append("x\n") == EBADF);
-  Appender none{Fd()};
+  Appender none{Entries{.segment = {}, .wake = {}}};
   CHECK(none.append("x\n") == EBADF);
 }

@@ -23,7 +23,7 @@ struct Epochs {
     }
     if (run.segment_full()) {
       run.begin_segment();
-      appender.move_to(run.appender());
+      appender.move_to(run.segment());
       run.end_segment();
     }
   }

@@ -188,7 +188,7 @@ void whole_records(Suite& suite) {
     lines = suite.forged.lines;
     lines.insert(lines.begin() + static_cast<std::ptrdiff_t>(i), lines[i]);
     suite.records("record " + std::to_string(i) + " twice", lines,
-                  i + 1 == n ? Expected{Status::incomplete, "V5", "record"} : Expected{Status::tampered, "V3", record(i + 1)});
+                  i + 1 == n ? Expected{Status::tampered, "V5", "record " + std::to_string(n)} : Expected{Status::tampered, "V3", record(i + 1)});
     for (const std::size_t j : {i + 1, i + 5}) {
       if (j >= n) continue;
       lines = suite.forged.lines;
@@ -340,8 +340,44 @@ void missing_files(Suite& suite) {
   suite.check("a certificate that is too long", "keycert", suite.base["keycert"] + std::string(70'000, 'x'), {Status::tampered, "V7", "keycert"});
   suite.check("nothing at all", Files{}, {Status::incomplete, "V5", "keycert"});
   suite.check("bytes after the end", second_segment, suite.base[second_segment] + "x", {Status::incomplete, "V5", "record"});
-  suite.check("records after the end", "entries.000002.jsonl", decision(99), {Status::incomplete, "V5", "record"});
+  suite.check("records after the end", "entries.000002.jsonl", decision(99), {Status::tampered, "V5", "record"});
   suite.check("a line that is too long", second_segment, std::string(20000, 'x') + "\n", {Status::tampered, "V7", "record 15"});
+}
+
+struct Counts {
+  std::int64_t decisions, denials, absent;
+  std::optional<std::int64_t> records;
+};
+
+std::string close_that_counts(const Counts& counts) {
+  Record record;
+  record.begin();
+  record.number("absent", counts.absent).number("decisions", counts.decisions).number("denials", counts.denials);
+  if (counts.records) record.number("records", *counts.records);
+  record.number("tb", 900000).text("type", "journal.close");
+  return std::string(record.line());
+}
+
+/// Records that the right keys signed, and that cannot be: 24 decisions, of which 8 refuse, and the end is record 27.
+void signed_nonsense(Suite& suite) {
+  const auto with = [&](const std::string& name, const std::map<std::size_t, std::string>& lines, const Expected& expected) {
+    Forged odd = suite.forged;
+    for (const auto& [at, line] : lines) odd.lines[at] = line;
+    suite.check(name, odd.files(), expected);
+  };
+  const Expected wrong{Status::tampered, "V5", "record 27"};
+  with("the right counts", {{27, close_that_counts({24, 6, 2, 27})}}, {Status::complete, "", ""});
+  with("more decisions than there are", {{27, close_that_counts({25, 6, 2, 27})}}, wrong);
+  with("fewer decisions than there are", {{27, close_that_counts({23, 6, 2, 27})}}, wrong);
+  with("another number of records", {{27, close_that_counts({24, 6, 2, 28})}}, wrong);
+  with("more denials than refusals", {{27, close_that_counts({24, 7, 2, 27})}}, wrong);
+  with("counts of an older agent-run", {{27, close_that_counts({25, 9, 2, std::nullopt})}}, {Status::complete, "", ""});
+  with("a key.rotate inside an epoch", {{3, suite.forged.rotate(1)}}, {Status::tampered, "V2", "record 3 "});
+  with("journal.close twice", {{26, life("journal.close", 900000)}}, wrong);
+  with("a decision behind journal.close", {{22, life("journal.close", 900000)}}, {Status::tampered, "V5", "record 23 "});
+  with("a decision behind journal.fail", {{24, life("journal.fail", 900000)}}, {Status::tampered, "V5", "record 25 "});
+  with("journal.fail behind journal.close", {{26, life("journal.close", 900000)}, {27, life("journal.fail", 900000)}},
+       {Status::incomplete, "V5", "record 27"});
 }
 
 }  // namespace
@@ -356,6 +392,7 @@ TEST_CASE("every mutation of a journal is found and named") {
   replays(suite);
   splices(suite);
   missing_files(suite);
+  signed_nonsense(suite);
   MESSAGE(suite.count << " mutations");
   CHECK(suite.count > 700);
 }

@@ -104,7 +104,7 @@ TEST_CASE("a follower sees what is there, then what comes, over segments, and th
   drain();
   CHECK(text_field(last, "type") == "tick");
   CHECK_FALSE(follower.ended());
-  journal.appender.move_to(journal.run.appender());
+  journal.appender.move_to(journal.run.segment());
   journal.append("{\"half");
   drain();
   journal.append("\":1}\n" + life("journal.close", 9));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "journal/ledger.h"
 #include "journal/note.h"
 #include "scratch.h"
 
@@ -96,13 +97,18 @@ TEST_CASE("a checkpoint is due after 256 records or 100 ms, and only when someth
 TEST_CASE("the sealer takes whole lines only and knows its place") {
   Journal journal;
   const std::string line = decision(1);
+  const Entries entries = journal.run.appender();
+  const std::atomic<int> go_on{0};
+  const auto write = [&](const std::string& bytes) { write_all(entries.segment, bytes, "entries"); };
   CHECK(journal.run.absorb() == 0);
-  CHECK(journal.appender.append(line.substr(0, 10)) == 0);
+  REQUIRE(entries.ledger->begin(line, go_on) == 0);
+  write(line.substr(0, 10));
   CHECK(journal.run.absorb() == 0);
-  CHECK(journal.appender.append(line.substr(10) + line.substr(0, 3)) == 0);
+  REQUIRE(entries.ledger->begin(line, go_on) == 0);
+  write(line.substr(10) + line.substr(0, 3));
   CHECK(journal.run.absorb() == 1);
   CHECK(journal.run.absorb() == 1);
-  CHECK(journal.appender.append(line.substr(3)) == 0);
+  write(line.substr(3));
   CHECK(journal.run.absorb() == 2);
   CHECK(slurp(journal.file("hashes")).size() == 64);
 }

@@ -106,10 +106,11 @@ TEST_CASE("deleted, swapped, duplicated, inserted and cut records are found, and
         journal.after([&](auto& lines) { lines.erase(lines.begin() + static_cast<std::ptrdiff_t>(i)); });
     CHECK(deleted.exit_code() == 1);
     CHECK(mentions(deleted, "V3", record(i)));
-    // A copy after the last record is no change of what was signed.
+    // A copy after the last record is no change of what was signed; but behind journal.close nothing stands.
     const Report doubled =
         journal.after([&](auto& lines) { lines.insert(lines.begin() + static_cast<std::ptrdiff_t>(i), lines[i]); });
-    CHECK(doubled.exit_code() == (i == 7 ? 3 : 1));
+    CHECK(doubled.exit_code() == 1);
+    if (i == 7) CHECK(mentions(doubled, "V5", record(8)));
     if (i < 7) CHECK(mentions(doubled, "V3", record(i + 1)));
     const Report inserted =
         journal.after([&](auto& lines) { lines.insert(lines.begin() + static_cast<std::ptrdiff_t>(i), "{}\n"); });
@@ -274,11 +275,11 @@ TEST_CASE("a tail after the closing checkpoint is never complete") {
     Sealed journal(3);
     spill(journal.entries(), journal.original + tail);
     CAPTURE(tail);
-    CHECK(journal.verify().exit_code() == 3);
+    CHECK(journal.verify().exit_code() == (tail.ends_with('\n') ? 1 : 3));  // half a record is what a power cut leaves, too
   }
   Sealed journal(3);
   spill(journal.file("entries.000001.jsonl"), decision(9));
-  CHECK(journal.verify().exit_code() == 3);
+  CHECK(mentions(journal.verify(), "V5", "record 5 "));
   spill(journal.entries(), journal.original + "x");
   CHECK(journal.verify().exit_code() == 1);  // torn in the middle
 }

@@ -1,0 +1,73 @@
+"""The part of scripts/verify-journal that opens files which somebody else may have put there, makes the tree, and knows where records may
+stand and what journal.close counts. Written from agent-run-journal(5) alone."""
+import functools, hashlib, itertools, os, stat
+
+
+def sha(data):
+    return hashlib.sha256(data).digest()
+
+
+def open_regular(path):
+    """A file to read, never a pipe or a link: OSError for what is none."""
+    file = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(f"{path} is no file")
+
+
+def segments(folder):
+    """Those that follow each other from 0, whatever else is there."""
+    return list(itertools.takewhile(os.path.lexists, (folder / f"entries.{n:06}.jsonl" for n in itertools.count())))
+
+
+class Tree:
+    def __init__(self):
+        self.size, self.peaks = 0, []
+
+    def add(self, leaf):
+        n = self.size
+        while n & 1:
+            leaf, n = sha(b"\1" + self.peaks.pop() + leaf), n >> 1
+        self.peaks.append(leaf)
+        self.size += 1
+
+    def root(self):
+        return functools.reduce(lambda right, left: sha(b"\1" + left + right), reversed(self.peaks)) if self.peaks else sha(b"")
+
+
+class Course:
+    """The first thing that is wrong is `fault`: rule, where, what. `ends`: the sizes that the notes in `epochs` have."""
+
+    def __init__(self, ends=()):
+        self.ends, self.fault, self.end, self.stray = set(ends), None, None, None
+        self.counts = dict.fromkeys(("decisions", "flows", "questions", "refused"), 0)
+
+    def wrong(self, index, what):
+        self.fault = self.fault or ("V5", f"record {index} ", what)
+
+    def see(self, index, record):
+        kind = record.get("type")
+        if self.end and not (self.end == "journal.close" and kind == "journal.fail"):
+            self.wrong(index, f"stands behind {self.end}")
+        self.end = kind if kind in ("journal.close", "journal.fail") else self.end
+        self.counts["decisions"] += kind == "decision"
+        self.counts["refused"] += kind == "decision" and record.get("act") != "allow"
+        self.counts["flows"] += kind == "net.open" and not isinstance(record.get("errno"), str)
+        self.counts["questions"] += kind == "dns.query"
+        if kind == "key.rotate" and self.stray is None and index + 1 not in self.ends:
+            self.stray = index
+        if kind == "journal.close" and "records" in record:  # older ones may have counted what they did not come to write
+            self.compare(index, record)
+
+    def compare(self, index, record):
+        for name, here in {"records": index, **self.counts}.items():
+            if name != "refused" and record.get(name, here) != here:
+                self.wrong(index, f"{name} is {record[name]}, here are {here}")
+        if record.get("denials", 0) + record.get("absent", 0) > self.counts["refused"]:
+            self.wrong(index, "more denials than decisions that refuse")
+
+    def judge(self, signed):
+        if self.stray is not None and self.stray < signed:
+            self.fault = self.fault or ("V2", f"record {self.stray} ", "a key.rotate that ends no epoch")
+        return self.fault
