@@ -42,7 +42,7 @@ constexpr std::array stamp_options = {journal_option, tsa_option, Option{"--inde
 constexpr std::array prove_options = {journal_option, key_option, against_option, Option{"--from", "", Option::Takes::value},
                                       Option{"--verify", "", Option::Takes::value}};
 constexpr std::array report_options = {journal_option, key_option, against_option, tsa_option, Option{"--output", "-o", Option::Takes::value}};
-constexpr std::array export_options = {journal_option, Option{"--tlog-tiles", "", Option::Takes::value},
+constexpr std::array export_options = {journal_option, key_option, Option{"--tlog-tiles", "", Option::Takes::value},
                                        Option{"--format", "", Option::Takes::value}, Option{"--output", "-o", Option::Takes::value}};
 
 constexpr std::array forward_options = {journal_option, Option{"--sink", "", Option::Takes::value, Option::Repeat::yes}};

@@ -15,7 +15,7 @@ namespace agentrun::cli {
 
 namespace {
 
-constexpr const char* forms = "agent-run journal export --format jsonl|ocsf|ecs|cef|otlp|cloudevents [RUN] [-o FILE], or --tlog-tiles DIR [RUN]";
+constexpr const char* forms = "agent-run journal export --format jsonl|ocsf|ecs|cef|otlp|cloudevents [RUN] [-o FILE], or --tlog-tiles DIR [--key VKEY] [RUN]";
 
 /// Verifies what is to be exported in a form that others take for signed. `refused`: what is not done else.
 journal::Report verified(const std::filesystem::path& run, const std::vector<std::string>& trusted, const std::string& refused) {
@@ -23,7 +23,8 @@ journal::Report verified(const std::filesystem::path& run, const std::vector<std
   journal::Report report = journal::verify(run, trusted, {.anchors = anchors, .authorities = {}, .progress = {}});
   if (report.status != journal::Status::complete && report.status != journal::Status::incomplete) {
     throw Refusal("the run is " + std::string(journal::name(report.status)) + ": " + refused,
-                  "agent-run journal verify " + run.filename().string() + " says why; the other formats sign nothing");
+                  "agent-run journal verify " + run.filename().string() + " says why" +
+                      (report.status == journal::Status::no_key ? "; --key VKEY names who is trusted" : "; the other formats sign nothing"));
   }
   return report;
 }
@@ -98,6 +99,7 @@ int export_format(const Arguments& arguments) {
 
 int journal_export(const Arguments& arguments) {
   if (arguments.has("--format") == arguments.has("--tlog-tiles")) throw UsageError("export needs one form", forms);
+  if (arguments.has("--format") && arguments.has("--key")) throw UsageError("--key requires --tlog-tiles", forms);
   if (arguments.has("--format")) return export_format(arguments);
   const std::filesystem::path run = run_of(arguments);
   (void)verified(run, trusted_keys(arguments), "its tiles are not written");

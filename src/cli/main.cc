@@ -41,7 +41,7 @@ agent-run journal prove SEQ [RUN]  a proof of one record that stands alone; --fr
                                    --verify FILE: does a proof hold? (--key, --against, --journal)
 agent-run journal export --format jsonl|ocsf|ecs|cef|otlp|cloudevents [RUN]
                                    the records for collectors of events (-o, --output FILE)
-agent-run journal export --tlog-tiles DIR [RUN]    the tree and the records, for other tools
+agent-run journal export --tlog-tiles DIR [RUN]    the tree and the records, for other tools, once they verify
 agent-run journal forward [RUN]    sends what the receivers of a finished run's sinks have not got (--sink URL: to this one)
 agent-run journal report [RUN] -o FILE
                                    the run as one page to look at (--key, --against, --journal)

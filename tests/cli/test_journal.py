@@ -159,7 +159,7 @@ class Journal(harness.Case):
         shutil.copytree(self.folder(run), target)
         env = {**self.scratch.environment, "XDG_STATE_HOME": str(self.scratch.base / "none")}
         for words in (("verify", "--key", key), ("show",), ("query", "--type", "journal.close"), ("tail",), ("report", "-o", "-", "--key", key), ("prove", "0"),
-                      ("export", "--format", "jsonl"), ("export", "--tlog-tiles", self.scratch.base / "tiles")):
+                      ("export", "--format", "jsonl"), ("export", "--key", key, "--tlog-tiles", self.scratch.base / "tiles")):
             result = self.scratch.agent_run("journal", *words, f"{target}/", env=env)
             self.assertEqual(result.status, 0, f"{words}: {result}")
         os.rename(target, target.with_name("evidence-7"))

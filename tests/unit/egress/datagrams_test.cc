@@ -81,7 +81,7 @@ struct World {
   Fd journal{check(::open("/tmp", O_RDWR | O_APPEND | O_TMPFILE | O_CLOEXEC, 0600), "open", "journal")};
   Fd nobody;
   Loop loop;
-  Recorder recorder{Fd(::fcntl(journal.get(), F_DUPFD_CLOEXEC, 0)), journal::Durability::written, nobody, "test"};
+  Recorder recorder{journal::Entries{.segment = Fd(::fcntl(journal.get(), F_DUPFD_CLOEXEC, 0)), .wake = {}}, journal::Durability::written, nobody, "test"};
   Lookup lookup{loop, [names = slow](const std::string& name) { return (*names)(name); }, 1};
   OwnAddresses own{[] { return std::vector<policy::Destination>{}; }};
   ProxyRules proxies{{}};
