@@ -200,10 +200,9 @@ void print_plan(const supervisor::Prepared& prepared) {
 }
 
 // What a run guards by other names than those that the rules have, as it stands now.
-void print_other_names(const Policy& policy) {
+void print_other_names(const Policy& policy, std::size_t most) {
   HostTree tree;
   const policy::ProtectedObjects found = policy::find_protected(policy, tree, policy::Searched::unchangeable);
-  constexpr std::size_t most = 20;
   std::set<std::string> lines;
   for (const policy::ProtectedObjects* const objects : {&policy.denied_objects(), &found}) {
     objects->each([&](const std::string& path, const std::string& name) {
@@ -215,7 +214,7 @@ void print_other_names(const Policy& policy) {
   for (const std::string& line : lines) {
     if (++count <= most) std::printf("  guarded too: %s\n", line.c_str());
   }
-  if (count > most) std::printf("  guarded too: %zu more; agent-run explain --write PATH answers for each\n", count - most);
+  if (count > most) std::printf("  guarded too: %zu more; agent-run check --all lists them\n", count - most);
 }
 
 }  // namespace
@@ -261,7 +260,8 @@ int explain_command(Words words) {
 }
 
 int check_command(Words words) {
-  const Arguments arguments = parse_arguments(words, {});
+  static constexpr std::array options_of_check = {Option{"--all", "", Option::Takes::nothing}};
+  const Arguments arguments = parse_arguments(words, options_of_check);
   if (arguments.positional.size() != 1) throw UsageError("check needs one profile", "agent-run check PROFILE");
   supervisor::Options options;
   options.profiles = {arguments.positional[0]};
@@ -277,7 +277,8 @@ int check_command(Words words) {
   for (const std::string& weakening : prepared.policy.weakenings()) {
     std::printf("  weakened: %s\n", printable(weakening).c_str());
   }
-  print_other_names(prepared.policy);
+  constexpr std::size_t few = 20;
+  print_other_names(prepared.policy, arguments.has("--all") ? SIZE_MAX : few);
   return 0;
 }
 

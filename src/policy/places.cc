@@ -122,11 +122,12 @@ class Expansion {
     }
   }
 
-  // What is granted to be changed there is the work: the programs of an environment that the agent itself fills.
+  // What is granted to be changed there is the work: the programs of an environment that the agent itself fills. Nothing is found
+  // in directories below.
   void add_outside(std::span<const std::string> bases, const PathPattern& pattern) {
     for (const std::string& base : bases) {
       const bool is_writable = std::ranges::any_of(writable_, [&](const Draft::Writable& grant) { return within(base, claim_of(grant).path); });
-      if (!is_writable) unshown_.push_back(joined(base, pattern.components, pattern.scope));
+      if (!is_writable) unshown_.push_back(joined(base, pattern.components, Scope::self));
     }
   }
 

@@ -33,7 +33,7 @@ constexpr int max_links = 40;           // MAXSYMLINKS
 // Of what the view does not show: names, and levels below each that a rule begins at, in which directories are listed and
 // files are looked at for further links.
 constexpr std::size_t max_unshown = 50'000;
-constexpr int max_listed_level = 3, max_linked_level = 2;
+constexpr int max_listed_level = 3, max_linked_level = 3;
 
 std::string child(const std::string& directory, std::string_view name) {
   return (directory == "/" ? "" : directory) + "/" + std::string(name);
@@ -101,7 +101,7 @@ class ObjectSearch {
     const bool vendor = is_vendor(place.path);
     const Tree::Listed listed = tree_.list(place.path, [&](std::string_view entry, Kind kind) {
       const int level = place.level + 1;
-      const bool looked_at = kind == Kind::link || (kind == Kind::directory && level <= max_listed_level) || (kind == Kind::file && level <= max_linked_level && !vendor);
+      const bool looked_at = kind == Kind::link || (!vendor && ((kind == Kind::directory && level <= max_listed_level) || (kind == Kind::file && level <= max_linked_level)));
       if (++entries_ > max_unshown || !looked_at) return;
       std::string path = child(place.path, entry), name = child(place.name, entry);
       if (kind == Kind::link && !(vendor && stays_with_packages(path, place.name))) follow(path, place.path == "/" ? "" : place.path, {std::string(entry)}, name, level);

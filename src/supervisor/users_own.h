@@ -26,6 +26,8 @@ class UsersOwn {
 
  private:
   [[nodiscard]] std::string earlier(std::string_view place, std::string_view how) const;
+  /// Is the file one that an agent could write by another name? Looked for only when it has several.
+  [[nodiscard]] std::string second_name(const std::string& file) const;
   [[nodiscard]] std::string now(std::string_view place, const policy::Policy& policy) const;
 
   HostPaths& host_;

@@ -51,6 +51,19 @@ class Inputs(harness.Case):
         for name in ("team", copies / "team.yaml"):
             self.assertEqual(self.cat("-p", name).text, SECRET)
 
+    def test_hard_link_of_a_profile(self):
+        """It lies where no agent could write, and has another name where one could."""
+        kept = self.home / "kept.yaml"
+        kept.write_text("never read")
+        (self.project / "deep").mkdir()
+        os.link(kept, self.project / "deep/name")
+        self.earlier(f"cat > deep/name <<'EOF'\n{self.evil}EOF")
+        self.assertEqual(kept.read_text(), self.evil, "the earlier run wrote it")
+        self.refused(self.cat("-p", kept), "kept.yaml is also .*/pj/deep/name .a hard link., where an agent could write in an earlier run", "copy it to ")
+        copy = self.home / "copy.yaml"
+        copy.write_text(kept.read_text())
+        self.assertEqual(self.cat("-p", copy).text, SECRET, "the control: a copy has one name")
+
     def test_parent_of_a_profile(self):
         child = self.home / "child.yaml"
         child.write_text(harness.profile_text(name="child", extends=["./pj/parent.yaml"]))

@@ -90,6 +90,68 @@ class Home(Case):
         self.assertIn(".vim/pack/mine leads to", run.errors)
 
 
+class Generated(Case):
+    """Directories of the host that the view does not show × shapes of links × calls: what explain and check say is what a run does."""
+
+    PLACES = {"fish": ".config/fish", "units": ".config/systemd/user/x.wants", "bin": ".local/bin", "path": "opt", "above": "../.git/hooks", "named": ".githooks"}
+    SHAPES = ("direct", "relative", "hop", "outside", "through", "directory", "dangling", "hard")
+
+    def build(self, top):
+        home, aside = self.scratch.home, self.scratch.base / "aside"
+        for place, directory in self.PLACES.items():
+            at = home / directory
+            for shape in self.SHAPES + ("free",):
+                target = top / place / shape
+                if shape == "directory":
+                    file(top, f"{place}/{shape}/x")
+                elif shape != "dangling":
+                    file(top, f"{place}/{shape}")
+                if shape == "hop":
+                    leads(top, f"{place}/hop-link", "hop")
+                if shape == "through":
+                    leads(top, f"{place}/way", ".")
+                if top != self.ws or shape == "free":
+                    continue
+                at.mkdir(parents=True, exist_ok=True)
+                if shape == "hard":
+                    os.link(target, at / shape)
+                elif shape == "relative":
+                    leads(at, shape, os.path.relpath(target, at.resolve()))
+                elif shape == "outside":
+                    leads(aside, f"{place}-{shape}", target)
+                    leads(at, shape, aside / f"{place}-{shape}")
+                else:
+                    leads(at, shape, {"hop": top / place / "hop-link", "through": top / place / "way/through"}.get(shape, target))
+        if top == self.ws:
+            self.scratch.environment["PATH"] += f":{home}/opt"
+            (home / ".gitconfig").write_text("[core]\n\thooksPath = ~/.githooks\n")
+            for name in ("objects", "refs"):
+                (self.scratch.base / ".git" / name).mkdir()
+            (self.scratch.base / ".git/HEAD").write_text("ref: refs/heads/main\n")
+
+    def test_explain_check_and_run_agree(self):
+        acts = []
+        for place in self.PLACES:
+            for shape in self.SHAPES:
+                # PATH and hooks are about what stands there, not about what a directory by such a name holds.
+                path = f"{place}/directory/x" if shape == "directory" else f"{place}/{shape}"
+                acts += [("create", path)] if shape == "dangling" else [(act, path) for act in ("append", "truncate", "chmod", "utime")]
+            acts += [("append", f"{place}/free"), ("create", f"{place}/new")]
+        run, results = self.both(self.build, acts, extends=["debian", "host-exec"])
+        checked = self.scratch.agent_run("check", "--all", self.scratch.profile_file).text
+        wrong = []
+        for said, (act, path, outside, inside) in zip(self.explained, results):
+            self.assertEqual(outside, "ok", f"{act} {path} proves nothing")
+            place, _, shape = path.partition("/")
+            free = shape in ("free", "new") or (shape == "directory/x" and place == "path")
+            if (said == "allow") != (inside == "ok") or (inside == "ok") != free:
+                wrong.append(f"{act} {path}: explain says {said}, the run {inside}")
+            listed = f"guarded too: {self.ws}/{path.removesuffix('/x')}, which stands for" in checked
+            if shape != "hard" and not path.endswith("/x") and listed == free:
+                wrong.append(f"{path}: check {'lists it' if listed else 'does not list it'}, the run {inside}")
+        self.assertFalse(wrong, "\n".join(wrong))
+
+
 class Denied(Case):
     """files.deny: what is not shown has other names in the view, and hard links are found in overlays."""
 
