@@ -228,10 +228,10 @@ class Remedies(harness.Case):
 
     def test_journal_that_goes(self):
         """The place of the journal is removed, or shut, while the run goes on: the remedy is of that, and not to make room."""
-        state = self.scratch.state / "agent-run"
+        runs = self.scratch.state / "agent-run" / "runs"
         for name, act, undo, needle in (
-                ("removed", lambda: shutil.rmtree(state), lambda: None, "was removed or moved while the run went on"),
-                ("shut", lambda: state.chmod(0o500), lambda: state.chmod(0o700), "give yourself the right to write in")):
+                ("removed", lambda: shutil.rmtree(runs.parent), lambda: None, "(was removed or moved while the run went on|wrote or replaced the run.s files)"),
+                ("shut", lambda: [run.chmod(0o500) for run in runs.iterdir()], lambda: [run.chmod(0o700) for run in runs.iterdir()], "give yourself the right to write in")):
             if name == "shut" and IS_ROOT:
                 continue  # no mode stops root
             with self.subTest(name):
@@ -244,7 +244,7 @@ class Remedies(harness.Case):
                 undo()
                 for left in ("ready", "go"):
                     (self.ws / left).unlink()
-                if process.returncode != 0:
-                    self.assertRegex(errors, needle)
+                self.assertEqual(process.returncode, harness.REFUSED, errors)
+                self.assertRegex(errors, needle)
                 self.assertNotIn("make room", errors)
                 self.assertEqual(self.scratch.agent_run("-p", self.scratch.profile_file, "--", "true").status, 0, "the remedy")
