@@ -339,10 +339,10 @@ class ObjectSearch {
     const std::size_t git = directory.rfind("/.git/");
     const std::string above = git == std::string::npos ? directory : directory.substr(0, git + 5);
     for (const std::string& base : {directory, above}) {
-      for (const char* const entry : {"/config.worktree", "/hooks"}) {
-        const std::string name = base + entry;
-        if ((settings || entry[1] == 'h') && protects(name) && (settings || protects(name + "/\1"))) return name;
-      }
+      if (settings && protects(base + "/config.worktree")) return base + "/config.worktree";
+      const std::string hooks = base + "/hooks";
+      if (!protects(hooks + "/fsmonitor")) continue;
+      return named.kind == GitFound::Kind::hooks ? hooks : hooks + "/fsmonitor";
     }
     return {};
   }

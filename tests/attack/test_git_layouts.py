@@ -123,6 +123,52 @@ class Layouts(harness.Case):
                 self.assertFalse(self.fires(tops["ws"], where, mark), f"git executed the agent's program\n{run}")
                 self.assertTrue(run.decisions(act="deny", profile="git-safe"), f"nothing was denied by a rule\n{run}")
 
+    def test_k1_hooks_of_new_repositories(self):
+        """A new repository may have a directory of hooks and samples in it, as libgit2 makes them; no way leads from there to a hook that git runs."""
+        hook = "write(%r)"
+        acts = {
+            "open": hook % "r/.git/hooks/pre-commit",
+            "rename": "write('r/.git/hooks/pre-commit.sample'); os.rename('r/.git/hooks/pre-commit.sample', 'r/.git/hooks/pre-commit')",
+            "link": "write('r/.git/hooks/pre-commit.sample'); os.link('r/.git/hooks/pre-commit.sample', 'r/.git/hooks/pre-commit')",
+            "symlink": "write('r/.git/hooks/x.sample'); os.symlink('x.sample', 'r/.git/hooks/pre-commit')",
+            "link-hooks": "os.rmdir('r/.git/hooks'); os.mkdir('h'); write('h/pre-commit'); os.symlink('../../h', 'r/.git/hooks')",
+            "link-hooks-first": "os.rmdir('r/.git/hooks'); os.symlink('../../h', 'r/.git/hooks'); os.mkdir('h'); write('h/pre-commit')",
+            "move-hooks": "os.mkdir('h'); write('h/pre-commit'); os.rename('h', 'r/.git/hooks')",
+            "move-away-and-back": "os.rename('r/.git/hooks', 'h'); write('h/pre-commit'); os.rename('h', 'r/.git/hooks')",
+            "sample-directory": "os.mkdir('r/.git/hooks/d.sample'); write('r/.git/hooks/d.sample/pre-commit'); os.rename('r/.git/hooks', 'h'); os.rename('h/d.sample', 'r/.git/hooks')",
+            "directory-descriptor": "os.mkdir('h'); d = os.open('h', os.O_RDONLY); os.rename('h', 'r/.git/hooks'); write('pre-commit', d)",
+            "working-directory": "os.mkdir('h'); os.chdir('h'); os.rename('../h', '../r/.git/hooks'); write('pre-commit')",
+            "move-repository": "os.rename('r/.git', 'g'); write('g/hooks/pre-commit'); os.rename('g', 'r/.git')",
+            "hooks-path": "subprocess.run(['git', '-C', 'r', 'config', 'core.hooksPath', 'x.sample']); os.mkdir('r/x.sample'); os.rename('r/x.sample', 'r/.git/hooks/y.sample'); "
+                          "write('r/.git/hooks/y.sample/z'); os.rename('r/.git/hooks/y.sample/z', 'r/.git/hooks/pre-commit')",
+        }
+        begin = ("import os, subprocess\ndef write(name, at=None):\n"
+                 "    f = os.open(name, os.O_WRONLY | os.O_CREAT, 0o755, dir_fd=at); os.write(f, b'#!/bin/sh\\ntouch MARK\\n'); os.close(f)\n"
+                 "subprocess.run(['git', 'init', '-q', '-b', 'main', 'r'], check=True); os.makedirs('r/.git/hooks', exist_ok=True)\n")
+        self.scratch.write_profile(extends=["debian", "git-safe"], environment={"set": {"GIT_TEMPLATE_DIR": ""}})
+        environment = {**self.environment, "GIT_TEMPLATE_DIR": ""}
+        for name, act in acts.items():
+            with self.subTest(act=name):
+                mark = self.scratch.base / f"mark-{name}"
+                tops = {side: base / name for side, base in (("outside", self.outside), ("ws", self.ws))}
+                for side, top in tops.items():
+                    top.mkdir()
+                    words = ["/usr/bin/python3", "-c", (begin + act).replace("MARK", str(mark))]
+                    if side == "ws":
+                        run = self.inside(*words, cwd=top, env=environment)
+                        self.assertTrue((top / "r/.git/config").exists() or (top / "g").exists(), str(run))
+                    else:
+                        self.assertEqual(subprocess.run(words, cwd=top, env=environment, timeout=60).returncode, 0, "the control's act")
+                    self.shell("git commit --allow-empty -m x", top / "r")
+                    self.assertEqual(mark.exists(), side == "outside" and name != "hooks-path", f"{side}: did git execute the hook?")
+                    mark.unlink(missing_ok=True)
+        # What was there before is neither changed nor moved away.
+        hooks = self.ws / "old" / ".git" / "hooks"
+        hooks.mkdir(parents=True)
+        (hooks / "pre-commit.sample").write_text("before")
+        run = self.inside("sh", "-c", "cd old/.git; echo x > hooks/pre-commit.sample; rm hooks/pre-commit.sample; mv hooks h; mv hooks/pre-commit.sample hooks/pre-commit; echo y > hooks/new.sample")
+        self.assertEqual((sorted(p.name for p in hooks.iterdir()), (hooks / "pre-commit.sample").read_text()), (["new.sample", "pre-commit.sample"], "before"), str(run))
+
     def test_k1_git_above(self):
         """The workspace is a part of a repository, whose hooks lie in it."""
         mark = self.scratch.base / "mark"

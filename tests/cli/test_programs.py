@@ -84,6 +84,15 @@ class Repositories(Programs):
             git commit -qm a; git log --format=%H; git branch -q --track t o/main; git config --get branch.t.remote; cd ..; mv new copy; rm -rf copy
             git init -q --bare wt.git; git push -q ./wt.git main; git -C wt.git log --format=%H main""", self.repository)
 
+    def test_git_templates(self):
+        """Samples of hooks in a template, and a repository that is made twice."""
+        self.need("git")
+        self.same(IDENTITY + """
+            export GIT_TEMPLATE_DIR=; mkdir -p tpl/hooks tpl/info; echo a > tpl/hooks/pre-commit.sample; echo b > tpl/info/own
+            git init -q -b main --template=$PWD/tpl new; git init -q --template=$PWD/tpl new; git -C new config user.name Other; git init -q new; cat new/.git/config
+            cd new; echo a > a; git add a; git commit -qm a; cd ..; git clone -q --template=$PWD/tpl new copy; find new/.git copy/.git -name '*.sample' -o -name own | sort
+            git -C copy log --format=%H; mkdir empty; git init -q -b main --template=$PWD/empty bare; ls bare/.git; rm -r new/.git/hooks; rm -rf new copy bare""", self.repository)
+
 
 class Data(Programs):
     def test_sqlite3(self):

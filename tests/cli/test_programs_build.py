@@ -162,6 +162,12 @@ class Compiled(Programs):
         self.same("""cargo build --offline --quiet; target/debug/c; cargo test --offline --quiet --lib | grep -o '^test result: ok. 1 passed'
             cargo build --offline --quiet; ls; cargo clean --quiet; test ! -e target""", prepare)
 
+    def test_cargo_new(self):
+        """libgit2 makes .git/hooks, with samples in it."""
+        self.need("cargo")
+        self.same("""cargo new --quiet app; find app -not -path '*/objects/*' | sort; cd app; cat .gitignore; cargo new --quiet --lib part; ls part; cd ..
+            cargo new --quiet --vcs none plain; ls -A plain""", errors=False)
+
     def test_go(self):
         """The runtime interrupts its threads with SIGURG all the time, also in calls that the broker answers."""
         self.need("go")

@@ -74,7 +74,7 @@ TEST_CASE("the parent of a protected name is not renamed to where it would count
   const Result result = scratch.shell_inside(
       "mkdir -p prepared/hooks-to-be repo/.git && echo x > prepared/hooks-to-be/post-commit;"
       "mv -T prepared/hooks-to-be repo/.git/hooks; echo moved $?;"
-      "mkdir -p other/git/hooks; mv -T other/git other/.git; echo parent $?;"
+      "mkdir -p other/git/hooks; echo x > other/git/hooks/update; mv -T other/git other/.git; echo parent $?;"
       "mkdir -p innocent/below; mv -T innocent harmless; echo free $?");
   const auto outcome = pairs(result.out);
   CHECK(outcome.at("moved") == "1");

@@ -121,7 +121,7 @@ TEST_CASE("what settings of a repository name is guarded as its hooks or setting
   const World world("protect: [\"**/.git/hooks/**\", \"**/.git/hooks\", \"**/.git/config.worktree\"], keep: [\"**/.git/config\", \"**/.git/modules/**/config\"]", tree);
   CHECK(world.found.left_out().empty());
   CHECK(world.name_of("/a/h/pre-commit", Age::since) == ws + "/a/b/.git/hooks/pre-commit");
-  CHECK(world.name_of("/a/b/t/mon", Age::since) == ws + "/a/b/.git/hooks");
+  CHECK(world.name_of("/a/b/t/mon", Age::since) == ws + "/a/b/.git/hooks/fsmonitor");
   CHECK(world.name_of("/a/more.inc") == ws + "/a/b/.git/config.worktree");
   CHECK(world.name_of("/a/later.inc", Age::since) == ws + "/a/b/.git/config.worktree");
   CHECK(world.name_of("/abs/hooks/x") == ws + "/a/b/.git/hooks/x");
