@@ -16,7 +16,7 @@ namespace agentrun::supervisor {
 /// A bounded look at the host, made once at the start of a run. Files of an earlier run's agent are read: every size, number and
 /// depth has a bound, and nothing of a repository is executed. Looked at are the directories that may be written, those above them,
 /// those one level below, and the repositories of their submodules. Deeper down the patterns of git-safe hold, and the broker's search
-/// follows .git files and commondir (policy/search.cc); what settings name there is not looked for.
+/// follows .git files and commondir, and what settings there name (policy/search.cc, git_found.cc).
 class GitLayout {
  public:
   /// `home`: of the user, for ~ in settings. `own_settings`: the files of settings that git reads in every repository.
