@@ -39,6 +39,35 @@ Contents contents_of(const Fd& directory) {
   return contents;
 }
 
+/// The hashes are all that will be left of the records: those in the file are not believed, anybody may have changed them. Throws
+/// SysError; Refusal when the records are no longer those that were verified.
+void write_hashes(const Fd& directory, const Report& report) {
+  constexpr std::size_t piece = 8192 * sizeof(Hash);
+  const std::string fresh = std::string(files::hashes) + "." + files::random_suffix();
+  try {
+    const Fd file = files::make(directory, fresh, O_WRONLY);
+    Tree tree;
+    std::string leaves;
+    LineReader lines(directory);
+    for (Line line; lines.next(line);) {
+      const Hash leaf = leaf_hash(line.data);
+      tree.add(leaf);
+      leaves.append(leaf.begin(), leaf.end());
+      if (leaves.size() < piece) continue;
+      write_all(file, leaves, fresh);
+      leaves.clear();
+    }
+    write_all(file, leaves, fresh);
+    if (tree.size() != report.records || tree.root() != report.root)
+      throw Refusal("the records of " + report.origin + " changed while they were pruned", "agent-run journal verify says what is there");
+    check(::fdatasync(file.get()), "fdatasync", fresh);
+    check(::renameat(directory.get(), fresh.c_str(), directory.get(), files::hashes), "rename", files::hashes);
+  } catch (...) {
+    ::unlinkat(directory.get(), fresh.c_str(), 0);
+    throw;
+  }
+}
+
 std::uint64_t remove_segments(const Fd& directory, unsigned segments) {
   std::uint64_t bytes = 0;
   for (unsigned number = 0; number < segments; ++number) {
@@ -101,9 +130,11 @@ std::vector<Pruned> prune(const std::filesystem::path& state_directory, unsigned
     const Contents contents = contents_of(directory);
     if (contents.closed == 0 || contents.closed >= before) continue;
     const auto anchors = index_anchors(state_directory, run.id, trusted);
-    if (verify(run.directory, trusted, {.anchors = anchors}).status != Status::complete) continue;
+    const Report report = verify(run.directory, trusted, {.anchors = anchors});
+    if (report.status != Status::complete) continue;
     Pruned one{.id = run.id, .records = contents.records};
     if (how == Prune::remove) {
+      write_hashes(directory, report);
       files::replace(directory, files::kept, contents.kept, files::Sync::data);
       check(::fsync(directory.get()), "fsync", run.directory.string());
       index_pruned(state_directory, identity, run.id, contents.records);

@@ -140,6 +140,18 @@ TEST_CASE("pruning: only what is old, closed and whole; what stays proves what w
     spill(journal.entries(), bytes);
     CHECK(prune(state, 200, Prune::remove).empty());
   }
+  SUBCASE("hashes that somebody changed or removed are not what is left") {
+    journal.append(old_close());
+    index_close(state, journal.identity, journal.run, journal.run.close(), head);
+    std::string hashes = slurp(journal.file("hashes"));
+    hashes[100] ^= 1;
+    spill(journal.file("hashes"), hashes);
+    SUBCASE("changed") {}
+    SUBCASE("removed") { std::filesystem::remove(journal.file("hashes")); }
+    REQUIRE(journal.verify().status == Status::complete);
+    REQUIRE(prune(state, 200, Prune::remove).size() == 1);
+    CHECK(verify_index(state, journal.trusted).status == Status::complete);
+  }
   SUBCASE("old") {
     journal.append(old_close());
     index_close(state, journal.identity, journal.run, journal.run.close(), head);
