@@ -119,10 +119,15 @@ class Deaths(harness.Case):
     def pulse(self, files):
         return [f.stat().st_size for f in files]
 
+    def while_a_heart_beats(self, beats):
+        """For so long as a process outside takes for so many beats of the same rhythm: what could happen inside had its turn, on a
+        slow machine too."""
+        subprocess.run(["/bin/sh", "-c", f"for beat in $(seq {beats}); do sleep 0.02; done"], timeout=harness.PATIENCE, check=True)
+
     def assert_dead(self, files, guarded):
         self.assert_nothing_left(1.0)
         before = self.pulse(files)
-        time.sleep(0.2)
+        self.while_a_heart_beats(4)
         self.assertEqual(self.pulse(files), before, "a heart still beats")
         self.assert_guarded(guarded)
 
@@ -144,8 +149,7 @@ class Deaths(harness.Case):
         process.wait()
         try:
             self.wait_for(lambda: guarded.read_text() != "before", 5, "the forbidden write")
-            time.sleep(0.2)
-            self.assertEqual(len(self.scratch.survivors()), 2)
+            self.wait_for(lambda: len(self.scratch.survivors()) == 2, 1, "both daemons, and no more than these")
         finally:
             for pid, _ in self.scratch.survivors():
                 os.kill(pid, signal.SIGKILL)
@@ -178,7 +182,7 @@ class Deaths(harness.Case):
         """A broker that stalls holds the calls; it does not let them through."""
         process, _, broker, files, guarded = self.begin()
         os.kill(broker, signal.SIGSTOP)
-        time.sleep(1)
+        self.while_a_heart_beats(20)
         self.assert_guarded(guarded)
         os.kill(broker, signal.SIGCONT)
         before = self.pulse(files)
@@ -193,7 +197,7 @@ class Deaths(harness.Case):
         process, _, broker, files, guarded = self.begin()
         os.kill(process.pid, signal.SIGSTOP)
         os.kill(broker, signal.SIGKILL)
-        time.sleep(0.5)
+        self.while_a_heart_beats(10)
         self.assert_guarded(guarded)
         os.kill(process.pid, signal.SIGCONT)
         self.assertEqual(process.wait(harness.PATIENCE), harness.REFUSED)
@@ -202,9 +206,14 @@ class Deaths(harness.Case):
     def test_l6_kill_while_starting(self):
         """At whatever moment of the launch the supervisor dies, nothing stays."""
         self.scratch.write_profile()
-        for delay in range(0, 30, 2):
+        began = time.monotonic()
+        process = self.start("sh", "-c", "echo started; exec sleep 1000")
+        self.assertEqual(process.stdout.readline(), b"started\n")
+        whole = time.monotonic() - began  # of a launch on this machine now: the moments are parts of it
+        process.kill()
+        for part in range(15):
             process = self.start("sleep", "1000")
-            time.sleep(delay / 1000)
+            time.sleep(whole * part / 14)
             process.kill()
             process.wait(harness.PATIENCE)
         self.assert_nothing_left(2.0)
@@ -215,7 +224,7 @@ class Deaths(harness.Case):
         beats.mkdir()
         self.scratch.write_profile()
         children = self.scratch.tool("probe-children")
-        run = self.inside("sh", "-c", f"{children} {beats} 3 & sleep 0.7; exit 3")
+        run = self.inside("sh", "-c", f"{children} {beats} 3 & until test -s {beats}/beat.0; do sleep 0.02; done; exit 3")
         self.assertEqual(run.status, 3, str(run))
         self.assertGreater((beats / "beat.0").stat().st_size, 0, "proves nothing")
         self.assert_nothing_left(0.5)
