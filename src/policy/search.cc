@@ -34,6 +34,7 @@ constexpr int max_links = 40;           // MAXSYMLINKS
 // files are looked at for further links.
 constexpr std::size_t max_unshown = 50'000;
 constexpr int max_listed_level = 3, max_linked_level = 3;
+constexpr std::size_t max_linked_files = 256;  // of a directory, at the last of these levels
 
 std::string child(const std::string& directory, std::string_view name) {
   return (directory == "/" ? "" : directory) + "/" + std::string(name);
@@ -99,23 +100,31 @@ class ObjectSearch {
   void directory_unshown(const Place& place) {
     if (!unshown().may_guard_below(place.name) || !walked_.insert(place.path).second) return;
     const bool vendor = is_vendor(place.path);
+    const int level = place.level + 1;
+    std::size_t files = 0;
     const Tree::Listed listed = tree_.list(place.path, [&](std::string_view entry, Kind kind) {
-      const int level = place.level + 1;
-      const bool looked_at = kind == Kind::link || (!vendor && ((kind == Kind::directory && level <= max_listed_level) || (kind == Kind::file && level <= max_linked_level)));
-      if (++entries_ > max_unshown || !looked_at) return;
-      std::string path = child(place.path, entry), name = child(place.name, entry);
-      if (kind == Kind::link && !(vendor && stays_with_packages(path, place.name))) follow(path, place.path == "/" ? "" : place.path, {std::string(entry)}, name, level);
-      else if (kind == Kind::directory && name.size() < max_path) todo_.push_back({std::move(path), std::move(name), level});
-      else if (kind == Kind::file) file(path, name, false);
+      if (++entries_ > max_unshown) return;
+      std::string path = child(place.path, entry);
+      if (kind == Kind::link && !(vendor && stays_with_packages(path, place)))
+        follow(path, place.path == "/" ? "" : place.path, {std::string(entry)}, child(place.name, entry), level);
+      if (vendor) return;
+      if (kind == Kind::directory && level <= max_listed_level) todo_.push_back({std::move(path), child(place.name, entry), level});
+      else if (kind == Kind::file && (level < max_linked_level || (level == max_linked_level && ++files <= max_linked_files))) file(path, child(place.name, entry), false);
     });
     if (listed == Tree::Listed::partly) leave_out(place.path, "cannot be listed");
   }
 
-  // Most links of /usr/bin lead to another entry of it, which is followed itself, or to what packages have elsewhere.
-  [[nodiscard]] bool stays_with_packages(const std::string& path, const std::string& directory) {
-    const std::string& text = look(path).text;
-    if (text.find("..") != std::string::npos) return false;
-    return is_vendor(text) || (text.find('/') == std::string::npos && unshown().guards(child(directory, text)) != nullptr);
+  // Most links of /usr/bin lead to another entry of it, which is followed itself, or to what packages have elsewhere, also by
+  // update-alternatives(1).
+  [[nodiscard]] bool stays_with_packages(const std::string& path, const Place& place) {
+    constexpr std::string_view up = "../";
+    std::string text = tree_.link_text(path);
+    if (text.find('/') == std::string::npos && text != "..") return unshown().guards(child(place.name, text)) != nullptr;
+    std::string_view above = place.path, rest = text;
+    for (; rest.starts_with(up); rest.remove_prefix(up.size())) above = parent_of(above);
+    if (rest.size() < text.size()) text = child(std::string(above), rest);
+    if (within(text, "/etc/alternatives")) text = tree_.link_text(text);
+    return is_vendor(text) && text.find("..") == std::string::npos;
   }
 
   // What is not shown is looked at once: hundreds of names have the same directories above them.

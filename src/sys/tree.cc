@@ -78,14 +78,18 @@ bool directory_folds(int directory) {
   return readable && ::ioctl(readable.get(), FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_CASEFOLD_FL) != 0;
 }
 
+std::string HostTree::link_text(const std::string& path) {
+  std::array<char, PATH_MAX> text;  // readlink(2) fills it
+  const ssize_t size = ::readlink(path.c_str(), text.data(), text.size());
+  return {text.data(), size > 0 ? static_cast<std::size_t>(size) : 0};
+}
+
 TreeNode HostTree::look(const std::string& path) {
   struct stat st {};
   if (::lstat(path.c_str(), &st) != 0) return {};
   TreeNode node{.kind = kind_of_mode(st.st_mode), .text = {}, .dev = st.st_dev, .ino = st.st_ino, .links = st.st_nlink};
   if (node.kind != Kind::link) return node;
-  std::array<char, PATH_MAX> text;  // NOLINT: readlink(2) fills it
-  const ssize_t size = ::readlink(path.c_str(), text.data(), text.size());
-  if (size > 0) node.text.assign(text.data(), static_cast<std::size_t>(size));
+  node.text = link_text(path);
   return node;
 }
 

@@ -26,6 +26,8 @@ class Tree {
 
   /// What stands at an absolute path; the last component is not followed. What this user cannot reach is absent.
   virtual TreeNode look(const std::string& path) = 0;
+  /// Where the link at this path leads; empty when none stands there.
+  virtual std::string link_text(const std::string& path) { return look(path).text; }
   /// How much of a directory was shown. `shut`: nothing, and this user can reach nothing in it before its owner, who this user
   /// is, changes its mode. `partly`: some of what this user could open there may be missing.
   enum class Listed : std::uint8_t { whole, shut, partly };
@@ -42,6 +44,7 @@ class Tree {
 class HostTree final : public Tree {
  public:
   TreeNode look(const std::string& path) override;
+  std::string link_text(const std::string& path) override;
   Listed list(const std::string& directory, const Each& each) override;
   std::optional<std::string> content(const std::string& path, std::size_t limit) override;
   bool folds(const std::string& directory) override;
