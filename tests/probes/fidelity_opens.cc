@@ -8,6 +8,9 @@
 #include <array>
 #include <climits>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <string>
 #include <thread>
 
 #include <linux/openat2.h>
@@ -316,31 +319,57 @@ void make_fifo() {
   must(::mkfifo("fifo", 0600), "mkfifo");
 }
 
-// Sends the signals to this process from a child, later and one after the other; in the end kills it.
+constexpr int patience_s = 30;
+
+// Until the process sleeps, as one does that waits in a call, and still does a moment later: on the way there it may wait for a
+// page. Not longer than patience_s.
+void await_sleep(pid_t process) {
+  const std::string path = "/proc/" + std::to_string(process) + "/stat";
+  int asleep = 0;
+  for (int tries = 0; tries < patience_s * 200 && asleep < 4; ++tries) {
+    ::usleep(5'000);
+    std::ifstream stat(path);
+    std::string text((std::istreambuf_iterator<char>(stat)), {});
+    const std::size_t state = text.rfind(") ");
+    if (state == std::string::npos) return;  // it is gone
+    asleep = text[state + 2] == 'S' ? asleep + 1 : 0;
+  }
+}
+
+// Sends the signals to this process from a child, each when it sleeps; after patience_s kills it, if it is still the parent.
 void signal_soon(std::initializer_list<int> signals) {
   const pid_t self = ::getpid();
   if (::fork() != 0) return;
   for (const int signal : signals) {
-    ::usleep(100'000);
+    await_sleep(self);
     ::kill(self, signal);
   }
-  ::sleep(3);
-  ::kill(self, SIGKILL);
+  for (int tries = 0; tries < patience_s * 200 && ::getppid() == self; ++tries) ::usleep(5'000);
+  if (::getppid() == self) ::kill(self, SIGKILL);
   ::_exit(0);
 }
+
+int caught[2];  // a byte for each signal
 
 // An open that waits for a writer, a signal that is caught, and then a writer.
 long interrupted(int flags) {
   make_fifo();
+  must(::pipe2(caught, O_CLOEXEC), "pipe2");
   struct sigaction action {};
-  action.sa_handler = [](int) {};
+  action.sa_handler = [](int) {
+    if (::write(caught[1], "", 1) < 0) ::_exit(9);
+  };
   action.sa_flags = flags;
   ::sigaction(SIGUSR1, &action, nullptr);
+  const pid_t self = ::getpid();
   signal_soon({SIGUSR1});
-  if (::fork() == 0) {
-    ::usleep(400'000);
-    ::open("fifo", O_WRONLY | O_NONBLOCK);
-    ::usleep(400'000);
+  const pid_t writer = ::fork();
+  if (writer == 0) {
+    char byte = 0;
+    if (::read(caught[0], &byte, 1) != 1) ::_exit(1);
+    if ((action.sa_flags & SA_RESTART) != 0) await_sleep(self);
+    const int fifo = ::open("fifo", O_WRONLY | O_NONBLOCK);
+    for (int tries = 0; fifo >= 0 && tries < patience_s * 200 && ::getppid() == self; ++tries) ::usleep(5'000);
     ::_exit(0);
   }
   return opened(call(SYS_open, "fifo", O_RDONLY));
@@ -421,7 +450,7 @@ constexpr Row fifo_cases[] = {
          ::open("fifo", O_RDONLY);
          ::_exit(0);
        }
-       ::usleep(100'000);
+       await_sleep(child);
        must(::kill(child, SIGKILL), "kill");
        return in_child([] { return 3; });
      }},
