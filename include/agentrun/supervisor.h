@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -38,6 +39,8 @@ struct Places {
   std::string user_profiles;  // $XDG_CONFIG_HOME/agent-run/profiles
   std::string state;          // $XDG_STATE_HOME/agent-run
   std::string usual_profiles, usual_state;  // where these are when the environment names no other place
+  /// Where the state is by the user database alone, whatever HOME says: all runs of a user look here. Empty: the user has no home.
+  std::string account_state;
 };
 Places find_places();
 
@@ -46,6 +49,10 @@ std::string state_directory_of(const Options& options, const Places& places);
 
 /// All the state directories that a run with this one looks into: its own first, each once.
 std::vector<std::string> state_directories(const std::string& own, const Places& places);
+
+/// For commands that use the keys or carry out what a state directory says. Throws Refusal when an agent could write there in an
+/// earlier run, or a run that is going on shows it. `option`: the one that names the directory.
+void require_users_state(const std::string& directory, std::string_view option, const Places& places);
 
 /// A sink, and what its URL names on this host.
 struct PreparedSink {
@@ -73,6 +80,7 @@ struct Prepared {
   std::vector<std::string> other_states;   // where later runs look too: what this one may change is remembered there as well
   std::string run;                         // the id of the run that this is for
   std::vector<review::Target> overlays;    // by number, as the plan's steps name their layers
+  std::vector<std::string> hidden;         // canonical: what the view does not show whatever is granted
   std::vector<PreparedSink> sinks;
   Remarks remarks;
 };

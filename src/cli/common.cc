@@ -31,4 +31,10 @@ std::string state_directory(const Arguments& arguments) {
   return supervisor::find_places().state;
 }
 
+std::string users_state_directory(const Arguments& arguments) {
+  std::string directory = state_directory(arguments);
+  supervisor::require_users_state(directory, "--journal", supervisor::find_places());
+  return directory;
+}
+
 }  // namespace agentrun::cli

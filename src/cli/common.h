@@ -27,5 +27,7 @@ std::vector<Option> with_run_options(std::initializer_list<Option> more);
 
 /// --journal, else the user's state folder.
 std::string state_directory(const Arguments& arguments);
+/// The same, for what signs with its key or carries out what it says: one where an agent could write is refused.
+std::string users_state_directory(const Arguments& arguments);
 
 }  // namespace agentrun::cli

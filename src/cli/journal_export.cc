@@ -79,7 +79,7 @@ int export_format(const Arguments& arguments) {
   std::optional<sink::Signer> signer;
   std::vector<journal::Hash> leaves;
   if (*format == sink::Format::cloudevents) {
-    signer = sink::Signer{.key = journal::load_or_make_identity(state_directory(arguments)), .certificate = {}};
+    signer = sink::Signer{.key = journal::load_or_make_identity(users_state_directory(arguments)), .certificate = {}};
     leaves = signed_leaves(run, signer->key);
   }
   const bool signs = signer.has_value();

@@ -194,7 +194,7 @@ Overlays open_one(const Arguments& arguments, review::Use use, const char* comma
   words.insert(words.end(), arguments.rest.begin(), arguments.rest.end());
   if (words.size() > 1 || (words.size() == 1 && words[0].empty()))
     throw UsageError(std::string(command) + " takes one run", "agent-run " + std::string(command) + " [RUN]");
-  return Overlays::open(state_directory(arguments), words.empty() ? "" : words[0], use);
+  return Overlays::open(use == review::Use::change ? users_state_directory(arguments) : state_directory(arguments), words.empty() ? "" : words[0], use);
 }
 
 int report_applied(Overlays& overlays, std::size_t applied, const std::vector<review::Chosen::Left>& left) {
@@ -234,7 +234,7 @@ int apply_command(Words words) {
     run = arguments.positional[0];
     paths.erase(paths.begin());
   }
-  Overlays overlays = Overlays::open(state_directory(arguments), run, review::Use::change);
+  Overlays overlays = Overlays::open(users_state_directory(arguments), run, review::Use::change);
   const std::vector<Change> changes = changes_of(overlays);
   review::Choice choice{.named = {}, .trusted = arguments.has("--trusted"), .host_changes = arguments.has("--force")};
   for (const std::string& path : paths) {

@@ -1,9 +1,11 @@
 // The identity key's files. identity.key holds one line in the form that golang.org/x/mod/sumdb/note gives to private
 // keys: PRIVATE+KEY+<name>+<key id>+<base64(0x01 || seed)>.
 #include <agentrun/journal.h>
+#include <agentrun/journal/state.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -61,6 +63,10 @@ void check_key_file(const Fd& fd, const std::string& path) {
     throw Refusal(path + " belongs to another user", "remove it, or run agent-run as its owner");
   }
   if ((st.st_mode & 07777) != 0600) throw Refusal(path + " must have mode 0600", "chmod 600 " + path);
+  // What is hidden by this name could be read by the other one.
+  if (st.st_nlink > 1)
+    throw Refusal(path + " has another name (a hard link)", "find it: find DIRECTORY -xdev -inum " + std::to_string(st.st_ino) +
+                                                                  "; remove it, or, where an agent could have read it, move identity.key and identity.vkey away: a new identity is made");
 }
 
 [[noreturn]] void refuse_damaged(const std::string& path) {
@@ -98,7 +104,14 @@ std::optional<Key> try_load(const Fd& directory, const std::string& path) {
   return parse_identity(*text, path);
 }
 
-/// Makes the file under another name and links it: link(2) fails when a second first use was faster, whose key then
+/// Gives the file its name, which no other file may have: else errno. Where the file system has no such rename(2), by a link.
+int publish(const Fd& directory, const std::string& temporary) {
+  if (::renameat2(directory.get(), temporary.c_str(), directory.get(), files::identity_key, RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS) return errno;
+  return ::linkat(directory.get(), temporary.c_str(), directory.get(), files::identity_key, 0) == 0 ? 0 : errno;
+}
+
+/// Makes the file under another name and publishes it: that fails when a second first use was faster, whose key then
 /// counts. The seed must be durable before anything is signed with it.
 void make_identity(const Fd& directory, const std::string& path) {
   Seed seed;
@@ -116,7 +129,7 @@ void make_identity(const Fd& directory, const std::string& path) {
   try {
     write_all(fd, *text, path);
     check(::fsync(fd.get()), "fsync", path);
-    if (::linkat(directory.get(), temporary.c_str(), directory.get(), files::identity_key, 0) != 0) error = errno;
+    error = publish(directory, temporary);
   } catch (const SysError& failure) {
     error = failure.error();
   }
@@ -152,6 +165,8 @@ std::optional<Key> try_load_agents(const Fd& directory, const std::string& path)
 }
 
 }  // namespace
+
+void require_state_directory(const std::string& path) { (void)open_state(path); }
 
 Key adopt_identity(const std::filesystem::path& state_directory, std::string_view comment) {
   const Fd directory = open_state(state_directory);

@@ -8,11 +8,13 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <optional>
 #include <utility>
 
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
+#include "supervisor/live_runs.h"
 
 namespace agentrun::supervisor {
 
@@ -45,6 +47,27 @@ std::string find_beside(const Helper& helper) {
   }
   const std::string program = program_path();
   throw Refusal(std::string(helper.name) + " is not beside " + program, "install agent-run whole: meson install -C build");
+}
+
+bool is_empty(const std::string& directory) {
+  std::error_code error;
+  return std::filesystem::is_empty(directory, error) || error;
+}
+
+// Keys and records of a state directory must have been out of reach of every agent. Runs that kept their own state there hid it, and
+// so did those that remember it: none is remembered where an agent could write, and what is remembered is hidden from then on.
+// What only the account knows, of runs under another HOME, is held against a directory that has something in it.
+std::string fault_of_state(const std::string& state, HostPaths& host, const std::vector<std::string>& states, const Places& places) {
+  const std::string real = canonical(state).value_or(state);
+  const auto agrees = [&](const std::string& other) {
+    if (other == state || WrittenFolders({other}, Memory::states).is_object(real)) return true;
+    return other == places.account_state && other != places.usual_state && other != places.state && is_empty(real);
+  };
+  std::vector<std::string> strangers = states;
+  std::erase_if(strangers, agrees);
+  const WrittenFolders written(strangers);
+  const std::vector<std::string> none;
+  return UsersOwn(host, written, none).fault(state);
 }
 
 // What the agent read there would be its journal, and what it wrote a forged one. As the path is named, and as it leads.
@@ -98,15 +121,22 @@ void refuse_agents_profiles(const std::vector<profile::Profile>& chain, const Us
   }
 }
 
-// Keys and records of a state directory must have been out of reach of every agent. Runs that kept their own state here hid it.
-void refuse_agents_state(const std::string& state, HostPaths& host, const std::vector<std::string>& states) {
-  std::vector<std::string> others = states;
-  std::erase(others, state);
-  const WrittenFolders written(others);
-  const std::vector<std::string> none;
-  const std::string fault = UsersOwn(host, written, none).fault(state);
+void refuse_agents_state(const std::string& state, HostPaths& host, const std::vector<std::string>& states, const Places& places) {
+  const std::string fault = fault_of_state(state, host, states, places);
   if (!fault.empty())
     throw Refusal("the journal's directory " + state + " " + fault, "name a new directory outside of it with --journal, or leave --journal and XDG_STATE_HOME out");
+}
+
+void require_users_state(const std::string& directory, std::string_view option, const Places& places) {
+  const std::string path = directory.starts_with('/') ? directory : canonical(".").value_or("") + "/" + directory;
+  HostPaths host;
+  const std::vector<std::string> states = state_directories(path, places);
+  const std::string fault = fault_of_state(path, host, states, places);
+  if (!fault.empty()) throw Refusal(directory + " " + fault + ": what it holds may be the agent's", "name a directory outside of it with " + std::string(option));
+  for (const LiveView& run : read_live_runs(states)) {
+    if (shows(run, canonical(path).value_or(path)))
+      throw Refusal(directory + " is shown to the command of a run that is going on", "wait for its end, or name another directory with " + std::string(option));
+  }
 }
 
 // A profile that the agent could write would be no limit in the next run (ATTACKS L3, L4).
@@ -165,8 +195,8 @@ void refuse_agents_sink(const policy::Policy& policy, const sink::Target& target
 
 std::vector<std::string> state_directories(const std::string& own, const Places& places) {
   std::vector<std::string> all = {own};
-  for (const std::string& other : {places.state, places.usual_state}) {
-    if (std::ranges::find(all, other) == all.end()) all.push_back(other);
+  for (const std::string& other : {places.state, places.usual_state, places.account_state}) {
+    if (!other.empty() && std::ranges::find(all, other) == all.end()) all.push_back(other);
   }
   return all;
 }

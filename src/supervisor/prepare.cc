@@ -20,7 +20,9 @@
 #include <agentrun/sys/tree.h>
 #include "supervisor/host_paths.h"
 #include "supervisor/inputs.h"
+#include "supervisor/live_runs.h"
 #include "supervisor/remarks.h"
+#include "supervisor/state_search.h"
 #include "supervisor/users_own.h"
 #include "supervisor/written.h"
 
@@ -275,6 +277,43 @@ std::map<std::string, std::string> environment_map() {
   return map;
 }
 
+// Of one's own and of other runs' state directories those that may be there: they hold keys, and what runs changed in overlays.
+// Also what runs that are going on keep elsewhere, in sinks.
+std::vector<std::string> states_to_hide(const std::vector<std::string>& states, const WrittenFolders& elsewhere) {
+  std::vector<std::string> hidden = states;
+  const auto add = [&](const std::string& path) {
+    if (::access(path.c_str(), F_OK) == 0 || errno != ENOENT) hidden.push_back(path);
+  };
+  for (const Remembered& state : elsewhere.folders()) add(state.path);
+  for (const LiveView& run : read_live_runs(states)) {
+    for (const LiveView::Place& place : run.own) add(place.path);
+  }
+  std::ranges::sort(hidden.begin() + 1, hidden.end());
+  hidden.erase(std::unique(hidden.begin() + 1, hidden.end()), hidden.end());
+  return hidden;
+}
+
+std::vector<std::string> canonical_all(std::vector<std::string> paths) {
+  for (std::string& path : paths) path = canonical(path).value_or(path);
+  return paths;
+}
+
+// Every start waits for this search: about 0.3 ms a 1,000 names.
+constexpr std::size_t max_names_searched = 10'000;
+
+void refuse_hidden_workspace(const policy::Policy& policy, const std::vector<std::string>& found) {
+  for (const std::string& state : found) {
+    if (within(policy.workspace(), state))
+      throw Refusal("workspace " + policy.workspace() + " lies in " + state + ", which holds an identity of agent-run (identity.key or identity.vkey)",
+                    "choose another workspace with -w; or, if that is no state directory of yours, remove these files from it");
+  }
+}
+
+void add_remarks(Remarks& remarks, const std::vector<std::string>& found) {
+  for (const std::string& state : found)
+    remarks.sentences.push_back(state + " is hidden: it holds an identity of agent-run (identity.key or identity.vkey), keep it outside of what is granted");
+}
+
 // What cannot be kept whole is refused, unless the profile says that less will do.
 sandbox::LimitsPlan limits_of(const policy::Policy& policy) {
   const auto& limits = policy.limits();
@@ -303,6 +342,17 @@ unsigned receiver_count() {
   return std::clamp(std::thread::hardware_concurrency(), 2U, 8U);
 }
 
+namespace {
+// In a user namespace uid 0 is somebody else, to whom root's home does not belong.
+std::string account_state() {
+  const passwd* const entry = ::getpwuid(::getuid());
+  struct stat st {};
+  if (entry == nullptr || entry->pw_dir == nullptr || entry->pw_dir[0] != '/') return {};
+  if (::stat(entry->pw_dir, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != ::getuid()) return {};
+  return std::filesystem::path(entry->pw_dir).lexically_normal() / ".local/state/agent-run";
+}
+}  // namespace
+
 Places find_places() {
   Places places;
   places.home = environment("HOME").value_or("");
@@ -319,6 +369,7 @@ Places find_places() {
   places.state = base("XDG_STATE_HOME", "/.local/state");
   places.usual_profiles = places.home + "/.config/agent-run/profiles";
   places.usual_state = places.home + "/.local/state/agent-run";
+  places.account_state = account_state();
   return places;
 }
 
@@ -337,13 +388,11 @@ Prepared prepare(const Options& options, const Places& places) {
   const std::vector<std::string> states = state_directories(state, places);
   const WrittenFolders written(states);
   HostPaths host;
-  std::vector<std::string> hidden = states;
-  // Also those that runs with --journal kept: they hold keys, and what runs changed in overlays.
   const WrittenFolders elsewhere(states, Memory::states);
-  hidden.insert(hidden.end(), elsewhere.folders().begin(), elsewhere.folders().end());
+  std::vector<std::string> hidden = states_to_hide(states, elsewhere);
   const std::vector<std::string> usual = {std::string(parent_of(places.usual_profiles))};
   const UsersOwn users_own(host, written, usual);
-  refuse_agents_state(state, host, states);
+  refuse_agents_state(state, host, states, places);
   refuse_agents_profiles(chain, users_own, places);
   HostTree tree;
   const auto [workspace, workspace_named] = workspace_of(options, chain, places, host, written);
@@ -370,13 +419,17 @@ Prepared prepare(const Options& options, const Places& places) {
   };
   policy::Policy policy = policy::compile(chain, facts);
   sandbox::LimitsPlan limits = limits_of(policy);
-  if (!limits.hierarchy.empty()) {
-    // Its files are this user's: who reaches them can raise a limit, or leave the group.
-    hidden.push_back(limits.hierarchy);
-    facts.own.push_back(limits.hierarchy);
-    const auto reaches = [&](const policy::Grant& grant) { return policy::changes_host(grant.access) && within(limits.hierarchy, grant.path); };
-    if (std::ranges::any_of(policy.view(), reaches)) policy = policy::compile(chain, facts);
-  }
+  const std::vector<std::string> found = find_states(policy, canonical_all(hidden), elsewhere, max_names_searched);
+  refuse_hidden_workspace(policy, found);
+  std::vector<std::string> guarded = found;
+  // Its files are this user's: who reaches them can raise a limit, or leave the group.
+  if (!limits.hierarchy.empty()) guarded.push_back(limits.hierarchy);
+  hidden.insert(hidden.end(), guarded.begin(), guarded.end());
+  facts.own.insert(facts.own.end(), guarded.begin(), guarded.end());
+  const auto reaches = [&](const policy::Grant& grant) {
+    return policy::changes_host(grant.access) && std::ranges::any_of(guarded, [&](const std::string& path) { return within(path, grant.path); });
+  };
+  if (std::ranges::any_of(policy.view(), reaches)) policy = policy::compile(chain, facts);
   refuse_unkept(policy, facts.own);
   refuse_writable_profiles(policy, facts.own, host);
   refuse_core_files(policy);
@@ -387,7 +440,7 @@ Prepared prepare(const Options& options, const Places& places) {
 
   if (options.state_directory) refuse_reachable_state(policy, state);
   const std::string run = journal::new_run_id();
-  for (std::string& path : hidden) path = canonical(path).value_or(path);
+  hidden = canonical_all(hidden);
   const sandbox::Launch launch{
       .argv = options.argv,
       .cwd = current_folder(policy),
@@ -399,7 +452,7 @@ Prepared prepare(const Options& options, const Places& places) {
       .terminal = has_terminal(),  // decision 008
       .terminal_held_back = !is_interactive(),
       .ruleset = egress::ruleset_of(policy),
-      .hidden = std::move(hidden),
+      .hidden = hidden,
       .overlays = canonical(state).value_or(state) + "/overlays/" + run,
   };
   sandbox::Plan plan = sandbox::lower(policy, sandbox::RealHost(), launch);
@@ -407,8 +460,9 @@ Prepared prepare(const Options& options, const Places& places) {
   plan.limits = std::move(limits);
   std::vector<review::Target> overlays = overlays_of(plan);
   Remarks remarks = remarks_of(policy, plan);
+  add_remarks(remarks, found);
   return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state, .other_states = {states.begin() + 1, states.end()}, .run = run,
-          .overlays = std::move(overlays), .sinks = std::move(sinks), .remarks = std::move(remarks)};
+          .overlays = std::move(overlays), .hidden = std::move(hidden), .sinks = std::move(sinks), .remarks = std::move(remarks)};
 }
 
 }  // namespace agentrun::supervisor

@@ -8,9 +8,11 @@
 #include <cerrno>
 #include <string>
 
+#include <agentrun/journal/state.h>
 #include <agentrun/supervisor.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
+#include "supervisor/live_runs.h"
 #include "supervisor/session.h"
 
 namespace agentrun::supervisor {
@@ -41,12 +43,12 @@ class StateFolder {
   std::size_t made_;
 };
 
-// With --journal: the usual one remembers it, and what this run's agent may write, for the runs that look there. Who cannot
-// make it has no such runs.
-void make_usual_state(const Options& options, const Places& places) {
-  if (!options.state_directory) return;
+// Where other runs look: the usual one when --journal names another, and that of the account, whatever the environment says. They
+// remember this run's own, and what its agent may write. Who cannot make them has no such runs.
+void make_other_state(const std::string& path) {
+  if (path.empty()) return;
   try {
-    (void)make_directories(places.state);
+    (void)make_directories(path);
   } catch (const SysError& e) {
     if (e.error() != EACCES && e.error() != EROFS && e.error() != EPERM && e.error() != ENOENT && e.error() != ENOTDIR) throw;
   }
@@ -73,6 +75,19 @@ std::string remedy_of(const SysError& error) {
   }
 }
 
+// Whose content no other run may show: the state directory and the files that records are sent to.
+std::vector<std::string> own_of(const Prepared& prepared) {
+  std::error_code error;
+  const std::filesystem::path state = std::filesystem::canonical(prepared.state_directory, error);
+  std::vector<std::string> own = {error ? prepared.state_directory.string() : state.string()};
+  for (const PreparedSink& sink : prepared.sinks) {
+    if (sink.target.kind != sink::Target::Kind::file) continue;
+    const std::filesystem::path file = std::filesystem::weakly_canonical(sink.target.path, error);
+    own.push_back(error ? sink.target.path : file.string());
+  }
+  return own;
+}
+
 }  // namespace
 
 Summary run(const Options& options, const Places& places) {
@@ -85,8 +100,11 @@ Summary run(const Options& options, const Places& places) {
     ::signal(SIGXFSZ, [](int) {});
     sandbox::RulesetLoader loader(find_nft_program());
     StateFolder state(state_directory_of(options, places));
-    make_usual_state(options, places);
+    if (options.state_directory) make_other_state(places.state);
+    make_other_state(places.account_state);
     Prepared prepared = prepare(options, places);
+    journal::require_state_directory(prepared.state_directory);
+    const LiveRun live(live_view(prepared.policy, own_of(prepared), prepared.hidden), prepared.state_directory, prepared.other_states);
     state.keep();
     carry_out(prepared, options, summary, std::move(loader));
   } catch (const Refusal& e) {

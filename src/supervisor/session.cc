@@ -119,9 +119,12 @@ void Session::remember_written() {
 // Nobody can run with a state directory that cannot be made.
 void Session::remember_elsewhere(const std::string& other, const std::vector<std::string>& folders) const {
   if (::access(other.c_str(), F_OK) != 0) return;
+  std::error_code error;
+  const std::string real = std::filesystem::canonical(prepared_.state_directory, error).string();
+  const std::string state = error ? prepared_.state_directory.string() : real;
   try {
+    WrittenFolders({other}, Memory::states).remember(other, {state});  // first: it is no agent's
     WrittenFolders({other}).remember(other, folders);
-    WrittenFolders({other}, Memory::states).remember(other, {prepared_.state_directory});
   } catch (const SysError& e) {
     if (e.error() != EACCES && e.error() != EROFS) throw;
   }

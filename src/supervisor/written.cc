@@ -1,5 +1,6 @@
-// The files `written` and `states`: canonical paths, each ended by NUL, in the order they were first granted. It only grows by one write(2) a
-// run, and is made anew, without folders that are gone, when it has become long. flock(2) keeps the two apart.
+// The files `written` and `states`: canonical paths, each ended by NUL, in the order they were first granted; before the path of a
+// directory stand "//", its identity (object_id.h) and a blank. A file only grows by one write(2) a run, and is made anew when it
+// has become long. flock(2) keeps the two apart. What is gone by its name may be elsewhere: its identity is kept, of the newest.
 #include "supervisor/written.h"
 
 #include <fcntl.h>
@@ -21,7 +22,8 @@ namespace agentrun::supervisor {
 
 namespace {
 
-constexpr std::size_t long_file = 256 * 1024;
+constexpr std::array<std::size_t, 2> long_file = {256 * 1024, 32 * 1024};  // each start looks at all `states`
+constexpr std::size_t most_gone = 100;  // whose identity is kept when a file is made anew
 constexpr std::size_t most = 64 * 1024 * 1024;
 
 std::string file_of(const std::string& state, Memory memory) {
@@ -29,21 +31,42 @@ std::string file_of(const std::string& state, Memory memory) {
   return state + std::string(names[static_cast<std::size_t>(memory)]);
 }
 
-std::vector<std::string> entries(std::string_view text) {
-  std::vector<std::string> found;
+Remembered parse_entry(std::string_view text) {
+  const std::size_t blank = text.starts_with("//") ? text.find(' ') : std::string_view::npos;
+  if (blank == std::string_view::npos) return {.path = std::string(text), .id = {}};
+  return {.path = std::string(text.substr(blank + 1)), .id = parse_object_id(text.substr(2, blank - 2))};
+}
+
+std::vector<Remembered> entries(std::string_view text) {
+  std::vector<Remembered> found;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = text.find('\0', at);
     if (end == std::string_view::npos) break;  // torn: the run that wrote it never began
-    if (end > at) found.emplace_back(text.substr(at, end - at));
+    if (end > at) found.push_back(parse_entry(text.substr(at, end - at)));
     at = end + 1;
   }
   return found;
 }
 
-std::string text_of(const std::vector<std::string>& folders) {
+std::string text_of(const std::vector<Remembered>& folders) {
   std::string text;
-  for (const std::string& folder : folders) text.append(folder).push_back('\0');
+  for (const Remembered& folder : folders) {
+    if (folder.id) text.append("//").append(text_of(*folder.id)).append(" ");
+    text.append(folder.path).push_back('\0');
+  }
   return text;
+}
+
+bool is_gone(const std::string& path) {
+  struct stat st {};
+  return ::lstat(path.c_str(), &st) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
+// Files are replaced whenever they are saved: they are known by their names only.
+Remembered described(const std::string& path) {
+  struct stat st {};
+  const bool directory = ::lstat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+  return {.path = path, .id = directory ? object_id(path) : std::nullopt};
 }
 
 // The file, locked, and still the one of that name.
@@ -57,13 +80,14 @@ Fd open_locked(const std::string& path) {
   }
 }
 
-// A folder that is gone holds no link.
+// The newest come last, and of those that are gone as many are kept.
 void make_anew(const std::string& path) {
-  std::vector<std::string> kept = entries(read_regular(path, most));
-  std::erase_if(kept, [](const std::string& folder) {
-    struct stat st {};
-    return ::lstat(folder.c_str(), &st) != 0 && (errno == ENOENT || errno == ENOTDIR);
-  });
+  std::vector<Remembered> all = entries(read_regular(path, most)), kept;
+  std::size_t gone = 0;
+  for (auto folder = all.rbegin(); folder != all.rend(); ++folder) {
+    if (!is_gone(folder->path) || (folder->id && ++gone <= most_gone)) kept.push_back(std::move(*folder));
+  }
+  std::ranges::reverse(kept);
   const std::string next = path + ".new";
   const Fd file = open_regular(AT_FDCWD, next, O_WRONLY | O_CREAT | O_TRUNC);
   write_all(file, text_of(kept), next);
@@ -83,31 +107,64 @@ WrittenFolders::WrittenFolders(const std::vector<std::string>& states, Memory me
       throw Refusal(std::string(e.what()) + ": it says where agents could leave links", "make it readable, or remove it if you trust every link");
     }
   }
+  index_from(0);
+}
+
+void WrittenFolders::index_from(std::size_t first) {
+  for (std::size_t i = first; i < folders_.size(); ++i) {
+    if (folders_[i].id) by_number_.emplace(folders_[i].id->ino, i);
+  }
+}
+
+bool WrittenFolders::is_known(const ObjectId& id) const {
+  const auto [first, last] = by_number_.equal_range(id.ino);
+  return std::any_of(first, last, [&](const auto& entry) { return same_object(*folders_[entry.second].id, id); });
+}
+
+bool WrittenFolders::is_object(const std::string& path) const {
+  const auto id = by_number_.empty() ? std::nullopt : object_id(path);
+  return id && is_known(*id);
+}
+
+std::string_view WrittenFolders::moved_holder(std::string_view path) const {
+  if (by_number_.empty()) return {};
+  for (std::string_view above = path; above != "/"; above = parent_of(above)) {
+    const auto [at, fresh] = looked_at_.try_emplace(std::string(above));
+    if (fresh) at->second = object_id(at->first);
+    if (at->second && is_known(*at->second)) return above;
+  }
+  return {};
 }
 
 bool WrittenFolders::holds(std::string_view path) const {
-  return std::any_of(folders_.begin(), folders_.end(), [&](const std::string& folder) { return within(path, folder); });
+  return !holder(path).empty();
 }
 
 std::string_view WrittenFolders::holder(std::string_view path) const {
-  std::string_view deepest;
-  for (const std::string& folder : folders_) {
-    if (folder != "/" && within(path, folder) && folder.size() > deepest.size()) deepest = folder;
+  std::string_view deepest = moved_holder(path);
+  for (const Remembered& folder : folders_) {
+    if (folder.path != "/" && within(path, folder.path) && folder.path.size() > deepest.size()) deepest = folder.path;
   }
   return deepest;
 }
 
+bool WrittenFolders::knows(const Remembered& folder) const {
+  if (folder.id) return is_known(*folder.id);
+  return std::any_of(folders_.begin(), folders_.end(), [&](const Remembered& other) { return within(folder.path, other.path); });
+}
+
 void WrittenFolders::remember(const std::string& state, const std::vector<std::string>& folders) {
-  std::vector<std::string> fresh;
-  for (const std::string& folder : folders) {
-    if (!holds(folder)) fresh.push_back(folder);
+  std::vector<Remembered> fresh;
+  for (const std::string& path : folders) {
+    const Remembered folder = described(path);
+    if (!knows(folder)) fresh.push_back(folder);
   }
   if (fresh.empty()) return;
   const std::string path = file_of(state, memory_);
   Fd file = open_locked(path);
   struct stat st {};
   check(::fstat(file.get(), &st), "fstat", path);
-  if (static_cast<std::size_t>(st.st_size) > long_file) {
+  if (static_cast<std::size_t>(st.st_size) > long_file[static_cast<std::size_t>(memory_)]) {
     make_anew(path);
     file = open_locked(path);
   }
@@ -119,7 +176,9 @@ void WrittenFolders::remember(const std::string& state, const std::vector<std::s
   const ssize_t n = check(retry_eintr([&] { return ::write(file.get(), text.data(), text.size()); }), "write", path);
   if (static_cast<std::size_t>(n) != text.size()) throw SysError(ENOSPC, "write", path);
   check(::fdatasync(file.get()), "fdatasync", path);
+  const std::size_t first = folders_.size();
   folders_.insert(folders_.end(), fresh.begin(), fresh.end());
+  index_from(first);
 }
 
 }  // namespace agentrun::supervisor

@@ -1,0 +1,199 @@
+// A file a run in live/ of each state directory, locked by flock(2) while the run lives. Entries, each ended by NUL: a letter
+// (own, shown, scratch, hidden), the identity, a blank, the path. A file is made and locked under a hidden name and gets its own by
+// rename(2), so that whoever sees it unlocked sees one that its run has left behind.
+#include "supervisor/live_runs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/paths.h>
+#include <agentrun/sys/process.h>
+
+namespace agentrun::supervisor {
+
+namespace {
+
+constexpr std::size_t most = 16 * 1024 * 1024;
+constexpr int most_attempts = 100;
+
+struct List {
+  char letter;
+  std::vector<LiveView::Place> LiveView::*member;
+};
+constexpr std::array<List, 4> lists = {{{'o', &LiveView::own}, {'s', &LiveView::shown}, {'p', &LiveView::scratch}, {'h', &LiveView::hidden}}};
+
+std::string encode(const LiveView& view) {
+  std::string text;
+  for (const List& list : lists) {
+    for (const LiveView::Place& place : view.*list.member) {
+      text += list.letter;
+      if (place.id) text += text_of(*place.id);
+      text.append(" ").append(place.path).push_back('\0');
+    }
+  }
+  return text;
+}
+
+LiveView decode(std::string_view text) {
+  LiveView view;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\0', at), text.size());
+    const std::string_view entry = text.substr(at, end - at);
+    at = end + 1;
+    const std::size_t blank = entry.find(' ');
+    const auto list = std::ranges::find(lists, entry.empty() ? '\0' : entry[0], &List::letter);
+    if (blank == std::string_view::npos || list == lists.end()) continue;
+    (view.*list->member).push_back({.path = std::string(entry.substr(blank + 1)), .id = parse_object_id(entry.substr(1, blank - 1))});
+  }
+  return view;
+}
+
+bool is_place(const LiveView::Place& place, std::string_view path, const std::optional<ObjectId>& id) {
+  return place.path == path || (id && place.id && place.path != "/" && same_object(*place.id, *id));
+}
+
+std::string live_directory(const std::string& state) { return state + "/live"; }
+
+// Locked: its run lives. Else it is what a killed one left. Where that cannot be asked, it may live.
+bool lives(const Fd& file) { return ::flock(file.get(), LOCK_SH | LOCK_NB) != 0; }
+
+void read_live_runs_of(const std::string& state, const std::function<bool(const std::string&)>& is_own, std::vector<LiveView>& views) {
+  const std::string directory = live_directory(state);
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(directory.c_str()), ::closedir);
+  if (!entries && errno != ENOENT && errno != ENOTDIR) throw SysError(errno, "open", directory);
+  while (const dirent* const entry = entries ? ::readdir(entries.get()) : nullptr) {
+    if (entry->d_name[0] == '.') continue;
+    const std::string path = directory + "/" + entry->d_name;
+    if (is_own(path)) continue;
+    const Fd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!file && errno == ENOENT) continue;  // it has ended
+    if (!file) throw SysError(errno, "open", path);
+    if (lives(file)) views.push_back(decode(read_regular(path, most)));
+    else ::unlink(path.c_str());
+  }
+}
+
+[[noreturn]] void refuse(const std::string& what, const LiveView::Place& own) {
+  throw Refusal(what + own.path, "wait for that run's end, or keep journals and keys outside of what runs show: --journal, XDG_STATE_HOME, sinks");
+}
+
+// Neither may show what the other one keeps.
+void require_apart(const LiveView& view, const LiveView& other) {
+  for (const LiveView::Place& own : view.own) {
+    if (shows(other, own.path)) refuse("a run that is going on shows its command what would be kept in ", own);
+  }
+  for (const LiveView::Place& own : other.own) {
+    if (shows(view, own.path)) refuse("this run would show its command what another one, which is going on, keeps in ", own);
+  }
+}
+
+}  // namespace
+
+LiveView live_view(const policy::Policy& policy, const std::vector<std::string>& own, const std::vector<std::string>& hidden) {
+  LiveView view;
+  for (const policy::Grant& grant : policy.view()) {
+    auto& list = grant.access == policy::Grant::Access::scratch ? view.scratch : view.shown;
+    list.push_back({.path = grant.path, .id = object_id(grant.path)});
+  }
+  for (const std::string& path : own) view.own.push_back({.path = path, .id = object_id(path)});
+  for (const std::string& path : hidden) {
+    if (const auto id = object_id(path)) view.hidden.push_back({.path = path, .id = id});
+  }
+  return view;
+}
+
+// From the object upwards: the first thing above it that the run knows decides, as the mounts do. A mask stands on an object: that
+// something else stood there by this name helps nobody.
+bool shows(const LiveView& view, const std::string& path) {
+  for (std::string_view above = path;; above = parent_of(above)) {
+    const auto id = object_id(std::string(above));
+    const auto here = [&](const LiveView::Place& place) { return is_place(place, above, id); };
+    if (id && std::ranges::any_of(view.hidden, [&](const LiveView::Place& place) { return place.id && same_object(*place.id, *id); })) return false;
+    if (std::ranges::any_of(view.shown, here)) return true;
+    if (std::ranges::any_of(view.scratch, here)) return false;
+    if (above == "/") return false;
+  }
+}
+
+namespace {
+std::vector<LiveView> read_others(const std::vector<std::string>& states, const std::function<bool(const std::string&)>& is_own) {
+  std::vector<LiveView> views;
+  for (const std::string& state : states) {
+    try {
+      read_live_runs_of(state, is_own, views);
+    } catch (const SysError& e) {
+      throw Refusal(std::string(e.what()) + ": it says what other runs show", "make it readable, or remove it when no run is going on");
+    }
+  }
+  return views;
+}
+}  // namespace
+
+std::vector<LiveView> read_live_runs(const std::vector<std::string>& states) {
+  return read_others(states, [](const std::string&) { return false; });
+}
+
+LiveRun::LiveRun(const LiveView& view, const std::string& state, const std::vector<std::string>& others) {
+  const std::string text = encode(view);
+  std::vector<std::string> states = {state};
+  states.insert(states.end(), others.begin(), others.end());
+  const auto is_own = [&](const std::string& path) { return std::ranges::find(entries_, path, &Entry::path) != entries_.end(); };
+  try {
+    tell(state, text);
+    for (const std::string& other : others) tell_elsewhere(other, text);
+    for (const LiveView& other : read_others(states, is_own)) require_apart(view, other);
+  } catch (...) {
+    withdraw();
+    ::rmdir(live_directory(state).c_str());  // what was made for a run that is refused goes with it
+    throw;
+  }
+}
+
+LiveRun::~LiveRun() { withdraw(); }
+
+void LiveRun::withdraw() noexcept {
+  for (const Entry& entry : entries_) ::unlink(entry.path.c_str());
+  entries_.clear();
+}
+
+void LiveRun::tell_elsewhere(const std::string& state, const std::string& text) {
+  if (::access(state.c_str(), F_OK) != 0) return;  // nobody can run with a state directory that cannot be made
+  try {
+    tell(state, text);
+  } catch (const SysError& e) {
+    if (e.error() != EACCES && e.error() != EROFS) throw;
+  }
+}
+
+void LiveRun::tell(const std::string& state, const std::string& text) {
+  const std::string directory = live_directory(state);
+  const std::string name = std::to_string(::getpid()) + "-" + std::to_string(boot_clock_ns());
+  const std::string hidden = directory + "/." + name, path = directory + "/" + name;
+  Fd file;
+  for (int attempt = 0; !file; ++attempt) {  // a start that is refused may take the directory away
+    if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) throw SysError(errno, "mkdir", directory);
+    file.reset(::open(hidden.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file && (errno != ENOENT || attempt == most_attempts)) throw SysError(errno, "open", hidden);
+  }
+  entries_.push_back({.path = hidden, .file = std::move(file)});
+  Entry& entry = entries_.back();
+  check(retry_eintr([&] { return ::flock(entry.file.get(), LOCK_EX); }), "flock", hidden);
+  write_all(entry.file, text, hidden);
+  check(::rename(hidden.c_str(), path.c_str()), "rename", hidden);
+  entry.path = path;
+}
+
+}  // namespace agentrun::supervisor

@@ -1,0 +1,256 @@
+"""K4: keys and journals stay out of sight wherever their directory comes to stand: another XDG_STATE_HOME, another HOME, moved, copied, inside what a run that is going on shows; and what agents could write stays theirs when it is moved."""
+
+import os
+import pathlib
+import pwd
+import shutil
+
+import harness
+
+KEY = "PRIVATE+KEY+"
+
+
+class Case(harness.Case):
+    """Each test makes a state directory below `place`, and shows `place` to another run."""
+
+    def setUp(self):
+        super().setUp()
+        self.place = self.scratch.base / "place"
+        self.place.mkdir()
+        self.scratch.write_profile()
+
+    def env(self, state=None, home=None):
+        """HOME and XDG_STATE_HOME; without a state the latter is not set."""
+        env = {key: value for key, value in self.scratch.environment.items() if key != "XDG_STATE_HOME"}
+        env["HOME"] = str(home or self.scratch.home)
+        return {**env, "XDG_STATE_HOME": str(state)} if state else env
+
+    def assert_told(self, result, needle):
+        """A command other than a run: exit 2, one line."""
+        self.assertEqual(result.status, 2, str(result))
+        self.assertEqual(len(result.errors.splitlines()), 1, str(result))
+        self.assertRegex(result.errors, needle)
+
+
+class States(Case):
+    """It was made before the run that must not read it."""
+
+    def made(self, *options, env=None):
+        result = self.scratch.agent_run("-p", self.scratch.profile_file, *options, "--", "true", env=env)
+        self.assertEqual(result.status, 0, str(result))
+        return result
+
+    def look(self, place, *options, env=None):
+        """What a run that shows the place reads of keys in it. The control reads them outside."""
+        script = f"cat $(find {place} -name identity.key) </dev/null; cat {place}/identity.key {place}/*/identity.key {place}/*/*/identity.key; true"
+        self.assertIn(KEY, self.control("bash", "-c", script).text, "the control: there is a key")
+        result = self.scratch.agent_run("-p", self.scratch.profile_file, "--read", place, *options, "--", "bash", "-c", script, env=env)
+        self.assertNotIn(KEY, result.text, str(result))
+        return result
+
+    def hidden(self, *words, **more):
+        result = self.look(*words, **more)
+        self.assertEqual(result.status, 0, str(result))
+        return result
+
+    def test_another_state_home(self):
+        """There is no usual state directory; the account's remembers."""
+        self.made(env=self.env(self.place / "s"))
+        self.hidden(self.place, env=self.env(self.scratch.base / "t"))
+
+    def test_another_home(self):
+        self.made(env=self.env(home=self.place))
+        self.hidden(self.place, env=self.env(home=self.scratch.base / "other"))
+
+    def test_journal_elsewhere(self):
+        self.made("--journal", self.place / "j")
+        self.hidden(self.place, env=self.env(self.scratch.base / "t", self.scratch.base / "other"))
+
+    def test_moved(self):
+        self.made(env=self.env(self.place / "s"))
+        (self.place / "s/agent-run").rename(self.place / "moved")
+        told = self.hidden(self.place, env=self.env(self.scratch.base / "t"))
+        self.assertIn("moved is hidden: it holds an identity of agent-run", told.errors)
+        # Without the key it is known as what it was.
+        (self.place / "moved/identity.key").rename(self.scratch.base / "key")
+        (self.place / "moved/identity.vkey").unlink()
+        run = self.scratch.agent_run("-p", self.scratch.profile_file, "--read", self.place, "--", "ls", self.place / "moved", env=self.env(self.scratch.base / "t"))
+        self.assertNotEqual(run.status, 0, str(run))
+        self.assertIn("Permission denied", run.errors)
+
+    def test_moved_with_what_is_above_it(self):
+        self.made(env=self.env(self.place / "a/b/s"))
+        (self.place / "a").rename(self.place / "x")
+        self.hidden(self.place, env=self.env(self.scratch.base / "t"))
+        # As a grant that only the new names lead to, and one inside the directory.
+        self.hidden(self.place / "x/b/s/agent-run", env=self.env(self.scratch.base / "t"))
+        inside = self.place / "x/b/s/agent-run/runs"
+        run = self.scratch.agent_run("-p", self.scratch.profile_file, "--read", inside, "--", "ls", inside, env=self.env(self.scratch.base / "t"))
+        self.assertNotEqual(run.status, 0, str(run))
+
+    def test_copied_and_of_a_time_before(self):
+        """Nothing remembers a copy: it is known by what it holds."""
+        self.made(env=self.env(self.scratch.base / "s"))
+        shutil.copytree(self.scratch.base / "s", self.place / "backup")
+        told = self.hidden(self.place, env=self.env(self.scratch.base / "t"))
+        self.assertIn("is hidden", told.errors)
+        # Writable: neither changed nor moved away, nor what is above it.
+        self.scratch.write_profile(files={"write": [str(self.place)]})
+        run = self.inside("bash", "-c", f"cd {self.place}; mv backup/agent-run x && echo moved; mv backup x && echo moved; cat */*/identity.key; rm -rf backup; echo end", env=self.env(self.scratch.base / "t"))
+        self.assertEqual(run.text.split(), ["end"], str(run))
+        self.assertTrue((self.place / "backup/agent-run/identity.key").exists())
+
+    def test_workspace_in_one(self):
+        self.made(env=self.env(self.place / "s"))
+        shutil.copytree(self.place / "s/agent-run", self.place / "copy")
+        work = self.place / "copy/runs"
+        result = self.scratch.agent_run("-p", "default", "-w", work, "--", "true", env=self.env(self.scratch.base / "t"), cwd=self.place)
+        self.assert_one_line_refusal(result, "lies in .*copy, which holds an identity of agent-run")
+
+    def test_other_files_of_that_name(self):
+        """What only has the name is shown."""
+        (self.place / "pki").mkdir()
+        (self.place / "pki/identity.key").write_text("-----BEGIN PRIVATE KEY-----\n")
+        (self.place / "keys").mkdir()
+        (self.place / "keys/identity.vkey").write_text("agent-run/0123456789abcdef+00000000+AAAA\n")
+        run = self.scratch.agent_run("-p", self.scratch.profile_file, "--read", self.place, "--", "cat", self.place / "pki/identity.key", self.place / "keys/identity.vkey")
+        self.assertEqual(run.status, 0, str(run))
+        self.assertEqual(run.errors, "")
+
+    def test_second_name_of_the_key(self):
+        """A hard link, made by whoever: what is hidden by one name can be read by the other."""
+        self.made()
+        key = self.scratch.state / "agent-run/identity.key"
+        os.link(key, self.place / "k")
+        run = self.scratch.agent_run("-p", self.scratch.profile_file, "--", "true")
+        self.assert_one_line_refusal(run, "identity.key has another name", f"-inum {key.stat().st_ino}")
+        (self.place / "k").unlink()
+        self.made()
+        for mode in (0o640, 0o604):
+            key.chmod(mode)
+            self.assert_one_line_refusal(self.scratch.agent_run("-p", self.scratch.profile_file, "--", "true"), "must have mode 0600")
+        key.chmod(0o600)
+        self.made()
+
+    def test_account(self):
+        """Where all runs of a user look: by the user database, whatever HOME says. Its own memory is as hidden as others."""
+        account = pathlib.Path(pwd.getpwuid(os.geteuid()).pw_dir) / ".local/state/agent-run"
+        self.made(env=self.env(self.place / "s"))
+        remembered = (account / "states").read_bytes()
+        self.assertIn(os.fsencode(self.place / "s/agent-run"), remembered)
+        run = self.scratch.agent_run("-p", self.scratch.profile_file, "--read", account.parent, "--", "cat", account / "states", env=self.env(self.scratch.base / "t"))
+        self.assertNotEqual(run.status, 0, str(run))
+        self.assertNotIn(b"agent-run-test", run.out)
+
+
+class Live(Case):
+    """The directory comes to be while another run shows where."""
+
+    def setUp(self):
+        super().setUp()
+        self.go = self.ws / "go"
+        script = f"touch {self.ws}/up; until test -e {self.go}; do sleep 0.05; done; cat {self.place}/*/identity.key {self.place}/*/*/identity.key {self.place}/log; true"
+        self.live = self.start("bash", "-c", script, options=("--read", self.place))
+        self.wait_for(lambda: (self.ws / "up").exists(), 10, "the other run")
+
+    def ended(self):
+        self.go.touch()
+        out, err = self.live.communicate(timeout=60)
+        self.assertNotIn(KEY.encode(), out, err)
+        self.assertNotIn(b"journal.open", out, err)
+
+    def begins(self, *options, env=None):
+        return self.scratch.agent_run("-p", self.scratch.profile_file, *options, "--", "true", env=env)
+
+    def test_journal_of_a_later_run(self):
+        needle = "a run that is going on shows its command what would be kept in "
+        self.assert_one_line_refusal(self.begins("--journal", self.place / "j"), needle)
+        self.assert_one_line_refusal(self.begins(env=self.env(self.place)), needle)
+        self.assert_one_line_refusal(self.begins(env=self.env(home=self.place)), needle)
+        self.assert_one_line_refusal(self.begins("--sink", f"file:{self.place}/log"), needle)
+        self.assertEqual(list(self.place.iterdir()), [], "a run that is refused leaves nothing")
+        # The directory that the other run shows, by the name that it has now.
+        self.place.rename(self.scratch.base / "renamed")
+        self.assert_one_line_refusal(self.begins("--journal", self.scratch.base / "renamed/j"), needle)
+        (self.scratch.base / "renamed").rename(self.place)
+        self.ended()
+        # The control: now that nobody shows it.
+        made = self.begins("--journal", self.place / "j")
+        self.assertEqual(made.status, 0, str(made))
+        self.assertTrue((self.place / "j/identity.key").exists())
+
+    def test_witness(self):
+        key = self.scratch.agent_run("key", "show").text.strip()
+        told = self.scratch.agent_run("journal", "witness", "--listen", self.scratch.base / "sock", "--state", self.place / "w", "--key", key)
+        self.assert_told(told, "is shown to the command of a run that is going on")
+        self.ended()
+
+    def test_others_are_not_in_the_way(self):
+        """The same state directory, and others outside of what is shown."""
+        for env in (None, self.env(self.scratch.base / "t"), self.env(home=self.scratch.base / "other")):
+            run = self.begins(env=env)
+            self.assertEqual(run.status, 0, str(run))
+        # A run that was killed is not going on, and leaves nothing for long.
+        self.live.kill()
+        self.live.communicate(timeout=60)
+        made = self.begins("--journal", self.place / "j")
+        self.assertEqual(made.status, 0, str(made))
+        self.assertEqual(list((self.scratch.state / "agent-run/live").iterdir()), [])
+
+    def test_sink_of_a_run_that_is_going_on(self):
+        """The later one shows the place: the other's records are hidden from it."""
+        self.ended()
+        (self.ws / "up").unlink()
+        self.go.unlink()
+        log = self.place / "log"
+        other = self.start("bash", "-c", f"touch {self.ws}/up; until test -e {self.go}; do sleep 0.05; done", options=("--sink", f"file:{log}"))
+        self.wait_for(lambda: (self.ws / "up").exists() and log.exists() and log.stat().st_size > 0, 10, "records in the file")
+        run = self.scratch.agent_run("-p", self.scratch.profile_file, "--read", self.place, "--", "cat", log)
+        self.assertNotIn("journal.open", run.text, str(run))
+        self.assertIn("journal.open", self.control("cat", log).text)
+        self.go.touch()
+        other.communicate(timeout=60)
+
+
+class Moved(Case):
+    """What an agent could write, moved by the user."""
+
+    def test_directories_of_agents(self):
+        project = self.scratch.base / "pj"
+        (project / "d").mkdir(parents=True)
+        (self.outside / "secret").write_text("x")
+        self.scratch.write_profile(workspace={"path": str(project), "mode": "write"})
+        self.assert_ran(self.inside("bash", "-c", f"cd {project}; ln -s {self.outside} l; mkdir s; echo 'agent-run: 1' > team.yaml", cwd=project))
+        new = self.scratch.base / "renamed"
+        project.rename(new)
+
+        def refused(*words):
+            result = self.scratch.agent_run(*words, "--", "true")
+            self.assert_one_line_refusal(result, f"{new}, where an agent could write")
+
+        refused("-p", "default", "-w", new / "l")
+        refused("-p", "default", "--read", new / "l")
+        refused("-p", new / "team.yaml")
+        refused("-p", "default", "--journal", new / "s/j")
+        refused("-p", "default", "--sink", f"file:{new}/records")
+        # Another directory by the old name is not what it was, but the name stays suspect; one of another name is not.
+        other = self.scratch.base / "fresh"
+        other.mkdir()
+        (other / "l").symlink_to(self.outside)
+        control = self.scratch.agent_run("-p", "default", "-w", other / "l", "--", "true")
+        self.assertEqual(control.status, 0, str(control))
+
+    def test_keys_that_agents_could_have_made(self):
+        """A witness, `key` and `apply` use keys and carry out what a directory says."""
+        project = self.scratch.base / "pj"
+        project.mkdir()
+        self.scratch.write_profile(workspace={"path": str(project), "mode": "write"})
+        key = self.scratch.agent_run("key", "show").text.strip()
+        self.assert_ran(self.inside("mkdir", "w", cwd=project))
+        needle = "pj, where an agent could write in an earlier run"
+        for words in (("journal", "witness", "--listen", self.scratch.base / "sock", "--state", project / "w", "--key", key), ("key", "show", "--journal", project / "w"),
+                      ("apply", "--journal", project / "w"), ("discard", "--journal", project / "w")):
+            self.assert_told(self.scratch.agent_run(*words), needle)
+        self.assertEqual(list((project / "w").iterdir()), [])
+        shown = self.scratch.agent_run("key", "show", "--journal", self.scratch.base / "elsewhere")
+        self.assertEqual(shown.status, 0, str(shown))
