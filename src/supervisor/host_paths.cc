@@ -3,12 +3,16 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <grp.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <memory>
 #include <string_view>
+
+#include <agentrun/sys/paths.h>
 
 namespace agentrun::supervisor {
 
@@ -75,6 +79,22 @@ std::optional<std::string> HostPaths::follow(const std::string& path, std::vecto
     at = 0;
   }
   return done.empty() ? "/" : done;
+}
+
+bool HostPaths::may_search(const std::string& directory) {
+  if (::geteuid() != 0) return true;  // then the kernel says so
+  struct stat st {};
+  if (::lstat(directory.c_str(), &st) != 0 || st.st_uid == ::geteuid()) return true;
+  const bool member = st.st_gid == ::getegid() || ::group_member(st.st_gid) != 0;
+  if ((st.st_mode & (member ? S_IXGRP : S_IXOTH)) != 0) return true;
+  return ::lgetxattr(directory.c_str(), "system.posix_acl_access", nullptr, 0) >= 0;
+}
+
+bool HostPaths::may_reach(const std::string& path) {
+  for (std::string_view above = parent_of(path); above != "/"; above = parent_of(above)) {
+    if (!may_search(std::string(above))) return false;
+  }
+  return true;
 }
 
 const std::vector<std::string>& HostPaths::entries(const std::string& folder) {

@@ -20,6 +20,11 @@ class HostPaths {
   std::vector<std::string> links(const std::string& path);
   /// policy::HostFacts::scan.
   static bool scan(const std::string& folder, const policy::HostFacts::Visitor& visit);
+  /// Can a program of this user that has no capability, as the command has none, come to know what a directory holds? Also when
+  /// it would have to change the mode first, as the owner can. True when in doubt.
+  static bool may_search(const std::string& directory);
+  /// The same of all directories above a path.
+  static bool may_reach(const std::string& path);
   /// The names in a folder, without "." and ".."; empty when it cannot be read.
   const std::vector<std::string>& entries(const std::string& folder);
 

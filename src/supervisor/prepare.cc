@@ -277,7 +277,7 @@ std::map<std::string, std::string> environment_map() {
   return map;
 }
 
-// Of one's own and of other runs' state directories those that may be there: they hold keys, and what runs changed in overlays.
+// Of one's own and of other runs' state directories those that may be there and within the command's reach: they hold keys, and what runs changed in overlays.
 // Also what runs that are going on keep elsewhere, in sinks.
 std::vector<std::string> states_to_hide(const std::vector<std::string>& states, const WrittenFolders& elsewhere) {
   std::vector<std::string> hidden = states;
@@ -288,8 +288,9 @@ std::vector<std::string> states_to_hide(const std::vector<std::string>& states, 
   for (const LiveView& run : read_live_runs(states)) {
     for (const LiveView::Place& place : run.own) add(place.path);
   }
-  std::ranges::sort(hidden.begin() + 1, hidden.end());
-  hidden.erase(std::unique(hidden.begin() + 1, hidden.end()), hidden.end());
+  std::ranges::sort(hidden);
+  hidden.erase(std::unique(hidden.begin(), hidden.end()), hidden.end());
+  std::erase_if(hidden, [](const std::string& path) { return !HostPaths::may_reach(path); });
   return hidden;
 }
 
@@ -309,7 +310,9 @@ void refuse_hidden_workspace(const policy::Policy& policy, const std::vector<std
   }
 }
 
-void add_remarks(Remarks& remarks, const std::vector<std::string>& found) {
+// Who shows the whole host cannot keep it elsewhere.
+void add_remarks(Remarks& remarks, const policy::Policy& policy, const std::vector<std::string>& found) {
+  if (policy.weakened(policy::Weakening::host_root)) return;
   for (const std::string& state : found)
     remarks.sentences.push_back(state + " is hidden: it holds an identity of agent-run (identity.key or identity.vkey), keep it outside of what is granted");
 }
@@ -460,7 +463,7 @@ Prepared prepare(const Options& options, const Places& places) {
   plan.limits = std::move(limits);
   std::vector<review::Target> overlays = overlays_of(plan);
   Remarks remarks = remarks_of(policy, plan);
-  add_remarks(remarks, found);
+  add_remarks(remarks, policy, found);
   return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state, .other_states = {states.begin() + 1, states.end()}, .run = run,
           .overlays = std::move(overlays), .hidden = std::move(hidden), .sinks = std::move(sinks), .remarks = std::move(remarks)};
 }

@@ -10,6 +10,7 @@
 #include <agentrun/journal/state.h>
 #include <agentrun/sys/paths.h>
 #include <agentrun/sys/tree.h>
+#include "supervisor/host_paths.h"
 
 namespace agentrun::supervisor {
 
@@ -28,11 +29,15 @@ class StateSearch {
   std::vector<std::string> run() {
     std::vector<std::string> roots;
     for (const policy::Grant& grant : policy_.view()) {
-      if (grant.access != policy::Grant::Access::scratch && !skipped(grant.path)) roots.push_back(grant.path);
+      const bool host = grant.access != policy::Grant::Access::scratch;
+      if (!host) private_.push_back(grant.path);
+      if (host && !skipped(grant.path)) roots.push_back(grant.path);
     }
     for (const std::string& root : roots) look_above(root);
     for (const std::string& root : roots) {
-      const bool covered = std::ranges::any_of(roots, [&](const std::string& other) { return other != root && within(root, other); });
+      // What a private directory stands before is shown only by a grant of its own.
+      const auto stands_before = [&](const std::string& other) { return std::ranges::any_of(private_, [&](const std::string& path) { return within(root, path) && within(path, other); }); };
+      const bool covered = std::ranges::any_of(roots, [&](const std::string& other) { return other != root && within(root, other) && !stands_before(other); });
       if (!covered && tree_.look(root).kind == Kind::directory) todo_.push_back(root);
     }
     while (!todo_.empty() && names_ <= most_) {
@@ -61,7 +66,7 @@ class StateSearch {
   }
 
   void directory(const std::string& path) {
-    if (skipped(path)) return;
+    if (skipped(path) || std::ranges::find(private_, path) != private_.end() || !HostPaths::may_search(path)) return;
     if (states_.is_object(path)) return found_.push_back(path);
     bool marked = false;
     std::vector<std::string> below;
@@ -80,6 +85,7 @@ class StateSearch {
   const std::size_t most_;
   HostTree tree_;
   std::unordered_set<std::string> above_;
+  std::vector<std::string> private_;
   std::deque<std::string> todo_;
   std::vector<std::string> found_;
   std::size_t names_ = 0;
