@@ -21,6 +21,7 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
 #include <agentrun/sys/process.h>
+#include <agentrun/sys/regular.h>
 
 namespace agentrun::supervisor {
 
@@ -81,8 +82,15 @@ void read_live_runs_of(const std::string& state, const std::function<bool(const 
     const Fd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (!file && errno == ENOENT) continue;  // it has ended
     if (!file) throw SysError(errno, "open", path);
-    if (lives(file)) views.push_back(decode(read_regular(path, most)));
-    else ::unlink(path.c_str());
+    if (!lives(file)) {
+      ::unlink(path.c_str());
+      continue;
+    }
+    try {
+      views.push_back(decode(read_regular(path, most)));
+    } catch (const SysError& e) {
+      if (e.error() != ENOENT) throw;  // it has ended just now
+    }
   }
 }
 
