@@ -52,9 +52,10 @@ std::string UsersOwn::second_name(const std::string& file) const {
     if (same) found = path;
     return same ? Visit::stop : Visit::over;
   };
-  for (const std::string& folder : written_.folders()) {
+  for (const Remembered& remembered : written_.folders()) {
+    const std::string& folder = remembered.path;
     struct stat there {};
-    if (::lstat(folder.c_str(), &there) != 0) continue;
+    if (folder == "/" || ::lstat(folder.c_str(), &there) != 0) continue;  // "/": see holder()
     if (S_ISDIR(there.st_mode) ? HostPaths::scan(folder, visit) : visit(folder, false) != Visit::stop) continue;
     if (found.empty()) return "has other names (hard links), which are not all found in " + folder + ", where an agent could write in an earlier run";
     return "is also " + found + " (a hard link), where an agent could write in an earlier run";
