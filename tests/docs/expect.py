@@ -15,7 +15,8 @@ EXAMPLES = {
         ("agent-run -- make", 0, r"^cp hello\.in hello$"),
         ("agent-run -p coding -- sh -c 'echo x > .git/hooks/pre-commit'", 2, rf"cannot create \.git/hooks/pre-commit: {DENIED}"),
         ("agent-run why", 0, r"^open .*/project/\.git/hooks/pre-commit  \(openat of \S+, 1×\)\n  because: git-safe:files\.protect"
-                             r"\[0\]\n  to allow it: remove \"\*\*/\.git/hooks\" from files\.protect of git-safe \(git-safe\.yaml:\d+:7\)$"),
+                             r"\[0\]\n  to allow it: remove \"\*\*/\.git/hooks/\*\[!e\]\" from files\.protect of git-safe \(git-safe\.yaml:\d+:7\); and if it was there "
+                             r"before the run, remove \"\*\*/\.git/hooks/\*\*\" from files\.keep of git-safe \(git-safe\.yaml:\d+:7\)$"),
         ("agent-run why --json", 0, r'^\{"by":"rule","class":"open","exe":"[^"]+","object":"[^"]+pre-commit",.*"times":1\}$'),
         ("agent-run -p coding -- cat ~/.ssh/id_rsa", 1, r"/\.ssh/id_rsa: No such file or directory"),
         ("agent-run -p coding -- bash -c 'echo > /dev/tcp/203.0.113.5/443'", 1, rf"bash: connect: {DENIED}"),
@@ -27,8 +28,8 @@ EXAMPLES = {
          r"^allow: read /etc/passwd\n  label: kernel\n  rule: debian:files\.read\[\d+\]  /etc/passwd  at debian\.yaml:\d+:7\n"
          r"allow: execute /usr/bin/env$"),
         ("agent-run explain --write .git/hooks/pre-commit", 1,
-         r"^deny: change .*/project/\.git/hooks/pre-commit\n  label: broker\n  rule: git-safe:files\.protect\[0\]  \*\*/\.git/hooks"
-         r"  at git-safe\.yaml:\d+:7\n  to allow it: remove \"\*\*/\.git/hooks\" from"),
+         r"^deny: change .*/project/\.git/hooks/pre-commit\n  label: broker\n  rule: git-safe:files\.protect\[0\]  \*\*/\.git/hooks/\*\[!e\]"
+         r"  at git-safe\.yaml:\d+:7\n  to allow it: remove \"\*\*/\.git/hooks/\*\[!e\]\" from"),
         ("agent-run explain --connect 203.0.113.5:443", 1, r"^deny: connect 203\.0\.113\.5:443$"),
         ("agent-run explain -p read-only", 0, r"^profiles:\n  debian  debian\.yaml  sha256:[0-9a-f]{64}$[\s\S]*^nftables \(kernel\):$"),
         ("agent-run run -w ~/project --read ~/notes --write ~/out -- cp ~/notes/todo ~/out/copy", 0, r"\A\Z"),
