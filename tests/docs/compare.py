@@ -137,7 +137,7 @@ def test_record_types():
 
 def test_words_of_records():
     page = Page("agent-run-journal.5")
-    run = (TOP / "src/supervisor/session.cc").read_text()
+    run = "".join(path.read_text() for path in sorted((TOP / "src/supervisor").glob("session*.cc")))
     reasons = set(re.findall(r'\b(?:(?:end|fail)\(|denied_image = )"([a-z-]+)"', run)) - WRITERLESS_REASONS
     told = re.findall(r"_([a-z-]+)_", page.section("journal.close").split("*reason*")[1].split("\n\n")[0])
     yield "reasons of journal.close", difference(reasons, set(told), ("the sources", "the page"))
