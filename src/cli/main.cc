@@ -21,7 +21,7 @@ constexpr int usage = 2;
 constexpr const char* help_text =
     R"(agent-run [run] [-p PROFILE]… [-w DIR] [--read P] [--write P] [--overlay P] [--allow-host H:P]
           [--sink URL] [--journal DIR] [--json] -- COMMAND…
-agent-run check PROFILE            is this profile good here?
+agent-run check [--all] PROFILE    is this profile good here, and what is guarded by other names (at most 20; --all: each)?
 agent-run explain [-p PROFILE] [-w DIR] [--open P | --write P | --exec P | --connect H:P [--by P]]
                                    the verdict with its rule; without a question: the whole plan
 agent-run why [RUN]                what was denied, and what would allow it (--json, --journal DIR)
