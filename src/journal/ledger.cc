@@ -71,9 +71,13 @@ bool Ledger::equals(std::uint64_t at, std::string_view bytes) const noexcept {
          std::memcmp(shared_->bytes, bytes.data() + first, bytes.size() - first) == 0;
 }
 
-bool Ledger::take(std::string_view line) noexcept {
+bool Ledger::announces(std::string_view bytes) const noexcept {
   const std::uint64_t there = shared_->begun.load(std::memory_order_acquire) - taken_;
-  if (there > capacity || there < line.size() || !equals(taken_, line)) return false;
+  return there <= capacity && there >= bytes.size() && equals(taken_, bytes);
+}
+
+bool Ledger::take(std::string_view line) noexcept {
+  if (!announces(line)) return false;
   taken_ += line.size();
   shared_->taken.store(taken_, std::memory_order_release);
   return true;

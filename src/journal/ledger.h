@@ -39,6 +39,8 @@ class Ledger {
   [[nodiscard]] std::uint64_t taken() const noexcept { return taken_; }
   /// Whether the writer's next line is this one (with its LF); then it is taken.
   [[nodiscard]] bool take(std::string_view line) noexcept;
+  /// Whether its next line begins so: it is being written.
+  [[nodiscard]] bool announces(std::string_view bytes) const noexcept;
   /// The writer may call again.
   void hear() noexcept;
   /// The whole lines that were finished and not taken. Of a writer that is dead.

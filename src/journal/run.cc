@@ -174,6 +174,7 @@ void Run::State::absorb_segment() {
     const ssize_t n = check(retry_eintr([&] { return ::pread(entries.get(), block.get(), block_size, offset); }), "read", name);
     const std::size_t used = seal_lines({block.get(), static_cast<std::size_t>(n)}, leaves);
     if (static_cast<std::size_t>(n) - used >= max_record) throw SysError(EMSGSIZE, "absorb", name);
+    if (static_cast<std::size_t>(n) < block_size) check_tail({block.get() + used, static_cast<std::size_t>(n) - used});
     if (hashes && !leaves.empty()) write_all(hashes, leaves, files::hashes);
     leaves.clear();
     if (static_cast<std::size_t>(n) < block_size) break;
@@ -210,6 +211,12 @@ void Run::State::seal_line(std::string_view line, std::string& leaves) {
 /// Which writer's record stands first is what the file says; that it is the next one of a writer is what the ledgers say.
 bool Run::State::take(std::string_view line) {
   return std::ranges::any_of(ledgers, [&](const auto& ledger) { return ledger->take(line); }) || (!fail_line.empty() && line == fail_line);
+}
+
+/// Half a record at the end is one that is being written, or was when its writer died.
+void Run::State::check_tail(std::string_view bytes) const {
+  if (bytes.empty() || std::ranges::any_of(ledgers, [&](const auto& ledger) { return ledger->announces(bytes); })) return;
+  throw altered(files::segment(segment), "half a record was not written by this run");
 }
 
 std::vector<std::uint64_t> Run::State::finished() const {

@@ -66,6 +66,7 @@ struct Run::State {
   [[nodiscard]] bool take(std::string_view line);
   [[nodiscard]] std::vector<std::uint64_t> finished() const;
   void check_nothing_missing(const std::vector<std::uint64_t>& finished) const;
+  void check_tail(std::string_view bytes) const;
   void check_not_cut() const;
   void check_files() const;
   void check_file(const std::string& name, const File& known) const;

@@ -123,6 +123,12 @@ TEST_CASE("what somebody else wrote is cut off, and what was written between is 
   for (int i = 0; i < 12; ++i) CHECK(paths[static_cast<std::size_t>(i)] == "/work/file" + std::to_string(i));
 }
 
+TEST_CASE("half a record that nobody announced is found at once") {
+  Attacked journal;
+  add(journal.entries(), "{\"act");
+  CHECK(error_of([&] { journal.run.absorb(); }) == altered_errno);
+}
+
 TEST_CASE("the same between two segments: none is lost, none is there twice") {
   Epochs journal({.segment_bytes = 100});
   Appender slow(journal.run.appender());
