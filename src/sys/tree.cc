@@ -114,8 +114,13 @@ std::optional<std::string> HostTree::content(const std::string& path, std::size_
   const Fd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
   struct stat st {};
   if (!file || ::fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) return std::nullopt;
-  std::string text(limit + 1, '\0');
-  const ssize_t size = ::pread(file.get(), text.data(), text.size(), 0);
+  // What it says it has, and one byte more, which shows whether that is true; most limits are much larger.
+  std::string text(std::min(limit, static_cast<std::size_t>(st.st_size)) + 1, '\0');
+  ssize_t size = ::pread(file.get(), text.data(), text.size(), 0);
+  if (size == static_cast<ssize_t>(text.size()) && text.size() <= limit) {
+    text.resize(limit + 1);
+    size = ::pread(file.get(), text.data(), text.size(), 0);
+  }
   if (size < 0 || static_cast<std::size_t>(size) > limit) return std::nullopt;
   text.resize(static_cast<std::size_t>(size));
   return text;
