@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -110,6 +111,7 @@ class Explainer {
   // As the broker's with_writable_names().
   std::optional<policy::ProtectedObjects::Denial> denial_of_writable(const std::string& path, const struct stat& st) const {
     using Identity = policy::ProtectedObjects::Identity;
+    if (st.st_uid != ::geteuid() && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0) return std::nullopt;
     HostTree tree;
     const policy::ProtectedObjects writable = policy::find_writable(policy_, tree);
     auto denial = writable.denies(policy_, Right::execute, Identity{.dev = st.st_dev, .ino = st.st_ino}, policy::Age::since);
