@@ -47,6 +47,9 @@ Places find_places();
 /// Where identity and journals are: absolute.
 std::string state_directory_of(const Options& options, const Places& places);
 
+/// The state directories that know what agents could write: its own first, those of this HOME, each once. Not the account's: a run
+/// under another HOME (a job's, a test's) that may write /tmp would speak against every profile in it.
+std::vector<std::string> written_directories(const std::string& own, const Places& places);
 /// All the state directories that a run with this one looks into: its own first, each once.
 std::vector<std::string> state_directories(const std::string& own, const Places& places);
 
@@ -77,7 +80,8 @@ struct Prepared {
   sandbox::Plan plan;
   profile::Reads reads;  // as they will be: exact where a read rule needs the broker
   std::filesystem::path state_directory;
-  std::vector<std::string> other_states;   // where later runs look too: what this one may change is remembered there as well
+  std::vector<std::string> other_states;   // where later runs look too: this one's state directory is remembered there
+  std::vector<std::string> written_directories;  // where what this one's agent may change is remembered
   std::string run;                         // the id of the run that this is for
   std::vector<review::Target> overlays;    // by number, as the plan's steps name their layers
   std::vector<std::string> hidden;         // canonical: what the view does not show whatever is granted

@@ -56,6 +56,12 @@ std::string section_of(const Rule& rule) {
   return rule.id.substr(begin, rule.id.find('[') - begin);
 }
 
+// Of the shipped profiles these are left out by another shipped one.
+std::string left_out_by(const Rule& rule) {
+  const bool shipped = rule.place.file.find('/') == std::string::npos;
+  return shipped && (rule.profile == "build-settings" || rule.profile == "path-programs") ? ", as -p dependency-work does" : "";
+}
+
 std::string without_rule(const Rule& rule) {
   const std::string where = rule.profile + " (" + rule.place.text() + ")";
   const bool pinned = section_of(rule) == "exec.pin";
@@ -67,7 +73,7 @@ std::string without_rule(const Rule& rule) {
   }
   if (section_of(rule) == "exec.writable") return profile::printable("set exec: {writable: allow} in " + where);
   if (section_of(rule) == "exec.memfd") return profile::printable("set exec: {memfd: allow} in " + where);
-  return profile::printable("remove \"" + rule.pattern + "\" from " + section_of(rule) + " of " + where);
+  return profile::printable("remove \"" + rule.pattern + "\" from " + section_of(rule) + " of " + where + left_out_by(rule));
 }
 
 // Steps that are all needed.

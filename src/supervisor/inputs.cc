@@ -49,21 +49,12 @@ std::string find_beside(const Helper& helper) {
   throw Refusal(std::string(helper.name) + " is not beside " + program, "install agent-run whole: meson install -C build");
 }
 
-bool is_empty(const std::string& directory) {
-  std::error_code error;
-  return std::filesystem::is_empty(directory, error) || error;
-}
-
 // Keys and records of a state directory must have been out of reach of every agent. Runs that kept their own state there hid it, and
 // so did those that remember it: none is remembered where an agent could write, and what is remembered is hidden from then on.
-// What only the account knows, of runs under another HOME, is held against a directory that has something in it.
-std::string fault_of_state(const std::string& state, HostPaths& host, const std::vector<std::string>& states, const Places& places) {
+std::string fault_of_state(const std::string& state, HostPaths& host, const Places& places) {
   const std::string real = canonical(state).value_or(state);
-  const auto agrees = [&](const std::string& other) {
-    if (other == state || WrittenFolders({other}, Memory::states).is_object(real)) return true;
-    return other == places.account_state && other != places.usual_state && other != places.state && is_empty(real);
-  };
-  std::vector<std::string> strangers = states;
+  const auto agrees = [&](const std::string& other) { return other == state || WrittenFolders({other}, Memory::states).is_object(real); };
+  std::vector<std::string> strangers = written_directories(state, places);
   std::erase_if(strangers, agrees);
   const WrittenFolders written(strangers);
   const std::vector<std::string> none;
@@ -83,6 +74,14 @@ void refuse_reachable_file(const policy::Policy& policy, const std::string& file
     if (shown || within(path, policy.workspace()))
       throw Refusal("sink file:" + file + " lies where the agent may read or write", "keep it outside the workspace and outside every files.read, files.write and files.overlay");
   }
+}
+
+std::vector<std::string> each_once(const std::vector<std::string>& paths) {
+  std::vector<std::string> all;
+  for (const std::string& path : paths) {
+    if (!path.empty() && std::ranges::find(all, path) == all.end()) all.push_back(path);
+  }
+  return all;
 }
 
 }  // namespace
@@ -121,8 +120,8 @@ void refuse_agents_profiles(const std::vector<profile::Profile>& chain, const Us
   }
 }
 
-void refuse_agents_state(const std::string& state, HostPaths& host, const std::vector<std::string>& states, const Places& places) {
-  const std::string fault = fault_of_state(state, host, states, places);
+void refuse_agents_state(const std::string& state, HostPaths& host, const Places& places) {
+  const std::string fault = fault_of_state(state, host, places);
   if (!fault.empty())
     throw Refusal("the journal's directory " + state + " " + fault, "name a new directory outside of it with --journal, or leave --journal and XDG_STATE_HOME out");
 }
@@ -130,10 +129,9 @@ void refuse_agents_state(const std::string& state, HostPaths& host, const std::v
 void require_users_state(const std::string& directory, std::string_view option, const Places& places) {
   const std::string path = directory.starts_with('/') ? directory : canonical(".").value_or("") + "/" + directory;
   HostPaths host;
-  const std::vector<std::string> states = state_directories(path, places);
-  const std::string fault = fault_of_state(path, host, states, places);
+  const std::string fault = fault_of_state(path, host, places);
   if (!fault.empty()) throw Refusal(directory + " " + fault + ": what it holds may be the agent's", "name a directory outside of it with " + std::string(option));
-  for (const LiveView& run : read_live_runs(states)) {
+  for (const LiveView& run : read_live_runs(state_directories(path, places))) {
     if (shows(run, canonical(path).value_or(path)))
       throw Refusal(directory + " is shown to the command of a run that is going on", "wait for its end, or name another directory with " + std::string(option));
   }
@@ -193,12 +191,12 @@ void refuse_agents_sink(const policy::Policy& policy, const sink::Target& target
   }
 }
 
+std::vector<std::string> written_directories(const std::string& own, const Places& places) {
+  return each_once({own, places.state, places.usual_state});
+}
+
 std::vector<std::string> state_directories(const std::string& own, const Places& places) {
-  std::vector<std::string> all = {own};
-  for (const std::string& other : {places.state, places.usual_state, places.account_state}) {
-    if (!other.empty() && std::ranges::find(all, other) == all.end()) all.push_back(other);
-  }
-  return all;
+  return each_once({own, places.state, places.usual_state, places.account_state});
 }
 
 std::string find_nft_program() { return find_beside(helpers[0]); }

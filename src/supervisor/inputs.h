@@ -23,7 +23,7 @@ void refuse_agents_profiles(const std::vector<profile::Profile>& chain, const Us
 /// A profile that the agent of this run could change, but for those below `own` (ATTACKS L3, L4).
 void refuse_writable_profiles(const policy::Policy& policy, const std::vector<std::string>& own, HostPaths& host);
 /// A state directory where an agent could write in an earlier run that did not hide it. `states`: all that are known.
-void refuse_agents_state(const std::string& state, HostPaths& host, const std::vector<std::string>& states, const Places& places);
+void refuse_agents_state(const std::string& state, HostPaths& host, const Places& places);
 /// --journal where the agent of this run may write.
 void refuse_reachable_state(const policy::Policy& policy, const std::string& state);
 /// A sink whose file the agent may read or write, or whose receiver or certificates an agent could have chosen.

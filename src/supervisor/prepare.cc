@@ -389,13 +389,14 @@ Prepared prepare(const Options& options, const Places& places) {
   }
   const std::string state = state_directory_of(options, places);
   const std::vector<std::string> states = state_directories(state, places);
-  const WrittenFolders written(states);
+  const std::vector<std::string> in_which_written = written_directories(state, places);
+  const WrittenFolders written(in_which_written);
   HostPaths host;
   const WrittenFolders elsewhere(states, Memory::states);
   std::vector<std::string> hidden = states_to_hide(states, elsewhere);
   const std::vector<std::string> usual = {std::string(parent_of(places.usual_profiles))};
   const UsersOwn users_own(host, written, usual);
-  refuse_agents_state(state, host, states, places);
+  refuse_agents_state(state, host, places);
   refuse_agents_profiles(chain, users_own, places);
   HostTree tree;
   const auto [workspace, workspace_named] = workspace_of(options, chain, places, host, written);
@@ -464,7 +465,7 @@ Prepared prepare(const Options& options, const Places& places) {
   std::vector<review::Target> overlays = overlays_of(plan);
   Remarks remarks = remarks_of(policy, plan);
   add_remarks(remarks, policy, found);
-  return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state, .other_states = {states.begin() + 1, states.end()}, .run = run,
+  return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state, .other_states = {states.begin() + 1, states.end()}, .written_directories = in_which_written, .run = run,
           .overlays = std::move(overlays), .hidden = std::move(hidden), .sinks = std::move(sinks), .remarks = std::move(remarks)};
 }
 

@@ -43,8 +43,8 @@ class StateFolder {
   std::size_t made_;
 };
 
-// Where other runs look: the usual one when --journal names another, and that of the account, whatever the environment says. They
-// remember this run's own, and what its agent may write. Who cannot make them has no such runs.
+// Where other runs look: the usual one when --journal or XDG_STATE_HOME names another, and that of the account, whatever HOME says.
+// They remember this run's own; the usual one also what its agent may write. Who cannot make them has no such runs.
 void make_other_state(const std::string& path) {
   if (path.empty()) return;
   try {
@@ -101,6 +101,7 @@ Summary run(const Options& options, const Places& places) {
     sandbox::RulesetLoader loader(find_nft_program());
     StateFolder state(state_directory_of(options, places));
     if (options.state_directory) make_other_state(places.state);
+    make_other_state(places.usual_state);
     make_other_state(places.account_state);
     Prepared prepared = prepare(options, places);
     journal::require_state_directory(prepared.state_directory);

@@ -16,7 +16,6 @@
 #include <agentrun/sys/process.h>
 #include "supervisor/remarks.h"
 #include "supervisor/session_state.h"
-#include "supervisor/written.h"
 
 namespace agentrun::supervisor {
 
@@ -110,21 +109,22 @@ void Session::remember_written() {
   for (const policy::Grant& grant : prepared_.policy.view()) {
     if (policy::changes_host(grant.access)) folders.push_back(grant.path);
   }
-  const std::string state = prepared_.state_directory;
-  WrittenFolders({state}).remember(state, folders);
-  for (const std::string& other : prepared_.other_states) remember_elsewhere(other, folders);
+  const std::string own = prepared_.state_directory;
+  std::error_code error;
+  const std::string real = std::filesystem::canonical(own, error).string();
+  for (const std::string& other : prepared_.other_states) remember_elsewhere(other, Memory::states, {error ? own : real});  // first: it is no agent's
+  for (const std::string& state : prepared_.written_directories) {
+    if (state == own) WrittenFolders({state}).remember(state, folders);
+    else remember_elsewhere(state, Memory::written, folders);
+  }
 }
 
 // A later run that keeps its state elsewhere has to know as well: what this one's agent may change, and where its keys are.
 // Nobody can run with a state directory that cannot be made.
-void Session::remember_elsewhere(const std::string& other, const std::vector<std::string>& folders) const {
+void Session::remember_elsewhere(const std::string& other, Memory memory, const std::vector<std::string>& paths) {
   if (::access(other.c_str(), F_OK) != 0) return;
-  std::error_code error;
-  const std::string real = std::filesystem::canonical(prepared_.state_directory, error).string();
-  const std::string state = error ? prepared_.state_directory.string() : real;
   try {
-    WrittenFolders({other}, Memory::states).remember(other, {state});  // first: it is no agent's
-    WrittenFolders({other}).remember(other, folders);
+    WrittenFolders({other}, memory).remember(other, paths);
   } catch (const SysError& e) {
     if (e.error() != EACCES && e.error() != EROFS) throw;
   }

@@ -16,6 +16,7 @@
 #include "supervisor/signals.h"
 #include "supervisor/sinks.h"
 #include "supervisor/terminal.h"
+#include "supervisor/written.h"
 
 namespace agentrun::supervisor {
 
@@ -42,7 +43,7 @@ class Session {
   void open_journal();
   void tell_of_index();
   void remember_written();
-  void remember_elsewhere(const std::string& other, const std::vector<std::string>& folders) const;
+  static void remember_elsewhere(const std::string& other, Memory memory, const std::vector<std::string>& paths);
   void start_sinks();
   void start();
   void loop();

@@ -16,6 +16,20 @@ class Home(Case):
                "chain/deep/x")
     FREE = ("notes", "git.txt")
 
+    def test_a_tool_in_use(self):
+        """npm link, pip install -e: who works on the tool says so, as the remedy does."""
+        tool = self.ws / "tool"
+        file(self.ws, "tool")
+        (self.scratch.home / "opt").mkdir()
+        leads(self.scratch.home, "opt/tool", tool)
+        self.scratch.environment["PATH"] += f":{self.scratch.home}/opt"
+        for name in ("default", "coding"):
+            run = self.scratch.agent_run("-p", name, "--", "sh", "-c", "echo changed > tool", cwd=self.ws)
+            self.assertNotEqual(run.status, 0, str(run))
+            self.assertIn("as -p dependency-work does", run.errors)
+        run = self.scratch.agent_run("-p", "dependency-work", "--", "sh", "-c", "echo changed > tool", cwd=self.ws)
+        self.assertEqual((run.status, tool.read_text()), (0, "changed\n"), str(run))
+
     def build(self, top):
         home, base = self.scratch.home, self.scratch.base
         for path in self.GUARDED + self.FREE:
@@ -53,7 +67,7 @@ class Home(Case):
         free = [("append", path) for path in self.FREE] + [("replace", "zshrc"), ("create", "units.txt")]
         shown = self.scratch.base / "shown"
         digest = "sha256:" + "0" * 64
-        run, results = self.both(self.build, acts + free, extends=["debian", "host-exec"],
+        run, results = self.both(self.build, acts + free, extends=["debian", "host-exec", "path-programs"],
                                  files={"read": [str(self.tools), str(shown)], "protect": [f"{shown}/protected"]},
                                  exec={"allow": ["/usr/**", f"{self.tools}/**"], "pin": {f"{shown}/pinned": digest}})
         self.assert_denied(results[:len(acts)])
@@ -71,7 +85,7 @@ class Home(Case):
     def test_private_home_is_free(self):
         """The run's own home has the same names, and they mean nothing."""
         leads(self.scratch.home, ".zshrc", self.ws / "zshrc")
-        self.scratch.write_profile(extends=["debian", "host-exec"])
+        self.scratch.write_profile(extends=["debian", "host-exec", "path-programs"])
         run = self.inside("sh", "-c", "mkdir -p ~/.config/git ~/.local/bin && echo x > ~/.config/git/config && echo x > ~/.zshrc && ln -s a ~/.local/bin/b && echo x > zshrc")
         self.assertNotEqual(run.status, 0)
         self.assertEqual(run.errors.count("ermission denied"), 1, str(run))
@@ -80,7 +94,7 @@ class Home(Case):
     def test_leads_to_the_whole(self):
         """A name of the table that leads to a whole grant refuses it; a plug-in's directory below one is told."""
         leads(self.scratch.home, ".vim", self.ws)
-        self.scratch.write_profile(extends=["debian", "host-exec"])
+        self.scratch.write_profile(extends=["debian", "host-exec", "path-programs"])
         run = self.inside("touch", "made")
         self.assert_one_line_refusal(run, "without being asked", nothing=self.ws / "made")
         (self.scratch.home / ".vim").unlink()
@@ -137,7 +151,7 @@ class Generated(Case):
                 path = f"{place}/directory/x" if shape == "directory" else f"{place}/{shape}"
                 acts += [("create", path)] if shape == "dangling" else [(act, path) for act in ("append", "truncate", "chmod", "utime")]
             acts += [("append", f"{place}/free"), ("create", f"{place}/new")]
-        run, results = self.both(self.build, acts, extends=["debian", "host-exec"])
+        run, results = self.both(self.build, acts, extends=["debian", "host-exec", "path-programs"])
         checked = self.scratch.agent_run("check", "--all", self.scratch.profile_file).text
         wrong = []
         for said, (act, path, outside, inside) in zip(self.explained, results):

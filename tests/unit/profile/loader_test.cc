@@ -79,13 +79,13 @@ TEST_CASE("the tree of a shipped profile that is kept in the program is the one 
 
 TEST_CASE("every shipped profile loads with its ancestors first") {
   const Loader loader("");
-  CHECK(shipped().size() == 15);
+  CHECK(shipped().size() == 16);
   for (const auto& [name, text] : shipped()) {
     const auto chain = loader.load(name);
     CHECK(chain.back().name == name);
     CHECK(chain.back().text == text);
   }
-  CHECK(names(loader.load("coding")) == Names{"debian", "git-safe", "home-exec", "host-exec", "build-settings", "default", "coding-base", "coding"});
+  CHECK(names(loader.load("coding")) == Names{"debian", "git-safe", "home-exec", "host-exec", "build-settings", "path-programs", "default", "coding-base", "coding"});
   CHECK(loader.load("git-safe").front().files.protect.front().place.text() == "git-safe.yaml:8:7");
 }
 
@@ -94,7 +94,7 @@ TEST_CASE("names are looked up in the user's folder first, then among the shippe
   folder.put("mine.yaml", "agent-run: 1\nextends: [default]\n");
   folder.put("git-safe.yaml", "agent-run: 1\nname: git-safe\n");
   const Loader loader(folder.path());
-  CHECK(names(loader.load("mine")) == Names{"debian", "git-safe", "home-exec", "host-exec", "build-settings", "default", "mine"});
+  CHECK(names(loader.load("mine")) == Names{"debian", "git-safe", "home-exec", "host-exec", "build-settings", "path-programs", "default", "mine"});
   CHECK(loader.load("mine")[1].place.file == folder / "git-safe.yaml");
 }
 
