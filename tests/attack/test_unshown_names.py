@@ -26,7 +26,7 @@ class Home(Case):
         for name in ("default", "coding"):
             run = self.scratch.agent_run("-p", name, "--", "sh", "-c", "echo changed > tool", cwd=self.ws)
             self.assertNotEqual(run.status, 0, str(run))
-            self.assertIn("as -p dependency-work does", run.errors)
+            self.assertIn("as -p dependency-work does", self.scratch.agent_run("why", cwd=self.ws).text)
         run = self.scratch.agent_run("-p", "dependency-work", "--", "sh", "-c", "echo changed > tool", cwd=self.ws)
         self.assertEqual((run.status, tool.read_text()), (0, "changed\n"), str(run))
 
