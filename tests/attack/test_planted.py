@@ -64,14 +64,37 @@ class Links(harness.Case):
         self.refused()
 
     def test_links_of_the_user_are_followed(self):
-        """A link where no agent could write; one that leads to where it could; the place itself."""
+        """A link where no agent could write, also one that leads to where it could; the place itself."""
         self.plant()
         (self.scratch.base / "short").symlink_to(self.ws)
         (self.ws / "inner").mkdir()
-        (self.ws / "alias").symlink_to("inner")
-        for words in (("-w", self.scratch.base / "short"), ("-w", self.ws / "alias"), ("-w", self.outside), ("--write", self.scratch.base / "short")):
+        for words in (("-w", self.scratch.base / "short"), ("-w", self.ws / "inner"), ("-w", self.outside), ("--write", self.scratch.base / "short")):
             result = self.scratch.agent_run("-p", self.coding, *words, "--", "true")
             self.assertEqual(result.status, 0, str(result))
+
+    def test_a_target_does_not_vouch_for_the_link(self):
+        """What the link leads to was a workspace, or an overlay, itself: that says nothing about who made the link."""
+        self.plant()
+        meant = self.scratch.base / "meant.yaml"
+        meant.write_text(harness.profile_text(extends=["coding"], weaken=["trusted-grants"]))
+        for earlier in (("-w", self.outside, "--overlay", self.secret), ("-w", self.secret)):
+            result = self.scratch.agent_run("-p", meant, *earlier, "--", "true")
+            self.assertEqual(result.status, 0, str(result))
+            self.refused("-w", "sub")
+            self.refused(cwd=self.ws / "sub", env={**self.scratch.environment, "PWD": str(self.ws / "sub")})
+            for option in ("--read", "--write", "--overlay"):
+                self.refused("-w", self.outside, option, self.ws / "sub")
+            self.coding.write_text(harness.profile_text(extends=["coding"], files={"read": [str(self.ws / "sub")]}))
+            self.refused("-w", self.outside)
+            self.coding.write_text(harness.profile_text(extends=["coding"]))
+        # Nor within one directory: what an agent may write there is not all that is there.
+        (self.ws / "inner").mkdir()
+        (self.ws / "alias").symlink_to("inner")
+        result = self.scratch.agent_run("-p", self.coding, "-w", self.ws / "alias", "--", "touch", "made")
+        self.assert_one_line_refusal(result, "leads through a link", str(self.ws / "inner"), nothing=self.ws / "inner/made")
+        # The remedy.
+        control = self.scratch.agent_run("-p", self.coding, "-w", self.outside, "--read", self.secret, "--", "cat", self.secret / "id")
+        self.assertEqual(control.text, KEY)
 
 
     def test_what_is_remembered(self):
