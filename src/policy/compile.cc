@@ -423,7 +423,7 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   data->weakenings = weakenings_of(chain);
   data->journal = journal_of(chain);
   Draft draft{.facts = facts, .variables = variables_of(facts), .rules = {}, .bound = {}, .unshown = {}, .conditions = {}, .pins = {}, .claims = {},
-              .connections = {}, .published = {}, .sockets = {}, .git = {}, .writable = {}};
+              .connections = {}, .published = {}, .sockets = {}, .git = {}, .writable = {}, .moved = {}};
   const auto weakened = [&](Weakening weakening) {
     return std::find(data->weakenings.begin(), data->weakenings.end(), name(weakening)) != data->weakenings.end();
   };

@@ -16,6 +16,14 @@
 
 namespace agentrun::policy {
 
+/// What a variable of whoever starts the run puts at another place than the home directory (moved_home.h).
+struct MovedHome {
+  std::string_view variable;    // "XDG_CONFIG_HOME"
+  std::vector<Component> name;  // of what, below the home directory: .config
+  std::string place;            // where it is instead
+  bool listed = false;          // one of several, in which the system's are too
+};
+
 struct Draft {
   struct Bound {
     PathPattern pattern;
@@ -76,6 +84,7 @@ struct Draft {
     std::optional<std::size_t> home_depth;  // so many of the components are the home directory
   };
   std::optional<std::vector<Writable>> writable;  // made once, after the grants
+  std::optional<std::vector<MovedHome>> moved;    // made once
 };
 
 /// One pattern of a profile and where it stands.

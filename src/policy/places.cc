@@ -6,6 +6,7 @@
 
 #include <agentrun/sys/paths.h>
 #include "policy/glob.h"
+#include "policy/moved_home.h"
 #include "profile/fail.h"
 
 namespace agentrun::policy {
@@ -98,6 +99,8 @@ class Expansion {
       add(grant, found, pattern.scope);
     }
     if (draft_.variables.workspace && !is_granted) push(*draft_.variables.workspace, pattern.components, pattern.scope);
+    // A directory of the home directory as a whole is where a tool keeps its state: home-exec says what of it is guarded.
+    add_moved(pattern, Names::below);
   }
 
   void add_below_home(const PathPattern& pattern) {
@@ -111,6 +114,25 @@ class Expansion {
     }
     add_linked(whole);
     unshown_.push_back(std::move(whole));
+    add_moved(pattern, Names::all);
+  }
+
+  // Where variables of whoever starts the run put it: $XDG_CONFIG_HOME/fish of ~/.config/fish.
+  void add_moved(const PathPattern& in_home, Names names) {
+    if (!draft_.moved) draft_.moved = moved_home(draft_.facts, draft_.variables);
+    for (const MovedHome& moved : *draft_.moved) {
+      auto whole = moved_pattern(moved, in_home, names);
+      if (!whole) continue;
+      moved_by_ = moved.variable;
+      for (const Draft::Writable& grant : writable_) {
+        Reach found;
+        reach(whole->components, grant.components, 0, whole->scope, found);
+        add(grant, found, whole->scope);
+      }
+      add_linked(*whole);
+      moved_by_ = {};
+      if (!moved.listed) unshown_.push_back(std::move(*whole));
+    }
   }
 
   // Those outside of what may be changed are looked at on the host: something in them may be a link that leads there.
@@ -150,7 +172,8 @@ class Expansion {
     if (draft_.trusted_grants || claim.access == Grant::Access::overlay) return;
     const Rule& rule = draft_.rules[claim.rule];
     profile::fail(rule.place, rule.id.substr(rule.id.find(':') + 1),
-                  claim.path + " is what programs of the host execute or obey without being asked: " + item_.pattern.value + " of " + item_.profile.name,
+                  claim.path + " is what programs of the host execute or obey without being asked: " + item_.pattern.value + " of " + item_.profile.name +
+                      (moved_by_.empty() ? "" : ", which is there by " + std::string(moved_by_)),
                   "grant the directory that the work is in; if exactly this is meant, add weaken: [trusted-grants] to a profile of your own");
   }
 
@@ -183,6 +206,7 @@ class Expansion {
   const Item& item_;
   const Layer layer_;
   std::vector<PathPattern> patterns_, unshown_;
+  std::string_view moved_by_;  // the variable, while what it moved is looked at
 };
 
 // The directories that may be changed: what HostFacts::git is asked about.

@@ -104,6 +104,70 @@ class Home(Case):
         self.assertIn(".vim/pack/mine leads to", run.errors)
 
 
+class NamedByVariables(Case):
+    """Variables of whoever starts the run put names of the home directory elsewhere: programs of the host look there."""
+
+    VARIABLES = {"XDG_CONFIG_HOME": "xdg", "XDG_DATA_HOME": "data", "ZDOTDIR": "z", "INPUTRC": "rc/input", "BASH_ENV": "rc/bashenv", "ENV": "./rc/shenv",
+                 "CARGO_HOME": "cargo", "GNUPGHOME": "gpg", "NPM_CONFIG_USERCONFIG": "rc/npm", "KUBECONFIG": "k/1", "XDG_DATA_DIRS": "d1"}
+    GUARDED = ("xdg/git/config", "xdg/fish/config.fish", "xdg/autostart/x.desktop", "data/applications/x.desktop", "z/.zshrc", "rc/input", "rc/bashenv", "rc/shenv",
+               "cargo/bin/x", "cargo/env", "cargo/config.toml", "gpg/gpg.conf", "rc/npm", "k/1", "k/2", "d1/applications/x.desktop")
+    FREE = ("xdg/free/x", "data/x", "z/notes", "rc/other", "cargo/registry/x")
+
+    def build(self, top):
+        for path in self.GUARDED + self.FREE:
+            file(top, path)
+
+    def name(self, variables):
+        for name, path in variables.items():
+            self.scratch.environment[name] = path if path.startswith(".") else str(self.ws / path)
+
+    def test_every_variable(self):
+        ordinary = self.scratch.agent_run("--", "/bin/true", cwd=self.ws)
+        self.assert_ran(ordinary)
+        self.name(self.VARIABLES)
+        self.scratch.environment["KUBECONFIG"] = f"{self.ws}/k/1:{self.ws}/k/2"
+        self.scratch.environment["XDG_DATA_DIRS"] = f"/usr/share:{self.ws}/d1"
+        acts = [(act, path) for path in self.GUARDED for act in ("append", "truncate", "chmod", "replace")]
+        acts += [("create", "xdg/fish/new"), ("mkdir", "xdg/nvim"), ("create", "gpg/new"), ("create", "z/.zshenv"), ("slip", "xdg/git/config")]
+        free = [(act, path) for path in self.FREE for act in ("append", "replace")]
+        _, results = self.both(self.build, acts + free, extends=["debian", "host-exec"])
+        self.assert_denied(results[:len(acts)])
+        self.assert_allowed(results[len(acts):])
+        for name in self.scratch.environment.keys() & self.VARIABLES.keys():
+            del self.scratch.environment[name]
+        run = self.inside("sh", "-c", "echo evil >> xdg/fish/config.fish && echo evil >> rc/bashenv")  # the control: nobody looks there now
+        self.assert_ran(run)
+
+    def test_links_and_odd_spellings(self):
+        """Links below such a directory, and links, dots and ~ in the value."""
+        home = self.scratch.home
+        leads(home, "xd/fish", self.ws / "fishx")
+        leads(home, "xlink", self.ws / "data")
+        self.name({})
+        self.scratch.environment.update({"XDG_CONFIG_HOME": f"{home}/xd", "XDG_DATA_HOME": f"{home}/./xlink//", "INPUTRC": "~/irc", "BASH_ENV": "$HOME/berc",
+                                         "ZDOTDIR": f"{home}/xlink/../z"})
+        leads(home, "irc", self.ws / "input")
+        leads(home, "berc", self.ws / "bashenv")
+        guarded = ("fishx/config.fish", "data/dbus-1/x", "input", "bashenv", "z/.zshrc")
+        self.scratch.write_profile(extends=["debian", "host-exec"])
+        for path in guarded + ("free",):
+            file(self.ws, path)
+        outside = subprocess.run(["bash", "-c", "true"], env={"HOME": str(home), "BASH_ENV": "$HOME/berc"}, capture_output=True, text=True, check=False, timeout=60)
+        self.assertIn("mine", outside.stderr, "bash executes what the variable names")
+        run = self.inside("sh", "-c", 'for f; do echo evil >> "$f" && echo "open: $f"; done', "sh", *guarded, "free")
+        self.assertEqual(run.out.split(), [b"open:", b"free"], str(run))
+
+    def test_a_workspace_that_is_one(self):
+        """The workspace lies in what such a variable names: it is refused as ~/.config/nvim is."""
+        (self.ws / "nvim/sub").mkdir(parents=True)
+        self.scratch.environment["XDG_CONFIG_HOME"] = str(self.ws)
+        run = self.scratch.agent_run("--", "/bin/true", cwd=self.ws / "nvim/sub")
+        self.assertEqual(run.status, 125, str(run))
+        self.assertIn("which is there by XDG_CONFIG_HOME", run.errors)
+        self.scratch.environment["XDG_CONFIG_HOME"] = "relative/ignored"
+        self.assertEqual(self.scratch.agent_run("--", "/bin/true", cwd=self.ws / "nvim/sub").status, 0)
+
+
 class Generated(Case):
     """Directories of the host that the view does not show × shapes of links × calls: what explain and check say is what a run does."""
 
