@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -53,9 +54,24 @@ std::vector<std::string> written_directories(const std::string& own, const Place
 /// All the state directories that a run with this one looks into: its own first, each once.
 std::vector<std::string> state_directories(const std::string& own, const Places& places);
 
-/// For commands that use the keys or carry out what a state directory says. Throws Refusal when an agent could write there in an
-/// earlier run, or a run that is going on shows it. `option`: the one that names the directory.
-void require_users_state(const std::string& directory, std::string_view option, const Places& places);
+/// For commands that use the keys or carry out what a state directory says: as long as it lives no run starts that would show it to
+/// its command. A directory that is not there is made, and taken away again when nothing was made in it.
+class StateUse {
+ public:
+  /// Throws Refusal when an agent could write there in an earlier run, or a run that is going on shows it or one of `files` (absolute),
+  /// which the command will write; SysError. `option`: the one that names the directory.
+  StateUse(const std::string& directory, std::string_view option, const Places& places, const std::vector<std::string>& files = {});
+  ~StateUse();
+  StateUse(StateUse&&) noexcept;
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+/// The path by which a file that a command writes is to be opened, without following links: `path` with those on the way to it
+/// resolved. Throws Refusal when one of them stands where an agent could write.
+std::string way_of_output(const std::string& path, const Places& places);
 
 /// A sink, and what its URL names on this host.
 struct PreparedSink {
@@ -64,6 +80,8 @@ struct PreparedSink {
 };
 /// Reads the files that the URL names. Throws Refusal.
 PreparedSink prepare_sink(const std::string& url, const Places& places);
+/// The questions that a run asks of its sinks, but for what its own command is shown. Throws Refusal.
+void require_users_sinks(const std::vector<PreparedSink>& sinks, const std::string& state, const Places& places);
 
 /// What is known at the start and will look like a fault of the command, since no rule refuses it.
 struct Remarks {

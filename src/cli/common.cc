@@ -31,10 +31,7 @@ std::string state_directory(const Arguments& arguments) {
   return supervisor::find_places().state;
 }
 
-std::string users_state_directory(const Arguments& arguments) {
-  std::string directory = state_directory(arguments);
-  supervisor::require_users_state(directory, "--journal", supervisor::find_places());
-  return directory;
-}
+UsersState::UsersState(const Arguments& arguments)
+    : directory(state_directory(arguments)), use(directory, "--journal", supervisor::find_places()) {}
 
 }  // namespace agentrun::cli

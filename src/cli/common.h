@@ -27,7 +27,12 @@ std::vector<Option> with_run_options(std::initializer_list<Option> more);
 
 /// --journal, else the user's state folder.
 std::string state_directory(const Arguments& arguments);
-/// The same, for what signs with its key or carries out what it says: one where an agent could write is refused.
-std::string users_state_directory(const Arguments& arguments);
+/// The same, for what signs with its key or carries out what it says: one where an agent could write is refused, and while this lives
+/// no run begins that would show it.
+struct UsersState {
+  explicit UsersState(const Arguments& arguments);
+  std::string directory;
+  supervisor::StateUse use;
+};
 
 }  // namespace agentrun::cli

@@ -124,7 +124,8 @@ int key_command(Words words) {
   const bool adopt = words[0] == "agent";
   if (arguments.positional.size() > (adopt ? 1U : 0U)) throw UsageError("too many words", "agent-run key show, or key agent [COMMENT]");
   const std::string comment = arguments.positional.empty() ? "" : arguments.positional[0];
-  const std::string state = users_state_directory(arguments);
+  const UsersState users(arguments);
+  const std::string& state = users.directory;
   const journal::Key key = adopt ? journal::adopt_identity(state, comment) : journal::load_or_make_identity(state);
   std::printf("%s\n", key.vkey().c_str());
   return 0;

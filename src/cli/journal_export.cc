@@ -76,10 +76,12 @@ int export_format(const Arguments& arguments) {
   const auto format = sink::format_named(arguments.value("--format"));
   if (!format) throw UsageError("no format '" + arguments.value("--format") + "'", forms);
   const auto run = run_of(arguments);
+  std::optional<UsersState> users;
   std::optional<sink::Signer> signer;
   std::vector<journal::Hash> leaves;
   if (*format == sink::Format::cloudevents) {
-    signer = sink::Signer{.key = journal::load_or_make_identity(users_state_directory(arguments)), .certificate = {}};
+    users.emplace(arguments);
+    signer = sink::Signer{.key = journal::load_or_make_identity(users->directory), .certificate = {}};
     leaves = signed_leaves(run, signer->key);
   }
   const bool signs = signer.has_value();
@@ -103,7 +105,7 @@ int journal_export(const Arguments& arguments) {
   if (arguments.has("--format")) return export_format(arguments);
   const std::filesystem::path run = run_of(arguments);
   (void)verified(run, trusted_keys(arguments), "its tiles are not written");
-  journal::export_tiles(run, arguments.value("--tlog-tiles"));
+  journal::export_tiles(run, supervisor::way_of_output(arguments.value("--tlog-tiles"), supervisor::find_places()));
   return 0;
 }
 

@@ -14,7 +14,7 @@ int journal_witness(const Arguments& arguments) {
   if (!arguments.has("--listen") || !arguments.has("--state"))
     throw UsageError("witness needs a socket and a folder", "agent-run journal witness --listen SOCKET|tcp:ADDRESS:PORT --state DIR --key VKEY…");
   std::vector<std::string> logs = arguments.values("--key").empty() ? std::vector<std::string>{} : trusted_keys(arguments);
-  supervisor::require_users_state(arguments.value("--state"), "--state", supervisor::find_places());
+  const supervisor::StateUse use(arguments.value("--state"), "--state", supervisor::find_places());
   journal::Witness witness(arguments.value("--state"), logs);
   const WitnessSocket socket = listen_for_witness(arguments.value("--listen"));
   std::printf("%s\n", witness.vkey().c_str());

@@ -3,12 +3,15 @@
 
 #include <ext/stdio_filebuf.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <iostream>
 
+#include <agentrun/supervisor.h>
 #include <agentrun/sys/error.h>
 
 namespace agentrun::cli {
@@ -29,7 +32,13 @@ std::unique_ptr<std::streambuf> buffer_of(const std::string& path) {
 }  // namespace
 
 Fd open_output(const std::string& path) {
-  Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0600));
+  // The way is looked at, and then it is that way: no link is followed that came since.
+  open_how how{};
+  how.flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
+  how.mode = 0600;
+  how.resolve = RESOLVE_NO_SYMLINKS;
+  const std::string way = supervisor::way_of_output(path, supervisor::find_places());
+  Fd file(static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, way.c_str(), &how, sizeof how)));
   if (!file && errno == ELOOP) throw Refusal("a symbolic link is at " + path, "remove it, or name the file that it leads to; -o - is standard output");
   if (!file && errno == ENXIO) throw Refusal("nobody reads the FIFO or socket " + path, "start its reader first, or name another file; -o - is standard output");
   if (!file && errno == EISDIR) throw Refusal(path + " is a directory", "name a file in it; -o - is standard output");

@@ -189,12 +189,12 @@ bool is_run(const std::string& word) {
          word.find('/') == std::string::npos && (word.size() == 8 || word[8] == 'T');
 }
 
-Overlays open_one(const Arguments& arguments, review::Use use, const char* command) {
+Overlays open_one(const Arguments& arguments, const std::string& state, review::Use use, const char* command) {
   std::vector<std::string> words = arguments.positional;
   words.insert(words.end(), arguments.rest.begin(), arguments.rest.end());
   if (words.size() > 1 || (words.size() == 1 && words[0].empty()))
     throw UsageError(std::string(command) + " takes one run", "agent-run " + std::string(command) + " [RUN]");
-  return Overlays::open(use == review::Use::change ? users_state_directory(arguments) : state_directory(arguments), words.empty() ? "" : words[0], use);
+  return Overlays::open(state, words.empty() ? "" : words[0], use);
 }
 
 int report_applied(Overlays& overlays, std::size_t applied, const std::vector<review::Chosen::Left>& left) {
@@ -217,7 +217,7 @@ int report_applied(Overlays& overlays, std::size_t applied, const std::vector<re
 int diff_command(Words words) {
   const std::array options = {journal_option(), Option{"--stat", "", Option::Takes::nothing}, Option{"--json", "", Option::Takes::nothing}};
   const Arguments arguments = parse_arguments(words, options);
-  const Overlays overlays = open_one(arguments, review::Use::look, "diff");
+  const Overlays overlays = open_one(arguments, state_directory(arguments), review::Use::look, "diff");
   const std::vector<Change> changes = changes_of(overlays);
   if (!arguments.has("--json")) print_changes(overlays, changes, arguments);
   else for (const Change& change : changes) print_json(overlays, change);
@@ -234,7 +234,8 @@ int apply_command(Words words) {
     run = arguments.positional[0];
     paths.erase(paths.begin());
   }
-  Overlays overlays = Overlays::open(users_state_directory(arguments), run, review::Use::change);
+  const UsersState users(arguments);
+  Overlays overlays = Overlays::open(users.directory, run, review::Use::change);
   const std::vector<Change> changes = changes_of(overlays);
   review::Choice choice{.named = {}, .trusted = arguments.has("--trusted"), .host_changes = arguments.has("--force")};
   for (const std::string& path : paths) {
@@ -256,7 +257,8 @@ int apply_command(Words words) {
 int discard_command(Words words) {
   const std::array options = {journal_option()};
   const Arguments arguments = parse_arguments(words, options);
-  Overlays overlays = open_one(arguments, review::Use::change, "discard");
+  const UsersState users(arguments);
+  Overlays overlays = open_one(arguments, users.directory, review::Use::change, "discard");
   overlays.discard();
   std::printf("discarded what run %s changed\n", overlays.run().c_str());
   return 0;

@@ -46,6 +46,17 @@ std::optional<std::string> HostPaths::canonical(const std::string& path) {
   return follow(path, ignored);
 }
 
+std::string HostPaths::resolved(const std::string& path) {
+  std::string_view above = path;
+  for (;; above = parent_of(above)) {
+    if (const auto real = canonical(std::string(above))) {
+      const std::string_view rest = std::string_view(path).substr(above == "/" ? 0 : above.size());
+      return *real == "/" ? std::string(rest.empty() ? "/" : rest) : *real + std::string(rest == "/" ? "" : rest);
+    }
+    if (above == "/") return path;
+  }
+}
+
 std::vector<std::string> HostPaths::links(const std::string& path) {
   std::vector<std::string> folders;
   (void)follow(path, folders);

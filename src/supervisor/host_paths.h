@@ -16,6 +16,8 @@ class HostPaths {
  public:
   /// realpath(3) of an absolute path; nullopt when nothing is there, or nothing that this user can reach.
   std::optional<std::string> canonical(const std::string& path);
+  /// What exists of an absolute path, links followed, and the rest as it is: where it would come to be.
+  std::string resolved(const std::string& path);
   /// policy::HostFacts::links.
   std::vector<std::string> links(const std::string& path);
   /// policy::HostFacts::scan.

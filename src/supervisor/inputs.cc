@@ -14,7 +14,6 @@
 
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
-#include "supervisor/live_runs.h"
 
 namespace agentrun::supervisor {
 
@@ -49,29 +48,19 @@ std::string find_beside(const Helper& helper) {
   throw Refusal(std::string(helper.name) + " is not beside " + program, "install agent-run whole: meson install -C build");
 }
 
-// Keys and records of a state directory must have been out of reach of every agent. Runs that kept their own state there hid it, and
-// so did those that remember it: none is remembered where an agent could write, and what is remembered is hidden from then on.
-std::string fault_of_state(const std::string& state, HostPaths& host, const Places& places) {
-  const std::string real = canonical(state).value_or(state);
-  const auto agrees = [&](const std::string& other) { return other == state || WrittenFolders({other}, Memory::states).is_object(real); };
-  std::vector<std::string> strangers = written_directories(state, places);
-  std::erase_if(strangers, agrees);
-  const WrittenFolders written(strangers);
-  const std::vector<std::string> none;
-  return UsersOwn(host, written, none).fault(state);
-}
-
 // What the agent read there would be its journal, and what it wrote a forged one. As the path is named, and as it leads.
-void refuse_reachable_file(const policy::Policy& policy, const std::string& file) {
-  const auto view = policy.view();
+// Without a policy: by a command beside the runs, which shows nothing.
+void refuse_reachable_file(const policy::Policy* policy, const std::string& file) {
   const std::size_t slash = file.rfind('/');
   const std::string folder = canonical(slash == 0 ? "/" : file.substr(0, slash)).value_or("");
   if (folder.empty()) throw Refusal("sink file:" + file + ": its folder is not there", "make the folder first");
   struct stat st {};
   if (::lstat(file.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) throw Refusal("sink file:" + file + ": not a regular file", "name a new file or one that records may be appended to");
+  if (policy == nullptr) return;
+  const auto view = policy->view();
   for (const std::string& path : {file, folder + file.substr(slash), canonical(file).value_or(file)}) {
     const bool shown = std::ranges::any_of(view, [&](const policy::Grant& grant) { return grant.access != policy::Grant::Access::scratch && within(path, grant.path); });
-    if (shown || within(path, policy.workspace()))
+    if (shown || within(path, policy->workspace()))
       throw Refusal("sink file:" + file + " lies where the agent may read or write", "keep it outside the workspace and outside every files.read, files.write and files.overlay");
   }
 }
@@ -120,21 +109,22 @@ void refuse_agents_profiles(const std::vector<profile::Profile>& chain, const Us
   }
 }
 
+// Keys and records of a state directory must have been out of reach of every agent. Runs that kept their own state there hid it, and
+// so did those that remember it: none is remembered where an agent could write, and what is remembered is hidden from then on.
+std::string fault_of_state(const std::string& state, HostPaths& host, const Places& places) {
+  const std::string real = canonical(state).value_or(state);
+  const auto agrees = [&](const std::string& other) { return other == state || WrittenFolders({other}, Memory::states).is_object(real); };
+  std::vector<std::string> strangers = written_directories(state, places);
+  std::erase_if(strangers, agrees);
+  const WrittenFolders written(strangers);
+  const std::vector<std::string> none;
+  return UsersOwn(host, written, none).fault(state);
+}
+
 void refuse_agents_state(const std::string& state, HostPaths& host, const Places& places) {
   const std::string fault = fault_of_state(state, host, places);
   if (!fault.empty())
     throw Refusal("the journal's directory " + state + " " + fault, "name a new directory outside of it with --journal, or leave --journal and XDG_STATE_HOME out");
-}
-
-void require_users_state(const std::string& directory, std::string_view option, const Places& places) {
-  const std::string path = directory.starts_with('/') ? directory : canonical(".").value_or("") + "/" + directory;
-  HostPaths host;
-  const std::string fault = fault_of_state(path, host, places);
-  if (!fault.empty()) throw Refusal(directory + " " + fault + ": what it holds may be the agent's", "name a directory outside of it with " + std::string(option));
-  for (const LiveView& run : read_live_runs(state_directories(path, places))) {
-    if (shows(run, canonical(path).value_or(path)))
-      throw Refusal(directory + " is shown to the command of a run that is going on", "wait for its end, or name another directory with " + std::string(option));
-  }
 }
 
 // A profile that the agent could write would be no limit in the next run (ATTACKS L3, L4).
@@ -175,7 +165,7 @@ void refuse_reachable_state(const policy::Policy& policy, const std::string& sta
 }
 
 // Who receives the records, by which certificate, and who this is to the receiver.
-void refuse_agents_sink(const policy::Policy& policy, const sink::Target& target, const UsersOwn& own, const Places& places) {
+void refuse_agents_sink(const policy::Policy* policy, const sink::Target& target, const UsersOwn& own, const Places& places) {
   using Kind = sink::Target::Kind;
   if (target.kind == Kind::file) refuse_reachable_file(policy, target.path);
   const bool local = target.kind == Kind::file || target.kind == Kind::syslog_unix || target.kind == Kind::journald;
@@ -185,7 +175,7 @@ void refuse_agents_sink(const policy::Policy& policy, const sink::Target& target
     if (name == nullptr || name->empty()) continue;
     std::string path = name->starts_with("~/") ? places.home + name->substr(1) : *name;
     if (!path.starts_with('/')) path = canonical(".").value_or("") + "/" + path;
-    const std::string fault = own.fault(path, &policy);
+    const std::string fault = own.fault(path, policy);
     if (fault.empty()) continue;
     throw Refusal("sink " + target.name + ": " + parameter + path + " " + fault, "keep it outside the workspace and every directory that agents may or might write");
   }

@@ -14,6 +14,9 @@ namespace agentrun::supervisor {
 /// policy::HostFacts::own: profiles, programs and the state directories `states`.
 std::vector<std::string> own_paths(const Places& places, const std::vector<std::string>& states);
 
+/// How an agent could have decided what a state directory (absolute) holds: a clause as of UsersOwn::fault.
+std::string fault_of_state(const std::string& state, HostPaths& host, const Places& places);
+
 // Each throws Refusal.
 
 /// weaken: [floor-only] and a grant to change that reaches one of `own`.
@@ -26,7 +29,8 @@ void refuse_writable_profiles(const policy::Policy& policy, const std::vector<st
 void refuse_agents_state(const std::string& state, HostPaths& host, const Places& places);
 /// --journal where the agent of this run may write.
 void refuse_reachable_state(const policy::Policy& policy, const std::string& state);
-/// A sink whose file the agent may read or write, or whose receiver or certificates an agent could have chosen.
-void refuse_agents_sink(const policy::Policy& policy, const sink::Target& target, const UsersOwn& own, const Places& places);
+/// A sink whose file the agent may read or write, or whose receiver or certificates an agent could have chosen. No policy: of a
+/// command beside the runs.
+void refuse_agents_sink(const policy::Policy* policy, const sink::Target& target, const UsersOwn& own, const Places& places);
 
 }  // namespace agentrun::supervisor

@@ -71,26 +71,53 @@ std::string live_directory(const std::string& state) { return state + "/live"; }
 // Locked: its run lives. Else it is what a killed one left. Where that cannot be asked, it may live.
 bool lives(const Fd& file) { return ::flock(file.get(), LOCK_SH | LOCK_NB) != 0; }
 
+// As tell() names them: anything else in the directory is not ours to read, still less to remove.
+bool is_entry_name(std::string_view name) {
+  const std::size_t dash = name.find('-');
+  const auto is_number = [](std::string_view text) { return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos; };
+  return dash != std::string_view::npos && is_number(name.substr(0, dash)) && is_number(name.substr(dash + 1));
+}
+
+// The directory itself and this user's: who could exchange it for a link would have files removed elsewhere, and what runs tell forged.
+std::optional<Fd> open_live_directory(const std::string& path) {
+  Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat st {};
+  if (!directory) {
+    const int error = errno;
+    const bool there = error != ENOENT && ::lstat(path.c_str(), &st) == 0;
+    if (!there && (error == ENOENT || error == ENOTDIR)) return std::nullopt;
+    throw SysError(there && S_ISLNK(st.st_mode) ? ELOOP : error, "open", path);
+  }
+  check(::fstat(directory.get(), &st), "fstat", path);
+  if (st.st_uid != ::geteuid() && ::geteuid() != 0) throw SysError(EPERM, "open", path);
+  return directory;
+}
+
+void read_live_run(const Fd& directory, const std::string& name, const std::string& path, std::vector<LiveView>& views) {
+  const Fd file(::openat(directory.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!file && errno == ENOENT) return;  // it has ended
+  if (!file) throw SysError(errno, "open", path);
+  if (!lives(file)) {
+    ::unlinkat(directory.get(), name.c_str(), 0);
+    return;
+  }
+  try {
+    views.push_back(decode(read_regular(open_regular(directory.get(), name, O_RDONLY), path, most)));
+  } catch (const SysError& e) {
+    if (e.error() != ENOENT) throw;  // it has ended just now
+  }
+}
+
 void read_live_runs_of(const std::string& state, const std::function<bool(const std::string&)>& is_own, std::vector<LiveView>& views) {
-  const std::string directory = live_directory(state);
-  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(directory.c_str()), ::closedir);
-  if (!entries && errno != ENOENT && errno != ENOTDIR) throw SysError(errno, "open", directory);
-  while (const dirent* const entry = entries ? ::readdir(entries.get()) : nullptr) {
-    if (entry->d_name[0] == '.') continue;
-    const std::string path = directory + "/" + entry->d_name;
-    if (is_own(path)) continue;
-    const Fd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-    if (!file && errno == ENOENT) continue;  // it has ended
-    if (!file) throw SysError(errno, "open", path);
-    if (!lives(file)) {
-      ::unlink(path.c_str());
-      continue;
-    }
-    try {
-      views.push_back(decode(read_regular(path, most)));
-    } catch (const SysError& e) {
-      if (e.error() != ENOENT) throw;  // it has ended just now
-    }
+  const std::string path = live_directory(state);
+  const std::optional<Fd> directory = open_live_directory(path);
+  if (!directory) return;
+  Fd again(check(::fcntl(directory->get(), F_DUPFD_CLOEXEC, 0), "fcntl", path));
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::fdopendir(again.get()), ::closedir);
+  if (!entries) throw SysError(errno, "open", path);
+  (void)again.release();
+  while (const dirent* const entry = ::readdir(entries.get())) {
+    if (is_entry_name(entry->d_name) && !is_own(path + "/" + entry->d_name)) read_live_run(*directory, entry->d_name, path + "/" + entry->d_name, views);
   }
 }
 
@@ -158,16 +185,31 @@ LiveRun::LiveRun(const LiveView& view, const std::string& state, const std::vect
   const std::string text = encode(view);
   std::vector<std::string> states = {state};
   states.insert(states.end(), others.begin(), others.end());
-  const auto is_own = [&](const std::string& path) { return std::ranges::find(entries_, path, &Entry::path) != entries_.end(); };
   try {
     tell(state, text);
     for (const std::string& other : others) tell_elsewhere(other, text);
-    for (const LiveView& other : read_others(states, is_own)) require_apart(view, other);
+    look(view, states);
   } catch (...) {
     withdraw();
     ::rmdir(live_directory(state).c_str());  // what was made for a run that is refused goes with it
     throw;
   }
+}
+
+LiveRun::LiveRun(const LiveView& view, const std::vector<std::string>& states) {
+  const std::string text = encode(view);
+  try {
+    for (const std::string& state : states) tell_elsewhere(state, text);
+    look(view, states);
+  } catch (...) {
+    withdraw();
+    throw;
+  }
+}
+
+void LiveRun::look(const LiveView& view, const std::vector<std::string>& states) const {
+  const auto is_own = [&](const std::string& path) { return std::ranges::find(entries_, path, &Entry::path) != entries_.end(); };
+  for (const LiveView& other : read_others(states, is_own)) require_apart(view, other);
 }
 
 LiveRun::~LiveRun() { withdraw(); }
@@ -191,16 +233,19 @@ void LiveRun::tell(const std::string& state, const std::string& text) {
   const std::string name = std::to_string(::getpid()) + "-" + std::to_string(boot_clock_ns());
   const std::string hidden = directory + "/." + name, path = directory + "/" + name;
   Fd file;
+  std::optional<Fd> place;
   for (int attempt = 0; !file; ++attempt) {  // a start that is refused may take the directory away
     if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) throw SysError(errno, "mkdir", directory);
-    file.reset(::open(hidden.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+    place = open_live_directory(directory);
+    if (place) file.reset(::openat(place->get(), ("." + name).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+    else errno = ENOENT;
     if (!file && (errno != ENOENT || attempt == most_attempts)) throw SysError(errno, "open", hidden);
   }
   entries_.push_back({.path = hidden, .file = std::move(file)});
   Entry& entry = entries_.back();
   check(retry_eintr([&] { return ::flock(entry.file.get(), LOCK_EX); }), "flock", hidden);
   write_all(entry.file, text, hidden);
-  check(::rename(hidden.c_str(), path.c_str()), "rename", hidden);
+  check(::renameat(place->get(), ("." + name).c_str(), place->get(), name.c_str()), "rename", hidden);
   entry.path = path;
 }
 

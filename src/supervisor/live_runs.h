@@ -38,6 +38,8 @@ class LiveRun {
   /// Tells first and looks then, so that of two starts at once one sees the other. `state`: must be writable; of `others` what
   /// cannot be written is left out. Throws Refusal (a run shows this one's own, or the other way round), SysError.
   LiveRun(const LiveView& view, const std::string& state, const std::vector<std::string>& others);
+  /// The same of a command that shows nothing and keeps something; nobody needs to be able to write any of `states`.
+  LiveRun(const LiveView& view, const std::vector<std::string>& states);
   ~LiveRun();
   LiveRun(const LiveRun&) = delete;
   LiveRun& operator=(const LiveRun&) = delete;
@@ -49,6 +51,7 @@ class LiveRun {
   };
   void tell(const std::string& state, const std::string& text);
   void tell_elsewhere(const std::string& state, const std::string& text);
+  void look(const LiveView& view, const std::vector<std::string>& states) const;
   void withdraw() noexcept;
   std::vector<Entry> entries_;
 };

@@ -182,7 +182,7 @@ std::vector<PreparedSink> sinks_of(const policy::Policy& policy, const UsersOwn&
   for (const profile::Pattern& url : policy.journal().sinks) {
     try {
       sinks.push_back(prepare_sink(url.value, places));
-      refuse_agents_sink(policy, sinks.back().target, own, places);
+      refuse_agents_sink(&policy, sinks.back().target, own, places);
     } catch (const Refusal& e) {
       throw Refusal(url.place.text() + ": " + e.what(), e.remedy());
     }

@@ -14,45 +14,11 @@
 #include <agentrun/sys/process.h>
 #include "supervisor/live_runs.h"
 #include "supervisor/session.h"
+#include "supervisor/state_folder.h"
 
 namespace agentrun::supervisor {
 
 namespace {
-
-/// The state folder, made before the view is planned: what does not exist yet could not be hidden. What it made goes with it
-/// when the run is refused.
-class StateFolder {
- public:
-  explicit StateFolder(std::string path) : path_(std::move(path)), made_(make(path_)) {}
-  ~StateFolder() {
-    for (; made_ > 0 && ::rmdir(path_.c_str()) == 0; --made_) path_.erase(path_.rfind('/'));
-  }
-  StateFolder(const StateFolder&) = delete;
-  StateFolder& operator=(const StateFolder&) = delete;
-  void keep() noexcept { made_ = 0; }
-
- private:
-  static std::size_t make(const std::string& path) {
-    try {
-      return make_directories(path);
-    } catch (const SysError& e) {
-      throw Refusal(std::string("the journal's folder: ") + e.what(), "name one that you can write, outside the workspace, with --journal");
-    }
-  }
-  std::string path_;
-  std::size_t made_;
-};
-
-// Where other runs look: the usual one when --journal or XDG_STATE_HOME names another, and that of the account, whatever HOME says.
-// They remember this run's own; the usual one also what its agent may write. Who cannot make them has no such runs.
-void make_other_state(const std::string& path) {
-  if (path.empty()) return;
-  try {
-    (void)make_directories(path);
-  } catch (const SysError& e) {
-    if (e.error() != EACCES && e.error() != EROFS && e.error() != EPERM && e.error() != ENOENT && e.error() != ENOTDIR) throw;
-  }
-}
 
 constexpr rlim_t least_descriptors = 32;
 

@@ -321,6 +321,12 @@ std::vector<std::string> forward(const std::filesystem::path& run_directory, con
     numbers.push_back(static_cast<std::size_t>(place - known.begin()));
     if (place == known.end()) known.push_back(url);
   }
+  std::vector<std::string> written;
+  for (const PreparedSink& sink : sinks) {
+    if (sink.target.kind == sink::Target::Kind::file) written.push_back(sink.target.path);
+  }
+  require_users_sinks(sinks, state_directory, places);
+  const StateUse use(state_directory, "--journal", places, written);
   sink::write_urls(run_directory, known);
   const std::uint64_t records = journal::show(run_directory, {}, [](std::uint64_t, std::string_view) { return true; });
   if (records == 0) throw Refusal("run " + run_directory.filename().string() + " has no records: they were pruned, or it never began");

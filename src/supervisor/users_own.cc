@@ -14,18 +14,6 @@ namespace {
 
 constexpr std::size_t max_looked_at = 500'000;
 
-// What exists of a path, and the rest as it is.
-std::string resolved(HostPaths& host, const std::string& path) {
-  std::string_view above = path;
-  for (;; above = parent_of(above)) {
-    if (const auto real = host.canonical(std::string(above))) {
-      const std::string_view rest = std::string_view(path).substr(above == "/" ? 0 : above.size());
-      return *real == "/" ? std::string(rest.empty() ? "/" : rest) : *real + std::string(rest == "/" ? "" : rest);
-    }
-    if (above == "/") return path;
-  }
-}
-
 }  // namespace
 
 std::string UsersOwn::earlier(std::string_view place, std::string_view how) const {
@@ -80,7 +68,7 @@ std::string UsersOwn::fault_on_the_way(const std::string& path) const {
 }
 
 std::string UsersOwn::fault(const std::string& path, const policy::Policy* policy) const {
-  const std::string target = resolved(host_, path);
+  const std::string target = host_.resolved(path);
   if (std::string found = earlier(target, "lies in "); !found.empty()) return found;
   if (std::string found = fault_on_the_way(path); !found.empty()) return found;
   if (std::string found = second_name(target); !found.empty()) return found;

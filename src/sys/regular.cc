@@ -22,7 +22,10 @@ Fd open_regular(int directory, const std::string& path, int flags) {
 }
 
 std::string read_regular(const std::string& path, std::size_t limit) {
-  const Fd fd = open_regular(AT_FDCWD, path, O_RDONLY);
+  return read_regular(open_regular(AT_FDCWD, path, O_RDONLY), path, limit);
+}
+
+std::string read_regular(const Fd& fd, const std::string& path, std::size_t limit) {
   std::string text;
   std::array<char, 16384> piece;
   for (;;) {

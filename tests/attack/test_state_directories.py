@@ -4,6 +4,7 @@ import os
 import pathlib
 import pwd
 import shutil
+import subprocess
 
 import harness
 
@@ -190,6 +191,77 @@ class Live(Case):
         self.assert_told(told, "is shown to the command of a run that is going on")
         self.ended()
 
+    def test_keys_by_a_link(self):
+        """What leads there need not be named so: the links are the user's own."""
+        link = self.scratch.base / "ln"
+        link.symlink_to(self.place)
+        key = self.scratch.agent_run("key", "show").text.strip()
+        needle = "is shown to the command of a run that is going on"
+        self.assert_told(self.scratch.agent_run("key", "show", "--journal", link / "a/b"), needle)
+        self.assert_told(self.scratch.agent_run("key", "show", env=self.env(link)), needle)
+        self.assert_told(self.scratch.agent_run("key", "show", env=self.env(home=link)), needle)
+        self.assert_told(self.scratch.agent_run("journal", "witness", "--listen", self.scratch.base / "sock", "--state", link / "w", "--key", key), needle)
+        self.assertEqual(list(self.place.iterdir()), [], "what is refused leaves nothing")
+        self.ended()
+        made = self.scratch.agent_run("key", "show", "--journal", link / "a/b")
+        self.assertEqual(made.status, 0, str(made))
+        self.assertTrue((self.place / "a/b/identity.key").exists())
+
+    def test_forward_into_what_it_shows(self):
+        link = self.scratch.base / "ln"
+        link.symlink_to(self.place)
+        for log in (self.place / "log", link / "log"):
+            self.assert_told(self.scratch.agent_run("journal", "forward", self.first_run(), "--sink", f"file:{log}"), "is shown to the command of a run that is going on")
+        self.assertEqual(list(self.place.iterdir()), [])
+        self.ended()
+        sent = self.scratch.agent_run("journal", "forward", self.first_run(), "--sink", f"file:{link}/log")
+        self.assertEqual(sent.status, 0, str(sent))
+        self.assertIn("journal.open", (self.place / "log").read_text())
+
+    def first_run(self):
+        """One that has ended."""
+        runs = self.scratch.state / "agent-run/runs"
+        done = [path.name for path in sorted(runs.iterdir()) if b"journal.close" in (path / "entries.000000.jsonl").read_bytes()]
+        if not done:
+            self.assertEqual(self.begins().status, 0)
+            return self.first_run()
+        return done[0]
+
+    def test_a_command_that_uses_a_key_is_told_of(self):
+        """While it lives, no start shows what it keeps: it tells first and looks then, as runs do."""
+        self.ended()
+        key = self.scratch.agent_run("key", "show").text.strip()
+        words = ("journal", "witness", "--listen", self.scratch.base / "sock", "--state", self.place / "w", "--key", key)
+        witness = subprocess.Popen([harness.AGENT_RUN, *map(str, words)], env=self.scratch.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(witness.kill)
+        self.wait_for(lambda: (self.scratch.base / "sock").exists(), 10, "the witness")
+        run = self.scratch.agent_run("-p", self.scratch.profile_file, "--read", self.place, "--", "bash", "-c", f"ls -a {self.place}/w; cat {self.place}/w/*")
+        witness.kill()
+        witness.wait(timeout=60)
+        self.assertNotIn(KEY, run.text, str(run))
+        self.assertIn(KEY, self.control("bash", "-c", f"cat {self.place}/w/*").text)
+
+    def test_live_is_a_link(self):
+        """What its name leads to is not cleaned up: those are somebody's files."""
+        self.ended()
+        theirs = self.scratch.base / "theirs"
+        theirs.mkdir()
+        for name in ("thesis", "123-456"):
+            (theirs / name).write_text("x")
+        live = self.scratch.state / "agent-run/live"
+        for old in live.iterdir():
+            old.unlink()
+        live.rmdir()
+        live.symlink_to(theirs)
+        self.assert_one_line_refusal(self.begins(), "live: Too many levels of symbolic links")
+        self.assertEqual(sorted(path.name for path in theirs.iterdir()), ["123-456", "thesis"])
+        live.unlink()
+        live.mkdir(mode=0o700)
+        for name in ("notes.txt", "1-2"):
+            (live / name).write_text("x")
+        self.assertEqual(self.begins().status, 0)
+        self.assertEqual([path.name for path in live.iterdir()], ["notes.txt"], "what a killed run left has a name of its form")
+
     def test_others_are_not_in_the_way(self):
         """The same state directory, and others outside of what is shown."""
         for env in (None, self.env(self.scratch.base / "t"), self.env(home=self.scratch.base / "other")):
@@ -258,3 +330,27 @@ class Moved(Case):
         self.assertEqual(list((project / "w").iterdir()), [])
         shown = self.scratch.agent_run("key", "show", "--journal", self.scratch.base / "elsewhere")
         self.assertEqual(shown.status, 0, str(shown))
+
+    def test_outputs_through_links_of_agents(self):
+        """-o, tiles and forwarded records: the agent's link decides nothing about where they go."""
+        project = self.scratch.base / "pj"
+        project.mkdir()
+        self.scratch.write_profile(workspace={"path": str(project), "mode": "write"})
+        run = self.inside("bash", "-c", f"ln -s {self.outside} out; mkdir own", cwd=project)
+        self.assert_ran(run)
+        (self.outside / "report").write_text("mine")
+        needle = "pj, where an agent could write"
+        name = sorted((self.scratch.state / "agent-run/runs").iterdir())[-1].name
+        for words in (("report", name, "-o", project / "out/report"), ("export", name, "--format", "ecs", "-o", project / "out/report"),
+                      ("export", name, "--tlog-tiles", project / "out/tiles"), ("stamp", name, "-o", project / "out/report"),
+                      ("forward", name, "--sink", f"file:{project}/out/report"), ("forward", name, "--sink", f"file:{project}/own/new")):
+            self.assert_told(self.scratch.agent_run("journal", *words), needle)
+        self.assertEqual((self.outside / "report").read_text(), "mine")
+        self.assertEqual([path.name for path in self.outside.iterdir()], ["report"])
+        # The controls: no link of an agent's on the way; a link of the user's.
+        for target in (project / "own/report", self.scratch.base / "mine/report"):
+            if not target.parent.exists():
+                target.parent.symlink_to(self.outside)
+            told = self.scratch.agent_run("journal", "report", name, "-o", target)
+            self.assertEqual(told.status, 0, str(told))
+        self.assertNotEqual((self.outside / "report").read_text(), "mine")

@@ -16,6 +16,8 @@ Fd open_regular(int directory, const std::string& path, int flags);
 
 /// What such a file holds, at most `limit` bytes (SysError EFBIG). Throws SysError.
 std::string read_regular(const std::string& path, std::size_t limit);
+/// The same of one that is open; `path` is for what is said.
+std::string read_regular(const Fd& fd, const std::string& path, std::size_t limit);
 /// nullopt for every error.
 std::optional<std::string> try_read_regular(const std::string& path, std::size_t limit);
 
