@@ -67,7 +67,6 @@ Summary run(const Options& options, const Places& places) {
     sandbox::RulesetLoader loader(find_nft_program());
     StateFolder state(state_directory_of(options, places));
     if (options.state_directory) make_other_state(places.state);
-    make_other_state(places.usual_state);
     make_other_state(places.account_state);
     Prepared prepared = prepare(options, places);
     journal::require_state_directory(prepared.state_directory);

@@ -25,8 +25,8 @@ class StateFolder {
   std::size_t made_;
 };
 
-/// Where other runs look: the usual one when --journal or XDG_STATE_HOME names another, and that of the account, whatever HOME says.
-/// They remember this run's own; the usual one also what its agent may write. Who cannot make them has no such runs. Throws SysError.
+/// Where other runs look: the usual one when --journal names another, and that of the account, whatever HOME says. They remember this
+/// run's own, and where HOME is the account's also what its agent may write. Who cannot make them has no such runs. Throws SysError.
 void make_other_state(const std::string& path);
 
 }  // namespace agentrun::supervisor

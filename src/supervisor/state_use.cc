@@ -64,7 +64,6 @@ StateUse::StateUse(const std::string& directory, std::string_view option, const 
   refuse_shown(directory, path, option, runs);
   for (const std::string& file : files) refuse_shown("sink file:" + file, file, "--sink", runs);
   parts_ = std::make_unique<Parts>(path, option);
-  make_other_state(places.usual_state);
   make_other_state(places.account_state);
   LiveView own;
   own.own.push_back(place_of(path));

@@ -285,10 +285,12 @@ class Network(NetworkCase):
             act("name", lambda: tcp("host.test", {PORT}))
             act("abstract", lambda: unix(chr(0) + "agent-run-test"))
         """
-        self.profile([f"*:{PORT}"])
-        control, run = self.bare(script, unix=["@agent-run-test"]), self.within(script, unix=["@agent-run-test"])
-        self.assert_refused(control, run, {"ECONNREFUSED", "EACCES", "ECONNRESET"})
-        self.assertEqual((run.seen["unix"], run.seen["tcp"]), ({}, {}), str(run))
+        for rules in ([], [f"127.0.0.1:{PORT}"], [f"127.0.0.0/8:{PORT}", f"localhost:{PORT}", f"0.0.0.0:{PORT}"]):
+            with self.subTest(rules=rules):
+                self.profile([f"*:{PORT}", *rules])
+                control, run = self.bare(script, unix=["@agent-run-test"]), self.within(script, unix=["@agent-run-test"])
+                self.assert_refused(control, run, {"ECONNREFUSED", "EACCES", "ECONNRESET"})
+                self.assertEqual((run.seen["unix"], run.seen["tcp"]), ({}, {}), str(run))
 
     def test_l8_sockets_as_standard_input(self):
         """A socket of the host's network as standard input: refused when it could send anywhere, and not to be turned elsewhere."""

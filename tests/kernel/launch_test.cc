@@ -280,14 +280,22 @@ TEST_CASE("a script without #! is run by /bin/sh") {
   CHECK(run(plan).output == "script one\n");
 }
 
+static bool catches(pid_t pid, int signal) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("SigCgt:")) return (std::stoull(line.substr(8), nullptr, 16) >> (signal - 1) & 1) != 0;
+  return false;
+}
+
 TEST_CASE("stop and continue are reported, signals are passed on") {
   const Stage stage;
   const Result stopped = run(stage.plan("kill -STOP $$; sleep 0.3; exit 3"));
   CHECK(stopped.report == "stopped continued ");
   CHECK(stopped.code == 3);
   const Result term =
-      run(stage.plan("trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done"), [](Sandbox& sandbox, int& code) {
+      run(stage.plan("trap 'exit 9' TERM; while :; do sleep 0.05; done"), [](Sandbox& sandbox, int& code) {
         sandbox.go();
+        for (int i = 0; i < 2000 && !catches(sandbox.agent_pid(), SIGTERM); ++i) ::usleep(10'000);
         for (int i = 0; i < 200; ++i) {
           ::usleep(50'000);
           sandbox.forward(SIGTERM);

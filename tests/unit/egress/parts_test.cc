@@ -105,7 +105,38 @@ TEST_CASE("which addresses may be dialed") {
   const Checked stopped = check_addresses(policy, own, {to("203.0.113.5")}, facts);
   CHECK(stopped.addresses.empty());
   CHECK(stopped.refused == "203.0.113.5 (rule t:network.deny[0])");
-  CHECK(stopped.remedy.empty());
+  CHECK(stopped.remedy.find("network.deny") != std::string::npos);
+}
+
+TEST_CASE("loopback and what means this machine is never dialed, whatever rule names it") {
+  OwnAddresses own(nobody);
+  const policy::Policy policy = policy_of(
+      "{allow: [\"*:80\", \"127.0.0.1:80\", \"127.0.0.0/8:80\", \"[::1]:80\", \"0.0.0.0:80\", \"[::]:80\", \"255.255.255.255:80\", \"[64:ff9b::7f00:1]:80\", "
+      "\"[2002:7f00:1::]:80\", \"udp://*:80\", \"udp://127.0.0.1:80\", \"localhost:80\"]}");
+  for (const char* const address : {"127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::", "::ffff:0.0.0.0", "255.255.255.255", "64:ff9b::127.0.0.1",
+                                    "2002:7f00:1::", "::127.0.0.1"})
+    for (const policy::Protocol protocol : {policy::Protocol::tcp, policy::Protocol::udp})
+      for (const char* const name : {"", "a.test"}) {
+        FlowFacts facts{.id = 1, .to = to("198.18.1.1", 80)};
+        facts.to.protocol = protocol;
+        facts.name = name;
+        const Checked checked = check_addresses(policy, own, {to(address)}, facts);
+        CHECK_MESSAGE(checked.addresses.empty(), address);
+        CHECK_MESSAGE(checked.remedy.starts_with("no profile change"), address << ": " << checked.remedy);
+      }
+}
+
+TEST_CASE("an answer that maps an IPv4 address is judged and dialed as that address") {
+  OwnAddresses own(nobody);
+  const policy::Policy policy = policy_of("{allow: [\"*:80\", \"10.9.9.9:80\"]}");
+  FlowFacts facts{.id = 1, .to = to("198.18.1.1", 80)};
+  facts.name = "a.test";
+  for (const char* const address : {"::ffff:10.9.9.9", "::ffff:93.184.216.34"}) {
+    const Checked checked = check_addresses(policy, own, {to(address)}, facts);
+    REQUIRE_MESSAGE(checked.addresses.size() == 1, address);
+    CHECK_FALSE(checked.addresses[0].v6);
+  }
+  CHECK(check_addresses(policy, own, {to("::ffff:10.9.9.8")}, facts).refused == "10.9.9.8 (private)");
 }
 
 TEST_CASE("an address of a rule with by: may be dialed for that program only, also where a name leads there") {
