@@ -46,8 +46,9 @@ enum class Trace : std::uint8_t {
   instructions,     // text that agents obey
   not_updated,      // git was refused a protected file of the work
   worktree,         // git was refused to remove this directory of a linked worktree, .git/worktrees/X
+  changed,          // "DIRECTORY: what git would execute there", in which the command made or changed a part; not a path
   executes,         // "DIRECTORY: what git would execute there": of a repository or bare_repository; not a path
-  more,             // more than are told; no path
+  more,             // more than were looked at; no path
 };
 std::string_view name(Trace trace) noexcept;
 std::optional<Trace> trace_of(std::string_view name) noexcept;

@@ -188,7 +188,11 @@ void await_end(const Fd& control, journal::Appender& entries) {
   entries.stop();  // a call that is still on its way ends without a record, and undone
   // With patience, unlike denials: one that was lost would be one that nobody is told of.
   HostTree tree_at_end;
-  for (const auto& [kind, path] : examined(recorder.traces(), tree_at_end)) send_message(control, encode({.kind = Event::Kind::trace, .text = path, .remedy = std::string(name(kind))}));
+  const Traces::Touched touched = recorder.traces().touched();
+  const policy::ProtectedObjects nothing;
+  // What has changed nothing of the kind has not waited for the search either.
+  const policy::ProtectedObjects& before = touched.empty() ? nothing : guards.found();
+  for (const auto& [kind, path] : examined({.found = recorder.traces().found(), .touched = touched, .before = before}, tree_at_end)) send_message(control, encode({.kind = Event::Kind::trace, .text = path, .remedy = std::string(name(kind))}));
   const Event counts{.kind = Event::Kind::counts,
                      .decisions = recorder.decisions(),
                      .denials = recorder.denials(),

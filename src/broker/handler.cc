@@ -1,8 +1,12 @@
 #include "broker/handler.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <cerrno>
 
 #include <agentrun/sys/error.h>
+#include <agentrun/sys/paths.h>
 #include <agentrun/sys/process.h>
 #include "broker/memory.h"
 
@@ -83,6 +87,12 @@ void Handler::judge(Case& c, Right right, const std::string& path) const {
   c.verdict = s_.policy.decide(right, path);
 }
 
+policy::ProtectedObjects::Identity identity_at(int fd, const std::string& name) {
+  struct stat st {};
+  if (::fstatat(fd, name.c_str(), &st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0) return {};
+  return {.dev = st.st_dev, .ino = st.st_ino};
+}
+
 // Birth where the file system keeps it, else the last change of the inode: the agent cannot change what is kept, so that
 // stays old too.
 policy::Age age_of(int fd, const std::string& name, std::int64_t began) {
@@ -97,9 +107,28 @@ policy::Age age_of(int fd, const std::string& name, std::int64_t began) {
   return time.tv_sec * 1'000'000'000 + time.tv_nsec < began ? policy::Age::before : policy::Age::since;
 }
 
+policy::Age age_in_repository(policy::Age age, const policy::ProtectedObjects& objects, std::string_view path, const std::function<policy::ProtectedObjects::Identity()>& directory) {
+  const std::string_view name = name_of(path);
+  if (age == policy::Age::before || (name != "config" && name != "config.worktree" && name != "commondir")) return age;
+  return objects.is_absent_repository(parent_of(path)) || objects.is_repository(directory()) ? policy::Age::before : age;
+}
+
+policy::Age Handler::age_at(const Slot& slot) const {
+  const policy::Age age = age_of(slot.parent.get(), slot.name, s_.began);
+  if (!s_.guards.concern(slot.path)) return age;
+  return age_in_repository(age, s_.guards.found(), slot.path, [&] { return identity_at(slot.parent.get(), ""); });
+}
+
+// Its directory cannot have been exchanged since it was opened: nothing that holds such a file moves (scan.cc).
+policy::Age Handler::age_at(const Object& object) const {
+  const policy::Age age = age_of(object.fd.get(), "", s_.began);
+  if (!s_.guards.concern(object.path)) return age;
+  return age_in_repository(age, s_.guards.found(), object.path, [&] { return identity_at(s_.host_proc, std::string(parent_of(object.path))); });
+}
+
 policy::Verdict Handler::verdict_on(Right right, const Slot& slot, std::string& stands_for) const {
   policy::Verdict verdict = s_.policy.decide(right, slot.path);
-  if (verdict.rule != nullptr && verdict.rule->keeps) verdict = s_.policy.decide(right, slot.path, age_of(slot.parent.get(), slot.name, s_.began));
+  if (verdict.rule != nullptr && verdict.rule->keeps) verdict = s_.policy.decide(right, slot.path, age_at(slot));
   return by_other_names(verdict, right, slot, stands_for);
 }
 
@@ -112,7 +141,7 @@ void Handler::judge(Case& c, Right right, const Slot& slot) const {
 
 void Handler::judge(Case& c, Right right, const Object& object) const {
   judge(c, right, object.path);
-  if (c.verdict.rule != nullptr && c.verdict.rule->keeps) c.verdict = s_.policy.decide(right, object.path, age_of(object.fd.get(), "", s_.began));
+  if (c.verdict.rule != nullptr && c.verdict.rule->keeps) c.verdict = s_.policy.decide(right, object.path, age_at(object));
   c.verdict = by_other_names(c.verdict, right, object, c.stands_for);
 }
 

@@ -159,6 +159,9 @@ class Handler {
   policy::Verdict by_other_names(policy::Verdict verdict, policy::Right right, const Where& where, std::string& stands_for) const;
   /// `verdict` on executing what is at the canonical path and open as `file`, or the denial by a name that may be written.
   policy::Verdict with_writable_names(policy::Verdict verdict, const std::string& path, const Fd& file, std::string& stands_for) const;
+  /// files.keep: was it there before the run?
+  [[nodiscard]] policy::Age age_at(const Slot& slot) const;
+  [[nodiscard]] policy::Age age_at(const Object& object) const;
   [[nodiscard]] std::optional<policy::ProtectedObjects::Denial> denial_of(const policy::ProtectedObjects& objects, policy::Right right, const Slot& slot) const;
   [[nodiscard]] std::optional<policy::ProtectedObjects::Denial> denial_of(const policy::ProtectedObjects& objects, policy::Right right, const Object& object) const;
   /// A symbolic link must not come to stand at this path.
@@ -183,8 +186,13 @@ class Handler {
 
 inline std::string self_fd(const Object& object) { return self_fd(object.fd); }
 
+/// What stands there, or the descriptor itself for ""; zeros: nothing.
+policy::ProtectedObjects::Identity identity_at(int fd, const std::string& name);
 /// When the file `name` in the folder, or the descriptor itself for "", came to be. A folder, or nothing: since.
 policy::Age age_of(int fd, const std::string& name, std::int64_t began);
+/// The same of a file `path` in the directory that `directory` tells: what says whose settings count in a repository of git is as
+/// old as that, also when it is missing, or was written anew by the host meanwhile.
+policy::Age age_in_repository(policy::Age age, const policy::ProtectedObjects& objects, std::string_view path, const std::function<policy::ProtectedObjects::Identity()>& directory);
 
 /// The last component is ".", ".." or nothing: it names a folder whatever stands there, and the kernel refuses to make,
 /// move or remove it in its own ways.
@@ -196,6 +204,7 @@ struct ScanRules {
   const policy::ProtectedObjects& objects;
   const std::int64_t began;  // files.keep guards what is older
   const policy::FoldedRules* folded = nullptr;  // when one of the two directories folds names
+  std::vector<std::string>* repositories = nullptr;  // gets the directories that may be git's, by where they go
 };
 /// A regular file that is a mount point of its own: granted by itself, and not to be renamed over.
 bool is_mounted_file(const Slot& slot);

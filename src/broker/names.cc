@@ -126,7 +126,7 @@ Reply Handler::rename(Case& c) {
   const auto scan = [&](const Slot& moved, const Slot& place) {
     if (kind_of(moved) != S_IFDIR || stands_for_folder(moved)) return 0;  // the kernel moves no "." (EBUSY)
     const bool folds = directory_folds(moved.parent.get()) || directory_folds(place.parent.get());
-    const ScanRules rules{.policy = s_.policy, .objects = s_.guards.found(), .began = s_.began, .folded = folds ? &s_.policy.denied_objects().folded() : nullptr};
+    const ScanRules rules{.policy = s_.policy, .objects = s_.guards.found(), .began = s_.began, .folded = folds ? &s_.policy.denied_objects().folded() : nullptr, .repositories = &c.repositories};
     const auto guards = [&](const std::string& path) {
       return rules.policy.may_guard_below(path) || rules.objects.may_guard_below(rules.policy, path) || (folds && rules.folded->may_guard_below(path));
     };

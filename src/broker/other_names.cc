@@ -27,20 +27,18 @@ bool folds_at(const Object& object) {
   return !parent || directory_folds(parent.get());
 }
 
-policy::Age age_at(const Slot& slot, std::int64_t began) { return age_of(slot.parent.get(), slot.name, began); }
-policy::Age age_at(const Object& object, std::int64_t began) { return age_of(object.fd.get(), "", began); }
 
 // By another spelling of a guarded name, where the file system takes the two for one. The rules are asked first: they cost less.
 template <typename Where>
-Denial by_spelling(const policy::FoldedRules& rules, Right right, const Where& where, std::int64_t began) {
-  const auto ask = [&](policy::Age age) -> Denial {
-    const policy::Rule* const rule = rules.denies(right, where.path, age);
+Denial by_spelling(const policy::FoldedRules& rules, Right right, const Where& where, const std::function<policy::Age()>& age) {
+  const auto ask = [&](policy::Age assumed) -> Denial {
+    const policy::Rule* const rule = rules.denies(right, where.path, assumed);
     if (rule == nullptr) return std::nullopt;
     return Objects::Denial{.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = rule}, .name = {}};
   };
   Denial denial = ask(policy::Age::before);
   if (!denial || !folds_at(where)) return std::nullopt;
-  return denial->verdict.rule->keeps ? ask(age_at(where, began)) : denial;
+  return denial->verdict.rule->keeps ? ask(age()) : denial;
 }
 
 Denial denial_for(const std::function<Denial(policy::Age)>& ask, const std::function<policy::Age()>& age) {
@@ -55,7 +53,7 @@ Denial denial_for(const std::function<Denial(policy::Age)>& ask, const std::func
 // one name of a file leaves the file, by its guarded name, as it is. But a file that is granted by itself is replaced by writing
 // into it.
 Denial Handler::denial_of(const Objects& objects, Right right, const Slot& slot) const {
-  const auto age = [&] { return age_of(slot.parent.get(), slot.name, s_.began); };
+  const auto age = [&] { return age_at(slot); };
   Denial denial = denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, slot.path, a); }, age);
   if (denial || !objects.has_identities()) return denial;
   struct stat parent {}, there {};
@@ -68,7 +66,7 @@ Denial Handler::denial_of(const Objects& objects, Right right, const Slot& slot)
 }
 
 Denial Handler::denial_of(const Objects& objects, Right right, const Object& object) const {
-  const auto age = [&] { return age_of(object.fd.get(), "", s_.began); };
+  const auto age = [&] { return age_at(object); };
   Denial denial = denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, object.path, a); }, age);
   if (denial) return denial;
   const Objects::Identity identity{.dev = object.dev, .ino = object.ino};
@@ -85,7 +83,7 @@ policy::Verdict Handler::by_other_names(policy::Verdict verdict, Right right, co
   Denial denial;
   if (!s_.policy.denied_objects().empty()) denial = denial_of(s_.policy.denied_objects(), right, where);
   if (!denial && right == Right::change && s_.guards.concern(where.path)) denial = denial_of(s_.guards.found(), right, where);
-  if (!denial && (right != Right::change || s_.guards.concern(where.path))) denial = by_spelling(s_.policy.denied_objects().folded(), right, where, s_.began);
+  if (!denial && (right != Right::change || s_.guards.concern(where.path))) denial = by_spelling(s_.policy.denied_objects().folded(), right, where, [&] { return age_at(where); });
   if (!denial) return verdict;
   stands_for = std::move(denial->name);
   return denial->verdict;

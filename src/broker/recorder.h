@@ -33,6 +33,7 @@ struct Case {
   std::string host;            // the name that the destination stands for
   bool foreign_socket = false; // refused because it is another program's unix socket
   std::optional<std::pair<std::uint64_t, std::uint64_t>> identity;  // dev, ino
+  std::vector<std::string> repositories;  // directories of git that move, by where they go
   int error = 0;               // what the agent is told, as far as it is known when the record is written
   std::string_view effect = "errno";
   enum class Cause : std::uint8_t { policy, walk } cause = Cause::policy;  // walk: it failed by itself, nobody denied it
@@ -67,7 +68,7 @@ class Recorder {
   [[nodiscard]] std::uint64_t denials() const noexcept { return denials_.load(); }
   [[nodiscard]] std::uint64_t absent() const noexcept { return absent_.load(); }
   /// What the run leaves behind, as far as it was recorded.
-  [[nodiscard]] Traces::Found traces() { return traces_.found(); }
+  [[nodiscard]] Traces& traces() noexcept { return traces_; }
   /// Tells the supervisor that a denied image runs.
   void report_denied_image(const std::string& path) const;
 

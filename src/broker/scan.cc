@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::size_t max_entries = 200'000;
 constexpr int max_depth = 128;
+constexpr std::size_t max_repositories = 20'000;  // more than are noted of a run
 
 class Scan {
  public:
@@ -51,6 +52,8 @@ class Scan {
     const std::size_t to_size = to.size();
     from.append("/").append(name);
     to.append("/").append(name);
+    if (rules_.repositories != nullptr && rules_.repositories->size() < max_repositories && (name == ".git" || name == "HEAD"))
+      rules_.repositories->push_back(name == ".git" ? to : to.substr(0, to_size));
     int error = guarded(fd, entry, from) || guarded(fd, entry, to) ? EACCES : 0;
     if (error == 0 && is_link(fd, entry) && on_the_way(to)) error = EACCES;
     const bool deeper = entry.d_type == DT_DIR || entry.d_type == DT_UNKNOWN;
@@ -94,7 +97,7 @@ class Scan {
     std::optional<policy::Age> age;
     const auto counts = [&](const policy::Verdict& verdict) {
       if (!verdict.rule->keeps) return true;
-      if (!age) age = age_of(fd, entry.d_name, rules_.began);
+      if (!age) age = age_in_repository(age_of(fd, entry.d_name, rules_.began), rules_.objects, path, [&] { return identity_at(fd, ""); });
       return *age == policy::Age::before;
     };
     if (rules_.policy.guarded(change, path)) {

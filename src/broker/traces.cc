@@ -6,13 +6,15 @@
 #include <optional>
 
 #include <agentrun/sys/paths.h>
+#include "broker/nearness.h"
 #include "broker/recorder.h"
 
 namespace agentrun::broker {
 
 namespace {
 
-constexpr std::size_t max_found = 64;
+constexpr std::size_t max_found = 64;             // of a kind
+constexpr std::size_t max_repositories = 16'384;  // that are looked at in the end
 
 struct Named {
   std::string_view name;
@@ -35,8 +37,17 @@ struct InProgress {
 };
 constexpr std::array<InProgress, 2> in_progress = {{{"rebase-merge", "strategy"}, {"sequencer", "opts"}}};
 
-constexpr std::array<std::string_view, 9> trace_names = {"repository", "bare-repository", "rebase", "index", "instructions",
-                                                         "not-updated", "worktree", "executes", "more"};
+constexpr std::array<std::string_view, 4> settings_of_repository = {"config", "config.worktree", "commondir", "hooks"};
+constexpr std::array<std::string_view, 3> parts_of_repository = {"HEAD", "objects", "refs"};
+
+bool is_part_of_repository(std::string_view path) {
+  const std::string_view name = name_of(path);
+  return name == ".git" || name_of(parent_of(path)) == "hooks" || std::ranges::find(settings_of_repository, name) != settings_of_repository.end() ||
+         std::ranges::find(parts_of_repository, name) != parts_of_repository.end();
+}
+
+constexpr std::array<std::string_view, 10> trace_names = {"repository", "bare-repository", "rebase", "index", "instructions",
+                                                         "not-updated", "worktree", "changed", "executes", "more"};
 
 bool is_in_repository(std::string_view path) { return path.find("/.git/") != std::string_view::npos; }
 
@@ -100,9 +111,28 @@ std::optional<Trace> trace_of(std::string_view name) noexcept {
 }
 
 void Traces::add(Trace kind, const std::string& path) {
-  if (found_.contains({kind, path})) return;
-  if (found_.size() < max_found) found_.emplace(kind, path);
-  else found_.emplace(Trace::more, std::string());
+  if (!found_.emplace(kind, path).second || kind == Trace::more) return;
+  const auto first = found_.lower_bound({kind, std::string()}), last = std::find_if(first, found_.end(), [&](const auto& each) { return each.first != kind; });
+  const bool is_repository = kind == Trace::repository || kind == Trace::bare_repository;
+  if (static_cast<std::size_t>(std::distance(first, last)) <= (is_repository ? max_repositories : max_found)) return;
+  // What is told is what is nearest to the top: decoys are made below.
+  found_.erase(std::max_element(first, last, [](const auto& a, const auto& b) { return farness(a.second) < farness(b.second); }));
+  found_.emplace(Trace::more, std::string());
+}
+
+void Traces::touch(const std::string& directory, Part part) {
+  const auto known = touched_.find(directory);
+  if (known != touched_.end()) known->second = std::max(known->second, part);
+  else if (touched_.size() < max_repositories) touched_.emplace(directory, part);
+  else add(Trace::more, std::string());
+}
+
+void Traces::touch_parts(const std::string& path) {
+  const std::string_view name = name_of(path), above = parent_of(path);
+  if (name == ".git") touch(path, Part::settings);
+  else if (std::ranges::find(settings_of_repository, name) != settings_of_repository.end()) touch(std::string(above), Part::settings);
+  else if (std::ranges::find(parts_of_repository, name) != parts_of_repository.end()) touch(std::string(above), Part::other);
+  if (name_of(above) == "hooks" && !name.ends_with(".sample")) touch(std::string(parent_of(above)), Part::settings);
 }
 
 // What was found moves with the directory that it is in.
@@ -110,10 +140,13 @@ void Traces::follow_rename(const std::string& from, const std::string& to) {
   const Found before = found_;
   for (const auto& [kind, path] : before)
     if (within(path, from)) add(kind, to + path.substr(from.size()));
+  const Touched touched = touched_;
+  for (const auto& [path, part] : touched)
+    if (within(path, from)) touch(to + path.substr(from.size()), part);
 }
 
 void Traces::note(const Case& c) {
-  if (c.right != policy::Right::change || c.destination) return;
+  if (c.right != policy::Right::change || c.destination || c.effect == "same") return;
   if (c.verdict.act != policy::Act::allow) {
     if (!is_refused_to_git(c)) return;
     const std::string worktree = refused_worktree(c);
@@ -123,8 +156,12 @@ void Traces::note(const Case& c) {
   }
   const auto first = kind_of(c.path), second = kind_of(c.to);
   const std::string below_first = file_within(c.path), below_second = file_within(c.to);
-  if (!first && !second && c.to.empty() && below_first.empty()) return;
+  const bool is_part = is_part_of_repository(c.path);
+  if (!first && !second && !is_part && c.to.empty() && below_first.empty()) return;
   const std::scoped_lock lock(mutex_);
+  if (is_part) touch_parts(c.path);
+  if (!c.to.empty()) touch_parts(c.to);
+  for (const std::string& moved : c.repositories) touch(moved, Part::settings);
   for (const std::string& below : {below_first, below_second})
     if (!below.empty()) add(Trace::rebase, below);
   if (first) add(*first, c.path);

@@ -2,6 +2,8 @@
 // decided, so that nothing has to be searched at the end.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <mutex>
 #include <set>
 #include <string>
@@ -17,6 +19,10 @@ struct Case;
 class Traces {
  public:
   using Found = std::set<std::pair<Trace, std::string>>;
+  /// Directories in which the command made or changed something that would be a part of a repository of git, if they are one: its
+  /// settings or hooks, or another part.
+  enum class Part : std::uint8_t { other, settings };
+  using Touched = std::map<std::string, Part>;
   /// Of this decided call: mostly nothing, at the cost of comparing a name.
   void note(const Case& c);
   /// All of them so far. Bounded; Trace::more is among them when there were more.
@@ -24,13 +30,20 @@ class Traces {
     const std::scoped_lock lock(mutex_);
     return found_;
   }
+  [[nodiscard]] Touched touched() {
+    const std::scoped_lock lock(mutex_);
+    return touched_;
+  }
 
  private:
   void add(Trace kind, const std::string& path);
+  void touch(const std::string& directory, Part part);
+  void touch_parts(const std::string& path);
   void follow_rename(const std::string& from, const std::string& to);
 
   std::mutex mutex_;
   Found found_;
+  Touched touched_;
 };
 
 }  // namespace agentrun::broker

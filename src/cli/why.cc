@@ -12,6 +12,7 @@
 
 #include <agentrun/journal.h>
 #include <agentrun/policy.h>
+#include <agentrun/sys/paths.h>
 #include "cli/commands.h"
 #include "cli/common.h"
 #include "cli/journal.h"
@@ -94,6 +95,8 @@ class Unshown {
     }
     if (type == "journal.open" || kind == "exec") note_words(texts(record, "argv"));
     const bool looked_up = type == "decision" && (kind == "open" || kind == "exec");
+    // What it made itself after that is no news.
+    if (type == "decision" && field(record, "act") == "allow" && field(record, "errno").empty()) forget(field(record, "path"), field(record, "to"));
     if (looked_up && field(record, "errno") == "ENOENT" && failed_.size() < most) {
       if (const std::string path = field(record, "path"); path.starts_with('/')) failed_.try_emplace(path, record);
     }
@@ -122,6 +125,12 @@ class Unshown {
   }
 
  private:
+  // A directory may come with what is in it.
+  void forget(const std::string& path, const std::string& to) {
+    failed_.erase(path);
+    if (!to.empty()) std::erase_if(failed_, [&](const auto& each) { return within(each.first, to); });
+  }
+
   static constexpr std::size_t most = 64;
 
   static std::vector<std::string> texts(const nlohmann::json& record, const char* key) {

@@ -160,7 +160,7 @@ class Reader {
 struct Names {
   std::string_view begin, end;
 };
-constexpr std::array<Names, 46> programs = {{
+constexpr std::array<Names, 48> programs = {{
     {"core.fsmonitor", ""}, {"core.hookspath", ""}, {"core.sshcommand", ""}, {"core.pager", ""}, {"core.editor", ""}, {"core.askpass", ""},
     {"core.gitproxy", ""}, {"core.alternaterefscommand", ""}, {"include.", "path"},
     {"includeif.", ".path"}, {"alias.", ""}, {"pager.", ""}, {"filter.", ".clean"}, {"filter.", ".smudge"}, {"filter.", ".process"},
@@ -169,7 +169,7 @@ constexpr std::array<Names, 46> programs = {{
     {"sequence.editor", ""}, {"interactive.difffilter", ""}, {"trailer.", ".command"}, {"trailer.", ".cmd"}, {"tar.", ".command"},
     {"remote.", ".uploadpack"}, {"remote.", ".receivepack"}, {"remote.", ".vcs"}, {"url.", "insteadof"}, {"protocol.", "allow"},
     {"submodule.", ".update"}, {"uploadpack.packobjectshook", ""}, {"browser.", ""}, {"man.", ""}, {"web.browser", ""}, {"sendemail.", ""},
-    {"init.templatedir", ""}, {"hook.", ".command"}, {"imap.tunnel", ""},
+    {"init.templatedir", ""}, {"hook.", ".command"}, {"imap.tunnel", ""}, {"guitool.", ".cmd"}, {"instaweb.", ""},
 }};
 
 }  // namespace

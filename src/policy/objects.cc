@@ -87,6 +87,8 @@ void ProtectedObjects::add(const ProtectedObjects& other) {
   }
   for (const auto& [identity, paths] : other.linked_at_) linked_at_[identity].insert(paths.begin(), paths.end());
   ways_.insert(other.ways_.begin(), other.ways_.end());
+  repositories_.insert(other.repositories_.begin(), other.repositories_.end());
+  absent_repositories_.insert(other.absent_repositories_.begin(), other.absent_repositories_.end());
   shut_.insert(other.shut_.begin(), other.shut_.end());
   whole_.insert(whole_.end(), other.whole_.begin(), other.whole_.end());
   denied_paths_.insert(denied_paths_.end(), other.denied_paths_.begin(), other.denied_paths_.end());

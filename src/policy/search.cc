@@ -30,6 +30,7 @@ constexpr std::size_t max_entries = 2'000'000;  // a search of the whole takes a
 constexpr std::size_t max_names = 20'000;
 constexpr std::size_t max_path = 4096;  // PATH_MAX
 constexpr int max_links = 40;           // MAXSYMLINKS
+constexpr unsigned part_head = 1, part_objects = 2, part_refs = 4, part_common = 8;  // of a repository of git
 // Of what the view does not show: names, and levels below each that a rule begins at, in which directories are listed and
 // files are looked at for further links.
 constexpr std::size_t max_unshown = 50'000;
@@ -38,6 +39,13 @@ constexpr std::size_t max_linked_files = 256;  // of a directory, at the last of
 
 std::string child(const std::string& directory, std::string_view name) {
   return (directory == "/" ? "" : directory) + "/" + std::string(name);
+}
+
+unsigned part_of_repository(std::string_view entry) {
+  if (entry == "HEAD") return part_head;
+  if (entry == "objects") return part_objects;
+  if (entry == "refs") return part_refs;
+  return entry == "commondir" ? part_common : 0;
 }
 
 std::deque<std::string> components(std::string_view text) {
@@ -193,10 +201,13 @@ class ObjectSearch {
       folds = tree_.folds(place.path);
       if (*folds) add_identity(tree_.look(place.path), place.name);
     }
+    unsigned parts = 0;
     const Tree::Listed listed = tree_.list(place.path, [&](std::string_view entry, Kind kind) {
       if (++entries_ > max_entries) return;
+      parts |= part_of_repository(entry);
       entry_of(place, entry, kind, folds);
     });
+    if (searched_ == Searched::unchangeable) repository(place, parts);
     // Of a shut directory nothing is reached as long as it stays so.
     if (listed == Tree::Listed::shut && searched_ == Searched::unchangeable) {
       const TreeNode node = tree_.look(place.path);
@@ -205,6 +216,20 @@ class ObjectSearch {
       leave_out(place.path, "cannot be listed");
     }
     if (entries_ > max_entries) leave_out(place.path, "and more was not looked at: there are more than 2,000,000 names");
+  }
+
+  // As git's is_git_directory(); what a link or a commondir leads to is not asked, since it may come to be there.
+  void repository(const Place& place, unsigned parts) {
+    const bool whole = (parts & part_head) != 0 && ((parts & part_common) != 0 || (parts & (part_objects | part_refs)) == (part_objects | part_refs));
+    const bool named = name_of(place.path) == ".git";
+    if (!whole && !named) return;
+    const TreeNode node = tree_.look(place.path);
+    objects_.repositories_[{.dev = node.dev, .ino = node.ino}] = whole ? ProtectedObjects::Parts::all : ProtectedObjects::Parts::some;
+    // A bare one, whatever it is called: the rules speak of .git.
+    const std::string name = child(place.path, ".git");
+    if (!whole || named || place.name.find("/.git/") != std::string::npos || name_of(place.name) == ".git" || !add_name(place.path, name)) return;
+    git_.add_repository(place.path, name);
+    todo_.push_front({place.path, name});
   }
 
   // What is masked cannot be listed, and nothing in it can be reached.
@@ -328,6 +353,7 @@ class ObjectSearch {
     const std::string name = git_file ? child(place.name, entry) : place.name;
     const auto end = follow(child(place.path, entry), text->starts_with('/') || place.path == "/" ? std::string() : place.path, components(*text), name);
     if (!end) return;
+    if (tree_.look(*end).kind == Kind::absent) objects_.absent_repositories_.insert(*end);
     if (git_file) git_.add_top(*end, place.path);
     else git_.add_common(place.path, *end);
     git_.add_repository(*end, name);
@@ -380,6 +406,7 @@ class ObjectSearch {
     const auto end = follow(path, place.path == "/" ? "" : place.path, {std::string(entry)}, name);
     if (!end || searched_ != Searched::unchangeable) return;
     if (entry == ".git") {
+      if (tree_.look(*end).kind == Kind::absent) objects_.absent_repositories_.insert(*end);
       git_.add_top(*end, place.path);
       git_.add_repository(*end, name);
     } else if (is_settings(entry) && guarded(name)) {

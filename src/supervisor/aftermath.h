@@ -23,6 +23,8 @@ class Aftermath {
     std::string path;
   };
   [[nodiscard]] bool stands(const Found& found) const;
+  [[nodiscard]] bool has(broker::Trace kind) const;
+  [[nodiscard]] bool index_above() const;
   [[nodiscard]] std::string paths_of(std::initializer_list<broker::Trace> kinds) const;
 
   std::int64_t began_;  // wall clock, ns

@@ -193,6 +193,8 @@ void GitLayout::add_setting(const std::string& key, const std::string& value, co
     add_named(path);
     return read_settings(path, repository, depth + 1);
   }
+  // git gives core.fsmonitor to a shell, and no other one.
+  if (key == "core.fsmonitor" && path.find_first_of("$`\"'\\;&|(){}<>*?\n") != std::string::npos) unfollowed_.insert(key + " of " + file);
   if (key == "core.fsmonitor") path = path.substr(0, path.find(' '));  // a command
   const bool names_path = key == "core.hookspath" || (key == "core.fsmonitor" && path.find('/') != std::string::npos);
   if (!names_path || path.empty()) return;
@@ -221,7 +223,15 @@ void GitLayout::read_all_settings() {
     read_settings(repository + "/config", repository, 0);
     read_settings(repository + "/config.worktree", repository, 0);
   }
-  for (const std::string& file : own_settings_) read_settings(file, {}, 0);
+  for (const std::string& file : own_settings_) {
+    // The environment may name one that the agent writes (GIT_CONFIG_GLOBAL, XDG_CONFIG_HOME).
+    const auto target = resolved(file);
+    if (is_writable(file) || (target && is_writable(*target))) add_named(file);
+    read_settings(file, {}, 0);
+  }
+  for (const auto& [key, value] : environment_) {
+    if (!is_include(key) || value.starts_with('/') || value.starts_with('~')) add_setting(key, value, "the environment", {}, 0);
+  }
 }
 
 policy::HostFacts::Git GitLayout::look(const std::vector<std::string>& writable) {

@@ -9,6 +9,7 @@
 
 #include <agentrun/policy.h>
 
+#include "supervisor/git_settings.h"
 #include "supervisor/host_paths.h"
 
 namespace agentrun::supervisor {
@@ -20,11 +21,14 @@ namespace agentrun::supervisor {
 class GitLayout {
  public:
   /// `home`: of the user, for ~ in settings. `own_settings`: the files of settings that git reads in every repository.
-  GitLayout(HostPaths& host, std::string home, std::vector<std::string> own_settings)
-      : host_(host), home_(std::move(home)), own_settings_(std::move(own_settings)) {}
+  /// `environment`: settings that stand there.
+  GitLayout(HostPaths& host, std::string home, std::vector<std::string> own_settings, GitSettings environment)
+      : host_(host), home_(std::move(home)), own_settings_(std::move(own_settings)), environment_(std::move(environment)) {}
 
   /// HostFacts::git. Throws Refusal when a file that says what git executes cannot be read.
   policy::HostFacts::Git look(const std::vector<std::string>& writable);
+  /// Settings ("core.fsmonitor of FILE") whose value only a shell could follow.
+  [[nodiscard]] const std::set<std::string>& unfollowed() const noexcept { return unfollowed_; }
   /// Every repository's directory that was found, `.git` among them. Canonical.
   [[nodiscard]] const std::set<std::string>& repositories() const noexcept { return repositories_; }
 
@@ -45,10 +49,11 @@ class GitLayout {
   HostPaths& host_;
   std::string home_;
   std::vector<std::string> own_settings_;
+  GitSettings environment_;
   std::vector<std::string> writable_;
   std::set<std::string> repositories_;
   std::vector<std::pair<std::string, std::string>> worktrees_;  // repository, top of a worktree
-  std::set<std::string> read_, named_;
+  std::set<std::string> read_, named_, unfollowed_;
   std::size_t parsed_ = 0;
 };
 

@@ -16,6 +16,7 @@
 #include <agentrun/supervisor.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
+#include "supervisor/git_environment.h"
 #include "supervisor/git_layout.h"
 #include <agentrun/sys/tree.h>
 #include "supervisor/host_paths.h"
@@ -404,7 +405,7 @@ Prepared prepare(const Options& options, const Places& places) {
   make_workspace_overlay(chain.back(), workspace);
   for (Profile& profile : chain) profile.sha256 = journal::hex(journal::sha256(profile.text));
 
-  GitLayout git(host, canonical(places.home).value_or(places.home), git_settings_of_user(places));
+  GitLayout git(host, canonical(places.home).value_or(places.home), git_settings_of_user(places), git_settings_of_environment(environment_map()));
   policy::HostFacts facts{
       .home = canonical(places.home).value_or(places.home),
       .workspace = workspace,
@@ -465,6 +466,8 @@ Prepared prepare(const Options& options, const Places& places) {
   std::vector<review::Target> overlays = overlays_of(plan);
   Remarks remarks = remarks_of(policy, plan);
   add_remarks(remarks, policy, found);
+  for (const std::string& setting : git.unfollowed())
+    remarks.sentences.push_back(setting + " is for a shell to expand: the programs that it names are not guarded; write the path itself");
   return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state, .other_states = {states.begin() + 1, states.end()}, .written_directories = in_which_written, .run = run,
           .overlays = std::move(overlays), .hidden = std::move(hidden), .sinks = std::move(sinks), .remarks = std::move(remarks)};
 }

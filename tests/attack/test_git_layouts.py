@@ -72,6 +72,15 @@ LAYOUTS = {
                        "git -C a/b/libs/foo config core.hooksPath .githooks", "cd a/b/libs/foo && " + HOOK.format(".githooks"), "a/b/libs/foo"),
     "deep-link": ("mkdir -p a/b store && git init -q -b main a/b && git -C a/b commit -q --allow-empty -m x && git -C a/b config core.hooksPath hk && "
                   "mv a/b/.git store/r && ln -s ../../store/r a/b/.git", HOOK.format("a/b/hk"), "a/b"),
+    "deep-bare-unnamed": ("mkdir -p t && git init -q -b main s && git -C s commit -q --allow-empty -m x && git clone -q --bare s t/remote && rm -rf s",
+                          SETTING.format("t/remote/config"), "t/remote"),
+    "deep-bare-unnamed-hook": ("mkdir -p dot && git init -q -b main s && git -C s commit -q --allow-empty -m x && git clone -q --bare s dot/cfg && rm -rf s && "
+                               "git -C dot/cfg config core.bare false && git -C dot/cfg config core.worktree $PWD", HOOK.format("dot/cfg/hooks"), "dot/cfg"),
+    "no-settings": ("mkdir -p a/s && git init -q -b main a/s && git -C a/s commit -q --allow-empty -m x && rm a/s/.git/config", SETTING.format("a/s/.git/config"), "a/s"),
+    "no-settings-moved": ("mkdir -p a/s && git init -q -b main a/s && git -C a/s commit -q --allow-empty -m x && rm a/s/.git/config",
+                          "mkdir n; mv a/s/.git n/g && " + SETTING.format("n/g/config") + " && mv n/g a/s/.git || { cp -r a/s/.git c; " + SETTING.format("c/config") + "; mv c/config a/s/.git/config; }", "a/s"),
+    "gone-store": ("mkdir -p a/s b && git init -q -b main --separate-git-dir=b/store a/s && git -C a/s commit -q --allow-empty -m x && rm -r b/store",
+                   BECOMES.format("b/store"), "a/s"),
     "absent-store": ("echo 'gitdir: store' > .git", BECOMES.format("store"), "."),
     "absent-commondir": ("git init -q . && echo ../store > .git/commondir", BECOMES.format("store"), "."),
     "half-bare": ("echo 'ref: refs/heads/m' > HEAD", BECOMES.format("."), "."),
@@ -116,7 +125,7 @@ class Layouts(harness.Case):
                         mark.unlink()
                 self.scratch.write_profile(extends=["debian", "git-safe"], workspace={"path": str(tops["ws"]), "mode": "write"},
                                            environment={"set": {key: self.environment[key] for key in self.environment if key.startswith("GIT_")}})
-                nothing_to_commit = "x.git" in where or name in ("absent-store", "absent-commondir", "half-bare")
+                nothing_to_commit = "x.git" in where or name in ("deep-bare-unnamed", "deep-bare-unnamed-hook", "gone-store", "absent-store", "absent-commondir", "half-bare")
                 work = "true" if nothing_to_commit else f"cd {where} && echo x > new && git add new && git commit -qm inside && git log --oneline | grep -q inside"
                 self.assertEqual(self.inside("sh", "-c", work, cwd=tops["ws"], env=self.environment).status, 0, "a commit inside")
                 run = self.inside("sh", "-c", plant.replace("MARK", str(mark)), cwd=tops["ws"], env=self.environment)
@@ -245,7 +254,7 @@ class Aftermath(harness.Case):
         # Made under one name and moved; bare; in the index of the repository above.
         errors = self.said("mkdir a; git init -q a/r; mv a b; git init -q --bare deep; git init -q c; rm -rf c; git init -q d; "
                            "git -C d commit -q --allow-empty -m x; git add d 2>/dev/null")
-        self.assertRegex(errors, "repositories of git were made in .*status enters.*core.fsmonitor=")
+        self.assertRegex(errors, "repositories of git were made in .*status enters.*agent-run -p read-only -- git status")
         for name in ("b/r", "deep", "d"):
             self.assertIn(f"{self.ws}/{name}", errors)
         self.assertNotIn(f"{self.ws}/c", errors)
@@ -258,15 +267,103 @@ class Aftermath(harness.Case):
         errors = self.said(f"git init -q plain; git init -q a; git -C a config core.fsmonitor 'touch {mark}; false'; git -C a config alias.st status; "
                            f"git init -q b; git -C b config core.hooksPath ../scripts; git init -q --bare deep; git -C deep config filter.x.clean y; "
                            "mkdir .git/evil; cp -r a/.git/. .git/evil; mkdir t; echo 'gitdir: ../.git/evil' > t/.git")
-        self.assertRegex(errors, f"there it would execute {self.ws}/a: alias.st, core.fsmonitor, {self.ws}/b: core.hookspath, {self.ws}/deep: filter.x.clean, {self.ws}/t: alias.st, core.fsmonitor\\.")
+        for told in ("a: alias.st, core.fsmonitor", "b: core.hookspath", "deep: filter.x.clean", "t: alias.st, core.fsmonitor", ".git/evil: alias.st, core.fsmonitor"):
+            self.assertRegex(errors, f"would execute .*{self.ws}/{told}[,.]")
         for directory in ("a", "t"):
             mark.unlink(missing_ok=True)
             self.control("git", "-C", str(self.ws / directory), "status")
             self.assertTrue(mark.exists(), "the control: git executes it")
             mark.unlink()
-            self.control("git", "-C", str(self.ws / directory), "-c", "core.fsmonitor=", "-c", "core.hooksPath=/dev/null", "status")
+            self.scratch.agent_run("-p", "read-only", "--", "git", "-C", str(self.ws / directory), "status")
             self.assertFalse(mark.exists(), "the way to look that is told")
         self.assertIn("and which name no program now", self.said("git init -q later"))
+
+    def executes(self, directory, mark, words=("status",)):
+        """The control: git on the host executes what the line tells."""
+        mark.unlink(missing_ok=True)
+        subprocess.run(["git", "-C", directory, "-c", "user.name=T", "-c", "user.email=t@e", *words], timeout=60, env=self.scratch.environment, capture_output=True)
+        return mark.exists()
+
+    def test_h1_store_of_a_submodule(self):
+        """Settings that are made before the submodule is: a directory in .git/modules is told as any other."""
+        for name, make in {"init": "git init -q --bare .git/modules/sub", "clone": "git clone -q --bare ../lib .git/modules/sub",
+                           "moved": "git init -q --bare n; mkdir -p .git/modules; mv n .git/modules/sub"}.items():
+            with self.subTest(name):
+                shutil.rmtree(self.ws)
+                self.ws.mkdir()
+                mark, top = self.scratch.base / f"mark-{name}", self.ws / "w"
+                subprocess.run("git init -q -b main lib && git -C lib commit -q --allow-empty -m l && git init -q -b main up && "
+                               "git -C up -c protocol.file.allow=always submodule -q add $PWD/lib sub && git -C up commit -qm s && git clone -q up w",
+                               shell=True, cwd=self.ws, check=True, timeout=60, env={**self.scratch.environment, "GIT_AUTHOR_NAME": "T", "GIT_AUTHOR_EMAIL": "t@e",
+                                                                                   "GIT_COMMITTER_NAME": "T", "GIT_COMMITTER_EMAIL": "t@e"})
+                errors = self.said(f"cd w; {make}; cd .git/modules/sub; git config core.bare false; git config core.fsmonitor 'touch {mark}; false'")
+                self.assertRegex(errors, f"would execute (there )?{top}/.git/modules/sub: core.fsmonitor")
+                self.assertTrue(self.executes(top, mark, ("-c", "protocol.file.allow=always", "submodule", "-q", "update", "--init")), "the control")
+
+    def test_h2_pieces_over_two_runs(self):
+        """Which piece comes last does not matter: settings are refused where a repository stood, all else is told."""
+        self.seed()
+        settings = "printf '[core]\n\trepositoryformatversion=0\n\tfsmonitor=touch MARK; false\n' > s/.git/config"
+        pieces = "mkdir -p s/.git/objects s/.git/refs"
+        link = "git update-index --add --cacheinfo 160000,$(git rev-parse HEAD),s"
+        orders = {"settings last": (f"{pieces}; echo ref: refs/heads/m > s/.git/HEAD; {link}", settings + " 2>/dev/null || :", False),
+                  "HEAD last": (f"{pieces}; {settings}; {link}", "echo ref: refs/heads/m > s/.git/HEAD", True),
+                  "objects last": (f"mkdir -p s/.git/refs; echo ref: refs/heads/m > s/.git/HEAD; {settings}; {link}", "mkdir s/.git/objects", True),
+                  "moved": ("mkdir q; git init -q q/s; cd q; " + settings + f"; cd ..; mkdir s; {link}", "rmdir s; cp -r q/s s", True),
+                  "link": (f"{pieces}; echo ref: refs/heads/m > s/.git/HEAD; {settings}; mv s/.git g; {link}", "ln -s ../g s/.git 2>/dev/null || :", False)}
+        for name, (first, second, executes) in orders.items():
+            with self.subTest(name):
+                mark = self.scratch.base / f"mark-{name.replace(' ', '-')}"
+                shutil.rmtree(self.ws / "s", ignore_errors=True)
+                self.said(first.replace("MARK", str(mark)))
+                errors = self.said(second.replace("MARK", str(mark)))
+                self.assertEqual(self.executes(self.ws, mark), executes, errors)
+                self.assertEqual(bool(executes), f"{self.ws}/s: core.fsmonitor" in errors, errors)
+
+    def test_h3_relative_names_in_new_worktrees(self):
+        """A worktree that the command adds is told when a relative core.hooksPath or core.fsmonitor leads to its own programs there."""
+        self.seed()
+        env = self.scratch.environment
+        subprocess.run("mkdir .githooks hk; printf '#!/bin/sh\n' > .githooks/pre-commit; printf '#!/bin/sh\nfalse\n' > hk/fsm; chmod +x .githooks/* hk/*; git add .; "
+                       "git -c user.name=T -c user.email=t@e commit -qm h; git config core.hooksPath .githooks; git config core.fsmonitor ./hk/fsm",
+                       shell=True, cwd=self.ws, check=True, timeout=60, env=env)
+        self.assertEqual(self.said("git -c core.fsmonitor= -c core.hooksPath=/dev/null worktree add -q same 2>/dev/null"), "", "a checkout is no news")
+        for name, file in (("hook", ".githooks/pre-commit"), ("monitor", "hk/fsm")):
+            mark = self.scratch.base / f"mark-{name}"
+            errors = self.said(f"git -c core.fsmonitor= -c core.hooksPath=/dev/null worktree add -q {name}; echo 'touch {mark}' >> {name}/{file}")
+            self.assertRegex(errors, f"git would execute there {self.ws}/{name}: (./)?{file}\\.")
+            self.assertTrue(self.executes(self.ws / name, mark, ("commit", "--allow-empty", "-m", "x")), "the control")
+
+    def test_m5_decoys(self):
+        """Repositories in which something is executed are told before others, however many there are."""
+        self.seed()
+        errors = self.said("for i in $(seq 70); do mkdir -p a$i/.git/objects a$i/.git/refs; echo ref: refs/heads/m > a$i/.git/HEAD; done; git init -q z; git -C z config core.fsmonitor false")
+        self.assertIn(f"there it would execute {self.ws}/z: core.fsmonitor", errors)
+        self.assertNotIn("no program", errors)
+        errors = self.said("for i in $(seq 70); do mkdir -p d$i/rebase-merge; echo x > d$i/rebase-merge/strategy; done; mkdir .git/rebase-merge; echo x > .git/rebase-merge/strategy")
+        self.assertIn(f"{self.ws}/.git/rebase-merge/strategy", errors)
+
+    def test_m7_settings_that_the_host_writes_anew(self):
+        """git replaces its settings: what the host wrote during the run is no file of the command's."""
+        self.seed()
+        subprocess.run("mkdir n; git init -q n/r", shell=True, cwd=self.ws, check=True, timeout=60, env=self.scratch.environment)
+        self.scratch.write_profile(extends=["debian", "git-safe"])
+        run = subprocess.Popen([harness.AGENT_RUN, "-p", self.scratch.profile_file, "--", "sh", "-c",
+                                "echo go; read line; git -C n/r config core.fsmonitor false; echo x >> n/r/.git/config; mv n/r/.git n/g; true"],
+                               cwd=self.ws, env=self.scratch.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.addCleanup(run.kill)
+        self.assertEqual(run.stdout.readline(), b"go\n")
+        self.control("git", "-C", "n/r", "config", "x.y", "z")
+        before = (self.ws / "n/r/.git/config").read_text()
+        self.assertIn("y = z", before, "the control")
+        run.communicate(b"\n", timeout=60)
+        self.assertEqual((self.ws / "n/r/.git/config").read_text(), before)
+
+    def test_shut_repositories_are_told(self):
+        self.seed()
+        errors = self.said("git init -q b; git -C b config core.fsmonitor false; chmod 000 b")
+        (self.ws / "b").chmod(0o755)
+        self.assertRegex(errors, f"repositories of git were made in {self.ws}/b.*execute {self.ws}/b: (what it holds, which cannot be read|core.fsmonitor)")
 
     def test_b4_worktrees(self):
         """git worktree add makes no repository, whose settings stay what they were; a .git file that leads elsewhere, or to one that the run made, does."""

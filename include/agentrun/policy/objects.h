@@ -78,6 +78,17 @@ class ProtectedObjects {
   /// Is it a directory that could not be listed at start, and must not become one that can?
   [[nodiscard]] bool is_shut(Identity object) const { return shut_.contains(object); }
 
+  /// Is it the directory of a repository of git that stood at start, by itself: .git, or one with HEAD, objects and refs?
+  [[nodiscard]] bool is_repository(Identity directory) const { return repositories_.contains(directory); }
+  [[nodiscard]] bool has_repositories() const noexcept { return !repositories_.empty(); }
+  /// Did a .git file or link of before lead here, where nothing stood?
+  [[nodiscard]] bool is_absent_repository(std::string_view directory) const { return absent_repositories_.contains(directory); }
+  /// Was it whole, so that git would have obeyed it?
+  [[nodiscard]] bool is_whole_repository(Identity directory) const {
+    const auto found = repositories_.find(directory);
+    return found != repositories_.end() && found->second == Parts::all;
+  }
+
   /// Shows each of the other names: (path, name), of hard links ("", name). In no order.
   void each(const std::function<void(const std::string& path, const std::string& name)>& visit) const;
 
@@ -119,6 +130,9 @@ class ProtectedObjects {
   ByPath<std::string> ways_;                        // a directory on the way to such a path → one of those names
   std::map<Identity, std::vector<std::string>> files_;  // a guarded object with another name → its guarded names
   std::map<Identity, std::set<std::string>> linked_at_;  // where those that files.deny guards were met, canonical
+  enum class Parts : std::uint8_t { some, all };
+  std::map<Identity, Parts> repositories_;  // of git, by what they are
+  std::set<std::string, std::less<>> absent_repositories_;
   std::set<Identity> shut_;
   std::vector<std::string> denied_paths_;
   std::vector<std::pair<std::string, std::string>> whole_;
