@@ -132,6 +132,43 @@ class Layouts(harness.Case):
                 self.assertFalse(self.fires(tops["ws"], where, mark), f"git executed the agent's program\n{run}")
                 self.assertTrue(run.decisions(act="deny", profile="git-safe"), f"nothing was denied by a rule\n{run}")
 
+    def test_m8_settings_of_the_environment(self):
+        """Files of settings that the environment names, and what settings in the environment name, are guarded; without it they are work."""
+        self.assertEqual(self.shell(SEED + " && mkdir xdg hk && touch gc", self.ws)[0], 0)
+        self.scratch.write_profile(extends=["debian", "git-safe"])
+        hook = "echo '#!/bin/sh' > hk/pre-commit"
+        named = {"xdg": ({"XDG_CONFIG_HOME": f"{self.ws}/xdg"}, "mkdir -p xdg/git && echo > xdg/git/config"),
+                 "global": ({"GIT_CONFIG_GLOBAL": f"{self.ws}/gc"}, "echo > gc"),
+                 "count": ({"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.hooksPath", "GIT_CONFIG_VALUE_0": "hk"}, hook),
+                 "parameters": ({"GIT_CONFIG_PARAMETERS": "'user.name'='it'\\''s' 'core.hookspath'='hk'"}, hook),
+                 "parameters, old form": ({"GIT_CONFIG_PARAMETERS": "'core.hookspath=hk'"}, hook)}
+        for name, (more, act) in named.items():
+            with self.subTest(name):
+                run = self.inside("sh", "-c", act, env={**self.environment, **more})
+                self.assertNotEqual(run.status, 0, str(run))
+                self.assertTrue(run.decisions(act="deny", profile="git-safe"), str(run))
+        for name, (more, act) in named.items():
+            self.assertEqual(self.inside("sh", "-c", act).status, 0, f"the control: {name}")
+
+    def test_m9_values_that_a_shell_expands(self):
+        """What cannot be followed is told at the start."""
+        self.assertEqual(self.shell(SEED, self.ws)[0], 0)
+        self.scratch.write_profile(extends=["debian", "git-safe"])
+        for value, told in (('"$PWD"/hk/f', True), ("$(git rev-parse --show-toplevel)/hk/f", True), ("hk/f", False), ("true", False)):
+            with self.subTest(value):
+                self.control("git", "config", "core.fsmonitor", value)
+                errors = self.scratch.agent_run("-p", self.scratch.profile_file, "--", "true").errors
+                self.assertEqual(f"core.fsmonitor of {self.ws}/.git/config is for a shell to expand" in errors, told, errors)
+
+    def test_m10_what_the_command_made(self):
+        """why does not call a file not shown that was absent when it was looked for and was made afterwards."""
+        self.scratch.write_profile(extends=["debian", "git-safe"])
+        (self.outside / "kept").write_text("x")
+        self.inside("sh", "-c", f"cat {self.outside}/kept; dd if=/dev/null of=one conv=nocreat; cat d/two; echo x > one; mkdir d; echo x > d/two; cat e/f; mkdir g; echo x > g/f; mv g e")
+        said = self.scratch.agent_run("why").text
+        self.assertIn(f"{self.outside}/kept is on the host and is not shown", said, "the control")
+        self.assertNotIn(f"{self.ws}/", said)
+
     def test_k1_hooks_of_new_repositories(self):
         """A new repository may have a directory of hooks and samples in it, as libgit2 makes them; no way leads from there to a hook that git runs."""
         hook = "write(%r)"
