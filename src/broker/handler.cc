@@ -110,7 +110,10 @@ policy::Age age_of(int fd, const std::string& name, std::int64_t began) {
 policy::Age age_in_repository(policy::Age age, const policy::ProtectedObjects& objects, std::string_view path, const std::function<policy::ProtectedObjects::Identity()>& directory) {
   const std::string_view name = name_of(path);
   if (age == policy::Age::before || (name != "config" && name != "config.worktree" && name != "commondir")) return age;
-  return objects.is_absent_repository(parent_of(path)) || objects.is_repository(directory()) ? policy::Age::before : age;
+  if (objects.is_absent_repository(parent_of(path))) return policy::Age::before;
+  const policy::ProtectedObjects::Identity identity = directory();
+  const bool known = identity.ino != 0;  // else it may be any
+  return !known || objects.is_repository(identity) ? policy::Age::before : age;
 }
 
 policy::Age Handler::age_at(const Slot& slot) const {
