@@ -51,6 +51,7 @@ struct Change {
   bool conflict = false;   // the host changed it after the run had begun
   bool unreadable = false; // refused only because this process may not read it: gain_reading()
   std::string refused;     // why it is not applied; empty: it can be
+  std::string stands_for;  // a guarded name of the host that leads here; empty: none is known, or it is the path itself
 };
 
 /// classify.cc, pure: does the host run or obey a file by this name (".git/hooks/pre-commit", ".envrc")?
@@ -62,6 +63,15 @@ Group group_of(const Change& change, const Target& target);
 bool leads_outside(std::string_view path, std::string_view text, const Target& target);
 /// Deletions first, then trusted, then the rest; each by target and path.
 void sort_for_review(std::vector<Change>& changes);
+
+/// What is guarded on the host, by absolute paths, links not followed at their end. Each gives the guarded name, or nothing.
+struct HostNames {
+  std::function<std::string(const std::string& path)> guarded;
+  std::function<std::string(const std::string& path)> on_the_way;  // to what is guarded: it must stay the kind of thing that it is
+  std::string left_out;  // what was not looked at, as a sentence; empty: all was
+};
+/// guarded.cc, pure: what such a name stands for is Group::trusted too; when something was not looked at, everything but new folders.
+void mark_guarded(std::vector<Change>& changes, const std::vector<Target>& targets, const HostNames& names);
 
 /// repositories.cc, pure: what git has in progress when these are applied, a sentence each ("a rebase is in progress: .git/rebase-merge").
 std::vector<std::string> work_in_progress(std::span<const Change> changes);

@@ -9,6 +9,7 @@
 
 #include <agentrun/journal.h>
 #include <agentrun/review.h>
+#include <agentrun/supervisor/host_guards.h>
 #include "cli/commands.h"
 #include "cli/common.h"
 #include "cli/text.h"
@@ -33,12 +34,24 @@ std::string octal(mode_t mode) {
   return text;
 }
 
+// What names of the host lead to is judged by these, as they are now.
+void mark_guarded(const Overlays& overlays, std::vector<Change>& changes) {
+  std::vector<std::string> directories;
+  for (const review::Target& target : overlays.targets()) directories.push_back(target.path);
+  const review::HostNames names = supervisor::guarded_on_host(directories, supervisor::find_places());
+  if (!names.left_out.empty())
+    std::fprintf(stderr, "agent-run: not all names of the host that lead here were looked at (%s): every change counts as one that the host would run or trust\n",
+                 printable(names.left_out).c_str());
+  review::mark_guarded(changes, overlays.targets(), names);
+}
+
 std::vector<Change> changes_of(const Overlays& overlays) {
   std::vector<Change> changes = overlays.changes();
   if (std::any_of(changes.begin(), changes.end(), [](const Change& change) { return change.unreadable; })) {
     review::gain_reading();
     changes = overlays.changes();
   }
+  if (!changes.empty()) mark_guarded(overlays, changes);
   review::sort_for_review(changes);
   return changes;
 }
@@ -75,6 +88,7 @@ std::string what_happened(const Change& change) {
 std::string notes(const Overlays& overlays, const Change& change) {
   std::string text;
   if (!change.refused.empty()) text += " [never applied: " + change.refused + "]";
+  if (!change.stands_for.empty()) text += " [" + change.stands_for + " of the host leads here]";
   if (change.conflict) text += " [the host changed it after the run had begun]";
   if (change.after.kind == Kind::file && (change.after.mode & 06000) != 0) text += " [set-id bits are not applied]";
   if (change.after.kind == Kind::link && review::leads_outside(change.path, change.after.link, overlays.targets()[change.target])) {
@@ -131,7 +145,9 @@ void print_json(const Overlays& overlays, const Change& change) {
   record.boolean("conflict", change.conflict).boolean("content", change.difference == review::Difference::content && change.after.kind != Kind::absent).text("group", review::name(change.group));
   record.text("path", change.path);
   if (!change.refused.empty()) record.text("refused", change.refused);
-  record.text("run", overlays.run()).text("target", overlays.targets()[change.target].path);
+  record.text("run", overlays.run());
+  if (!change.stands_for.empty()) record.text("stands_for", change.stands_for);
+  record.text("target", overlays.targets()[change.target].path);
   record.boolean("time", change.difference == review::Difference::time);
   const std::string_view line = record.line();
   std::fwrite(line.data(), 1, line.size(), stdout);

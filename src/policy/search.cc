@@ -155,7 +155,7 @@ class ObjectSearch {
       whole = whole || (within(grant.path, path) && changes_host(grant.access));
     }
     const bool takes = writable || (shown && denies(name));
-    const bool known = std::ranges::any_of(objects_.whole_, [&](const auto& one) { return one.second == path; });
+    const bool known = std::ranges::any_of(objects_.whole_, [&](const auto& one) { return one.second == path && unshown().guards_no_more(name, one.first); });
     if (whole && path != "/" && !known && unshown().may_guard_below(name)) objects_.whole_.emplace_back(name, path);
     return takes && !whole;
   }

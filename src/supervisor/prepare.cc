@@ -19,6 +19,7 @@
 #include "supervisor/git_environment.h"
 #include "supervisor/git_layout.h"
 #include <agentrun/sys/tree.h>
+#include "supervisor/host_facts.h"
 #include "supervisor/host_paths.h"
 #include "supervisor/inputs.h"
 #include "supervisor/live_runs.h"
@@ -257,6 +258,8 @@ void refuse_free_sockets_as_standard_files() {
   }
 }
 
+}  // namespace
+
 // The files that git reads besides those of a repository: git-config(1), FILES and ENVIRONMENT.
 std::vector<std::string> git_settings_of_user(const Places& places) {
   const std::string config = environment("XDG_CONFIG_HOME").value_or(places.home + "/.config");
@@ -277,6 +280,8 @@ std::map<std::string, std::string> environment_map() {
   }
   return map;
 }
+
+namespace {
 
 // Of one's own and of other runs' state directories those that may be there and within the command's reach: they hold keys, and what runs changed in overlays.
 // Also what runs that are going on keep elsewhere, in sinks.

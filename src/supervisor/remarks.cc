@@ -153,8 +153,18 @@ void add_loopback(std::vector<std::string>& sentences, const policy::Policy& pol
 void add_whole(std::vector<std::string>& sentences, const policy::Policy& policy) {
   const policy::ProtectedObjects* const found = policy.denied_objects().found_unshown();
   if (found == nullptr) return;
-  for (const auto& [name, path] : found->whole())
-    sentences.push_back(name + " leads to " + path + ", all of which may be written: what the command changes there, programs of the host may run; to see it first: --overlay " + path);
+  for (const auto& [name, path] : found->whole()) {
+    std::string held, written, options;
+    for (const policy::Grant& grant : policy.view()) {
+      if (!policy::changes_host(grant.access) || !within(grant.path, path)) continue;
+      std::string& list = grant.access == policy::Grant::Access::overlay ? held : written;
+      list += " " + grant.path;
+      if (&list == &written) options += " --overlay " + grant.path;
+    }
+    const std::string begin = name + " leads to " + path + ": what the command changes in";
+    if (!held.empty()) sentences.push_back(begin + held + ", programs of the host may run; it is held back until agent-run apply --trusted");
+    if (!written.empty()) sentences.push_back(begin + written + ", programs of the host may run; to see it first:" + options);
+  }
   if (!found->left_out().empty()) sentences.push_back("names of the host that lead to what may be written were not all followed: " + found->left_out());
 }
 

@@ -275,6 +275,68 @@ class Overlay(harness.Case):
         self.assertEqual(self.scratch.agent_run("apply", "sub/.git").status, 0)
         self.assertFalse((self.ws / "sub/.git").exists())
 
+    def test_f5_what_links_of_the_host_lead_to(self):
+        """Names of the host that lead into an overlay, or to all of it: `apply` asks what is guarded, not only by which name."""
+        home = self.scratch.home
+        self.scratch.write_profile(extends=["debian", "host-exec", "path-programs"], workspace={"path": str(self.ws), "mode": "overlay"})
+        (home / ".config").mkdir(exist_ok=True)
+        (home / ".local").mkdir(exist_ok=True)
+        (self.ws / "v1").mkdir()
+        (self.ws / "sub").mkdir()
+        (self.ws / "xdg").mkdir()
+        (self.ws / "v1/z").write_text("v1\n")
+        os.symlink("v1", self.ws / "cur")
+        os.symlink(self.ws / "fish", home / ".config/fish")       # leads to nothing yet
+        os.symlink(self.ws / "cur/z", home / ".zshrc")            # through a link of the workspace
+        os.symlink(self.ws / "conf", self.ws / ".envrc")
+        self.scratch.environment["XDG_CONFIG_HOME"] = str(self.ws / "xdg")
+        script = "set -x; echo rest > rest; mkdir new; echo rest > new/rest; echo x > sub/x"
+        (evil,) = self.changes_of(script, {"sub/x"})
+        self.assertEqual(evil["group"], "ordinary")                # the control: nothing of the host leads there
+        self.scratch.agent_run("discard")
+        # To all of it, above it, and from below a name of the table.
+        for link, target in ((".local/bin", self.ws), (".config/helix", self.ws.parent), (".vim", self.ws / "sub")):
+            place = home / link
+            os.symlink(target, place)
+            run = self.shell("echo evil > sub/x") if link != ".vim" else self.inside("/bin/sh", "-c", "echo evil > sub/x")
+            if link == ".vim":
+                self.assertIn("ermission denied", run.errors)      # it is not all of the overlay: refused in the run
+                place.unlink()
+                continue
+            self.assertIn("held back until agent-run apply --trusted", run.errors)
+            self.assertNotIn("to see it first", run.errors)
+            change = self.changes()["sub/x"]
+            self.assertEqual(change["group"], "trusted", change)
+            self.assertTrue(change["stands_for"].startswith(str(place) + "/"), change)
+            applied = self.scratch.agent_run("apply")
+            self.assertIn("left: sub/x", applied.text)
+            self.assertFalse((self.ws / "sub/x").exists())
+            self.scratch.agent_run("discard")
+            place.unlink()
+        # Links that are made on the host before the changes are applied, which no run could know of.
+        self.shell("echo evil > late; rm -f cur2; mkdir cur2; echo evil > cur2/y; echo rest > rest")
+        os.symlink(self.ws / "late", home / ".bashrc")
+        changes = self.changes()
+        self.assertEqual({path: change["group"] for path, change in changes.items() if change["after"] == "file"},
+                         {"late": "trusted", "cur2/y": "ordinary", "rest": "ordinary"})
+        self.assertEqual(changes["late"]["stands_for"], str(home / ".bashrc"))
+        self.scratch.agent_run("apply")
+        self.assertEqual([path.name for path in (self.ws / "late", self.ws / "cur2/y", self.ws / "rest") if path.exists()], ["y", "rest"])
+        self.scratch.agent_run("discard")
+        # A directory in place of a link on the way, which is put on the way only later.
+        (home / ".zshrc").unlink()
+        self.shell("rm cur; mkdir cur; echo evil > cur/z; echo evil > cur/other")
+        os.symlink(self.ws / "cur/z", home / ".zshrc")
+        changes = self.changes()
+        self.assertEqual({path: change["group"] for path, change in changes.items() if not path.startswith("cur/o")}, {"cur": "trusted", "cur/z": "trusted"})
+        applied = self.scratch.agent_run("apply")
+        self.assertEqual((home / ".zshrc").read_text(), "v1\n", applied.text)
+
+    def changes_of(self, script, paths):
+        self.shell(script)
+        changes = self.changes()
+        return [changes[path] for path in sorted(paths)]
+
     def test_f5_layers_are_out_of_reach(self):
         """The layers, their lock and manifest: not even where the view shows the folder that they are in."""
         (self.ws / "f").write_text("x")

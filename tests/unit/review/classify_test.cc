@@ -138,3 +138,27 @@ TEST_CASE("deletions first, then what is trusted, then the rest") {
   for (const Change& each : changes) order += each.path;
   CHECK(order == "xybaz");
 }
+
+TEST_CASE("what names of the host lead to is trusted, and what is on their way keeps its kind") {
+  const std::vector<Target> targets = {{.path = "/ws", .ino = 1}};
+  const auto change = [](std::string path, Kind before, Kind after, std::string link = {}) {
+    return Change{.path = std::move(path), .before = {.kind = before}, .after = {.kind = after, .link = std::move(link)}};
+  };
+  HostNames names{.guarded = [](const std::string& path) { return path.starts_with("/ws/fish") ? "/home/u/.config/fish" : ""; },
+                  .on_the_way = [](const std::string& path) { return path == "/ws/cur" ? "/home/u/.zshrc" : ""; },
+                  .left_out = {}};
+  std::vector<Change> changes = {change("fish/a", Kind::absent, Kind::file), change("fish", Kind::absent, Kind::folder),  change("cur", Kind::link, Kind::folder),
+                                 change("cur", Kind::folder, Kind::folder),  change("free", Kind::file, Kind::file),     change("to", Kind::absent, Kind::link, "x/../fish"),
+                                 change("fish/b", Kind::file, Kind::file)};
+  changes.back().difference = Difference::time;
+  const std::vector<Group> expected = {Group::trusted, Group::ordinary, Group::trusted, Group::ordinary, Group::ordinary, Group::trusted, Group::ordinary};
+  const std::vector<Change> unjudged = changes;
+  mark_guarded(changes, targets, names);
+  for (std::size_t i = 0; i < changes.size(); ++i) CHECK_MESSAGE(changes[i].group == expected[i], changes[i].path);
+  CHECK(changes[0].stands_for == "/home/u/.config/fish");
+  names.left_out = "/x cannot be listed";
+  changes = unjudged;
+  mark_guarded(changes, targets, names);
+  CHECK(changes[4].group == Group::trusted);
+  CHECK(changes[1].group == Group::ordinary);
+}
