@@ -1,8 +1,17 @@
 """The part of scripts/verify-journal that reads the index of all runs (--state), and of each run that it knows whether it is
 there, holds, and is the one that is meant. Written from agent-run-journal(5) alone."""
-import functools, itertools, json, pathlib, types
+import functools, json, os, pathlib, re, types
 
 RETENTION = 200 * 86400 * 10**9  # ns
+UNSIGNED = 1 << 20  # bytes: more than that nobody left by dying
+
+
+RUN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
+
+
+def is_directory(path):
+    """Itself, not by a link."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def index_of(core):
@@ -15,7 +24,7 @@ def index_of(core):
             """Whether a record of an index that nobody signed proves itself: by the certificate of its run, or by the closing note."""
             mine, closing = (record["origin"], self.identity[1]), record["type"] == "run.close"
             text = record["checkpoint"] if closing else record.get("certificate") or \
-                core.verify_records.open_regular(self.runs / record["run"] / "keycert").read().decode()
+                self.certificate_in(self.runs / record["run"]).decode()
             note = Note(text.encode())
             said = note.head == (record["origin"], int(record["size"]), unbase64(record["root"])) if closing else note.lines[1:3] == [record["origin"], record["vkey"]]
             return said and note.by(mine) and record["type"] in ("run.open", "run.close") and "index_before" not in record
@@ -35,7 +44,7 @@ def index_of(core):
         def judge(self, run, said):
             """A run that the index knows: whether it is there, holds, and is the one that was meant."""
             at, end, journal = {kind: int(record["t"]) for kind, record in said.items()}, self.end(run), Journal(self.runs / run, self.keys, [])
-            there, began = journal.folder.is_dir(), max(at.get("run.open", 0), at.get("run.close", 0))
+            there, began = is_directory(journal.folder), max(at.get("run.open", 0), at.get("run.close", 0))
             claim(there or at.get("run.missing", 0) - began >= RETENTION, "V6", "index", "it knows the run, which is not there")
             journal.anchors = [(types.SimpleNamespace(head=(self.prefix + run, *end)), "index")] if end else []
             try:
@@ -51,22 +60,49 @@ def index_of(core):
             known = before in self.known and self.end(before) in (None, (int(journal.before["size"]), bytes.fromhex(journal.before["root"])))
             claim(not before or known, "V6", f"run {before}", "it was before this one, and the index does not know that")
 
+        def bounded(self, signed):
+            """The records, and of those that nobody signed no more than a process can have left."""
+            left = UNSIGNED
+            for number, line in enumerate(self.lines()):
+                left -= len(line) + 1 if number >= signed else 0
+                claim(left >= 0, "V7", "index", "more records that nobody signed than a process can have left")
+                yield line
+
+        def strangers(self, name, public):
+            """A directory of `runs` that the index does not know: what its certificate says it is."""
+            folder = self.runs / name
+            note = valid(lambda data: Note(data), self.certificate_in(folder))
+            ours = note and note.lines[1].startswith(self.prefix) and note.by((note.lines[1], public))
+            claim(not ours or note.lines[1] == self.prefix + name, "V6", f"run {name}", "the index does not know it, and it is a copy")
+            entries = folder / "entries.000000.jsonl"
+            began = os.path.lexists(folder / "checkpoint") or os.path.lexists(entries) and entries.lstat().st_size
+            claim(not ours or not began, "V6", f"run {name}", "the index does not know it")
+
+        def certificate_in(self, folder):
+            try:
+                return core.verify_records.open_regular(folder / "keycert").read((1 << 16) + 1)
+            except OSError:  # a pipe, a link: no certificate
+                return b""
+
         def verify(self):
             """The journal of journals: the identity alone signs; every run that it names must be there, and every run must be named."""
-            newest, self.runs, self.known = valid(Note, self.read("checkpoint") or b""), self.folder.parent / "runs", {}
+            claim(is_directory(self.folder) or not self.folder.is_symlink() and not self.folder.exists(), "V7", "index", "not a directory")
+            os.listdir(self.folder)  # OSError where it is not there
+            os.listdir(self.folder.parent / "runs") if os.path.lexists(self.folder.parent / "runs") else None
+            newest, self.runs, self.known = valid(Note, self.read("checkpoint", 1 << 16) or b""), self.folder.parent / "runs", {}
             claim(newest, "V7", "checkpoint", "not a signed note")
             self.prefix, public = self.owner(newest, "checkpoint")
             self.origin, self.identity = self.prefix + "index", (self.prefix + "index", public)
             (note, where), self.epoch_keys, lines = self.notes("checkpoint", alone=True)[0], [self.identity], []
-            lines += itertools.islice(self.lines(), note.head[1] + 10_000)  # more than that nobody left by dying
+            lines += self.bounded(note.head[1])
             self.lines = lambda: iter(lines)
             self.records(range(len(lines) + 1))
             self.checked(note, where, 0)
             for number, line in enumerate(lines):
                 valid(functools.partial(self.take, number < self.signed), line)
-            self.compare([(n, w) for n, w in self.anchors if n.head and n.head[0] == self.origin])
+            self.compare([(n, w) for n, w in [*self.stamps(), *self.anchors] if n.head and n.head[0] == self.origin])
             broken = valid(lambda line: pathlib.Path(json.loads(line)["broken"]).name, lines[0] if lines else b"")
-            claim(not broken or (self.folder.parent / broken).is_dir(), "V6", str(broken), "the index that was set aside is not there")
+            claim(not broken or is_directory(self.folder.parent / broken), "V6", str(broken), "the index that was set aside is not there")
             for line in Journal(self.folder.parent / broken, [], []).lines() if broken else []:
                 valid(functools.partial(self.take, False), line)
             claim(not (self.folder / "entries.000001.jsonl").exists(), "V7", "index", "it has one segment, here is another")
@@ -75,10 +111,10 @@ def index_of(core):
                     self.judge(run, said)
                 except Found as found:
                     raise Found(found.args[0], "V6", f"run {run}", " ".join(found.args[1:]))
-            for folder in sorted(self.runs.iterdir() if self.runs.is_dir() else []):
-                note = valid(lambda name: Note(core.verify_records.open_regular(folder / name).read()), "keycert") if folder.name not in self.known else None
-                ours = note and note.lines[1].startswith(self.prefix) and note.by((note.lines[1], public))
-                claim(not ours or not (folder / "checkpoint").exists(), "V6", f"run {folder.name}", "the index does not know it")
+                except OSError as error:
+                    raise Found("TAMPERED", "V6", f"run {run}", f"it cannot be read: {error.strerror}")
+            for name in sorted(os.listdir(self.runs) if self.runs.is_dir() else []):
+                self.strangers(name, public) if name not in self.known and RUN_ID.fullmatch(name) and is_directory(self.runs / name) else None
             claim(not broken and self.tree.size == self.signed and not self.torn, "V5", "end", f"unsigned records, or {broken} before", "INCOMPLETE")
 
     return Index

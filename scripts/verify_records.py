@@ -7,6 +7,11 @@ def sha(data):
     return hashlib.sha256(data).digest()
 
 
+def printable(text):
+    """On one line, and as it is: names are anybody's to choose."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(text))
+
+
 def open_regular(path):
     """A file to read, never a pipe or a link: OSError for what is none."""
     file = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")

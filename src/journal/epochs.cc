@@ -83,6 +83,7 @@ void Run::State::turn_epoch() {
   turning = true;
   append(files::epochs, note);
   files::replace(directory, files::checkpoint, note, files::Sync::no);
+  note_files.erase(files::recent);
   ::unlinkat(directory.get(), files::recent, 0);  // of the epoch that has ended; kept, it would do no harm
   epoch = std::move(next->key);
   next.reset();

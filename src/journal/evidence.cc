@@ -84,8 +84,8 @@ std::optional<std::string> read_bounded(const Fd& directory, const char* name, s
   try {
     return files::try_read(directory, name, limit);
   } catch (const SysError& e) {
-    if (e.error() != EFBIG) throw;
-    findings.fault("V7", name, "longer than " + std::to_string(limit) + " bytes");
+    if (e.error() != EFBIG && !files::is_no_file(e.error())) throw;
+    findings.fault("V7", name, e.error() == EFBIG ? "longer than " + std::to_string(limit) + " bytes" : "not a regular file");
     return std::nullopt;
   }
 }
@@ -93,9 +93,10 @@ std::optional<std::string> read_bounded(const Fd& directory, const char* name, s
 bool has_content(const Fd& directory) {
   const std::string records = files::segment(0);
   return std::ranges::any_of(std::array{files::checkpoint, files::epochs, files::recent, files::hashes, records.c_str()}, [&](const char* name) {
-    const auto fd = files::try_open(directory, name);
+    const auto fd = files::try_regular(directory, name);
     char first = 0;
-    return fd && ::pread(fd->get(), &first, 1, 0) != 0;
+    if (!fd) return files::exists(directory, name);
+    return ::pread(fd->get(), &first, 1, 0) != 0;
   });
 }
 
@@ -183,7 +184,7 @@ std::optional<Authority> read_authority(const Fd& directory, std::span<const std
 Evidence read_evidence(const Fd& directory, const Authority& authority, Findings& findings) {
   Evidence evidence;
   evidence.epochs = read_kept(directory, files::epochs, authority, findings);
-  const bool none = !files::try_open(directory, files::checkpoint);
+  const bool none = !files::exists(directory, files::checkpoint);
   if (none) findings.gap("V5", files::checkpoint, "there is none");
   evidence.newest = read_kept(directory, files::checkpoint, authority, findings);
   if (evidence.newest.size() > 1) {

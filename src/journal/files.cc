@@ -46,6 +46,20 @@ std::optional<Fd> try_open(const Fd& directory, const std::string& name) {
   }
 }
 
+bool exists(const Fd& directory, const std::string& name) {
+  struct stat st {};
+  return ::fstatat(directory.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+std::optional<Fd> try_regular(const Fd& directory, const std::string& name) {
+  try {
+    return try_open(directory, name);
+  } catch (const SysError& error) {
+    if (is_no_file(error.error())) return std::nullopt;
+    throw;
+  }
+}
+
 std::optional<std::string> try_read(const Fd& directory, const std::string& name, std::size_t limit) {
   const auto fd = try_open(directory, name);
   if (!fd) return std::nullopt;

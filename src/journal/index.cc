@@ -104,6 +104,11 @@ class Index {
  private:
   void enter() {
     folder_ = locked_folder((state_ / index::name).string());
+    // What is no file in the place of one was not made by agent-run: the whole is damaged, and set aside as it is.
+    const auto is_none = [&](const char* file) { return files::exists(folder_, file) && !files::try_regular(folder_, file); };
+    if (is_none(files::segment(0).c_str()) || is_none(files::checkpoint)) return restart();
+    // `state` is derived: in the place of it nothing is worth keeping that can be removed.
+    if (is_none(index::state) && ::unlinkat(folder_.get(), index::state, 0) != 0 && ::unlinkat(folder_.get(), index::state, AT_REMOVEDIR) != 0) return restart();
     entries_ = open_regular(folder_.get(), files::segment(0), O_RDWR | O_APPEND | O_CREAT);
   }
   [[nodiscard]] std::int64_t bytes() const {

@@ -66,6 +66,9 @@ std::vector<View> views_set_aside(const View& newest, const Key& key, const std:
 /// The root of the first `size` leaves; nullopt when there are not so many.
 std::optional<Hash> root_at(const std::vector<Hash>& leaves, std::uint64_t size);
 
+/// Something is there, and it is no directory: a link is none.
+bool is_no_directory(const std::filesystem::path& path);
+
 /// nullopt when there is none. Throws SysError.
 std::optional<Fd> try_folder(const std::filesystem::path& path);
 

@@ -4,6 +4,7 @@
 #include <agentrun/journal/prune.h>
 #include <agentrun/sys/error.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include "journal/encode.h"
 #include "journal/evidence.h"
@@ -139,6 +140,11 @@ Proof proof_of(std::string_view line, const Key& key, const std::filesystem::pat
   return certifies(certificate, *run, first_key, key) ? Proof::opening : Proof::none;
 }
 
+bool is_no_directory(const std::filesystem::path& path) {
+  struct stat st {};
+  return ::lstat(path.c_str(), &st) == 0 && !S_ISDIR(st.st_mode);
+}
+
 std::optional<Fd> try_folder(const std::filesystem::path& path) {
   Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder && errno == ENOENT) return std::nullopt;
@@ -155,7 +161,12 @@ std::optional<Hash> root_at(const std::vector<Hash>& leaves, std::uint64_t size)
 
 SignedHead read_signed_head(const Fd& folder, std::span<const std::string> trusted) {
   SignedHead result;
-  result.content = files::try_read(folder, files::checkpoint, max_note).value_or("");
+  try {
+    result.content = files::try_read(folder, files::checkpoint, max_note).value_or("");
+  } catch (const SysError& e) {  // of what is no file, or longer than a note, nothing is signed
+    if (e.error() != EFBIG && !files::is_no_file(e.error())) throw;
+    result.content = "?";
+  }
   std::string_view rest = result.content;
   result.note = take_note(rest);
   if (!result.note) return result;
@@ -217,7 +228,7 @@ std::vector<View> views_set_aside(const View& newest, const Key& key, const std:
   std::set<std::string> seen;
   while (!broken.empty() && views.size() < max_set_aside && seen.insert(broken).second) {
     const bool is_name = broken.starts_with(aside_prefix) && files::is_run_id(broken);
-    const auto folder = is_name ? try_folder(state_directory / broken) : std::nullopt;
+    const auto folder = is_name && !is_no_directory(state_directory / broken) ? try_folder(state_directory / broken) : std::nullopt;
     if (!folder) {
       absent = broken;
       break;
@@ -240,17 +251,19 @@ std::vector<View> views_set_aside(const View& newest, const Key& key, const std:
 
 std::vector<Anchor> index_anchors(const std::filesystem::path& state_directory, std::string_view run_id,
                                   std::span<const std::string> trusted) {
+  const std::vector<Anchor> unknown{{.where = index::name, .origin = {}, .gap = "it does not verify, so what it has seen of the run is not known: agent-run journal verify --index"}};
+  if (index::is_no_directory(state_directory / index::name)) return unknown;
   const auto folder = index::try_folder(state_directory / index::name);
   if (!folder) return {};
   (void)::flock(folder->get(), LOCK_SH);  // a copy on a medium without locks has no writer either
   const index::SignedHead head = index::read_signed_head(*folder, trusted);
   if (head.note && !head.key) return {};  // of somebody who is not asked about
-  const std::vector<Anchor> unknown{{.where = index::name, .origin = {}, .gap = "it does not verify, so what it has seen of the run is not known: agent-run journal verify --index"}};
-  if (!head.holds) return files::try_open(*folder, files::segment(0)) || !head.content.empty() ? unknown : std::vector<Anchor>{};
+  if (!head.holds) return files::exists(*folder, files::segment(0)) || !head.content.empty() ? unknown : std::vector<Anchor>{};
   const index::View view = index::read_view(*folder, index::name, *head.key, head.head, state_directory);
   if (!view.leads) return unknown;
   std::string absent;
-  std::vector<Anchor> anchors;
+  // What it has signed still speaks against a run; that it knows no more is not believed.
+  std::vector<Anchor> anchors = view.malformed.empty() ? std::vector<Anchor>{} : unknown;
   const auto add = [&](const index::View& of) {
     const auto found = of.runs.find(std::string(run_id));
     if (found != of.runs.end()) anchors.insert(anchors.end(), found->second.anchors.begin(), found->second.anchors.end());

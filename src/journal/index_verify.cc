@@ -226,6 +226,11 @@ Report verify_index(const std::filesystem::path& state_directory, std::span<cons
   Report report;
   Findings findings(report);
   const std::vector<Folder> folders = folders_of(state_directory);
+  if (index::is_no_directory(state_directory / index::name)) {
+    findings.fault("V7", index::name, "not a directory");
+    report.status = status_of(findings);
+    return report;
+  }
   auto folder = index::try_folder(state_directory / index::name);
   if (!folder) throw Refusal("there is no index in " + state_directory.string(), "the first run makes it; if there are runs, it was removed");
   (void)::flock(folder->get(), LOCK_SH);

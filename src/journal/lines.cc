@@ -20,8 +20,14 @@ std::string place(std::uint64_t index, unsigned segment, std::uint64_t number) {
 
 LineReader::LineReader(const Fd& directory)
     : directory_(&directory),
-      file_(files::try_open(directory, files::segment(0))),
+      file_(open_segment(0)),
       buffer_(std::make_unique_for_overwrite<char[]>(buffer_size)) {}
+
+std::optional<Fd> LineReader::open_segment(unsigned number) {
+  auto file = files::try_regular(*directory_, files::segment(number));
+  if (!file && files::exists(*directory_, files::segment(number))) broken_ = files::segment(number) + ": not a regular file";
+  return file;
+}
 
 bool LineReader::next(Line& line) {
   while (file_ && !broken_) {
@@ -55,7 +61,7 @@ bool LineReader::refill() {
 std::uint64_t LineReader::bytes() const {
   std::uint64_t sum = 0;
   for (unsigned number = 0;; ++number) {
-    const auto file = files::try_open(*directory_, files::segment(number));
+    const auto file = files::try_regular(*directory_, files::segment(number));
     struct stat st {};
     if (!file || ::fstat(file->get(), &st) != 0) return sum;
     sum += static_cast<std::uint64_t>(st.st_size);
@@ -64,7 +70,8 @@ std::uint64_t LineReader::bytes() const {
 
 /// Goes to the next segment; false when there is none.
 bool LineReader::end_segment() {
-  auto following = files::try_open(*directory_, files::segment(segment_ + 1));
+  auto following = open_segment(segment_ + 1);
+  if (broken_) return false;
   if (!following) {
     torn_ = end_ - begin_;
     file_.reset();

@@ -40,10 +40,13 @@ class LineReader {
   [[nodiscard]] const std::optional<std::string>& broken() const noexcept { return broken_; }
 
  private:
+  /// nullopt when there is none; what is no file is broken().
+  std::optional<Fd> open_segment(unsigned number);
   bool refill();
   bool end_segment();
 
   const Fd* directory_;
+  std::optional<std::string> broken_;
   std::optional<Fd> file_;
   std::unique_ptr<char[]> buffer_;
   std::size_t begin_ = 0;  // of what is not given out yet
@@ -53,7 +56,6 @@ class LineReader {
   std::uint64_t number_ = 0;
   std::uint64_t torn_ = 0;
   std::uint64_t read_ = 0;
-  std::optional<std::string> broken_;
 };
 
 }  // namespace agentrun::journal

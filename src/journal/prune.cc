@@ -88,7 +88,7 @@ unsigned segments_of(const Fd& directory) {
 }  // namespace
 
 std::optional<std::map<std::uint64_t, std::string>> read_pruned(const Fd& directory) {
-  if (files::try_open(directory, files::segment(0))) return std::nullopt;
+  if (files::exists(directory, files::segment(0)) || !files::try_regular(directory, files::kept)) return std::nullopt;
   const auto content = files::try_read(directory, files::kept, max_kept);
   if (!content) return std::nullopt;
   std::map<std::uint64_t, std::string> records;
@@ -102,7 +102,7 @@ std::optional<std::map<std::uint64_t, std::string>> read_pruned(const Fd& direct
 }
 
 void each_kept_hash(const Fd& directory, std::uint64_t limit, const std::function<void(const Hash&)>& each) {
-  const auto file = files::try_open(directory, files::hashes);
+  const auto file = files::try_regular(directory, files::hashes);
   if (!file) return;
   std::array<Hash, 512> block;
   for (off_t at = 0; limit > 0;) {

@@ -27,6 +27,7 @@
 #include <utility>
 
 #include "journal/files.h"
+#include "journal/note.h"
 #include "journal/run_state.h"
 
 namespace agentrun::journal {
@@ -249,6 +250,19 @@ void Run::State::check_files() const {
   for (unsigned number = 0; number < ended.size(); ++number) check_file(files::segment(number), ended[number]);
   now(entries, files::segment(segment), offset);
   now(hashes, files::hashes, static_cast<std::int64_t>(tree.size() * sizeof(Hash)));
+  for (const char* name : {files::epochs, files::recent}) {
+    const auto known = note_files.find(name);
+    if (known != note_files.end()) check_file(name, known->second);
+    else if (files::exists(directory, name)) throw altered(name, "it is not a file that was written");
+  }
+  const std::string following = files::segment(open_segment + 1);
+  if (files::exists(directory, following)) throw altered(following, "it is not a file that was written");
+  if (!files::try_regular(directory, files::keycert) || files::try_read(directory, files::keycert, max_note) != certificate)
+    throw altered(files::keycert, "it is not what was written");
+  struct stat held {}, named {};
+  check(::fstat(directory.get(), &held), "fstat", path.string());
+  if (::stat(path.c_str(), &named) != 0 || named.st_dev != held.st_dev || named.st_ino != held.st_ino)
+    throw altered(path.filename().string(), "the directory of the run is not where it was made");
 }
 
 void Run::State::check_file(const std::string& name, const File& known) const {
@@ -269,7 +283,10 @@ std::string Run::State::sign_head(std::span<const Key* const> keys) const {
 }
 
 /// All or nothing: half a note would make all of the file's notes doubtful.
-void Run::State::append(const char* name, std::string_view note) const {
+void Run::State::append(const char* name, std::string_view note) {
+  const auto known = note_files.find(name);
+  if (known != note_files.end()) check_file(name, known->second);
+  else if (files::exists(directory, name)) throw altered(name, "it is not a file that was written");
   const Fd fd = open_regular(directory.get(), name, O_WRONLY | O_APPEND | O_CREAT);
   struct stat st {};
   check(::fstat(fd.get(), &st), "fstat", name);
@@ -279,6 +296,7 @@ void Run::State::append(const char* name, std::string_view note) const {
     (void)!::ftruncate(fd.get(), st.st_size);
     throw;
   }
+  note_files[name] = {.dev = st.st_dev, .ino = st.st_ino, .size = st.st_size + static_cast<std::int64_t>(note.size())};
 }
 
 void Run::sign(std::int64_t boot_ns) {

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <array>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -37,6 +38,7 @@ struct Run::State {
     ino_t ino;
     std::int64_t size;
   };
+  std::map<std::string, File> note_files;  // epochs, recent: as this process left them
   std::vector<File> ended;  // the segments before the one that is read, as they were sealed
   Fd hashes;     // empty once the journal has failed: they can be computed again
   std::unique_ptr<char[]> block;
@@ -75,7 +77,7 @@ struct Run::State {
   void advance();
   void turn_epoch();
   [[nodiscard]] std::string sign_head(std::span<const Key* const> keys) const;
-  void append(const char* name, std::string_view note) const;
+  void append(const char* name, std::string_view note);
   void cut_torn(std::uint64_t& torn);
   void write_fail_record(const std::string& run_id, std::string_view error, std::string_view what, std::uint64_t torn);
 };

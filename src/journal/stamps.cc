@@ -108,6 +108,16 @@ void judge_given(const Anchor& reply, const Known& known, std::string_view autho
   tell(*stamp, reply.where, of->second, findings);
 }
 
+std::optional<std::string> read_kept_file(const Fd& directory, const std::string& name, std::size_t limit, Findings& findings) {
+  try {
+    return files::try_read(directory, name, limit);
+  } catch (const SysError& e) {
+    if (e.error() != EFBIG && !files::is_no_file(e.error())) throw;
+    findings.fault("V7", name, e.error() == EFBIG ? "longer than " + std::to_string(limit) + " bytes" : "not a regular file");
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 KeptStamps read_stamps(const Fd& directory, const std::string& origin, Findings& findings) {
@@ -117,13 +127,13 @@ KeptStamps read_stamps(const Fd& directory, const std::string& origin, Findings&
   for (const std::uint64_t number : all) {
     const std::string note = name_of(number, note_suffix);
     const std::string reply = name_of(number, reply_suffix);
-    if (auto bytes = files::try_read(directory, note, max_note)) {
+    if (auto bytes = read_kept_file(directory, note, max_note, findings)) {
       const auto head = head_in(*bytes);
       if (head && head->origin != origin) findings.fault("V1", note, "the checkpoint of another journal: " + head->origin);
       else if (head && head->size == number) kept.notes.push_back({.where = note, .origin = {}, .note = std::move(*bytes), .kept = true});
       else findings.fault("V7", note, "not a checkpoint of " + std::to_string(number) + " records");
     }
-    if (auto bytes = files::try_read(directory, reply, max_stamp))
+    if (auto bytes = read_kept_file(directory, reply, max_stamp, findings))
       kept.replies.push_back({.where = reply, .origin = {}, .stamp = std::move(*bytes), .kept = true});
   }
   return kept;

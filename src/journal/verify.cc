@@ -67,7 +67,7 @@ class HashReader {
 
 /// The first record whose hash is not the kept one, when the kept ones are those that were signed.
 std::optional<std::string> find_record(const Fd& directory, const Head& bad) {
-  auto file = files::try_open(directory, files::hashes);
+  auto file = files::try_regular(directory, files::hashes);
   if (!file) return std::nullopt;
   HashReader kept(std::move(*file));
   LineReader lines(directory);
@@ -362,6 +362,9 @@ Report verify(const std::filesystem::path& run_directory, std::span<const std::s
   report.origin = authority->origin;
   if (!authority->origin.ends_with("/" + run))
     findings.fault("V1", files::keycert, "the run is another one than the folder is called after: " + run);
+  for (const char* name : {files::hashes, files::kept}) {  // the others are judged where they are read
+    if (files::exists(directory, name) && !files::try_regular(directory, name)) findings.fault("V7", name, "not a regular file");
+  }
   const Evidence evidence = read_evidence(directory, *authority, findings);
   const KeptStamps stamps = read_stamps(directory, authority->origin, findings);
   std::vector<Seen> anchors = parse_anchors(options.anchors, *authority, findings);

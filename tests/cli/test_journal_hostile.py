@@ -12,6 +12,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import sys
 import time
 
@@ -316,6 +317,145 @@ class Mutations(States):
         with (state / "runs" / self.a / "hashes").open("r+b") as file:
             file.truncate(1 << 40)
         self.assertEqual(self.first(state, self.a).status, 0, "what is behind the signed hashes is not read")
+
+
+def no_file(make):
+    """Something else in the place of a file."""
+    def act(path):
+        path.unlink(missing_ok=True)
+        make(path)
+    return act
+
+
+def bound_socket(path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        before = os.getcwd()
+        os.chdir(path.parent)  # a path of a socket is short
+        try:
+            listener.bind(path.name)
+        finally:
+            os.chdir(before)
+
+
+IN_ITS_PLACE = {"a pipe": no_file(os.mkfifo), "a link": no_file(lambda path: path.symlink_to("/etc/hostname")), "a directory": no_file(os.mkdir), "a socket": no_file(bound_socket)}
+
+
+class Alike(States):
+    """Both verifiers say the same of whatever lies in a directory: a table of runs, and one of indexes."""
+
+    def judge(self, name, act, *wanted, index=False):
+        with self.subTest(name):
+            state = self.copy()
+            folder = state / ("index" if index else f"runs/{self.a}")
+            act(folder)
+            first = self.first(state, "--index") if index else self.scratch.agent_run("journal", "verify", "--key", self.state / "identity.vkey", folder)
+            second = self.second("--state", state) if index else self.second(folder)
+            self.assertIn(first.status, wanted, f"{name}: agent-run: {first}")
+            self.assertEqual(second[0], first.status, f"{name}: they differ: {first} {second}")
+            shutil.rmtree(state)
+
+    def test_no_files(self):
+        self.make_runs()
+        self.judge("the control", lambda folder: None, 0)
+        names = ("entries.000000.jsonl", "entries.000001.jsonl", "keycert", "checkpoint", "epochs", "recent", "hashes", "kept", "stamp.5.note")
+        for file in names:
+            for kind, make in IN_ITS_PLACE.items():
+                self.judge(f"{kind} as {file}", lambda folder, file=file, make=make: make(folder / file), 1)
+        for file in ("entries.000000.jsonl", "entries.000001.jsonl", "checkpoint", "stamp.5.note"):
+            for kind, make in IN_ITS_PLACE.items():
+                self.judge(f"{kind} as {file} of the index", lambda folder, file=file, make=make: make(folder / file), 1, index=True)
+        if os.geteuid() != 0:
+            for file in ("entries.000000.jsonl", "keycert", "epochs"):
+                self.judge(f"{file} that cannot be read", lambda folder, file=file: (folder / file).chmod(0), 2)
+
+    def test_rubbish(self):
+        self.make_runs()
+        size = len((self.state / "runs" / self.a / "entries.000000.jsonl").read_bytes().splitlines())
+        copied = lambda target: lambda folder: shutil.copy(folder / "checkpoint", folder / target)
+        appended = lambda name, data: lambda folder: (folder / name).open("ab").write(data)
+        opening = next(line for line in (self.state / "index/entries.000000.jsonl").read_bytes().splitlines(keepends=True) if b'"run.open"' in line)
+        runs = {"stamp.x.note": (appended("stamp.x.note", b"x"), 0), "a stamp of another size": (copied("stamp.5.note"), 1), "a stamp of its own": (copied(f"stamp.{size}.note"), 0),
+                "a segment more": (appended("entries.000001.jsonl", b"{}\n"), 1), "lines behind the end": (appended("entries.000000.jsonl", b"{}\n" * 2_000_000), 1),
+                "keycert of 50 GB": (lambda folder: os.truncate(folder / "keycert", 50 << 30), 1), "no directory": (shutil.rmtree, 2)}
+        for name, (act, wanted) in runs.items():
+            self.judge(name, act, wanted)
+        other = lambda folder: (folder.parent / "runs/zz").mkdir()
+        certificate = lambda folder: (other(folder), shutil.copy(folder.parent / "runs" / self.a / "keycert", folder.parent / "runs/zz"))
+        indexes = {"a directory of nobody": (other, 0), "a copied keycert": (certificate, 1),
+                   "a keycert of 50 GB": (lambda folder: (other(folder), (folder.parent / "runs/zz/keycert").touch(), os.truncate(folder.parent / "runs/zz/keycert", 50 << 30)), 0),
+                   "a rubbish stamp": (appended("stamp.3.note", b"x"), 1), "15 MB": (appended("entries.000000.jsonl", b"{}\n" * 5_000_000), 1),
+                   "8000 copies of run.open": (appended("entries.000000.jsonl", opening * 8000), 1), "a few copies": (appended("entries.000000.jsonl", opening * 3), 3),
+                   "a made-up segment": (appended("entries.000001.jsonl", opening), 1), "zeros": (lambda folder: os.truncate(folder / "entries.000000.jsonl", 1 << 20), 1),
+                   "a link": (lambda folder: (folder.rename(folder.parent / "moved"), folder.symlink_to("moved")), 1),
+                   "a run that is a link": (lambda folder: ((folder.parent / "runs" / self.a).rename(folder.parent / self.a), (folder.parent / "runs" / self.a).symlink_to(f"../{self.a}")), 1)}
+        for name, (act, wanted) in indexes.items():
+            self.judge(name, act, wanted, index=True)
+        if os.geteuid() != 0:
+            state = self.copy()
+            (state / "runs").chmod(0)
+            self.assertEqual((self.first(state, "--index").status, self.second("--state", state)[0]), (2, 2))
+            (state / "runs").chmod(0o700)
+
+    def test_an_index_that_does_not_verify(self):
+        """It excuses nothing, and a run that it may have known more of is not complete."""
+        self.make_runs()
+        entries = "entries.000000.jsonl"
+        for name, act in {"zeros": lambda index: os.truncate(index / entries, 1 << 20), "a made-up segment": lambda index: (index / "entries.000001.jsonl").write_bytes(b"{}\n"),
+                          "a link": lambda index: (index.rename(index.parent / "moved"), index.symlink_to("moved"))}.items():
+            state = self.copy()
+            self.assertEqual(self.first(state, self.a).status, 0, "the control")
+            act(state / "index")
+            self.assertEqual(self.first(state, self.a).status, 3, name)
+        # What it has signed still speaks.
+        state = self.copy()
+        self.emptied_run(state)
+        self.assertEqual(self.first(state, self.a).status, 1)
+        os.truncate(state / "index" / entries, 1 << 20)
+        self.assertEqual(self.first(state, self.a).status, 1)
+
+    def emptied_run(self, state):
+        for path in (state / "runs" / self.a).iterdir():
+            path.unlink()
+
+    def test_starts_go_on(self):
+        """What is no file in the index is set aside, and said; `state` alone is derived."""
+        for file, told in (("state", False), (f"entries.000000.jsonl", True), ("checkpoint", True)):
+            for kind, make in IN_ITS_PLACE.items():
+                with self.subTest(f"{kind} as {file}"):
+                    self.run_one()
+                    make(self.state / "index" / file)
+                    self.run_one()
+                    self.assertEqual("damaged" in self.last_errors, told, self.last_errors)
+
+    def test_names_in_a_verdict(self):
+        """A directory's name makes no line of its own."""
+        self.a = self.run_one()
+        forged = self.scratch.base / "x\nCOMPLETE  runs"
+        shutil.copytree(self.state / "runs" / self.a, forged)
+        self.assertEqual(len(self.second(forged)[1].splitlines()), 1)
+
+
+class Ends(States):
+    """What is done to a run's own files while it goes on is said at its end, by 125 and journal.fail."""
+
+    def test_ends(self):
+        (self.outside / "other").mkdir()
+        acts = {"keycert gone": lambda run: (run / "keycert").unlink(), "keycert changed": lambda run: (run / "keycert").write_bytes(b"x"),
+                "a segment": lambda run: (run / "entries.000001.jsonl").write_bytes(b"{}\n"), "epochs": lambda run: (run / "epochs").write_bytes(b"x"),
+                "recent": lambda run: (run / "recent").write_bytes(b"x"), "moved away": lambda run: run.rename(self.outside / "other" / run.name)}
+        for name, act in {"the control": lambda run: None, **acts}.items():
+            with self.subTest(name):
+                (self.ws / "up").unlink(missing_ok=True)
+                (self.ws / "go").unlink(missing_ok=True)
+                process = self.start("sh", "-c", ": > up; until test -e go; do sleep 0.05; done", profile=self.scratch.write_profile())
+                self.wait_for(lambda: (self.ws / "up").exists(), 60, "the start")
+                run = max((self.state / "runs").iterdir())
+                act(run)
+                (self.ws / "go").touch()
+                out, err = process.communicate(timeout=60)
+                self.assertEqual(process.returncode, 0 if name == "the control" else 125, err)
+                kept = self.outside / "other" / run.name if name == "moved away" else run
+                self.assertEqual(b"journal.fail" in b"".join(path.read_bytes() for path in kept.glob("entries.*")), name != "the control", name)
 
 
 class Meanwhile(States):

@@ -430,7 +430,7 @@ TEST_CASE("what is no journal: lines without end, links, absent folders") {
   CHECK(journal.verify().exit_code() == 1);
   std::filesystem::rename(journal.entries(), journal.file("moved"));
   std::filesystem::create_symlink("moved", journal.entries());
-  CHECK_THROWS_AS((void)journal.verify(), SysError);
+  CHECK(journal.verify().exit_code() == 1);
   CHECK_THROWS_AS((void)verify(journal.scratch.path() / "none", journal.trusted), SysError);
   const Scratch empty;
   CHECK(verify(empty.path(), journal.trusted).exit_code() == 3);
