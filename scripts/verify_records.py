@@ -1,6 +1,6 @@
-"""The part of scripts/verify-journal that opens files which somebody else may have put there, makes the tree, and knows where records may
+"""The part of scripts/verify-journal that opens files which somebody else may have put there, checks signatures, makes the tree, and knows where records may
 stand and what journal.close counts. Written from agent-run-journal(5) alone."""
-import functools, hashlib, itertools, os, stat
+import base64, functools, hashlib, itertools, os, pathlib, stat, subprocess, tempfile
 
 
 def sha(data):
@@ -24,6 +24,39 @@ def open_regular(path):
 def segments(folder):
     """Those that follow each other from 0, whatever else is there."""
     return list(itertools.takewhile(os.path.lexists, (folder / f"entries.{n:06}.jsonl" for n in itertools.count())))
+
+
+def require(holds):
+    if not holds:
+        raise ValueError("another form than the one that is valid")
+
+
+def unbase64(text):
+    raw = base64.b64decode(text, validate=True)
+    require(base64.b64encode(raw) == text.encode())
+    return raw
+
+
+def key_id(name, public):
+    return sha(name.encode() + b"\n\x01" + public)[:4]
+
+
+def vkey(text):
+    """(name, public key); ValueError on anything but the one form."""
+    name, number, data = text.split("+", 2)
+    raw = unbase64(data)
+    require(len(raw) == 33 and raw[0] == 1 and key_id(name, raw[1:]).hex() == number)
+    return name, raw[1:]
+
+
+@functools.lru_cache(maxsize=None)
+def ed25519(public, text, signature):
+    """RFC 8032 by openssl; the 12 bytes before the key are those of RFC 8410."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in (("key", bytes.fromhex("302a300506032b6570032100") + public), ("text", text), ("signature", signature)):
+            pathlib.Path(folder, name).write_bytes(content)
+        words = "openssl pkeyutl -verify -rawin -pubin -keyform DER -inkey key -in text -sigfile signature".split()
+        return subprocess.run(words, cwd=folder, capture_output=True).returncode == 0
 
 
 class Tree:

@@ -6,7 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cstdio>
+#include <optional>
 
 #include <agentrun/sys/process.h>
 #include <agentrun/sys/regular.h>
@@ -29,9 +32,48 @@ std::string boot_id() {
   return id;
 }
 
+std::optional<std::array<std::uint8_t, 64>> parse_signature(std::string_view hex) {
+  std::array<std::uint8_t, 64> bytes{};
+  if (hex.size() != 2 * bytes.size()) return std::nullopt;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const char* const digits = hex.data() + 2 * i;
+    if (std::from_chars(digits, digits + 2, bytes[i], 16).ptr != digits + 2) return std::nullopt;
+  }
+  return bytes;
+}
+
+// What the identity signs of a cached hash: no note has this form (two lines, of which the first is this).
+std::string cached_text(const std::string& key, const std::string& hash) { return "agent-run/program/v1\n" + key + hash + "\n"; }
+
+// The hash that is kept, when the identity has signed it for what the program's file is now.
+std::optional<std::string> cached_hash(const std::string& path, const std::string& key, const journal::Key& identity) {
+  constexpr std::size_t hex_size = 64;
+  const std::string kept = try_read_regular(path, 4096).value_or("");
+  if (!kept.starts_with(key) || kept.size() < key.size() + hex_size + 2 || !kept.ends_with('\n')) return std::nullopt;
+  std::string hash = kept.substr(key.size(), hex_size);
+  const std::size_t at = key.size() + hex_size + 1;
+  const auto signature = parse_signature(std::string_view(kept).substr(at, kept.size() - at - 1));
+  if (!signature || !identity.verify(cached_text(key, hash), *signature)) return std::nullopt;
+  return hash;
+}
+
+void cache_hash(const std::string& path, const std::string& key, const std::string& hash, const journal::Key& identity) {
+  std::string line;
+  try {
+    line = key + hash + " " + journal::hex(identity.sign(cached_text(key, hash))) + "\n";
+  } catch (const std::exception&) {  // an ssh-agent that does not answer: it is hashed again the next time
+    return;
+  }
+  const std::string fresh = path + "." + std::to_string(::getpid());
+  const Fd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const bool written = file && ::write(file.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size());
+  if (!written || ::rename(fresh.c_str(), path.c_str()) != 0) ::unlink(fresh.c_str());  // only slower next time
+}
+
 // SHA-256 of the running program. Hashing some megabytes costs more than all else at start, so the result is kept beside
-// the identity, under what changes with the file: ctime cannot be set back (inode(7)). Who can write there owns the key.
-std::string program_hash(const std::filesystem::path& state) {
+// the identity, under what changes with the file: ctime cannot be set back (inode(7)). It is signed: who writes there without the
+// key has no say in what journals say of the program.
+std::string program_hash(const std::filesystem::path& state, const journal::Key& identity) {
   struct stat st {};
   if (::stat("/proc/self/exe", &st) != 0) return "";
   std::string key;
@@ -40,17 +82,11 @@ std::string program_hash(const std::filesystem::path& state) {
     key += std::to_string(part) + " ";
   }
   const std::string path = (state / "program.sha256").string();
-  constexpr std::size_t hex_size = 64;
-  const std::string kept = try_read_regular(path, 4096).value_or("");
-  if (kept.starts_with(key) && kept.size() == key.size() + hex_size + 1) return kept.substr(key.size(), hex_size);
+  if (auto kept = cached_hash(path, key, identity)) return *kept;
   const auto bytes = try_read_file("/proc/self/exe", program_limit);
   if (!bytes) return "";
   std::string hash = journal::hex(journal::sha256(*bytes));
-  const std::string fresh = path + "." + std::to_string(::getpid());
-  const Fd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  const std::string line = key + hash + "\n";
-  const bool written = file && ::write(file.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size());
-  if (!written || ::rename(fresh.c_str(), path.c_str()) != 0) ::unlink(fresh.c_str());  // only slower next time
+  cache_hash(path, key, hash, identity);
   return hash;
 }
 
@@ -113,7 +149,7 @@ int append_open(journal::Appender& entries, const journal::Run& run, const std::
     for (const review::Target& target : prepared.overlays) overlays.push_back(target.path);
     record.list("overlays", overlays);
   }
-  record.number("pid", ::getpid()).text("program_sha256", program_hash(prepared.state_directory));
+  record.number("pid", ::getpid()).text("program_sha256", program_hash(prepared.state_directory, *opening.identity));
   if (redacted != 0) record.number("redacted", static_cast<std::int64_t>(redacted));
   if (!prepared.remarks.sentences.empty()) record.list("remarks", prepared.remarks.sentences);
   record.text("run", run_id);

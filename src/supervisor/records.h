@@ -33,6 +33,7 @@ struct Opening {
   std::optional<journal::Before> before;  // the run before this one
   std::vector<std::string> argv;
   const journal::Redactor* redactor = nullptr;
+  const journal::Key* identity = nullptr;
   journal::Durability durability = journal::Durability::written;
 };
 int append_open(journal::Appender& entries, const journal::Run& run, const std::string& run_id, const Prepared& prepared,

@@ -435,6 +435,26 @@ class Alike(States):
         self.assertEqual(len(self.second(forged)[1].splitlines()), 1)
 
 
+class Cache(States):
+    """What is kept to save time is signed, or not believed."""
+
+    def test_program_hash(self):
+        self.a = self.run_one()
+        program = self.opening(self.a)
+        kept = self.state / "program.sha256"
+        whole = kept.read_text()
+        self.assertIn(program, whole)
+        for name, text in {"another hash": whole.replace(program, "0" * 64), "unsigned": whole.rsplit(" ", 1)[0] + "\n", "the form of before": whole.rsplit(" ", 1)[0].replace(program, "0" * 64) + "\n",
+                           "rubbish": "\xff" * 5000, "a signature that is none": whole[:-3] + "00\n"}.items():
+            with self.subTest(name):
+                kept.write_text(text)
+                self.assertEqual(self.opening(self.run_one()), program)
+                self.assertEqual(kept.read_text(), whole, "made anew")
+
+    def opening(self, run):
+        return json.loads((self.state / "runs" / run / "entries.000000.jsonl").read_bytes().split(b"\n")[0])["program_sha256"]
+
+
 class Ends(States):
     """What is done to a run's own files while it goes on is said at its end, by 125 and journal.fail."""
 
