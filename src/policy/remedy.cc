@@ -56,10 +56,14 @@ std::string section_of(const Rule& rule) {
   return rule.id.substr(begin, rule.id.find('[') - begin);
 }
 
-// Of the shipped profiles these are left out by another shipped one.
-std::string left_out_by(const Rule& rule) {
-  const bool shipped = rule.place.file.find('/') == std::string::npos;
-  return shipped && (rule.profile == "build-settings" || rule.profile == "path-programs") ? ", as -p dependency-work does" : "";
+constexpr std::string_view in_own_profile = ", in a profile of your own: agent-run-profile(5), FILES THAT THE HOST WOULD EXECUTE";
+
+// Nobody can edit a shipped profile. These are left out by another shipped one, or by one that extends less.
+std::string_view left_out_by(const Rule& rule) {
+  constexpr std::array<std::string_view, 5> guarding = {"git-safe", "host-exec", "home-exec", "host-exec-strict", "agent-text"};
+  if (rule.place.file.find('/') != std::string::npos) return {};
+  if (rule.profile == "build-settings" || rule.profile == "path-programs") return ", as -p dependency-work does";
+  return std::ranges::find(guarding, rule.profile) != guarding.end() ? in_own_profile : std::string_view();
 }
 
 std::string without_rule(const Rule& rule) {
@@ -73,24 +77,31 @@ std::string without_rule(const Rule& rule) {
   }
   if (section_of(rule) == "exec.writable") return profile::printable("set exec: {writable: allow} in " + where);
   if (section_of(rule) == "exec.memfd") return profile::printable("set exec: {memfd: allow} in " + where);
-  return profile::printable("remove \"" + rule.pattern + "\" from " + section_of(rule) + " of " + where + left_out_by(rule));
+  return profile::printable("remove \"" + rule.pattern + "\" from " + section_of(rule) + " of " + where + std::string(left_out_by(rule)));
 }
 
 // Steps that are all needed.
 class Steps {
  public:
   void add(std::string step) {
+    // Said once, at the end.
+    if (step.ends_with(in_own_profile)) {
+      step.resize(step.size() - in_own_profile.size());
+      own_profile_ = true;
+    }
     if (step.empty() || std::ranges::find(steps_, step) != steps_.end()) return;
     steps_.push_back(std::move(step));
   }
   [[nodiscard]] std::string text() const {
     std::string text;
     for (const std::string& step : steps_) text.append(text.empty() ? "" : "; and ").append(step);
+    if (own_profile_) text += in_own_profile;
     return text;
   }
 
  private:
   std::vector<std::string> steps_;
+  bool own_profile_ = false;
 };
 
 // Who refused, when it was not the policy: there is no rule to change.

@@ -16,7 +16,7 @@ EXAMPLES = {
         ("agent-run -p coding -- sh -c 'echo x > .git/hooks/pre-commit'", 2, rf"cannot create \.git/hooks/pre-commit: {DENIED}"),
         ("agent-run why", 0, r"^open .*/project/\.git/hooks/pre-commit  \(openat of \S+, 1×\)\n  because: git-safe:files\.protect"
                              r"\[0\]\n  to allow it: remove \"\*\*/\.git/hooks/\*\[!e\]\" from files\.protect of git-safe \(git-safe\.yaml:\d+:7\); and if it was there "
-                             r"before the run, remove \"\*\*/\.git/hooks/\*\*\" from files\.keep of git-safe \(git-safe\.yaml:\d+:7\)$"),
+                             r"before the run, remove \"\*\*/\.git/hooks/\*\*\" from files\.keep of git-safe \(git-safe\.yaml:\d+:7\), in a profile of your own: agent-run-profile\(5\), FILES THAT THE HOST WOULD EXECUTE$"),
         ("agent-run why --json", 0, r'^\{"by":"rule","class":"open","exe":"[^"]+","object":"[^"]+pre-commit",.*"times":1\}$'),
         ("agent-run -p coding -- cat ~/.ssh/id_rsa", 1, r"/\.ssh/id_rsa: No such file or directory"),
         ("agent-run -p coding -- bash -c 'echo > /dev/tcp/203.0.113.5/443'", 1, rf"bash: connect: {DENIED}"),
