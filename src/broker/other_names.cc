@@ -81,8 +81,12 @@ template <typename Where>
 policy::Verdict Handler::by_other_names(policy::Verdict verdict, Right right, const Where& where, std::string& stands_for) const {
   if (verdict.act == Act::deny) return verdict;
   Denial denial;
-  if (!s_.policy.denied_objects().empty()) denial = denial_of(s_.policy.denied_objects(), right, where);
-  if (!denial && right == Right::change && s_.guards.concern(where.path)) denial = denial_of(s_.guards.found(), right, where);
+  const Objects& denied = s_.policy.denied_objects();
+  if (!denied.empty() || !denied.left_out().empty()) denial = denial_of(denied, right, where);
+  if (!denial && right == Right::change && s_.guards.concern(where.path)) {
+    denial = denial_of(s_.guards.found(), right, where);
+    if (!denial && s_.guards.found().refuses()) denial = Objects::Denial{.verdict = {.by = policy::By::fail}, .name = {}};
+  }
   if (!denial && (right != Right::change || s_.guards.concern(where.path))) denial = by_spelling(s_.policy.denied_objects().folded(), right, where, [&] { return age_at(where); });
   if (!denial) return verdict;
   stands_for = std::move(denial->name);

@@ -100,12 +100,26 @@ class Explainer {
         what += ", which stands for " + name;
       }
     }
+    if (verdict.act != policy::Act::deny && right != Right::execute) {
+      const std::string unknown = left_out_for(right, path, exists ? &st : nullptr);
+      if (!unknown.empty()) return print_verdict({}, policy::Label::broker, what + ", which may be what a guarded link or file is: not all was looked at: " + unknown, "remove what is too much there, or grant less");
+    }
     if (verdict.act == policy::Act::allow && right == Right::execute && exists && !supervisor::is_shown(plan_, path)) {
       const Verdict reading = policy_.decide(Right::read, path);  // allowed where a private folder of the run covers it
       const std::string remedy = policy_.remedy(reading.act == policy::Act::allow ? Verdict{} : reading, Right::read, path);
       return print_verdict({}, policy::Label::kernel, what + ", which " + verdict.rule->id + " allows and no rule shows", remedy);
     }
     return print_verdict(verdict, policy_.keeper(verdict, right, path), what, policy_.remedy(verdict, right, name.empty() ? path : name));
+  }
+
+  // As the broker's by_other_names(): what was not looked at may be any file with several links, or any path at all.
+  std::string left_out_for(Right right, const std::string& path, const struct stat* st) {
+    const bool several = st != nullptr && S_ISREG(st->st_mode) && st->st_nlink > 1;
+    const policy::ProtectedObjects& denied = policy_.denied_objects();
+    if (several && !denied.left_out().empty()) return denied.left_out();
+    const bool concerned = right == Right::change && std::ranges::any_of(policy_.view(), [&](const policy::Grant& grant) { return policy::changes_host(grant.access) && within(path, grant.path); });
+    if (!concerned || !(several || unchangeable().refuses())) return {};
+    return unchangeable().left_out();
   }
 
   // As the broker's with_writable_names().

@@ -3,6 +3,7 @@
 #include <numeric>
 #include <set>
 
+#include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
 #include "policy/data.h"
 #include "policy/draft.h"
@@ -391,12 +392,19 @@ struct Found {
   bool& reads_need_broker;
   bool& denies_later;
 };
+void refuse_unknown(const ProtectedObjects& objects) {
+  if (!objects.refuses()) return;
+  throw Refusal("what links at guarded names lead to is not all known: " + objects.left_out(), "remove what is too much there, or grant less");
+}
+
 void find_objects(const Policy& policy, const HostFacts& facts, const Found& found) {
   if (facts.tree == nullptr) return;
   ProtectedObjects unshown;
   if (!found.objects.unshown().beginnings().empty()) unshown = find_protected(policy, *facts.tree, Searched::unshown);
+  refuse_unknown(unshown);
   ProtectedObjects denied;
   if (found.denies_later) denied = find_protected(policy, *facts.tree, Searched::denied);
+  refuse_unknown(denied);
   bool whole = denied.left_out().empty();
   if (unshown.denies_reads()) {
     found.denies_later = true;

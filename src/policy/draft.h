@@ -85,6 +85,12 @@ struct Draft {
   };
   std::optional<std::vector<Writable>> writable;  // made once, after the grants
   std::optional<std::vector<MovedHome>> moved;    // made once
+  /// A directory beside or above what may be changed.
+  struct Around {
+    std::string path;
+    bool shown;
+  };
+  std::optional<std::vector<Around>> around;  // made once, after the grants
 };
 
 /// One pattern of a profile and where it stands.

@@ -92,7 +92,8 @@ void ProtectedObjects::add(const ProtectedObjects& other) {
   shut_.insert(other.shut_.begin(), other.shut_.end());
   whole_.insert(whole_.end(), other.whole_.begin(), other.whole_.end());
   denied_paths_.insert(denied_paths_.end(), other.denied_paths_.begin(), other.denied_paths_.end());
-  if (left_out_.empty()) left_out_ = other.left_out_;
+  if (left_out_.empty() || (other.refuses_ && !refuses_)) left_out_ = other.left_out_;
+  refuses_ = refuses_ || other.refuses_;
   denies_reads_ = denies_reads_ || other.denies_reads_;
 }
 

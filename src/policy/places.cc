@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include <agentrun/sys/paths.h>
 #include "policy/glob.h"
@@ -77,6 +78,33 @@ const std::vector<Draft::Writable>& writable_of(Draft& draft) {
   return draft.writable.emplace(std::move(list));
 }
 
+bool is_system(std::string_view path) {
+  constexpr std::array<std::string_view, 6> directories = {"/etc", "/proc", "/sys", "/dev", "/run", "/boot"};
+  return is_vendor(path) || std::ranges::any_of(directories, [&](std::string_view one) { return within(path, one); });
+}
+
+// Directories that are shown but not to be changed, and those above what may be: not those of the system, nor the home directory,
+// in which tools keep their state by such names.
+const std::vector<Draft::Around>& around_of(Draft& draft) {
+  constexpr int most_above = 4;
+  if (draft.around) return *draft.around;
+  std::map<std::string, bool> paths;  // → is it shown?
+  for (const Draft::Claim& claim : draft.claims) {
+    if (claim.access == Grant::Access::scratch || !claim.exists) continue;
+    const bool is_read = !changes_host(claim.access);
+    if (is_read && (!draft.facts.is_folder || draft.facts.is_folder(claim.path))) paths[claim.path] = true;
+    std::string_view above = claim.path;
+    for (int i = 0; !is_read && i < most_above && above != "/"; ++i) paths.try_emplace(std::string(above = parent_of(above)), false);
+  }
+  const std::string& home = draft.variables.home.value_or("/");
+  std::vector<Draft::Around> around;
+  for (const auto& [path, shown] : paths) {
+    const bool writable = std::ranges::any_of(writable_of(draft), [&](const Draft::Writable& grant) { return within(path, draft.claims[grant.claim].path); });
+    if (depth_of(path) > 1 && !is_system(path) && !within(home, path) && !writable && path != draft.variables.workspace) around.push_back({path, shown});
+  }
+  return draft.around.emplace(std::move(around));
+}
+
 class Expansion {
  public:
   Expansion(Draft& draft, const Item& item, Layer layer) : draft_(draft), writable_(writable_of(draft)), item_(item), layer_(layer) {}
@@ -98,9 +126,12 @@ class Expansion {
       }
       add(grant, found, pattern.scope);
     }
-    if (draft_.variables.workspace && !is_granted) push(*draft_.variables.workspace, pattern.components, pattern.scope);
     // A directory of the home directory as a whole is where a tool keeps its state: home-exec says what of it is guarded.
     add_moved(pattern, Names::below);
+    if (layer_ == Layer::files_protect) add_around(pattern);
+    if (!draft_.variables.workspace || is_granted) return;
+    push(*draft_.variables.workspace, pattern.components, pattern.scope);
+    if (layer_ == Layer::files_protect) unshown_.push_back(joined(*draft_.variables.workspace, pattern.components, pattern.scope));
   }
 
   void add_below_home(const PathPattern& pattern) {
@@ -150,6 +181,14 @@ class Expansion {
     for (const std::string& base : bases) {
       const bool is_writable = std::ranges::any_of(writable_, [&](const Draft::Writable& grant) { return within(base, claim_of(grant).path); });
       if (!is_writable) unshown_.push_back(joined(base, pattern.components, Scope::self));
+    }
+  }
+
+  // Tools of the host look for these names in what may only be read too, and above the work: a link there may lead into it.
+  void add_around(const PathPattern& pattern) {
+    for (const auto& [path, shown] : around_of(draft_)) {
+      if (shown) push(path, pattern.components, pattern.scope);
+      unshown_.push_back(joined(path, pattern.components, pattern.scope));
     }
   }
 

@@ -5,14 +5,18 @@
 // leads to is walked only when it gained a name. What is on the way of a link is noted: another link must not be put there.
 // A .git file and git's commondir are links too, which git follows (gitrepository-layout(5)); so is what settings of a repository name:
 // these are read as they are met (git_found.cc), and what they name stands for a hook or for settings of that repository.
+// What may only be read is walked as well, since the host obeys the names that stand there: names that are noted in it serve
+// the walk, and are dropped at its end.
 // Names that the view does not show are walked on the host (Searched::unshown), each by its own name, and whatever links lead
-// to is walked as well: only what lies in a grant gets another name. They are other people's directories, and may be large: so
-// few levels, and hard links only near the top.
+// to is walked as well: only what lies in a grant gets another name. They may be large, and an earlier run may have filled one of
+// them: first what stands directly at and in each, then the one of which least was seen. Looking for hard links costs more than names.
 #include <agentrun/policy/objects.h>
 
 #include <algorithm>
 #include <array>
 #include <deque>
+#include <set>
+#include <span>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -26,16 +30,14 @@ namespace {
 
 using Kind = TreeNode::Kind;
 
-constexpr std::size_t max_entries = 2'000'000;  // a search of the whole takes about a second
+constexpr std::size_t max_entries = 10'000'000;  // some seconds: nothing is changed, or started, without the rest
 constexpr std::size_t max_names = 20'000;
 constexpr std::size_t max_path = 4096;  // PATH_MAX
 constexpr int max_links = 40;           // MAXSYMLINKS
 constexpr unsigned part_head = 1, part_objects = 2, part_refs = 4, part_common = 8;  // of a repository of git
-// Of what the view does not show: names, and levels below each that a rule begins at, in which directories are listed and
-// files are looked at for further links.
-constexpr std::size_t max_unshown = 50'000;
-constexpr int max_listed_level = 3, max_linked_level = 3;
-constexpr std::size_t max_linked_files = 256;  // of a directory, at the last of these levels
+// Of what the view does not show, below the directories that rules begin at: names, and files that are looked at for further links.
+constexpr std::size_t max_unshown = 200'000;
+constexpr std::size_t max_looks = 20'000;
 
 std::string child(const std::string& directory, std::string_view name) {
   return (directory == "/" ? "" : directory) + "/" + std::string(name);
@@ -66,21 +68,23 @@ class ObjectSearch {
 
   ProtectedObjects run() {
     for (const Grant& grant : policy_.view()) {
-      const bool searched = searched_ == Searched::unchangeable ? changes_host(grant.access) : grant.access != Grant::Access::scratch;
-      if (!searched) continue;
-      roots_.push_back(grant.path);
+      const bool searched = grant.access != Grant::Access::scratch && (searched_ != Searched::unchangeable || changes_host(grant.access) || !is_vendor(grant.path));
+      if (searched) roots_.push_back(grant.path);
+      if (searched_ == Searched::denied || changes_host(grant.access)) targets_.push_back(grant.path);
     }
     if (searched_ == Searched::unshown) return run_unshown();
+    if (searched_ == Searched::unchangeable && targets_.empty()) return std::move(objects_);
     for (const std::string& root : roots_) {
       const bool covered = std::ranges::any_of(roots_, [&](const std::string& other) { return &other != &root && within(root, other) && (root != other || &other < &root); });
       if (!covered) start(root, root);
     }
     do {
       walk();
-    } while (objects_.left_out_.empty() && follow_settings());
+    } while (!objects_.refuses_ && follow_settings());
     if (!git_.unread().empty()) leave_out(git_.unread(), "is too long or cannot be read: what it names, and git would execute, is not known");
     if (const ProtectedObjects* unshown = policy_.denied_objects().found_unshown(); unshown != nullptr && searched_ == Searched::unchangeable)
       objects_.add(*unshown);
+    if (searched_ == Searched::unchangeable) std::erase_if(objects_.names_, [&](const auto& one) { return !is_target(one.first); });
     return std::move(objects_);
   }
 
@@ -91,35 +95,83 @@ class ObjectSearch {
   };
 
   void walk() {
-    while (!todo_.empty() && objects_.left_out_.empty()) {
+    while (!todo_.empty() && !objects_.refuses_) {
       const Place place = std::move(todo_.front());
       todo_.pop_front();
       directory(place);
     }
   }
 
+  // One tree after the other by how much was seen of each.
+  struct Tour {
+    std::deque<Place> todo;
+    std::size_t entries = 0;
+  };
+
   ProtectedObjects run_unshown() {
-    for (const std::string& name : unshown().beginnings()) follow(name, {}, components(name), name, 0);
-    for (; !todo_.empty() && entries_ <= max_unshown; todo_.pop_front()) directory_unshown(todo_.front());
-    if (!todo_.empty()) leave_out(todo_.front().path, "and more was not looked at: what the view does not show holds more than 50,000 names");
+    const auto beginnings = unshown().beginnings();
+    tours_.resize(beginnings.size());
+    for (tour_ = 0; tour_ < tours_.size(); ++tour_) follow(beginnings[tour_], {}, components(beginnings[tour_]), beginnings[tour_], 0);
+    for (tour_ = 0; tour_ < tours_.size(); ++tour_) {
+      for (std::size_t left = tours_[tour_].todo.size(); left > 0 && !objects_.refuses_; --left) next_unshown();
+    }
+    std::set<std::pair<std::size_t, std::size_t>> order;
+    for (std::size_t i = 0; i < tours_.size(); ++i) {
+      if (!tours_[i].todo.empty()) order.emplace(tours_[i].entries, i);
+    }
+    for (; !order.empty() && deep_entries_ <= max_unshown && !objects_.refuses_;) {
+      tour_ = order.begin()->second;
+      order.erase(order.begin());
+      next_unshown();
+      if (!tours_[tour_].todo.empty()) order.emplace(tours_[tour_].entries, tour_);
+    }
+    for (const auto& [entries, i] : order) leave_out_unshown(tours_[i].todo.front().name, "and more was not looked at: what the view does not show holds more than 200,000 names");
     return std::move(objects_);
   }
 
+  // Of what is denied it is not known then which file must not be read.
+  void leave_out_unshown(const std::string& name, std::string_view why) {
+    if (any_denied_ && policy_.guarded(Right::read, name)) objects_.denies_reads_ = true;
+    leave_out(name, why);
+  }
+
+  void next_unshown() {
+    Tour& tour = tours_[tour_];
+    const Place place = std::move(tour.todo.front());
+    tour.todo.pop_front();
+    directory_unshown(place);
+  }
+
+  void later(Place place) { (searched_ == Searched::unshown ? tours_[tour_].todo : todo_).push_back(std::move(place)); }
+
+  // What the agent may change is searched where the agent sees it, by what it may not change there.
+  [[nodiscard]] bool is_the_agents(const Place& place) const {
+    return place.path == place.name && std::ranges::any_of(targets_, [&](const std::string& target) { return within(place.path, target); });
+  }
+
   void directory_unshown(const Place& place) {
-    if (!unshown().may_guard_below(place.name) || !walked_.insert(place.path).second) return;
+    if (!unshown().may_guard_below(place.name) || is_the_agents(place) || !walked_.insert(place.path).second) return;
     const bool vendor = is_vendor(place.path);
     const int level = place.level + 1;
-    std::size_t files = 0;
     const Tree::Listed listed = tree_.list(place.path, [&](std::string_view entry, Kind kind) {
-      if (++entries_ > max_unshown) return;
+      ++tours_[tour_].entries;
+      if (++entries_ > max_entries) return refuse(place.name, "holds too much");
+      if (level > 1 && ++deep_entries_ > max_unshown) return;
       std::string path = child(place.path, entry);
       if (kind == Kind::link && !(vendor && stays_with_packages(path, place)))
         follow(path, place.path == "/" ? "" : place.path, {std::string(entry)}, child(place.name, entry), level);
       if (vendor) return;
-      if (kind == Kind::directory && level <= max_listed_level) todo_.push_back({std::move(path), child(place.name, entry), level});
-      else if (kind == Kind::file && (level < max_linked_level || (level == max_linked_level && ++files <= max_linked_files))) file(path, child(place.name, entry), false);
+      if (kind == Kind::directory) later({std::move(path), child(place.name, entry), level});
+      else if (kind == Kind::file) file_unshown(path, child(place.name, entry), level);
     });
-    if (listed == Tree::Listed::partly) leave_out(place.path, "cannot be listed");
+    if (level > 1 && deep_entries_ > max_unshown) leave_out_unshown(place.name, "and more was not looked at: what the view does not show holds more than 200,000 names");
+    if (listed == Tree::Listed::partly) leave_out_unshown(place.name, "cannot be listed");
+  }
+
+  void file_unshown(const std::string& path, const std::string& name, int level) {
+    if (!guarded(name)) return;
+    if (level > 1 && ++looks_ > max_looks) return leave_out_unshown(name, "and more was not looked at for hard links: what the view does not show holds more than 20,000 files");
+    file(path, name, false);
   }
 
   // Most links of /usr/bin lead to another entry of it, which is followed itself, or to what packages have elsewhere, also by
@@ -179,8 +231,17 @@ class ObjectSearch {
     return policy_.on_the_way(name) != nullptr || (folds_ && rules().on_the_way(name) != nullptr);
   }
 
-  [[nodiscard]] bool within_roots(const std::string& path) const {
-    return std::ranges::any_of(roots_, [&](const std::string& root) { return within(path, root) || within(root, path); });
+  static bool within_any(std::span<const std::string> roots, const std::string& path) {
+    return std::ranges::any_of(roots, [&](const std::string& root) { return within(path, root) || within(root, path); });
+  }
+  [[nodiscard]] bool within_roots(const std::string& path) const { return within_any(roots_, path); }
+  [[nodiscard]] bool is_target(const std::string& path) const { return within_any(targets_, path); }
+
+  // What a link leads to that nobody followed may be any file.
+  void refuse(const std::string& path, std::string_view why) {
+    leave_out(path, why);
+    if (!objects_.refuses_) objects_.left_out_ = path + " " + std::string(why);
+    objects_.refuses_ = true;
   }
 
   void leave_out(const std::string& path, std::string_view why) {
@@ -215,7 +276,7 @@ class ObjectSearch {
     } else if (listed != Tree::Listed::whole) {
       leave_out(place.path, "cannot be listed");
     }
-    if (entries_ > max_entries) leave_out(place.path, "and more was not looked at: there are more than 2,000,000 names");
+    if (entries_ > max_entries) refuse(place.path, "and more was not looked at: there are more than 10,000,000 names");
   }
 
   // As git's is_git_directory(); what a link or a commondir leads to is not asked, since it may come to be there.
@@ -309,7 +370,7 @@ class ObjectSearch {
     if (path == name || !(searched_ == Searched::unshown ? takes_unshown(path, name) : within_roots(path)) || covered(path, name)) return false;
     if (searched_ == Searched::unshown && denies(name)) objects_.denies_reads_ = true;
     if (++count_ > max_names) {
-      leave_out(path, "and more was not looked at: too many links at guarded names");
+      refuse(name, "is one of more than 20,000 links at guarded names");
       return false;
     }
     objects_.names_[path].push_back(name);
@@ -429,10 +490,7 @@ class ObjectSearch {
       const std::string here = done + "/" + part;
       const TreeNode& node = look(here);
       if (here != path) through.push_back(here);
-      if (node.kind == Kind::absent) {
-        done = here;
-        break;
-      }
+      // Where nothing stands there may be a directory later, but no link: this is a way.
       if (node.kind != Kind::link) {
         done = here;
         continue;
@@ -449,7 +507,6 @@ class ObjectSearch {
       if (spelling) gained = add_name(*spelling, name) || gained;
       else blind = true;
     }
-    // Where nothing stands, what is left of the path is still the name that it would have.
     const auto end = spelled(done, pending);
     if (end) gained = add_name(*end, name) || gained;
     // A ".." behind a name leads elsewhere when another link stands by that name.
@@ -459,8 +516,8 @@ class ObjectSearch {
     const TreeNode& node = look(*end);
     if (guarded(name) && node.kind != Kind::absent) denied_path(*end, name);
     if (searched_ == Searched::unshown) {
-      if (node.kind == Kind::directory && level <= max_listed_level) todo_.push_back({*end, name, level});
-      if (node.kind == Kind::file && !is_vendor(*end)) file(*end, name, false);
+      if (node.kind == Kind::directory) later({*end, name, level});
+      if (node.kind == Kind::file && !is_vendor(*end)) file_unshown(*end, name, level);
       return end;
     }
     if (node.kind == Kind::directory) todo_.push_front({*end, name});
@@ -471,12 +528,14 @@ class ObjectSearch {
   const Policy& policy_;
   Tree& tree_;
   const Searched searched_;
-  std::vector<std::string> roots_;
+  std::vector<std::string> roots_, targets_;  // what is walked; where another name means something
   std::deque<Place> todo_;
   std::unordered_set<std::string> walked_;  // of what the view does not show: there whatever a link leads to is walked
   ProtectedObjects objects_;
   GitFound git_;
   std::size_t entries_ = 0, count_ = 0;
+  std::vector<Tour> tours_;  // of what the view does not show: one for each name that rules begin at
+  std::size_t tour_ = 0, deep_entries_ = 0, looks_ = 0;
   std::unordered_map<std::string, TreeNode> nodes_;  // of what the view does not show
   TreeNode node_;                                    // else: the last one
   const bool any_denied_ = policy_.may_deny_below("/");

@@ -230,6 +230,137 @@ class Generated(Case):
         self.assertFalse(wrong, "\n".join(wrong))
 
 
+class Around(Case):
+    """Names in what is shown but not to be changed, and above the work: the host obeys what stands there."""
+
+    def build(self, top):
+        sub, lib = top / "sub", top / "lib"
+        for name in ("task", "hook", "mcp", "lib-hook", "lib-settings", "deep", "module", "elsewhere", "free"):
+            file(sub, name)
+        leads(top, ".vscode/tasks.json", "../sub/task")
+        leads(top, ".husky/pre-commit", "../sub/hook")
+        os.link(sub / "mcp", top / ".mcp.json")
+        leads(top, ".claude", "sub/claude")
+        leads(top, ".idea", "missing/../sub/idea")
+        for repository in (lib, lib / "a/b/c"):
+            file(repository, ".git/HEAD", "ref: refs/heads/main\n")
+        leads(lib, ".git/hooks/pre-commit", sub / "lib-hook")
+        leads(lib, ".git/config.worktree", sub / "lib-settings")
+        leads(lib, "a/b/c/.git/hooks/pre-commit", sub / "deep")
+        leads(lib, ".git/modules/m/n/hooks/pre-commit", sub / "module")
+        leads(lib, ".git/hooks/post-merge", "../chain")
+        leads(lib, ".git/chain", sub / "elsewhere")
+
+    def test_what_is_read_only(self):
+        acts = [("append", f"sub/{name}") for name in ("task", "hook", "mcp", "lib-hook", "lib-settings", "deep", "module", "elsewhere")]
+        acts += [("mkdir", "sub/claude"), ("create", "sub/idea")]
+        free = [("append", "sub/free"), ("create", "sub/new")]
+        for workspace in ("top", "sub"):
+            with self.subTest(workspace):
+                for made in (self.outside, self.ws):
+                    for left in list(made.iterdir()):
+                        subprocess.run(["rm", "-rf", left], check=True)
+                at = {"path": str(self.ws), "mode": "read"} if workspace == "top" else {"path": str(self.ws / "sub"), "mode": "write"}
+                run, results = self.both(self.build, acts + free, extends=["debian", "host-exec"], workspace=at,
+                                         files={"read": [str(self.tools), str(self.ws)], "write": [str(self.ws / "sub")]})
+                self.assert_denied(results[:len(acts)])
+                self.assert_allowed(results[len(acts):])
+                self.assertEqual(self.explained, ["deny"] * len(acts) + ["allow"] * len(free))
+
+    def test_any_depth(self):
+        kept, fish = self.scratch.base / "kept", self.scratch.home / ".config/fish"
+
+        def build(top):
+            for place in (kept, fish):
+                file(top, f"{place.name}-hard")
+                file(top, f"{place.name}-link")
+                if top == self.ws:
+                    leads(place, "a/b/c/d/e/f/g/x", top / f"{place.name}-link")
+                    os.link(top / f"{place.name}-hard", place / "a/b/c/d/e/f/hard")
+        acts = [("append", f"{place}-{form}") for place in ("kept", "fish") for form in ("hard", "link")]
+        files = {"read": [str(self.tools)]}
+        run, results = self.both(build, acts, extends=["debian", "host-exec"], files={**files, "protect": [str(kept)]})
+        self.assert_denied(results)
+        self.assertEqual(self.explained, ["deny"] * len(acts))
+        self.scratch.write_profile(files={"deny": [str(kept)]})
+        self.assertEqual(self.inside("sh", "-c", "cat kept-hard kept-link fish-hard").text, "mine")
+
+    def test_behind_what_is_missing(self):
+        """`gone/../x`, where `gone` comes to be."""
+        home = self.scratch.home
+
+        def build(top):
+            (top / "b").mkdir()
+            leads(top, ".envrc", "gone/../b/envrc")
+            if top == self.ws:
+                leads(home, ".zshrc", top / "gone/../b/zshrc")
+                leads(home, ".config/systemd", "../../ws/absent/deeper/../../units")
+        acts = [("mkdir", "gone/../b/envrc"), ("create", "b/envrc"), ("create", "b/zshrc"), ("mkdir", "units"), ("symlink", "gone"), ("symlink", "absent")]
+        run, results = self.both(build, acts[1:] + [("create", "b/free"), ("mkdir", "gone")], extends=["debian", "host-exec"])
+        self.assert_denied([result for result in results[:4]])
+        self.assert_allowed(results[-2:])
+        run = self.inside("sh", "-c", "mkdir gone; echo evil > b/envrc; echo evil > b/zshrc")
+        self.assertEqual(run.errors.count("ermission denied"), 2, str(run))
+
+    def test_a_way_that_is_made_anew(self):
+        file(self.ws, "real/z")
+        leads(self.ws, "cur", "real")
+        leads(self.scratch.home, ".zshenv", self.ws / "cur/z")
+        self.scratch.write_profile(extends=["debian", "host-exec"])
+        self.inside("sh", "-c", "rm cur; mkdir -p cur new; echo evil > new/z; echo evil > cur/z; rmdir cur; mv new cur; ln -s new cur; ln new/z cur/z")
+        self.assertFalse(os.path.exists(self.scratch.home / ".zshenv") and "evil" in (self.scratch.home / ".zshenv").read_text())
+
+
+class Floods(Case):
+    """An earlier run makes more links than are followed: no change and no read by what is not known."""
+
+    def flood(self, directory, count, to):
+        directory.mkdir(parents=True)
+        for i in range(count):
+            os.symlink(f"{to}{i}", directory / f"{i}.sample")
+
+    def test_links_at_guarded_names(self):
+        file(self.ws, "real", "secret")
+        leads(self.ws, ".env", "real")
+        self.assertEqual(self.control("cat", "real").text, "secret")
+        self.flood(self.ws / "a/.env", 20_100, "../../n")
+        self.scratch.write_profile(files={"deny": ["**/.env"]})
+        run = self.inside("cat", "real")
+        self.assert_one_line_refusal(run, "more than 20,000 links at guarded names")
+        os.rename(self.ws / "a/.env", self.ws / "a/.husky")
+        self.scratch.write_profile(files={"protect": ["**/.husky"]})
+        run = self.inside("sh", "-c", "cat real; echo evil > real; echo free > /tmp/x; cat /tmp/x")
+        self.assertEqual(run.text, "secretfree\n", str(run))
+        self.assertIn("nothing can be changed", run.errors)
+        self.assertEqual((self.ws / "real").read_text(), "secret")
+        said = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--write", "real").text
+        self.assertTrue(said.startswith("deny: "), said)
+
+    def test_one_directory_does_not_hide_others(self):
+        home = self.scratch.home
+        for name in ("tool", "fish", "free"):
+            file(self.ws, name)
+        self.flood(home / "opt", 50_100, "none")
+        leads(home, "opt/tool", self.ws / "tool")
+        for i in range(300):
+            (home / f".nvm/{i}/a/b").mkdir(parents=True)
+        leads(home, ".config/fish/a/b/c/d/x", self.ws / "fish")
+        self.scratch.environment["PATH"] += f":{home}/opt"
+        self.scratch.write_profile(extends=["debian", "host-exec", "path-programs"])
+        run = self.inside("sh", "-c", "echo evil > tool; echo evil > fish; echo ok > free")
+        self.assertEqual([(self.ws / name).read_text() for name in ("tool", "fish", "free")], ["mine", "mine", "ok\n"], str(run))
+
+    def test_a_directory_that_cannot_be_listed(self):
+        """It does not end the search."""
+        file(self.ws, "x/hook")
+        leads(self.ws, "z/.git/hooks/pre-commit", "../../../x/hook")
+        (self.ws / "shut").mkdir(mode=0o311)
+        file(self.ws, "x/free")
+        self.scratch.write_profile(extends=["debian", "host-exec"])
+        self.inside("sh", "-c", "echo evil > x/hook; echo ok > x/free")
+        self.assertEqual([(self.ws / "x" / name).read_text() for name in ("hook", "free")], ["mine", "ok\n"])
+
+
 class Denied(Case):
     """files.deny: what is not shown has other names in the view, and hard links are found in overlays."""
 

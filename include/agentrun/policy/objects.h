@@ -96,6 +96,9 @@ class ProtectedObjects {
   [[nodiscard]] bool has_identities() const noexcept { return !files_.empty(); }
   /// Empty when all was looked at; else what was not, as a sentence.
   [[nodiscard]] const std::string& left_out() const noexcept { return left_out_; }
+  /// Links at guarded names were left out, so that any path may be what one leads to: then nothing is to be changed (of
+  /// files.deny: nothing started).
+  [[nodiscard]] bool refuses() const noexcept { return refuses_; }
   /// Of Policy::denied_objects(): the rules for file systems that fold names.
   [[nodiscard]] const FoldedRules& folded() const noexcept { return folded_; }
   void set_folded(FoldedRules rules) { folded_ = std::move(rules); }
@@ -137,15 +140,15 @@ class ProtectedObjects {
   std::vector<std::string> denied_paths_;
   std::vector<std::pair<std::string, std::string>> whole_;
   std::string left_out_;
-  bool denies_reads_ = false;
+  bool denies_reads_ = false, refuses_ = false;
   FoldedRules folded_;
   UnshownRules unshown_;
   std::shared_ptr<const ProtectedObjects> found_unshown_;
 };
 
 /// What is searched for: what files.deny guards in all that the view shows of the host (but for the directories of packages,
-/// /usr and the like, when a pattern matches anywhere); what is guarded from change where the agent may write; or what of the
-/// names that the view does not show (UnshownRules) has other names where it does: on the host, at most four levels below each.
+/// /usr and the like, when a pattern matches anywhere); what is guarded from change in all that the view shows and has other names
+/// where the agent may write; or what of the names that the view does not show (UnshownRules) has other names where it does: on the host.
 enum class Searched : std::uint8_t { denied, unchangeable, unshown };
 
 /// Looks at the host, without an end to links: chains, links inside guarded directories, links on the way to them, links that
