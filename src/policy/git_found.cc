@@ -39,6 +39,12 @@ void GitFound::add_said(const std::string& key, const std::string& value, const 
   // What git has as a string of C ends at a NUL.
   std::string path = value.substr(0, value.find('\0'));
   if (path.empty()) return;
+  // Where git was installed (git-config(1), Values): one of these, as packages and as `make install` have it.
+  constexpr std::string_view prefix = "%(prefix)/";
+  if (path.starts_with(prefix)) {
+    for (const char* installed : {"/usr/", "/usr/local/"}) add_said(key, installed + path.substr(prefix.size()), by);
+    return;
+  }
   if (path == "~" || path.starts_with("~/")) path.replace(0, 1, home_);
   if (is_include(key)) return said_.push_back({Kind::settings, std::move(path), by});
   if (key == "core.hookspath") return said_.push_back({Kind::hooks, std::move(path), by});

@@ -187,6 +187,12 @@ void GitLayout::add_named(const std::string& path) {
 }
 
 void GitLayout::add_setting(const std::string& key, const std::string& value, const std::string& file, const std::string& repository, int depth) {
+  // Where git was installed (git-config(1), Values): one of these, as packages and as `make install` have it.
+  constexpr std::string_view prefix = "%(prefix)/";
+  if (value.starts_with(prefix)) {
+    for (const char* installed : {"/usr/", "/usr/local/"}) add_setting(key, installed + value.substr(prefix.size()), file, repository, depth);
+    return;
+  }
   std::string path = with_home(value, home_);
   if (is_include(key)) {
     if (!path.starts_with('/')) path = std::string(parent_of(file)) + "/" + path;

@@ -168,6 +168,24 @@ class NamedByVariables(Case):
         self.assertEqual(self.scratch.agent_run("--", "/bin/true", cwd=self.ws / "nvim/sub").status, 0)
 
 
+class Prefix(Case):
+    """%(prefix)/ in git's settings is where git is installed: with ".." behind it, anywhere."""
+
+    def test_include(self):
+        names = ("inc", "deep/inc", "hooks/pre-commit")
+        for path in names + ("free",):
+            file(self.ws, path, "[alias]\n\tx = y\n")
+        subprocess.run(["git", "init", "-q", self.ws / "a/b/c"], check=True, timeout=60)
+        (self.scratch.home / ".gitconfig").write_text(f"[include]\n\tpath = %(prefix)/..{self.ws}/inc\n[core]\n\thooksPath = %(prefix)/..{self.ws}/hooks\n")
+        with open(self.ws / "a/b/c/.git/config", "a", encoding="utf-8") as config:
+            config.write(f"[include]\n\tpath = %(prefix)/..{self.ws}/deep/inc\n")
+        outside = subprocess.run(["/usr/bin/git", "config", "--global", "--includes", "alias.x"], env={"HOME": str(self.scratch.home)}, capture_output=True, text=True, check=False, timeout=60)
+        self.assertEqual(outside.stdout, "y\n", "git follows it")
+        self.scratch.write_profile(extends=["debian", "host-exec"])
+        run = self.inside("sh", "-c", 'for f; do echo evil >> "$f" && echo "open: $f"; done', "sh", *names, "free")
+        self.assertEqual(run.out.split(), [b"open:", b"free"], str(run))
+
+
 class Generated(Case):
     """Directories of the host that the view does not show × shapes of links × calls: what explain and check say is what a run does."""
 
