@@ -12,9 +12,11 @@
 #include <agentrun/supervisor.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
+#include "supervisor/host_paths.h"
 #include "supervisor/live_runs.h"
 #include "supervisor/session.h"
 #include "supervisor/state_folder.h"
+#include "supervisor/written.h"
 
 namespace agentrun::supervisor {
 
@@ -54,6 +56,16 @@ std::vector<std::string> own_of(const Prepared& prepared) {
   return own;
 }
 
+// Commands that made keys since this start looked, and were over before it told of itself: they remembered where.
+void refuse_newer_states(const Prepared& prepared) {
+  const LiveView view = live_view(prepared.policy, {}, prepared.hidden);
+  const WrittenFolders states(prepared.other_states, Memory::states);
+  for (const Remembered& known : states.folders()) {
+    if (::access(known.path.c_str(), F_OK) == 0 && HostPaths::may_reach(known.path) && shows(view, known.path))
+      throw Refusal("a state directory came to be in what the command would be shown: " + known.path, "start again: it is hidden then");
+  }
+}
+
 }  // namespace
 
 Summary run(const Options& options, const Places& places) {
@@ -71,6 +83,7 @@ Summary run(const Options& options, const Places& places) {
     Prepared prepared = prepare(options, places);
     journal::require_state_directory(prepared.state_directory);
     const LiveRun live(live_view(prepared.policy, own_of(prepared), prepared.hidden), prepared.state_directory, prepared.other_states);
+    refuse_newer_states(prepared);
     state.keep();
     carry_out(prepared, options, summary, std::move(loader));
   } catch (const Refusal& e) {

@@ -69,6 +69,10 @@ StateUse::StateUse(const std::string& directory, std::string_view option, const 
   own.own.push_back(place_of(path));
   for (const std::string& file : files) own.own.push_back(place_of(file));
   parts_->live.emplace(own, states);
+  // A start that has looked before may tell of itself when this command is over: it looks into these memories then.
+  for (std::size_t i = 1; i < states.size(); ++i) {
+    if (::access(states[i].c_str(), W_OK) == 0) WrittenFolders({states[i]}, Memory::states).remember(states[i], {own.own.front().path});
+  }
 }
 StateUse::~StateUse() = default;
 StateUse::StateUse(StateUse&&) noexcept = default;
