@@ -264,7 +264,7 @@ class Policy {
   /// What files.deny denies by other names than those that its patterns match, as it was when this was compiled.
   [[nodiscard]] const ProtectedObjects& denied_objects() const noexcept;
   /// Files and folders (canonical) at and below which execution is allowed, for Landlock; wider than the broker's rules
-  /// where those are finer, never narrower. One need not exist.
+  /// where those are finer or name what the run can make anew, never narrower. One need not exist.
   [[nodiscard]] std::span<const std::string> exec_roots() const noexcept;
   [[nodiscard]] profile::Reads reads() const noexcept;         // as written; default claimed
   [[nodiscard]] bool reads_need_broker() const noexcept;       // read denials that masks cannot carry: reads are exact

@@ -21,6 +21,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <latch>
+#include <new>
+#include <system_error>
 #include <thread>
 
 #include <agentrun/sys/error.h>
@@ -207,6 +209,11 @@ Broker Broker::start(Setup setup) {
   return Broker(Service::start([&](const Fd& control) {
     try {
       serve(setup, control);
+    } catch (const std::bad_alloc&) {
+      post(control, {.kind = Event::Kind::failed, .text = "no memory", .remedy = "start it where `ulimit -d` and `ulimit -v` say more, or where there is more memory"});
+    } catch (const std::system_error& e) {
+      const bool few = e.code() == std::errc::resource_unavailable_try_again;
+      post(control, {.kind = Event::Kind::failed, .text = e.what(), .remedy = few ? "start it where `ulimit -u` and `ulimit -v` say more" : ""});
     } catch (const std::exception& e) {
       post(control, {.kind = Event::Kind::failed, .text = e.what()});
     }

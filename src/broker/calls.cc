@@ -21,6 +21,7 @@ Reply Handler::execute(Case& c) {
   // Whether it runs what it claims to could not be told: /proc/<pid>/exe would not be.
   if (object.path.size() >= PATH_MAX) return refuse(c, Right::execute, ENAMETOOLONG);
   if (S_ISLNK(object.mode)) return refuse(c, Right::execute, ELOOP);  // execveat with AT_SYMLINK_NOFOLLOW
+  if (S_ISDIR(object.mode)) return refuse(c, Right::execute, EACCES);
   c.right = Right::execute;
   c.path = object.path;
   c.identity = {object.dev, object.ino};

@@ -52,6 +52,7 @@ bool changes_name(const Case& c) {
 std::string Recorder::remedy(const Case& c) const {
   if (c.right == policy::Right::execute && !own_program_.empty() && c.path == own_program_) return "no profile change: nothing can be nested in a sandbox of agent-run; start both from outside";
   if (c.verdict.by == policy::By::fallback && !c.destination && !c.foreign_socket && changes_name(c)) return policy_.remedy(c.verdict, c.right, parent_of(c.path));
+  if (c.right == policy::Right::execute && c.cause == Case::Cause::walk && c.error == EACCES) return "no profile change: it is a directory and not a program, or lies in one that may not be searched";
   if (c.verdict.by == policy::By::fail) return "before the run, make what cannot be listed readable, or name a smaller workspace with -w";
   if (c.destination) return policy_.remedy_connect(c.verdict, *c.destination, c.host);
   return c.foreign_socket ? policy::Policy::remedy_socket(c.path) : policy_.remedy(c.verdict, c.right, c.stands_for.empty() ? c.path : c.stands_for);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <filesystem>
 #include <set>
 
 #include <agentrun/egress/dialing.h>
@@ -26,9 +27,23 @@ using policy::Policy;
 using policy::Right;
 using policy::Verdict;
 
+// What is made by a link that leads nowhere is made where the link leads.
+std::string without_dangling(std::string path) {
+  constexpr int most_links = 40;
+  for (int links = 0; links < most_links; ++links) {
+    std::error_code error;
+    const std::filesystem::path link(path);
+    if (!std::filesystem::is_symlink(link, error) || std::filesystem::exists(link, error)) break;
+    const std::filesystem::path to = std::filesystem::read_symlink(link, error);
+    if (error) break;
+    path = (link.parent_path() / to).lexically_normal().string();
+  }
+  return path;
+}
+
 // As the broker will judge it: links followed as far as the path exists on this host.
 std::string judged_path(const std::string& asked, const std::string& workspace) {
-  std::string path = asked.starts_with('/') ? asked : workspace + "/" + asked;
+  std::string path = without_dangling(asked.starts_with('/') ? asked : workspace + "/" + asked);
   std::string rest;
   char resolved[PATH_MAX];
   while (::realpath(path.c_str(), resolved) == nullptr) {
@@ -104,6 +119,17 @@ class Explainer {
       const std::string unknown = left_out_for(right, path, exists ? &st : nullptr);
       if (!unknown.empty()) return print_verdict({}, policy::Label::broker, what + ", which may be what a guarded link or file is: not all was looked at: " + unknown, "remove what is too much there, or grant less");
     }
+    if (verdict.act == policy::Act::allow && right == Right::execute && !exists && !may_come(path)) {
+      return print_verdict({}, policy::Label::kernel, what + ", which " + verdict.rule->id + " allows and which is not there: it is executed only if it is there when the run starts", "make it before the run");
+    }
+    if (verdict.act != policy::Act::allow && right == Right::execute && exists && !supervisor::is_shown(plan_, path)) {
+      const std::string executing = policy_.remedy(verdict, right, name.empty() ? path : name);
+      const std::string both = executing.starts_with("no ") ? executing : policy_.remedy({}, Right::read, path) + "; and " + executing;
+      return print_verdict(verdict, policy_.keeper(verdict, right, path), what + ", which no rule shows", both);
+    }
+    if (right == Right::change && !exists && verdict.act == policy::Act::deny && verdict.by == policy::By::fallback) {
+      return print_verdict(verdict, policy_.keeper(verdict, right, path), what, policy_.remedy(verdict, right, parent_of(path)));  // a name in it
+    }
     if (verdict.act == policy::Act::allow && right == Right::execute && exists && !supervisor::is_shown(plan_, path)) {
       const Verdict reading = policy_.decide(Right::read, path);  // allowed where a private folder of the run covers it
       const std::string remedy = policy_.remedy(reading.act == policy::Act::allow ? Verdict{} : reading, Right::read, path);
@@ -135,6 +161,14 @@ class Explainer {
       denial = writable.denies(policy_, Right::execute, Identity{.dev = directory.dev, .ino = directory.ino}, path.substr(above == "/" ? 1 : above.size() + 1), policy::Age::since);
     }
     return denial;
+  }
+
+  // Landlock has a rule only for what is there when the run starts; the private directories of a run are.
+  [[nodiscard]] bool may_come(const std::string& path) const {
+    return std::ranges::any_of(policy_.exec_roots(), [&](const std::string& root) {
+      struct stat st {};
+      return within(path, root) && root != "/dev/shm" && ::lstat(root.c_str(), &st) == 0;
+    });
   }
 
   const policy::ProtectedObjects& unchangeable() {

@@ -1,6 +1,7 @@
 // agent-run: the command line.
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <string>
@@ -82,6 +83,33 @@ constexpr std::array commands = {
     Command{"diff", diff_command, usage},     Command{"apply", apply_command, usage},       Command{"discard", discard_command, usage},
 };
 
+bool asks_for_help(Words words) {
+  const auto end = std::ranges::find(words, "--");
+  return std::any_of(words.begin(), end, [](const std::string& word) { return word == "--help" || word == "-h"; });
+}
+
+// The lines of help_text that begin with it, each with the lines that go on with it.
+std::string usage_of(const std::string& begin) {
+  std::string lines;
+  bool about = false;
+  std::string_view rest = help_text;
+  while (!rest.empty() && rest.front() != '\n') {
+    const std::string_view line = rest.substr(0, rest.find('\n') + 1);
+    if (line.front() != ' ') about = line.starts_with(begin + " ") || line.starts_with(begin + "\n");
+    if (about) lines += line;
+    rest.remove_prefix(line.size());
+  }
+  return lines;
+}
+
+int print_usage(Words words) {
+  const bool known = std::ranges::any_of(commands, [&](const Command& command) { return command.name == words[0]; });
+  const std::string command = known ? "agent-run " + words[0] : "agent-run [run]";
+  const std::string narrow = known && words.size() > 1 ? usage_of(command + " " + words[1]) : std::string();
+  std::fputs((narrow.empty() ? usage_of(command) : narrow).c_str(), stdout);
+  return 0;
+}
+
 int guarded(int error_code, const auto& body) {
   try {
     return body();
@@ -106,6 +134,7 @@ int main(std::vector<std::string> words, const Inherited& inherited) {
     std::puts("agent-run " AGENTRUN_VERSION);
     return 0;
   }
+  if (asks_for_help(words)) return print_usage(words);
   for (const Command& command : commands) {
     if (words[0] == command.name) return guarded(command.error_code, [&] { return command.run(Words(words).subspan(1)); });
   }

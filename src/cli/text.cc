@@ -72,6 +72,10 @@ std::string printable_lines(std::string_view text) {
   return out;
 }
 
+std::string json_line(const nlohmann::json& value) {
+  return value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
 std::string time_text(std::int64_t nanoseconds) {
   const time_t seconds = nanoseconds / 1'000'000'000;
   tm utc{};

@@ -5,12 +5,17 @@
 #include <string>
 #include <string_view>
 
+#include <nlohmann/json.hpp>
+
 namespace agentrun::cli {
 
 /// Printable UTF-8 stays; control characters, bidirectional controls and bytes that are not UTF-8 become \xNN.
 std::string printable(std::string_view text);
 /// The same for each line of a text of ours; the ends of lines stay.
 std::string printable_lines(std::string_view text);
+
+/// One line of JSON, all of it ASCII: what a terminal could take for an order, and bytes that are not UTF-8, are \uNNNN.
+std::string json_line(const nlohmann::json& value);
 
 /// "2026-11-22T10:30:00.123Z" of nanoseconds since the epoch.
 std::string time_text(std::int64_t nanoseconds);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <set>
 
@@ -100,6 +101,7 @@ class Unshown {
     if (looked_up && field(record, "errno") == "ENOENT" && failed_.size() < most) {
       if (const std::string path = field(record, "path"); path.starts_with('/')) failed_.try_emplace(path, record);
     }
+    if (type == "decision") note_private(record, kind);
   }
 
   struct Finding {
@@ -112,10 +114,13 @@ class Unshown {
       for (const std::string& word : words_) {
         const std::string program = folder + "/" + word;
         if (!is_there(program) || ::access(program.c_str(), X_OK) != 0 || found.size() >= most) continue;
-        const std::string pattern = policy::pattern_of(folder);
         found.push_back({program + " is on the host, in a directory of PATH that is not shown to the command",
-                         is_agent_run(program) ? not_nested : "files: {read: [\"" + pattern + "\"]}; and exec: {allow: [\"" + pattern + "/**\"]}"});
+                         remedy_for_program(folder, program)});
       }
+    }
+    for (const auto& [path, record] : private_) {
+      if (made_.contains(path) || failed_.contains(path) || !is_file(path) || found.size() >= most) continue;
+      found.push_back({path + " is on the host and not in the private directory of the run (" + how(record) + ")", showing(path)});
     }
     for (const auto& [path, record] : failed_) {
       if (!is_there(path) || found.size() >= most) continue;
@@ -156,11 +161,45 @@ class Unshown {
     }
   }
 
+  // What was opened in a private directory of the run. Whether it was there nobody looked, unless the run made it.
+  void note_private(const nlohmann::json& record, const std::string& kind) {
+    constexpr std::string_view scratch = "built-in:scratch[";
+    const std::string path = field(record, "path"), to = field(record, "to");
+    const bool reads = kind == "open" && (std::strtoll(field(record, "flags").c_str(), nullptr, 10) & (O_ACCMODE | O_CREAT)) == O_RDONLY;
+    if (!reads && made_.size() < 1000 * most) {
+      made_.insert(path);
+      made_.insert(to);
+    }
+    if (reads && field(record, "rule").starts_with(scratch) && !made_.contains(path) && private_.size() < 10 * most) private_.try_emplace(path, record);
+  }
+
+  static bool is_file(const std::string& path) {
+    struct stat st {};
+    return ::fstatat(AT_FDCWD, path.c_str(), &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0 && !S_ISDIR(st.st_mode);
+  }
+
+  static std::string showing(const std::string& path) { return "files: {read: [\"" + policy::pattern_of(path) + "\"]}"; }
+
+  // A link in a directory of PATH: what it leads to has to be shown and allowed as well.
+  static std::string remedy_for_program(const std::string& folder, const std::string& program) {
+    if (is_agent_run(program)) return not_nested;
+    const std::string pattern = policy::pattern_of(folder);
+    std::string reading = showing(folder), executing = "exec: {allow: [\"" + pattern + "/**\"]}";
+    std::error_code error;
+    const std::string target = std::filesystem::canonical(program, error).string(), above = error ? folder : std::filesystem::canonical(folder, error).string();
+    if (!target.empty() && !target.starts_with(above + "/")) {
+      reading += "; and " + showing(target);
+      executing += "; and exec: {allow: [\"" + policy::pattern_of(target) + "\"]}";
+    }
+    return reading + "; and " + executing;
+  }
+
   static constexpr const char* not_nested = "no profile change: nothing can be nested in a sandbox of agent-run; start both from outside";
 
   // To execute a program it has to be shown, too.
   static std::string remedy_for(const std::string& path, const nlohmann::json& record) {
     const std::string remedy = field(record, "remedy");
+    if (remedy.empty() && field(record, "class") != "exec") return showing(path);
     if (field(record, "class") != "exec" || remedy.starts_with("no ") || remedy.starts_with("remove ")) return remedy;
     if (is_agent_run(path)) return not_nested;
     return "files: {read: [\"" + policy::pattern_of(path) + "\"]}" + (remedy.empty() ? "" : "; and ") + remedy;
@@ -178,7 +217,8 @@ class Unshown {
 
   std::vector<std::string> remarks_, path_;
   std::set<std::string> words_;
-  std::map<std::string, nlohmann::json> failed_;
+  std::set<std::string> made_;
+  std::map<std::string, nlohmann::json> failed_, private_;
 };
 
 void print_unshown(const std::vector<Unshown::Finding>& findings) {
@@ -191,7 +231,7 @@ void print_unshown(const std::vector<Unshown::Finding>& findings) {
 // What nobody records: there is no call that the broker is asked about, or the kernel refuses after it was allowed.
 constexpr const char* unrecorded =
     "these are refused without a record: what is not shown, to stat and access (ENOENT); changes of what is shown to be read, by a descriptor "
-    "(EROFS, EACCES); the removal or exchange of what is mounted or granted by itself (EBUSY); the host's loopback and its sockets; limits\n";
+    "(EROFS, EACCES); the removal or exchange of what is mounted or granted by itself (EBUSY); mount, unshare, mknod; datagrams, and look-ups of names without a network; the host's loopback and its sockets; limits\n";
 
 void print_failures(const std::map<std::string, Denial>& failures) {
   for (const auto& [what, failure] : failures) {
@@ -228,7 +268,7 @@ int why_command(Words words) {
                                   {"by", field(denial.first, "by")},         {"exe", field(denial.first, "exe")},
                                   {"sys", field(denial.first, "sys")},       {"times", denial.times},
                                   {"stands_for", field(denial.first, "stands_for")}};
-      std::printf("%s\n", out.dump().c_str());
+      std::fputs(json_line(out).c_str(), stdout);
       continue;
     }
     const std::string remedy = field(denial.first, "remedy");
@@ -240,7 +280,7 @@ int why_command(Words words) {
   if (arguments.has("--json")) {
     for (const auto& [what, remedy] : findings) {
       const nlohmann::json out = {{"class", "not shown"}, {"object", what}, {"remedy", remedy}};
-      std::printf("%s\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+      std::fputs(json_line(out).c_str(), stdout);
     }
     return 0;
   }

@@ -452,7 +452,7 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   const std::vector<Shown> view = compose_view(draft);
   add_scaffolding(draft, view);
   Masks masks = lower_denials(draft, view);
-  std::vector<std::string> roots = exec_roots(draft);
+  std::vector<std::string> roots = exec_roots(draft, view);
 
   if (weakened(Weakening::floor_only)) {
     for (Rule& rule : draft.rules) rule.label = rule.label == Label::broker ? Label::nobody : rule.label;

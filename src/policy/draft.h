@@ -123,6 +123,9 @@ void add_grants(Draft& draft, std::span<const profile::Profile* const> chain);
 /// may have made it.
 void refuse_planted_links(const Draft& draft, const std::string& path, const Origin& origin);
 
+/// May a grant to write it only be made with weaken: [host-root]?
+bool holds_system_folder(std::string_view path);
+
 /// Does a link on the way of `path` stand where this run's agent, or an earlier one's, may write?
 bool through_agents_link(const Draft& draft, const std::string& path);
 
@@ -153,7 +156,7 @@ std::vector<Shown> compose_view(const Draft& draft);
 /// Adds the rules that let the folders above what is shown be read.
 void add_scaffolding(Draft& draft, std::span<const Shown> view);
 /// What Landlock lets be executed. Labels the exec.allow rules of the draft.
-std::vector<std::string> exec_roots(Draft& draft);
+std::vector<std::string> exec_roots(Draft& draft, std::span<const Shown> view);
 /// Without those that another one covers.
 std::vector<std::string> without_covered(std::set<std::string> paths);
 

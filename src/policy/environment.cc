@@ -19,6 +19,23 @@ constexpr std::array<std::string_view, 18> secret_parts = {
     "KEY",    "AUTH",   "COOKIE",       "SESSION", "SIGNATURE",         "PRIVATE",
     "BEARER", "_DSN",   "DATABASE_URL", "WEBHOOK", "CONNECTION_STRING", "NETRC"};
 constexpr std::array<std::string_view, 3> secret_endings = {"_PAT", "_PWD", "_PW"};
+// Whole words of a name, between `_`; of a name that is written without it (DBPASS) only how it ends.
+constexpr std::array<std::string_view, 6> secret_words = {"PIN", "OTP", "TOTP", "JWT", "DSN", "PAT"};
+
+bool is_secret_word(std::string_view word) {
+  return word.ends_with("PASS") || word.starts_with("CRED") || std::ranges::find(secret_words, word) != secret_words.end();
+}
+
+// scheme://user:password@host, anywhere in it. A password that is not escaped as it should be may hold a slash: the last @ counts.
+bool holds_password(std::string_view value) {
+  for (std::size_t at = value.find("://"); at != std::string_view::npos; at = value.find("://", at + 1)) {
+    const std::string_view rest = value.substr(at + 3);
+    const std::string_view url = rest.substr(0, rest.find_first_of(" \t\n\"'"));
+    const std::size_t end = url.rfind('@'), colon = url.find(':');
+    if (end != std::string_view::npos && colon < end && colon + 1 != end) return true;
+  }
+  return value.find("password=") != std::string_view::npos;
+}
 
 using Built = std::map<std::string, std::string>;
 
@@ -30,7 +47,7 @@ void pass(const HostFacts& facts, const profile::Pattern& name, const Origin& or
   const auto literal = Glob::literal(name.value);
   const Glob glob(name.value);
   for (const auto& [variable, value] : facts.environment) {
-    if (literal ? variable == *literal : glob.matches(variable) && !looks_secret(variable)) into[variable] = value;
+    if (literal ? variable == *literal : glob.matches(variable) && !looks_secret(variable) && !holds_password(value)) into[variable] = value;
   }
 }
 
@@ -40,6 +57,11 @@ bool looks_secret(std::string_view name) {
   std::string upper(name);
   std::transform(upper.begin(), upper.end(), upper.begin(),
                  [](char c) { return 'a' <= c && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
+  for (std::size_t begin = 0; begin <= upper.size();) {
+    const std::size_t end = std::min(upper.find('_', begin), upper.size());
+    if (is_secret_word(std::string_view(upper).substr(begin, end - begin))) return true;
+    begin = end + 1;
+  }
   return std::any_of(secret_parts.begin(), secret_parts.end(),
                      [&](std::string_view part) { return upper.find(part) != std::string::npos; }) ||
          std::any_of(secret_endings.begin(), secret_endings.end(),

@@ -164,6 +164,10 @@ void refuse_idle_overlays(const Draft& draft) {
 
 }  // namespace
 
+bool holds_system_folder(std::string_view path) {
+  return std::ranges::any_of(system_folders, [&](std::string_view folder) { return within(folder, path); });
+}
+
 void refuse_planted_links(const Draft& draft, const std::string& path, const Origin& origin) {
   if (!draft.facts.links) return;
   const auto earlier = [&](const std::string& canonical) {

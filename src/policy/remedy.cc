@@ -7,6 +7,7 @@
 
 #include <agentrun/sys/paths.h>
 #include "policy/data.h"
+#include "policy/draft.h"
 #include "profile/utf8.h"
 
 namespace agentrun::policy {
@@ -69,7 +70,7 @@ std::string_view left_out_by(const Rule& rule) {
 std::string without_rule(const Rule& rule) {
   const std::string where = rule.profile + " (" + rule.place.text() + ")";
   const bool pinned = section_of(rule) == "exec.pin";
-  if (pinned) return profile::printable("if its content is what it should be, write its digest (sha256sum " + rule.meant + ") in exec.pin of " + where);
+  if (pinned) return profile::printable("if its content is what it should be, write \"sha256:\" and its digest (sha256sum " + rule.meant + ") in exec.pin of " + where);
   if (rule.act == Act::ask) {
     const std::string section = section_of(rule);
     const std::string allow = section.substr(0, section.find('.')) + ".allow";
@@ -139,7 +140,13 @@ std::string granting(const auto& data, Right right, std::string_view path) {
   if (right == Right::execute && is_memory_file(path)) return "exec: {memfd: allow}";
   if (!path.starts_with('/')) return "no profile change: it has no path that a rule could name";
   if (right == Right::change && path == "/") return "no profile change: the names in / are agent-run's";
-  return std::string(sections[static_cast<std::size_t>(right)]) + "\"" + with_variable(path, data.workspace, data.home) + "\"]}";
+  if (right == Right::change && path == "/dev") return "no profile change: the names in /dev are the sandbox's own";
+  if (right == Right::execute && within(path, "/dev/shm") && std::ranges::none_of(data.view, [&](const Grant& grant) { return grant.access != Grant::Access::scratch && within(path, grant.path); }))
+    return "no profile change: nothing is executed from the sandbox's own /dev/shm; put it in /tmp";
+  // All of it would have to be granted, which check refuses: shipped profiles read through links there.
+  const bool system = right == Right::change && holds_system_folder(path) && std::ranges::find(data.weakenings, "host-root") == data.weakenings.end();
+  if (system) return profile::printable("no profile change: the names in " + std::string(path) + " are the host's; make the file before the run, and grant it by itself");
+  return std::string(sections[static_cast<std::size_t>(right)]) + "\"" + with_variable(path, data.workspace, data.home) + "\"]}" ;
 }
 
 constexpr LayerSet any_stop(Right right) {

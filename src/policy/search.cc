@@ -204,12 +204,22 @@ class ObjectSearch {
       if (grant.access == Grant::Access::scratch) continue;
       const bool inside = within(path, grant.path) && path != grant.path;
       (changes_host(grant.access) ? writable : shown) |= inside;
-      whole = whole || (within(grant.path, path) && changes_host(grant.access));
+      whole = whole || (within(grant.path, path) && changes_host(grant.access) && !lies_in_another(grant));
     }
     const bool takes = writable || (shown && denies(name));
     const bool known = std::ranges::any_of(objects_.whole_, [&](const auto& one) { return one.second == path && unshown().guards_no_more(name, one.first); });
     if (whole && path != "/" && !known && unshown().may_guard_below(name)) objects_.whole_.emplace_back(name, path);
     return takes && !whole;
+  }
+
+  // It is only a name, a link made in the view, of what a larger grant shows.
+  [[nodiscard]] bool lies_in_another(const Grant& grant) const {
+    const Grant* deepest = nullptr;
+    for (const Grant& other : policy_.view()) {
+      if (other.path == grant.path || !within(grant.path, other.path)) continue;
+      if (deepest == nullptr || other.path.size() > deepest->path.size()) deepest = &other;
+    }
+    return deepest != nullptr && deepest->access == grant.access;
   }
 
   [[nodiscard]] bool guarded(const std::string& name) const {

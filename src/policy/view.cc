@@ -209,14 +209,28 @@ void add_scaffolding(Draft& draft, std::span<const Shown> view) {
   }
 }
 
-std::vector<std::string> exec_roots(Draft& draft) {
+namespace {
+
+// What the run can change it can also remove and make anew, as another object than the one that Landlock would know. Only what is
+// mounted stays the same, so that is what the floor can name; which paths below it, the broker judges. Who may write there could copy
+// any program to a path that is allowed, so a finer floor would keep nothing more.
+std::string lasting(std::span<const Shown> view, const std::string& root) {
+  const Shown* deepest = nullptr;
+  for (const Shown& shown : view)
+    if (within(root, shown.path) && (deepest == nullptr || shown.path.size() > deepest->path.size())) deepest = &shown;
+  return deepest == nullptr || deepest->access == Grant::Access::read ? root : deepest->path;
+}
+
+}  // namespace
+
+std::vector<std::string> exec_roots(Draft& draft, std::span<const Shown> view) {
   std::set<std::string> roots;
   for (const auto& [pattern, layer, rule] : draft.bound) {
     if (layer != Layer::exec_allow && layer != Layer::exec_allow_some) continue;
-    const std::string root = pattern.literal_prefix();
-    // The path as written is bound too; Landlock wants the one that links lead to.
-    if (resolve(draft.facts, root) == root) roots.insert(root);
-    if (!pattern.is_literal()) draft.rules[rule].label = Label::broker;
+    const std::string root = pattern.literal_prefix(), floor = lasting(view, root);
+    // The path as written is bound too; Landlock wants the one that links lead to. The host's links are not in a private directory.
+    if (floor != root || resolve(draft.facts, root) == root) roots.insert(floor);
+    if (!pattern.is_literal() || floor != root) draft.rules[rule].label = Label::broker;
   }
   return without_covered(std::move(roots));
 }

@@ -95,6 +95,8 @@ constexpr Remedy remedies[] = {
     {"cwd", "", ENOENT, "the working directory is not in the view: choose another with -w, or add it to the profile"},
     {"seal", "", any, "a guarantee of the sandbox does not hold on this host: see `agent-run doctor`"},
     {"exec", "", ENOENT, "no such program in the view: check PATH and the files that the profile shows"},
+    {"", "", EAGAIN, "start it where `ulimit -u` says more, or limits.tasks, the control group (pids.max) or the host (kernel.pid_max) allows more processes"},
+    {"", "", ENOMEM, "start it where `ulimit -d` and `ulimit -v` say more, or where there is more memory"},
     {"exec", "", EACCES, "it is not executable, or the profile does not allow to execute it (exec.allow)"},
 };
 

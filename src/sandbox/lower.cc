@@ -350,6 +350,7 @@ Entry RealHost::look(const std::string& path) const {
 
 Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch) {
   if (launch.argv.empty()) throw Refusal("no command", "write it after --");
+  if (launch.argv.front().empty()) throw Refusal("the command is an empty word", "write a program's name or path after --");
   Lowering lowering(policy, host, launch);
   lowering.collect_denied();
   lowering.show_home();

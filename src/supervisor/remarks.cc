@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -69,9 +70,31 @@ void add_dead_grants(std::vector<std::string>& sentences, const policy::Policy& 
   }
 }
 
-void add_single_files(std::vector<std::string>& sentences, const policy::Policy& policy) {
+// A socket that nobody made is none in the sandbox either, also when it is made later.
+void add_absent_sockets(std::vector<std::string>& sentences, const policy::Policy& policy) {
+  for (const policy::Policy::SocketGrant& grant : policy.sockets()) {
+    struct stat st {};
+    if (::lstat(grant.path.c_str(), &st) == 0 || grant.rule == nullptr) continue;
+    sentences.push_back("sockets " + grant.path + " (" + grant.rule->place.text() + ") is not there: start what listens on it before the run (for an agent: ssh-add -l), or remove the rule");
+  }
+}
+
+// The run cannot make it, and Landlock has no rule for what is not there.
+void add_absent_programs(std::vector<std::string>& sentences, const policy::Policy& policy, const sandbox::Plan& plan) {
+  for (const policy::Rule& rule : policy.rules()) {
+    const bool own = rule.place.file.starts_with('/') || rule.place.file == "command line";
+    struct stat st {};
+    if (!own || section_of(rule) != "exec.allow" || rule.meant.find_first_of("*?[{") != std::string::npos || ::lstat(rule.meant.c_str(), &st) == 0) continue;
+    if (!is_shown(plan, rule.meant) || policy.decide(policy::Right::change, rule.meant).act == policy::Act::allow) continue;
+    if (std::ranges::any_of(policy.exec_roots(), [&](const std::string& root) { return within(rule.meant, root) && ::lstat(root.c_str(), &st) == 0; })) continue;
+    sentences.push_back("exec.allow " + rule.meant + " (" + rule.place.text() + ") is not there, and is not executed in this run when it comes to be: make it before the run");
+  }
+}
+
+void add_single_files(std::vector<std::string>& sentences, const policy::Policy& policy, const sandbox::Plan& plan) {
   for (const policy::Grant& grant : policy.view()) {
     struct stat st {};
+    if (std::ranges::none_of(plan.mounts, [&](const sandbox::MountStep& step) { return step.kind == Kind::bind && step.target == grant.path; })) continue;
     if (!policy::changes_host(grant.access) || ::lstat(grant.path.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) continue;
     // What holds the home directory, or is it, is much more than was meant.
     const std::string above(parent_of(grant.path));
@@ -187,8 +210,10 @@ std::vector<std::string> unshown_path(const sandbox::Plan& plan) {
 
 Remarks remarks_of(const policy::Policy& policy, const sandbox::Plan& plan) {
   Remarks remarks;
-  add_single_files(remarks.sentences, policy);
+  add_single_files(remarks.sentences, policy, plan);
   add_dead_grants(remarks.sentences, policy, plan);
+  add_absent_sockets(remarks.sentences, policy);
+  add_absent_programs(remarks.sentences, policy, plan);
   add_whole(remarks.sentences, policy);
   add_loopback(remarks.sentences, policy);
   add_git_elsewhere(remarks.sentences, plan, policy.workspace());
@@ -213,7 +238,12 @@ std::string remedy_of_unshown(const Prepared& prepared, const std::string& comma
     if (*target == program_path()) return "nothing can be nested in a sandbox of agent-run: start both from outside";
     const auto verdict = prepared.policy.decide(policy::Right::execute, *target);
     const std::string executing = prepared.policy.remedy(verdict, policy::Right::execute, *target);
-    return name + " is on the host and is not shown; to show it: " + prepared.policy.remedy({}, policy::Right::read, *target) +
+    // Granted by the name of a link, the link is there too.
+    struct stat st {};
+    const bool link = ::lstat(name.c_str(), &st) == 0 && S_ISLNK(st.st_mode);
+    const std::string by_name = std::filesystem::path(name).lexically_normal().string();
+    const std::string shown = link && canonical(by_name) == target ? by_name : *target;
+    return name + " is on the host and is not shown; to show it: " + prepared.policy.remedy({}, policy::Right::read, shown) +
            (executing.empty() ? "" : "; and " + executing);
   }
   return {};

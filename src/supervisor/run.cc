@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <new>
 #include <string>
 
 #include <agentrun/journal/state.h>
@@ -31,12 +32,17 @@ void require_descriptors() {
                 "start it where `ulimit -H -n` says more; only the soft limit (`ulimit -S -n`) can be kept for the command alone");
 }
 
+constexpr auto few_processes = "start it where `ulimit -u` says more, or the control group (pids.max) or the host (kernel.pid_max) allows more processes";
+constexpr auto little_memory = "start it where `ulimit -d` and `ulimit -v` say more, or where there is more memory";
+
 // What helps when the host has no room for what a start makes.
 std::string remedy_of(const SysError& error) {
   switch (error.error()) {
     case EFBIG: return "start it where `ulimit -H -f` says more; only the soft limit (`ulimit -S -f`) can be kept for the command alone";
     case ENOSPC: return "make room there, or choose another place with --journal";
     case EDQUOT: return "your quota there is used up: make room, or choose another place with --journal";
+    case EAGAIN: return few_processes;
+    case ENOMEM: return little_memory;
     case EMFILE: return "start it where `ulimit -H -n` says more";
     case ENFILE: return "the host has no file descriptors left: sysctl fs.file-max";
     default: return {};
@@ -92,6 +98,9 @@ Summary run(const Options& options, const Places& places) {
   } catch (const SysError& e) {
     summary.error = e.what();
     summary.remedy = remedy_of(e);
+  } catch (const std::bad_alloc&) {
+    summary.error = "agent-run got no memory";
+    summary.remedy = little_memory;
   } catch (const std::exception& e) {
     summary.error = e.what();
   }

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include <agentrun/policy/objects.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
@@ -84,6 +86,9 @@ void Session::execute(sandbox::RulesetLoader loader) {
     fail_launch(e);
   } catch (const Refusal& e) {
     fail("failed", e.what(), e.remedy());
+  } catch (const SysError& e) {
+    const bool few = e.error() == EAGAIN, little = e.error() == ENOMEM;
+    fail("failed", e.what(), few ? "start it where `ulimit -u` says more" : little ? "start it where `ulimit -d` and `ulimit -v` say more" : "");
   } catch (const std::exception& e) {
     fail("failed", e.what(), "");
   }
@@ -229,11 +234,22 @@ void Session::step(const Signals& signals, Terminal& terminal) {
   if (deadline_ && boot_clock_ns() >= *deadline_ && !ended_) on_time_limit();
 }
 
+namespace {
+
+// As execve was given it: what has no slash is looked up in PATH, but for these two.
+bool names_directory(const std::string& command, const std::string& cwd) {
+  if (command.find('/') == std::string::npos && command != "." && command != "..") return false;
+  std::error_code error;
+  return std::filesystem::is_directory(std::filesystem::path(cwd) / command, error);
+}
+
+}  // namespace
+
 // What the broker refused it has told before it replied: the rule that refused is what to change.
 void Session::fail_launch(const sandbox::LaunchError& e) {
   const bool refused = e.stage == "exec" && e.error == EACCES && !summary_.first_denials.empty();
   const std::string unshown = e.stage == "exec" && e.error == ENOENT ? remedy_of_unshown(prepared_, options_.argv.front()) : std::string();
-  const std::string otherwise = unshown.empty() ? e.remedy() : unshown;
+  const std::string otherwise = e.stage == "exec" && names_directory(options_.argv.front(), prepared_.plan.cwd) ? "it is a directory: name a program" : unshown.empty() ? e.remedy() : unshown;
   fail("start-failed", e.what(), refused ? "it was denied; to allow it: " + summary_.first_denials.back().second : otherwise);
   if (e.stage != "exec") return;
   summary_.started = false;

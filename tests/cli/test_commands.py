@@ -19,6 +19,17 @@ class Commands(harness.Case):
             self.assertIn(word, text)
         self.assertRegex(self.ok("--version").text, r"^agent-run \d+\.\d+\.\d+\n$")
 
+    def test_help_of_one_command(self):
+        for command in ("check", "explain", "why", "diff", "apply", "discard", "journal", "key", "doctor"):
+            for option in ("--help", "-h"):
+                with self.subTest(command, option=option):
+                    text = self.ok(command, option).text
+                    self.assertRegex(text, rf"\Aagent-run {command} ?")
+                    self.assertFalse([line for line in text.splitlines() if line[0] != " " and not line.startswith(f"agent-run {command}")])
+        self.assertRegex(self.ok("journal", "prune", "--help").text, r"\Aagent-run journal prune [^\n]*\n\Z")
+        self.assertRegex(self.ok("run", "-h").text, r"\Aagent-run \[run\]")
+        self.assertEqual(self.ok("--", "sh", "-c", "echo $1", "x", "--help").text, "--help\n", "after -- it is the command's own")
+
     def test_check(self):
         good = self.scratch.write_profile()
         self.ok("check", good)

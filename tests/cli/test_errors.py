@@ -57,6 +57,21 @@ class Refusals(harness.Case):
         result = self.scratch.agent_run("-p", "mine", "--", "true")
         self.assertEqual(result.status, 0, str(result))
 
+    def test_commands_that_are_none(self):
+        for command, needle in (("", r"\Aagent-run: the command is an empty word — write a program's name or path after --\n\Z"), ("..", "— it is a directory: name a program"),
+                                (".", "— it is a directory: name a program"), ("/", "— it is a directory: name a program"), ("/usr", "— it is a directory: name a program")):
+            with self.subTest(command):
+                result = self.scratch.agent_run("--", command)
+                self.assertRegex(result.errors, needle)
+                self.assertNotIn("exec: {", result.errors)
+                self.assertEqual(result.status, 126 if command else harness.REFUSED, str(result))
+
+    def test_socket_that_is_not_there(self):
+        profile = self.scratch.write_profile(sockets=["${SSH_AUTH_SOCK}"])
+        result = self.scratch.agent_run("-p", profile, "--", "true", env={**self.scratch.environment, "SSH_AUTH_SOCK": str(self.outside / "none")})
+        self.assertEqual(result.status, 0, str(result))
+        self.assertRegex(result.errors, r"agent-run: sockets \S+/none \(\S+\) is not there: start what listens on it before the run")
+
     def test_profile_under_the_whole_host(self):
         """A profile of the user may extend allow-all: its own place stays out of reach."""
         folder = self.scratch.home / ".config" / "agent-run" / "profiles"
@@ -228,6 +243,16 @@ class Refusals(harness.Case):
             self.assertEqual(result.status, 3 if number == 32 else harness.REFUSED, str(result)[:500])
             if number < 32:
                 self.assertIn("ulimit -H -n", result.errors)
+
+    def test_little_memory_and_few_processes(self):
+        """One line says which limit is too low. Root's processes are not counted."""
+        for kind, number, needle in ((resource.RLIMIT_DATA, 1000 * 1024, "`ulimit -d`"), (resource.RLIMIT_NPROC, 1, "`ulimit -u`")):
+            if kind == resource.RLIMIT_NPROC and IS_ROOT:
+                continue
+            with self.subTest(needle):
+                result = self.scratch.agent_run("--", "true", preexec=lambda: resource.setrlimit(kind, (number, number)))
+                self.assertEqual((result.status, result.errors.count("\n")), (harness.REFUSED, 1), str(result)[:500])
+                self.assertRegex(result.errors, f"\\Aagent-run: .* — start it where {needle} ")
 
     def test_file_size_limit(self):
         """RLIMIT_FSIZE stops the journal's writes: an error, not a signal, and the run ends with 125."""

@@ -144,6 +144,67 @@ class Remedies(harness.Case):
         remedies = self.followed(self.sections({}), "sh", "-c", f"echo x > {self.shown}/new")
         self.assertEqual(remedies, [f'files: {{write: ["{self.shown}"]}}'])
 
+    def test_programs_that_the_run_makes(self):
+        """exec.allow of what is not there at the start, in what the run may write: the remedy works, and what no rule allows beside it stays denied."""
+        made = ("/tmp/t", "/tmp/bin/t", "/var/tmp/d/t", "~/t", "~/.cache/go-build/x/t", "out/prog", str(self.shown / "later" / "t"))
+        sections = self.sections({"files": {"write": ["{shown}"]}})
+        for program in made:
+            with self.subTest(program):
+                beside = f"{program}2"
+                make = f"mkdir -p $(dirname {program}) && rm -f {program} {beside} && cp /bin/true {program} && cp /bin/true {beside} && rm -f {program}.new"
+                self.followed(sections, "sh", "-c", f"{make}; {program}")
+                allowed = copy.deepcopy(sections)
+                path = program if program[0] in "/~" else f"{self.ws}/{program}"
+                merge(allowed, {"exec": {"allow": [path]}})
+                again = self.attempt(allowed, "sh", "-c", f"{make} && {program} && cp /bin/true {program}.new && mv {program}.new {program} && {program} && echo ran; {beside} || echo refused")
+                self.assertEqual(again.text, "ran\nrefused\n", str(again))
+                self.assertEqual(self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--exec", path.replace("~", str(self.scratch.home))).status, 0)
+
+    def test_programs_that_come_too_late(self):
+        """In what is only shown: nothing can be made there by the run, and that it has to be there at the start is said."""
+        late = self.shown / "later"
+        sections = self.sections({"exec": {"allow": [str(late)]}})
+        run = self.attempt(sections, "true")
+        self.assertRegex(run.errors, f"exec.allow {late} .* is not there, and is not executed in this run when it comes to be: make it before the run")
+        asked = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--exec", late)
+        self.assertEqual(asked.status, 1, str(asked))
+        self.assertIn("to allow it: make it before the run", asked.text)
+        shutil.copy2("/bin/true", late)
+        there = self.attempt(sections, late)
+        self.assert_ran(there)
+        self.assertNotIn("is not there", there.errors)
+        self.assertEqual(self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--exec", late).status, 0)
+
+    def test_system_directories(self):
+        """A new name in one: no grant of the directory, which check refuses; the file by itself can be granted."""
+        self.attempt(self.sections({}), "true")
+        file = "/etc/agent-run-test-absent"
+        said = REMEDY.search(self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--write", file).text)[1]
+        self.assertEqual(said, "no profile change: the names in /etc are the host's; make the file before the run, and grant it by itself")
+        refused = self.attempt(self.sections({}), "sh", "-c", f"echo x > {file}")
+        self.assertIn(f"to allow it: {said}", self.scratch.agent_run("why", refused.id).text)
+        for granted, status in (("/etc", harness.REFUSED), (file, 0)):
+            self.scratch.profile_file.write_text(harness.profile_text(**self.sections({"files": {"write": [granted]}})))
+            self.assertEqual(self.scratch.agent_run("check", self.scratch.profile_file).status, status)
+
+    def test_links_in_path(self):
+        """An entry of PATH that is a link to elsewhere: one step shows and allows both."""
+        tools, elsewhere = self.scratch.home / "bin", self.scratch.home / "elsewhere"
+        tools.mkdir(), elsewhere.mkdir()
+        shutil.copy2("/bin/true", elsewhere / "t2")
+        (tools / "t2").symlink_to("../elsewhere/t2")
+        sections = self.sections({"environment": {"set": {"PATH": f"{tools}:/usr/bin:/bin"}}})
+        self.followed(sections, "sh", "-c", "t2")
+        refused = self.attempt(sections, "t2")
+        changed = copy.deepcopy(sections)
+        self.follow(changed, refused.summary["remedy"].split("to show it: ", 1)[1])
+        self.assert_ran(self.attempt(changed, "t2"))
+        self.attempt(sections, "true")
+        asked = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--exec", tools / "t2")
+        changed = copy.deepcopy(sections)
+        self.follow(changed, REMEDY.search(asked.text)[1])
+        self.assert_ran(self.attempt(changed, elsewhere / "t2"))
+
     def test_socket_of_the_host(self):
         path = self.shown / "s"
         server = socket.socket(socket.AF_UNIX)

@@ -106,6 +106,40 @@ print(tried(lambda: save(b"one")), tried(lambda: save(b"2\\n")), os.path.exists(
                 self.assertNotIn("leads to", remedy.errors)
                 link.unlink()
 
+    def test_files_of_private_directories(self):
+        """On the host, and not in the run's own directory of that name; what the run made itself is no riddle."""
+        (self.scratch.home / ".npmrc").write_text("x")
+        (self.scratch.home / ".made").write_text("x")
+        for profile in ("default", "ci-strict"):
+            run = self.scratch.agent_run("-p", profile, "--", "sh", "-c", "cat ~/.npmrc; echo 1 > ~/.made; cat ~/.made ~/.nowhere")
+            self.assertNotEqual(run.status, 0, str(run))
+            text = self.why()
+            self.assertRegex(text, f"{self.scratch.home}/\\.npmrc is on the host and .*\\(open.* of /usr/bin/cat\\)\n  to show it: files: .read: ..{self.scratch.home}/\\.npmrc")
+            self.assertNotRegex(text, r"\.made|\.nowhere")
+        granted = self.scratch.agent_run("-p", "default", "--read", self.scratch.home / ".npmrc", "--", "sh", "-c", "cat ~/.npmrc")
+        self.assertEqual((granted.status, granted.text), (0, "x"), str(granted))
+
+    def test_json_is_ascii(self):
+        """A terminal gets no orders of the agent's from it."""
+        self.scratch.write_profile()
+        self.inside("/usr/bin/python3", "-c", "import os; open(os.fsencode('/outside-\x7f\x9b\u202e') , 'w')")
+        said = self.scratch.agent_run("why", "--json")
+        self.assertIn(r"outside-\u007f\u009b\u202e", said.text)
+        self.assertTrue(said.text.replace("\n", "").isprintable() and said.text.isascii(), said.text)
+
+    def test_guarded_file_is_not_said_to_be_writable(self):
+        """Dotfiles in a checkout: ~/.gitconfig leads into the workspace."""
+        dotfiles = self.scratch.home / "dotfiles"
+        dotfiles.mkdir()
+        (dotfiles / "gitconfig").touch()
+        (self.scratch.home / ".gitconfig").symlink_to("dotfiles/gitconfig")
+        run = self.scratch.agent_run("-p", "coding", "--", "sh", "-c", "echo x > gitconfig", cwd=dotfiles)
+        self.assertNotEqual(run.status, 0, str(run))
+        self.assertEqual((dotfiles / "gitconfig").read_text(), "")
+        self.assertNotRegex(run.errors, "programs of the host may run|granted by itself")
+        self.assertIn("files.protect", self.why())
+        self.assertEqual(self.scratch.agent_run("-p", "coding", "--", "sh", "-c", "echo x > other", cwd=dotfiles).status, 0, "the control")
+
     def test_what_is_on_the_host_and_not_shown(self):
         tools = self.scratch.home / "bin"
         tools.mkdir()

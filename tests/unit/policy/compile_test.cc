@@ -226,7 +226,8 @@ network: {allow: [{to: "git.example:22", by: /usr/bin/ssh}, "10.1.0.0/20:5432"]}
                                      host.facts());
   const auto execute = [&](const std::string& path) { return policy.keeper(policy.decide(Right::execute, path), Right::execute, path); };
   CHECK(execute("/home/u/proj/tools/evil") == Label::broker);  // Landlock lets the folder's scripts be executed
-  CHECK(execute("/home/u/proj/evil") == Label::kernel);
+  CHECK(execute("/home/u/proj/evil") == Label::broker);  // the run could make the folder anew: Landlock names what is mounted
+  CHECK(execute("/srv/evil") == Label::kernel);
   CHECK(policy.keeper(policy.decide(Right::change, "/etc/x"), Right::change, "/etc/x") == Label::kernel);
   const auto connect = [&](const std::string& to, std::string_view program = {}) {
     const auto endpoint = agentrun::policy::parse_endpoint(to);
@@ -266,7 +267,12 @@ TEST_CASE("exec roots") {
   CHECK(roots("\"/**\", /usr/bin/x") == Texts{"/"});
   CHECK(roots("\"**/bin/*\"") == Texts{"/"});
   CHECK(roots("\"/usr/bin/**\", /usr/bin/x, \"/bin/*\", /opt/sdk/run, \"${workspace}/**\"") ==
-        Texts{"/home/u/proj", "/opt/sdk/run", "/usr/bin"});
+        Texts{"/home/u", "/opt/sdk/run", "/usr/bin"});
+  // What the run can make, or make anew, is not there to be named, or not for long: what holds it is.
+  CHECK(roots("/tmp/t, /var/tmp/bin/x, ~/.cache/go-build") == Texts{"/home/u", "/tmp", "/var/tmp"});
+  const auto list_with = [&](const std::string& sections) { return list(compile_text(sections, host.facts()).exec_roots()); };
+  CHECK(list_with("workspace: {mode: write}\nexec: {allow: [\"${workspace}/out/prog\"]}\n") == Texts{"/home/u/proj"});
+  CHECK(list_with("workspace: {mode: read}\nexec: {allow: [\"${workspace}/out/prog\"]}\n") == Texts{"/home/u/proj/out/prog"});
 }
 
 TEST_CASE("what cannot be meant") {
@@ -417,10 +423,16 @@ TEST_CASE("the environment") {
         Texts{"HOME=/home/u", "LANG=C", "LC_ALL=x", "PATH=/x", "PLAIN=p"});
   CHECK(compile_text("environment: {pass: [GITHUB_TOKEN]}\n", facts).environment()[0] == "GITHUB_TOKEN=s");
   for (const char* name :
-       {"AWS_SECRET_ACCESS_KEY", "npm_config__authToken", "SSH_AUTH_SOCK", "PGPASSWORD", "DATABASE_URL", "MY_PAT"})
+       {"AWS_SECRET_ACCESS_KEY", "npm_config__authToken", "SSH_AUTH_SOCK", "PGPASSWORD", "DATABASE_URL", "MY_PAT", "DB_PASS", "PASS", "DBPASS",
+        "db_passwd", "PIN", "CARD_PIN", "OTP", "JWT", "ID_JWT", "CRED", "AWS_CREDS", "DSN", "SENTRY_DSN"})
     CHECK_MESSAGE(looks_secret(name), std::string(name));
-  for (const char* name : {"PATH", "LANG", "TERM", "PWD", "EDITOR"})
+  for (const char* name : {"PATH", "LANG", "TERM", "PWD", "EDITOR", "PINE", "SHIPPING", "PASSAGE", "REDIS_URL", "PATTERN"})
     CHECK_MESSAGE(!looks_secret(name), std::string(name));
+  // By what it holds, whatever its name is.
+  facts.environment = {{"A", "redis://:pw@h:6379/0"}, {"B", "amqp://u:p/w@h"}, {"C", "x mysql://u:p@h y"}, {"D", "postgres://h/d?password=p"},
+                       {"E", "https://h:8080/x"},     {"F", "ssh://git@h:22/x"}, {"G", "http://h/a@b"},    {"H", "ftp://u:@h"}};
+  CHECK(compile_text("environment: {pass: [\"*\"], set: {PATH: /x}}\n", facts).environment() ==
+        Texts{"E=https://h:8080/x", "F=ssh://git@h:22/x", "G=http://h/a@b", "H=ftp://u:@h", "PATH=/x"});
 }
 
 TEST_CASE("remedies") {
