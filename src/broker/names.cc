@@ -125,6 +125,8 @@ Reply Handler::rename(Case& c) {
   policy::ProtectedObjects::Denial denial;
   const auto scan = [&](const Slot& moved, const Slot& place) {
     if (kind_of(moved) != S_IFDIR || stands_for_folder(moved)) return 0;  // the kernel moves no "." (EBUSY)
+    // A mount's other names would be others: programs copy then.
+    if (s_.policy.denied_objects().mounts().holds(moved.path)) return EXDEV;
     const bool folds = directory_folds(moved.parent.get()) || directory_folds(place.parent.get());
     const ScanRules rules{.policy = s_.policy, .objects = s_.guards.found(), .began = s_.began, .folded = folds ? &s_.policy.denied_objects().folded() : nullptr, .repositories = &c.repositories};
     const auto guards = [&](const std::string& path) {

@@ -260,6 +260,8 @@ void print_other_names(const Policy& policy, std::size_t most) {
     });
     if (!objects->left_out().empty()) std::printf("  not all looked at: %s\n", printable(objects->left_out()).c_str());
   }
+  for (const auto& [place, other] : policy.denied_objects().mounts().pairs())
+    lines.insert(printable(place) + ", which is also " + printable(other) + " by a mount: each is judged by both names");
   std::size_t count = 0;
   for (const std::string& line : lines) {
     if (++count <= most) std::printf("  guarded too: %s\n", line.c_str());

@@ -384,6 +384,18 @@ Destination destination_of(const profile::Published& published) {
   return at;
 }
 
+// Of the host's mounts, those that give what the view shows another name.
+MountNames mounts_of(const HostFacts& facts, std::span<const Shown> view) {
+  MountNames mounts = facts.tree == nullptr ? MountNames() : facts.tree->mount_names();
+  mounts.restrict_to([&](const std::string& place, const std::string& other) {
+    return std::ranges::any_of(view, [&](const Shown& shown) {
+      const auto beside = [&](const std::string& side) { return within(side, shown.path) || within(shown.path, side); };
+      return shown.access != Grant::Access::scratch && (beside(place) || beside(other));
+    });
+  });
+  return mounts;
+}
+
 // What links and hard links at denied names lead to is masked as those are; by whatever name it is read, the broker denies it.
 // And what of the host's names that are not shown has other names in the view.
 struct Found {
@@ -414,6 +426,7 @@ void find_objects(const Policy& policy, const HostFacts& facts, const Found& fou
   whole = find_second_links(policy, *facts.tree, denied) && whole;
   denied.set_folded(found.objects.folded());
   denied.set_unshown(found.objects.unshown());
+  denied.set_mounts(found.objects.mounts());
   denied.set_found_unshown(std::move(unshown));
   found.objects = std::move(denied);
   std::set<std::string> all(found.masks.begin(), found.masks.end());
@@ -431,7 +444,7 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   data->weakenings = weakenings_of(chain);
   data->journal = journal_of(chain);
   Draft draft{.facts = facts, .variables = variables_of(facts), .rules = {}, .bound = {}, .unshown = {}, .conditions = {}, .pins = {}, .claims = {},
-              .connections = {}, .published = {}, .sockets = {}, .git = {}, .writable = {}, .moved = {}};
+              .connections = {}, .published = {}, .sockets = {}, .git = {}, .writable = {}, .moved = {}, .mounts = {}};
   const auto weakened = [&](Weakening weakening) {
     return std::find(data->weakenings.begin(), data->weakenings.end(), name(weakening)) != data->weakenings.end();
   };
@@ -451,6 +464,7 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   const std::size_t loopback = add_built_in(draft, "loopback", 0, "127.0.0.0/8, ::1", Label::kernel);
   const std::vector<Shown> view = compose_view(draft);
   add_scaffolding(draft, view);
+  draft.mounts = mounts_of(facts, view);
   Masks masks = lower_denials(draft, view);
   std::vector<std::string> roots = exec_roots(draft, view);
 
@@ -462,6 +476,7 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   data->rules = std::move(draft.rules);
   data->denied_objects.set_unshown(unshown_rules(draft.unshown, data->by_rank, data->rules));
   data->denied_objects.set_folded(fold_rules(draft.bound, data->by_rank, data->rules));
+  data->denied_objects.set_mounts(std::move(draft.mounts));
   for (const Draft::Condition& condition : draft.conditions) data->conditions.push_back(frozen(condition, data->rules));
   for (const auto& [path, sha256, rule] : draft.pins) data->pins.push_back({path, sha256, &data->rules[rule]});
   data->network = freeze_connections(draft, data->rules);

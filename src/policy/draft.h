@@ -91,6 +91,7 @@ struct Draft {
     bool shown;
   };
   std::optional<std::vector<Around>> around;  // made once, after the grants
+  MountNames mounts;  // what of the view has several names
 };
 
 /// One pattern of a profile and where it stands.

@@ -38,12 +38,13 @@ class Masking {
     const std::string path = pattern.literal_prefix();
     // What is denied below a folder only is covered piece by piece: the folder itself can be listed.
     if (!pattern.is_literal() || pattern.scope == Scope::below) {
-      if (pattern.is_literal() && !shows_host(view_, path) && !holds_host(path)) return;
+      if (pattern.is_literal() && !shown_elsewhere(path) && !shows_host(view_, path) && !holds_host(path)) return;
       leave_to_broker(bound);
       const bool anywhere = !pattern.components.empty() && pattern.components.front().kind == Component::Kind::any;
       (anywhere ? anywhere_ : somewhere_).add(pattern, number(Layer::files_deny), static_cast<std::uint32_t>(bound.rule));
       return;
     }
+    if (shown_elsewhere(path)) leave_to_broker(bound);  // masks of these names: objects are searched by them (search.cc)
     if (!shows_host(view_, path)) return;
     leave_to_broker(bound);
     // The path as written is bound too; a mask stands where links lead to.
@@ -84,6 +85,12 @@ class Masking {
  private:
   [[nodiscard]] bool holds_host(std::string_view path) const {
     return std::ranges::any_of(view_, [&](const Shown& shown) { return shown.access != Grant::Access::scratch && within(shown.path, path); });
+  }
+
+  // By a mount's other name, it or a part of it.
+  [[nodiscard]] bool shown_elsewhere(const std::string& path) const {
+    if (draft_.mounts.empty()) return false;
+    return std::ranges::any_of(draft_.mounts.with_parts(path), [&](const std::string& name) { return name != path && (shows_host(view_, name) || holds_host(name)); });
   }
 
   // What comes to be later is under no mask, and no mask is sure to stay.

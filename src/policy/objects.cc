@@ -1,6 +1,8 @@
 // Judging an object by the names that it stands for.
 #include <agentrun/policy/objects.h>
 
+#include <algorithm>
+
 #include <agentrun/sys/paths.h>
 
 namespace agentrun::policy {
@@ -25,6 +27,21 @@ std::optional<ProtectedObjects::Denial> denial_of(const Policy& policy, Right ri
   return ProtectedObjects::Denial{.verdict = verdict, .name = std::move(name)};
 }
 
+// Where a run has a directory of its own, the mounts of the host say nothing.
+bool shows_host(const Policy& policy, std::string_view path) {
+  bool host = false;
+  for (const Grant& grant : policy.view()) {  // deepest last
+    if (within(path, grant.path)) host = grant.access != Grant::Access::scratch;
+  }
+  return host;
+}
+
+std::vector<std::string> mounted_names(const Policy& policy, std::string_view path) {
+  const MountNames& mounts = policy.denied_objects().mounts();
+  if (mounts.empty() || !shows_host(policy, path)) return {};
+  return mounts.others(path);
+}
+
 }  // namespace
 
 // The other names of a path: those of the path, and those of each directory above it with the rest.
@@ -43,12 +60,16 @@ bool ProtectedObjects::any_name(std::string_view path, const std::function<bool(
 
 std::optional<ProtectedObjects::Denial> ProtectedObjects::denies(const Policy& policy, Right right, std::string_view path, Age age) const {
   std::optional<Denial> denial;
-  any_name(path, [&](const std::string& name) {
+  const auto ask = [&](const std::string& name) {
     auto found = denial_of(policy, right, name, age);
     // What does not depend on the age of the file goes first.
     if (found && (!denial || !found->verdict.rule->keeps)) denial = std::move(found);
     return denial && !denial->verdict.rule->keeps;
-  });
+  };
+  if (any_name(path, ask)) return denial;
+  for (const std::string& other : mounted_names(policy, path)) {
+    if (ask(other) || any_name(other, ask)) break;
+  }
   return denial;
 }
 
@@ -98,8 +119,11 @@ void ProtectedObjects::add(const ProtectedObjects& other) {
 }
 
 bool ProtectedObjects::may_guard_below(const Policy& policy, std::string_view path) const {
-  if (ways_.contains(path)) return true;
-  return any_name(path, [&](const std::string& name) { return policy.may_guard_below(name) || policy.guarded(Right::change, name); });
+  const auto guards = [&](const std::string& name) {
+    return policy.may_guard_below(name) || policy.guarded(Right::change, name) || policy.denied_objects().unshown().may_guard_below(name);
+  };
+  if (ways_.contains(path) || any_name(path, guards)) return true;
+  return std::ranges::any_of(mounted_names(policy, path), [&](const std::string& other) { return ways_.contains(other) || guards(other) || any_name(other, guards); });
 }
 
 std::optional<ProtectedObjects::Denial> ProtectedObjects::on_the_way(const Policy& policy, std::string_view path) const {
@@ -110,14 +134,19 @@ std::optional<ProtectedObjects::Denial> ProtectedObjects::on_the_way(const Polic
     // No single rule: of `a/**/b` anything below a may lead to one that is guarded.
     return Denial{.verdict = {}, .name = name};
   };
-  if (const auto found = ways_.find(path); found != ways_.end()) {
-    if (auto way = denial(found->second)) return way;
-  }
   std::optional<Denial> result;
-  any_name(path, [&](const std::string& name) {
+  const auto ask = [&](const std::string& name) {
     if (policy.on_the_way(name) != nullptr) result = denial(name);
     return result.has_value();
-  });
+  };
+  const auto way_of = [&](std::string_view at) {
+    if (const auto found = ways_.find(at); found != ways_.end()) result = denial(found->second);
+    return result.has_value();
+  };
+  if (way_of(path) || any_name(path, ask)) return result;
+  for (const std::string& other : mounted_names(policy, path)) {
+    if (way_of(other) || ask(other) || any_name(other, ask)) break;
+  }
   return result;
 }
 

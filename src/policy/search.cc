@@ -78,6 +78,7 @@ class ObjectSearch {
       const bool covered = std::ranges::any_of(roots_, [&](const std::string& other) { return &other != &root && within(root, other) && (root != other || &other < &root); });
       if (!covered) start(root, root);
     }
+    start_at_mounts();
     do {
       walk();
     } while (!objects_.refuses_ && follow_settings());
@@ -89,6 +90,19 @@ class ObjectSearch {
   }
 
  private:
+  // What is in the view by one name of a mount is looked at by the others as well.
+  void start_at_mounts() {
+    const MountNames& mounts = policy_.denied_objects().mounts();
+    const auto inside = [&](const std::string& path) { return std::ranges::any_of(roots_, [&](const std::string& root) { return within(path, root); }); };
+    for (const std::string& root : roots_) {
+      for (const std::string& other : mounts.others(root)) start(root, other);
+    }
+    for (const auto& [place, other] : mounts.pairs()) {
+      if (inside(place)) start(place, other);
+      if (inside(other)) start(other, place);
+    }
+  }
+
   struct Place {
     std::string path, name;  // where it is, and by which name it is judged
     int level = 0;           // below where a rule begins; of what the view does not show
@@ -206,7 +220,7 @@ class ObjectSearch {
       (changes_host(grant.access) ? writable : shown) |= inside;
       whole = whole || (within(grant.path, path) && changes_host(grant.access) && !lies_in_another(grant));
     }
-    const bool takes = writable || (shown && denies(name));
+    const bool takes = writable || (shown && denies(name)) || by_mounts(path);
     const bool known = std::ranges::any_of(objects_.whole_, [&](const auto& one) { return one.second == path && unshown().guards_no_more(name, one.first); });
     if (whole && path != "/" && !known && unshown().may_guard_below(name)) objects_.whole_.emplace_back(name, path);
     return takes && !whole;
@@ -241,10 +255,17 @@ class ObjectSearch {
     return policy_.on_the_way(name) != nullptr || (folds_ && rules().on_the_way(name) != nullptr);
   }
 
+  // Has something of it, or above it, another name in the view?
+  [[nodiscard]] bool by_mounts(const std::string& path) const {
+    const auto& pairs = policy_.denied_objects().mounts().pairs();
+    const auto beside = [&](const std::string& side) { return within(side, path) || within(path, side); };
+    return std::ranges::any_of(pairs, [&](const MountNames::Pair& pair) { return beside(pair.place) || beside(pair.other); });
+  }
+
   static bool within_any(std::span<const std::string> roots, const std::string& path) {
     return std::ranges::any_of(roots, [&](const std::string& root) { return within(path, root) || within(root, path); });
   }
-  [[nodiscard]] bool within_roots(const std::string& path) const { return within_any(roots_, path); }
+  [[nodiscard]] bool within_roots(const std::string& path) const { return by_mounts(path) || within_any(roots_, path); }
   [[nodiscard]] bool is_target(const std::string& path) const { return within_any(targets_, path); }
 
   // What a link leads to that nobody followed may be any file.
@@ -267,6 +288,7 @@ class ObjectSearch {
 
   void directory(const Place& place) {
     if (!within_roots(place.path) || !interesting_below(place.name) || skipped(place) || masked(place.path)) return;
+    if (place.path != place.name && guarded(place.name)) denied_path(place.path, place.name);
     std::optional<bool> folds;
     if (guarded(place.name) || on_the_way(place.name)) {
       folds = tree_.folds(place.path);

@@ -9,9 +9,11 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <iterator>
 #include <optional>
 #include <utility>
 
+#include <agentrun/policy/objects.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
 
@@ -48,6 +50,11 @@ std::string find_beside(const Helper& helper) {
   throw Refusal(std::string(helper.name) + " is not beside " + program, "install agent-run whole: meson install -C build");
 }
 
+// With the other names that mounts give it, or parts of it, in the view.
+std::vector<std::string> names_in_view(const policy::Policy& policy, const std::string& path) {
+  return policy.denied_objects().mounts().with_parts(path);
+}
+
 // What the agent read there would be its journal, and what it wrote a forged one. As the path is named, and as it leads.
 // Without a policy: by a command beside the runs, which shows nothing.
 void refuse_reachable_file(const policy::Policy* policy, const std::string& file) {
@@ -58,7 +65,9 @@ void refuse_reachable_file(const policy::Policy* policy, const std::string& file
   if (::lstat(file.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) throw Refusal("sink file:" + file + ": not a regular file", "name a new file or one that records may be appended to");
   if (policy == nullptr) return;
   const auto view = policy->view();
-  for (const std::string& path : {file, folder + file.substr(slash), canonical(file).value_or(file)}) {
+  std::vector<std::string> paths = names_in_view(*policy, canonical(file).value_or(file));
+  paths.insert(paths.end(), {file, folder + file.substr(slash)});
+  for (const std::string& path : paths) {
     const bool shown = std::ranges::any_of(view, [&](const policy::Grant& grant) { return grant.access != policy::Grant::Access::scratch && within(path, grant.path); });
     if (shown || within(path, policy->workspace()))
       throw Refusal("sink file:" + file + " lies where the agent may read or write", "keep it outside the workspace and outside every files.read, files.write and files.overlay");
@@ -138,7 +147,7 @@ void refuse_writable_profiles(const policy::Policy& policy, const std::vector<st
     // As it was named, and by every link on the way, too: a link in the workspace is the agent's to make.
     std::vector<std::string> paths = host.links(source.file);
     paths.push_back(source.file);
-    paths.push_back(canonical(source.file).value_or(source.file));
+    std::ranges::copy(names_in_view(policy, canonical(source.file).value_or(source.file)), std::back_inserter(paths));
     for (const std::string& path : paths) {
       const auto writable = [&](const policy::Grant& grant) {
         return policy::changes_host(grant.access) && within(path, grant.path);
@@ -157,8 +166,10 @@ void refuse_writable_profiles(const policy::Policy& policy, const std::vector<st
 void refuse_reachable_state(const policy::Policy& policy, const std::string& state) {
   const auto view = policy.view();
   const std::string path = canonical(state).value_or(state);
+  const std::vector<std::string> names = names_in_view(policy, path);
   const bool reachable = std::any_of(view.begin(), view.end(), [&](const policy::Grant& grant) {
-    return grant.path != "/" && policy::changes_host(grant.access) && within(path, grant.path);  // "/": weakened so
+    if (grant.path == "/" || !policy::changes_host(grant.access)) return false;  // "/": weakened so
+    return std::ranges::any_of(names, [&](const std::string& name) { return within(name, grant.path); });
   });
   if (reachable || within(path, policy.workspace()))
     throw Refusal("--journal " + state + " lies where the agent may write", "keep journals and keys outside the workspace and outside every files.write and files.overlay");

@@ -126,12 +126,12 @@ void read_live_runs_of(const std::string& state, const std::function<bool(const 
 }
 
 // Neither may show what the other one keeps.
-void require_apart(const LiveView& view, const LiveView& other) {
+void require_apart(const LiveView& view, const LiveView& other, const MountNames& mounts) {
   for (const LiveView::Place& own : view.own) {
-    if (shows(other, own.path)) refuse("a run that is going on shows its command what would be kept in ", own);
+    if (shows(other, own.path, mounts)) refuse("a run that is going on shows its command what would be kept in ", own);
   }
   for (const LiveView::Place& own : other.own) {
-    if (shows(view, own.path)) refuse("this run would show its command what another one, which is going on, keeps in ", own);
+    if (shows(view, own.path, mounts)) refuse("this run would show its command what another one, which is going on, keeps in ", own);
   }
 }
 
@@ -152,7 +152,7 @@ LiveView live_view(const policy::Policy& policy, const std::vector<std::string>&
 
 // From the object upwards: the first thing above it that the run knows decides, as the mounts do. A mask stands on an object: that
 // something else stood there by this name helps nobody.
-bool shows(const LiveView& view, const std::string& path) {
+static bool shows_by_name(const LiveView& view, const std::string& path) {
   for (std::string_view above = path;; above = parent_of(above)) {
     const auto id = object_id(std::string(above));
     const auto here = [&](const LiveView::Place& place) { return is_place(place, above, id); };
@@ -161,6 +161,10 @@ bool shows(const LiveView& view, const std::string& path) {
     if (std::ranges::any_of(view.scratch, here)) return false;
     if (above == "/") return false;
   }
+}
+
+bool shows(const LiveView& view, const std::string& path, const MountNames& mounts) {
+  return std::ranges::any_of(mounts.with_parts(path), [&](const std::string& name) { return shows_by_name(view, name); });
 }
 
 namespace {
@@ -209,7 +213,9 @@ LiveRun::LiveRun(const LiveView& view, const std::vector<std::string>& states) {
 
 void LiveRun::look(const LiveView& view, const std::vector<std::string>& states) const {
   const auto is_own = [&](const std::string& path) { return std::ranges::find(entries_, path, &Entry::path) != entries_.end(); };
-  for (const LiveView& other : read_others(states, is_own)) require_apart(view, other);
+  const std::vector<LiveView> running = read_others(states, is_own);
+  const MountNames mounts = running.empty() ? MountNames() : read_mount_names();
+  for (const LiveView& other : running) require_apart(view, other, mounts);
 }
 
 LiveRun::~LiveRun() { withdraw(); }

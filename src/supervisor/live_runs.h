@@ -7,6 +7,7 @@
 
 #include <agentrun/policy.h>
 #include <agentrun/sys/fd.h>
+#include <agentrun/sys/mount_names.h>
 #include "supervisor/object_id.h"
 
 namespace agentrun::supervisor {
@@ -26,8 +27,9 @@ struct LiveView {
 /// What this run tells, from its policy. `own` and `hidden` are paths, which need not exist.
 LiveView live_view(const policy::Policy& policy, const std::vector<std::string>& own, const std::vector<std::string>& hidden);
 
-/// Does such a view show what stands at a canonical path? By the names and by the identities of what is above it.
-bool shows(const LiveView& view, const std::string& path);
+/// Does such a view show what stands at a canonical path, or a part of it that is mounted elsewhere? By the names and by the
+/// identities of what is above it.
+bool shows(const LiveView& view, const std::string& path, const MountNames& mounts);
 
 /// What the runs that are going on have told in these state directories. Throws Refusal when that cannot be read.
 std::vector<LiveView> read_live_runs(const std::vector<std::string>& states);

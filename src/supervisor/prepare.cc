@@ -15,6 +15,7 @@
 #include <agentrun/journal.h>
 #include <agentrun/supervisor.h>
 #include <agentrun/sys/error.h>
+#include <agentrun/sys/mount_names.h>
 #include <agentrun/sys/paths.h>
 #include "supervisor/git_environment.h"
 #include "supervisor/git_layout.h"
@@ -300,6 +301,18 @@ std::vector<std::string> states_to_hide(const std::vector<std::string>& states, 
   return hidden;
 }
 
+// With the other names that mounts give them, or parts of them.
+std::vector<std::string> with_mounts(const std::vector<std::string>& paths, const MountNames& mounts) {
+  std::vector<std::string> all = paths;
+  if (mounts.empty()) return all;
+  for (const std::string& path : paths) {
+    for (std::string& name : mounts.with_parts(canonical(path).value_or(path))) {
+      if (std::ranges::find(all, name) == all.end()) all.push_back(std::move(name));
+    }
+  }
+  return all;
+}
+
 std::vector<std::string> canonical_all(std::vector<std::string> paths) {
   for (std::string& path : paths) path = canonical(path).value_or(path);
   return paths;
@@ -399,7 +412,8 @@ Prepared prepare(const Options& options, const Places& places) {
   const WrittenFolders written(in_which_written);
   HostPaths host;
   const WrittenFolders elsewhere(states, Memory::states);
-  std::vector<std::string> hidden = states_to_hide(states, elsewhere);
+  const MountNames mounts = read_mount_names();
+  std::vector<std::string> hidden = with_mounts(states_to_hide(states, elsewhere), mounts);
   const std::vector<std::string> usual = {std::string(parent_of(places.usual_profiles))};
   const UsersOwn users_own(host, written, usual);
   refuse_agents_state(state, host, places);
@@ -425,7 +439,7 @@ Prepared prepare(const Options& options, const Places& places) {
       .agent_could_write = [&](const std::string& path) { return written.holds(path); },
       .git = [&](const std::vector<std::string>& writable) { return git.look(writable); },
       .tree = &tree,
-      .own = own_paths(places, hidden),
+      .own = with_mounts(own_paths(places, hidden), mounts),
   };
   policy::Policy policy = policy::compile(chain, facts);
   sandbox::LimitsPlan limits = limits_of(policy);
@@ -434,6 +448,7 @@ Prepared prepare(const Options& options, const Places& places) {
   std::vector<std::string> guarded = found;
   // Its files are this user's: who reaches them can raise a limit, or leave the group.
   if (!limits.hierarchy.empty()) guarded.push_back(limits.hierarchy);
+  guarded = with_mounts(guarded, mounts);
   hidden.insert(hidden.end(), guarded.begin(), guarded.end());
   facts.own.insert(facts.own.end(), guarded.begin(), guarded.end());
   const auto reaches = [&](const policy::Grant& grant) {

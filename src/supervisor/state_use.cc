@@ -33,8 +33,9 @@ LiveView::Place place_of(const std::string& path) {
 
 void refuse_shown(const std::string& named, const std::string& path, std::string_view option, const std::vector<LiveView>& runs) {
   const std::string real = HostPaths().resolved(path);
+  const MountNames mounts = runs.empty() ? MountNames() : read_mount_names();
   for (const LiveView& run : runs) {
-    if (shows(run, real))
+    if (shows(run, real, mounts))
       throw Refusal(named + " is shown to the command of a run that is going on", "wait for its end, or name another with " + std::string(option));
   }
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include <agentrun/policy/objects.h>
 #include <agentrun/sys/paths.h>
 
 namespace agentrun::supervisor {
@@ -54,8 +55,11 @@ std::string UsersOwn::second_name(const std::string& file) const {
 std::string UsersOwn::now(std::string_view place, const policy::Policy& policy) const {
   const auto keeps = [&](const std::string& kept) { return within(place, host_.canonical(kept).value_or(kept)); };
   if (std::ranges::any_of(kept_, keeps)) return {};
+  std::vector<std::string> names = policy.denied_objects().mounts().others(place);
+  names.emplace_back(place);
   for (const policy::Grant& grant : policy.view()) {
-    if (policy::changes_host(grant.access) && within(place, grant.path)) return "lies in " + grant.path + ", where the agent may write";
+    const bool holds = std::ranges::any_of(names, [&](const std::string& name) { return within(name, grant.path); });
+    if (policy::changes_host(grant.access) && holds) return "lies in " + grant.path + ", where the agent may write";
   }
   return {};
 }

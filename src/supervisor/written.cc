@@ -131,7 +131,7 @@ std::string_view WrittenFolders::moved_holder(std::string_view path) const {
   for (std::string_view above = path; above != "/"; above = parent_of(above)) {
     const auto [at, fresh] = looked_at_.try_emplace(std::string(above));
     if (fresh) at->second = object_id(at->first);
-    if (at->second && is_known(*at->second)) return above;
+    if (at->second && is_known(*at->second)) return at->first;
   }
   return {};
 }
@@ -141,6 +141,17 @@ bool WrittenFolders::holds(std::string_view path) const {
 }
 
 std::string_view WrittenFolders::holder(std::string_view path) const {
+  if (folders_.empty()) return {};
+  if (!mounts_) mounts_ = read_mount_names();
+  std::string_view found = holder_by_name(path);
+  for (const std::string& other : mounts_->others(path)) {
+    if (found.empty()) found = holder_by_name(other);
+  }
+  return found;
+}
+
+// What it gives does not depend on `path`.
+std::string_view WrittenFolders::holder_by_name(std::string_view path) const {
   std::string_view deepest = moved_holder(path);
   for (const Remembered& folder : folders_) {
     if (folder.path != "/" && within(path, folder.path) && folder.path.size() > deepest.size()) deepest = folder.path;

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include <agentrun/sys/mount_names.h>
 #include "supervisor/object_id.h"
 
 namespace agentrun::supervisor {
@@ -28,7 +29,7 @@ class WrittenFolders {
   /// Reads what runs have remembered in these state folders; one that is not there has nothing. Throws Refusal when what is
   /// there cannot be read.
   explicit WrittenFolders(const std::vector<std::string>& states, Memory memory = Memory::written);
-  /// Does the canonical path lie in such a folder, by its name or by one of the directories on the way? "/" is not counted: who
+  /// Does the canonical path lie in such a folder, by its name, by another one that a mount gives it or by one of the directories on the way? "/" is not counted: who
   /// let an agent change the whole host (weaken: [host-root]) has said that nothing of it is theirs alone.
   [[nodiscard]] bool holds(std::string_view path) const;
   /// The one that it lies in, the deepest, by its name of today; empty for none.
@@ -40,6 +41,7 @@ class WrittenFolders {
   void remember(const std::string& state, const std::vector<std::string>& folders);
 
  private:
+  [[nodiscard]] std::string_view holder_by_name(std::string_view path) const;
   [[nodiscard]] bool is_known(const ObjectId& id) const;
   /// The deepest directory on the way to `path`, itself included, that is one of the remembered objects. Empty: none.
   [[nodiscard]] std::string_view moved_holder(std::string_view path) const;
@@ -50,6 +52,7 @@ class WrittenFolders {
   std::vector<Remembered> folders_;
   std::unordered_multimap<std::uint64_t, std::size_t> by_number_;  // inode number → index in folders_
   mutable std::unordered_map<std::string, std::optional<ObjectId>> looked_at_;
+  mutable std::optional<MountNames> mounts_;  // read when they are first needed
 };
 
 }  // namespace agentrun::supervisor

@@ -92,7 +92,7 @@ class ProtectedObjects {
   /// Shows each of the other names: (path, name), of hard links ("", name). In no order.
   void each(const std::function<void(const std::string& path, const std::string& name)>& visit) const;
 
-  [[nodiscard]] bool empty() const noexcept { return names_.empty() && files_.empty() && ways_.empty(); }
+  [[nodiscard]] bool empty() const noexcept { return names_.empty() && files_.empty() && ways_.empty() && mounts_.empty(); }
   [[nodiscard]] bool has_identities() const noexcept { return !files_.empty(); }
   /// Empty when all was looked at; else what was not, as a sentence.
   [[nodiscard]] const std::string& left_out() const noexcept { return left_out_; }
@@ -104,6 +104,9 @@ class ProtectedObjects {
   void set_folded(FoldedRules rules) { folded_ = std::move(rules); }
   [[nodiscard]] const UnshownRules& unshown() const noexcept { return unshown_; }
   void set_unshown(UnshownRules rules) { unshown_ = std::move(rules); }
+  /// The names that the host's mounts give to what the view shows: whatever is asked about a path is asked of each of them.
+  [[nodiscard]] const MountNames& mounts() const noexcept { return mounts_; }
+  void set_mounts(MountNames mounts) { mounts_ = std::move(mounts); }
   /// What was found of them when the policy was compiled; null: nothing. find_protected() of what is unchangeable includes it.
   [[nodiscard]] const ProtectedObjects* found_unshown() const noexcept { return found_unshown_.get(); }
   void set_found_unshown(ProtectedObjects found) { found_unshown_ = std::make_shared<const ProtectedObjects>(std::move(found)); }
@@ -144,6 +147,7 @@ class ProtectedObjects {
   FoldedRules folded_;
   UnshownRules unshown_;
   std::shared_ptr<const ProtectedObjects> found_unshown_;
+  MountNames mounts_;
 };
 
 /// What is searched for: what files.deny guards in all that the view shows of the host (but for the directories of packages,

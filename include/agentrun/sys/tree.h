@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include <agentrun/sys/mount_names.h>
+
 namespace agentrun {
 
 struct TreeNode {
@@ -38,6 +40,8 @@ class Tree {
   virtual std::optional<std::string> content(const std::string& path, std::size_t limit) = 0;
   /// Does the file system take names that differ in letter case, or more, for the same in this directory? True when in doubt.
   virtual bool folds(const std::string& directory) = 0;
+  /// The names that mounts give to one object. Throws SysError when they cannot be known.
+  virtual MountNames mount_names() { return {}; }
 };
 
 /// The file system of this process. Uses absolute paths only; each call looks anew.
@@ -48,6 +52,7 @@ class HostTree final : public Tree {
   Listed list(const std::string& directory, const Each& each) override;
   std::optional<std::string> content(const std::string& path, std::size_t limit) override;
   bool folds(const std::string& directory) override;
+  MountNames mount_names() override { return read_mount_names(); }
 };
 
 /// Does the file system take names that differ in letter case for the same in this directory? By its type, and by the mark

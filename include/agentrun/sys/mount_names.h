@@ -1,0 +1,59 @@
+// Names that bind mounts of the host give to one object: `mount --bind ~/real ~/alias`. From mountinfo alone: two mounts of one
+// file system, of which one shows a part of what the other one shows.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace agentrun {
+
+/// All paths are absolute and canonical. What a file system itself shows a second time (an overlay's layers, bindfs, an export of
+/// NFS that is mounted from another name) is not known.
+class MountNames {
+ public:
+  MountNames() = default;
+  /// Of the text of /proc/PID/mountinfo (proc_pid_mountinfo(5)). Mounts that others cover, and what is unlinked, have no names.
+  explicit MountNames(std::string_view mountinfo);
+
+  [[nodiscard]] bool empty() const noexcept { return pairs_.empty(); }
+  /// The other names of what stands, or would stand, at this path. Empty: none.
+  [[nodiscard]] std::vector<std::string> others(std::string_view path) const;
+  /// The path, its other names, and the other names of the parts of it that are mounted elsewhere, too. Each once.
+  [[nodiscard]] std::vector<std::string> with_parts(std::string_view path) const;
+  /// Does an object that has several names stand at this path or below it, or does a part of it?
+  [[nodiscard]] bool holds(std::string_view path) const;
+
+  /// Where a mount stands, and the other name of its root.
+  struct Pair {
+    std::string place, other;
+  };
+  [[nodiscard]] const std::vector<Pair>& pairs() const noexcept { return pairs_; }
+  /// Forgets the pairs for which `keep(place, other)` is false.
+  template <typename Keep>
+  void restrict_to(const Keep& keep) {
+    std::erase_if(pairs_, [&](const Pair& pair) { return !keep(pair.place, pair.other); });
+  }
+
+ private:
+  struct Mount {
+    std::uint64_t id = 0, parent = 0;
+    std::string file_system, root, place;
+  };
+  static bool parse_line(std::string_view line, Mount& mount);
+  void index_children();
+  void find_pairs();
+  /// The index of the mount that a path stands on; npos when it is not listed.
+  [[nodiscard]] std::size_t mount_of(std::string_view path) const;
+
+  std::vector<Mount> mounts_;
+  std::unordered_map<std::string, std::size_t> children_;  // the parent's number, a blank, the place → the mount
+  std::vector<Pair> pairs_;
+};
+
+/// Of this process. Throws SysError when that cannot be read.
+MountNames read_mount_names();
+
+}  // namespace agentrun
