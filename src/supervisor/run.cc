@@ -66,8 +66,9 @@ std::vector<std::string> own_of(const Prepared& prepared) {
 void refuse_newer_states(const Prepared& prepared) {
   const LiveView view = live_view(prepared.policy, {}, prepared.hidden);
   const WrittenFolders states(prepared.other_states, Memory::states);
+  const MountNames mounts = read_mount_names();
   for (const Remembered& known : states.folders()) {
-    if (::access(known.path.c_str(), F_OK) == 0 && HostPaths::may_reach(known.path) && shows(view, known.path))
+    if (::access(known.path.c_str(), F_OK) == 0 && HostPaths::may_reach(known.path) && shows(view, known.path, mounts))
       throw Refusal("a state directory came to be in what the command would be shown: " + known.path, "start again: it is hidden then");
   }
 }
