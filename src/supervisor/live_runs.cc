@@ -157,9 +157,9 @@ static bool shows_by_name(const LiveView& view, const std::string& path) {
     const auto id = object_id(std::string(above));
     const auto here = [&](const LiveView::Place& place) { return is_place(place, above, id); };
     if (id && std::ranges::any_of(view.hidden, [&](const LiveView::Place& place) { return place.id && same_object(*place.id, *id); })) return false;
+    if (above == "/") return false;  // all of the host is shown by who said so (weaken: [host-root]): no other run is held up by that
     if (std::ranges::any_of(view.shown, here)) return true;
     if (std::ranges::any_of(view.scratch, here)) return false;
-    if (above == "/") return false;
   }
 }
 

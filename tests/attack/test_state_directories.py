@@ -168,6 +168,16 @@ class Live(Case):
     def begins(self, *options, env=None):
         return self.scratch.agent_run("-p", self.scratch.profile_file, *options, "--", "true", env=env)
 
+    def test_the_whole_host_holds_up_nobody(self):
+        """weaken: [host-root] was told to show the host; what the others start keeps working."""
+        whole = self.start("bash", "-c", f"touch {self.ws}/whole; until test -e {self.go}; do sleep 0.05; done", profile="allow-all")
+        self.wait_for(lambda: (self.ws / "whole").exists(), 10, "the run that shows all")
+        run = self.begins("--journal", self.scratch.base / "apart")
+        self.assertEqual(run.status, 0, str(run))
+        self.assertNotEqual(self.begins("--journal", self.place / "j").status, 0, "the control: the other run shows that place by name")
+        self.ended()
+        whole.communicate(timeout=60)
+
     def test_journal_of_a_later_run(self):
         needle = "a run that is going on shows its command what would be kept in "
         self.assert_one_line_refusal(self.begins("--journal", self.place / "j"), needle)
