@@ -32,6 +32,7 @@ namespace agentrun::review {
 namespace {
 
 constexpr const char* manifest_name = "manifest";
+constexpr const char* manifest_being_written = "manifest.new";
 constexpr const char* lock_name = "lock";
 constexpr const char* format = "agent-run-overlay-1";
 constexpr std::size_t manifest_limit = 1U << 20;
@@ -155,8 +156,10 @@ Overlays Overlays::create(const std::filesystem::path& state, const std::string&
     made.began_ns_ = wall_clock_ns();
     Fields fields = {format, std::to_string(made.began_ns_)};
     for (const Target& target : targets) fields.insert(fields.end(), {target.path, std::to_string(target.ino)});
-    const Fd manifest(check(::openat(made.folder_.get(), manifest_name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), "open", where));
+    const Fd manifest(check(::openat(made.folder_.get(), manifest_being_written, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), "open", where));
     write_all(manifest, encode_fields(fields), where);
+    // Whole, or not there: a run may be killed at any moment.
+    check(::renameat(made.folder_.get(), manifest_being_written, made.folder_.get(), manifest_name), "rename", where);
   } catch (const std::exception&) {
     remove_tree(made.parent_, run);
     throw;
