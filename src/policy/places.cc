@@ -98,7 +98,8 @@ const std::vector<Draft::Around>& around_of(Draft& draft) {
   }
   const std::string& home = draft.variables.home.value_or("/");
   std::vector<Draft::Around> around;
-  for (const auto& [path, shown] : paths) {
+  for (const auto& [name, shown] : paths) {
+    const std::string& path = name;
     const bool writable = std::ranges::any_of(writable_of(draft), [&](const Draft::Writable& grant) { return within(path, draft.claims[grant.claim].path); });
     if (depth_of(path) > 1 && !is_system(path) && !within(home, path) && !writable && path != draft.variables.workspace) around.push_back({path, shown});
   }

@@ -38,6 +38,9 @@ constexpr unsigned part_head = 1, part_objects = 2, part_refs = 4, part_common =
 // Of what the view does not show, below the directories that rules begin at: names, and files that are looked at for further links.
 constexpr std::size_t max_unshown = 200'000;
 constexpr std::size_t max_looks = 20'000;
+// Of what a rule of the program's own profiles names (~/.pyenv, ~/.nvm hold tens of thousands of files that nobody links to): so many
+// names below the first level of each, and no word about the rest, which agent-run-profile(5) says.
+constexpr std::size_t max_of_shipped = 4'000;
 
 std::string child(const std::string& directory, std::string_view name) {
   return (directory == "/" ? "" : directory) + "/" + std::string(name);
@@ -119,12 +122,14 @@ class ObjectSearch {
   // One tree after the other by how much was seen of each.
   struct Tour {
     std::deque<Place> todo;
-    std::size_t entries = 0;
+    std::size_t entries = 0, deep = 0;
+    bool shipped = false;  // the rule that it begins at
   };
 
   ProtectedObjects run_unshown() {
     const auto beginnings = unshown().beginnings();
     tours_.resize(beginnings.size());
+    for (std::size_t i = 0; i < tours_.size(); ++i) tours_[i].shipped = is_shipped(beginnings[i]);
     for (tour_ = 0; tour_ < tours_.size(); ++tour_) follow(beginnings[tour_], {}, components(beginnings[tour_]), beginnings[tour_], 0);
     for (tour_ = 0; tour_ < tours_.size(); ++tour_) {
       for (std::size_t left = tours_[tour_].todo.size(); left > 0 && !objects_.refuses_; --left) next_unshown();
@@ -142,6 +147,13 @@ class ObjectSearch {
     for (const auto& [entries, i] : order) leave_out_unshown(tours_[i].todo.front().name, "and more was not looked at: what the view does not show holds more than 200,000 names");
     return std::move(objects_);
   }
+
+  [[nodiscard]] bool is_shipped(const std::string& beginning) const {
+    const Rule* rule = unshown().guards(beginning);
+    if (rule == nullptr) rule = unshown().guards(child(beginning, "x"));
+    return rule != nullptr && rule->place.file.find('/') == std::string::npos;
+  }
+  [[nodiscard]] bool is_enough() const { return tours_[tour_].shipped && tours_[tour_].deep > max_of_shipped; }
 
   // Of what is denied it is not known then which file must not be read.
   void leave_out_unshown(const std::string& name, std::string_view why) {
@@ -167,10 +179,12 @@ class ObjectSearch {
     if (!unshown().may_guard_below(place.name) || is_the_agents(place) || !walked_.insert(place.path).second) return;
     const bool vendor = is_vendor(place.path);
     const int level = place.level + 1;
+    if (level > 1 && is_enough()) return;
     const Tree::Listed listed = tree_.list(place.path, [&](std::string_view entry, Kind kind) {
       ++tours_[tour_].entries;
       if (++entries_ > max_entries) return refuse(place.name, "holds too much");
-      if (level > 1 && ++deep_entries_ > max_unshown) return;
+      if (level > 1 && (++tours_[tour_].deep, is_enough())) return;
+      if (level > 1 && !tours_[tour_].shipped && ++deep_entries_ > max_unshown) return;
       std::string path = child(place.path, entry);
       if (kind == Kind::link && !(vendor && stays_with_packages(path, place)))
         follow(path, place.path == "/" ? "" : place.path, {std::string(entry)}, child(place.name, entry), level);
@@ -184,7 +198,7 @@ class ObjectSearch {
 
   void file_unshown(const std::string& path, const std::string& name, int level) {
     if (!guarded(name)) return;
-    if (level > 1 && ++looks_ > max_looks) return leave_out_unshown(name, "and more was not looked at for hard links: what the view does not show holds more than 20,000 files");
+    if (level > 1 && !tours_[tour_].shipped && ++looks_ > max_looks) return leave_out_unshown(name, "and more was not looked at for hard links: what the view does not show holds more than 20,000 files");
     file(path, name, false);
   }
 

@@ -75,10 +75,10 @@ class Commands(harness.Case):
                 self.assertRegex(text, needle)
 
     def test_explain_who_denies_by_default(self):
-        """Landlock lets the scripts of a folder be executed, so another file there is the broker's to deny; and so on."""
+        """Landlock lets what the run may write be executed, so another file there is the broker's to deny; and so on."""
         self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.ws}/tools/*.sh"]},
                                    network={"allow": [{"to": "git.example:22", "by": "/usr/bin/ssh"}]})
-        for question, label in ((("--exec", str(self.ws / "tools" / "evil")), "broker"), (("--exec", str(self.ws / "evil")), "kernel"),
+        for question, label in ((("--exec", str(self.ws / "tools" / "evil")), "broker"), (("--exec", str(self.ws / "evil")), "broker"), (("--exec", "/opt/evil"), "kernel"),
                                 (("--connect", "git.example:22", "--by", "/usr/bin/env"), "broker"), (("--connect", "git.example:23"), "kernel")):
             with self.subTest(question):
                 self.assertRegex(self.explain(*question), rf"\Adeny: .*\n  label: {label}\n")

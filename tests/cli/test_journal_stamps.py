@@ -206,7 +206,7 @@ class Stamps(harness.Case):
         expect(1, "TAMPERED", rf"V6 stamp.{size}.tsr: it is not of the bytes of")
         note.write_bytes(head)
         os.mkfifo(self.folder / "stamp.7.note")
-        self.assertEqual(self.verify().status, 2, "a pipe is no note")
+        self.assertEqual(self.verify().status, 1, "a pipe is no note")
         (self.folder / "stamp.7.note").unlink()
         for i in range(300):
             (self.folder / f"stamp.{1000 + i}.note").write_bytes(b"")
