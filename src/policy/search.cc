@@ -178,6 +178,7 @@ class ObjectSearch {
   void directory_unshown(const Place& place) {
     if (!unshown().may_guard_below(place.name) || is_the_agents(place) || !walked_.insert(place.path).second) return;
     const bool vendor = is_vendor(place.path);
+    if (vendor && !within(place.path, "/usr/local")) return;  // of packages alone: thousands of links, and each start would follow them
     const int level = place.level + 1;
     if (level > 1 && is_enough()) return;
     const Tree::Listed listed = tree_.list(place.path, [&](std::string_view entry, Kind kind) {
