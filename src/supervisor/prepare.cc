@@ -319,7 +319,7 @@ std::vector<std::string> canonical_all(std::vector<std::string> paths) {
 }
 
 // Every start waits for this search: about 0.3 ms a 1,000 names.
-constexpr std::size_t max_names_searched = 10'000;
+constexpr std::size_t max_names_searched = 3'000;
 
 void refuse_hidden_workspace(const policy::Policy& policy, const std::vector<std::string>& found) {
   for (const std::string& state : found) {
