@@ -79,17 +79,6 @@ std::optional<std::string> certificate_fault(const Note& note, const Certificate
   return std::nullopt;
 }
 
-/// A file that is longer than any that is written is a fault like another one, and nothing of it is read.
-std::optional<std::string> read_bounded(const Fd& directory, const char* name, std::size_t limit, Findings& findings) {
-  try {
-    return files::try_read(directory, name, limit);
-  } catch (const SysError& e) {
-    if (e.error() != EFBIG && !files::is_no_file(e.error())) throw;
-    findings.fault("V7", name, e.error() == EFBIG ? "longer than " + std::to_string(limit) + " bytes" : "not a regular file");
-    return std::nullopt;
-  }
-}
-
 bool has_content(const Fd& directory) {
   const std::string records = files::segment(0);
   return std::ranges::any_of(std::array{files::checkpoint, files::epochs, files::recent, files::hashes, records.c_str()}, [&](const char* name) {
@@ -111,7 +100,7 @@ bool begins_checkpoint(std::string_view text) {
 /// The checkpoints of a file, until one is malformed.
 std::vector<Kept> read_kept(const Fd& directory, const char* name, const Authority& authority, Findings& findings) {
   std::vector<Kept> list;
-  auto content = read_bounded(directory, name, max_notes, findings);
+  auto content = read_kept_file(directory, name, max_notes, findings);
   if (!content) return list;
   const auto bytes = std::make_shared<const std::string>(std::move(*content));
   std::string_view rest = *bytes;
@@ -137,6 +126,16 @@ std::vector<Kept> read_kept(const Fd& directory, const char* name, const Authori
 
 }  // namespace
 
+std::optional<std::string> read_kept_file(const Fd& directory, const std::string& name, std::size_t limit, Findings& findings) {
+  try {
+    return files::try_read(directory, name, limit);
+  } catch (const SysError& e) {
+    if (e.error() != EFBIG && !files::is_no_file(e.error())) throw;
+    findings.fault("V7", name, e.error() == EFBIG ? "longer than " + std::to_string(limit) + " bytes" : "not a regular file");
+    return std::nullopt;
+  }
+}
+
 std::optional<Authority> authority_of(std::string_view text, const Key& identity) {
   std::string_view rest = text;
   const auto note = take_note(rest);
@@ -149,7 +148,7 @@ std::optional<Authority> authority_of(std::string_view text, const Key& identity
 std::optional<Authority> read_authority(const Fd& directory, std::span<const std::string> trusted, Findings& findings,
                                         Trust& trust) {
   trust = Trust::checked;
-  const auto content = read_bounded(directory, files::keycert, max_note, findings);
+  const auto content = read_kept_file(directory, files::keycert, max_note, findings);
   if (findings.faulty()) return std::nullopt;
   if (!content) {
     if (has_content(directory))

@@ -16,6 +16,10 @@
 
 namespace agentrun::journal {
 
+/// A file of a run. One that is no regular file, or longer than any that is written, is a fault (V7), and nothing of it is read;
+/// nullopt for that, and when it is absent. Throws SysError.
+std::optional<std::string> read_kept_file(const Fd& directory, const std::string& name, std::size_t limit, Findings& findings);
+
 /// Who speaks for this journal: the identity under the name <origin>, and the key of epoch 0, which it certified.
 struct Authority {
   std::string origin;

@@ -108,16 +108,6 @@ void judge_given(const Anchor& reply, const Known& known, std::string_view autho
   tell(*stamp, reply.where, of->second, findings);
 }
 
-std::optional<std::string> read_kept_file(const Fd& directory, const std::string& name, std::size_t limit, Findings& findings) {
-  try {
-    return files::try_read(directory, name, limit);
-  } catch (const SysError& e) {
-    if (e.error() != EFBIG && !files::is_no_file(e.error())) throw;
-    findings.fault("V7", name, e.error() == EFBIG ? "longer than " + std::to_string(limit) + " bytes" : "not a regular file");
-    return std::nullopt;
-  }
-}
-
 }  // namespace
 
 KeptStamps read_stamps(const Fd& directory, const std::string& origin, Findings& findings) {

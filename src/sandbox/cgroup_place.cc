@@ -1,4 +1,5 @@
 // Where in the hierarchy of control groups this process stands, and where it may make groups of its own.
+#include <agentrun/sys/mountinfo.h>
 #include <agentrun/sys/process.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -13,20 +14,6 @@ namespace {
 
 constexpr const char* controllers[] = {"memory", "pids", "cpu"};
 
-// Spaces and the like are written as octal numbers there (proc_pid_mountinfo(5)).
-std::string unescape(std::string_view text) {
-  std::string plain;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '\\' || i + 3 >= text.size()) {
-      plain += text[i];
-      continue;
-    }
-    plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
-    i += 3;
-  }
-  return plain;
-}
-
 struct Mount {
   std::string root, place;
 };
@@ -38,7 +25,7 @@ std::optional<Mount> cgroup2_mount(std::string_view mountinfo) {
     words >> skip >> skip >> skip >> root >> place;
     while (words >> skip && skip != "-") continue;
     words >> type;
-    if (type == "cgroup2") return Mount{unescape(root), unescape(place)};
+    if (type == "cgroup2") return Mount{unescape_mountinfo(root), unescape_mountinfo(place)};
   }
   return std::nullopt;
 }

@@ -1,5 +1,6 @@
 // Mounts as proc_pid_mountinfo(5) lists them. A path stands on the mount that is found by walking it from the root, mount by mount,
 // as the kernel does: a mount that another one covers has no names.
+#include <agentrun/sys/mountinfo.h>
 #include <agentrun/sys/mount_names.h>
 
 #include <agentrun/sys/paths.h>
@@ -29,20 +30,6 @@ bool number(std::string_view word, std::uint64_t& value) {
   return std::from_chars(word.data(), word.data() + word.size(), value).ec == std::errc();
 }
 
-// Spaces and the like are written as octal numbers there.
-std::string unescape(std::string_view text) {
-  std::string plain;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '\\' || i + 3 >= text.size()) {
-      plain += text[i];
-      continue;
-    }
-    plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
-    i += 3;
-  }
-  return plain;
-}
-
 // What lies at the path `inside` the directory `above`, seen from `base`.
 std::string moved(std::string_view path, std::string_view above, const std::string& base) {
   const std::string_view rest = above == "/" ? (path == "/" ? std::string_view() : path) : path.substr(above.size());
@@ -57,6 +44,19 @@ bool is_remote(std::string_view type) { return type.starts_with("nfs") || type =
 
 }  // namespace
 
+std::string unescape_mountinfo(std::string_view text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\\' || i + 3 >= text.size()) {
+      plain += text[i];
+      continue;
+    }
+    plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
+    i += 3;
+  }
+  return plain;
+}
+
 // ID PARENT MAJOR:MINOR ROOT PLACE OPTIONS [FIELD…] - TYPE SOURCE SUPER
 bool MountNames::parse_line(std::string_view line, Mount& mount) {
   if (!number(next_word(line), mount.id) || !number(next_word(line), mount.parent)) return false;
@@ -65,8 +65,8 @@ bool MountNames::parse_line(std::string_view line, Mount& mount) {
   while (!line.empty() && next_word(line) != "-") continue;
   const std::string_view type = next_word(line), source = next_word(line);
   mount.file_system = std::string(device).append(is_remote(type) ? source : std::string_view());
-  mount.root = unescape(root);
-  mount.place = unescape(place);
+  mount.root = unescape_mountinfo(root);
+  mount.place = unescape_mountinfo(place);
   if (mount.root.ends_with("//deleted")) mount.root.clear();
   return true;
 }

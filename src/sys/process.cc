@@ -1,4 +1,5 @@
 #include <agentrun/sys/process.h>
+#include <agentrun/sys/regular.h>
 
 #include <poll.h>
 #include <signal.h>
@@ -37,15 +38,7 @@ bool pidfd_wait(const Fd& pidfd, int milliseconds) {
 }
 
 std::string read_file(const std::string& path, std::size_t limit) {
-  const Fd fd(check(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY), "open", path));
-  std::string text;
-  std::array<char, 16384> piece;
-  for (;;) {
-    const ssize_t n = check(retry_eintr([&] { return ::read(fd.get(), piece.data(), piece.size()); }), "read", path);
-    if (n == 0) return text;
-    text.append(piece.data(), static_cast<std::size_t>(n));
-    if (text.size() > limit) throw SysError(EFBIG, "read", path);
-  }
+  return read_regular(Fd(check(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY), "open", path)), path, limit);
 }
 
 std::optional<std::string> try_read_file(const std::string& path, std::size_t limit) {
