@@ -28,12 +28,12 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include <agentrun/sys/service.h>
-#include "broker/confine.h"
-#include "broker/event.h"
+#include "broker/confine_broker.h"
+#include "broker/broker_event.h"
 #include "broker/handler.h"
-#include "broker/memory.h"
-#include "broker/new_repositories.h"
-#include "broker/wake_up.h"
+#include "broker/notify/memory.h"
+#include "broker/path/new_repositories.h"
+#include "broker/notify/sync_wakeup.h"
 
 // What a sanitizer finds ends the process, and the broker's end is the run's (125): a finding is never only printed.
 #ifdef AGENTRUN_SANITIZED_THREADS

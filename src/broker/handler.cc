@@ -8,7 +8,7 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
 #include <agentrun/sys/process.h>
-#include "broker/memory.h"
+#include "broker/notify/memory.h"
 
 namespace agentrun::broker {
 

@@ -9,18 +9,18 @@
 #include <shared_mutex>
 
 #include <agentrun/broker.h>
-#include "broker/binder.h"
-#include "broker/change_guards.h"
-#include "broker/descriptor.h"
-#include "broker/digests.h"
-#include "broker/flows.h"
-#include "broker/notification.h"
-#include "broker/own_sockets.h"
+#include "broker/net/binder.h"
+#include "broker/path/change_guards.h"
+#include "broker/task/descriptor.h"
+#include "broker/exec/digests.h"
+#include "broker/net/flows.h"
+#include "broker/notify/listener.h"
+#include "broker/net/own_sockets.h"
 #include "broker/recorder.h"
-#include "broker/resolve.h"
-#include "broker/task.h"
-#include "broker/tree_lock.h"
-#include "broker/verified.h"
+#include "broker/path/resolve.h"
+#include "broker/task/task.h"
+#include "broker/path/tree_lock.h"
+#include "broker/exec/verified.h"
 #include "broker/workers.h"
 
 namespace agentrun::broker {

@@ -7,7 +7,7 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
 #include <agentrun/sys/process.h>
-#include "broker/event.h"
+#include "broker/broker_event.h"
 
 namespace agentrun::broker {
 

@@ -13,8 +13,8 @@
 #include <agentrun/journal/redact.h>
 #include <agentrun/policy.h>
 #include <agentrun/sys/fd.h>
-#include "broker/request.h"
-#include "broker/task.h"
+#include "broker/notify/request.h"
+#include "broker/task/task.h"
 #include "broker/traces.h"
 
 namespace agentrun::broker {

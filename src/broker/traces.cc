@@ -6,7 +6,7 @@
 #include <optional>
 
 #include <agentrun/sys/paths.h>
-#include "broker/nearness.h"
+#include "broker/path/nearness.h"
 #include "broker/recorder.h"
 
 namespace agentrun::broker {

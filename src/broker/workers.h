@@ -9,7 +9,7 @@
 #include <map>
 #include <mutex>
 
-#include "broker/notification.h"
+#include "broker/notify/listener.h"
 
 namespace agentrun::broker {
 

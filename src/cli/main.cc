@@ -8,9 +8,9 @@
 #include <vector>
 
 #include <agentrun/sys/error.h>
-#include "cli/arguments.h"
+#include "cli/cli_arguments.h"
 #include "cli/commands.h"
-#include "cli/text.h"
+#include "cli/text/text.h"
 
 namespace agentrun::cli {
 

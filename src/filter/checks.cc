@@ -23,7 +23,7 @@
 #include <cerrno>
 #include <functional>
 
-#include "filter/rules.h"
+#include "filter/filter_rules.h"
 
 namespace agentrun::filter {
 namespace {

@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "filter/rules.h"
+#include "filter/filter_rules.h"
 
 namespace agentrun::filter {
 namespace {

@@ -17,7 +17,7 @@
 #include <iterator>
 #include <vector>
 
-#include "filter/rules.h"
+#include "filter/filter_rules.h"
 
 namespace agentrun::filter {
 namespace {

@@ -1,4 +1,4 @@
-#include "profile/endpoint.h"
+#include <agentrun/profile/endpoint.h>
 
 #include <arpa/inet.h>
 

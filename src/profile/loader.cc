@@ -9,9 +9,9 @@
 
 #include <agentrun/sys/fd.h>
 
-#include "profile/fail.h"
-#include "profile/reader.h"
-#include "profile/stored.h"
+#include <agentrun/profile/fail.h>
+#include "profile/profile_reader.h"
+#include "profile/embedded.h"
 
 namespace agentrun::profile {
 

@@ -1,5 +1,5 @@
-#include "profile/reader.h"
-#include "profile/tree.h"
+#include "profile/profile_reader.h"
+#include "profile/yaml_tree.h"
 
 namespace agentrun::profile {
 

@@ -1,7 +1,7 @@
 // What the language has and this version does not: refused, never ignored. A later version deletes rows.
 #include <algorithm>
 
-#include "profile/fail.h"
+#include <agentrun/profile/fail.h>
 
 namespace agentrun::profile {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "profile/reader.h"
+#include "profile/profile_reader.h"
 #include "profile/scalar.h"
 
 namespace agentrun::profile {

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "profile/fail.h"
-#include "profile/tree.h"
+#include <agentrun/profile/fail.h>
+#include "profile/yaml_tree.h"
 
 namespace agentrun::profile {
 

@@ -25,9 +25,9 @@
 #include <agentrun/review.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
-#include "review/fields.h"
-#include "review/folders.h"
-#include "review/scan.h"
+#include "review/review_fields.h"
+#include "review/overlay_store.h"
+#include "review/layer_scan.h"
 
 namespace agentrun::review {
 

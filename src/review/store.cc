@@ -24,8 +24,8 @@
 #include <agentrun/review.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
-#include "review/fields.h"
-#include "review/folders.h"
+#include "review/review_fields.h"
+#include "review/overlay_store.h"
 
 namespace agentrun::review {
 

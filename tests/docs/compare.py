@@ -80,7 +80,7 @@ def test_commands():
     page = Page("agent-run.1").section("COMMANDS")
     yield "commands", difference(program, {line.split()[0] for line in re.findall(r"^\*([a-z ]+)\*", page, re.M)},
                                  ("the program", "the page"))
-    program = set(re.findall(r'Command\{"([a-z]+)"', (TOP / "src/cli/journal.cc").read_text()))
+    program = set(re.findall(r'Command\{"([a-z]+)"', (TOP / "src/cli/journal/journal_command.cc").read_text()))
     told = set(re.findall(r"^\*journal ([a-z]+)\*", page, re.M))
     yield "journal commands", difference(program, told, ("the program", "the page"))
 

@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "broker/request.h"
+#include "broker/notify/request.h"
 #include "tests/unit/broker/fake_memory.h"
 
 using namespace agentrun;

@@ -4,12 +4,12 @@
 #include <string>
 #include <string_view>
 
-#include "egress/dns.h"
-#include "egress/event.h"
-#include "egress/first_bytes.h"
-#include "egress/netfilter.h"
-#include "egress/proxies.h"
-#include "egress/second_hello.h"
+#include "egress/dns/dns.h"
+#include "egress/egress_event.h"
+#include "egress/inspect/first_bytes.h"
+#include "egress/packet/netfilter.h"
+#include "egress/proxy/proxies.h"
+#include "egress/inspect/second_hello.h"
 
 using namespace agentrun;
 using namespace agentrun::egress;

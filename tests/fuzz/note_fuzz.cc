@@ -6,9 +6,9 @@
 #include <array>
 #include <cstdlib>
 
-#include "journal/encode.h"
-#include "journal/fields.h"
-#include "journal/note.h"
+#include "journal/format/encode.h"
+#include "journal/format/fields.h"
+#include "journal/format/note.h"
 
 using namespace agentrun;
 using namespace agentrun::journal;

@@ -12,8 +12,8 @@
 #include <string>
 
 #include <agentrun/sys/fd.h>
-#include "broker/resolve.h"
-#include "broker/walk.h"
+#include "broker/path/resolve.h"
+#include "broker/path/walk.h"
 
 using namespace agentrun;
 using namespace agentrun::broker;

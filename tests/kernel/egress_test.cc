@@ -25,7 +25,7 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include <agentrun/sys/sanitized.h>
-#include "egress/sockets.h"
+#include "egress/egress_fds.h"
 #include "egress_world.h"
 
 using namespace agentrun;

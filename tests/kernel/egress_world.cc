@@ -25,9 +25,9 @@
 #include <agentrun/sandbox.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
-#include "egress/sockets.h"
-#include "sandbox/net.h"
-#include "sandbox/way_out.h"
+#include "egress/egress_fds.h"
+#include "sandbox/net/net.h"
+#include "sandbox/net/egress_sockets.h"
 
 namespace agentrun::egress::test {
 

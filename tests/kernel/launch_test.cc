@@ -24,8 +24,8 @@
 #include <fstream>
 #include <sstream>
 
-#include "sandbox/net.h"
-#include "sandbox/seal.h"
+#include "sandbox/net/net.h"
+#include "sandbox/launch/seal.h"
 #include "stage.h"
 
 using namespace agentrun;

@@ -18,7 +18,7 @@
 #include <vector>
 
 #include <agentrun/policy.h>
-#include <agentrun/sys/tree.h>
+#include <agentrun/sys/file_tree.h>
 
 namespace agentrun::policy {
 

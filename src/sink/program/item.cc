@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "sink/facts.h"
+#include "sink/formats/facts.h"
 
 namespace agentrun::sink {
 

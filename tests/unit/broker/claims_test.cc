@@ -15,8 +15,8 @@
 #include <thread>
 
 #include <agentrun/sys/error.h>
-#include "broker/task.h"
-#include "broker/verified.h"
+#include "broker/task/task.h"
+#include "broker/exec/verified.h"
 
 using namespace agentrun;
 using namespace agentrun::broker;

@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "broker/event.h"
+#include "broker/broker_event.h"
 
 using namespace agentrun::broker;
 

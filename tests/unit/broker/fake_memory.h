@@ -6,7 +6,7 @@
 #include <cstring>
 #include <string>
 
-#include "broker/memory.h"
+#include "broker/notify/memory.h"
 
 class FakeMemory final : public agentrun::broker::Memory {
  public:

@@ -13,7 +13,7 @@
 #include <thread>
 
 #include <agentrun/sys/error.h>
-#include "broker/notification.h"
+#include "broker/notify/listener.h"
 #include "broker/workers.h"
 
 using namespace agentrun;

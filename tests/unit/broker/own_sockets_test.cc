@@ -10,7 +10,7 @@
 #include <filesystem>
 #include <string>
 
-#include "broker/own_sockets.h"
+#include "broker/net/own_sockets.h"
 
 using namespace agentrun;
 using namespace agentrun::broker;

@@ -5,7 +5,7 @@
 #include <sys/syscall.h>
 
 #include <agentrun/sys/kernel_abi.h>
-#include "broker/request.h"
+#include "broker/notify/request.h"
 #include "tests/unit/broker/fake_memory.h"
 
 using namespace agentrun;

@@ -6,7 +6,7 @@
 #include <thread>
 
 #include <agentrun/sys/error.h>
-#include "broker/tree_lock.h"
+#include "broker/path/tree_lock.h"
 
 using namespace agentrun;
 using namespace agentrun::broker;

@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "broker/wake_up.h"
+#include "broker/notify/sync_wakeup.h"
 
 using namespace agentrun::broker;
 

@@ -9,7 +9,7 @@
 #include <string>
 
 #include <agentrun/sys/error.h>
-#include "broker/socket.h"
+#include "broker/net/socket.h"
 #include "broker/workers.h"
 
 using namespace agentrun;

@@ -2,7 +2,7 @@
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
 
-#include "egress/addresses.h"
+#include "egress/dns/addresses.h"
 
 using namespace agentrun;
 using namespace agentrun::egress;

@@ -9,9 +9,9 @@
 #include <condition_variable>
 #include <mutex>
 
-#include "egress/datagrams.h"
-#include "egress/netfilter.h"
-#include "egress/sockets.h"
+#include "egress/relay/datagrams.h"
+#include "egress/packet/netfilter.h"
+#include "egress/egress_fds.h"
 
 using namespace agentrun;
 using namespace agentrun::egress;

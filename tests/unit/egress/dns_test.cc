@@ -1,7 +1,7 @@
 // DNS messages as bytes: what is answered, and how.
 #include <doctest/doctest.h>
 
-#include "egress/dns.h"
+#include "egress/dns/dns.h"
 
 using namespace agentrun::egress;
 using namespace std::string_literals;

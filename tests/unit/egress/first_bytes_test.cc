@@ -4,8 +4,8 @@
 
 #include <vector>
 
-#include "egress/first_bytes.h"
-#include "egress/second_hello.h"
+#include "egress/inspect/first_bytes.h"
+#include "egress/inspect/second_hello.h"
 
 using namespace agentrun::egress;
 using Kind = Finding::Kind;

@@ -6,10 +6,10 @@
 
 #include <atomic>
 
-#include "egress/dial.h"
-#include "egress/event.h"
-#include "egress/lookup.h"
-#include "egress/netfilter.h"
+#include "egress/relay/dial.h"
+#include "egress/egress_event.h"
+#include "egress/dns/lookup.h"
+#include "egress/packet/netfilter.h"
 #include "egress/rate.h"
 
 using namespace agentrun;

@@ -3,7 +3,7 @@
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
 
-#include "egress/proxies.h"
+#include "egress/proxy/proxies.h"
 
 using namespace agentrun;
 using namespace agentrun::egress;

@@ -1,5 +1,5 @@
 // Clauses → BPF, and the joining of register tests to a program that decides by number.
-#include "filter/rules.h"
+#include "filter/filter_rules.h"
 
 #include <doctest/doctest.h>
 

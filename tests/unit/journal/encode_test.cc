@@ -1,4 +1,4 @@
-#include "journal/encode.h"
+#include "journal/format/encode.h"
 
 #include <agentrun/journal.h>
 #include <doctest/doctest.h>

@@ -1,7 +1,7 @@
 // Journals of several epochs and segments, and hands that forge them.
 #pragma once
 
-#include "journal/note.h"
+#include "journal/format/note.h"
 #include "scratch.h"
 
 namespace journal_test {

@@ -9,8 +9,8 @@
 #include <thread>
 
 #include "epochs.h"
-#include "journal/encode.h"
-#include "memory.h"
+#include "journal/format/encode.h"
+#include "memory_store.h"
 
 using namespace agentrun;
 using namespace agentrun::journal;

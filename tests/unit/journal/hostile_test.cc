@@ -7,7 +7,7 @@
 #include <set>
 
 #include "epochs.h"
-#include "journal/ledger.h"
+#include "journal/write/ledger.h"
 
 using namespace agentrun;
 using namespace agentrun::journal;

@@ -3,7 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "journal/encode.h"
+#include "journal/format/encode.h"
 #include "scratch.h"
 
 using namespace agentrun;

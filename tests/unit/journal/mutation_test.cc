@@ -9,7 +9,7 @@
 #include <map>
 
 #include "epochs.h"
-#include "journal/encode.h"
+#include "journal/format/encode.h"
 
 using namespace agentrun;
 using namespace agentrun::journal;

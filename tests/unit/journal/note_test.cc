@@ -1,11 +1,11 @@
-#include "journal/note.h"
+#include "journal/format/note.h"
 
 #include <agentrun/sys/error.h>
 #include <doctest/doctest.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "journal/encode.h"
+#include "journal/format/encode.h"
 
 using namespace agentrun;
 using namespace agentrun::journal;

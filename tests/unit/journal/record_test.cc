@@ -5,7 +5,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "journal/encode.h"
+#include "journal/format/encode.h"
 
 using namespace agentrun::journal;
 

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "journal/shell_words.h"
+#include "journal/redact/shell_words.h"
 #include "scratch.h"
 
 using namespace agentrun::journal;

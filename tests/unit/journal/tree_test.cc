@@ -1,7 +1,7 @@
 #include <agentrun/journal.h>
 #include <doctest/doctest.h>
 
-#include "journal/encode.h"
+#include "journal/format/encode.h"
 
 using namespace agentrun::journal;
 

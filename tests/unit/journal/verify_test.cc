@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <functional>
 
-#include "journal/encode.h"
+#include "journal/format/encode.h"
 #include "scratch.h"
 
 using namespace agentrun;

@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "host.h"
-#include "policy/environment.h"
+#include "policy/compile/environment.h"
 
 using namespace agentrun::policy;
 using namespace agentrun::policy::test;

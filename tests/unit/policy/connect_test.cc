@@ -5,7 +5,7 @@
 
 #include "allocations.h"
 #include "host.h"
-#include "policy/data.h"
+#include "policy/policy_data.h"
 
 #include <doctest/doctest.h>
 

@@ -5,7 +5,7 @@
 #include <random>
 
 #include "host.h"
-#include "policy/arguments.h"
+#include "policy/match/exec_arguments.h"
 
 using namespace agentrun::policy;
 using namespace agentrun::policy::test;

@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "policy/glob.h"
+#include "policy/match/glob.h"
 
 using agentrun::policy::Glob;
 

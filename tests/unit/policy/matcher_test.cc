@@ -4,7 +4,7 @@
 #include <random>
 
 #include "naive.h"
-#include "policy/matcher.h"
+#include "policy/match/matcher.h"
 
 using namespace agentrun::policy;
 using agentrun::policy::test::naive;

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "policy/glob.h"
-#include "policy/pattern.h"
+#include "policy/match/glob.h"
+#include "policy/match/pattern.h"
 
 namespace agentrun::policy::test {
 

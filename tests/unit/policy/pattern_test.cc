@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "policy/pattern.h"
+#include "policy/match/pattern.h"
 
 using namespace agentrun::policy;
 using agentrun::profile::ProfileError;

@@ -11,8 +11,8 @@
 #include <set>
 #include <string>
 
-#include "profile/reader.h"
-#include "profile/stored.h"
+#include "profile/profile_reader.h"
+#include "profile/embedded.h"
 
 using namespace agentrun::profile;
 

@@ -7,8 +7,8 @@
 #include <filesystem>
 
 #include <agentrun/sys/error.h>
-#include "review/fields.h"
-#include "review/folders.h"
+#include "review/review_fields.h"
+#include "review/overlay_store.h"
 
 using namespace agentrun;
 using namespace agentrun::review;

@@ -11,7 +11,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "sandbox/cgroup.h"
+#include "sandbox/cgroup/cgroup.h"
 
 using namespace agentrun;
 using namespace agentrun::sandbox;

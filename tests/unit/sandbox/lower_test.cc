@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "host.h"
+#include "plan_host.h"
 
 using namespace agentrun;
 using namespace agentrun::sandbox;

@@ -8,11 +8,11 @@
 
 #include <cerrno>
 
-#include "sandbox/exec.h"
-#include "sandbox/failure.h"
-#include "sandbox/init.h"
-#include "sandbox/landlock.h"
-#include "sandbox/net.h"
+#include "sandbox/launch/agent_exec.h"
+#include "sandbox/launch/launch_failure.h"
+#include "sandbox/launch/init.h"
+#include "sandbox/restrict/landlock.h"
+#include "sandbox/net/net.h"
 
 using namespace agentrun;
 using namespace agentrun::sandbox;

@@ -1,0 +1,164 @@
+// connect(2), always performed here, on the agent's own socket and with the copied address. The kernel, were it let go on,
+// would read the descriptor's number and the address once more: another socket could stand there by then, with the path of
+// a socket of the host (decision 016).
+#include <fcntl.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "broker/handler.h"
+#include "broker/net/socket.h"
+
+namespace agentrun::broker {
+
+using policy::Act;
+using policy::Right;
+
+namespace {
+
+std::string unix_path(const Request& r) {
+  sockaddr_un un{};
+  if (r.address_size <= sizeof(sa_family_t)) return {};
+  std::memcpy(&un, &r.address, std::min<std::size_t>(sizeof un, r.address_size));
+  const std::size_t size = std::min<std::size_t>(r.address_size, sizeof un) - sizeof(sa_family_t);
+  std::string path(un.sun_path, size);
+  if (path[0] == '\0') path[0] = '@';  // abstract: all bytes count
+  else path.resize(path.find('\0') == std::string::npos ? path.size() : path.find('\0'));
+  return path;
+}
+
+constexpr policy::Verdict floor_rule{.act = Act::allow, .by = policy::By::rule, .rule = nullptr};
+
+}  // namespace
+
+Reply Handler::connect(Case& c) {
+  const Request& r = c.request;
+  c.right = Right::change;
+  AgentSocket socket;
+  if (const int error = take_socket(c.task, r.fd, s_.host_network, socket); error != 0) return refuse(c, Right::change, error);
+  if (!s_.listener.valid(r.id)) return Reply::gone(s_.listener, r.id, ESRCH);
+  if (const auto to = destination_of(socket, r)) return connect_network(c, std::move(socket), *to);
+  if (socket.domain == AF_UNIX && r.address.ss_family == AF_UNIX && r.address_size > sizeof(sa_family_t) && r.address_size <= sizeof(sockaddr_un)) {
+    return connect_unix(c, std::move(socket));
+  }
+  // A disconnect, a peer of netlink, and what the kernel refuses by itself.
+  c.verdict = floor_rule;
+  if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
+  return carry_out(c, std::move(socket), r.address, r.address_size);
+}
+
+Reply Handler::carry_out(Case& c, AgentSocket socket, const sockaddr_storage& address, socklen_t size) {
+  const int error = try_connect(s_.workers, socket, address, size);
+  if (error != still_waiting) return begun(c, error);
+  return deferred(c, s_.flows.wait_for(waiting_call(c, std::move(socket), address, size)));
+}
+
+Flows::Call Handler::waiting_call(const Case& c, AgentSocket socket, const sockaddr_storage& address, socklen_t size) const {
+  Flows::Call call{.outcome = outcome_of(c), .socket = std::move(socket), .address = address, .size = size};
+  call.proc.reset(::fcntl(c.task.proc.get(), F_DUPFD_CLOEXEC, 0));
+  return call;
+}
+
+Reply Handler::connect_network(Case& c, AgentSocket socket, const policy::Destination& to) {
+  const Request& r = c.request;
+  c.destination = to;
+  c.host = s_.flows.name_of(to);
+  c.verdict = s_.policy.decide_connect(to, c.host, c.task.exe);
+  if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
+  const bool leaves = s_.flows.open() && !policy::is_loopback(to) && starts_anew(socket);
+  if (!leaves) return carry_out(c, std::move(socket), r.address, r.address_size);
+
+  egress::Announcement flow;
+  policy::Destination source;
+  if (const int error = bind_source_port(socket, source); error != 0) return result(c, error);
+  flow.to = policy::without_mapping(to);  // as the wire has it
+  flow.source_v6 = flow.to.v6;
+  flow.source_port = source.port;
+  const policy::Destination bound = policy::without_mapping(source);
+  if (bound.v6 == flow.source_v6) std::copy(std::begin(bound.address), std::end(bound.address), std::begin(flow.source));
+  flow.pid = c.task.pid;
+  flow.tid = c.task.tid;
+  flow.name = c.host;
+  flow.program = c.task.exe;
+  flow.comm = c.task.comm;
+  if (c.verdict.rule != nullptr) flow.rule = c.verdict.rule->id;
+  if (socket.waits()) {
+    return deferred(c, s_.flows.announce(std::move(flow), waiting_call(c, std::move(socket), r.address, r.address_size)));
+  }
+  std::uint64_t announced = 0;
+  if (const int error = s_.flows.announce(std::move(flow), announced); error != 0) return result(c, error);
+  const int error = begin_connect(s_.workers, socket.fd, r.address, r.address_size);
+  if (error != still_waiting) {
+    s_.flows.withdraw(announced, error);
+    return begun(c, error);
+  }
+  // It blocks by now: another thread of the agent made it so.
+  Flows::Call call = waiting_call(c, std::move(socket), r.address, r.address_size);
+  call.announced = announced;
+  const Deferral later = s_.flows.wait_for(std::move(call));
+  if (!later.taken()) s_.flows.withdraw(announced, later.error());
+  return deferred(c, later);
+}
+
+// A connect of a non-blocking socket goes on by itself: that is no failure to be recorded.
+Reply Handler::begun(Case& c, int error) {
+  return error == EINPROGRESS ? Reply::error(error) : result(c, error);
+}
+
+// A socket that has a name in the view is the agent's own when the broker bound it or it stands on a scratch mount, or one of
+// the host that is granted by its very inode. Any other is another program's, also one that came to be during the run, and
+// trusts whoever comes with this user's id.
+void Handler::judge_socket(Case& c, const Object& object) const {
+  c.identity = {object.dev, object.ino};
+  const auto is_it = [&](const HostSocket& socket) { return socket.dev == object.dev && socket.ino == object.ino; };
+  const auto granted = std::find_if(s_.sockets.begin(), s_.sockets.end(), is_it);
+  if (object.in_view && granted != s_.sockets.end()) {
+    c.path = object.path;
+    c.verdict = {.act = Act::allow, .by = policy::By::rule, .rule = granted->rule};
+    return;
+  }
+  if (object.in_view) judge(c, Right::change, object);
+  else judge_foreign(c, object, O_WRONLY);
+  // What is no socket is ECONNREFUSED by itself: its kind does not change while it is pinned.
+  const bool other = S_ISSOCK(object.mode) && (!object.in_view || !s_.own_sockets.contains(object));
+  if (c.verdict.act == Act::allow && other) c.verdict = {};
+  c.foreign_socket = c.verdict.act != Act::allow && c.verdict.by == policy::By::fallback;
+}
+
+Reply Handler::connect_unix(Case& c, AgentSocket socket) {
+  const Request& r = c.request;
+  c.path_req = unix_path(r);
+  if (c.path_req.starts_with('@') || c.path_req.empty()) {  // abstract: a name of this network namespace
+    c.path = c.path_req;
+    c.verdict = floor_rule;
+    if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
+    return carry_out(c, std::move(socket), r.address, r.address_size);
+  }
+  Object object;
+  const Name name{.path = c.path_req};
+  if (const int error = resolver_.object(c.task, name, Follow::yes, 0, object); error != 0) {
+    // There is nothing to be judged: what is missing, or refuses to be walked, says so by itself.
+    c.path = resolver_.lexical(c.task, name).value_or(name.path);
+    c.verdict = floor_rule;
+    if (const int denied = permit(c, "errno"); denied != 0) return Reply::error(denied);
+    return result(c, error);
+  }
+  judge_socket(c, object);
+  if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
+  // By the descriptor that was judged, below the working directory, which is the host's /proc.
+  sockaddr_storage address{};
+  auto* const pinned = reinterpret_cast<sockaddr_un*>(&address);
+  pinned->sun_family = AF_UNIX;
+  const std::string self = self_fd(object);
+  self.copy(pinned->sun_path, sizeof pinned->sun_path - 1);
+  const auto held = std::make_shared<Fd>(std::move(object.fd));
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + self.size() + 1);
+  const int error = try_connect(s_.workers, socket, address, size);
+  if (error != still_waiting) return result(c, error);
+  Flows::Call call = waiting_call(c, std::move(socket), address, size);
+  call.pinned = held;
+  return deferred(c, s_.flows.wait_for(std::move(call)));
+}
+
+}  // namespace agentrun::broker

@@ -1,0 +1,43 @@
+// The commands of `agent-run journal`: their options, and what they share.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <agentrun/journal.h>
+#include "cli/cli_arguments.h"
+
+namespace agentrun::cli {
+
+/// The folder of a run: an id, the beginning of one, the path of a folder (a word with '/'), or nothing for the latest.
+std::filesystem::path named_run(const Arguments& arguments, const std::string& word);
+/// The one that the words name.
+std::filesystem::path run_of(const Arguments& arguments);
+/// The keys that the caller trusts: --key (a vkey, or a file that holds one a line), else this user's own identity.
+std::vector<std::string> trusted_keys(const Arguments& arguments);
+
+/// What others saw of a run: what the index keeps, and --against.
+std::vector<journal::Anchor> anchors_of(const Arguments& arguments, const std::filesystem::path& run);
+/// Those of the index beside the run, when it is in a state folder, for keys that are trusted.
+std::vector<journal::Anchor> anchors_of_index(const std::filesystem::path& run, const std::vector<std::string>& keys);
+
+int journal_list(const Arguments& arguments);    // journal.cc
+int journal_show(const Arguments& arguments);    // journal_show.cc
+int journal_query(const Arguments& arguments);   // journal_show.cc
+int journal_tail(const Arguments& arguments);    // journal_show.cc
+int journal_prune(const Arguments& arguments);   // journal_show.cc
+int journal_verify(const Arguments& arguments);  // journal_verify.cc
+int journal_prove(const Arguments& arguments);   // journal_prove.cc
+int journal_report(const Arguments& arguments);  // journal_report.cc
+int journal_export(const Arguments& arguments);  // journal_export.cc
+int journal_forward(const Arguments& arguments);  // journal_export.cc
+
+/// The certificates of --tsa-ca; nothing without it.
+std::string authorities_of(const Arguments& arguments);  // journal_stamp.cc
+int journal_stamp(const Arguments& arguments);           // journal_stamp.cc
+
+int journal_witness(const Arguments& arguments);  // journal_witness.cc
+int journal_submit(const Arguments& arguments);   // journal_witness.cc
+
+}  // namespace agentrun::cli

@@ -1,0 +1,119 @@
+// journal export: the records of a run in another form, or the tree for other tools. journal forward: to receivers.
+#include <cstdio>
+#include <ostream>
+
+#include <agentrun/journal.h>
+#include <agentrun/journal/proof.h>
+#include <agentrun/sink.h>
+#include <agentrun/sys/error.h>
+#include "cli/cli_common.h"
+#include "cli/journal/journal_command.h"
+#include "cli/text/output.h"
+#include "cli/text/text.h"
+
+namespace agentrun::cli {
+
+namespace {
+
+constexpr const char* forms = "agent-run journal export --format jsonl|ocsf|ecs|cef|otlp|cloudevents [RUN] [-o FILE], or --tlog-tiles DIR [--key VKEY] [RUN]";
+
+/// Verifies what is to be exported in a form that others take for signed. `refused`: what is not done else.
+journal::Report verified(const std::filesystem::path& run, const std::vector<std::string>& trusted, const std::string& refused) {
+  const auto anchors = anchors_of_index(run, trusted);
+  journal::Report report = journal::verify(run, trusted, {.anchors = anchors, .authorities = {}, .progress = {}});
+  if (report.status != journal::Status::complete && report.status != journal::Status::incomplete) {
+    throw Refusal("the run is " + std::string(journal::name(report.status)) + ": " + refused,
+                  "agent-run journal verify " + run.filename().string() + " says why" +
+                      (report.status == journal::Status::no_key ? "; --key VKEY names who is trusted" : "; the other formats sign nothing"));
+  }
+  return report;
+}
+
+/// The leaf hashes of the records that the identity has signed in the journal: only those it signs again, as events.
+std::vector<journal::Hash> signed_leaves(const std::filesystem::path& run, const journal::Key& identity) {
+  const journal::Report report = verified(run, {identity.vkey()}, "its records are not signed as events");
+  const std::string id = run.filename().string();
+  journal::Tree tree;
+  std::vector<journal::Hash> leaves;
+  journal::show(run, {.count = report.signed_records}, [&](std::uint64_t, std::string_view line) {
+    leaves.push_back(journal::leaf_hash(line));
+    tree.add(leaves.back());
+    return true;
+  });
+  if (tree.size() != report.signed_records || tree.root() != report.signed_root)
+    throw Refusal("the records of the run are not those that were verified: they were pruned, or change", "agent-run journal verify " + id);
+  return leaves;
+}
+
+struct Exported {
+  std::uint64_t passed_over = 0;   // lines that are no records
+  std::uint64_t unsigned_ones = 0; // records that no checkpoint covers, of an export that signs
+};
+
+/// `leaves`: of the records that may go out; all may when there is none.
+Exported export_records(const std::filesystem::path& run, sink::Exporter& exporter, const std::vector<journal::Hash>* leaves, std::ostream& out) {
+  Exported exported;
+  std::optional<std::string> broken;
+  journal::show(run, {.broken = &broken}, [&](std::uint64_t index, std::string_view line) {
+    if (leaves != nullptr && index >= leaves->size()) {
+      ++exported.unsigned_ones;
+      return true;
+    }
+    if (leaves != nullptr && journal::leaf_hash(line) != (*leaves)[index])
+      throw Refusal("record " + std::to_string(index) + " was changed while it was exported", "agent-run journal verify");
+    if (!exporter.add(index, line)) ++exported.passed_over;
+    return static_cast<bool>(out);
+  });
+  exporter.finish();
+  if (broken) {
+    std::fprintf(stderr, "agent-run: %s\n", broken->c_str());  // what follows has no lines that could be counted
+    ++exported.passed_over;
+  }
+  return exported;
+}
+
+int export_format(const Arguments& arguments) {
+  const auto format = sink::format_named(arguments.value("--format"));
+  if (!format) throw UsageError("no format '" + arguments.value("--format") + "'", forms);
+  const auto run = run_of(arguments);
+  std::optional<UsersState> users;
+  std::optional<sink::Signer> signer;
+  std::vector<journal::Hash> leaves;
+  if (*format == sink::Format::cloudevents) {
+    users.emplace(arguments);
+    signer = sink::Signer{.key = journal::load_or_make_identity(users->directory), .certificate = {}};
+    leaves = signed_leaves(run, signer->key);
+  }
+  const bool signs = signer.has_value();
+  Output output(arguments.value("--output", "-"));
+  std::ostream& out = output.stream();
+  sink::Exporter exporter(*format, std::move(signer), [&](const std::string& line) { out << line << '\n'; });
+  const Exported exported = export_records(run, exporter, signs ? &leaves : nullptr, out);
+  output.finish();
+  if (exported.passed_over != 0)
+    std::fprintf(stderr, "agent-run: %llu lines are no records and were passed over: agent-run journal verify\n", static_cast<unsigned long long>(exported.passed_over));
+  if (exported.unsigned_ones != 0)
+    std::fprintf(stderr, "agent-run: %llu records are under no checkpoint and were not signed as events: agent-run journal verify\n", static_cast<unsigned long long>(exported.unsigned_ones));
+  return exported.passed_over != 0 ? 1 : exported.unsigned_ones != 0 ? 3 : 0;
+}
+
+}  // namespace
+
+int journal_export(const Arguments& arguments) {
+  if (arguments.has("--format") == arguments.has("--tlog-tiles")) throw UsageError("export needs one form", forms);
+  if (arguments.has("--format") && arguments.has("--key")) throw UsageError("--key requires --tlog-tiles", forms);
+  if (arguments.has("--format")) return export_format(arguments);
+  const std::filesystem::path run = run_of(arguments);
+  (void)verified(run, trusted_keys(arguments), "its tiles are not written");
+  journal::export_tiles(run, supervisor::way_of_output(arguments.value("--tlog-tiles"), supervisor::find_places()));
+  return 0;
+}
+
+int journal_forward(const Arguments& arguments) {
+  constexpr int patience_ms = 10'000;
+  const auto unsent = supervisor::forward(run_of(arguments), state_directory(arguments), arguments.values("--sink"), patience_ms);
+  for (const std::string& line : unsent) std::fprintf(stderr, "agent-run: %s\n", printable(line).c_str());
+  return unsent.empty() ? 0 : 1;
+}
+
+}  // namespace agentrun::cli

@@ -1,0 +1,26 @@
+// journal report: the page.
+#include <cstdio>
+
+#include <agentrun/sink.h>
+#include <agentrun/sys/error.h>
+#include "cli/journal/journal_command.h"
+#include "cli/text/output.h"
+#include "cli/text/text.h"
+
+namespace agentrun::cli {
+
+int journal_report(const Arguments& arguments) {
+  const std::string output = arguments.value("--output");
+  if (output.empty()) throw UsageError("report needs -o FILE", "agent-run journal report RUN -o report.html");
+  const auto run = run_of(arguments);
+  const auto anchors = anchors_of(arguments, run);
+  const std::string authorities = authorities_of(arguments);
+  const journal::Report verified = journal::verify(run, trusted_keys(arguments), {.anchors = anchors, .authorities = authorities, .progress = {}});
+  Output out(output);
+  sink::write_report(out.stream(), run, verified);
+  out.finish();
+  if (output != "-") std::printf("%s  %s\n", std::string(journal::name(verified.status)).c_str(), printable(output).c_str());
+  return verified.exit_code();
+}
+
+}  // namespace agentrun::cli

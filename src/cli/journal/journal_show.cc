@@ -1,0 +1,166 @@
+// journal show and tail: the records of a run, for people or as they are. journal prune.
+#include <time.h>
+
+#include <charconv>
+#include <cstdio>
+#include <deque>
+#include <optional>
+
+#include <nlohmann/json.hpp>
+
+#include <agentrun/journal.h>
+#include <agentrun/journal/prune.h>
+#include <agentrun/journal/query.h>
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include "cli/cli_common.h"
+#include "cli/journal/journal_command.h"
+#include "cli/journal/record_text.h"
+#include "cli/text/text.h"
+
+namespace agentrun::cli {
+
+namespace {
+
+std::string text(const nlohmann::json& record, const char* key) { return record_text(record, key); }
+
+// time, verdict, what, on what, by whom. Everything else is in --json.
+void print_record(std::uint64_t index, std::string_view line, const std::string& run) {
+  if (!run.empty()) std::printf("%s ", printable(run).c_str());
+  const auto r = nlohmann::json::parse(line, nullptr, false);
+  if (r.is_discarded() || !r.is_object()) {
+    std::printf("%6llu  (not a record)\n", static_cast<unsigned long long>(index));
+    return;
+  }
+  const std::string type = text(r, "type");
+  std::string what;
+  for (const char* key : {"sys", "path", "to", "dst", "dport", "errno", "file", "profile", "sink", "reason", "exit"}) {
+    if (type == "decision" && std::string_view(key) == "profile") continue;
+    const std::string value = text(r, key);
+    if (!value.empty()) what += " " + value;
+  }
+  const std::string t = text(r, "t");
+  std::int64_t ns = 0;
+  std::from_chars(t.data(), t.data() + t.size(), ns);
+  std::printf("%6llu %s %-13s %-5s%s  [%s %s]\n", static_cast<unsigned long long>(index), time_text(ns).c_str(),
+              printable(type).c_str(), printable(text(r, "act")).c_str(), printable(what).c_str(), printable(text(r, "pid")).c_str(),
+              printable(text(r, "comm")).c_str());
+}
+
+/// `run`: in front of each, when they are of several. What is no record would break the output, or the terminal.
+void print_line(std::uint64_t index, std::string_view line, bool json, const std::string& run = {}) {
+  if (!json) return print_record(index, line, run);
+  const std::string journal = run.empty() ? "" : "\"journal\":\"" + run + "\",";  // an id needs no escapes
+  if (line.size() <= 2 || line[0] != '{' || !nlohmann::json::accept(line)) {
+    std::printf("{\"i\":%llu,%s\"type\":\"(not a record)\"}\n", static_cast<unsigned long long>(index), journal.c_str());
+    return;
+  }
+  std::printf("{\"i\":%llu,%s", static_cast<unsigned long long>(index), journal.c_str());
+  std::fwrite(line.data() + 1, 1, line.size() - 1, stdout);
+  std::putchar('\n');
+}
+
+/// Prints what fits of one run; false when not all of it could be read.
+bool print_run(const std::filesystem::path& folder, const journal::Filter& filter, bool json, const std::string& run) {
+  std::optional<std::string> broken;
+  journal::show(folder, {.broken = &broken}, [&](std::uint64_t index, std::string_view line) {
+    if (filter.fits(line)) print_line(index, line, json, run);
+    return std::ferror(stdout) == 0;
+  });
+  if (broken) std::fprintf(stderr, "agent-run: %s%s%s\n  agent-run journal verify says more\n", run.c_str(), run.empty() ? "" : ": ", broken->c_str());
+  return !broken;
+}
+
+journal::Filter filter_of(const Arguments& arguments) {
+  journal::Filter filter{.types = arguments.values("--type"),
+                         .acts = arguments.values("--act"),
+                         .classes = arguments.values("--class"),
+                         .paths = arguments.values("--path"),
+                         .processes = arguments.values("--process")};
+  const std::int64_t now = wall_clock_ns();
+  if (arguments.has("--since")) filter.since = journal::time_of(arguments.value("--since"), now);
+  if (arguments.has("--until")) filter.until = journal::time_of(arguments.value("--until"), now);
+  return filter;
+}
+
+constexpr std::size_t default_tail = 10;
+constexpr std::size_t max_tail = 100'000;
+
+std::size_t tail_count(const Arguments& arguments) {
+  const std::string word = arguments.value("--lines", std::to_string(default_tail));
+  std::size_t count = 0;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), count);
+  if (error != std::errc{} || end != word.data() + word.size() || count > max_tail)
+    throw UsageError("'" + word + "' is not a number of records up to " + std::to_string(max_tail), "agent-run journal tail --lines 20");
+  return count;
+}
+
+}  // namespace
+
+int journal_show(const Arguments& arguments) {
+  const auto run = run_of(arguments);
+  const bool json = arguments.has("--json");
+  return print_run(run, filter_of(arguments), json, {}) ? 0 : 1;
+}
+
+int journal_query(const Arguments& arguments) {
+  const std::filesystem::path state = state_directory(arguments);
+  const journal::Filter filter = filter_of(arguments);
+  const bool json = arguments.has("--json");
+  std::vector<std::filesystem::path> folders;
+  for (const std::string& word : arguments.positional) folders.push_back(named_run(arguments, word));
+  if (folders.empty()) {
+    for (const journal::RunInfo& run : journal::list_runs(state)) folders.push_back(run.directory);
+  }
+  int status = 0;
+  for (const auto& folder : folders) {
+    if (std::ferror(stdout) != 0) break;
+    try {
+      if (!print_run(folder, filter, json, folder.filename().string())) status = std::max(status, 1);
+    } catch (const SysError& e) {  // one that cannot be read does not hide the others
+      std::fprintf(stderr, "agent-run: %s: %s\n", folder.filename().c_str(), e.what());
+      status = 2;
+    }
+  }
+  return status;
+}
+
+int journal_tail(const Arguments& arguments) {
+  journal::Follower follower(run_of(arguments));
+  const bool json = arguments.has("--json");
+  const journal::Filter filter = filter_of(arguments);
+  const std::size_t count = tail_count(arguments);
+  std::deque<std::pair<std::uint64_t, std::string>> last;
+  std::uint64_t index = 0;
+  std::string_view line;
+  while (follower.next(index, line)) {
+    if (!filter.fits(line)) continue;
+    last.emplace_back(index, line);
+    if (last.size() > count) last.pop_front();
+  }
+  for (const auto& [number, text] : last) print_line(number, text, json);
+  while (arguments.has("--follow") && !follower.ended() && std::ferror(stdout) == 0) {
+    std::fflush(stdout);
+    const timespec pause{.tv_sec = 0, .tv_nsec = 100'000'000};
+    ::nanosleep(&pause, nullptr);
+    while (follower.next(index, line)) {
+      if (filter.fits(line)) print_line(index, line, json);
+    }
+  }
+  return 0;
+}
+
+int journal_prune(const Arguments& arguments) {
+  if (!arguments.positional.empty()) throw UsageError("prune takes no run", "agent-run journal prune [--older-than DAYS] [--try]");
+  const std::string word = arguments.value("--older-than", std::to_string(journal::retention_days));
+  unsigned days = 0;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), days);
+  if (error != std::errc{} || end != word.data() + word.size() || days > 36'500) throw UsageError("'" + word + "' is not a number of days", "agent-run journal prune --older-than 365");
+  const bool try_only = arguments.has("--try");
+  for (const journal::Pruned& run : journal::prune(state_directory(arguments), days, try_only ? journal::Prune::try_only : journal::Prune::remove)) {
+    std::printf("%s  %s, %llu records\n", printable(run.id).c_str(), try_only ? "would be pruned" : "pruned", static_cast<unsigned long long>(run.records));
+  }
+  return 0;
+}
+
+}  // namespace agentrun::cli

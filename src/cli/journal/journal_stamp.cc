@@ -1,0 +1,57 @@
+// journal stamp: what a time-stamping authority is asked, and its answer kept. No network: the file goes by curl.
+#include <cstdio>
+
+#include <agentrun/journal/index.h>
+#include <agentrun/journal/stamp.h>
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include "cli/cli_common.h"
+#include "cli/journal/journal_command.h"
+#include "cli/text/output.h"
+#include "cli/text/text.h"
+
+namespace agentrun::cli {
+
+namespace {
+
+constexpr const char* forms = "agent-run journal stamp [RUN | --index] [-o FILE], then stamp [RUN | --index] --reply FILE [--tsa-ca FILE]";
+
+std::filesystem::path stamped_folder(const Arguments& arguments) {
+  if (!arguments.has("--index")) return run_of(arguments);
+  if (!arguments.positional.empty()) throw UsageError("--index is the index of all runs", forms);
+  return std::filesystem::path(state_directory(arguments)) / "index";
+}
+
+int keep(const Arguments& arguments) {
+  const auto kept = journal::keep_stamp(stamped_folder(arguments), read_file(arguments.value("--reply"), journal::max_stamp), authorities_of(arguments));
+  std::printf("STAMPED  %llu records were there at %s, says %s%s\n", static_cast<unsigned long long>(kept.records), kept.stamp.time.c_str(),
+              printable(kept.stamp.authority).c_str(), kept.stamp.vouched == journal::Vouched::trusted ? "" : " (whoever that is: --tsa-ca)");
+  return 0;
+}
+
+}  // namespace
+
+std::string authorities_of(const Arguments& arguments) {
+  if (!arguments.has("--tsa-ca")) return {};
+  std::string certificates = read_file(arguments.value("--tsa-ca"));
+  // An empty one would mean that nobody is asked for.
+  if (certificates.find("-----BEGIN ") == std::string::npos) throw Refusal("no certificate in " + arguments.value("--tsa-ca"), "--tsa-ca takes certificates in PEM");
+  return certificates;
+}
+
+int journal_stamp(const Arguments& arguments) {
+  if (arguments.has("--reply")) {
+    if (arguments.has("--output")) throw UsageError("a reply is kept in the folder of the run", forms);
+    return keep(arguments);
+  }
+  if (arguments.has("--tsa-ca")) throw UsageError("--tsa-ca is for a reply", forms);
+  const journal::Query query = journal::ask_stamp(stamped_folder(arguments));
+  const std::string output = arguments.value("--output", query.file.string());
+  Output out(output);
+  out.stream() << query.der;
+  out.finish();
+  if (output != "-") std::printf("%s\n", printable(output).c_str());
+  return 0;
+}
+
+}  // namespace agentrun::cli

@@ -1,0 +1,48 @@
+// journal witness and submit: tlog-witness. How it travels is in witness_http.cc.
+#include <charconv>
+#include <cstdio>
+
+#include <agentrun/journal/witness.h>
+#include <agentrun/supervisor.h>
+#include "cli/cli_common.h"
+#include "cli/journal/journal_command.h"
+#include <agentrun/witness.h>
+
+namespace agentrun::cli {
+
+int journal_witness(const Arguments& arguments) {
+  if (!arguments.has("--listen") || !arguments.has("--state"))
+    throw UsageError("witness needs a socket and a folder", "agent-run journal witness --listen SOCKET|tcp:ADDRESS:PORT --state DIR --key VKEY…");
+  std::vector<std::string> logs = arguments.values("--key").empty() ? std::vector<std::string>{} : trusted_keys(arguments);
+  const supervisor::StateUse use(arguments.value("--state"), "--state", supervisor::find_places());
+  journal::Witness witness(arguments.value("--state"), logs);
+  const WitnessSocket socket = listen_for_witness(arguments.value("--listen"));
+  std::printf("%s\n", witness.vkey().c_str());
+  std::fflush(stdout);
+  std::fprintf(stderr, "agent-run: listens at %s\n", socket.name.c_str());
+  serve_witness(socket.fd, witness);
+}
+
+int journal_submit(const Arguments& arguments) {
+  if (!arguments.positional.empty() || !arguments.has("--to") || !arguments.has("--witness"))
+    throw UsageError("submit needs a witness", "agent-run journal submit --to SOCKET|http://HOST:PORT --witness VKEY");
+  const std::string state = state_directory(arguments);
+  std::string body = journal::submission(state, 0);
+  auto reply = ask_witness(arguments.value("--to"), body);
+  if (reply.status == 409) {  // it remembers an earlier one: go on from there
+    std::uint64_t seen = 0;
+    std::from_chars(reply.body.data(), reply.body.data() + reply.body.size(), seen);
+    body = journal::submission(state, seen);
+    reply = ask_witness(arguments.value("--to"), body);
+  }
+  if (reply.status == 409 || reply.status == 422) {
+    std::printf("FORKED  the witness has seen another index\n");
+    return 1;
+  }
+  if (reply.status != 200) throw Refusal("the witness answered " + std::to_string(reply.status), "403, 404: it must know this identity, see key show");
+  const std::string note = journal::cosigned(body, reply.body, arguments.value("--witness"));
+  std::fwrite(note.data(), 1, note.size(), stdout);
+  return 0;
+}
+
+}  // namespace agentrun::cli

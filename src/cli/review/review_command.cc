@@ -1,0 +1,283 @@
+// diff, apply, discard: what runs changed in overlays. All names and contents are the agent's, so all is escaped.
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstdio>
+#include <filesystem>
+#include <span>
+
+#include <agentrun/journal.h>
+#include <agentrun/review.h>
+#include <agentrun/supervisor/host_guards.h>
+#include "cli/commands.h"
+#include "cli/cli_common.h"
+#include "cli/text/text.h"
+
+namespace agentrun::cli {
+
+namespace {
+
+using review::Change;
+using review::Overlays;
+using Kind = review::Entry::Kind;
+
+constexpr std::size_t text_limit = 1U << 20;
+constexpr std::size_t hash_limit = 64U << 20;
+constexpr std::size_t left_shown = 20;
+
+Option journal_option() { return {"--journal", "", Option::Takes::value}; }
+
+std::string octal(mode_t mode) {
+  char text[8];
+  std::snprintf(text, sizeof text, "%04o", static_cast<unsigned>(mode));
+  return text;
+}
+
+// What names of the host lead to is judged by these, as they are now.
+void mark_guarded(const Overlays& overlays, std::vector<Change>& changes) {
+  std::vector<std::string> directories;
+  for (const review::Target& target : overlays.targets()) directories.push_back(target.path);
+  const review::HostNames names = supervisor::guarded_on_host(directories, supervisor::find_places());
+  if (!names.left_out.empty())
+    std::fprintf(stderr, "agent-run: not all names of the host that lead here were looked at (%s): every change counts as one that the host would run or trust\n",
+                 printable(names.left_out).c_str());
+  review::mark_guarded(changes, overlays.targets(), names);
+}
+
+std::vector<Change> changes_of(const Overlays& overlays) {
+  std::vector<Change> changes = overlays.changes();
+  if (std::any_of(changes.begin(), changes.end(), [](const Change& change) { return change.unreadable; })) {
+    review::gain_reading();
+    changes = overlays.changes();
+  }
+  if (!changes.empty()) mark_guarded(overlays, changes);
+  review::sort_for_review(changes);
+  return changes;
+}
+
+// Below the target when there is one; else from the root.
+std::string shown_path(const Overlays& overlays, const Change& change) {
+  return overlays.targets().size() == 1 ? change.path : overlays.targets()[change.target].path + "/" + change.path;
+}
+
+// Tabs are what text is made of; all else that a terminal obeys is escaped.
+std::string printable_line(std::string_view line) {
+  std::string out;
+  for (std::size_t at = 0; at <= line.size();) {
+    const std::size_t tab = std::min(line.find('\t', at), line.size());
+    out += printable(line.substr(at, tab - at));
+    if (tab < line.size()) out += '\t';
+    at = tab + 1;
+  }
+  return out;
+}
+
+std::string what_happened(const Change& change) {
+  const auto& [before, after] = std::pair(change.before, change.after);
+  const std::string kind(review::name(after.kind));
+  if (after.kind == Kind::absent) return "deleted " + std::string(review::name(before.kind));
+  if (before.kind == Kind::absent) return "new " + kind + (after.kind == Kind::file || after.kind == Kind::folder ? " " + octal(after.mode & 0777) : "");
+  if (before.kind != after.kind) return kind + " instead of " + std::string(review::name(before.kind));
+  if (change.difference == review::Difference::time) return "touched " + kind;
+  std::string text = "changed " + kind;
+  if (after.kind != Kind::link && ((before.mode ^ after.mode) & 0777) != 0) text += " " + octal(before.mode & 0777) + " to " + octal(after.mode & 0777);
+  return text;
+}
+
+std::string notes(const Overlays& overlays, const Change& change) {
+  std::string text;
+  if (!change.refused.empty()) text += " [never applied: " + change.refused + "]";
+  if (!change.stands_for.empty()) text += " [" + change.stands_for + " of the host leads here]";
+  if (change.conflict) text += " [the host changed it after the run had begun]";
+  if (change.after.kind == Kind::file && (change.after.mode & 06000) != 0) text += " [set-id bits are not applied]";
+  if (change.after.kind == Kind::link && review::leads_outside(change.path, change.after.link, overlays.targets()[change.target])) {
+    text += " [leads out of the folder]";
+  }
+  return text;
+}
+
+bool is_text(const std::optional<std::string>& bytes) { return bytes && bytes->find('\0') == std::string::npos; }
+
+std::string fingerprint(const Overlays& overlays, const Change& change, Overlays::Side side) {
+  const review::Entry& entry = side == Overlays::Side::host ? change.before : change.after;
+  const auto bytes = overlays.content(change, side, hash_limit);
+  return std::to_string(entry.size) + " bytes" + (bytes ? " sha256:" + journal::hex(journal::sha256(*bytes)) : "");
+}
+
+void print_content(const Overlays& overlays, const Change& change, const std::string& path) {
+  if (change.after.kind != Kind::file || change.difference != review::Difference::content) return;
+  const bool replaces = change.before.kind == Kind::file;
+  const auto before = replaces ? overlays.content(change, Overlays::Side::host, text_limit) : std::optional<std::string>("");
+  const auto after = overlays.content(change, Overlays::Side::overlay, text_limit);
+  if (!is_text(before) || !is_text(after)) {
+    if (replaces) std::printf("  was: %s\n", fingerprint(overlays, change, Overlays::Side::host).c_str());
+    std::printf("  now: %s\n", fingerprint(overlays, change, Overlays::Side::overlay).c_str());
+    return;
+  }
+  if (before->empty() && after->empty()) return;
+  std::printf("--- %s\n+++ %s\n", replaces ? ("a/" + path).c_str() : "/dev/null", ("b/" + path).c_str());
+  const std::string hunks = review::unified_hunks(*before, *after);
+  for (std::size_t at = 0; at < hunks.size();) {
+    const std::size_t end = hunks.find('\n', at);
+    std::printf("%s\n", printable_line(std::string_view(hunks).substr(at, end - at)).c_str());
+    at = end + 1;
+  }
+}
+
+void print_change(const Overlays& overlays, const Change& change) {
+  const std::string link = change.after.kind == Kind::link ? " -> " + printable(change.after.link) : "";
+  std::printf("%s: %s%s%s\n", what_happened(change).c_str(), printable(shown_path(overlays, change)).c_str(), link.c_str(),
+              printable(notes(overlays, change)).c_str());
+}
+
+void print_json(const Overlays& overlays, const Change& change) {
+  journal::Record record;
+  record.begin();
+  const auto side = [&](const std::string& key, const review::Entry& entry) {
+    record.text(key, review::name(entry.kind));
+    if (entry.kind == Kind::link) record.text(key + "_link", entry.link);
+    if (entry.kind != Kind::absent) record.text(key + "_mode", octal(entry.mode));
+    if (entry.kind == Kind::file) record.number(key + "_size", static_cast<std::int64_t>(entry.size));
+  };
+  side("after", change.after);
+  side("before", change.before);
+  record.boolean("conflict", change.conflict).boolean("content", change.difference == review::Difference::content && change.after.kind != Kind::absent).text("group", review::name(change.group));
+  record.text("path", change.path);
+  if (!change.refused.empty()) record.text("refused", change.refused);
+  record.text("run", overlays.run());
+  if (!change.stands_for.empty()) record.text("stands_for", change.stands_for);
+  record.text("target", overlays.targets()[change.target].path);
+  record.boolean("time", change.difference == review::Difference::time);
+  const std::string_view line = record.line();
+  std::fwrite(line.data(), 1, line.size(), stdout);
+}
+
+void print_work_in_progress(std::span<const Change> changes, const std::string& when) {
+  for (const std::string& work : review::work_in_progress(changes)) std::printf("%s%s\n", printable(work).c_str(), when.c_str());
+}
+
+void print_changes(const Overlays& overlays, const std::vector<Change>& changes, const Arguments& arguments) {
+  std::printf("run %s: %zu %s held back from", overlays.run().c_str(), changes.size(), changes.size() == 1 ? "change" : "changes");
+  for (const review::Target& target : overlays.targets()) std::printf(" %s", printable(target.path).c_str());
+  std::printf("%s\n", overlays.alive() ? " (the run is still alive: there may be more)" : "");
+  print_work_in_progress(changes, " in the overlay; its --continue or --abort is for whoever applies this");
+  static constexpr const char* titles[] = {"deletions", "the host would run or trust", "the rest"};
+  std::optional<review::Group> group;
+  for (const Change& change : changes) {
+    if (group != change.group) std::printf("\n%s:\n", titles[static_cast<std::size_t>(change.group)]);
+    group = change.group;
+    print_change(overlays, change);
+    if (arguments.has("--stat") || !change.refused.empty()) continue;
+    try {
+      print_content(overlays, change, printable(shown_path(overlays, change)));
+    } catch (const SysError& e) {
+      std::printf("  cannot be read: %s\n", std::string(errno_name(e.error())).c_str());
+    }
+  }
+}
+
+std::string current_folder() {
+  char path[PATH_MAX];
+  return ::getcwd(path, sizeof path) == nullptr ? "/" : path;
+}
+
+// A path as it is written here and now; when that lies in no target, as diff shows it.
+review::Choice::Named named(const Overlays& overlays, const std::string& word) {
+  const auto find = [&](const std::string& base) -> std::optional<review::Choice::Named> {
+    std::string path = (std::filesystem::path(base) / word).lexically_normal().string();
+    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    for (std::size_t i = 0; i < overlays.targets().size(); ++i) {
+      const std::string& target = overlays.targets()[i].path;
+      if (path == target) return review::Choice::Named{i, ""};
+      if (path.starts_with(target + "/")) return review::Choice::Named{i, path.substr(target.size() + 1)};
+    }
+    return std::nullopt;
+  };
+  if (const auto here = find(current_folder())) return *here;
+  if (const auto there = find(overlays.targets().front().path)) return *there;
+  throw UsageError(word + " lies in no overlay of run " + overlays.run(), "agent-run diff " + overlays.run() + " shows what there is");
+}
+
+// The first word is a run when it begins as ids do ("20261122T…"), unless it is the only kind of word there can be.
+bool is_run(const std::string& word) {
+  return word.size() >= 8 && std::all_of(word.begin(), word.begin() + 8, [](char c) { return c >= '0' && c <= '9'; }) &&
+         word.find('/') == std::string::npos && (word.size() == 8 || word[8] == 'T');
+}
+
+Overlays open_one(const Arguments& arguments, const std::string& state, review::Use use, const char* command) {
+  std::vector<std::string> words = arguments.positional;
+  words.insert(words.end(), arguments.rest.begin(), arguments.rest.end());
+  if (words.size() > 1 || (words.size() == 1 && words[0].empty()))
+    throw UsageError(std::string(command) + " takes one run", "agent-run " + std::string(command) + " [RUN]");
+  return Overlays::open(state, words.empty() ? "" : words[0], use);
+}
+
+int report_applied(Overlays& overlays, std::size_t applied, const std::vector<review::Chosen::Left>& left) {
+  std::printf("applied %zu %s of run %s\n", applied, applied == 1 ? "change" : "changes", overlays.run().c_str());
+  for (std::size_t i = 0; i < std::min(left.size(), left_shown); ++i) {
+    std::printf("left: %s — %s\n", printable(shown_path(overlays, left[i].change)).c_str(), printable(left[i].why).c_str());
+  }
+  if (left.size() > left_shown) std::printf("left: %zu more\n", left.size() - left_shown);
+  if (overlays.changes().empty()) {
+    overlays.discard();
+    std::printf("nothing is left of them\n");
+  } else {
+    std::printf("what is left: agent-run diff %s\n", overlays.run().c_str());
+  }
+  return left.empty() ? 0 : 1;
+}
+
+}  // namespace
+
+int diff_command(Words words) {
+  const std::array options = {journal_option(), Option{"--stat", "", Option::Takes::nothing}, Option{"--json", "", Option::Takes::nothing}};
+  const Arguments arguments = parse_arguments(words, options);
+  const Overlays overlays = open_one(arguments, state_directory(arguments), review::Use::look, "diff");
+  const std::vector<Change> changes = changes_of(overlays);
+  if (!arguments.has("--json")) print_changes(overlays, changes, arguments);
+  else for (const Change& change : changes) print_json(overlays, change);
+  return 0;
+}
+
+int apply_command(Words words) {
+  const std::array options = {journal_option(), Option{"--trusted", "", Option::Takes::nothing}, Option{"--force", "", Option::Takes::nothing}};
+  const Arguments arguments = parse_arguments(words, options);
+  std::vector<std::string> paths = arguments.positional;
+  paths.insert(paths.end(), arguments.rest.begin(), arguments.rest.end());
+  std::string run;
+  if (!arguments.positional.empty() && is_run(arguments.positional[0])) {
+    run = arguments.positional[0];
+    paths.erase(paths.begin());
+  }
+  const UsersState users(arguments);
+  Overlays overlays = Overlays::open(users.directory, run, review::Use::change);
+  const std::vector<Change> changes = changes_of(overlays);
+  review::Choice choice{.named = {}, .trusted = arguments.has("--trusted"), .host_changes = arguments.has("--force")};
+  for (const std::string& path : paths) {
+    choice.named.push_back(named(overlays, path));
+    const review::Chosen alone = choose(changes, {.named = {choice.named.back()}, .trusted = true, .host_changes = true});
+    if (alone.apply.empty() && alone.left.empty()) throw UsageError(path + ": nothing is held back there", "agent-run diff --stat " + overlays.run());
+  }
+  review::Chosen chosen = choose(changes, choice);
+  std::size_t failed = 0;
+  print_work_in_progress(chosen.apply, " here now, begun by the command: look at git status before you go on with it");
+  const auto over = choice.host_changes ? Overlays::Over::host_changes : Overlays::Over::nothing;
+  overlays.apply(chosen.apply, over, [&](const Change& change, const std::string& why) {
+    ++failed;
+    chosen.left.push_back({change, why});
+  });
+  return report_applied(overlays, chosen.apply.size() - failed, chosen.left);
+}
+
+int discard_command(Words words) {
+  const std::array options = {journal_option()};
+  const Arguments arguments = parse_arguments(words, options);
+  const UsersState users(arguments);
+  Overlays overlays = open_one(arguments, users.directory, review::Use::change, "discard");
+  overlays.discard();
+  std::printf("discarded what run %s changed\n", overlays.run().c_str());
+  return 0;
+}
+
+}  // namespace agentrun::cli

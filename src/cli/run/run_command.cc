@@ -1,0 +1,110 @@
+// agent-run [run] [options] -- COMMAND, and what is said at its end.
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include <agentrun/journal.h>
+#include "cli/commands.h"
+#include "cli/cli_common.h"
+#include "cli/text/text.h"
+
+namespace agentrun::cli {
+
+namespace {
+
+constexpr std::size_t denials_shown = 2;
+
+std::string counted(std::uint64_t number, std::string_view one, std::string_view many) {
+  return std::to_string(number) + " " + std::string(number == 1 ? one : many);
+}
+
+std::string bytes_text(std::uint64_t bytes) {
+  if (bytes < 10'000) return counted(bytes, "byte", "bytes");
+  return bytes < 10'000'000 ? std::to_string(bytes / 1000) + " kB" : std::to_string(bytes / 1'000'000) + " MB";
+}
+
+std::string traffic_text(const supervisor::Traffic& traffic) {
+  std::string text = counted(traffic.flows, "connection", "connections");
+  if (traffic.flows != 0) text += " (" + bytes_text(traffic.bytes_out) + " out, " + bytes_text(traffic.bytes_in) + " in)";
+  if (traffic.refused != 0) text += ", " + counted(traffic.refused, "name", "names") + " not answered for";
+  if (traffic.dropped != 0) text += ", " + counted(traffic.dropped, "packet", "packets") + " refused";
+  return text;
+}
+
+// At most eight lines: the run and its counts, what went out, the limit that was met, what was denied and how to allow it, where the
+// journal is, what is held back.
+void print_footer(const supervisor::Summary& summary) {
+  std::string head = "agent-run " + summary.run + ": " + counted(summary.decisions, "decision", "decisions") + ", " +
+                     counted(summary.denials, "denial", "denials");
+  // Mostly a program that probes; a riddle only where something went wrong.
+  if (summary.absent != 0 && (summary.exit_code != 0 || summary.denials != 0)) head += ", " + counted(summary.absent, "look-up", "look-ups") + " of what the view does not show";
+  std::fprintf(stderr, "%s\n", head.c_str());
+  if (summary.traffic) std::fprintf(stderr, "  network: %s\n", traffic_text(*summary.traffic).c_str());
+  if (!summary.limit.empty()) std::fprintf(stderr, "  %s\n", printable(summary.limit).c_str());
+  for (std::size_t i = 0; i < std::min(denials_shown, summary.first_denials.size()); ++i) {
+    const auto& [what, remedy] = summary.first_denials[i];
+    std::fprintf(stderr, "  denied: %s — to allow it: %s\n", printable(what).c_str(), printable(remedy).c_str());
+  }
+  if (summary.denials > denials_shown) std::fprintf(stderr, "  all of them: agent-run why %s\n", summary.run.c_str());
+  std::fprintf(stderr, "  journal: %s\n", printable(summary.journal.string()).c_str());
+  if (summary.held) {
+    std::fprintf(stderr, "  changes are held back: agent-run diff %s, then apply or discard\n", summary.run.c_str());
+  }
+}
+
+void print_json(const supervisor::Summary& summary) {
+  std::vector<std::string> denied;
+  for (const auto& [what, remedy] : summary.first_denials) denied.push_back(what);
+  journal::Record record;
+  record.begin();
+  const auto& traffic = summary.traffic;
+  record.number("absent", static_cast<std::int64_t>(summary.absent));
+  if (!summary.aftermath.empty()) record.list("aftermath", summary.aftermath);
+  if (traffic) record.number("bytes_in", static_cast<std::int64_t>(traffic->bytes_in)).number("bytes_out", static_cast<std::int64_t>(traffic->bytes_out));
+  record.number("decisions", static_cast<std::int64_t>(summary.decisions));
+  record.number("denials", static_cast<std::int64_t>(summary.denials));
+  record.list("denied", denied);
+  if (!summary.error.empty()) record.text("error", summary.error);
+  record.number("exit", summary.exit_code);
+  if (traffic) record.number("flows", static_cast<std::int64_t>(traffic->flows));
+  if (summary.held) record.boolean("held", true);
+  record.text("journal", summary.journal.string());
+  if (!summary.limit.empty()) record.text("limit", summary.limit);
+  if (!summary.remedy.empty()) record.text("remedy", summary.remedy);
+  record.text("run", summary.run).boolean("started", summary.started);
+  if (!summary.unsent.empty()) record.list("unsent", summary.unsent);
+  const std::string_view line = record.line();
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+}  // namespace
+
+int run_command(Words words, const Inherited& inherited) {
+  const Arguments arguments = parse_arguments(words, run_options);
+  if (!arguments.positional.empty()) {
+    static constexpr std::array to_come = {"learn", "ps", "kill", "watch", "approve", "deny"};
+    if (std::find(to_come.begin(), to_come.end(), arguments.positional[0]) != to_come.end())
+      throw UsageError(arguments.positional[0] + " is not supported yet", "agent-run --help lists the commands that are");
+    throw UsageError("unknown command '" + arguments.positional[0] + "'",
+                     "agent-run --help lists the commands; put -- before the command that is to be run");
+  }
+  if (arguments.rest.empty()) throw UsageError("no command to run", "agent-run -- COMMAND [ARGUMENT…]");
+  supervisor::Options options = options_of(arguments);
+  options.argv = arguments.rest;
+  options.inherited = inherited;
+  options.warn = [](const std::string& line) { std::fprintf(stderr, "agent-run: %s\n", printable(line).c_str()); };
+  const supervisor::Summary summary = supervisor::run(options, supervisor::find_places());
+  if (arguments.has("--json")) {
+    print_json(summary);
+  } else {
+    if (!summary.error.empty()) print_error(summary.error, summary.remedy);
+    for (const std::string& line : summary.aftermath) std::fprintf(stderr, "agent-run: %s\n", printable(line).c_str());
+    for (const std::string& line : summary.unsent) std::fprintf(stderr, "agent-run: %s\n", printable(line).c_str());
+    if (!summary.run.empty() && ::isatty(STDERR_FILENO) == 1) print_footer(summary);
+  }
+  return summary.exit_code;
+}
+
+}  // namespace agentrun::cli

@@ -1,0 +1,294 @@
+// why: the denials of a run, each once, with the smallest change that would allow it.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include <nlohmann/json.hpp>
+
+#include <agentrun/journal.h>
+#include <agentrun/policy.h>
+#include <agentrun/sys/paths.h>
+#include "cli/commands.h"
+#include "cli/cli_common.h"
+#include "cli/journal/journal_command.h"
+#include "cli/journal/record_text.h"
+#include "cli/text/text.h"
+
+namespace agentrun::cli {
+
+namespace {
+
+struct Denial {
+  std::uint64_t times = 0;
+  nlohmann::json first;
+};
+
+std::string field(const nlohmann::json& record, const char* key) { return record_text(record, key); }
+
+// A denial is what the policy refused; a walk that failed by itself carries its own errno. What egress refused, it says in
+// records of its own.
+bool denied_by_policy(const nlohmann::json& record) {
+  const std::string type = field(record, "type"), error = field(record, "errno");
+  if (type == "decision") return field(record, "act") != "allow" && error == "EACCES";
+  if (type == "dns.query") return field(record, "act") == "deny";
+  if (type == "net.open") return error == "EACCES";
+  if (type == "net.close") return field(record, "end") == "refused";
+  return type == "nft.drop" || type == "net.refused";
+}
+
+// A connection that nobody denied and that did not come to be.
+bool failed_outside(const nlohmann::json& record) {
+  const std::string error = field(record, "errno");
+  return field(record, "type") == "net.open" && !error.empty() && error != "EACCES";
+}
+
+// What was tried, for the records that have no class.
+std::string class_of(const nlohmann::json& record) {
+  const std::string type = field(record, "type");
+  if (type == "decision") return field(record, "class");
+  if (type == "dns.query") return "look up";
+  return type == "net.close" || type == "nft.drop" ? "send" : "connect";
+}
+
+std::string how(const nlohmann::json& record) {
+  if (field(record, "type") == "decision") return field(record, "sys") + " of " + field(record, "exe");
+  const std::string exe = field(record, "exe"), proto = field(record, "proto");
+  return exe.empty() ? proto.empty() ? "tcp" : proto : proto + " of " + exe;
+}
+
+std::string because(const nlohmann::json& record) {
+  const std::string rule = field(record, "rule"), reason = field(record, "reason");
+  if (!reason.empty()) return reason;
+  const std::string name = field(record, "stands_for");
+  if (field(record, "by") == "fail") return "at start it could not be told whether it is, or holds, what is guarded";
+  if (!name.empty()) return (rule.empty() ? "not all links were followed" : rule) + ", as it stands for " + name;
+  return rule.empty() ? "no rule allows it" : rule;
+}
+
+std::uint64_t times_of(const nlohmann::json& record) {
+  const std::string count = field(record, "count");
+  return count.empty() ? 1 : std::strtoull(count.c_str(), nullptr, 10);
+}
+
+std::string object_of(const nlohmann::json& record) {
+  if (record.contains("dst")) {
+    const std::string host = field(record, "host"), port = field(record, "dport");
+    return (host.empty() ? field(record, "dst") : host) + (port.empty() ? "" : " port " + port);
+  }
+  if (record.contains("host")) return field(record, "host");
+  return field(record, "path");
+}
+
+// What no rule refused and still is not there for the command, as far as the journal and the host can tell.
+class Unshown {
+ public:
+  void note(const nlohmann::json& record) {
+    const std::string type = field(record, "type"), kind = field(record, "class");
+    if (type == "journal.open") {
+      remarks_ = texts(record, "remarks");
+      path_ = texts(record, "unshown_path");
+    }
+    if (type == "journal.open" || kind == "exec") note_words(texts(record, "argv"));
+    const bool looked_up = type == "decision" && (kind == "open" || kind == "exec");
+    // What it made itself after that is no news.
+    if (type == "decision" && field(record, "act") == "allow" && field(record, "errno").empty()) forget(field(record, "path"), field(record, "to"));
+    if (looked_up && field(record, "errno") == "ENOENT" && failed_.size() < most) {
+      if (const std::string path = field(record, "path"); path.starts_with('/')) failed_.try_emplace(path, record);
+    }
+    if (type == "decision") note_private(record, kind);
+  }
+
+  struct Finding {
+    std::string what, remedy;
+  };
+  [[nodiscard]] std::vector<Finding> findings() const {
+    std::vector<Finding> found;
+    for (const std::string& remark : remarks_) found.push_back({remark, ""});
+    for (const std::string& folder : path_) {
+      for (const std::string& word : words_) {
+        const std::string program = folder + "/" + word;
+        if (!is_there(program) || ::access(program.c_str(), X_OK) != 0 || found.size() >= most) continue;
+        found.push_back({program + " is on the host, in a directory of PATH that is not shown to the command",
+                         remedy_for_program(folder, program)});
+      }
+    }
+    for (const auto& [path, record] : private_) {
+      if (made_.contains(path) || failed_.contains(path) || !is_file(path) || found.size() >= most) continue;
+      found.push_back({path + " is on the host and not in the private directory of the run (" + how(record) + ")", showing(path)});
+    }
+    for (const auto& [path, record] : failed_) {
+      if (!is_there(path) || found.size() >= most) continue;
+      found.push_back({path + " is on the host and is not shown to the command (" + how(record) + ")", remedy_for(path, record)});
+    }
+    return found;
+  }
+
+ private:
+  // A directory may come with what is in it.
+  void forget(const std::string& path, const std::string& to) {
+    failed_.erase(path);
+    if (!to.empty()) std::erase_if(failed_, [&](const auto& each) { return within(each.first, to); });
+  }
+
+  static constexpr std::size_t most = 64;
+
+  static std::vector<std::string> texts(const nlohmann::json& record, const char* key) {
+    std::vector<std::string> list;
+    const auto found = record.find(key);
+    if (found == record.end() || !found->is_array()) return list;
+    for (const auto& one : *found) {
+      if (one.is_string()) list.push_back(one.get<std::string>());
+    }
+    return list;
+  }
+
+  // The commands among them, also within a line that a shell gets.
+  void note_words(const std::vector<std::string>& argv) {
+    constexpr std::string_view ends = " \t\n;|&()<>\"'`$={}";
+    for (const std::string& text : argv) {
+      for (std::size_t at = 0; at < text.size() && words_.size() < 10 * most;) {
+        const std::size_t end = std::min(text.find_first_of(ends, at), text.size());
+        const std::string word = text.substr(at, end - at);
+        if (!word.empty() && word.find('/') == std::string::npos && word.front() != '.' && word.front() != '-') words_.insert(word);
+        at = end + 1;
+      }
+    }
+  }
+
+  // What was opened in a private directory of the run. Whether it was there nobody looked, unless the run made it.
+  void note_private(const nlohmann::json& record, const std::string& kind) {
+    constexpr std::string_view scratch = "built-in:scratch[";
+    const std::string path = field(record, "path"), to = field(record, "to");
+    const bool reads = kind == "open" && (std::strtoll(field(record, "flags").c_str(), nullptr, 10) & (O_ACCMODE | O_CREAT)) == O_RDONLY;
+    if (!reads && made_.size() < 1000 * most) {
+      made_.insert(path);
+      made_.insert(to);
+    }
+    if (reads && field(record, "rule").starts_with(scratch) && !made_.contains(path) && private_.size() < 10 * most) private_.try_emplace(path, record);
+  }
+
+  static bool is_file(const std::string& path) {
+    struct stat st {};
+    return ::fstatat(AT_FDCWD, path.c_str(), &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0 && !S_ISDIR(st.st_mode);
+  }
+
+  static std::string showing(const std::string& path) { return "files: {read: [\"" + policy::pattern_of(path) + "\"]}"; }
+
+  // A link in a directory of PATH: what it leads to has to be shown and allowed as well.
+  static std::string remedy_for_program(const std::string& folder, const std::string& program) {
+    if (is_agent_run(program)) return not_nested;
+    const std::string pattern = policy::pattern_of(folder);
+    std::string reading = showing(folder), executing = "exec: {allow: [\"" + pattern + "/**\"]}";
+    std::error_code error;
+    const std::string target = std::filesystem::canonical(program, error).string(), above = error ? folder : std::filesystem::canonical(folder, error).string();
+    if (!target.empty() && !target.starts_with(above + "/")) {
+      reading += "; and " + showing(target);
+      executing += "; and exec: {allow: [\"" + policy::pattern_of(target) + "\"]}";
+    }
+    return reading + "; and " + executing;
+  }
+
+  static constexpr const char* not_nested = "no profile change: nothing can be nested in a sandbox of agent-run; start both from outside";
+
+  // To execute a program it has to be shown, too.
+  static std::string remedy_for(const std::string& path, const nlohmann::json& record) {
+    const std::string remedy = field(record, "remedy");
+    if (remedy.empty() && field(record, "class") != "exec") return showing(path);
+    if (field(record, "class") != "exec" || remedy.starts_with("no ") || remedy.starts_with("remove ")) return remedy;
+    if (is_agent_run(path)) return not_nested;
+    return "files: {read: [\"" + policy::pattern_of(path) + "\"]}" + (remedy.empty() ? "" : "; and ") + remedy;
+  }
+
+  static bool is_agent_run(const std::string& path) {
+    struct stat one {}, other {};
+    return ::stat(path.c_str(), &one) == 0 && ::stat("/proc/self/exe", &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+  }
+
+  static bool is_there(const std::string& path) {
+    struct stat st {};
+    return ::fstatat(AT_FDCWD, path.c_str(), &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0;
+  }
+
+  std::vector<std::string> remarks_, path_;
+  std::set<std::string> words_;
+  std::set<std::string> made_;
+  std::map<std::string, nlohmann::json> failed_, private_;
+};
+
+void print_unshown(const std::vector<Unshown::Finding>& findings) {
+  for (const auto& [what, remedy] : findings) {
+    std::printf("%s\n", printable(what).c_str());
+    if (!remedy.empty()) std::printf("  to show it: %s\n", printable(remedy).c_str());
+  }
+}
+
+// What nobody records: there is no call that the broker is asked about, or the kernel refuses after it was allowed.
+constexpr const char* unrecorded =
+    "these are refused without a record: what is not shown, to stat and access (ENOENT); changes of what is shown to be read, by a descriptor "
+    "(EROFS, EACCES); the removal or exchange of what is mounted or granted by itself (EBUSY); mount, unshare, mknod; datagrams, and look-ups of names without a network; the host's loopback and its sockets; limits\n";
+
+void print_failures(const std::map<std::string, Denial>& failures) {
+  for (const auto& [what, failure] : failures) {
+    const std::string reason = field(failure.first, "reason");
+    std::printf("%s  (%s, %llu×)\n  allowed, and failed outside: %s%s\n", printable(what).c_str(), printable(how(failure.first)).c_str(),
+                static_cast<unsigned long long>(failure.times), printable(field(failure.first, "errno")).c_str(),
+                reason.empty() ? "" : (", " + printable(reason)).c_str());
+  }
+}
+
+}  // namespace
+
+int why_command(Words words) {
+  static constexpr std::array options = {Option{"--journal", "", Option::Takes::value}, Option{"--json", "", Option::Takes::nothing}};
+  const Arguments arguments = parse_arguments(words, options);
+  if (arguments.positional.size() > 1) throw UsageError("why takes one run", "agent-run why [RUN]");
+  const auto run = named_run(arguments, arguments.positional.empty() ? "" : arguments.positional[0]);
+  std::map<std::string, Denial> denials, failures;
+  Unshown unshown;
+  journal::show(run, {}, [&](std::uint64_t, std::string_view line) {
+    const auto record = nlohmann::json::parse(line, nullptr, false);
+    if (record.is_discarded() || !record.is_object()) return true;
+    unshown.note(record);
+    if (!denied_by_policy(record) && !failed_outside(record)) return true;
+    Denial& denial = (failed_outside(record) ? failures : denials)[class_of(record) + " " + object_of(record)];
+    if (denial.times == 0) denial.first = record;
+    denial.times += times_of(record);
+    return true;
+  });
+  for (const auto& [what, denial] : denials) {
+    if (arguments.has("--json")) {
+      const nlohmann::json out = {{"class", class_of(denial.first)}, {"object", object_of(denial.first)},
+                                  {"remedy", field(denial.first, "remedy")}, {"rule", field(denial.first, "rule")},
+                                  {"by", field(denial.first, "by")},         {"exe", field(denial.first, "exe")},
+                                  {"sys", field(denial.first, "sys")},       {"times", denial.times},
+                                  {"stands_for", field(denial.first, "stands_for")}};
+      std::fputs(json_line(out).c_str(), stdout);
+      continue;
+    }
+    const std::string remedy = field(denial.first, "remedy");
+    std::printf("%s  (%s, %llu×)\n  because: %s\n  to allow it: %s\n", printable(what).c_str(), printable(how(denial.first)).c_str(),
+                static_cast<unsigned long long>(denial.times), printable(because(denial.first)).c_str(),
+                remedy.empty() ? "no rule can" : printable(remedy).c_str());
+  }
+  const std::vector<Unshown::Finding> findings = unshown.findings();
+  if (arguments.has("--json")) {
+    for (const auto& [what, remedy] : findings) {
+      const nlohmann::json out = {{"class", "not shown"}, {"object", what}, {"remedy", remedy}};
+      std::fputs(json_line(out).c_str(), stdout);
+    }
+    return 0;
+  }
+  print_failures(failures);
+  if (denials.empty()) std::printf("agent-run recorded no refusal in %s\n", printable(run.filename().string()).c_str());
+  print_unshown(findings);
+  if (denials.empty()) std::fputs(unrecorded, stdout);
+  return 0;
+}
+
+}  // namespace agentrun::cli

@@ -1,0 +1,46 @@
+// The resolver of the sandbox: it knows the names that the policy allows, gives each an address that stands for it, and asks
+// nobody. What a name leads to is found out by the relay, when it is connected to.
+#pragma once
+
+#include <array>
+#include <list>
+#include <memory>
+#include <string>
+
+#include <agentrun/egress.h>
+#include "egress/dns/dns.h"
+#include "egress/event_loop.h"
+#include "egress/rate.h"
+#include "egress/egress_records.h"
+
+namespace agentrun::egress {
+
+class Resolver : Watcher {
+ public:
+  Resolver(Loop& loop, const policy::Policy& policy, Names& names, Recorder& recorder, Fd udp, Fd tcp);
+  ~Resolver() override;
+
+  enum class Transport : std::uint8_t { udp, tcp };
+  /// One message; nullopt when it is dropped: no answer is due, or there were too many.
+  std::optional<std::string> answer(std::string_view message, Transport transport);
+
+ private:
+  class Connection;
+  void ready(unsigned tag, std::uint32_t events) override;
+  void expired() override;
+  void serve_datagrams();
+  void accept_connections();
+  void close(Connection& connection);
+  dns::Reply decide(const dns::Question& question, Transport transport);
+  dns::Reply decide_pointer(const dns::Question& question, policy::Verdict& verdict);
+
+  Loop& loop_;
+  const policy::Policy& policy_;
+  Names& names_;
+  Recorder& recorder_;
+  Fd udp_, tcp_;
+  Rate rate_;
+  std::list<std::unique_ptr<Connection>> connections_;
+};
+
+}  // namespace agentrun::egress

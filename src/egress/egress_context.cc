@@ -1,0 +1,22 @@
+#include "egress/egress_context.h"
+
+#include "egress/dns/addresses.h"
+
+namespace agentrun::egress {
+
+policy::Verdict judge(const Context& context, const FlowFacts& facts) {
+  if (policy::is_synthetic(facts.to)) {
+    // What stands in the shared table may have been changed by the other side; what egress gave away, it knows.
+    const auto given = context.names.find(facts.name);
+    if (facts.name.empty() || facts.to.v6 || given != v4_number(facts.to)) return {};
+  } else if (!facts.name.empty()) {
+    return {};
+  }
+  return context.policy.decide_connect(facts.to, facts.name, facts.program);
+}
+
+bool wants_name_check(const FlowFacts& facts, const policy::Verdict& verdict) {
+  return !facts.name.empty() && facts.to.protocol == policy::Protocol::tcp && (verdict.rule == nullptr || !verdict.rule->any_tls);
+}
+
+}  // namespace agentrun::egress

@@ -1,0 +1,219 @@
+// Theory of operation. The supervisor forks egress while it has one thread and no key that a child may read (key pages are
+// wiped on fork), beside the sandbox that builds itself. Egress stays in the host's namespaces, for it is what connects there.
+// It binds what is published, waits until it is given the sandbox's sockets, sheds what it has, starts the threads that look
+// names up, puts all of them under its own filter, and says `ready`; only after that does the supervisor let the agent
+// exec. Then one thread serves everything from one loop. The end of the control channel is its end.
+#include <agentrun/egress.h>
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include <agentrun/sys/syscall_limits.h>
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include <agentrun/sys/service.h>
+#include "egress/confine_egress.h"
+#include "egress/egress_context.h"
+#include "egress/relay/datagrams.h"
+#include "egress/packet/reject_log.h"
+#include "egress/egress_event.h"
+#include "egress/relay/pending_flows.h"
+#include "egress/packet/netfilter.h"
+#include "egress/relay/pipe.h"
+#include "egress/relay/publish.h"
+#include "egress/relay/relay.h"
+#include "egress/dns/resolver.h"
+
+namespace agentrun::egress {
+
+namespace {
+
+constexpr std::size_t reserved_descriptors = 512 + Pipe::descriptors;  // of what is not a flow; files of name services too
+constexpr std::size_t most_flows = 16'384;
+constexpr std::uint64_t first_own_id = std::uint64_t{1} << 62;  // no announcement counts so far
+
+constexpr Fd Sockets::*all_sockets[] = {&Sockets::dns_udp,    &Sockets::dns_tcp,    &Sockets::relay4, &Sockets::relay6,
+                                        &Sockets::relay_udp4, &Sockets::relay_udp6, &Sockets::log,    &Sockets::conntrack};
+constexpr std::size_t socket_count = std::size(all_sockets);
+
+struct Admission {
+  Sockets sockets;
+  Fd sandbox;
+};
+
+// A letter for each socket, "1" when it comes along, in the order of the descriptors; the sandbox's pidfd is the last of them.
+Admission await_admission(const Fd& control) {
+  auto message = recv_message(control);
+  if (!message) ::_exit(EXIT_FAILURE);  // the launch failed: there is nobody to tell
+  Admission admission;
+  std::size_t next = 0;
+  const auto count = static_cast<std::size_t>(std::ranges::count(message->bytes, '1'));
+  if (message->bytes.size() != socket_count || message->fds.size() != count + 1) throw SysError(EPROTO, "recvmsg", "sockets");
+  for (std::size_t i = 0; i < socket_count; ++i) {
+    if (message->bytes[i] == '1') admission.sockets.*all_sockets[i] = std::move(message->fds[next++]);
+  }
+  admission.sandbox = std::move(message->fds[next]);
+  return admission;
+}
+
+std::size_t flows_that_fit() {
+  rlimit files{};
+  check(::getrlimit(RLIMIT_NOFILE, &files), "getrlimit", "RLIMIT_NOFILE");
+  const auto limit = static_cast<std::size_t>(files.rlim_cur);
+  return limit <= reserved_descriptors ? limit / 4 : std::min(most_flows, (limit - reserved_descriptors) / 2);
+}
+
+// The supervisor's words: another segment, or to finish (as its end is).
+class Control : public Watcher {
+ public:
+  Control(Loop& loop, const Fd& control, Recorder& recorder) : loop_(loop), control_(control), recorder_(recorder) {
+    if (!loop.add_first(control.get(), *this)) throw_errno("epoll_ctl", "control");
+  }
+
+ private:
+  void ready(unsigned /*tag*/, std::uint32_t /*events*/) override {
+    try {
+      auto message = recv_message(control_);
+      if (!message || message->bytes != journal::segment_message || message->fds.size() != 1) return loop_.stop();
+      recorder_.move_to(std::move(message->fds.front()));
+      send_message(control_, encode(Event{.kind = Event::Kind::moved}));
+    } catch (const SysError&) {
+      loop_.stop();
+    }
+  }
+  Loop& loop_;
+  const Fd& control_;
+  Recorder& recorder_;
+};
+
+Event counts_of(Recorder& recorder) {
+  const Recorder::Counts& c = recorder.counts();
+  return {.kind = Event::Kind::counts,
+          .text = {},
+          .remedy = {},
+          .flows = c.flows,
+          .bytes_out = c.bytes_out,
+          .bytes_in = c.bytes_in,
+          .questions = c.questions,
+          .refused = c.refused,
+          .dropped = c.dropped};
+}
+
+// Egress's life. Never returns: the process ends here, whatever its threads do.
+[[noreturn]] void serve(Setup& setup, const ProxyRules& proxies, const Fd& control, Fd link) {
+  keep_only({control.get(), link.get(), setup.entries.segment.get(), setup.entries.wake.get()});
+  const policy::Policy& policy = *setup.policy;
+  std::vector<Published> published = bind_published(policy);
+  Admission admission = await_admission(control);
+  Fd inside = published.empty() ? Fd() : start_inside(admission.sandbox);
+  admission.sandbox.reset();
+  shed_capabilities();
+  load_name_services();
+  enter_landlock();
+
+  Sockets& sockets = admission.sockets;
+  Loop loop;
+  Recorder recorder(std::move(setup.entries), setup.durability, control, setup.run);
+  Lookup lookup(loop);
+  OwnAddresses own;
+  const HelloReader hello;
+  std::optional<Conntrack> conntrack;
+  if (sockets.conntrack) conntrack.emplace(std::move(sockets.conntrack));
+  Context context{.loop = loop,
+                  .policy = policy,
+                  .names = *setup.names,
+                  .recorder = recorder,
+                  .lookup = lookup,
+                  .own = own,
+                  .proxies = proxies,
+                  .hello = hello,
+                  .conntrack = conntrack ? &*conntrack : nullptr,
+                  .most_flows = flows_that_fit(),
+                  .flows = 0,
+                  .last_id = first_own_id};
+  Drops drops(loop, policy, recorder);
+  const Resolver resolver(loop, policy, *setup.names, recorder, std::move(sockets.dns_udp), std::move(sockets.dns_tcp));
+  Gate gate(context, std::move(link));
+  Relay relay(context, gate, drops, std::move(sockets.relay4), std::move(sockets.relay6));
+  std::optional<PacketLog> log;
+  if (sockets.log) log.emplace(loop, drops, *setup.names, std::move(sockets.log));
+  std::optional<Datagrams> datagrams;
+  if (sockets.relay_udp4 || sockets.relay_udp6)
+    datagrams.emplace(context, drops, std::move(sockets.relay_udp4), std::move(sockets.relay_udp6));
+  std::optional<Publisher> publisher;
+  if (!published.empty()) publisher.emplace(context, relay, std::move(published), std::move(inside));
+  const Control watched(loop, control, recorder);
+  load_own_filter();
+  post(control, {.kind = Event::Kind::ready});
+  loop.run();
+
+  recorder.begin_last();
+  relay.close_all();
+  gate.close_all();
+  if (datagrams) datagrams->close_all();
+  drops.flush();
+  // What could not be written was said already, but maybe to a channel that had no room.
+  const Event last = recorder.settle() ? counts_of(recorder) : Event{.kind = Event::Kind::journal_fail, .text = "EIO"};
+  const std::string word = encode(last);
+  ::send(control.get(), word.data(), word.size(), MSG_NOSIGNAL);
+  ::_exit(EXIT_SUCCESS);
+}
+
+}  // namespace
+
+Egress Egress::start(Setup setup) {
+  const ProxyRules proxies(setup.proxies);
+  auto ends = message_channel();
+  Fd &link = ends[0], &their_link = ends[1];
+  Service process = Service::start([&](const Fd& control) {
+    link.reset();
+    try {
+      stand_alone();
+      serve(setup, proxies, control, std::move(their_link));
+    } catch (const Refusal& refusal) {
+      post(control, {.kind = Event::Kind::failed, .text = refusal.what(), .remedy = refusal.remedy()});
+    } catch (const std::exception& e) {
+      post(control, {.kind = Event::Kind::failed, .text = e.what()});
+    }
+  });
+  return Egress(std::move(process), std::move(link));
+}
+
+void Egress::admit(Sockets sockets, const Fd& sandbox) {
+  std::string present;
+  std::vector<int> fds;
+  for (const auto socket : all_sockets) {
+    const Fd& fd = sockets.*socket;
+    present.push_back(fd ? '1' : '0');
+    if (fd) fds.push_back(fd.get());
+  }
+  fds.push_back(sandbox.get());
+  try {
+    send_message(process_.control(), present, std::span<const int>(fds));
+  } catch (const SysError& e) {
+    if (e.error() != EPIPE && e.error() != ECONNRESET) throw;  // it failed already, and its event says why
+  }
+}
+
+Fd Egress::take_link() { return std::move(link_); }
+
+std::optional<Event> Egress::next_event() const {
+  const auto message = process_.hear();
+  return message ? decode_event(message->bytes) : std::nullopt;
+}
+
+std::optional<Event> Egress::finish() {
+  if (!process_.ask_to_finish()) return std::nullopt;
+  while (auto event = next_event()) {
+    if (event->kind != Event::Kind::counts && event->kind != Event::Kind::journal_fail) continue;
+    process_.dismiss();
+    return event;
+  }
+  return std::nullopt;
+}
+
+}  // namespace agentrun::egress

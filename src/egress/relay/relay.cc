@@ -1,0 +1,147 @@
+#include "egress/relay/relay.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>  // before the kernel's own, which then leave out what it has
+#include <sys/socket.h>
+
+#include <linux/netfilter_ipv4.h>
+#include <linux/netfilter_ipv6/ip6_tables.h>
+
+#include <cerrno>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include "egress/dns/addresses.h"
+#include "egress/packet/netfilter.h"
+#include "egress/egress_fds.h"
+
+namespace agentrun::egress {
+
+namespace {
+
+constexpr unsigned tag_v4 = 0, tag_v6 = 1;
+constexpr int accepts_a_round = 128;
+constexpr std::size_t buffer_size = 256 * 1024;  // MEASURED.md A
+
+// Where the flow was meant to go (nf_conntrack's view of it); nullopt when nothing was redirected.
+std::optional<policy::Destination> original_destination(const Fd& socket, bool v6) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  const int level = v6 ? SOL_IPV6 : SOL_IP, option = v6 ? IP6T_SO_ORIGINAL_DST : SO_ORIGINAL_DST;
+  if (::getsockopt(socket.get(), level, option, &address, &size) != 0) return std::nullopt;
+  return destination_of(address);
+}
+
+Fd open_spare() { return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+
+}  // namespace
+
+Relay::Relay(Context& context, Gate& gate, Drops& drops, Fd listener4, Fd listener6)
+    : context_(context),
+      gate_(gate),
+      drops_(drops),
+      listener4_(std::move(listener4)),
+      listener6_(std::move(listener6)),
+      spare_(open_spare()),
+      buffer_(buffer_size) {
+  const std::pair<const Fd*, unsigned> listeners[] = {{&listener4_, tag_v4}, {&listener6_, tag_v6}};
+  for (const auto& [listener, tag] : listeners) {
+    if (!*listener) continue;
+    prepare_relayed(*listener);  // what it accepts inherits that
+    check(::listen(listener->get(), SOMAXCONN), "listen", "relay");
+    if (!context_.loop.add(listener->get(), EPOLLIN, *this, tag)) throw_errno("epoll_ctl", "relay");
+  }
+}
+
+Relay::~Relay() = default;
+
+void Relay::ready(unsigned tag, std::uint32_t /*events*/) {
+  const Fd& listener = tag == tag_v6 ? listener6_ : listener4_;
+  for (int i = 0; i < accepts_a_round; ++i) {
+    sockaddr_storage from{};
+    socklen_t size = sizeof from;
+    Fd socket(::accept4(listener.get(), reinterpret_cast<sockaddr*>(&from), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!socket && is_for_now(errno)) {
+      if (!shed_one(listener)) context_.loop.pause(*this, listener.get(), tag);
+      return;
+    }
+    if (!socket && errno == ECONNABORTED) continue;
+    if (!socket) return;
+    const auto source = destination_of(from);
+    if (source) arrived(std::move(socket), tag == tag_v6, *source);
+  }
+}
+
+// Out of descriptors: who waits is told by a reset, rather than left to wait. False: not even that can be done now.
+bool Relay::shed_one(const Fd& listener) {
+  spare_.reset();
+  Fd socket(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  const bool accepted = static_cast<bool>(socket);
+  reset(socket);
+  spare_ = open_spare();
+  return accepted;
+}
+
+void Relay::expired() {
+  if (!spare_) spare_ = open_spare();
+  if (listener4_) context_.loop.modify(listener4_.get(), EPOLLIN, *this, tag_v4);
+  if (listener6_) context_.loop.modify(listener6_.get(), EPOLLIN, *this, tag_v6);
+}
+
+std::optional<Gate::Admission> Relay::admission_of(const policy::Destination& source, const policy::Destination& to) {
+  policy::Destination announced = source;
+  if (auto admission = gate_.take({.source = source, .to = to})) return admission;
+  if (context_.conntrack != nullptr) {
+    if (const auto original = context_.conntrack->original(source)) announced.port = original->source_port;  // which it was announced by
+  }
+  if (announced.port != source.port) {
+    if (auto admission = gate_.take({.source = announced, .to = to})) return admission;
+  }
+  // Its announcement was sent before its first packet; it may still be unread.
+  gate_.read_announcements();
+  auto admission = gate_.take({.source = source, .to = to});
+  return admission || announced.port == source.port ? std::move(admission) : gate_.take({.source = announced, .to = to});
+}
+
+void Relay::arrived(Fd socket, bool v6, const policy::Destination& source) {
+  const auto to = original_destination(socket, v6);
+  auto admission = to ? admission_of(source, *to) : std::nullopt;
+  if (!admission) {
+    reset(socket);
+    Drops::Drop drop{.type = "net.refused", .to = to.value_or(source), .proto = "tcp", .reason = "not announced", .uid = {}, .name = {}};
+    if (!drop.to.v6 && policy::is_synthetic(drop.to)) drop.name = context_.names.name_of(v4_number(drop.to)).value_or("");
+    return drops_.add(drop);
+  }
+  const auto check = admission->check_name ? Flow::NameCheck::wanted : Flow::NameCheck::none;
+  add(std::make_unique<Flow>(context_, std::move(admission->facts), Flow::Ends{std::move(socket), std::move(admission->outside)},
+                             check, admission->began, buffer_, std::move(admission->seat), over()));
+}
+
+void Relay::add_inward(FlowFacts facts, const policy::Destination& source, Fd agent, Fd outside, Seat seat) {
+  prepare_relayed(agent);
+  if (!context_.recorder.open(facts, {.peer = source})) {
+    reset(agent);
+    return reset(outside);
+  }
+  add(std::make_unique<Flow>(context_, std::move(facts), Flow::Ends{std::move(agent), std::move(outside)}, Flow::NameCheck::none,
+                             boot_clock_ns(), buffer_, std::move(seat), over()));
+}
+
+void Relay::add(std::unique_ptr<Flow> flow) {
+  Flow& added = *flow;
+  flows_.emplace(&added, std::move(flow));
+  added.start();
+}
+
+Flow::Over Relay::over() {
+  return [this](Flow& flow) {
+    auto node = flows_.extract(&flow);
+    if (!node.empty()) context_.loop.retire(std::move(node.mapped()));
+  };
+}
+
+void Relay::close_all() {
+  while (!flows_.empty()) flows_.begin()->second->abort("run-ended");
+}
+
+}  // namespace agentrun::egress

@@ -1,0 +1,43 @@
+// Accepts what the packet filter sends here, and relays what was announced. All else is reset.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "egress/egress_context.h"
+#include "egress/packet/reject_log.h"
+#include "egress/relay/flow.h"
+#include "egress/relay/pending_flows.h"
+
+namespace agentrun::egress {
+
+class Relay : Watcher {
+ public:
+  Relay(Context& context, Gate& gate, Drops& drops, Fd listener4, Fd listener6);
+  ~Relay() override;
+  /// A connection that came in by network.publish from `source`: `agent` is connected to the sandbox's loopback.
+  void add_inward(FlowFacts facts, const policy::Destination& source, Fd agent, Fd outside, Seat seat);
+  /// Ends every flow; each is recorded.
+  void close_all();
+
+ private:
+  void ready(unsigned tag, std::uint32_t events) override;
+  void expired() override;
+  void arrived(Fd socket, bool v6, const policy::Destination& source);
+  std::optional<Gate::Admission> admission_of(const policy::Destination& source, const policy::Destination& to);
+  [[nodiscard]] bool shed_one(const Fd& listener);
+  void add(std::unique_ptr<Flow> flow);
+  [[nodiscard]] Flow::Over over();
+
+  Context& context_;
+  Gate& gate_;
+  Drops& drops_;
+  Fd listener4_, listener6_;
+  Fd spare_;  // given up for a moment when there is no other descriptor to accept with
+  std::vector<char> buffer_;
+  std::unordered_map<Flow*, std::unique_ptr<Flow>> flows_;
+};
+
+}  // namespace agentrun::egress

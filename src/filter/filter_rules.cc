@@ -1,0 +1,87 @@
+// Table row → rule, variant → rule set.
+#include "filter/filter_rules.h"
+
+#include <asm/unistd_64.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <functional>
+#include <stdexcept>
+#include <string>
+
+namespace agentrun::filter {
+namespace {
+
+CallRule checked_rule(const Row& row) {
+  const auto checks = agent_checks();
+  const auto found = std::ranges::find(checks, row.nr, &CallRule::nr);
+  if (found == checks.end()) throw std::logic_error(std::string(row.name) + ": checked, but there is no check");
+  return *found;
+}
+
+// MFD_EXEC is refused where memory files are not executed anyway; what is made without it the broker judges.
+enum class MemoryFiles : std::uint8_t { data, programs };
+
+CallRule agent_rule(const Row& row, Reads reads, MemoryFiles memory_files) {
+  if (row.nr == __NR_memfd_create && memory_files == MemoryFiles::programs) return {.nr = row.nr, .otherwise = SECCOMP_RET_ALLOW};
+  switch (row.disposition) {
+    case Disposition::allow:
+      return {.nr = row.nr, .otherwise = SECCOMP_RET_ALLOW};
+    case Disposition::trap:
+      return {.nr = row.nr, .otherwise = SECCOMP_RET_USER_NOTIF};
+    case Disposition::trap_opens:
+      return open_rule(row, reads);
+    case Disposition::trap_leases:
+      return lease_rule(row);
+    case Disposition::checked:
+      return checked_rule(row);
+    case Disposition::refuse_enosys:
+      return {.nr = row.nr, .otherwise = refuse_with(ENOSYS)};
+    case Disposition::refuse_eperm:
+      break;
+  }
+  return {.nr = row.nr, .otherwise = refuse_with(EPERM)};
+}
+
+RuleSet agent_rules(Reads reads, MemoryFiles memory_files) {
+  RuleSet set{.unknown = refuse_with(ENOSYS), .foreign = refuse_with(EPERM), .calls = {}};
+  for (const Row& row : table()) set.calls.push_back(agent_rule(row, reads, memory_files));
+  return set;
+}
+
+// A program that traps, loaded without a listener, would answer ENOSYS.
+RuleSet without_traps(RuleSet set) {
+  for (CallRule& rule : set.calls) {
+    const Row* const row = find(rule.nr);
+    if (row->operation != Operation::none) rule = {.nr = rule.nr, .otherwise = SECCOMP_RET_ALLOW};
+  }
+  return set;
+}
+
+}  // namespace
+
+RuleSet rules(Variant variant) {
+  switch (variant) {
+    case Variant::agent_reads_trapped:
+      return agent_rules(Reads::trapped, MemoryFiles::data);
+    case Variant::agent_reads_off:
+      return agent_rules(Reads::off, MemoryFiles::data);
+    case Variant::agent_reads_trapped_memfd:
+      return agent_rules(Reads::trapped, MemoryFiles::programs);
+    case Variant::agent_reads_off_memfd:
+      return agent_rules(Reads::off, MemoryFiles::programs);
+    case Variant::agent_floor_only:
+      return without_traps(agent_rules(Reads::off, MemoryFiles::data));
+    case Variant::init:
+      return init_rules();
+    case Variant::broker:
+      return broker_rules();
+    case Variant::egress:
+      return egress_rules();
+    case Variant::sink:
+      return sink_rules();
+  }
+  return {};  // knows nothing: kills
+}
+
+}  // namespace agentrun::filter

@@ -1,0 +1,276 @@
+// Reading the journal of journals. Each file is read once, and what is read counts as said when the signed head covers it, or
+// when it proves itself; all else is only a claim.
+#include <agentrun/journal/index.h>
+#include <agentrun/journal/prune.h>
+#include <agentrun/sys/error.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "journal/format/encode.h"
+#include "journal/verify/evidence.h"
+#include "journal/format/fields.h"
+#include "journal/format/run_files.h"
+#include "journal/index/index_files.h"
+#include "journal/format/lines.h"
+
+namespace agentrun::journal {
+
+namespace index {
+
+namespace {
+
+constexpr std::int64_t retention_ns = static_cast<std::int64_t>(retention_days) * 86'400'000'000'000;
+constexpr std::size_t max_set_aside = 64;
+constexpr std::size_t max_unsigned = 16U << 20;  // bytes of an index without a head that holds
+
+/// The run of a record, when it names one of this identity.
+std::optional<std::string> run_of(std::string_view line, const Key& key) {
+  auto run = text_field(line, "run");
+  if (!run || !files::is_run_id(*run) || text_field(line, "origin") != identity_name(key) + "/" + *run) return std::nullopt;
+  return run;
+}
+
+bool certifies(std::string_view certificate, std::string_view run, std::string_view first_key, const Key& key) {
+  const auto authority = authority_of(certificate, key);
+  return authority && authority->origin == identity_name(key) + "/" + std::string(run) && authority->first.vkey() == first_key;
+}
+
+std::string certificate_in(const std::filesystem::path& run_directory) {
+  try {
+    const auto folder = try_folder(run_directory);
+    return folder ? files::try_read(*folder, files::keycert, max_note).value_or("") : "";
+  } catch (const SysError&) {  // a pipe, a link, too long: no certificate
+    return {};
+  }
+}
+
+bool closes(std::string_view line, std::string_view run, const Key& key) {
+  const std::string text = text_field(line, "checkpoint").value_or("");
+  std::string_view rest = text;
+  const auto note = take_note(rest);
+  const auto head = note && rest.empty() ? parse_checkpoint(note->text) : std::nullopt;
+  const auto said = head_of(line);
+  const std::string origin = identity_name(key) + "/" + std::string(run);
+  return head && said && head->origin == origin && said->size == head->size && said->root == head->root &&
+         signed_by(*note, key.renamed(origin)) == Signed::valid;
+}
+
+/// Turns records into what a View holds of runs.
+class Taker {
+ public:
+  Taker(View& view, const Key& key) : view_(&view), key_(&key) {}
+
+  void take(const Line& line) {
+    const std::string type = text_field(line.data, "type").value_or("");
+    const auto run = text_field(line.data, "run");
+    if (!run || !files::is_run_id(*run)) return;
+    RunEntry& entry = view_->runs[*run];
+    if (entry.where.empty()) entry.where = view_->where + " record " + std::to_string(line.index);
+    const std::int64_t at = number_field(line.data, "t").value_or(0);
+    Anchor anchor{.where = view_->where + " record " + std::to_string(line.index), .origin = identity_name(*key_) + "/" + *run};
+    if (type == "run.missing") {
+      entry.excused = entry.since != 0 && at - entry.since >= retention_ns;
+      return;
+    }
+    if (type == "run.pruned") anchor.pruned_at = at;
+    if (type == "run.open") {
+      entry.opened = true;
+      anchor.first_key = text_field(line.data, "vkey").value_or("");
+    }
+    if (type == "run.close") take_close(line, entry, anchor);
+    if (type == "journal.recovered") take_recovered(line, entry, anchor);
+    entry.since = at;
+    entry.anchors.push_back(std::move(anchor));
+  }
+
+ private:
+  void take_close(const Line& line, RunEntry& entry, Anchor& anchor) {
+    anchor.note = text_field(line.data, "checkpoint").value_or("");
+    entry.end = head_of(line.data);
+    entry.closed = true;
+    if (auto held = text_field(line.data, "index_before"); held)
+      view_->held.push_back({.where = anchor.where, .origin = key_->name(), .note = std::move(*held)});
+  }
+  static void take_recovered(const Line& line, RunEntry& entry, Anchor& anchor) {
+    anchor.fault = text_field(line.data, "fault").value_or("");
+    entry.end = head_of(line.data);
+    if (entry.end && anchor.fault.empty())
+      anchor.head = Checkpoint{.origin = anchor.origin, .size = entry.end->size, .root = entry.end->root};
+  }
+
+  View* view_;
+  const Key* key_;
+};
+
+}  // namespace
+
+std::optional<Before> parse_words(std::string_view words) {
+  const std::size_t first = words.find(' ');
+  const std::size_t second = first == std::string_view::npos ? first : words.find(' ', first + 1);
+  if (second == std::string_view::npos) return std::nullopt;
+  const auto size = decode_decimal(words.substr(first + 1, second - first - 1));
+  Before before{.origin = std::string(words.substr(0, first)), .size = size.value_or(0)};
+  if (!size || decode_base64(words.substr(second + 1), before.root) != before.root.size()) return std::nullopt;
+  return before;
+}
+
+std::optional<Before> head_of(std::string_view line) {
+  const auto origin = text_field(line, "origin");
+  const auto size = number_field(line, "size");
+  const auto root = text_field(line, "root");
+  Before before;
+  if (!origin || !size || *size < 0 || !root || decode_base64(*root, before.root) != before.root.size()) return std::nullopt;
+  before.origin = *origin;
+  before.size = static_cast<std::uint64_t>(*size);
+  return before;
+}
+
+Proof proof_of(std::string_view line, const Key& key, const std::filesystem::path& state_directory) {
+  const auto run = run_of(line, key);
+  Members members(line);
+  for (Member member; members.next(member);) {
+  }
+  if (!run || !members.complete()) return Proof::none;
+  const std::string type = text_field(line, "type").value_or("");
+  if (type == "run.close") return closes(line, *run, key) && !text_field(line, "index_before") ? Proof::closing : Proof::none;
+  if (type != "run.open") return Proof::none;
+  const std::string first_key = text_field(line, "vkey").value_or("");
+  const auto inside = text_field(line, "certificate");
+  const std::string certificate = inside ? *inside : certificate_in(state_directory / files::runs / *run);
+  return certifies(certificate, *run, first_key, key) ? Proof::opening : Proof::none;
+}
+
+bool is_no_directory(const std::filesystem::path& path) {
+  struct stat st {};
+  return ::lstat(path.c_str(), &st) == 0 && !S_ISDIR(st.st_mode);
+}
+
+std::optional<Fd> try_folder(const std::filesystem::path& path) {
+  Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!folder && errno == ENOENT) return std::nullopt;
+  check(folder.get(), "open", path.string());
+  return folder;
+}
+
+std::optional<Hash> root_at(const std::vector<Hash>& leaves, std::uint64_t size) {
+  if (size > leaves.size()) return std::nullopt;
+  Tree tree;
+  for (std::size_t i = 0; i < size; ++i) tree.add(leaves[i]);
+  return tree.root();
+}
+
+SignedHead read_signed_head(const Fd& folder, std::span<const std::string> trusted) {
+  SignedHead result;
+  try {
+    result.content = files::try_read(folder, files::checkpoint, max_note).value_or("");
+  } catch (const SysError& e) {  // of what is no file, or longer than a note, nothing is signed
+    if (e.error() != EFBIG && !files::is_no_file(e.error())) throw;
+    result.content = "?";
+  }
+  std::string_view rest = result.content;
+  result.note = take_note(rest);
+  if (!result.note) return result;
+  if (rest.empty()) result.head = parse_checkpoint(result.note->text);
+  for (const std::string& vkey : trusted) {
+    const Key identity = Key::from_vkey(vkey);
+    const std::string origin = identity_name(identity) + "/" + name;
+    if (result.note->text.starts_with(origin + "\n") || result.note->signatures[0].name == origin) result.key = identity.renamed(origin);
+  }
+  result.holds = result.head && result.key && result.head->origin == result.key->name() && signed_by(*result.note, *result.key) == Signed::valid;
+  return result;
+}
+
+View read_view(const Fd& folder, const std::string& where, const Key& key, const std::optional<Checkpoint>& head,
+               const std::filesystem::path& state_directory) {
+  View view{.where = where};
+  Taker taker(view, key);
+  Tree tree;
+  const auto covered = [&] { return head && tree.size() < head->size; };
+  const auto compare = [&] { view.leads = view.leads || (head && tree.size() == head->size && tree.root() == head->root); };
+  compare();
+  LineReader lines(folder);
+  std::size_t unsigned_bytes = 0;
+  for (Line line; lines.next(line);) {
+    if (line.segment != 0) {
+      view.malformed = "an index has one segment, here is another";
+      break;
+    }
+    if (line.index == 0 && text_field(line.data, "type") == "index.open") {
+      view.broken = text_field(line.data, "broken").value_or("");
+      view.broken_checkpoint = text_field(line.data, "checkpoint").value_or("");
+    }
+    const Hash leaf = leaf_hash(line.data);
+    if (covered()) taker.take(line);
+    else if (proof_of(line.data, key, state_directory) != Proof::none) {
+      // Said again of a run that the signed records know, it is nothing new; another end of the same run is.
+      if (text_field(line.data, "type") == "run.close" || !view.runs.contains(text_field(line.data, "run").value_or(""))) taker.take(line);
+    } else if (const auto run = text_field(line.data, "run"); run && files::is_run_id(*run) && text_field(line.data, "type") == "run.open") {
+      view.claimed.insert(*run);
+    }
+    if (!covered()) unsigned_bytes += line.data.size() + 1;
+    if (unsigned_bytes > (head ? static_cast<std::size_t>(max_tail) : max_unsigned)) {
+      view.malformed = "more records that nobody signed than a process can have left";
+      break;
+    }
+    tree.add(leaf);
+    if (head) view.leaves.push_back(leaf);
+    compare();
+  }
+  if (lines.broken()) view.malformed = *lines.broken();
+  view.torn_bytes = lines.torn_bytes();
+  return view;
+}
+
+std::vector<View> views_set_aside(const View& newest, const Key& key, const std::filesystem::path& state_directory, std::string& absent) {
+  std::vector<View> views;
+  std::string broken = newest.broken;
+  std::string checkpoint = newest.broken_checkpoint;
+  std::set<std::string> seen;
+  while (!broken.empty() && views.size() < max_set_aside && seen.insert(broken).second) {
+    const bool is_name = broken.starts_with(aside_prefix) && files::is_run_id(broken);
+    const auto folder = is_name && !is_no_directory(state_directory / broken) ? try_folder(state_directory / broken) : std::nullopt;
+    if (!folder) {
+      absent = broken;
+      break;
+    }
+    // Its own file `checkpoint` may have been changed since; what it was then, the index after it has signed.
+    std::string_view rest = checkpoint;
+    const auto note = take_note(rest);
+    auto head = note ? parse_checkpoint(note->text) : std::nullopt;
+    if (head && (head->origin != key.name() || signed_by(*note, key) != Signed::valid)) head.reset();
+    View view = read_view(*folder, broken, key, head, state_directory);
+    if (head && !view.leads) view = read_view(*folder, broken, key, std::nullopt, state_directory);
+    broken = view.broken;
+    checkpoint = view.broken_checkpoint;
+    views.push_back(std::move(view));
+  }
+  return views;
+}
+
+}  // namespace index
+
+std::vector<Anchor> index_anchors(const std::filesystem::path& state_directory, std::string_view run_id,
+                                  std::span<const std::string> trusted) {
+  const std::vector<Anchor> unknown{{.where = index::name, .origin = {}, .gap = "it does not verify, so what it has seen of the run is not known: agent-run journal verify --index"}};
+  if (index::is_no_directory(state_directory / index::name)) return unknown;
+  const auto folder = index::try_folder(state_directory / index::name);
+  if (!folder) return {};
+  (void)::flock(folder->get(), LOCK_SH);  // a copy on a medium without locks has no writer either
+  const index::SignedHead head = index::read_signed_head(*folder, trusted);
+  if (head.note && !head.key) return {};  // of somebody who is not asked about
+  if (!head.holds) return files::exists(*folder, files::segment(0)) || !head.content.empty() ? unknown : std::vector<Anchor>{};
+  const index::View view = index::read_view(*folder, index::name, *head.key, head.head, state_directory);
+  if (!view.leads) return unknown;
+  std::string absent;
+  // What it has signed still speaks against a run; that it knows no more is not believed.
+  std::vector<Anchor> anchors = view.malformed.empty() ? std::vector<Anchor>{} : unknown;
+  const auto add = [&](const index::View& of) {
+    const auto found = of.runs.find(std::string(run_id));
+    if (found != of.runs.end()) anchors.insert(anchors.end(), found->second.anchors.begin(), found->second.anchors.end());
+  };
+  add(view);
+  for (const index::View& aside : index::views_set_aside(view, *head.key, state_directory, absent)) add(aside);
+  return anchors;
+}
+
+}  // namespace agentrun::journal

@@ -1,0 +1,215 @@
+#include <agentrun/journal/byte_names.h>
+#include <agentrun/journal/query.h>
+#include <agentrun/sys/error.h>
+#include <fnmatch.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "journal/format/encode.h"
+#include "journal/format/fields.h"
+#include "journal/format/run_files.h"
+
+namespace agentrun::journal {
+
+namespace {
+
+constexpr std::size_t read_size = 64 * 1024;
+constexpr std::array<std::string_view, 6> path_members{"path", "to", "dst", "host", "name", "exe"};
+
+/// The members that a filter may ask about, in one pass over the line.
+struct Fields {
+  std::string type, act, klass, exe, comm;
+  std::vector<std::string> paths;
+  std::int64_t pid = -1, tid = -1, t = 0;
+};
+
+/// The text of a member; of one that is not UTF-8, as it is shown.
+std::string text_of(const Member& member, bool is_base64) {
+  const std::string text = unquote(member.value).value_or("");
+  return is_base64 ? shown_base64(text) : text;
+}
+
+Fields fields_of(std::string_view line) {
+  Fields fields;
+  const std::array<std::pair<std::string_view, std::string*>, 5> texts{
+      {{"type", &fields.type}, {"act", &fields.act}, {"class", &fields.klass}, {"exe", &fields.exe}, {"comm", &fields.comm}}};
+  const std::array<std::pair<std::string_view, std::int64_t*>, 3> numbers{{{"pid", &fields.pid}, {"tid", &fields.tid}, {"t", &fields.t}}};
+  Members members(line);
+  for (Member member; members.next(member);) {
+    const bool is_base64 = member.key.ends_with(base64_suffix);
+    if (is_base64) member.key.remove_suffix(base64_suffix.size());
+    for (const auto& [key, to] : texts) {
+      if (member.key == key) *to = text_of(member, is_base64);
+    }
+    for (const auto& [key, to] : numbers) {
+      if (member.key == key) *to = integer(member.value).value_or(-1);
+    }
+    if (member.key != "exe" && std::ranges::find(path_members, member.key) != path_members.end())
+      fields.paths.push_back(text_of(member, is_base64));
+  }
+  // Of a decision exe is who asks; what an exec.verified is about.
+  if (fields.type == "exec.verified") fields.paths.push_back(fields.exe);
+  return fields;
+}
+
+bool has(const std::vector<std::string>& wanted, const std::string& value) {
+  return wanted.empty() || std::ranges::find(wanted, value) != wanted.end();
+}
+
+/// Whether one of them can be a member at all: most lines need no more than this look. A canonical
+/// record has no escapes in such words.
+bool may_have(const std::vector<std::string>& wanted, std::string_view line) {
+  return wanted.empty() || std::ranges::any_of(wanted, [&](const std::string& value) {
+           return line.find("\"" + value + "\"") != std::string_view::npos ||
+                  !std::ranges::all_of(value, [](char c) { return (c >= 'a' && c <= 'z') || c == '.'; });
+         });
+}
+
+/// The bytes that \xNN stands for.
+std::string unescaped(std::string_view text) {
+  constexpr std::size_t size = 4;
+  std::string bytes;
+  while (!text.empty()) {
+    unsigned code = 0;
+    const bool escape = text.size() >= size && text.starts_with("\\x");
+    const auto [end, error] = escape ? std::from_chars(text.data() + 2, text.data() + size, code, 16) : std::from_chars_result{text.data(), std::errc::invalid_argument};
+    const bool whole = error == std::errc{} && end == text.data() + size;
+    bytes += whole ? static_cast<char>(code) : text.front();
+    text.remove_prefix(whole ? size : 1);
+  }
+  return bytes;
+}
+
+/// As a pattern, or as the name itself, in the spelling in which names are shown.
+bool matches(const std::string& pattern, const std::string& text) {
+  if (text.empty()) return false;
+  if (text == pattern || ::fnmatch(pattern.c_str(), text.c_str(), 0) == 0) return true;
+  return pattern.find("\\x") != std::string::npos && unescaped(pattern) == unescaped(text);
+}
+
+bool is_by(const std::string& process, const Fields& fields) {
+  if (const auto number = decode_decimal(process)) {
+    const auto id = static_cast<std::int64_t>(*number);
+    return fields.pid == id || fields.tid == id;
+  }
+  return matches(process, fields.exe) || matches(process, fields.comm);
+}
+
+}  // namespace
+
+bool Filter::fits(std::string_view line) const {
+  if (!may_have(types, line) || !may_have(acts, line) || !may_have(classes, line)) return false;
+  const Fields fields = fields_of(line);
+  if (!has(types, fields.type) || !has(acts, fields.act) || !has(classes, fields.klass)) return false;
+  if (fields.t < since || fields.t > until) return false;
+  if (!processes.empty() && std::ranges::none_of(processes, [&](const std::string& p) { return is_by(p, fields); })) return false;
+  return paths.empty() || std::ranges::any_of(fields.paths, [&](const std::string& path) {
+           return std::ranges::any_of(paths, [&](const std::string& pattern) { return matches(pattern, path); });
+         });
+}
+
+std::int64_t time_of(std::string_view text, std::int64_t now_ns) {
+  constexpr std::int64_t second = 1'000'000'000;
+  static constexpr std::array<std::pair<char, std::int64_t>, 4> units{{{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}}};
+  for (const auto& [letter, seconds] : units) {
+    if (!text.ends_with(letter)) continue;
+    const auto count = decode_decimal(text.substr(0, text.size() - 1));
+    if (count && *count <= 1'000'000) return now_ns - static_cast<std::int64_t>(*count) * seconds * second;
+  }
+  static constexpr std::string_view shape = "0000-01-01T00:00:00Z";
+  const bool whole = text.size() == 10 || text.size() == 16 || text.size() == 19 || text.size() == shape.size();
+  std::string full(text);
+  if (whole) full += shape.substr(text.size());
+  std::tm parts{};
+  const char* end = whole ? ::strptime(full.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts) : nullptr;
+  if (end == nullptr || *end != '\0') {
+    throw Refusal("not a time: \"" + std::string(text.substr(0, 100)) + "\"", "write 2026-11-22T10:30:00Z, 2026-11-22, or 15m for 15 minutes ago (s, m, h, d)");
+  }
+  return static_cast<std::int64_t>(::timegm(&parts)) * second;
+}
+
+// ---- following ------------------------------------------------------------------------------------------------------
+
+struct Follower::State {
+  Fd directory, file;
+  unsigned segment = 0;
+  off_t offset = 0;     // of the first byte that is not in `buffer`
+  std::string buffer;
+  std::size_t at = 0;   // of the first byte of `buffer` that was not given out
+  std::uint64_t index = 0;
+  bool ended = false;
+  bool over = false;
+
+  bool read_more() {
+    if (!file) {
+      auto first = files::try_open(directory, files::segment(segment));
+      if (!first) return false;
+      file = std::move(*first);
+    }
+    buffer.erase(0, at);
+    at = 0;
+    const std::size_t held = buffer.size();
+    if (held > max_record) throw SysError(EMSGSIZE, "read", files::segment(segment));
+    buffer.resize(held + read_size);
+    const ssize_t n = check(retry_eintr([&] { return ::pread(file.get(), buffer.data() + held, read_size, offset); }), "read", files::segment(segment));
+    buffer.resize(held + static_cast<std::size_t>(n));
+    offset += n;
+    return n > 0;
+  }
+
+  /// The next segment is there before the old one has ended; that this has, the sealer shows by having gone on: it keeps a
+  /// hash of a record that the old one does not have. Without hashes it is a finished journal.
+  bool next_segment() {
+    auto following = files::try_open(directory, files::segment(segment + 1));
+    if (!following) return false;
+    struct stat st {};
+    const bool kept = ::fstatat(directory.get(), files::hashes, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (kept && !over && static_cast<std::uint64_t>(st.st_size) / sizeof(Hash) <= index) return false;
+    if (read_more()) return true;  // that one came since it was last read
+    file = std::move(*following);
+    ++segment;
+    offset = 0;
+    buffer.clear();
+    at = 0;
+    return true;
+  }
+};
+
+Follower::Follower(const std::filesystem::path& run_directory) : state_(std::make_unique<State>()) {
+  state_->directory = files::open_directory(run_directory.string());
+}
+Follower::Follower(Fd directory) : state_(std::make_unique<State>()) {
+  state_->directory = std::move(directory);
+}
+Follower::Follower(Follower&&) noexcept = default;
+Follower::~Follower() = default;
+
+bool Follower::next(std::uint64_t& index, std::string_view& line) {
+  State& s = *state_;
+  for (;;) {
+    const std::size_t end = s.buffer.find('\n', s.at);
+    if (end != std::string::npos) {
+      line = std::string_view(s.buffer).substr(s.at, end - s.at);
+      index = s.index++;
+      s.at = end + 1;
+      const std::string type = text_field(line, "type").value_or("");
+      s.ended = type == "journal.close" || type == "journal.fail";
+      return true;
+    }
+    if (!s.read_more() && !s.next_segment()) return false;
+  }
+}
+
+void Follower::set_over() noexcept {
+  state_->over = true;
+}
+
+bool Follower::ended() const noexcept {
+  return state_->ended;
+}
+
+}  // namespace agentrun::journal

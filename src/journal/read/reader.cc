@@ -1,0 +1,82 @@
+// What people read: the list of runs, and the records of one. Nothing here verifies.
+#include <agentrun/journal.h>
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+
+#include <algorithm>
+#include <system_error>
+
+#include "journal/format/run_files.h"
+#include "journal/format/lines.h"
+#include "journal/format/note.h"
+
+namespace agentrun::journal {
+
+namespace {
+
+/// Who closes a journal signs its checkpoint as its identity: a line whose name ends in the run's id.
+bool is_closed(const std::filesystem::path& directory, const std::string& id) {
+  try {
+    const auto note = files::try_read(files::open_directory(directory.string()), files::checkpoint, max_note);
+    return note && note->find("/" + id + " ") != std::string::npos;
+  } catch (const SysError&) {  // a pipe, a device, too long: nobody's checkpoint, and no reason to list no run
+    return false;
+  }
+}
+
+}  // namespace
+
+std::vector<RunInfo> list_runs(const std::filesystem::path& state_directory) {
+  const auto folder = state_directory / files::runs;
+  std::vector<RunInfo> runs;
+  std::error_code error;
+  std::filesystem::directory_iterator entries(folder, error);
+  if (error == std::errc::no_such_file_or_directory) return runs;
+  for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
+    const std::string id = entries->path().filename().string();
+    std::error_code ignored;  // a run that goes away meanwhile is not a folder
+    if (!files::is_run_id(id) || entries->symlink_status(ignored).type() != std::filesystem::file_type::directory)
+      continue;
+    runs.push_back({.id = id,
+                    .directory = entries->path(),
+                    .closed = is_closed(entries->path(), id)});
+  }
+  if (error) throw SysError(error.value(), "readdir", folder.string());
+  std::ranges::sort(runs, {}, &RunInfo::id);
+  return runs;
+}
+
+std::filesystem::path find_run(const std::filesystem::path& state_directory, std::string_view id_or_prefix) {
+  const std::vector<RunInfo> runs = list_runs(state_directory);
+  const std::string remedy = "agent-run journal list names the runs";
+  if (id_or_prefix.empty()) {
+    if (runs.empty()) throw Refusal("there is no run under " + state_directory.string(), "run something first");
+    return runs.back().directory;
+  }
+  const RunInfo* found = nullptr;
+  for (const RunInfo& run : runs) {
+    if (run.id == id_or_prefix) return run.directory;
+    if (!run.id.starts_with(id_or_prefix)) continue;
+    if (found != nullptr) throw Refusal("more than one run begins with " + std::string(id_or_prefix), remedy);
+    found = &run;
+  }
+  if (found == nullptr) throw Refusal("no run " + std::string(id_or_prefix), remedy);
+  return found->directory;
+}
+
+std::uint64_t show(const std::filesystem::path& run_directory, const ShowOptions& options,
+                   const std::function<bool(std::uint64_t, std::string_view)>& each) {
+  const Fd directory = files::open_directory(run_directory.string());
+  LineReader reader(directory);
+  std::uint64_t given = 0;
+  for (Line line; given < options.count && reader.next(line);) {
+    if (line.index < options.first) continue;
+    if (!options.type.empty() && text_field(line.data, "type") != options.type) continue;
+    ++given;
+    if (!each(line.index, line.data)) break;
+  }
+  if (options.broken != nullptr) *options.broken = reader.broken();
+  return given;
+}
+
+}  // namespace agentrun::journal

@@ -1,0 +1,285 @@
+// What journal.redact names, replaced in command lines and in the shell strings that they hold.
+#include <agentrun/journal.h>
+#include <agentrun/journal/redact.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "journal/format/random.h"
+#include "journal/redact/shell_words.h"
+
+namespace agentrun::journal {
+
+namespace {
+
+constexpr char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+/// One star to go back to is enough: what an earlier one took could as well be taken by the later one. So the time is
+/// bounded by the product of the lengths, whatever the words are.
+bool glob(std::string_view pattern, std::string_view text) noexcept {
+  std::size_t p = 0;
+  std::size_t t = 0;
+  std::size_t star = std::string_view::npos;
+  std::size_t retry = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      retry = t;
+    } else if (p < pattern.size() && (pattern[p] == '?' || lower(pattern[p]) == lower(text[t]))) {
+      ++p;
+      ++t;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      t = ++retry;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of('*', p) == std::string_view::npos;
+}
+
+}  // namespace
+
+Redactor::Redactor(std::vector<std::string> globs) : globs_(std::move(globs)) {
+  fill_random(salt_);
+}
+
+bool Redactor::matches(std::string_view text) const noexcept {
+  return std::ranges::any_of(globs_, [&](const std::string& pattern) { return glob(pattern, text); });
+}
+
+std::string Redactor::digest(std::string_view text) const {
+  constexpr std::size_t block = 64;  // of SHA-256
+  const auto pad = [&](char with) {
+    std::string key(block, with);
+    for (std::size_t i = 0; i < salt_.size(); ++i) key[i] = static_cast<char>(key[i] ^ static_cast<char>(salt_[i]));
+    return key;
+  };
+  const Hash inner = sha256(pad(0x36).append(text));
+  const Hash outer = sha256(pad(0x5c).append(reinterpret_cast<const char*>(inner.data()), inner.size()));
+  return "hmac:" + hex(std::span(outer).first(8));
+}
+
+/// One pass over words that follow each other.
+class Redactor::Pass {
+ public:
+  /// What all passes over one command line share.
+  struct Shared {
+    const Redactor& redactor;
+    std::size_t budget;           // bytes that may still be read: a nested string is read once for each level
+    std::set<std::string> made;   // digests, so that none is taken for a word
+  };
+
+  Pass(Shared& shared, unsigned depth) : shared_(shared), depth_(depth) {}
+  [[nodiscard]] std::size_t count() const noexcept { return count_; }
+
+  void apply(std::string& word) {
+    read(word);
+    value_of_option_ |= std::exchange(ends_with_option_, false);
+  }
+
+ private:
+  void read(std::string& word) {
+    if (shared_.made.contains(word)) return;
+    if (std::exchange(value_of_option_, false)) return replace(word);
+    const std::size_t value = value_after_name(word);
+    if (value != std::string::npos && !word.starts_with('=')) {
+      std::string text = word.substr(value);
+      replace(text);
+      word.replace(value, std::string::npos, text);
+    } else if (awaits_value(word)) {
+      value_of_option_ = true;
+    } else if (is_assignment(word)) {
+      std::string text = word.substr(word.find('=') + 1);
+      if (matches(word)) return replace(word);
+      apply_inside(text);
+      word.replace(word.find('=') + 1, std::string::npos, text);
+    } else if (matches(word)) {
+      replace(word);
+    } else {
+      apply_inside(word);
+    }
+  }
+
+  static constexpr unsigned max_depth = 8;
+  static constexpr std::string_view separators = " \t\n\r;|&()<>`";
+  static constexpr std::string_view special = " \t\n\r;|&()<>`'\"\\$";
+
+  [[nodiscard]] bool matches(std::string_view text) const noexcept { return shared_.redactor.matches(text); }
+
+  static constexpr bool letter(char c) { return (lower(c) >= 'a' && lower(c) <= 'z') || c == '_'; }
+  static constexpr bool of_name(char c) { return letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '.'; }
+
+  /// `--token`, `-t`, `API_KEY`: what stands before '=' where that means a value.
+  static bool is_name(std::string_view text) {
+    text.remove_prefix(std::min(text.find_first_not_of('-'), text.size()));
+    return !text.empty() && letter(text[0]) && std::ranges::all_of(text, of_name);
+  }
+
+  /// `--token`, and the `Token:` of a header.
+  [[nodiscard]] bool awaits_value(std::string_view word) const {
+    if (word.ends_with(':')) return is_name(word.substr(0, word.size() - 1)) && matches(word.substr(0, word.size() - 1));
+    return word.starts_with('-') && is_name(word) && matches(word);
+  }
+
+  static bool is_assignment(std::string_view word) {
+    const std::size_t equals = word.find('=');
+    return equals != std::string_view::npos && is_name(word.substr(0, equals));
+  }
+
+  /// Where the value of a name that matches begins: after `NAME=`, `NAME+=`, `NAME[x]=`, `"NAME":`, wherever in a first word.
+  [[nodiscard]] std::size_t value_after_name(std::string_view word) const {
+    const std::string_view first = word.substr(0, word.find_first_of(separators));
+    for (std::size_t at = first.find_first_of("=:"); at != std::string_view::npos; at = first.find_first_of("=:", at + 1)) {
+      std::string_view name = word.substr(0, at);
+      if (name.ends_with('+')) name.remove_suffix(1);
+      if (name.ends_with(']')) name = name.substr(0, std::min(name.rfind('['), name.size()));
+      while (!name.empty() && std::string_view("\"'").find(name.back()) != std::string_view::npos) name.remove_suffix(1);
+      std::size_t begin = name.size();
+      while (begin > 0 && of_name(name[begin - 1])) --begin;
+      name.remove_prefix(begin);
+      if (is_name(name) && matches(name) && at + 1 < word.size()) return at + 1;
+    }
+    return std::string_view::npos;
+  }
+
+  void replace(std::string& word) {
+    if (shared_.made.contains(word)) return;
+    word = shared_.redactor.digest(word);
+    shared_.made.insert(word);
+    ++count_;
+  }
+
+  /// A word that may hold others. What is nested deeper than anybody writes by hand is replaced whole; so is what bash might cut
+  /// elsewhere, where something in it matches.
+  void apply_inside(std::string& word) {
+    if (word.find_first_of(special) == std::string::npos) return;
+    if (depth_ == max_depth || word.size() > shared_.budget) return replace(word);
+    shared_.budget -= word.size();
+    const ShellWords cut = cut_shell_words(word);
+    if (!cut.sound && matches_roughly(word)) return replace(word);
+    const std::set<unsigned> commands = commands_that_match(cut);
+    Pass inside(shared_, depth_ + 1);
+    std::string out;
+    std::size_t copied = 0;
+    for (const ShellWord& part : cut.words) {
+      out.append(word, copied, part.begin - copied);
+      out += inside.redacted(part, std::string_view(word).substr(part.begin, part.end - part.begin), commands);
+      copied = part.end;
+    }
+    out.append(word, copied);
+    if (!cut.sound && inside.count() > 0) return replace(word);
+    take_over(inside);
+    word = std::move(out);
+  }
+
+  /// Who ends with an option may be put before the value: `eval 'curl --token' X`, `$(echo --token) X`.
+  void take_over(const Pass& inside) {
+    count_ += inside.count_;
+    ends_with_option_ |= inside.value_of_option_;
+  }
+
+  /// What a command with a name that matches is handed to read may be the value.
+  [[nodiscard]] std::set<unsigned> commands_that_match(const ShellWords& cut) const {
+    std::set<unsigned> commands;
+    for (const ShellWord& word : cut.words) {
+      if (word.role == ShellWord::Role::word && matches(word.text())) commands.insert(word.command);
+    }
+    return commands;
+  }
+
+  /// A word of a shell string, as it stands there unless something of it was replaced.
+  std::string redacted(const ShellWord& word, std::string_view raw, const std::set<unsigned>& commands) {
+    using Role = ShellWord::Role;
+    const std::size_t before = count_;
+    std::string text = word.text();
+    const bool is_read = word.role == Role::here_string || word.role == Role::here_document;
+    if (is_read && commands.contains(word.command)) {
+      replace(text);
+    } else if (word.role == Role::here_document || word.role == Role::comment) {
+      if (word.role == Role::comment) text.erase(0, 1);
+      apply_inside(text);
+      ends_with_option_ = false;
+      if (word.role == Role::comment) text.insert(0, 1, '#');
+    } else if (word.role == Role::word) {
+      apply_to_pieces(word, text, raw);
+    } else {  // between an option and its value a redirection changes nothing
+      const bool awaits = value_of_option_;
+      apply_to_pieces(word, text, raw);
+      value_of_option_ |= awaits;
+    }
+    return count_ == before ? std::string(raw) : text;
+  }
+
+  void apply_to_pieces(const ShellWord& word, std::string& text, std::string_view raw) {
+    if (!value_of_option_) {
+      text.clear();
+      for (const ShellPiece& piece : word.pieces) text += redacted(piece);
+    }
+    const bool only_itself = text == raw && std::ranges::any_of(word.pieces, [](const ShellPiece& piece) {
+      return piece.kind == ShellPiece::Kind::script;
+    });
+    const bool is_read = only_itself && !value_of_option_ && !matches(text) && value_after_name(text) == std::string::npos;
+    if (!is_read && !text.empty()) apply(text);
+    value_of_option_ |= std::exchange(ends_with_option_, false);
+  }
+
+  std::string redacted(const ShellPiece& piece) {
+    if (piece.kind == ShellPiece::Kind::literal) return piece.text;
+    std::string text = piece.text;
+    Pass inside(shared_, depth_);
+    if (!piece.parameter.empty() && !text.empty() && matches(piece.parameter)) inside.replace(text);
+    else inside.apply_script(text);
+    take_over(inside);
+    return piece.open + text + piece.close;
+  }
+
+  /// A substitution with one word in it is a shell string too.
+  void apply_script(std::string& text) {
+    if (text.find_first_of(special) == std::string::npos) {
+      if (!text.empty()) apply(text);
+      return;
+    }
+    apply_inside(text);
+    value_of_option_ |= std::exchange(ends_with_option_, false);
+  }
+
+  /// Without regard to where words end: does anything in it match?
+  [[nodiscard]] bool matches_roughly(std::string_view text) const {
+    std::string plain;
+    for (const char c : text) {
+      if (std::string_view("'\"\\$").find(c) == std::string_view::npos) plain += c;
+    }
+    for (const std::string_view source : {text, std::string_view(plain)}) {
+      constexpr std::string_view ends = " \t\n\r;|&()<>`'\"\\{}[],";
+      for (std::size_t at = 0; at < source.size();) {
+        const std::size_t end = std::min(source.find_first_of(ends, at), source.size());
+        const std::string_view word = source.substr(at, end - at);
+        if (!word.empty() && (matches(word) || value_after_name(word) != std::string::npos)) return true;
+        at = end + 1;
+      }
+    }
+    return matches(text);
+  }
+
+  Shared& shared_;
+  unsigned depth_;
+  std::size_t count_ = 0;
+  bool value_of_option_ = false;   // the next word is the value of an option that matches
+  bool ends_with_option_ = false;  // the same, said by a string inside of this word
+};
+
+std::size_t Redactor::apply(std::vector<std::string>& words) const {
+  if (globs_.empty()) return 0;
+  std::size_t bytes = 0;
+  for (const std::string& word : words) bytes += word.size();
+  Pass::Shared shared{.redactor = *this, .budget = 16 * bytes, .made = {}};
+  Pass pass(shared, 0);
+  for (std::string& word : words) pass.apply(word);
+  return pass.count();
+}
+
+}  // namespace agentrun::journal

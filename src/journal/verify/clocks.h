@@ -1,0 +1,45 @@
+// Rule V4: boot time never runs back where one thread wrote the records, one after the other.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <unordered_map>
+
+#include "journal/verify/findings.h"
+#include "journal/format/lines.h"
+
+namespace agentrun::journal {
+
+/// What is certain: the supervisor's loop writes the records of the journal's own life (open, tick, rotate, close) in
+/// order, and nothing is decided before journal.open. Those are faults. The decisions about one task (`tid`) follow
+/// each other too, but a task that is killed inside a call, or replaced by execve(2) in another thread, can leave a
+/// late record, and the agent chooses when: that is a remark, or the agent could discredit its own journal.
+class Clocks {
+ public:
+  explicit Clocks(Findings& findings) : findings_(&findings) {}
+  void see(const Line& line);
+  /// The last record seen was journal.close.
+  [[nodiscard]] bool closed() const noexcept { return closed_; }
+  /// Of the last record seen, as it is written there: valid as long as its line is.
+  [[nodiscard]] std::string_view type() const noexcept { return type_; }
+
+ private:
+  void see_gap(const Line& line, std::int64_t tb);
+  void see_wall_clock(const Line& line, std::int64_t tb);
+  void see_life(const Line& line, std::int64_t tb);
+  void see_task(const Line& line, std::int64_t tid, std::int64_t tb);
+
+  Findings* findings_;
+  std::optional<std::int64_t> opened_;  // tb of journal.open
+  std::optional<std::int64_t> life_;    // tb of the last record of the journal's own life
+  std::unordered_map<std::int64_t, std::int64_t> tasks_;
+  std::optional<std::int64_t> latest_;  // the largest tb so far
+  std::optional<std::int64_t> offset_;  // of the wall clock to boot time, in the last record of the journal's own life
+  bool gap_ = false;
+  bool remarked_ = false;
+  bool closed_ = false;
+  std::string_view type_;
+};
+
+}  // namespace agentrun::journal

@@ -1,0 +1,141 @@
+// network.* and sockets: text → rules.
+#include <algorithm>
+#include <map>
+
+#include "policy/policy_data.h"
+#include "policy/compile/draft.h"
+#include <agentrun/profile/fail.h>
+
+namespace agentrun::policy {
+
+namespace {
+
+constexpr profile::AddressRange name_range{.v6 = false, .address = {198, 18}, .length = 15};
+
+struct List {
+  std::string_view section;
+  std::vector<profile::NetworkRule> profile::Network::*rules;
+  Act act;
+};
+constexpr List lists[] = {
+    {"network.deny", &profile::Network::deny, Act::deny},
+    {"network.ask", &profile::Network::ask, Act::ask},
+    {"network.allow", &profile::Network::allow, Act::allow},
+};
+
+template <typename T>
+const T& taken(const profile::Parsed<T>& parsed, const Origin& origin) {
+  if (const auto* const fault = std::get_if<profile::Fault>(&parsed))
+    profile::fail(origin.place, origin.key, fault->message, fault->remedy);
+  return std::get<T>(parsed);
+}
+
+bool is_of_names(const profile::AddressRange& range) {
+  return !range.v6 && range.length >= name_range.length && range.address[0] == 198 && (range.address[1] & 0xfeU) == 18;
+}
+
+// An address can be held by the packet filter alone; what a name or a program may, only the broker and the relay know.
+Label label_of(const profile::Endpoint& to, const profile::NetworkRule& rule, Act act) {
+  return to.kind == profile::Endpoint::Kind::range && !rule.by && act == Act::allow ? Label::kernel : Label::broker;
+}
+
+Rule::Names names_of(profile::Endpoint::Kind kind) {
+  using Kind = profile::Endpoint::Kind;
+  if (kind == Kind::range) return Rule::Names::none;
+  if (kind == Kind::any) return Rule::Names::any;
+  return kind == Kind::below ? Rule::Names::below : Rule::Names::exact;
+}
+
+void add_connection(Draft& draft, const profile::Profile& profile, const List& list, std::size_t index) {
+  const profile::NetworkRule& written = (profile.network.*list.rules)[index];
+  const profile::Pattern pattern{.value = written.to, .place = written.place};
+  const Item item{profile, list.section, index, pattern};
+  const Origin origin = item.origin();
+  const auto parsed = profile::parse_endpoint(written.to);
+  const profile::Endpoint& to = taken(parsed, origin);
+  if (to.kind == profile::Endpoint::Kind::range && is_of_names(to.range))
+    profile::fail(origin.place, origin.key, "198.18.0.0/15 stands for names inside the sandbox", "write a rule by name");
+  std::string meant = profile::text_of(to);
+  Draft::Connection connection{.to = to, .programs = {}, .rule = 0};
+  if (written.by) {
+    const Meaning meaning = expand(*written.by, draft.variables, {origin.place, origin.key + ".by"});
+    meant += " by " + meaning.text;
+    for (const PathPattern& alternative : meaning.alternatives) {
+      if (list.act == Act::allow) refuse_planted_links(draft, alternative.literal_prefix(), origin);
+      for (PathPattern& program : with_links(draft.facts, alternative)) connection.programs.push_back(std::move(program));
+    }
+  }
+  if (to.udp && written.by)
+    profile::fail(origin.place, origin.key + ".by", "no rule of datagrams can name a program: they are sent without a call that is judged", "leave out by, or write a rule of TCP");
+  const bool any_tls = written.tls == profile::TlsNames::any;
+  if (any_tls) meant += " tls: any";
+  connection.rule = add_rule(draft, item, std::move(meant), list.act, label_of(to, written, list.act));
+  draft.rules[connection.rule].any_tls = any_tls;
+  draft.rules[connection.rule].names = names_of(to.kind);
+  draft.connections.push_back(std::move(connection));
+}
+
+void add_published(Draft& draft, const profile::Profile& profile) {
+  for (std::size_t i = 0; i < profile.network.publish.size(); ++i) {
+    const profile::Pattern& written = profile.network.publish[i];
+    const Item item{profile, "network.publish", i, written};
+    const auto parsed = profile::parse_published(written.value);
+    const profile::Published& at = taken(parsed, item.origin());
+    const std::string meant = profile::text_of(at.address) + ":" + std::to_string(at.port);
+    draft.published.push_back({at, add_rule(draft, item, meant, Act::allow, Label::kernel)});
+  }
+}
+
+void add_sockets(Draft& draft, const profile::Profile& profile) {
+  for (std::size_t i = 0; i < profile.sockets.size(); ++i) {
+    const Item item{profile, "sockets", i, profile.sockets[i]};
+    const Origin origin = item.origin();
+    const Meaning meaning = expand(profile.sockets[i].value, draft.variables, origin);
+    const std::size_t rule = add_rule(draft, item, meaning.text, Act::allow, Label::kernel);
+    for (const PathPattern& alternative : meaning.alternatives) {
+      if (!alternative.is_literal() || alternative.scope == Scope::below)
+        profile::fail(origin.place, origin.key, "a pattern, not the path of a socket", "name each socket by its path");
+      const std::string path = alternative.literal_prefix();
+      refuse_planted_links(draft, path, origin);
+      draft.sockets.push_back({resolve(draft.facts, path), rule});
+    }
+  }
+}
+
+}  // namespace
+
+void add_connections(Draft& draft, const profile::Profile& profile) {
+  for (const List& list : lists) {
+    for (std::size_t i = 0; i < (profile.network.*list.rules).size(); ++i) add_connection(draft, profile, list, i);
+  }
+  add_published(draft, profile);
+  add_sockets(draft, profile);
+}
+
+NetworkTable freeze_connections(const Draft& draft, std::span<const Rule> rules) {
+  NetworkTable table;
+  std::map<std::string, std::uint32_t> programs;  // by their text: many rules are of one program
+  for (const Draft::Connection& connection : draft.connections) {
+    const Rule& rule = rules[connection.rule];
+    NetworkTable::Entry entry{.ports = connection.to.ports,
+                              .protocol = connection.to.udp ? Protocol::udp : Protocol::tcp,
+                              .act = rule.act,
+                              .any_tls = rule.any_tls,
+                              .program = 0,
+                              .rule = &rule};
+    if (!connection.programs.empty()) {
+      std::uint32_t& number = programs[rule.meant.substr(rule.meant.find(" by "))];
+      if (number == 0) {
+        Matcher::Builder builder;
+        for (const PathPattern& program : connection.programs) builder.add(program, 0, 0);
+        number = table.add_program(builder.build());
+      }
+      entry.program = number;
+    }
+    table.add(connection.to, entry);
+  }
+  table.finish();
+  return table;
+}
+
+}  // namespace agentrun::policy

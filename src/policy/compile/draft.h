@@ -1,0 +1,175 @@
+// A policy in the making: rules with the patterns they are bound to, and the grants that the view is composed of.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <agentrun/policy.h>
+
+#include "policy/policy_data.h"
+#include "policy/match/pattern.h"
+#include <agentrun/profile/endpoint.h>
+
+namespace agentrun::policy {
+
+/// What a variable of whoever starts the run puts at another place than the home directory (moved_home.h).
+struct MovedHome {
+  std::string_view variable;    // "XDG_CONFIG_HOME"
+  std::vector<Component> name;  // of what, below the home directory: .config
+  std::string place;            // where it is instead
+  bool listed = false;          // one of several, in which the system's are too
+};
+
+struct Draft {
+  struct Bound {
+    PathPattern pattern;
+    Layer layer;
+    std::size_t rule;
+  };
+  /// An exec rule that is also about the arguments.
+  struct Condition {
+    std::vector<PathPattern> patterns;
+    std::vector<std::string> argv;
+    std::size_t rule;
+  };
+  struct Pinned {
+    std::string path, sha256;
+    std::size_t rule;
+  };
+  /// A rule of the network. `programs`: of `by:`, when it has one.
+  struct Connection {
+    profile::Endpoint to;
+    std::vector<PathPattern> programs;
+    std::size_t rule;
+  };
+  struct Published {
+    profile::Published at;
+    std::size_t rule;
+  };
+  struct Socket {
+    std::string path;  // canonical
+    std::size_t rule;
+  };
+  struct Claim {
+    std::string path;     // canonical
+    std::string written;  // as written, when it differs
+    Grant::Access access;
+    std::size_t rule;
+    bool exists;
+  };
+
+  const HostFacts& facts;
+  Variables variables;
+  bool host_root = false;  // weaken: [host-root]
+  bool trusted_grants = false;  // weaken: [trusted-grants]
+  std::vector<Rule> rules;
+  std::vector<Bound> bound;
+  std::vector<Bound> unshown;  // UnshownRules: bound to names of the host outside of what may be changed
+  std::vector<Condition> conditions;
+  std::vector<Pinned> pins;
+  std::vector<Claim> claims;
+  std::vector<Connection> connections;
+  std::vector<Published> published;
+  std::vector<Socket> sockets;
+  std::optional<HostFacts::Git> git;  // asked once, when a rule speaks of it
+  /// A grant to change, as places.cc needs it for each of hundreds of patterns.
+  struct Writable {
+    std::size_t claim;
+    std::vector<Component> components;
+    bool shown_directory;                  // it exists, and is no file
+    std::optional<std::size_t> home_depth;  // so many of the components are the home directory
+  };
+  std::optional<std::vector<Writable>> writable;  // made once, after the grants
+  std::optional<std::vector<MovedHome>> moved;    // made once
+  /// A directory beside or above what may be changed.
+  struct Around {
+    std::string path;
+    bool shown;
+  };
+  std::optional<std::vector<Around>> around;  // made once, after the grants
+  MountNames mounts;  // what of the view has several names
+};
+
+/// One pattern of a profile and where it stands.
+struct Item {
+  const profile::Profile& profile;
+  std::string_view section;  // "files.read"
+  std::size_t index;
+  const profile::Pattern& pattern;
+
+  [[nodiscard]] std::string key() const;  // "files.read[0]"
+  [[nodiscard]] Origin origin() const { return {.place = pattern.place, .key = key()}; }
+};
+
+/// Adds a rule that is bound to nothing yet; gives its index.
+std::size_t add_rule(Draft& draft, const Item& item, std::string meant, Act act, Label label);
+/// A rule of the program itself, "built-in:scratch[0]".
+std::size_t add_built_in(Draft& draft, std::string_view group, std::size_t index, std::string pattern, Label label);
+
+/// The canonical path of what exists of `path`, and the rest of it as it is.
+std::string resolve(const HostFacts& facts, const std::string& path);
+bool exists(const HostFacts& facts, const std::string& path);
+
+/// `pattern` and, where its literal prefix leads elsewhere through links, the same pattern there.
+std::vector<PathPattern> with_links(const HostFacts& facts, const PathPattern& pattern);
+
+// grants.cc
+/// files.read, files.write and the workspace of every profile become rules and claims. Throws ProfileError.
+void add_grants(Draft& draft, std::span<const profile::Profile* const> chain);
+/// Throws ProfileError when a link that lies where the agent may write leads out of there: the agent of the run before
+/// may have made it.
+void refuse_planted_links(const Draft& draft, const std::string& path, const Origin& origin);
+
+/// May a grant to write it only be made with weaken: [host-root]?
+bool holds_system_folder(std::string_view path);
+
+/// Does a link on the way of `path` stand where this run's agent, or an earlier one's, may write?
+bool through_agents_link(const Draft& draft, const std::string& path);
+
+/// No grant lets the agent change what HostFacts::own names. After all grants.
+void protect_own(Draft& draft);
+
+// compile.cc
+/// Binds a pattern that stops calls, and what must be guarded with it.
+void guard(Draft& draft, PathPattern pattern, Layer layer, std::size_t rule);
+
+// connections.cc
+/// network.* and sockets of a profile. Throws ProfileError.
+void add_connections(Draft& draft, const profile::Profile& profile);
+/// The rules of the draft as a table, over the rules that it was frozen to.
+NetworkTable freeze_connections(const Draft& draft, std::span<const Rule> rules);
+
+// view.cc
+/// A Grant whose rule is still an index.
+struct Shown {
+  std::string path, written;
+  Grant::Access access;
+  std::size_t rule;
+};
+/// Adds the rules of scratch folders, which are claims too, and of virtual files.
+void add_built_ins(Draft& draft);
+/// The claims that exist and are not denied, each once, deepest last.
+std::vector<Shown> compose_view(const Draft& draft);
+/// Adds the rules that let the folders above what is shown be read.
+void add_scaffolding(Draft& draft, std::span<const Shown> view);
+/// What Landlock lets be executed. Labels the exec.allow rules of the draft.
+std::vector<std::string> exec_roots(Draft& draft, std::span<const Shown> view);
+/// Without those that another one covers.
+std::vector<std::string> without_covered(std::set<std::string> paths);
+
+// masks.cc
+/// More would be felt at every start.
+inline constexpr std::size_t max_masks = 1000;
+/// What the kernel enforces of files.deny. Labels those rules of the draft.
+struct Masks {
+  std::vector<std::string> paths;
+  bool complete = true;  // all that exists; else reads need the broker
+  bool later = false;    // what is denied may come to be later, where no mask is or stays: reads must be trapped
+};
+Masks lower_denials(Draft& draft, std::span<const Shown> view);
+
+}  // namespace agentrun::policy

@@ -1,0 +1,99 @@
+#include "policy/compile/environment.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "policy/match/glob.h"
+#include <agentrun/profile/fail.h>
+
+namespace agentrun::policy {
+
+namespace {
+
+constexpr auto default_path = "/usr/local/bin:/usr/bin:/bin";
+
+// Parts of names; a name is compared in upper case.
+constexpr std::array<std::string_view, 18> secret_parts = {
+    "TOKEN",  "SECRET", "PASSWORD",     "PASSWD",  "PASSPHRASE",        "CREDENTIAL",
+    "KEY",    "AUTH",   "COOKIE",       "SESSION", "SIGNATURE",         "PRIVATE",
+    "BEARER", "_DSN",   "DATABASE_URL", "WEBHOOK", "CONNECTION_STRING", "NETRC"};
+constexpr std::array<std::string_view, 3> secret_endings = {"_PAT", "_PWD", "_PW"};
+// Whole words of a name, between `_`; of a name that is written without it (DBPASS) only how it ends.
+constexpr std::array<std::string_view, 6> secret_words = {"PIN", "OTP", "TOTP", "JWT", "DSN", "PAT"};
+
+bool is_secret_word(std::string_view word) {
+  return word.ends_with("PASS") || word.starts_with("CRED") || std::ranges::find(secret_words, word) != secret_words.end();
+}
+
+// scheme://user:password@host, anywhere in it. A password that is not escaped as it should be may hold a slash: the last @ counts.
+bool holds_password(std::string_view value) {
+  for (std::size_t at = value.find("://"); at != std::string_view::npos; at = value.find("://", at + 1)) {
+    const std::string_view rest = value.substr(at + 3);
+    const std::string_view url = rest.substr(0, rest.find_first_of(" \t\n\"'"));
+    const std::size_t end = url.rfind('@'), colon = url.find(':');
+    if (end != std::string_view::npos && colon < end && colon + 1 != end) return true;
+  }
+  return value.find("password=") != std::string_view::npos;
+}
+
+using Built = std::map<std::string, std::string>;
+
+void pass(const HostFacts& facts, const profile::Pattern& name, const Origin& origin, Built& into) {
+  if (name.value.find('=') != std::string::npos)
+    profile::fail(name.place, origin.key, "a name with \"=\"", "use environment.set to give a value");
+  if (const auto wrong = Glob::fault(name.value))
+    profile::fail(name.place, origin.key, *wrong, "write a name, or a glob such as \"LC_*\"");
+  const auto literal = Glob::literal(name.value);
+  const Glob glob(name.value);
+  for (const auto& [variable, value] : facts.environment) {
+    if (literal ? variable == *literal : glob.matches(variable) && !looks_secret(variable) && !holds_password(value)) into[variable] = value;
+  }
+}
+
+}  // namespace
+
+bool looks_secret(std::string_view name) {
+  std::string upper(name);
+  std::transform(upper.begin(), upper.end(), upper.begin(),
+                 [](char c) { return 'a' <= c && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
+  for (std::size_t begin = 0; begin <= upper.size();) {
+    const std::size_t end = std::min(upper.find('_', begin), upper.size());
+    if (is_secret_word(std::string_view(upper).substr(begin, end - begin))) return true;
+    begin = end + 1;
+  }
+  return std::any_of(secret_parts.begin(), secret_parts.end(),
+                     [&](std::string_view part) { return upper.find(part) != std::string::npos; }) ||
+         std::any_of(secret_endings.begin(), secret_endings.end(),
+                     [&](std::string_view ending) { return upper.ends_with(ending); });
+}
+
+std::vector<std::string> build_environment(const HostFacts& facts, const Variables& variables,
+                                           std::span<const profile::Profile* const> chain) {
+  Built built;
+  for (const profile::Profile* profile : chain) {
+    for (std::size_t i = 0; i < profile->environment.pass.size(); ++i) {
+      const profile::Pattern& name = profile->environment.pass[i];
+      pass(facts, name, {name.place, "environment.pass[" + std::to_string(i) + "]"}, built);
+    }
+  }
+  // Who is given the agent's socket is told where it is.
+  for (const profile::Profile* profile : chain) {
+    for (const profile::Pattern& socket : profile->sockets) {
+      if (!variables.ssh_auth_sock || expand_text(socket.value, variables, {socket.place, "sockets"}) != *variables.ssh_auth_sock) continue;
+      const auto canonical = facts.canonical ? facts.canonical(*variables.ssh_auth_sock) : std::nullopt;
+      built["SSH_AUTH_SOCK"] = canonical.value_or(*variables.ssh_auth_sock);
+    }
+  }
+  if (built.contains("HOME") && !facts.home.empty()) built["HOME"] = facts.home;
+  built.try_emplace("PATH", default_path);
+  for (const profile::Profile* profile : chain) {
+    for (const auto& [name, value] : profile->environment.set)
+      built[name.value] = expand_text(value, variables, {name.place, "environment.set." + name.value});
+  }
+  std::vector<std::string> environment;
+  for (const auto& [name, value] : built) environment.push_back(name + "=" + value);
+  return environment;
+}
+
+}  // namespace agentrun::policy

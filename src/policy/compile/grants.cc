@@ -1,0 +1,231 @@
+// Grants: what of the host the agent is shown. A grant becomes a rule (may it?) and a claim (what is mounted).
+#include <algorithm>
+#include <array>
+
+#include <agentrun/sys/paths.h>
+#include "policy/compile/draft.h"
+#include "policy/match/glob.h"
+#include <agentrun/profile/fail.h>
+
+namespace agentrun::policy {
+
+namespace {
+
+constexpr std::size_t max_found = 1024;  // paths that one glob of a grant may name
+
+// Folders that nobody gives an agent to write on purpose.
+constexpr std::array<std::string_view, 14> system_folders = {"/etc",       "/usr",  "/usr/bin", "/usr/sbin", "/usr/lib",
+                                                             "/usr/lib64", "/bin",  "/sbin",    "/lib",      "/lib64",
+                                                             "/boot",      "/proc", "/sys",     "/dev"};
+
+// The existing paths that a grant's glob names, and its path when it is literal.
+class Finder {
+ public:
+  Finder(const HostFacts& facts, const Origin& origin) : facts_(facts), origin_(origin) {}
+
+  std::vector<std::string> find(const PathPattern& pattern) {
+    found_.clear();
+    descend("", pattern.components);
+    return std::move(found_);
+  }
+
+ private:
+  void descend(const std::string& folder, std::span<const Component> rest) {
+    if (rest.empty()) {
+      if (found_.size() >= max_found)
+        profile::fail(origin_.place, origin_.key, "names more than 1024 paths", "grant the folder above them");
+      found_.push_back(folder.empty() ? "/" : folder);
+      return;
+    }
+    const Component& next = rest.front();
+    if (next.kind == Component::Kind::any)
+      profile::fail(origin_.place, origin_.key, "** in the middle of a grant",
+                    "grant the folder above it; ** may stand at the end");
+    if (next.kind == Component::Kind::literal) {
+      descend(folder + "/" + next.text, rest.subspan(1));
+      return;
+    }
+    const Glob glob(next.text);
+    std::vector<std::string> names =
+        facts_.entries ? facts_.entries(folder.empty() ? "/" : folder) : std::vector<std::string>{};
+    std::sort(names.begin(), names.end());
+    for (const std::string& name : names) {
+      if (glob.matches(name) && exists(facts_, folder + "/" + name)) descend(folder + "/" + name, rest.subspan(1));
+    }
+  }
+
+  const HostFacts& facts_;
+  const Origin& origin_;
+  std::vector<std::string> found_;
+};
+
+void refuse_mistakes(const Draft& draft, const std::string& path, Grant::Access access, const Origin& origin) {
+  if (path != "/" && within(path, "/proc"))
+    profile::fail(origin.place, origin.key, "/proc is the sandbox's own",
+                  "remove it: /proc is readable, and no grant reaches into it");
+  if (path == "/dev/shm")
+    profile::fail(origin.place, origin.key, "/dev/shm is the sandbox's own", "grant the folders below it that are meant");
+  if (draft.host_root) return;
+  if (path == "/")
+    profile::fail(origin.place, origin.key, "grants the whole host",
+                  "grant single folders, or add weaken: [host-root]");
+  const auto system = std::find_if(system_folders.begin(), system_folders.end(),
+                                   [&](std::string_view folder) { return within(folder, path); });
+  if (changes_host(access) && system != system_folders.end())
+    profile::fail(origin.place, origin.key, "would let the agent write " + std::string(*system),
+                  "grant the folder below it that is meant, or add weaken: [host-root]");
+}
+
+void bind_grant(Draft& draft, const std::string& path, Grant::Access access, std::size_t rule, const Origin& origin) {
+  const std::string canonical = resolve(draft.facts, path);
+  const Layer layer = changes_host(access) ? Layer::write : Layer::read;
+  for (const std::string& meant : {path, canonical}) {
+    refuse_mistakes(draft, meant, access, origin);
+    draft.bound.push_back({literal_pattern(meant, Scope::self_and_below), layer, rule});
+    if (path == canonical) break;
+  }
+  draft.claims.push_back({.path = canonical,
+                          .written = path == canonical ? std::string{} : path,
+                          .access = access,
+                          .rule = rule,
+                          .exists = exists(draft.facts, path)});
+}
+
+void add_list(Draft& draft, const profile::Profile& profile, std::string_view section, const profile::Patterns& list,
+              Grant::Access access) {
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const Item item{profile, section, i, list[i]};
+    const Origin origin = item.origin();
+    const Meaning meaning = expand(list[i].value, draft.variables, origin);
+    const std::size_t rule = add_rule(draft, item, meaning.text, Act::allow, Label::kernel);
+    for (const PathPattern& pattern : meaning.alternatives) {
+      if (!pattern.components.empty() && pattern.components.front().kind == Component::Kind::any)
+        profile::fail(origin.place, origin.key, "a grant that matches anywhere",
+                      "a grant begins with /, ~ or ${workspace}");
+      for (const std::string& path : Finder(draft.facts, origin).find(pattern))
+        bind_grant(draft, path, access, rule, origin);
+    }
+  }
+}
+
+// The last profile that says so decides the mode; a path alone means `read`, the least.
+void add_workspace(Draft& draft, std::span<const profile::Profile* const> chain) {
+  const profile::Profile* speaker = nullptr;
+  profile::Pattern mode{.value = "read", .place = {}};
+  for (const profile::Profile* profile : chain) {
+    if (!profile->workspace.mode && (!profile->workspace.path || speaker != nullptr)) continue;
+    speaker = profile;
+    mode.place = profile->workspace.mode ? profile->workspace.mode->place : profile->workspace.path->place;
+    if (profile->workspace.mode) mode.value = name(profile->workspace.mode->value);
+  }
+  if (speaker == nullptr) return;
+  const Origin origin{mode.place, "workspace"};
+  if (!draft.variables.workspace) profile::fail(origin.place, origin.key, "there is no workspace", "name one with -w");
+  const std::string& path = *draft.variables.workspace;
+  const std::string& named = draft.facts.workspace_named;
+  if (draft.variables.home && within(*draft.variables.home, path) && !draft.host_root)
+    profile::fail(origin.place, origin.key, path + " holds the home directory, with its keys and tokens",
+                  "start in the project's own folder, or name it with -w");
+  const std::size_t rule = draft.rules.size();
+  draft.rules.push_back({.id = speaker->name + ":workspace.mode",
+                         .profile = speaker->name,
+                         .pattern = mode.value,
+                         .meant = path,
+                         .place = mode.place,
+                         .act = Act::allow,
+                         .label = Label::kernel});
+  static constexpr std::pair<std::string_view, Grant::Access> modes[] = {
+      {"overlay", Grant::Access::overlay}, {"write", Grant::Access::write}};
+  const auto access = std::find_if(std::begin(modes), std::end(modes), [&](const auto& m) { return m.first == mode.value; });
+  bind_grant(draft, !named.empty() && resolve(draft.facts, named) == path ? named : path, access == std::end(modes) ? Grant::Access::read : access->second, rule, origin);
+}
+
+Origin origin_of(const Draft& draft, const Draft::Claim& claim) {
+  const Rule& rule = draft.rules[claim.rule];
+  return {rule.place, rule.id.substr(rule.id.find(':') + 1)};
+}
+
+// Grants unite, and the stronger one wins: an overlay that is also granted for writing would hold nothing back, and
+// nobody would notice. And overlayfs has folders only.
+void refuse_idle_overlays(const Draft& draft) {
+  for (const Draft::Claim& overlay : draft.claims) {
+    if (overlay.access != Grant::Access::overlay || !overlay.exists) continue;
+    const Origin origin = origin_of(draft, overlay);
+    if (draft.facts.is_folder && !draft.facts.is_folder(overlay.path))
+      profile::fail(origin.place, origin.key, overlay.path + " is not a folder", "an overlay is of a whole folder: name the one above it");
+    for (const Draft::Claim& other : draft.claims) {
+      if (other.access != Grant::Access::write || !within(overlay.path, other.path)) continue;
+      profile::fail(origin.place, origin.key,
+                    overlay.path + " is granted for writing too, by " + draft.rules[other.rule].id + ": nothing would be held back",
+                    "remove one of the two");
+    }
+  }
+}
+
+}  // namespace
+
+bool holds_system_folder(std::string_view path) {
+  return std::ranges::any_of(system_folders, [&](std::string_view folder) { return within(folder, path); });
+}
+
+void refuse_planted_links(const Draft& draft, const std::string& path, const Origin& origin) {
+  if (!draft.facts.links) return;
+  const auto earlier = [&](const std::string& canonical) {
+    return draft.facts.agent_could_write && draft.facts.agent_could_write(canonical);
+  };
+  // A grant that itself goes through a link proves nothing: the link may be what is asked about.
+  const auto granted = [&](const std::string& canonical, bool through_links) {
+    return std::any_of(draft.claims.begin(), draft.claims.end(), [&](const Draft::Claim& claim) {
+      return changes_host(claim.access) && (through_links || claim.written.empty()) && within(canonical, claim.path);
+    });
+  };
+  const std::string target = resolve(draft.facts, path);
+  // What this run may write anyway. That the target was an earlier agent's, too, does not say who made the link.
+  if (target == path || granted(target, false)) return;
+  for (const std::string& folder : draft.facts.links(path)) {
+    if (!granted(folder, true) && !earlier(folder)) continue;
+    profile::fail(origin.place, origin.key, path + " leads through a link that the agent may have made",
+                  "name where it leads: " + target);
+  }
+}
+
+bool through_agents_link(const Draft& draft, const std::string& path) {
+  if (!draft.facts.links) return false;
+  return std::ranges::any_of(draft.facts.links(path), [&](const std::string& folder) {
+    if (draft.facts.agent_could_write && draft.facts.agent_could_write(folder)) return true;
+    return std::ranges::any_of(draft.claims, [&](const Draft::Claim& claim) { return changes_host(claim.access) && within(folder, claim.path); });
+  });
+}
+
+void protect_own(Draft& draft) {
+  std::size_t index = 0;
+  for (const std::string& path : draft.facts.own) {
+    const std::string canonical = resolve(draft.facts, path);
+    for (const std::string& meant : {path, canonical}) {
+      const bool reachable = std::any_of(draft.claims.begin(), draft.claims.end(), [&](const Draft::Claim& claim) {
+        return changes_host(claim.access) && within(meant, claim.path);
+      });
+      if (reachable) {
+        const std::size_t rule = add_built_in(draft, "own", index++, meant, Label::broker);
+        draft.rules[rule].act = Act::deny;
+        guard(draft, literal_pattern(meant, Scope::self_and_below), Layer::files_protect, rule);
+      }
+      if (path == canonical) break;
+    }
+  }
+}
+
+void add_grants(Draft& draft, std::span<const profile::Profile* const> chain) {
+  for (const profile::Profile* profile : chain) {
+    add_list(draft, *profile, "files.read", profile->files.read, Grant::Access::read);
+    add_list(draft, *profile, "files.write", profile->files.write, Grant::Access::write);
+    add_list(draft, *profile, "files.overlay", profile->files.overlay, Grant::Access::overlay);
+  }
+  add_workspace(draft, chain);
+  refuse_idle_overlays(draft);
+  for (const Draft::Claim& claim : draft.claims) {
+    if (!claim.written.empty()) refuse_planted_links(draft, claim.written, origin_of(draft, claim));
+  }
+}
+
+}  // namespace agentrun::policy

@@ -1,0 +1,260 @@
+// The smallest change of a profile that would allow what was denied: one line, fit to be shown and to be copied.
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include <agentrun/sys/paths.h>
+#include "policy/policy_data.h"
+#include "policy/compile/draft.h"
+#include <agentrun/sys/utf8.h>
+
+namespace agentrun::policy {
+
+namespace {
+
+constexpr std::array<std::string_view, 3> sections = {"files: {read: [", "files: {write: [", "exec: {allow: ["};
+
+// In YAML's double quotes. A byte that a profile cannot hold becomes `?`.
+std::string quoted(std::string_view plain) {
+  std::string text;
+  for (std::string_view rest = plain; !rest.empty();) {
+    const profile::Character c = profile::first_character(rest);
+    const std::size_t bytes = c.bytes == 0 ? 1 : c.bytes;
+    if (c.bytes == 0 || profile::is_control(c.code))
+      text.append(bytes, '?');
+    else if (rest.front() == '"' || rest.front() == '\\')
+      text.append("\\").append(1, rest.front());
+    else
+      text += rest.substr(0, bytes);
+    rest.remove_prefix(bytes);
+  }
+  return text;
+}
+
+std::string quoted_pattern(std::string_view path) {
+  return policy::quoted(pattern_of(path));
+}
+
+// With `~` or ${workspace} in place of what they mean, the longer of them.
+std::string with_variable(std::string_view path, const std::string& workspace, const std::string& home) {
+  struct Named {
+    const std::string& meant;
+    std::string_view variable;
+  };
+  const Named inner{workspace, "${workspace}"}, outer{home, "~"};
+  const bool home_first = home.size() > workspace.size();
+  for (const Named& named : {home_first ? outer : inner, home_first ? inner : outer}) {
+    if (named.meant.size() < 2 || !within(path, named.meant)) continue;
+    return std::string(named.variable) + quoted_pattern(path.substr(named.meant.size()));
+  }
+  return quoted_pattern(path);
+}
+
+std::string section_of(const Rule& rule) {
+  const std::size_t begin = rule.id.find(':') + 1;
+  return rule.id.substr(begin, rule.id.find('[') - begin);
+}
+
+constexpr std::string_view in_own_profile = ", in a profile of your own: agent-run-profile(5), FILES THAT THE HOST WOULD EXECUTE";
+
+// Nobody can edit a shipped profile. These are left out by another shipped one, or by one that extends less.
+std::string_view left_out_by(const Rule& rule) {
+  constexpr std::array<std::string_view, 5> guarding = {"git-safe", "host-exec", "home-exec", "host-exec-strict", "agent-text"};
+  if (rule.place.file.find('/') != std::string::npos) return {};
+  if (rule.profile == "build-settings" || rule.profile == "path-programs") return ", as -p dependency-work does";
+  return std::ranges::find(guarding, rule.profile) != guarding.end() ? in_own_profile : std::string_view();
+}
+
+std::string without_rule(const Rule& rule) {
+  const std::string where = rule.profile + " (" + rule.place.text() + ")";
+  const bool pinned = section_of(rule) == "exec.pin";
+  if (pinned) return profile::printable("if its content is what it should be, write \"sha256:\" and its digest (sha256sum " + rule.meant + ") in exec.pin of " + where);
+  if (rule.act == Act::ask) {
+    const std::string section = section_of(rule);
+    const std::string allow = section.substr(0, section.find('.')) + ".allow";
+    return profile::printable("this version cannot ask: move \"" + rule.pattern + "\" from " + section + " to " + allow + " of " + where);
+  }
+  if (section_of(rule) == "exec.writable") return profile::printable("set exec: {writable: allow} in " + where);
+  if (section_of(rule) == "exec.memfd") return profile::printable("set exec: {memfd: allow} in " + where);
+  return profile::printable("remove \"" + rule.pattern + "\" from " + section_of(rule) + " of " + where + std::string(left_out_by(rule)));
+}
+
+// Steps that are all needed.
+class Steps {
+ public:
+  void add(std::string step) {
+    // Said once, at the end.
+    if (step.ends_with(in_own_profile)) {
+      step.resize(step.size() - in_own_profile.size());
+      own_profile_ = true;
+    }
+    if (step.empty() || std::ranges::find(steps_, step) != steps_.end()) return;
+    steps_.push_back(std::move(step));
+  }
+  [[nodiscard]] std::string text() const {
+    std::string text;
+    for (const std::string& step : steps_) text.append(text.empty() ? "" : "; and ").append(step);
+    if (own_profile_) text += in_own_profile;
+    return text;
+  }
+
+ private:
+  std::vector<std::string> steps_;
+  bool own_profile_ = false;
+};
+
+// Who refused, when it was not the policy: there is no rule to change.
+std::string other_judge(By by) {
+  switch (by) {
+    case By::pdp:
+      return "no profile change: the policy decision point refused it";
+    case By::human:
+      return "no profile change: a person refused it";
+    default:
+      return "no profile change: the call failed before it could be decided";
+  }
+}
+
+std::string endpoint(const Destination& to, std::string_view host) {
+  std::string text(to.protocol == Protocol::udp ? "udp://" : "");
+  if (host.empty()) {
+    std::array<char, INET6_ADDRSTRLEN> address{};
+    ::inet_ntop(to.v6 ? AF_INET6 : AF_INET, to.address, address.data(), address.size());
+    text.append(to.v6 ? "[" : "").append(address.data()).append(to.v6 ? "]" : "");
+  } else {
+    text += host;
+  }
+  return text + ":" + std::to_string(to.port);
+}
+
+std::string allowing(const std::string& endpoint) {
+  return "network: {allow: [\"" + endpoint + "\"]}";
+}
+
+// Of these two, `data` is a Policy::Data, which nobody but a Policy may name.
+// What has to be granted for what no rule allows.
+std::string granting(const auto& data, Right right, std::string_view path) {
+  if (within(path, "/proc") && right != Right::execute) return "no profile change: /proc is the sandbox's own";
+  if (right == Right::execute && is_memory_file(path)) return "exec: {memfd: allow}";
+  if (!path.starts_with('/')) return "no profile change: it has no path that a rule could name";
+  if (right == Right::change && path == "/") return "no profile change: the names in / are agent-run's";
+  if (right == Right::change && path == "/dev") return "no profile change: the names in /dev are the sandbox's own";
+  if (right == Right::execute && within(path, "/dev/shm") && std::ranges::none_of(data.view, [&](const Grant& grant) { return grant.access != Grant::Access::scratch && within(path, grant.path); }))
+    return "no profile change: nothing is executed from the sandbox's own /dev/shm; put it in /tmp";
+  // All of it would have to be granted, which check refuses: shipped profiles read through links there.
+  const bool system = right == Right::change && holds_system_folder(path) && std::ranges::find(data.weakenings, "host-root") == data.weakenings.end();
+  if (system) return profile::printable("no profile change: the names in " + std::string(path) + " are the host's; make the file before the run, and grant it by itself");
+  return std::string(sections[static_cast<std::size_t>(right)]) + "\"" + with_variable(path, data.workspace, data.home) + "\"]}" ;
+}
+
+constexpr LayerSet any_stop(Right right) {
+  if (right == Right::read) return layers({Layer::files_deny});
+  if (right == Right::execute) return layers({Layer::files_deny, Layer::exec_deny, Layer::exec_ask});
+  return layers({Layer::files_deny, Layer::files_protect, Layer::files_keep});
+}
+
+// All that stops it, and the grant where there is none: each by itself would not be enough.
+std::string without_rules(const auto& data, const Rule& first, Right right, std::string_view path) {
+  // What git wants of the workspace's own repository is better done outside the run than allowed.
+  const bool protects = section_of(first) == "files.protect";
+  const std::string_view below = protects && within(path, data.workspace) ? path.substr(data.workspace.size()) : std::string_view{};
+  if (below == "/.git") return "run git init before agent-run";
+  Steps steps;
+  bool moved = false;  // from a list that asks to one that allows
+  const auto add = [&](const Rule& rule) {
+    moved |= rule.act == Act::ask;
+    steps.add(without_rule(rule));
+  };
+  add(first);
+  for (const std::uint32_t ranked : data.matcher.match_all(path, any_stop(right))) {
+    const Rule& rule = data.rules[data.by_rank[ranked]];
+    if (&rule == &first) continue;
+    if (section_of(rule) == "files.keep" && !first.keeps) steps.add("if it was there before the run, " + without_rule(rule));
+    else add(rule);
+  }
+  const bool executes = right == Right::execute, memory = executes && is_memory_file(path);
+  if (executes && data.no_exec != nullptr && (memory || is_granted(data.matcher, Right::change, path))) add(*data.no_exec);
+  const bool allowed = moved || section_of(first) == "exec.pin" || (memory ? data.memfd != nullptr : is_granted(data.matcher, right, path));
+  if (!allowed) steps.add(granting(data, right, path));
+  if (memory && data.memfd != nullptr && data.memfd->act != Act::allow) add(*data.memfd);
+  return (below == "/.git/config" ? "run this git command outside agent-run, or " : "") + steps.text();
+}
+
+}  // namespace
+
+std::string pattern_of(std::string_view path) {
+  constexpr std::string_view special = "*?[{}\\";
+  std::string pattern;
+  for (const char byte : path) {
+    if (special.find(byte) == std::string_view::npos)
+      pattern += byte;
+    else
+      pattern.append("[").append(1, byte).append("]");
+  }
+  return pattern;
+}
+
+std::string Policy::remedy(const Verdict& verdict, Right right, std::string_view path) const {
+  if (verdict.act == Act::allow) return {};
+  if (verdict.by == By::rule && verdict.rule != nullptr) {
+    const std::string_view id = verdict.rule->id;
+    if (id.starts_with("built-in:apply")) return "no profile change: agent-run apply works by such names";
+    if (id.starts_with("built-in:own")) return "no profile change: it would decide what later runs may do";
+    return without_rules(*data_, *verdict.rule, right, path);
+  }
+  if (verdict.by != By::fallback) return other_judge(verdict.by);
+  return granting(*data_, right, path);
+}
+
+std::string Policy::remedy_connect(const Verdict& verdict, const Destination& to, std::string_view name) const {
+  if (verdict.act == Act::allow) return {};
+  const Destination inner = without_mapping(to);
+  if (verdict.by == By::rule && verdict.rule != nullptr) {
+    using Which = NetworkTable::Which;
+    auto speaking = name.empty() ? data_->network.all_by_address(inner, is_loopback(inner) ? Which::ranges_only : Which::all)
+                                 : data_->network.all_by_name(name, inner.protocol, inner.port);
+    // "*" names no address, and egress dials one that is private or the host's only where a rule does.
+    if (name.empty()) speaking.allowed = data_->network.all_by_address(inner, Which::ranges_only).allowed;
+    Steps steps;
+    steps.add(without_rule(*verdict.rule));
+    for (const Rule* const rule : speaking.stop) steps.add(without_rule(*rule));
+    // What is moved to network.allow is allowed by that.
+    const bool moved = verdict.act == Act::ask || std::ranges::any_of(speaking.stop, [](const Rule* rule) { return rule->act == Act::ask; });
+    if (!speaking.allowed && !moved && !is_loopback(inner)) steps.add(allowing(endpoint(inner, name)));
+    return steps.text();
+  }
+  if (verdict.by != By::fallback) return other_judge(verdict.by);
+  if (to.port == 0) return "no profile change: nothing listens at port 0";
+  if (is_own6(to)) return "no profile change: this address is agent-run's own";
+  if (name.empty() && is_synthetic(to)) return "no profile change: this address stands for no name of the run";
+  if (is_localhost(name)) return "no profile change: names below localhost are the sandbox's own (RFC 6761)";
+  return allowing(endpoint(inner, name));
+}
+
+std::string Policy::remedy_name(const Verdict& verdict, std::string_view name) const {
+  if (verdict.act == Act::allow) return {};
+  if (verdict.by != By::rule && verdict.by != By::fallback) return other_judge(verdict.by);
+  const auto host = profile::host_name(name);
+  if (verdict.by == By::fallback || verdict.rule == nullptr) {
+    if (host && is_localhost(*host)) return "no profile change: names below localhost are the sandbox's own (RFC 6761)";
+    return host ? allowing(*host + ":443") : "no profile change: this is not the name of a host";
+  }
+  Steps steps;
+  steps.add(without_rule(*verdict.rule));
+  if (!host) return steps.text();
+  // No port is known. One that is allowed but for these rules is what was meant, else that of https.
+  const auto found = data_->network.any_allowed(*host);
+  constexpr unsigned https = 443;
+  const auto speaking = data_->network.all_by_name(*host, found ? found->protocol : Protocol::tcp, found ? found->ports.first : https);
+  for (const Rule* const rule : speaking.stop) steps.add(without_rule(*rule));
+  if (!found && verdict.act != Act::ask) steps.add(allowing(*host + ":443"));
+  return steps.text();
+}
+
+std::string Policy::remedy_socket(std::string_view path) {
+  return "sockets: [{path: \"" + policy::quoted(path) + "\"}]";
+}
+
+}  // namespace agentrun::policy

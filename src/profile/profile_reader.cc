@@ -1,0 +1,370 @@
+#include "profile/profile_reader.h"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+
+#include <agentrun/profile/endpoint.h>
+#include "profile/scalar.h"
+#include "profile/values.h"
+
+namespace agentrun::profile {
+
+namespace {
+
+constexpr auto letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+constexpr auto digits = "0123456789";
+
+// Lists of patterns that need no more than text: one reader for each member.
+template <typename T, Patterns T::*member>
+void read_texts(const Node& value, const std::string& key, T& into) {
+  into.*member = texts(value, key);
+}
+
+// extends ------------------------------------------------------------------------------------------------------------
+void read_extends(const Node& value, const std::string& key, Profile& into) {
+  into.extends = texts(value, key);
+  for (std::size_t i = 0; i < into.extends.size(); ++i) {
+    const Pattern& parent = into.extends[i];
+    const std::string bounded = "/" + parent.value + "/";
+    if (bounded.find("/../") != std::string::npos)
+      fail(parent.place, key + "[" + std::to_string(i) + "]", "\"..\" leads above the profile's folder",
+           "write an absolute path");
+  }
+}
+
+// workspace ----------------------------------------------------------------------------------------------------------
+constexpr std::array<std::pair<std::string_view, WorkspaceMode>, 3> workspace_modes{
+    {{"read", WorkspaceMode::read}, {"write", WorkspaceMode::write}, {"overlay", WorkspaceMode::overlay}}};
+constexpr Key<Workspace> workspace_keys[] = {
+    {"path",
+     [](const Node& v, const std::string& k, Workspace& w) {
+       w.path = {text_value(v, k), v.place};
+     }},
+    {"mode",
+     [](const Node& v, const std::string& k, Workspace& w) {
+       w.mode = {word_value(v, k, workspace_modes), v.place};
+     }},
+};
+
+// files --------------------------------------------------------------------------------------------------------------
+constexpr Key<Files> files_keys[] = {
+    {"read", read_texts<Files, &Files::read>},       {"write", read_texts<Files, &Files::write>},
+    {"overlay", read_texts<Files, &Files::overlay>}, {"deny", read_texts<Files, &Files::deny>},
+    {"protect", read_texts<Files, &Files::protect>}, {"keep", read_texts<Files, &Files::keep>},
+    {"ask", read_texts<Files, &Files::ask>},
+};
+
+// exec ---------------------------------------------------------------------------------------------------------------
+constexpr Key<ExecRule> exec_rule_keys[] = {
+    {"path", [](const Node& v, const std::string& k, ExecRule& r) { r.value = text_value(v, k); }},
+    {"argv",
+     [](const Node& v, const std::string& k, ExecRule& r) {
+       r.argv.emplace();
+       for (Pattern& word : texts(v, k)) r.argv->push_back(std::move(word.value));
+     }},
+};
+template <ExecRules Exec::*member>
+void read_exec_rules(const Node& value, const std::string& key, Exec& into) {
+  each_item(value, key, [&](const Node& item, const std::string& item_key) {
+    ExecRule rule;
+    rule.place = item.place;
+    if (item.kind == Node::Kind::map)
+      read_section(item, item_key, exec_rule_keys, rule);
+    else
+      rule.value = text_value(item, item_key);
+    if (rule.value.empty())
+      fail(item.place, item_key, "without a path", "write {path: /usr/bin/git, argv: [push, \"**\"]}");
+    (into.*member).push_back(std::move(rule));
+  });
+}
+void read_exec_pin(const Node& value, const std::string& key, Exec& into) {
+  each_entry(value, key, [&](const Node& name, const Node& digest, const std::string& item_key) {
+    constexpr std::string_view prefix = "sha256:";
+    const std::string text = text_value(digest, item_key);
+    if (!text.starts_with(prefix) || text.size() != prefix.size() + 64 ||
+        text.find_first_not_of("0123456789abcdef", prefix.size()) != std::string::npos)
+      fail(digest.place, item_key, "not a digest", "write \"sha256:\" and 64 lower-case hexadecimal digits");
+    into.pin.push_back({{.value = name.text, .place = name.place}, text});
+  });
+}
+constexpr std::array<std::pair<std::string_view, WritableExec>, 2> writable_words{
+    {{"allow", WritableExec::allow}, {"deny", WritableExec::deny}}};
+constexpr std::array<std::pair<std::string_view, MemfdExec>, 2> memfd_words{
+    {{"allow", MemfdExec::allow}, {"deny", MemfdExec::deny}}};
+constexpr Key<Exec> exec_keys[] = {
+    {"allow", read_exec_rules<&Exec::allow>},
+    {"deny", read_exec_rules<&Exec::deny>},
+    {"ask", read_exec_rules<&Exec::ask>},
+    {"pin", read_exec_pin},
+    {"writable",
+     [](const Node& v, const std::string& k, Exec& e) {
+       e.writable = {word_value(v, k, writable_words), v.place};
+     }},
+    {"memfd", [](const Node& v, const std::string& k, Exec& e) { e.memfd = {word_value(v, k, memfd_words), v.place}; }},
+};
+
+// network ------------------------------------------------------------------------------------------------------------
+void check_endpoint(const NetworkRule& rule, const std::string& key) {
+  const auto parsed = parse_endpoint(rule.to);
+  if (const auto* const fault = std::get_if<Fault>(&parsed)) fail(rule.place, key, fault->message, fault->remedy);
+  const auto& endpoint = std::get<Endpoint>(parsed);
+  if (rule.tls && (endpoint.udp || endpoint.kind == Endpoint::Kind::range))
+    fail(rule.place, key + ".tls", "of a rule without a name for TCP", "remove it: names in TLS are checked where a name was allowed");
+}
+constexpr std::array<std::pair<std::string_view, TlsNames>, 2> tls_words{{{"name", TlsNames::name}, {"any", TlsNames::any}}};
+constexpr Key<NetworkRule> network_rule_keys[] = {
+    {"to", [](const Node& v, const std::string& k, NetworkRule& r) { r.to = text_value(v, k); }},
+    {"by", [](const Node& v, const std::string& k, NetworkRule& r) { r.by = text_value(v, k); }},
+    {"tls", [](const Node& v, const std::string& k, NetworkRule& r) { r.tls = word_value(v, k, tls_words); }},
+};
+template <std::vector<NetworkRule> Network::*member>
+void read_network_rules(const Node& value, const std::string& key, Network& into) {
+  each_item(value, key, [&](const Node& item, const std::string& item_key) {
+    NetworkRule rule{.to = {}, .by = {}, .tls = {}, .place = item.place};
+    if (item.kind == Node::Kind::map)
+      read_section(item, item_key, network_rule_keys, rule);
+    else
+      rule.to = text_value(item, item_key);
+    if (rule.tls && member != &Network::allow)
+      fail(item.place, item_key + ".tls", "of a rule that allows nothing", "write it in network.allow");
+    check_endpoint(rule, item_key);
+    (into.*member).push_back(std::move(rule));
+  });
+}
+void read_publish(const Node& value, const std::string& key, Network& into) {
+  each_item(value, key, [&](const Node& item, const std::string& item_key) {
+    // A port alone may stand without quotes: every reader of YAML takes it for the same number.
+    const bool number = item.kind == Node::Kind::plain && to_integer(item.text);
+    Pattern port{.value = number ? item.text : text_value(item, item_key), .place = item.place};
+    const auto parsed = parse_published(port.value);
+    if (const auto* const fault = std::get_if<Fault>(&parsed)) fail(item.place, item_key, fault->message, fault->remedy);
+    into.publish.push_back(std::move(port));
+  });
+}
+constexpr Key<Network> network_keys[] = {
+    {"allow", read_network_rules<&Network::allow>},
+    {"deny", read_network_rules<&Network::deny>},
+    {"ask", read_network_rules<&Network::ask>},
+    {"publish", read_publish},
+};
+
+// sockets ------------------------------------------------------------------------------------------------------------
+constexpr Key<Pattern> socket_keys[] = {
+    {"path",
+     [](const Node& v, const std::string& k, Pattern& p) { p = {.value = text_value(v, k), .place = v.place}; }},
+};
+void read_sockets(const Node& value, const std::string& key, Profile& into) {
+  each_item(value, key, [&](const Node& item, const std::string& item_key) {
+    Pattern socket{.value = {}, .place = item.place};
+    if (item.is_scalar())
+      socket.value = text_value(item, item_key);
+    else
+      read_section(item, item_key, socket_keys, socket);
+    if (socket.value.empty()) fail(item.place, item_key, "without a path", "write {path: \"…\"}");
+    into.sockets.push_back(std::move(socket));
+  });
+}
+
+// environment --------------------------------------------------------------------------------------------------------
+void read_set(const Node& value, const std::string& key, Environment& into) {
+  each_entry(value, key, [&](const Node& name, const Node& text, const std::string& item_key) {
+    if (name.text.find('=') != std::string::npos)
+      fail(name.place, item_key, "a name with \"=\"", "write {NAME: \"value\"}");
+    into.set.push_back({{.value = name.text, .place = name.place}, any_text_value(text, item_key)});
+  });
+}
+constexpr Key<Environment> environment_keys[] = {
+    {"pass", read_texts<Environment, &Environment::pass>},
+    {"set", read_set},
+};
+
+// limits -------------------------------------------------------------------------------------------------------------
+struct Bounds {
+  std::uint64_t least, most;
+};
+std::uint64_t within(std::uint64_t value, Bounds bounds, const Node& node, const std::string& key) {
+  if (value < bounds.least || value > bounds.most)
+    fail(node.place, key, "out of range",
+         "write a value from " + std::to_string(bounds.least) + " to " + std::to_string(bounds.most));
+  return value;
+}
+constexpr Bounds task_bounds{1, 4'194'304};        // PID_MAX_LIMIT, proc_sys_kernel(5)
+constexpr Bounds open_file_bounds{16, 1'048'576};  // fs.nr_open's default, proc_sys_fs(5)
+constexpr Bounds core_bounds{4096, std::numeric_limits<std::int64_t>::max()};  // a page; 1 means something else (core(5))
+constexpr Bounds memory_bounds{1U << 20U, std::numeric_limits<std::int64_t>::max()};
+constexpr std::uint64_t week_ms = 7ULL * 24 * 3'600'000;
+
+void read_wall(const Node& value, const std::string& key, Limits& into) {
+  const auto ms = number_value(value, key, to_milliseconds, "a duration such as 30m or 2h");
+  if (ms == 0 || ms % 1000 != 0 || ms > week_ms)
+    fail(value.place, key, "out of range",
+         "write whole seconds, from 1s to " + std::to_string(week_ms / 3'600'000) + "h");
+  into.wall = {ms / 1000, value.place};
+}
+void read_cpus(const Node& value, const std::string& key, Limits& into) {
+  const double cpus = number_value(value, key, to_decimal, "a number such as 2 or 0.5");
+  // Less than a hundredth is no quota that the kernel takes (cpu.max of cgroup-v2.rst: at least 1 ms of 100 ms).
+  if (cpus < 0.01 || cpus > 8192) fail(value.place, key, "out of range", "write a number from 0.01 to 8192");
+  into.cpus = {cpus, value.place};
+}
+constexpr Key<Limits> limits_keys[] = {
+    {"memory",
+     [](const Node& v, const std::string& k, Limits& l) {
+       l.memory = {within(number_value(v, k, to_bytes, "a size such as 512MiB"), memory_bounds, v, k), v.place};
+     }},
+    {"tasks",
+     [](const Node& v, const std::string& k, Limits& l) {
+       l.tasks = {within(number_value(v, k, to_integer, "a number"), task_bounds, v, k), v.place};
+     }},
+    {"cpus", read_cpus},
+    {"wall", read_wall},
+    {"open-files",
+     [](const Node& v, const std::string& k, Limits& l) {
+       l.open_files = {within(number_value(v, k, to_integer, "a number"), open_file_bounds, v, k), v.place};
+     }},
+    {"core",
+     [](const Node& v, const std::string& k, Limits& l) {
+       l.core = {within(number_value(v, k, to_bytes, "a size such as 512MiB"), core_bounds, v, k), v.place};
+     }},
+};
+
+// audit, journal -----------------------------------------------------------------------------------------------------
+constexpr std::array<std::pair<std::string_view, Reads>, 3> reads_words{
+    {{"exact", Reads::exact}, {"claimed", Reads::claimed}, {"off", Reads::off}}};
+constexpr Key<Profile> audit_keys[] = {
+    {"reads",
+     [](const Node& v, const std::string& k, Profile& p) {
+       p.reads = {word_value(v, k, reads_words), v.place};
+     }},
+};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 2> durability_words{
+    {{"written", "written"}, {"synced", "synced"}}};
+constexpr Key<Profile> journal_keys[] = {
+    {"durability",
+     [](const Node& v, const std::string& k, Profile& p) {
+       p.durability = {std::string(word_value(v, k, durability_words)), v.place};
+     }},
+    {"redact", read_texts<Profile, &Profile::redact>},
+    {"sinks", read_texts<Profile, &Profile::sinks>},
+};
+
+// decisions: its shape is checked, its values are not kept, because nothing acts on them yet
+// ---------------------------
+void read_timeout(const Node& value, const std::string& key, Place&) {
+  if (number_value(value, key, to_milliseconds, "a duration such as 60s or 50ms") == 0)
+    fail(value.place, key, "out of range", "write a duration above 0");
+}
+void check_text(const Node& value, const std::string& key, Place&) {
+  text_value(value, key);
+}
+constexpr Key<Place> decisions_ask_keys[] = {{"timeout", read_timeout}};
+constexpr Key<Place> decisions_pdp_keys[] = {
+    {"kind", check_text},
+    {"url", check_text},
+    {"path", check_text},
+    {"timeout", read_timeout},
+    {"may-grant", [](const Node& v, const std::string& k, Place&) { boolean_value(v, k); }},
+};
+constexpr Key<Place> decisions_keys[] = {
+    {"ask", [](const Node& v, const std::string& k, Place& p) { read_section(v, k, decisions_ask_keys, p); }},
+    {"pdp", [](const Node& v, const std::string& k, Place& p) { read_section(v, k, decisions_pdp_keys, p); }},
+};
+void read_decisions(const Node& value, const std::string& key, Profile& into) {
+  Place place = value.place;
+  read_section(value, key, decisions_keys, place);
+  if (!value.entries.empty()) into.decisions = value.entries.front().key.place;
+}
+
+// the document -------------------------------------------------------------------------------------------------------
+void read_version(const Node& value, const std::string& key, Profile&) {
+  if (value.kind != Node::Kind::plain || value.text != "1")
+    fail(value.place, key, "not a version that this program reads", "write agent-run: 1");
+}
+void read_name(const Node& value, const std::string& key, Profile& into) {
+  into.name = text_value(value, key);
+  if (!is_profile_name(into.name))
+    fail(value.place, key, "not a name for a profile",
+         "use letters, digits, \".\", \"_\" and \"-\", at most 64; built-in and command-line are taken");
+}
+template <typename T, T Profile::*member, const auto& table>
+void read_member(const Node& value, const std::string& key, Profile& into) {
+  read_section(value, key, table, into.*member);
+}
+constexpr Key<Profile> profile_keys[] = {
+    {"agent-run", read_version},
+    {"name", read_name},
+    {"extends", read_extends},
+    {"workspace", read_member<Workspace, &Profile::workspace, workspace_keys>},
+    {"files", read_member<Files, &Profile::files, files_keys>},
+    {"exec", read_member<Exec, &Profile::exec, exec_keys>},
+    {"network", read_member<Network, &Profile::network, network_keys>},
+    {"sockets", read_sockets},
+    {"environment", read_member<Environment, &Profile::environment, environment_keys>},
+    {"limits", read_member<Limits, &Profile::limits, limits_keys>},
+    {"audit", [](const Node& v, const std::string& k, Profile& p) { read_section(v, k, audit_keys, p); }},
+    {"journal", [](const Node& v, const std::string& k, Profile& p) { read_section(v, k, journal_keys, p); }},
+    {"decisions", read_decisions},
+    {"weaken", read_texts<Profile, &Profile::weaken>},
+};
+
+template <typename T, std::size_t N>
+void list_keys(const std::string& prefix, const Key<T> (&table)[N], std::vector<std::string>& into) {
+  for (const Key<T>& key : table) into.push_back(prefix + std::string(key.name));
+}
+
+std::string name_of_file(const std::string& file) {
+  std::string name = file.substr(file.rfind('/') + 1);
+  if (name.ends_with(".yaml")) name.resize(name.size() - 5);
+  return name;
+}
+
+}  // namespace
+
+bool is_profile_name(std::string_view name) noexcept {
+  constexpr std::string_view marks = "._-";
+  const bool characters = std::all_of(name.begin(), name.end(), [&](char c) {
+    return std::string_view(letters).find(c) != std::string_view::npos ||
+           std::string_view(digits).find(c) != std::string_view::npos || marks.find(c) != std::string_view::npos;
+  });
+  return characters && !name.empty() && name.size() <= 64 && name.front() != '.' && name.front() != '-' &&
+         name != "built-in" && name != "command-line";
+}
+
+std::vector<std::string> known_keys() {
+  std::vector<std::string> keys;
+  list_keys("", profile_keys, keys);
+  list_keys("workspace.", workspace_keys, keys);
+  list_keys("files.", files_keys, keys);
+  list_keys("exec.", exec_keys, keys);
+  for (const char* list : {"exec.allow[].", "exec.deny[].", "exec.ask[]."}) list_keys(list, exec_rule_keys, keys);
+  list_keys("network.", network_keys, keys);
+  for (const char* list : {"network.allow[].", "network.deny[].", "network.ask[]."}) list_keys(list, network_rule_keys, keys);
+  list_keys("sockets[].", socket_keys, keys);
+  list_keys("environment.", environment_keys, keys);
+  list_keys("limits.", limits_keys, keys);
+  list_keys("audit.", audit_keys, keys);
+  list_keys("journal.", journal_keys, keys);
+  list_keys("decisions.", decisions_keys, keys);
+  list_keys("decisions.ask.", decisions_ask_keys, keys);
+  list_keys("decisions.pdp.", decisions_pdp_keys, keys);
+  std::sort(keys.begin(), keys.end());
+  return keys;
+}
+
+Profile read_profile(const Node& root, const std::string& file) {
+  Profile profile;
+  profile.place = {.file = file, .line = 1, .column = 1};
+  const bool versioned = std::any_of(root.entries.begin(), root.entries.end(),
+                                     [](const Entry& entry) { return entry.key.text == "agent-run"; });
+  if (root.kind == Node::Kind::map && !versioned)
+    fail(root.place, "agent-run", "the format version is missing", "write agent-run: 1 in the first line");
+  if (root.kind != Node::Kind::map) fail(root.place, {}, "not a profile", "begin with agent-run: 1");
+  read_section(root, "", profile_keys, profile);
+  if (profile.name.empty()) profile.name = name_of_file(file);
+  if (!is_profile_name(profile.name))
+    fail(profile.place, "name", "missing, and the file's name cannot serve", "add name: …");
+  return profile;
+}
+
+}  // namespace agentrun::profile

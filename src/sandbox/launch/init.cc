@@ -1,0 +1,144 @@
+#include "sandbox/launch/init.h"
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include <agentrun/sys/sanitized.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "sandbox/launch/launch_wire.h"
+
+namespace agentrun::sandbox {
+
+namespace {
+
+constexpr char exited = 'e', stopped = 's', continued = 'c', timed_out = 't';
+constexpr std::int64_t second = 1'000'000'000;
+constexpr std::int64_t longest_wait = 10 * second;  // sigtimedwait does not count the time that the machine slept
+
+// From here on nothing allocates: init's filter kills it for a call that is not on its list.
+// A parent that does not read must not hold init: what the agent can cause at will is dropped then.
+void report(const Fd& status_socket, char kind, int status, int flags) noexcept {
+  const auto message = encode_change(kind, status);
+  (void)retry_eintr(
+      [&] { return ::send(status_socket.get(), message.data(), message.size(), flags | MSG_NOSIGNAL); });
+}
+
+// With init the kernel kills what is left of the pid namespace (pid_namespaces(7)); it dies first, so that nothing lives on
+// while the last word waits for a parent that is stopped.
+[[noreturn]] void end(const Fd& status_socket, char kind, int status) noexcept {
+  ::kill(-1, SIGKILL);
+  report(status_socket, kind, status, 0);
+  ::_exit(0);
+}
+
+// `paused`: a stop is ours, and no news. (It may come late: for a parent that was continued meanwhile it would be another one.)
+void reap(const Fd& status_socket, pid_t agent, bool paused) noexcept {
+  int status = 0;
+  for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED | __WALL)) > 0;) {
+    if (pid != agent) continue;
+    const bool ended = WIFEXITED(status) || WIFSIGNALED(status);
+    if (ended) end(status_socket, exited, status);
+    if (WIFSTOPPED(status) && paused) continue;
+    report(status_socket, WIFSTOPPED(status) ? stopped : continued, status, MSG_DONTWAIT);
+  }
+}
+
+// A sender in our own pid namespace is the agent's tree, which may signal itself without our help. One outside has pid
+// 0.
+bool is_from_outside(const siginfo_t& info) noexcept {
+  return info.si_pid == 0;
+}
+
+}  // namespace
+
+std::array<char, 6> encode_change(char kind, int status) noexcept {
+  std::array<char, 6> message{static_cast<char>(Tag::change), kind};
+  static_assert(sizeof status == 4);
+  std::memcpy(message.data() + 2, &status, sizeof status);
+  return message;
+}
+
+std::optional<Sandbox::Change> decode_change(std::string_view payload) {
+  using Kind = Sandbox::Change::Kind;
+  if (payload.size() != 1 + sizeof(int)) return std::nullopt;
+  const int status = int_of(payload.substr(1)).value_or(0);
+  switch (payload.front()) {
+    case exited:
+      return Sandbox::Change{Kind::exited, status};
+    case stopped:
+      return Sandbox::Change{Kind::stopped, status};
+    case continued:
+      return Sandbox::Change{Kind::continued, status};
+    case timed_out:
+      return Sandbox::Change{Kind::timed_out, status};
+    default:
+      return std::nullopt;
+  }
+}
+
+void block_signals() {
+  sigset_t all;
+  ::sigfillset(&all);
+  check(::sigprocmask(SIG_SETMASK, &all, nullptr), "sigprocmask");
+}
+
+void reset_signals() {
+  struct sigaction by_default {};
+  by_default.sa_handler = SIG_DFL;
+  check(::sigaction(SIGPIPE, &by_default, nullptr), "sigaction", "SIGPIPE");
+  sigset_t none;
+  ::sigemptyset(&none);
+  check(::sigprocmask(SIG_SETMASK, &none, nullptr), "sigprocmask");
+}
+
+Fd load_filter(filter::Variant variant, unsigned flags) {
+  const std::span<const sock_filter> program = filter::program(variant);
+  const sock_fprog loaded{.len = static_cast<unsigned short>(program.size()),
+                          .filter = const_cast<sock_filter*>(program.data())};
+  const long result = check(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &loaded), "seccomp");
+  return (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0 ? Fd(static_cast<int>(result)) : Fd();
+}
+
+void seal_init() {
+  check(::prctl(PR_SET_DUMPABLE, 0), "prctl", "PR_SET_DUMPABLE");
+  check(::prctl(PR_SET_NAME, "agent-run-init"), "prctl", "PR_SET_NAME");
+  if (!sanitized) load_filter(filter::Variant::init, 0);
+}
+
+void run_init(const Fd& status, pid_t agent, const Fd& terminal, std::optional<std::uint64_t> wall_seconds) noexcept {
+  sigset_t all;
+  ::sigfillset(&all);
+  bool paused = false;
+  const std::int64_t deadline = boot_clock_ns() + static_cast<std::int64_t>(wall_seconds.value_or(0)) * second;
+  for (;;) {
+    const std::int64_t left = wall_seconds ? deadline - boot_clock_ns() : longest_wait;
+    if (left <= 0) end(status, timed_out, 0);
+    const std::int64_t wait = std::min(left, longest_wait);
+    const timespec timeout{.tv_sec = wait / second, .tv_nsec = wait % second};
+    siginfo_t info{};
+    const int signal = ::sigtimedwait(&all, &info, wall_seconds ? &timeout : nullptr);
+    if (signal == SIGCHLD) reap(status, agent, paused);
+    if (signal <= 0 || signal == SIGCHLD || !is_from_outside(info)) continue;
+    if (signal == pause_signal() || signal == resume_signal()) {
+      paused = signal == pause_signal();
+      ::kill(-1, paused ? SIGSTOP : SIGCONT);
+    }
+    if (signal == terminal_signal() && terminal) {
+      (void)::tcsetpgrp(terminal.get(), agent);
+      ::kill(-agent, SIGCONT);
+    }
+    if (std::ranges::find(forwarded_signals, signal) == forwarded_signals.end()) continue;
+    if (::kill(-agent, signal) != 0) ::kill(agent, signal);
+  }
+}
+
+}  // namespace agentrun::sandbox

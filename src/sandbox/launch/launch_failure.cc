@@ -1,0 +1,202 @@
+#include "sandbox/launch/launch_failure.h"
+
+#include <agentrun/sys/fd.h>
+#include <agentrun/sys/process.h>
+#include <sys/capability.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+
+namespace agentrun::sandbox {
+
+namespace {
+
+constexpr int any = 0;
+
+struct Remedy {
+  std::string_view stage, call;  // empty: any
+  int error;
+  std::string_view text;
+};
+
+// The first row that fits is the answer.
+constexpr Remedy remedies[] = {
+    {"clone", "", EPERM,
+     "user namespaces are not allowed here; in a container run it with a seccomp profile that allows clone3 with "
+     "CLONE_NEWUSER (docker: --security-opt seccomp=unconfined)"},
+    {"clone", "", ENOSYS,
+     "clone3 is filtered: the seccomp profile of a container (docker: --security-opt seccomp=unconfined), or an old "
+     "one"},
+    {"clone", "", ENOSPC, "raise the limits of namespaces: sysctl user.max_user_namespaces user.max_net_namespaces"},
+    {"clone", "", EUSERS, "user namespaces are nested too deeply here"},
+    {"clone", "", EINVAL, "the kernel lacks a kind of namespace: CONFIG_USER_NS, PID_NS, NET_NS, IPC_NS and UTS_NS"},
+    {"user", "", EPERM, "the host does not let this user map its own uid: check AppArmor, SELinux and /proc"},
+    {"mounts", "", ELOOP, "a symbolic link stands where the profile named a folder or file: remove it and start again"},
+    {"mounts", "", ESTALE, "it was replaced while agent-run started: start again"},
+    {"mounts", "overlay", EINVAL,
+     "overlayfs does not take this folder, or not the one for the changes: it has other mounts below it, or lies itself "
+     "on an overlay or a file system without extended attributes (see dmesg); choose another --journal folder, or write "
+     "instead of overlay"},
+    {"mounts", "overlay", any,
+     "overlayfs cannot be mounted in a user namespace here (see `agent-run doctor`): use write or read instead of overlay"},
+    {"mounts", "fsopen", ENODEV, "the kernel lacks overlayfs: load the module overlay, or use write or read instead of overlay"},
+    {"mounts", "fsmount", EPERM,
+     "the /proc of this host is partly masked (a container): unmask it (docker: --security-opt systempaths=unconfined; podman: "
+     "--security-opt unmask=ALL; Kubernetes: procMount: Unmasked with hostUsers: false), see CONTAINERS in agent-run(1)"},
+    {"mounts", "pivot_root", EINVAL,
+     "the root of this host is its initial ramfs: start from a mounted root file system"},
+    {"mounts", "", EACCES,
+     "the user who runs agent-run must be able to read and search it, or the profile must not name it"},
+    {"mounts", "", ENOENT, "it vanished while agent-run started, or its folder cannot hold a mount point: start again"},
+    {"mounts", "", ENOSYS, "Linux 6.1 or newer is needed"},
+    {"mounts", "", EPERM,
+     "mounting in a user namespace is refused here: check AppArmor, SELinux and the container's seccomp"},
+    {"net", "nft", any,
+     "the kernel needs nf_tables with the inet family, reject and counters (CONFIG_NF_TABLES_INET), and for network.allow dnat, "
+     "connection tracking and log (CONFIG_NFT_NAT, CONFIG_NFT_CT, CONFIG_NFT_LOG)"},
+    {"net", "nfnl_log_create", any, "network.allow needs the packet log: load the module nfnetlink_log (CONFIG_NETFILTER_NETLINK_LOG)"},
+    {"net", "setns", any, "joining a namespace of one's own is refused: the seccomp filter of a container or sandbox"},
+    {"net", "", EPERM,
+     "a network namespace of one's own cannot be set up: check AppArmor, SELinux and the container's seccomp"},
+    {"net", "", EACCES, "netlink sockets are refused: check SELinux and the container's seccomp"},
+    {"landlock", "landlock_create_ruleset", ENOSYS,
+     "the kernel lacks Landlock: CONFIG_SECURITY_LANDLOCK=y (Linux 5.13)"},
+    {"landlock", "landlock_create_ruleset", EOPNOTSUPP,
+     "Landlock is switched off: boot with lsm=landlock,… on the command line"},
+    {"filter", "seccomp", EINVAL, "Linux 6.1 or newer is needed (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)"},
+    {"filter", "seccomp", EBUSY,
+     "another supervisor already listens to this process: agent-run cannot be nested in it"},
+    {"filter", "seccomp", EPERM,
+     "a filter above refuses seccomp(2): start agent-run outside of that container or sandbox"},
+    {"filter", "seccomp", ENOSYS,
+     "seccomp(2) is filtered by what agent-run was started in, or the kernel lacks CONFIG_SECCOMP_FILTER"},
+    {"landlock", "landlock_restrict_self", E2BIG,
+     "16 Landlock domains are stacked here already: start agent-run outside of them"},
+    {"landlock", "", EPERM, "a filter above refuses Landlock: start agent-run outside of that container or sandbox"},
+    {"broker", "setns", EPERM,
+     "joining a namespace of one's own is refused: the seccomp filter of a container or sandbox"},
+    {"broker", "process_vm_readv", EPERM,
+     "reading the memory of one's own children is refused: check kernel.yama.ptrace_scope and the container's seccomp "
+     "(docker: --cap-add SYS_PTRACE)"},
+    {"broker", "process_vm_readv", ENOSYS,
+     "process_vm_readv is filtered, or the kernel lacks CONFIG_CROSS_MEMORY_ATTACH"},
+    {"listener", "", EPERM, "ptrace is switched off here: kernel.yama.ptrace_scope must be 2 or less"},
+    {"listener", "", ENOSYS, "pidfd_getfd is filtered, or Linux is older than 5.6"},
+    {"limits", "start", ENOMEM, "raise limits.memory: building the sandbox needs some megabytes itself"},
+    {"limits", "StartTransientUnit", any,
+     "systemd did not give a control group: add `weaken: [limits]`, or leave the limit out"},
+    {"limits", "read back", any,
+     "the control group does not hold the limit: add `weaken: [limits]`, or leave the limit out"},
+    {"limits", "RLIMIT_NPROC", any,
+     "this kernel does not hold RLIMIT_NPROC for this user: add `weaken: [limits]`, or leave limits.tasks out"},
+    {"cwd", "", EACCES, "the working directory is not readable for the user who runs agent-run"},
+    {"cwd", "", ENOENT, "the working directory is not in the view: choose another with -w, or add it to the profile"},
+    {"seal", "", any, "a guarantee of the sandbox does not hold on this host: see `agent-run doctor`"},
+    {"exec", "", ENOENT, "no such program in the view: check PATH and the files that the profile shows"},
+    {"", "", EAGAIN, "start it where `ulimit -u` says more, or limits.tasks, the control group (pids.max) or the host (kernel.pid_max) allows more processes"},
+    {"", "", ENOMEM, "start it where `ulimit -d` and `ulimit -v` say more, or where there is more memory"},
+    {"exec", "", EACCES, "it is not executable, or the profile does not allow to execute it (exec.allow)"},
+};
+
+bool fits(const Remedy& row, const Failure& failure) {
+  return (row.stage.empty() || row.stage == failure.stage) && (row.call.empty() || row.call == failure.call) &&
+         (row.error == any || row.error == failure.error);
+}
+
+bool reads(const char* path, std::string_view value) {
+  const auto text = try_read_file(path);
+  return text && text->starts_with(value) && (text->size() == value.size() || (*text)[value.size()] == '\n');
+}
+
+struct CapTraits {
+  using value_type = cap_t;
+  static constexpr value_type empty = nullptr;
+  static void release(cap_t set) noexcept { ::cap_free(set); }
+};
+
+// Who maps uid 0 of the namespace above needs CAP_SETFCAP there: user_namespaces(7), since Linux 5.12.
+bool is_root_without_setfcap() {
+  const Owned<CapTraits> held(::geteuid() == 0 ? ::cap_get_proc() : nullptr);
+  cap_flag_value_t has = CAP_SET;
+  return held && ::cap_get_flag(held.get(), CAP_SETFCAP, CAP_EFFECTIVE, &has) == 0 && has == CAP_CLEAR;
+}
+
+}  // namespace
+
+std::string encode(const Failure& failure) {
+  std::string bytes;
+  for (const std::string* field : {&failure.stage, &failure.call, &failure.object})
+    bytes.append(field->c_str()).push_back('\0');
+  return bytes.append(std::to_string(failure.error)).append(1, '\0');
+}
+
+Failure decode_failure(std::string_view bytes) {
+  std::array<std::string_view, 4> fields;
+  for (std::string_view& field : fields) {
+    const std::size_t end = bytes.find('\0');
+    if (end == std::string_view::npos) return {"launch", "decode", "", EPROTO};
+    field = bytes.substr(0, end);
+    bytes.remove_prefix(end + 1);
+  }
+  Failure failure{std::string(fields[0]), std::string(fields[1]), std::string(fields[2]), 0};
+  const char* const end = fields[3].data() + fields[3].size();
+  const auto number = std::from_chars(fields[3].data(), end, failure.error);
+  if (number.ec != std::errc{} || number.ptr != end || !bytes.empty()) return {"launch", "decode", "", EPROTO};
+  return failure;
+}
+
+HostKnobs read_knobs() {
+  return {.userns_switched_off = reads("/proc/sys/kernel/unprivileged_userns_clone", "0") ||
+                                 reads("/proc/sys/user/max_user_namespaces", "0"),
+          .apparmor_restricts = reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
+          .no_ptrace = reads("/proc/sys/kernel/yama/ptrace_scope", "3"),
+          .root_without_setfcap = is_root_without_setfcap(),
+          .inside_agent_run = reads("/proc/1/comm", "agent-run-init")};
+}
+
+std::string apparmor_profile(const std::string& program) {
+  return "abi <abi/4.0>,\n"
+         "include <tunables/global>\n"
+         "\n"
+         "profile agent-run \"" +
+         program +
+         "\" flags=(unconfined) {\n"
+         "  userns,\n"
+         "\n"
+         "  include if exists <local/agent-run>\n"
+         "}\n";
+}
+
+bool apparmor_restricts() {
+  return read_knobs().apparmor_restricts;
+}
+
+bool inside_agent_run() {
+  return read_knobs().inside_agent_run;
+}
+
+std::string remedy_for(const Failure& failure, const HostKnobs& knobs) {
+  if (knobs.inside_agent_run && failure.stage == "clone")
+    return "this is a sandbox of agent-run, and nothing can be nested in it: start both from outside";
+  const bool traces = failure.stage == "listener" || failure.call == "process_vm_readv";
+  if (traces && knobs.no_ptrace)
+    return "kernel.yama.ptrace_scope is 3, which only a reboot changes: set it to 2 or less in /etc/sysctl.d and "
+           "reboot";
+  const bool refused = failure.error == EPERM || failure.error == EACCES;
+  if (failure.stage == "clone" && (refused || failure.error == ENOSPC) && knobs.userns_switched_off)
+    return "user namespaces are switched off: sysctl -w kernel.unprivileged_userns_clone=1 "
+           "user.max_user_namespaces=15000";
+  if (failure.error == EPERM && failure.object.ends_with("/uid_map") && knobs.root_without_setfcap)
+    return "root needs the capability CAP_SETFCAP to map uid 0 (docker, podman: --cap-add SETFCAP; Kubernetes: "
+           "capabilities: {add: [SETFCAP]}; systemd: CapabilityBoundingSet=), or start agent-run as another user than root";
+  const bool early = failure.stage == "user" || failure.stage == "mounts" || failure.stage == "net";
+  if (early && refused && knobs.apparmor_restricts)
+    return "AppArmor restricts user namespaces (Ubuntu 24.04): install the profile that `agent-run doctor` prints";
+  for (const Remedy& row : remedies)
+    if (fits(row, failure)) return std::string(row.text);
+  return {};
+}
+
+}  // namespace agentrun::sandbox

@@ -1,0 +1,223 @@
+#include "sandbox/net/egress_sockets.h"
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include <arpa/inet.h>
+#include <linux/netfilter/nfnetlink_log.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <netlink/netfilter/log.h>
+#include <netlink/netfilter/nfnl.h>
+#include <netlink/netlink.h>
+#include <netlink/route/addr.h>
+#include <netlink/route/nexthop.h>
+#include <netlink/route/route.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace agentrun::sandbox {
+
+namespace {
+
+constexpr int loopback_index = 1;  // the first device of every network namespace
+constexpr unsigned snap_length = 128;  // of a refused packet: its headers
+
+template <typename T, void (*give_back)(T*)>
+struct NetlinkTraits {
+  using value_type = T*;
+  static constexpr value_type empty = nullptr;
+  static void release(T* object) noexcept { give_back(object); }
+};
+using Socket = Owned<NetlinkTraits<nl_sock, ::nl_socket_free>>;
+using Raw = Owned<NetlinkTraits<nl_addr, ::nl_addr_put>>;
+using Address = Owned<NetlinkTraits<rtnl_addr, ::rtnl_addr_put>>;
+using Route = Owned<NetlinkTraits<rtnl_route, ::rtnl_route_put>>;
+using Log = Owned<NetlinkTraits<nfnl_log, ::nfnl_log_put>>;
+
+template <typename T>
+T made(T object, const char* call) {
+  if (!object) throw SysError(ENOMEM, call, "");
+  return object;
+}
+
+void require(int result, const char* call, std::string_view object) {
+  if (result >= 0) return;
+  const int error = result == -NLE_PERM ? EPERM : result == -NLE_NOACCESS ? EACCES : EIO;
+  throw SysError(error, call, std::string(object) + ": " + ::nl_geterror(result));
+}
+
+Raw parse(std::string_view text, int family) {
+  nl_addr* raw = nullptr;
+  require(::nl_addr_parse(std::string(text).c_str(), family, &raw), "nl_addr_parse", text);
+  return Raw(raw);
+}
+
+void add_address(const Socket& netlink, std::string_view text, int family) {
+  const Address address = made(Address(::rtnl_addr_alloc()), "rtnl_addr_alloc");
+  const Raw local = parse(text, family);
+  ::rtnl_addr_set_ifindex(address.get(), loopback_index);
+  require(::rtnl_addr_set_local(address.get(), local.get()), "rtnl_addr_set_local", text);
+  // Nobody else is on lo: an address that waits to be found unique cannot be bound.
+  if (family == AF_INET6) ::rtnl_addr_set_flags(address.get(), IFA_F_NODAD);
+  require(::rtnl_addr_add(netlink.get(), address.get(), 0), "rtnl_addr_add", text);
+}
+
+void add_default_route(const Socket& netlink, std::string_view source, int family) {
+  const Route route = made(Route(::rtnl_route_alloc()), "rtnl_route_alloc");
+  const Raw everywhere = parse("default", family), from = parse(source, family);
+  require(::rtnl_route_set_family(route.get(), static_cast<std::uint8_t>(family)), "rtnl_route_set_family", source);
+  require(::rtnl_route_set_dst(route.get(), everywhere.get()), "rtnl_route_set_dst", source);
+  require(::rtnl_route_set_pref_src(route.get(), from.get()), "rtnl_route_set_pref_src", source);
+  ::rtnl_route_set_scope(route.get(), family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
+  rtnl_nexthop* const hop = made(::rtnl_route_nh_alloc(), "rtnl_route_nh_alloc");
+  ::rtnl_route_nh_set_ifindex(hop, loopback_index);
+  ::rtnl_route_add_nexthop(route.get(), hop);  // the route owns it now
+  require(::rtnl_route_add(netlink.get(), route.get(), NLM_F_EXCL), "rtnl_route_add", source);
+}
+
+void add_family(const Socket& netlink, std::string_view own_address, int family) {
+  add_address(netlink, own_address, family);
+  add_default_route(netlink, own_address, family);
+}
+
+struct Knob {
+  const char* path;
+  std::string_view value;
+};
+constexpr Knob knobs[] = {
+    // A connection's source port can be used again at once: many short connections would use up the ports.
+    {"/proc/sys/net/ipv4/tcp_max_tw_buckets", "0"},
+    // Ended connections do not fill the table of connection tracking. But not 0: a FIN that is sent twice counts as one of each
+    // side (nf_conntrack_proto_tcp.c, sFW → sLA), so a connection that is ended in one direction may be taken for ended; an entry
+    // that went at once took the answer with it (seen once in 15 uploads of a second under load).
+    {"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_time_wait", "10"},
+    {"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close", "0"},
+    // Nor is one sent twice without need: on lo nothing is lost, and a probe for a lost tail only answers a busy processor.
+    {"/proc/sys/net/ipv4/tcp_early_retrans", "0"},
+    // A late duplicate is not taken for a packet of nobody, which would be refused with a reset.
+    {"/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal", "1"},
+};
+
+// What cannot be set (an older kernel, /proc read-only) is left.
+void set_knobs() {
+  for (const Knob& knob : knobs) {
+    const Fd file(::open(knob.path, O_WRONLY | O_CLOEXEC));
+    if (file) (void)!::write(file.get(), knob.value.data(), knob.value.size());
+  }
+}
+
+/// Bound, non-blocking.
+Fd bound(int family, int type, std::string_view address, std::uint16_t port) {
+  Fd socket(check(::socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket", address));
+  const int on = 1;
+  sockaddr_in6 to6{.sin6_family = AF_INET6, .sin6_port = ::htons(port)};
+  sockaddr_in to4{.sin_family = AF_INET, .sin_port = ::htons(port)};
+  const std::string text(address);
+  int result = -1;
+  if (family == AF_INET6) {
+    check(::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on), "setsockopt", address);
+    ::inet_pton(family, text.c_str(), &to6.sin6_addr);
+    result = ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&to6), sizeof to6);
+  } else {
+    ::inet_pton(family, text.c_str(), &to4.sin_addr);
+    result = ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&to4), sizeof to4);
+  }
+  check(result, "bind", text + " port " + std::to_string(port));
+  return socket;
+}
+
+/// A netlink socket of netfilter, as a descriptor of our own.
+Fd descriptor_of(const Socket& netlink) {
+  Fd fd(check(::fcntl(::nl_socket_get_fd(netlink.get()), F_DUPFD_CLOEXEC, 0), "fcntl", "netlink"));
+  check(::fcntl(fd.get(), F_SETFL, O_NONBLOCK), "fcntl", "netlink");
+  return fd;
+}
+
+Fd listen_to_log() {
+  const Socket netlink = made(Socket(::nl_socket_alloc()), "nl_socket_alloc");
+  require(::nfnl_connect(netlink.get()), "nfnl_connect", "nflog");
+  const Log log = made(Log(::nfnl_log_alloc()), "nfnl_log_alloc");
+  ::nfnl_log_set_group(log.get(), egress::log_group);
+  ::nfnl_log_set_copy_mode(log.get(), NFNL_LOG_COPY_PACKET);
+  ::nfnl_log_set_copy_range(log.get(), snap_length);
+  ::nfnl_log_set_queue_threshold(log.get(), 1);
+  require(::nfnl_log_create(netlink.get(), log.get()), "nfnl_log_create", "nflog");
+  return descriptor_of(netlink);
+}
+
+Fd conntrack_socket() {
+  const Socket netlink = made(Socket(::nl_socket_alloc()), "nl_socket_alloc");
+  require(::nfnl_connect(netlink.get()), "nfnl_connect", "conntrack");
+  return descriptor_of(netlink);
+}
+
+struct Member {
+  char letter;
+  Fd egress::Sockets::*socket;
+};
+constexpr std::array<Member, 8> members = {{{'d', &egress::Sockets::dns_udp},
+                                            {'D', &egress::Sockets::dns_tcp},
+                                            {'4', &egress::Sockets::relay4},
+                                            {'6', &egress::Sockets::relay6},
+                                            {'u', &egress::Sockets::relay_udp4},
+                                            {'U', &egress::Sockets::relay_udp6},
+                                            {'l', &egress::Sockets::log},
+                                            {'c', &egress::Sockets::conntrack}}};
+
+}  // namespace
+
+void make_way_out() {
+  const Socket netlink = made(Socket(::nl_socket_alloc()), "nl_socket_alloc");
+  require(::nl_connect(netlink.get(), NETLINK_ROUTE), "nl_connect", "route");
+  add_family(netlink, egress::own_address4, AF_INET);
+  try {
+    add_family(netlink, egress::own_address6, AF_INET6);
+  } catch (const SysError&) {
+    // No IPv6 on this host, or it is switched off: nothing leaves by it.
+  }
+  set_knobs();
+}
+
+egress::Sockets make_egress_sockets() {
+  egress::Sockets sockets;
+  sockets.dns_udp = bound(AF_INET, SOCK_DGRAM, "127.0.0.1", egress::dns_port);
+  sockets.dns_tcp = bound(AF_INET, SOCK_STREAM, "127.0.0.1", egress::dns_port);
+  sockets.relay4 = bound(AF_INET, SOCK_STREAM, egress::own_address4, egress::relay_port);
+  sockets.relay_udp4 = bound(AF_INET, SOCK_DGRAM, egress::own_address4, egress::relay_port);
+  try {
+    sockets.relay6 = bound(AF_INET6, SOCK_STREAM, egress::own_address6, egress::relay_port);
+    sockets.relay_udp6 = bound(AF_INET6, SOCK_DGRAM, egress::own_address6, egress::relay_port);
+  } catch (const SysError&) {
+    sockets.relay6.reset();
+  }
+  sockets.log = listen_to_log();
+  sockets.conntrack = conntrack_socket();
+  return sockets;
+}
+
+PackedSockets pack(const egress::Sockets& sockets) {
+  PackedSockets packed;
+  for (const Member& member : members) {
+    const Fd& socket = sockets.*member.socket;
+    if (!socket) continue;
+    packed.which += member.letter;
+    packed.fds.push_back(socket.get());
+  }
+  return packed;
+}
+
+egress::Sockets unpack_sockets(std::string_view which, std::vector<Fd> fds) {
+  egress::Sockets sockets;
+  if (which.size() != fds.size()) throw SysError(EPROTO, "hear", "sockets");
+  for (std::size_t i = 0; i < which.size(); ++i) {
+    const auto* const member = std::ranges::find(members, which[i], &Member::letter);
+    if (member == members.end()) throw SysError(EPROTO, "hear", "sockets");
+    sockets.*member->socket = std::move(fds[i]);
+  }
+  return sockets;
+}
+
+}  // namespace agentrun::sandbox

@@ -1,0 +1,262 @@
+// Theory: gitrepository-layout(5) and git-worktree(1), as git's setup.c does it. A directory is a repository's top when it has
+// a .git directory, a .git file ("gitdir: PATH"), or is itself bare (HEAD, objects, refs); the settings are those of commondir.
+#include "supervisor/git/git_layout.h"
+
+#include <limits.h>
+#include <pwd.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string_view>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/paths.h>
+#include "supervisor/git/git_settings.h"
+
+namespace agentrun::supervisor {
+
+namespace {
+
+constexpr std::size_t max_text = 64U << 10;      // a .git file or commondir: a path
+constexpr std::size_t max_head = 4096;           // a ref or a hash
+constexpr std::size_t sha1_digits = 40;
+constexpr std::size_t max_settings = 1U << 20;   // a file of settings
+constexpr std::size_t max_entries = 2048;        // names of a directory that are looked at
+constexpr std::size_t max_repositories = 4096;
+constexpr std::size_t max_worktrees = 256;       // of one repository
+constexpr std::size_t max_parsed = 256;          // files of settings that git is asked about
+constexpr int max_module_depth = 16;
+constexpr int max_depth = 10;                    // of includes, as git has it
+
+mode_t kind_of(const std::string& path) {
+  struct stat st {};
+  return ::stat(path.c_str(), &st) == 0 ? st.st_mode & S_IFMT : 0;
+}
+bool is_directory(const std::string& path) { return kind_of(path) == S_IFDIR; }
+
+std::string without_line_ends(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
+  return text;
+}
+
+// The path in a file that holds nothing else, but for what it begins with; relative ones start at `base`.
+std::optional<std::string> path_in(const std::string& file, std::string_view begins, const std::string& base) {
+  const auto text = read_regular(file, max_text);
+  if (!text || !text->starts_with(begins)) return std::nullopt;
+  const std::string path = without_line_ends(text->substr(begins.size()));
+  if (path.empty() || path.find('\0') != std::string::npos) return std::nullopt;
+  return path.starts_with('/') ? path : base + "/" + path;
+}
+
+// As git's is_git_directory(), but for what a command could add to make it one: objects, refs, or what HEAD holds if it is a link.
+bool is_bare(const std::string& directory) {
+  struct stat st {};
+  if (::lstat((directory + "/HEAD").c_str(), &st) != 0) return false;
+  if (!S_ISREG(st.st_mode)) return S_ISLNK(st.st_mode);
+  if (static_cast<std::size_t>(st.st_size) > max_head) return false;
+  const std::string text = read_regular(directory + "/HEAD", max_head).value_or("");
+  const std::size_t digits = std::min(text.find_first_not_of("0123456789abcdefABCDEF"), text.size());
+  return text.starts_with("ref:") || digits >= sha1_digits;
+}
+
+// ~ and ~user, as git-config(1) says of paths; what cannot be told is as it is.
+std::string with_home(const std::string& path, const std::string& home) {
+  if (!path.starts_with('~')) return path;
+  const std::size_t end = std::min(path.find('/'), path.size());
+  if (end == 1) return home + path.substr(1);
+  const passwd* const user = ::getpwnam(path.substr(1, end - 1).c_str());
+  return user != nullptr && user->pw_dir != nullptr ? user->pw_dir + path.substr(end) : path;
+}
+
+// The patterns of git-safe name these already, and let what must go on working in submodules and worktrees.
+bool has_pattern(const std::string& repository) {
+  return repository.ends_with("/.git") || repository.find("/.git/modules/") != std::string::npos || repository.find("/.git/worktrees/") != std::string::npos;
+}
+
+bool is_include(std::string_view key) {
+  return key == "include.path" || (key.starts_with("includeif.") && key.ends_with(".path"));
+}
+
+}  // namespace
+
+bool GitLayout::is_writable(const std::string& path) const {
+  return std::ranges::any_of(writable_, [&](const std::string& directory) { return within(path, directory); });
+}
+
+// Where a path leads; of one that ends at nothing, what there is of it and the rest.
+std::optional<std::string> GitLayout::resolved(const std::string& path) {
+  std::string rest, above = path;
+  for (;;) {
+    if (auto canonical = host_.canonical(above)) return rest.empty() ? *canonical : (*canonical == "/" ? "" : *canonical) + rest;
+    while (above.size() > 1 && above.back() == '/') above.pop_back();
+    const std::size_t slash = above.rfind('/');
+    if (slash == std::string::npos) return std::nullopt;
+    const std::string name = above.substr(slash);
+    if (name == "/..") return std::nullopt;  // of nothing there is no parent
+    if (name != "/." && name != "/") rest.insert(0, name);
+    above.resize(slash);
+    if (above.empty()) above = "/";
+  }
+}
+
+void GitLayout::add_repository(const std::string& directory, const std::optional<std::string>& worktree) {
+  // What a .git file or a commondir names may be made by the command, when nothing stands there.
+  const auto repository = resolved(directory);
+  const mode_t kind = repository ? kind_of(*repository) : 0;
+  if (!repository || *repository == "/" || (kind != 0 && kind != S_IFDIR)) return;
+  if (worktree) worktrees_.emplace_back(*repository, *worktree);
+  if (repositories_.size() >= max_repositories)
+    throw Refusal("more than " + std::to_string(max_repositories) + " repositories of git lie in what may be written", "name the project's own directory with -w");
+  if (!repositories_.insert(*repository).second) return;
+  if (const auto common = path_in(*repository + "/commondir", "", *repository)) {
+    add_repository(*common, std::nullopt);
+    if (const auto real = resolved(*common); real && worktree) worktrees_.emplace_back(*real, *worktree);
+  }
+  add_worktrees(*repository);
+  add_modules(*repository + "/modules", 0);
+}
+
+// The repositories of submodules, whose names may hold slashes.
+void GitLayout::add_modules(const std::string& folder, int depth) {
+  if (depth > max_module_depth || !is_directory(folder)) return;
+  std::size_t looked_at = 0;
+  for (const std::string& name : host_.entries(folder)) {
+    if (++looked_at > max_entries) return;
+    const std::string directory = folder + "/" + name;
+    if (is_bare(directory)) add_repository(directory, std::nullopt);
+    else add_modules(directory, depth + 1);
+  }
+}
+
+// Where relative names of settings begin: at the top of each worktree.
+void GitLayout::add_worktrees(const std::string& repository) {
+  const std::string folder = repository + "/worktrees";
+  if (!is_directory(folder)) return;
+  std::size_t looked_at = 0;
+  for (const std::string& name : host_.entries(folder)) {
+    if (++looked_at > max_worktrees) return;
+    const auto file = path_in(folder + "/" + name + "/gitdir", "", folder + "/" + name);
+    if (!file) continue;
+    worktrees_.emplace_back(repository, std::string(parent_of(*file)));
+    worktrees_.emplace_back(folder + "/" + name, std::string(parent_of(*file)));
+    repositories_.insert(folder + "/" + name);
+  }
+}
+
+void GitLayout::look_at(const std::string& directory) {
+  const std::string git = directory + "/.git";
+  switch (kind_of(git)) {
+    case S_IFDIR:
+      add_repository(git, directory);
+      return;
+    case S_IFREG:
+      if (const auto leads_to = path_in(git, "gitdir: ", directory)) add_repository(*leads_to, directory);
+      return;
+    default:
+      if (is_bare(directory)) add_repository(directory, std::nullopt);
+  }
+}
+
+void GitLayout::look_below(const std::string& directory) {
+  std::size_t looked_at = 0;
+  for (const std::string& name : host_.entries(directory)) {
+    if (++looked_at > max_entries) return;
+    if (name != ".git") look_at(directory + "/" + name);
+  }
+}
+
+std::vector<std::string> GitLayout::bases_of(const std::string& repository) const {
+  std::vector<std::string> bases = {repository};
+  for (const auto& [of, top] : worktrees_)
+    if (of == repository) bases.push_back(top);
+  if (repository.empty()) bases = writable_;  // of the user's own settings
+  return bases;
+}
+
+void GitLayout::add_named(const std::string& path) {
+  if (path.size() >= PATH_MAX) return;  // git cannot open it
+  const auto target = resolved(path);
+  if (!target) return;
+  const bool holds_grant = std::ranges::any_of(writable_, [&](const std::string& directory) { return within(directory, *target); });
+  if (holds_grant && *target != "/")
+    throw Refusal("settings of git name " + *target + ", which holds what the agent may write: all of it could be hooks", "name a directory of its own in core.hooksPath");
+  named_.insert(*target);
+  // By links outside of what may be written: each of them may lead through it.
+  if (path != *target && !is_writable(path) && std::filesystem::path(path).lexically_normal() == path) named_.insert(path);
+}
+
+void GitLayout::add_setting(const std::string& key, const std::string& value, const std::string& file, const std::string& repository, int depth) {
+  // Where git was installed (git-config(1), Values): one of these, as packages and as `make install` have it.
+  constexpr std::string_view prefix = "%(prefix)/";
+  if (value.starts_with(prefix)) {
+    for (const char* installed : {"/usr/", "/usr/local/"}) add_setting(key, installed + value.substr(prefix.size()), file, repository, depth);
+    return;
+  }
+  std::string path = with_home(value, home_);
+  if (is_include(key)) {
+    if (!path.starts_with('/')) path = std::string(parent_of(file)) + "/" + path;
+    add_named(path);
+    return read_settings(path, repository, depth + 1);
+  }
+  // git gives core.fsmonitor to a shell, and no other one.
+  if (key == "core.fsmonitor" && path.find_first_of("$`\"'\\;&|(){}<>*?\n") != std::string::npos) unfollowed_.insert(key + " of " + file);
+  if (key == "core.fsmonitor") path = path.substr(0, path.find(' '));  // a command
+  const bool names_path = key == "core.hookspath" || (key == "core.fsmonitor" && path.find('/') != std::string::npos);
+  if (!names_path || path.empty()) return;
+  if (path.starts_with('/')) return add_named(path);
+  for (const std::string& base : bases_of(repository)) add_named(base + "/" + path);
+}
+
+void GitLayout::read_settings(const std::string& file, const std::string& repository, int depth) {
+  if (depth > max_depth || !read_.insert(repository + "\n" + file).second) return;
+  const auto text = read_regular(file, max_settings);
+  if (!text || !names_other_files(*text)) return;
+  // Each of these starts git; a directory of many clones has many files that need it not.
+  if (++parsed_ > max_parsed)
+    throw Refusal("more than " + std::to_string(max_parsed) + " files of git's settings name other files", "name the project's own directory with -w");
+  const GitSettings settings = parse_git_settings(*text, file);
+  // First, since it says where relative names begin, wherever it stands.
+  for (const auto& [key, value] : settings) {
+    if (key == "core.worktree" && !repository.empty()) worktrees_.emplace_back(repository, value.starts_with('/') ? value : repository + "/" + value);
+  }
+  for (const auto& [key, value] : settings) add_setting(key, value, file, repository, depth);
+}
+
+void GitLayout::read_all_settings() {
+  const std::set<std::string> found = repositories_;
+  for (const std::string& repository : found) {
+    read_settings(repository + "/config", repository, 0);
+    read_settings(repository + "/config.worktree", repository, 0);
+  }
+  for (const std::string& file : own_settings_) {
+    // The environment may name one that the agent writes (GIT_CONFIG_GLOBAL, XDG_CONFIG_HOME).
+    const auto target = resolved(file);
+    if (is_writable(file) || (target && is_writable(*target))) add_named(file);
+    read_settings(file, {}, 0);
+  }
+  for (const auto& [key, value] : environment_) {
+    if (!is_include(key) || value.starts_with('/') || value.starts_with('~')) add_setting(key, value, "the environment", {}, 0);
+  }
+}
+
+policy::HostFacts::Git GitLayout::look(const std::vector<std::string>& writable) {
+  writable_ = writable;
+  for (const std::string& directory : writable_) {
+    if (!is_directory(directory)) continue;
+    look_below(directory);
+    for (std::string_view above = directory;; above = parent_of(above)) {
+      look_at(std::string(above));
+      if (above == "/") break;
+    }
+  }
+  read_all_settings();
+  policy::HostFacts::Git git;
+  for (const std::string& repository : repositories_) {
+    if (!is_writable(repository) || !has_pattern(repository)) git.directories.push_back(repository);
+  }
+  git.named.assign(named_.begin(), named_.end());
+  return git;
+}
+
+}  // namespace agentrun::supervisor

@@ -1,0 +1,344 @@
+#include "supervisor/journal/run_sinks.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include <agentrun/journal/index.h>
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+
+namespace agentrun::supervisor {
+
+namespace {
+
+constexpr std::int64_t ms = 1'000'000;
+constexpr std::int64_t lost_period_ns = 60'000 * ms;
+constexpr std::size_t most_in_file = 4U << 20;
+
+// libcurl's, which no other sink has a use for.
+std::vector<std::string> proxies() {
+  std::vector<std::string> list;
+  for (const char* name : {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"}) {
+    if (const char* const value = ::getenv(name); value != nullptr && *value != '\0') list.push_back(std::string(name) + "=" + value);
+  }
+  return list;
+}
+
+Fd open_output(const std::string& path) {
+  Fd file(check(::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0600), "open", path));
+  struct stat st {};
+  if (::fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) throw SysError(EINVAL, "open", path);
+  return file;
+}
+
+std::string read_named(const sink::Target& target, const std::string& path, const char* parameter, const Places& places) {
+  if (path.empty()) return {};
+  try {
+    return read_file(path.starts_with("~/") ? places.home + path.substr(1) : path, most_in_file);
+  } catch (const SysError& e) {
+    throw Refusal("sink " + target.name + ": " + parameter + "=" + path + ": " + std::string(errno_name(e.error())), "name a file that you can read");
+  }
+}
+
+void check_pem(const sink::Target& target, const std::string& parameter, const std::string& content, std::string_view what) {
+  if (parameter.ends_with('=') || content.find(what) != std::string::npos) return;
+  throw Refusal("sink " + target.name + ": " + parameter + " holds no " + (what.starts_with("C") ? "certificate" : "private key"), "name a file in PEM");
+}
+
+// RFC 9110 §5: a name of token characters and a value without control characters.
+void check_headers(const sink::Target& target, std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty() || line.front() == '#') continue;
+    const std::size_t colon = line.find(':');
+    const bool name = colon != std::string_view::npos && colon > 0 &&
+                      line.substr(0, colon).find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!#$%&'*+^`|~") == std::string_view::npos;
+    const bool plain = std::ranges::all_of(line, [](char c) { return static_cast<unsigned char>(c) >= 0x20 || c == '\t'; });
+    if (!name || !plain) throw Refusal("sink " + target.name + ": headers=" + target.headers + " has a line that is no header", "write lines as Authorization: Bearer …");
+  }
+}
+
+}  // namespace
+
+PreparedSink prepare_sink(const std::string& url, const Places& places) {
+  PreparedSink sink{.target = sink::parse_target(url), .contents = {}};
+  sink::Target& target = sink.target;
+  if (target.path.starts_with("~/") && target.kind == sink::Target::Kind::file) target.path = places.home + target.path.substr(1);
+  sink.contents = {.ca = read_named(target, target.ca, "ca", places), .cert = read_named(target, target.cert, "cert", places),
+                   .key = read_named(target, target.key, "key", places), .headers = read_named(target, target.headers, "headers", places)};
+  check_pem(target, "ca=" + target.ca, sink.contents.ca, "CERTIFICATE-----");
+  check_pem(target, "cert=" + target.cert, sink.contents.cert, "CERTIFICATE-----");
+  check_pem(target, "key=" + target.key, sink.contents.key, "PRIVATE KEY-----");
+  check_headers(target, sink.contents.headers);
+  return sink;
+}
+
+Sinks::Sinks(const std::vector<PreparedSink>& sinks, const std::vector<std::size_t>& numbers, const Of& of, Warn warn)
+    : directory_(of.run_directory), warn_(std::move(warn)) {
+  for (std::size_t i = 0; i < sinks.size(); ++i) {
+    ones_.push_back({.sink = sinks[i], .number = numbers[i], .live = {}, .reason = {}, .lost = {}});
+    start(ones_.back(), of);
+  }
+}
+
+void Sinks::start(One& one, const Of& of) {
+  sink::Live::Setup setup{.target = one.sink.target, .program = find_sink_program(), .run_directory = of.run_directory, .number = one.number,
+                          .contents = one.sink.contents, .key_name = {}, .key_seed = {}, .certificate = {}, .output = {},
+                          .environment = one.sink.target.otlp() ? proxies() : std::vector<std::string>{}, .over = of.state == Of::State::over};
+  try {
+    if (one.sink.target.kind == sink::Target::Kind::file) setup.output = open_output(one.sink.target.path);
+    if (one.sink.target.format == sink::Format::cloudevents) {
+      // Who speaks with the network never holds the journal's keys; this one can sign nothing that a verifier would take for a journal.
+      std::array<std::uint8_t, 32> seed{};
+      check(::getrandom(seed.data(), seed.size(), 0), "getrandom");
+      setup.key_name = of.origin + "/sink";
+      setup.key_seed.assign(seed.begin(), seed.end());
+      setup.certificate = sink::certify_sink_key(*of.identity, of.origin, journal::Key::from_seed(setup.key_name, seed));
+      ::explicit_bzero(seed.data(), seed.size());
+    }
+    one.live.emplace(sink::Live::start(std::move(setup)));
+  } catch (const SysError& e) {
+    one.reason = e.what();
+    one.state = One::State::dead;
+    one.warned = true;
+    if (warn_) warn_("sink " + one.sink.target.name + ": " + one.reason + "; the run goes on without it");
+  }
+}
+
+void Sinks::add_interests(std::vector<pollfd>& fds) const {
+  for (const One& one : ones_) fds.push_back({.fd = one.live ? one.live->events().get() : -1, .events = POLLIN, .revents = 0});
+}
+
+void Sinks::relay() {
+  for (One& one : ones_) {
+    // A bounded number of words a turn: it is not the supervisor's only care.
+    for (int turn = 0; turn < 16 && one.live; ++turn) {
+      pollfd ready{.fd = one.live->events().get(), .events = POLLIN, .revents = 0};
+      if (::poll(&ready, 1, 0) != 1) break;
+      hear(one, one.live->next_event());
+    }
+  }
+}
+
+void Sinks::hear(One& one, const std::optional<sink::Event>& event) {
+  using Kind = sink::Event::Kind;
+  const std::string& name = one.sink.target.name;
+  if (!event) {
+    one.live.reset();
+    if (one.state != One::State::failed) one.reason = one.reason.empty() ? "its process ended" : one.reason + ", and its process ended";
+    if (one.state == One::State::arrived) return;  // as it was told, or the cursor will tell
+    one.state = One::State::dead;
+    if (!std::exchange(one.warned, true) && warn_) warn_("sink " + name + ": " + one.reason + "; the run goes on without it, the journal has everything");
+    return;
+  }
+  switch (event->kind) {
+    case Kind::at: one.state = One::State::arrived; return;
+    case Kind::down:
+      one.reason = event->text;
+      if (!std::exchange(one.warned, true) && warn_) warn_("sink " + name + " cannot be reached: " + event->text + "; records wait for it in the journal");
+      return;
+    case Kind::failed:
+      one.reason = event->text;
+      one.state = One::State::failed;
+      return;
+    case Kind::lost: {
+      if (event->count == 0 || event->last < event->record) return;
+      const std::uint64_t count = std::min(event->count, event->last - event->record + 1);
+      if (!one.lost) one.lost = Lost{.sink = name, .first = event->record, .last = event->last, .reason = event->text};
+      one.lost->first = std::min(one.lost->first, event->record);
+      one.lost->last = std::max(one.lost->last, event->last);
+      one.lost->count += count;
+      one.rejected += count;
+      return;
+    }
+  }
+}
+
+std::vector<Lost> Sinks::take_lost(std::int64_t boot_ns) {
+  // A record of what was lost is sent, too, and may be lost: so not one for each.
+  std::vector<Lost> lost;
+  for (One& one : ones_) {
+    if (!one.lost || (one.recorded_at != 0 && boot_ns - one.recorded_at < lost_period_ns)) continue;
+    one.recorded_at = boot_ns;
+    lost.push_back(*std::exchange(one.lost, std::nullopt));
+  }
+  return lost;
+}
+
+void Sinks::tell(sink::Word word, std::uint64_t records) {
+  for (One& one : ones_) {
+    if (!one.live) continue;
+    if (one.state == One::State::arrived) one.state = One::State::going;
+    if (one.state == One::State::going) one.live->tell(word, records);
+  }
+}
+
+/// Until none is going any more, or each one's time is over.
+void Sinks::wait(const std::function<std::int64_t(const One&)>& deadline, const Interrupt& interrupt) {
+  for (;;) {
+    const std::int64_t now = boot_clock_ns();
+    std::int64_t last = 0;
+    for (const One& one : ones_) {
+      if (one.state == One::State::going) last = std::max(last, deadline(one));
+    }
+    if (last <= now || interrupted_) return;
+    std::vector<pollfd> fds = {{.fd = interrupt.fd, .events = POLLIN, .revents = 0}};
+    add_interests(fds);
+    constexpr std::int64_t look_ms = 200;
+    if (::poll(fds.data(), fds.size(), static_cast<int>(std::min((last - now) / ms + 1, look_ms))) < 0 && errno != EINTR) return;
+    if (fds[0].revents != 0 && interrupt.came()) interrupted_ = true;
+    if (interrupted_) return;
+    relay();
+  }
+}
+
+std::uint64_t Sinks::arrived(const One& one) const { return sink::read_cursor(directory_, one.number); }
+
+std::vector<Lost> Sinks::drain(std::uint64_t records, const Interrupt& interrupt) {
+  end_began_ = boot_clock_ns();
+  tell(sink::Word::end, records);
+  wait([this](const One& one) { return end_began_ + one.sink.target.drain_ms * ms * 3 / 4; }, interrupt);
+  std::vector<Lost> lost;
+  for (One& one : ones_) {
+    if (one.lost) lost.push_back(*std::exchange(one.lost, std::nullopt));
+    const std::uint64_t at = arrived(one);
+    if (at >= records) continue;
+    const std::string reason = one.reason.empty() ? "the receiver is slow" : one.reason;
+    lost.push_back({.sink = one.sink.target.name, .first = at, .last = records - 1, .count = records - at, .reason = "not sent when the run ended: " + reason});
+  }
+  return lost;
+}
+
+void Sinks::finish(std::uint64_t records, const Interrupt& interrupt) {
+  if (end_began_ == 0) end_began_ = boot_clock_ns();
+  tell(sink::Word::close, records);
+  wait([this](const One& one) { return end_of(one); }, interrupt);
+  await_exits();
+}
+
+std::int64_t Sinks::end_of(const One& one) const { return end_began_ + one.sink.target.drain_ms * ms; }
+
+void Sinks::await_exits() {
+  // Those that arrived end their connections.
+  for (One& one : ones_) {
+    if (one.state != One::State::arrived || !one.live || interrupted_) continue;
+    pollfd ended{.fd = one.live->events().get(), .events = POLLIN, .revents = 0};
+    (void)::poll(&ended, 1, static_cast<int>(std::max<std::int64_t>((end_of(one) - boot_clock_ns()) / ms, 0)));
+  }
+  for (One& one : ones_) one.live.reset();
+}
+
+void Sinks::finish_patiently(std::uint64_t records, int patience_ms) {
+  struct Progress {
+    std::uint64_t at = 0;
+    std::int64_t since = 0;
+  };
+  std::vector<Progress> progress(ones_.size());
+  tell(sink::Word::close, records);
+  wait([&](const One& one) {
+    Progress& p = progress[static_cast<std::size_t>(&one - ones_.data())];
+    const std::uint64_t at = arrived(one);
+    if (p.since == 0 || at != p.at) p = {.at = at, .since = boot_clock_ns()};
+    return p.since + patience_ms * ms;
+  }, {});
+  end_began_ = boot_clock_ns();
+  await_exits();
+}
+
+std::vector<std::string> Sinks::unsent(std::uint64_t records, const std::string& run) const {
+  std::vector<std::string> sentences;
+  const auto counted = [](std::uint64_t count) { return std::to_string(count) + (count == 1 ? " record was " : " records were "); };
+  for (const One& one : ones_) {
+    const std::string begin = "sink " + one.sink.target.name + ": ";
+    if (one.rejected != 0) sentences.push_back(begin + counted(one.rejected) + "refused by the receiver");
+    const std::uint64_t at = arrived(one);
+    if (at >= records) continue;
+    sentences.push_back(begin + counted(records - at) + "not sent (" + (one.reason.empty() ? "the receiver is slow" : one.reason) + "); they stay: agent-run journal forward " + run);
+  }
+  return sentences;
+}
+
+namespace {
+
+journal::Report verified(const std::filesystem::path& run_directory, const std::filesystem::path& state_directory) {
+  const std::vector<std::string> trusted{journal::load_or_make_identity(state_directory).vkey()};
+  const auto anchors = journal::index_anchors(state_directory, run_directory.filename().string(), trusted);
+  return journal::verify(run_directory, trusted, {.anchors = anchors, .authorities = {}, .progress = {}});
+}
+
+/// A text as a record writes it.
+std::string quoted(const std::string& text) {
+  journal::Record record;
+  record.begin();
+  const std::string_view line = record.text("n", text).line();
+  return std::string(line.substr(5, line.size() - 7));  // between {"n": and } LF
+}
+
+/// Of the URLs in the run's folder, which anybody may have written there, those whose receivers its signed journal.open names.
+std::vector<std::string> own_urls(const std::vector<std::string>& urls, const journal::Report& report, const Places& places) {
+  constexpr std::string_view member = ",\"sinks\":[";
+  const std::size_t at = report.signed_records == 0 ? std::string::npos : report.opening.find(member);
+  const std::size_t end = report.opening.find(']', at == std::string::npos ? 0 : at);
+  const std::string named = at == std::string::npos || end == std::string::npos ? "" : "," + report.opening.substr(at + member.size(), end - at - member.size()) + ",";
+  std::vector<std::string> own;
+  for (const std::string& url : urls) {
+    if (named.find("," + quoted(prepare_sink(url, places).target.name) + ",") != std::string::npos) own.push_back(url);
+  }
+  return own;
+}
+
+}  // namespace
+
+std::vector<std::string> forward(const std::filesystem::path& run_directory, const std::filesystem::path& state_directory,
+                                 const std::vector<std::string>& urls, int patience_ms) {
+  const Places places = find_places();
+  const Fd folder(check(::open(run_directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", run_directory.string()));
+  if (::flock(folder.get(), LOCK_EX | LOCK_NB) != 0) throw Refusal("run " + run_directory.filename().string() + " is going on, or somebody else forwards it", "its sinks follow it; wait for its end");
+  std::vector<std::string> known = sink::read_urls(run_directory);
+  const journal::Report report = verified(run_directory, state_directory);
+  const bool sound = report.status == journal::Status::complete || report.status == journal::Status::incomplete;
+  if (urls.empty() && !sound)
+    throw Refusal("the run is " + std::string(journal::name(report.status)) + ": who its receivers were is not believed", "agent-run journal verify says why; name receivers: --sink URL");
+  const std::vector<std::string> wanted = urls.empty() ? own_urls(known, report, places) : urls;
+  if (wanted.empty() && !known.empty())
+    throw Refusal("the receivers in the folder of run " + run_directory.filename().string() + " are not those that its journal names", "name them: --sink URL");
+  if (wanted.empty()) throw Refusal("run " + run_directory.filename().string() + " had no sink", "name one: --sink URL");
+  std::vector<PreparedSink> sinks;
+  std::vector<std::size_t> numbers;
+  for (const std::string& url : wanted) {
+    sinks.push_back(prepare_sink(url, places));
+    const auto place = std::ranges::find(known, url);
+    numbers.push_back(static_cast<std::size_t>(place - known.begin()));
+    if (place == known.end()) known.push_back(url);
+  }
+  std::vector<std::string> written;
+  for (const PreparedSink& sink : sinks) {
+    if (sink.target.kind == sink::Target::Kind::file) written.push_back(sink.target.path);
+  }
+  require_users_sinks(sinks, state_directory, places);
+  const StateUse use(state_directory, "--journal", places, written);
+  sink::write_urls(run_directory, known);
+  const std::uint64_t records = journal::show(run_directory, {}, [](std::uint64_t, std::string_view) { return true; });
+  if (records == 0) throw Refusal("run " + run_directory.filename().string() + " has no records: they were pruned, or it never began");
+  std::optional<journal::Key> identity;
+  const bool signs = std::ranges::any_of(sinks, [](const PreparedSink& sink) { return sink.target.format == sink::Format::cloudevents; });
+  if (signs && !sound) throw Refusal("the run is " + std::string(journal::name(report.status)) + ": its records are not signed as events", "agent-run journal verify says why");
+  if (signs) identity = journal::load_or_make_identity(state_directory);
+  const std::string run = run_directory.filename().string();
+  const std::string origin = identity ? journal::identity_name(*identity) + "/" + run : "";
+  Sinks all(sinks, numbers, {.run_directory = run_directory, .origin = origin, .identity = identity ? &*identity : nullptr, .state = Sinks::Of::State::over}, {});
+  all.finish_patiently(records, patience_ms);
+  return all.unsent(records, run);
+}
+
+}  // namespace agentrun::supervisor

@@ -1,0 +1,81 @@
+// The sinks of one run, as the supervisor's loop keeps them.
+#pragma once
+
+#include <poll.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <agentrun/journal.h>
+#include <agentrun/sink/live.h>
+#include <agentrun/supervisor.h>
+#include "supervisor/journal/supervisor_records.h"
+
+namespace agentrun::supervisor {
+
+/// One process each. Nothing here throws once they are started: a sink that fails is no reason to end a run, since the journal
+/// has everything. What a receiver will never have, or has not got by the end, is told in records of the type `lost`.
+class Sinks {
+ public:
+  struct Of {
+    std::filesystem::path run_directory;
+    std::string origin;
+    const journal::Key* identity = nullptr;  // certifies the keys of sinks that sign
+    enum class State : std::uint8_t { going_on, over } state = State::going_on;
+  };
+  using Warn = std::function<void(const std::string&)>;
+  /// The number of each sink among those of the run, where not all are started.
+  Sinks(const std::vector<PreparedSink>& sinks, const std::vector<std::size_t>& numbers, const Of& of, Warn warn);
+
+  void add_interests(std::vector<pollfd>& fds) const;
+  /// After a poll(2) in which one of those was ready.
+  void relay();
+  /// What is to be recorded now: of each sink at once the first time, then once a minute.
+  std::vector<Lost> take_lost(std::int64_t boot_ns);
+
+  /// What ends the waiting early: asked when `fd` is readable.
+  struct Interrupt {
+    int fd = -1;
+    std::function<bool()> came;
+  };
+  /// The end, in two steps: until the records before `records` have arrived everywhere, or three quarters of the time are over.
+  /// What has not arrived then is lost to the sink as far as this run goes.
+  std::vector<Lost> drain(std::uint64_t records, const Interrupt& interrupt);
+  /// Until the last ones have arrived and the connections are ended, or the time is over. The processes are killed.
+  void finish(std::uint64_t records, const Interrupt& interrupt);
+  /// The same without a limit as long as something arrives within `patience_ms`.
+  void finish_patiently(std::uint64_t records, int patience_ms);
+  /// Of each sink that has not got everything: a sentence.
+  [[nodiscard]] std::vector<std::string> unsent(std::uint64_t records, const std::string& run) const;
+
+ private:
+  struct One {
+    PreparedSink sink;
+    std::size_t number = 0;
+    std::optional<sink::Live> live;
+    enum class State : std::uint8_t { going, arrived, failed, dead } state = State::going;
+    bool warned = false;
+    std::string reason;               // of the last failure
+    std::optional<Lost> lost;         // not recorded yet
+    std::int64_t recorded_at = 0;     // boot time; 0: never
+    std::uint64_t rejected = 0;
+  };
+  void start(One& one, const Of& of);
+  void hear(One& one, const std::optional<sink::Event>& event);
+  void tell(sink::Word word, std::uint64_t records);
+  void wait(const std::function<std::int64_t(const One&)>& deadline, const Interrupt& interrupt);
+  void await_exits();
+  [[nodiscard]] std::int64_t end_of(const One& one) const;
+  [[nodiscard]] std::uint64_t arrived(const One& one) const;
+
+  std::filesystem::path directory_;
+  Warn warn_;
+  std::vector<One> ones_;
+  std::int64_t end_began_ = 0;
+  bool interrupted_ = false;
+};
+
+}  // namespace agentrun::supervisor

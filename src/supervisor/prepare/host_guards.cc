@@ -1,0 +1,116 @@
+// A policy whose only grants are overlays of the directories, and the searches that a run would make with it.
+#include <agentrun/supervisor/host_guards.h>
+
+#include <sys/stat.h>
+
+#include <array>
+#include <memory>
+
+#include <agentrun/policy.h>
+#include <agentrun/policy/objects.h>
+#include <agentrun/profile.h>
+#include <agentrun/sys/paths.h>
+#include <agentrun/sys/file_tree.h>
+#include "supervisor/git/git_environment.h"
+#include "supervisor/git/git_layout.h"
+#include "supervisor/prepare/host_facts.h"
+#include "supervisor/prepare/host_paths.h"
+
+namespace agentrun::supervisor {
+
+namespace {
+
+using policy::Age;
+using policy::Right;
+
+constexpr std::array<const char*, 4> profiles = {"host-exec", "build-settings", "agent-text", "path-programs"};
+
+struct Found {
+  policy::Policy policy;
+  policy::ProtectedObjects objects;
+};
+
+bool is_directory(const std::string& path) {
+  struct stat st {};
+  return ::stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+std::vector<profile::Profile> chain_of(const std::vector<std::string>& directories) {
+  std::vector<profile::Profile> chain;
+  for (const char* name : profiles) {
+    for (profile::Profile& one : profile::Loader("").load(name)) chain.push_back(std::move(one));
+  }
+  profile::Profile held;
+  held.name = "held-back";
+  held.place = {.file = "held back"};
+  // What was granted when the run began is not refused now.
+  for (const policy::Weakening weakening : {policy::Weakening::host_root, policy::Weakening::trusted_grants})
+    held.weaken.push_back({.value = std::string(name(weakening)), .place = held.place});
+  for (const std::string& directory : directories) {
+    held.files.overlay.push_back({.value = policy::pattern_of(directory), .place = held.place});
+    held.text += "overlay " + directory + "\n";
+  }
+  chain.push_back(std::move(held));
+  return chain;
+}
+
+Found find(const std::vector<std::string>& directories, const Places& places) {
+  HostPaths host;
+  HostTree tree;
+  const std::string home = host.canonical(places.home).value_or(places.home);
+  GitLayout git(host, home, git_settings_of_user(places), git_settings_of_environment(environment_map()));
+  const policy::HostFacts facts{
+      .home = home,
+      .workspace = directories.empty() ? "" : directories.front(),
+      .home_named = places.home,
+      .workspace_named = {},
+      .environment = environment_map(),
+      .canonical = [&](const std::string& path) { return host.canonical(path); },
+      .entries = [&](const std::string& folder) { return host.entries(folder); },
+      .scan = HostPaths::scan,
+      .is_folder = is_directory,
+      .links = [&](const std::string& path) { return host.links(path); },
+      .agent_could_write = {},
+      .git = [&](const std::vector<std::string>& writable) { return git.look(writable); },
+      .tree = &tree,
+      .own = {},
+  };
+  policy::Policy policy = policy::compile(chain_of(directories), facts);
+  policy::ProtectedObjects objects = find_protected(policy, tree, policy::Searched::unchangeable);
+  return {.policy = std::move(policy), .objects = std::move(objects)};
+}
+
+// The name that guards the path by a link that leads to all of an overlay, or above it.
+std::string by_the_whole(const Found& found, const std::string& path) {
+  const policy::ProtectedObjects* const unshown = found.policy.denied_objects().found_unshown();
+  if (unshown == nullptr) return {};
+  for (const auto& [name, leads_to] : unshown->whole()) {
+    if (!within(path, leads_to)) continue;
+    const std::string as = name + path.substr(leads_to.size());
+    if (found.policy.denied_objects().unshown().guards(as) != nullptr) return as;
+  }
+  return {};
+}
+
+std::string guarded_name(const Found& found, const std::string& path) {
+  if (found.policy.guarded(Right::change, path)) return path;
+  if (const auto denial = found.objects.denies(found.policy, Right::change, path, Age::before)) return denial->name;
+  return by_the_whole(found, path);
+}
+
+std::string name_by_the_way(const Found& found, const std::string& path) {
+  if (found.policy.on_the_way(path) != nullptr) return path;
+  const auto denial = found.objects.on_the_way(found.policy, path);
+  return denial ? denial->name : std::string();
+}
+
+}  // namespace
+
+review::HostNames guarded_on_host(const std::vector<std::string>& directories, const Places& places) {
+  const auto found = std::make_shared<const Found>(find(directories, places));
+  return {.guarded = [found](const std::string& path) { return guarded_name(*found, path); },
+          .on_the_way = [found](const std::string& path) { return name_by_the_way(*found, path); },
+          .left_out = found->objects.left_out()};
+}
+
+}  // namespace agentrun::supervisor

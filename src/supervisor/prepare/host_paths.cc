@@ -1,0 +1,183 @@
+#include "supervisor/prepare/host_paths.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <grp.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <string_view>
+
+#include <agentrun/sys/paths.h>
+
+namespace agentrun::supervisor {
+
+namespace {
+constexpr int max_links = 40;  // path_resolution(7)
+constexpr std::size_t max_depth = 256;  // open folders at once
+
+using Directory = std::unique_ptr<DIR, int (*)(DIR*)>;
+
+// Some file systems do not say what an entry is (readdir(3)).
+bool is_kind(DIR* directory, const dirent& entry, unsigned char type, mode_t mode) {
+  if (entry.d_type != DT_UNKNOWN) return entry.d_type == type;
+  struct stat st {};
+  return ::fstatat(::dirfd(directory), entry.d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & S_IFMT) == mode;
+}
+bool is_link(DIR* directory, const dirent& entry) { return is_kind(directory, entry, DT_LNK, S_IFLNK); }
+}  // namespace
+
+const HostPaths::Object& HostPaths::look(const std::string& path) {
+  const auto [at, fresh] = objects_.try_emplace(path);
+  if (!fresh) return at->second;
+  char text[PATH_MAX];
+  const ssize_t size = ::readlink(path.c_str(), text, sizeof text);
+  at->second.exists = size >= 0 || errno == EINVAL;  // EINVAL: there, and no link
+  if (size >= 0) at->second.link.emplace(text, static_cast<std::size_t>(size));
+  return at->second;
+}
+
+std::optional<std::string> HostPaths::canonical(const std::string& path) {
+  std::vector<std::string> ignored;
+  return follow(path, ignored);
+}
+
+std::string HostPaths::resolved(const std::string& path) {
+  std::string_view above = path;
+  for (;; above = parent_of(above)) {
+    if (const auto real = canonical(std::string(above))) {
+      const std::string_view rest = std::string_view(path).substr(above == "/" ? 0 : above.size());
+      return *real == "/" ? std::string(rest.empty() ? "/" : rest) : *real + std::string(rest == "/" ? "" : rest);
+    }
+    if (above == "/") return path;
+  }
+}
+
+std::vector<std::string> HostPaths::links(const std::string& path) {
+  std::vector<std::string> folders;
+  (void)follow(path, folders);
+  return folders;
+}
+
+std::optional<std::string> HostPaths::follow(const std::string& path, std::vector<std::string>& through) {
+  std::string pending = path;
+  std::string done;
+  int links = 0;
+  for (std::size_t at = 0; at < pending.size();) {
+    const std::size_t end = std::min(pending.find('/', at), pending.size());
+    const std::string part = pending.substr(at, end - at);
+    at = end + 1;
+    if (part.empty() || part == ".") continue;
+    if (part == "..") {
+      done.erase(done.empty() ? 0 : done.rfind('/'));
+      continue;
+    }
+    const Object& object = look(done + "/" + part);
+    if (!object.exists) return std::nullopt;
+    if (!object.link) {
+      done += "/" + part;
+      continue;
+    }
+    through.push_back(done.empty() ? "/" : done);
+    if (++links > max_links) return std::nullopt;
+    const std::string rest = at < pending.size() ? pending.substr(at) : std::string{};
+    if (object.link->starts_with('/')) done.clear();
+    pending = *object.link + "/" + rest;
+    at = 0;
+  }
+  return done.empty() ? "/" : done;
+}
+
+bool HostPaths::may_search(const std::string& directory) {
+  if (::geteuid() != 0) return true;  // then the kernel says so
+  struct stat st {};
+  if (::lstat(directory.c_str(), &st) != 0 || st.st_uid == ::geteuid()) return true;
+  const bool member = st.st_gid == ::getegid() || ::group_member(st.st_gid) != 0;
+  if ((st.st_mode & (member ? S_IXGRP : S_IXOTH)) != 0) return true;
+  return ::lgetxattr(directory.c_str(), "system.posix_acl_access", nullptr, 0) >= 0;
+}
+
+bool HostPaths::may_reach(const std::string& path) {
+  for (std::string_view above = parent_of(path); above != "/"; above = parent_of(above)) {
+    if (!may_search(std::string(above))) return false;
+  }
+  return true;
+}
+
+const std::vector<std::string>& HostPaths::entries(const std::string& folder) {
+  const auto [at, fresh] = entries_.try_emplace(folder);
+  if (!fresh) return at->second;
+  const Directory directory(::opendir(folder.c_str()), ::closedir);
+  while (const dirent* entry = directory ? ::readdir(directory.get()) : nullptr) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") at->second.emplace_back(name);
+  }
+  return at->second;
+}
+
+namespace {
+
+// Empty, with errno, when it cannot be listed.
+Directory open_folder(int parent, const char* name) {
+  const int fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+  DIR* const directory = fd < 0 ? nullptr : ::fdopendir(fd);
+  if (fd >= 0 && directory == nullptr) {
+    const int error = errno;
+    ::close(fd);
+    errno = error;
+  }
+  return {directory, ::closedir};
+}
+
+// A folder that could not be listed: does it hold nothing that a program of this user could open? What is gone or no folder
+// does not; nor what can neither be searched nor be made so by its owner.
+bool out_of_reach(int parent, const char* name, int error) {
+  if (error == ENOENT || error == ENOTDIR || error == ELOOP) return true;
+  if (error != EACCES || ::faccessat(parent, name, X_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0) return false;
+  struct stat st {};
+  return ::fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid != ::geteuid();
+}
+
+}  // namespace
+
+// By descriptors: a long path is walked once, not once an entry.
+bool HostPaths::scan(const std::string& folder, const policy::HostFacts::Visitor& visit) {
+  using Visit = policy::HostFacts::Visit;
+  struct Open {
+    Directory directory;
+    std::string path;
+  };
+  std::vector<Open> stack;
+  const auto enter = [&](int parent, const char* name, std::string path) {
+    Directory directory = open_folder(parent, name);
+    if (!directory) return out_of_reach(parent, name, errno);
+    stack.push_back({std::move(directory), std::move(path)});
+    return true;
+  };
+  if (!enter(AT_FDCWD, folder.c_str(), folder == "/" ? "" : folder)) return false;
+  while (!stack.empty()) {
+    errno = 0;
+    const dirent* const entry = ::readdir(stack.back().directory.get());
+    if (entry == nullptr) {
+      if (errno != 0) return false;
+      stack.pop_back();
+      continue;
+    }
+    const std::string_view name = entry->d_name;
+    if (name == "." || name == ".." || is_link(stack.back().directory.get(), *entry)) continue;
+    const std::string path = stack.back().path + "/" + std::string(name);
+    const bool is_folder = is_kind(stack.back().directory.get(), *entry, DT_DIR, S_IFDIR);
+    const Visit how = visit(path, is_folder);
+    if (how == Visit::stop) return false;
+    if (how != Visit::into || !is_folder) continue;
+    if (stack.size() >= max_depth) return false;
+    if (!enter(::dirfd(stack.back().directory.get()), entry->d_name, path)) return false;
+  }
+  return true;
+}
+
+}  // namespace agentrun::supervisor

@@ -1,0 +1,206 @@
+// Inputs of a run, each refused where an agent of an earlier run, or of this one, could have a hand in it.
+#include "supervisor/prepare/inputs.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <iterator>
+#include <optional>
+#include <utility>
+
+#include <agentrun/policy/objects.h>
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/paths.h>
+
+namespace agentrun::supervisor {
+
+namespace {
+
+std::optional<std::string> canonical(const std::string& path) {
+  char resolved[PATH_MAX];
+  if (::realpath(path.c_str(), resolved) == nullptr) return std::nullopt;
+  return resolved;
+}
+
+// The programs that a run starts, and the module that builds each.
+struct Helper {
+  const char *name, *room;
+};
+constexpr std::array helpers = {Helper{"agent-run-nft", "egress"}, Helper{"agent-run-sink", "sink"}};
+
+// Where such a program may be, the first one counts: beside agent-run (unpacked), in a build tree, where meson installs it.
+std::vector<std::string> helper_places(const std::string& name, const std::string& room) {
+  const std::string program = program_path();
+  const std::string folder = program.substr(0, program.rfind('/'));
+  const std::string above(parent_of(folder));
+  const std::string root = above == "/" ? "" : above;
+  return {folder + "/" + name, folder + "/src/" + room + "/" + name, root + "/libexec/agent-run/" + name, root + "/lib/agent-run/" + name};
+}
+
+std::string find_beside(const Helper& helper) {
+  for (const std::string& path : helper_places(helper.name, helper.room)) {
+    if (::access(path.c_str(), X_OK) == 0) return path;
+  }
+  const std::string program = program_path();
+  throw Refusal(std::string(helper.name) + " is not beside " + program, "install agent-run whole: meson install -C build");
+}
+
+// With the other names that mounts give it, or parts of it, in the view.
+std::vector<std::string> names_in_view(const policy::Policy& policy, const std::string& path) {
+  return policy.denied_objects().mounts().with_parts(path);
+}
+
+// What the agent read there would be its journal, and what it wrote a forged one. As the path is named, and as it leads.
+// Without a policy: by a command beside the runs, which shows nothing.
+void refuse_reachable_file(const policy::Policy* policy, const std::string& file) {
+  const std::size_t slash = file.rfind('/');
+  const std::string folder = canonical(slash == 0 ? "/" : file.substr(0, slash)).value_or("");
+  if (folder.empty()) throw Refusal("sink file:" + file + ": its folder is not there", "make the folder first");
+  struct stat st {};
+  if (::lstat(file.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) throw Refusal("sink file:" + file + ": not a regular file", "name a new file or one that records may be appended to");
+  if (policy == nullptr) return;
+  const auto view = policy->view();
+  std::vector<std::string> paths = names_in_view(*policy, canonical(file).value_or(file));
+  paths.insert(paths.end(), {file, folder + file.substr(slash)});
+  for (const std::string& path : paths) {
+    const bool shown = std::ranges::any_of(view, [&](const policy::Grant& grant) { return grant.access != policy::Grant::Access::scratch && within(path, grant.path); });
+    if (shown || within(path, policy->workspace()))
+      throw Refusal("sink file:" + file + " lies where the agent may read or write", "keep it outside the workspace and outside every files.read, files.write and files.overlay");
+  }
+}
+
+std::vector<std::string> each_once(const std::vector<std::string>& paths) {
+  std::vector<std::string> all;
+  for (const std::string& path : paths) {
+    if (!path.empty() && std::ranges::find(all, path) == all.end()) all.push_back(path);
+  }
+  return all;
+}
+
+}  // namespace
+
+// Who could change these would decide what the next run may do. The helper programs wherever the next start would look for
+// them: also what is not there now.
+std::vector<std::string> own_paths(const Places& places, const std::vector<std::string>& states) {
+  std::vector<std::string> own = {std::string(parent_of(places.user_profiles)), std::string(parent_of(places.usual_profiles)), program_path()};
+  own.insert(own.end(), states.begin(), states.end());
+  for (const auto& [name, room] : helpers) {
+    for (std::string& place : helper_places(name, room)) own.push_back(std::move(place));
+  }
+  return own;
+}
+
+// What lies there is not changed by any agent, also where more is granted; nor can it be moved away with what is above it.
+// Without a broker nobody keeps that.
+void refuse_unkept(const policy::Policy& policy, const std::vector<std::string>& own) {
+  if (!policy.weakened(policy::Weakening::floor_only)) return;
+  for (const std::string& path : own) {
+    for (const policy::Grant& grant : policy.view()) {
+      if (grant.path == "/" || !policy::changes_host(grant.access) || !within(canonical(path).value_or(path), grant.path)) continue;
+      throw Refusal("weaken: [floor-only] leaves nobody to keep " + path + ", which lies in " + grant.path + ", where the agent may write",
+                    "grant less than " + grant.path + ", or take floor-only out of the profile");
+    }
+  }
+}
+
+// Before anything in them counts: a profile that an agent wrote in an earlier run would grant what it liked in this one.
+void refuse_agents_profiles(const std::vector<profile::Profile>& chain, const UsersOwn& own, const Places& places) {
+  for (const profile::Profile& profile : chain) {
+    if (!profile.place.file.starts_with('/')) continue;  // shipped in the program
+    const std::string fault = own.fault(profile.place.file);
+    if (fault.empty()) continue;
+    throw Refusal("profile " + profile.place.file + " " + fault, "read it, then copy it to " + places.usual_profiles + " and name the copy");
+  }
+}
+
+// Keys and records of a state directory must have been out of reach of every agent. Runs that kept their own state there hid it, and
+// so did those that remember it: none is remembered where an agent could write, and what is remembered is hidden from then on.
+std::string fault_of_state(const std::string& state, HostPaths& host, const Places& places) {
+  const std::string real = canonical(state).value_or(state);
+  const auto agrees = [&](const std::string& other) { return other == state || WrittenFolders({other}, Memory::states).is_object(real); };
+  std::vector<std::string> strangers = written_directories(state, places);
+  std::erase_if(strangers, agrees);
+  const WrittenFolders written(strangers);
+  const std::vector<std::string> none;
+  return UsersOwn(host, written, none).fault(state);
+}
+
+void refuse_agents_state(const std::string& state, HostPaths& host, const Places& places) {
+  const std::string fault = fault_of_state(state, host, places);
+  if (!fault.empty())
+    throw Refusal("the journal's directory " + state + " " + fault, "name a new directory outside of it with --journal, or leave --journal and XDG_STATE_HOME out");
+}
+
+// A profile that the agent could write would be no limit in the next run (ATTACKS L3, L4).
+void refuse_writable_profiles(const policy::Policy& policy, const std::vector<std::string>& own, HostPaths& host) {
+  const auto view = policy.view();
+  const auto kept = [&](const std::string& path) {
+    return std::ranges::any_of(own, [&](const std::string& folder) { return within(path, canonical(folder).value_or(folder)); });
+  };
+  for (const policy::Policy::Source& source : policy.sources()) {
+    if (!source.file.starts_with('/')) continue;  // shipped in the program
+    // As it was named, and by every link on the way, too: a link in the workspace is the agent's to make.
+    std::vector<std::string> paths = host.links(source.file);
+    paths.push_back(source.file);
+    std::ranges::copy(names_in_view(policy, canonical(source.file).value_or(source.file)), std::back_inserter(paths));
+    for (const std::string& path : paths) {
+      const auto writable = [&](const policy::Grant& grant) {
+        return policy::changes_host(grant.access) && within(path, grant.path);
+      };
+      if (kept(path)) continue;  // as for every agent
+      if (std::any_of(view.begin(), view.end(), writable) || within(path, policy.workspace())) {
+        throw Refusal("profile " + path + " lies where the agent could change it",
+                      "keep it outside the workspace and outside every files.write and files.overlay, for example in ~/.config/agent-run/profiles");
+      }
+    }
+  }
+}
+
+// This run does not see its state folder. A later run that keeps its own elsewhere cannot know this one, and would be
+// granted its keys and what it held back, with everything else in the folder.
+void refuse_reachable_state(const policy::Policy& policy, const std::string& state) {
+  const auto view = policy.view();
+  const std::string path = canonical(state).value_or(state);
+  const std::vector<std::string> names = names_in_view(policy, path);
+  const bool reachable = std::any_of(view.begin(), view.end(), [&](const policy::Grant& grant) {
+    if (grant.path == "/" || !policy::changes_host(grant.access)) return false;  // "/": weakened so
+    return std::ranges::any_of(names, [&](const std::string& name) { return within(name, grant.path); });
+  });
+  if (reachable || within(path, policy.workspace()))
+    throw Refusal("--journal " + state + " lies where the agent may write", "keep journals and keys outside the workspace and outside every files.write and files.overlay");
+}
+
+// Who receives the records, by which certificate, and who this is to the receiver.
+void refuse_agents_sink(const policy::Policy* policy, const sink::Target& target, const UsersOwn& own, const Places& places) {
+  using Kind = sink::Target::Kind;
+  if (target.kind == Kind::file) refuse_reachable_file(policy, target.path);
+  const bool local = target.kind == Kind::file || target.kind == Kind::syslog_unix || target.kind == Kind::journald;
+  const std::pair<const char*, const std::string*> named[] = {
+      {"", local ? &target.path : nullptr}, {"ca=", &target.ca}, {"cert=", &target.cert}, {"key=", &target.key}, {"headers=", &target.headers}};
+  for (const auto& [parameter, name] : named) {
+    if (name == nullptr || name->empty()) continue;
+    std::string path = name->starts_with("~/") ? places.home + name->substr(1) : *name;
+    if (!path.starts_with('/')) path = canonical(".").value_or("") + "/" + path;
+    const std::string fault = own.fault(path, policy);
+    if (fault.empty()) continue;
+    throw Refusal("sink " + target.name + ": " + parameter + path + " " + fault, "keep it outside the workspace and every directory that agents may or might write");
+  }
+}
+
+std::vector<std::string> written_directories(const std::string& own, const Places& places) {
+  return each_once({own, places.state, places.usual_state});
+}
+
+std::vector<std::string> state_directories(const std::string& own, const Places& places) {
+  return each_once({own, places.state, places.usual_state, places.account_state});
+}
+
+std::string find_nft_program() { return find_beside(helpers[0]); }
+std::string find_sink_program() { return find_beside(helpers[1]); }
+
+}  // namespace agentrun::supervisor

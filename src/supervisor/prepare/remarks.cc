@@ -1,0 +1,252 @@
+// Each remark compares the plan's mounts with what stands on the host.
+#include "supervisor/prepare/remarks.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include <agentrun/policy/objects.h>
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/fd.h>
+#include <agentrun/sys/paths.h>
+
+namespace agentrun::supervisor {
+
+namespace {
+
+using Kind = sandbox::MountStep::Kind;
+
+constexpr std::size_t most_sentences = 8;
+constexpr std::size_t most_bytes = PATH_MAX + 16;  // of a `.git` file
+
+std::optional<std::string> canonical(const std::string& path) {
+  char resolved[PATH_MAX];
+  if (::realpath(path.c_str(), resolved) == nullptr) return std::nullopt;
+  return resolved;
+}
+
+}  // namespace
+
+// What is mounted deepest above it decides.
+bool is_shown(const sandbox::Plan& plan, std::string_view path) {
+  const sandbox::MountStep* deepest = nullptr;
+  for (const sandbox::MountStep& step : plan.mounts) {
+    const bool mounts = step.kind != Kind::directory && step.kind != Kind::symlink && step.kind != Kind::text_file;
+    if (mounts && within(path, step.target) && (deepest == nullptr || step.target.size() >= deepest->target.size())) deepest = &step;
+  }
+  if (deepest == nullptr) return false;
+  return deepest->kind == Kind::bind || deepest->kind == Kind::overlay || (deepest->kind == Kind::root && !deepest->source.empty());
+}
+
+namespace {
+
+std::string section_of(const policy::Rule& rule) {
+  const std::size_t begin = rule.id.find(':') + 1;
+  return rule.id.substr(begin, rule.id.find('[') - begin);
+}
+
+// Shipped profiles grant what may be there. Whoever wrote a profile or an option meant something that is. What is absent outside too
+// reads the same inside; but what a command writes below it is lost.
+void add_dead_grants(std::vector<std::string>& sentences, const policy::Policy& policy, const sandbox::Plan& plan) {
+  for (const policy::Rule& rule : policy.rules()) {
+    const std::string section = section_of(rule);
+    const bool grants = section == "files.read" || section == "files.write" || section == "files.overlay";
+    const bool own = rule.place.file.starts_with('/') || rule.place.file == "command line";
+    if (!grants || !own || rule.meant.find_first_of("*?[{") != std::string::npos) continue;
+    const auto target = canonical(rule.meant);
+    const std::string begin = section + " " + rule.meant + " (" + rule.place.text() + ") shows nothing: ";
+    if (!target && section == "files.read") continue;
+    if (!target) sentences.push_back(begin + "there is nothing on the host now; make it before the run");
+    else if (!is_shown(plan, *target)) sentences.push_back(begin + "the sandbox has its own there, or another rule hides it; put it elsewhere");
+  }
+}
+
+// A socket that nobody made is none in the sandbox either, also when it is made later.
+void add_absent_sockets(std::vector<std::string>& sentences, const policy::Policy& policy) {
+  for (const policy::Policy::SocketGrant& grant : policy.sockets()) {
+    struct stat st {};
+    if (::lstat(grant.path.c_str(), &st) == 0 || grant.rule == nullptr) continue;
+    sentences.push_back("sockets " + grant.path + " (" + grant.rule->place.text() + ") is not there: start what listens on it before the run (for an agent: ssh-add -l), or remove the rule");
+  }
+}
+
+// The run cannot make it, and Landlock has no rule for what is not there.
+void add_absent_programs(std::vector<std::string>& sentences, const policy::Policy& policy, const sandbox::Plan& plan) {
+  for (const policy::Rule& rule : policy.rules()) {
+    const bool own = rule.place.file.starts_with('/') || rule.place.file == "command line";
+    struct stat st {};
+    if (!own || section_of(rule) != "exec.allow" || rule.meant.find_first_of("*?[{") != std::string::npos || ::lstat(rule.meant.c_str(), &st) == 0) continue;
+    if (!is_shown(plan, rule.meant) || policy.decide(policy::Right::change, rule.meant).act == policy::Act::allow) continue;
+    if (std::ranges::any_of(policy.exec_roots(), [&](const std::string& root) { return within(rule.meant, root) && ::lstat(root.c_str(), &st) == 0; })) continue;
+    sentences.push_back("exec.allow " + rule.meant + " (" + rule.place.text() + ") is not there, and is not executed in this run when it comes to be: make it before the run");
+  }
+}
+
+void add_single_files(std::vector<std::string>& sentences, const policy::Policy& policy, const sandbox::Plan& plan) {
+  for (const policy::Grant& grant : policy.view()) {
+    struct stat st {};
+    if (std::ranges::none_of(plan.mounts, [&](const sandbox::MountStep& step) { return step.kind == Kind::bind && step.target == grant.path; })) continue;
+    if (!policy::changes_host(grant.access) || ::lstat(grant.path.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) continue;
+    // What holds the home directory, or is it, is much more than was meant.
+    const std::string above(parent_of(grant.path));
+    const std::string remedy = within(policy.home(), above) ? "to let it, put the file in a directory of its own and grant that"
+                                                            : "to let it, grant the directory above, " + above;
+    sentences.push_back(grant.path + " is granted by itself: a program that replaces it by rename has its content (up to 1 MiB) written in place, what else it "
+                        "does beside it or by removing it is refused (EBUSY); " + remedy);
+  }
+}
+
+// The first line of a small regular file, behind `begin`; nothing for anything else.
+std::optional<std::string> line_of(const std::string& path, std::string_view begin) {
+  const Fd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+  struct stat st {};
+  if (!file || ::fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) return std::nullopt;
+  std::string text(most_bytes, '\0');
+  const ssize_t size = retry_eintr([&] { return ::read(file.get(), text.data(), text.size()); });
+  text.resize(static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+  if (!text.starts_with(begin)) return std::nullopt;
+  return text.substr(begin.size(), text.find('\n') - begin.size());
+}
+
+std::string below(const std::string& folder, const std::string& path) { return path.starts_with('/') ? path : folder + "/" + path; }
+
+// What stands at .git leads to: by a link, by a file ("gitdir: PATH"), or by a link to such a file; nothing for a directory, or for none.
+std::optional<std::string> gitdir_of(const std::string& folder) {
+  const std::string git = folder + "/.git";
+  struct stat st {};
+  if (::lstat(git.c_str(), &st) != 0 || S_ISDIR(st.st_mode)) return std::nullopt;
+  const auto target = canonical(git);
+  if (!target) return std::nullopt;
+  if (const auto named = line_of(*target, "gitdir: ")) return below(folder, *named);
+  return S_ISLNK(st.st_mode) ? target : std::nullopt;
+}
+
+// A worktree, a submodule, a separate git directory: gitrepository-layout(5).
+void add_git_elsewhere(std::vector<std::string>& sentences, const sandbox::Plan& plan, const std::string& folder) {
+  const auto named = gitdir_of(folder);
+  if (!named) return;
+  const std::string& gitdir = *named;
+  const auto common = line_of(gitdir + "/commondir", "");
+  const std::string whole = common ? below(gitdir, *common) : gitdir;
+  for (const std::string& path : {gitdir, whole}) {
+    const auto target = canonical(path);
+    if (!target || is_shown(plan, *target)) continue;
+    sentences.push_back(folder + "/.git leads to " + *target + ", which is on the host and is not shown: git finds no repository; to show it: files: {write: [\"" +
+                        policy::pattern_of(canonical(whole).value_or(*target)) + "\"]}");
+    return;
+  }
+}
+
+// Of the directories in the workspace: worktrees, submodules.
+void add_git_elsewhere_below(std::vector<std::string>& sentences, const sandbox::Plan& plan, const std::string& workspace) {
+  constexpr std::size_t most_entries = 256;
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(workspace.c_str()), ::closedir);
+  if (!dir) return;
+  std::size_t looked_at = 0;
+  for (const dirent* entry; looked_at++ < most_entries && (entry = ::readdir(dir.get())) != nullptr;) {
+    const std::string_view name = entry->d_name;
+    if (entry->d_type == DT_DIR && name != "." && name != ".." && name != ".git") add_git_elsewhere(sentences, plan, workspace + "/" + std::string(name));
+  }
+}
+
+// Rules that a person may have meant for a server of the host, and that speak of the sandbox's own loopback.
+void add_loopback(std::vector<std::string>& sentences, const policy::Policy& policy) {
+  std::string named;
+  for (const policy::Rule& rule : policy.rules()) {
+    const std::string_view to = rule.meant;
+    const bool loopback = to.starts_with("localhost:") || to.starts_with("127.") || to.starts_with("[::1]") || to.starts_with("[::1/");
+    if (rule.act != policy::Act::allow || !loopback || rule.id.find(":network.allow[") == std::string::npos) continue;
+    named += (named.empty() ? "" : ", ") + rule.pattern;
+  }
+  if (named.empty()) return;
+  sentences.push_back(named + " is the sandbox's own loopback, not the host's: a server of the host is reached by another of its addresses, when it "
+                      "listens there and a rule names it, or by a unix socket (sockets)");
+}
+
+// A plug-in that is developed where its program finds it: nobody could work on it if it were guarded whole.
+void add_whole(std::vector<std::string>& sentences, const policy::Policy& policy) {
+  const policy::ProtectedObjects* const found = policy.denied_objects().found_unshown();
+  if (found == nullptr) return;
+  for (const auto& [name, path] : found->whole()) {
+    std::string held, written, options;
+    for (const policy::Grant& grant : policy.view()) {
+      if (!policy::changes_host(grant.access) || !within(grant.path, path)) continue;
+      std::string& list = grant.access == policy::Grant::Access::overlay ? held : written;
+      list += " " + grant.path;
+      if (&list == &written) options += " --overlay " + grant.path;
+    }
+    const std::string begin = name + " leads to " + path + ": what the command changes in";
+    if (!held.empty()) sentences.push_back(begin + held + ", programs of the host may run; it is held back until agent-run apply --trusted");
+    if (!written.empty()) sentences.push_back(begin + written + ", programs of the host may run; to see it first:" + options);
+  }
+  if (!found->left_out().empty()) sentences.push_back("names of the host that lead to what may be written were not all followed: " + found->left_out());
+}
+
+std::vector<std::string> unshown_path(const sandbox::Plan& plan) {
+  std::vector<std::string> found;
+  const auto path = std::ranges::find_if(plan.environment, [](const std::string& entry) { return entry.starts_with("PATH="); });
+  if (path == plan.environment.end()) return found;
+  const std::string text = path->substr(5);
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(':', at), text.size());
+    const std::string folder = text.substr(at, end - at);
+    at = end + 1;
+    const auto target = folder.starts_with('/') ? canonical(folder) : std::nullopt;
+    if (target && !is_shown(plan, *target) && std::ranges::find(found, folder) == found.end()) found.push_back(folder);
+  }
+  return found;
+}
+
+}  // namespace
+
+Remarks remarks_of(const policy::Policy& policy, const sandbox::Plan& plan) {
+  Remarks remarks;
+  add_single_files(remarks.sentences, policy, plan);
+  add_dead_grants(remarks.sentences, policy, plan);
+  add_absent_sockets(remarks.sentences, policy);
+  add_absent_programs(remarks.sentences, policy, plan);
+  add_whole(remarks.sentences, policy);
+  add_loopback(remarks.sentences, policy);
+  add_git_elsewhere(remarks.sentences, plan, policy.workspace());
+  if (plan.cwd != policy.workspace() && parent_of(plan.cwd) != policy.workspace()) add_git_elsewhere(remarks.sentences, plan, plan.cwd);
+  if (!policy.workspace().empty()) add_git_elsewhere_below(remarks.sentences, plan, policy.workspace());
+  if (remarks.sentences.size() > most_sentences) {
+    const std::size_t more = remarks.sentences.size() - most_sentences;
+    remarks.sentences.resize(most_sentences);
+    remarks.sentences.push_back("and " + std::to_string(more) + " more of this kind");
+  }
+  remarks.unshown_path = unshown_path(plan);
+  return remarks;
+}
+
+std::string remedy_of_unshown(const Prepared& prepared, const std::string& command) {
+  std::vector<std::string> names;
+  if (command.find('/') != std::string::npos) names.push_back(below(prepared.plan.cwd, command));
+  else for (const std::string& folder : prepared.remarks.unshown_path) names.push_back(folder + "/" + command);
+  for (const std::string& name : names) {
+    const auto target = canonical(name);
+    if (!target || ::access(name.c_str(), X_OK) != 0 || is_shown(prepared.plan, *target)) continue;
+    if (*target == program_path()) return "nothing can be nested in a sandbox of agent-run: start both from outside";
+    const auto verdict = prepared.policy.decide(policy::Right::execute, *target);
+    const std::string executing = prepared.policy.remedy(verdict, policy::Right::execute, *target);
+    // Granted by the name of a link, the link is there too.
+    struct stat st {};
+    const bool link = ::lstat(name.c_str(), &st) == 0 && S_ISLNK(st.st_mode);
+    const std::string by_name = std::filesystem::path(name).lexically_normal().string();
+    const std::string shown = link && canonical(by_name) == target ? by_name : *target;
+    return name + " is on the host and is not shown; to show it: " + prepared.policy.remedy({}, policy::Right::read, shown) +
+           (executing.empty() ? "" : "; and " + executing);
+  }
+  return {};
+}
+
+}  // namespace agentrun::supervisor

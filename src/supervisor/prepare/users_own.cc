@@ -1,0 +1,87 @@
+// Whose a name is, from where it leads and from where the links stand that lead there.
+#include "supervisor/prepare/users_own.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include <agentrun/policy/objects.h>
+#include <agentrun/sys/paths.h>
+
+namespace agentrun::supervisor {
+
+namespace {
+
+constexpr std::size_t max_looked_at = 500'000;
+
+}  // namespace
+
+std::string UsersOwn::earlier(std::string_view place, std::string_view how) const {
+  const auto keeps = [&](const std::string& kept) { return within(place, host_.canonical(kept).value_or(kept)); };
+  if (std::ranges::any_of(kept_, keeps)) return {};
+  const std::string_view holder = written_.holder(place);
+  if (holder.empty()) return {};
+  return std::string(how) + std::string(holder) + ", where an agent could write in an earlier run";
+}
+
+// What another user owns, and only that user may write, no agent of this one has written by whatever name (a store of packages).
+std::string UsersOwn::second_name(const std::string& file) const {
+  struct stat st {};
+  if (::lstat(file.c_str(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink < 2) return {};
+  if (st.st_uid != ::geteuid() && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0) return {};
+  using Visit = policy::HostFacts::Visit;
+  std::size_t looked_at = 0;
+  std::string found;
+  const auto visit = [&](const std::string& path, bool is_folder) {
+    if (++looked_at > max_looked_at) return Visit::stop;
+    if (is_folder) return Visit::into;
+    struct stat other {};
+    const bool same = ::lstat(path.c_str(), &other) == 0 && other.st_dev == st.st_dev && other.st_ino == st.st_ino;
+    if (same) found = path;
+    return same ? Visit::stop : Visit::over;
+  };
+  for (const Remembered& remembered : written_.folders()) {
+    const std::string& folder = remembered.path;
+    struct stat there {};
+    if (folder == "/" || ::lstat(folder.c_str(), &there) != 0) continue;  // "/": see holder()
+    if (S_ISDIR(there.st_mode) ? HostPaths::scan(folder, visit) : visit(folder, false) != Visit::stop) continue;
+    if (found.empty()) return "has other names (hard links), which are not all found in " + folder + ", where an agent could write in an earlier run";
+    return "is also " + found + " (a hard link), where an agent could write in an earlier run";
+  }
+  return {};
+}
+
+std::string UsersOwn::now(std::string_view place, const policy::Policy& policy) const {
+  const auto keeps = [&](const std::string& kept) { return within(place, host_.canonical(kept).value_or(kept)); };
+  if (std::ranges::any_of(kept_, keeps)) return {};
+  std::vector<std::string> names = policy.denied_objects().mounts().others(place);
+  names.emplace_back(place);
+  for (const policy::Grant& grant : policy.view()) {
+    const bool holds = std::ranges::any_of(names, [&](const std::string& name) { return within(name, grant.path); });
+    if (policy::changes_host(grant.access) && holds) return "lies in " + grant.path + ", where the agent may write";
+  }
+  return {};
+}
+
+std::string UsersOwn::fault_on_the_way(const std::string& path) const {
+  for (const std::string& folder : host_.links(path)) {
+    if (std::string found = earlier(folder, "leads through a link in "); !found.empty()) return found;
+  }
+  return {};
+}
+
+std::string UsersOwn::fault(const std::string& path, const policy::Policy* policy) const {
+  const std::string target = host_.resolved(path);
+  if (std::string found = earlier(target, "lies in "); !found.empty()) return found;
+  if (std::string found = fault_on_the_way(path); !found.empty()) return found;
+  if (std::string found = second_name(target); !found.empty()) return found;
+  if (policy == nullptr) return {};
+  if (std::string found = now(target, *policy); !found.empty()) return found;
+  for (const std::string& folder : host_.links(path)) {
+    if (!now(folder, *policy).empty()) return "leads through a link in " + folder + ", where the agent may write";
+  }
+  return {};
+}
+
+}  // namespace agentrun::supervisor

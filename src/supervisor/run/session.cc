@@ -1,0 +1,263 @@
+// Theory of operation. One thread, one poll loop. In order:
+//   (run.cc: agent-run-nft is started, for later → prepare: profiles, policy, plan) → the sandbox begins to
+//   build itself → journal → the broker is forked, and egress when something may leave → the sandbox stands before its go
+//   byte → both are admitted, confined, serving → go → loop → the command has ended, or a guarantee cannot be kept →
+//   sandbox dead → their counts → journal.close under a signed checkpoint.
+// Must not: let the agent exec before the broker is ready; let anything of the sandbox live when the broker, egress, the
+// journal or this process fails. The children carry PDEATHSIG, so the last holds for kill -9 of this process too.
+#include "supervisor/run/session.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include <agentrun/policy/objects.h>
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include "supervisor/prepare/remarks.h"
+#include "supervisor/run/session_state.h"
+
+namespace agentrun::supervisor {
+
+namespace {
+
+constexpr int seal_period_ms = 100;
+constexpr int start_deadline_ms = 30'000;
+constexpr std::int64_t ms = 1'000'000;
+
+// Lower case counts first, and HTTP_PROXY in capitals does not count where a web server might have set it (httpoxy): here
+// a person did.
+egress::Proxies proxies_of_environment() {
+  const auto either = [](const char* lower, const char* upper) -> std::string {
+    for (const char* name : {lower, upper}) {
+      if (const char* const value = ::getenv(name); value != nullptr && *value != '\0') return value;
+    }
+    return {};
+  };
+  return {.https = either("https_proxy", "HTTPS_PROXY"),
+          .http = either("http_proxy", "HTTP_PROXY"),
+          .all = either("all_proxy", "ALL_PROXY"),
+          .no = either("no_proxy", "NO_PROXY")};
+}
+
+// What is not in agent-run's hands when a proxy connects for it; empty when none does.
+std::string proxies_line(const policy::Policy& policy) {
+  if (policy.openings().empty()) return {};
+  const egress::Proxies proxies = proxies_of_environment();
+  if (proxies.https.empty() && proxies.http.empty() && proxies.all.empty()) return {};
+  return "connections go through the proxy of your environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY): names are judged by the addresses "
+         "that they have here, and the proxy may find others";
+}
+
+template <typename Process, typename Kind>
+void require_ready(const Process& process, Kind kind, const std::string& name) {
+  pollfd ready{.fd = process.events().get(), .events = POLLIN, .revents = 0};
+  if (retry_eintr([&] { return ::poll(&ready, 1, start_deadline_ms); }) != 1) throw Refusal(name + " did not start in time");
+  const auto first = process.next_event();
+  if (first && first->kind == kind) return;
+  const bool knows = first && !first->remedy.empty();
+  throw Refusal(name + " did not start: " + (first ? first->text : "it died"), knows ? first->remedy : "agent-run doctor");
+}
+
+}  // namespace
+
+void Session::execute(sandbox::RulesetLoader loader) {
+  if (!prepared_.overlays.empty())
+    overlays_.emplace(review::Overlays::create(prepared_.state_directory, prepared_.run, prepared_.overlays));
+  std::optional<sandbox::LaunchError> refused;
+  try {
+    sandbox_.emplace(sandbox::Sandbox::begin(prepared_.plan, std::move(loader)));  // it builds while the journal is made
+  } catch (const sandbox::LaunchError& e) {
+    refused = e;
+  }
+  try {
+    open_journal();
+  } catch (const std::exception&) {
+    if (refused) throw sandbox::LaunchError(*refused);  // the first cause is the one to tell
+    throw;
+  }
+  try {
+    if (refused) throw sandbox::LaunchError(*refused);
+    start();
+    loop();
+  } catch (const sandbox::LaunchError& e) {
+    fail_launch(e);
+  } catch (const Refusal& e) {
+    fail("failed", e.what(), e.remedy());
+  } catch (const SysError& e) {
+    const bool few = e.error() == EAGAIN, little = e.error() == ENOMEM;
+    fail("failed", e.what(), few ? "start it where `ulimit -u` says more" : little ? "start it where `ulimit -d` and `ulimit -v` say more" : "");
+  } catch (const std::exception& e) {
+    fail("failed", e.what(), "");
+  }
+  close();
+}
+
+void Session::open_journal() {
+  summary_.run = prepared_.run;
+  journal_.emplace(prepared_, options_.argv);
+  summary_.journal = journal_->directory();
+  tell_of_index();
+  remember_written();
+  if (!prepared_.sinks.empty()) start_sinks();
+}
+
+void Session::tell_of_index() {
+  if (const std::string notice = journal_->take_notice(); !notice.empty() && options_.warn) options_.warn(notice);
+}
+
+// Before the agent can write there.
+void Session::remember_written() {
+  std::vector<std::string> folders;
+  for (const policy::Grant& grant : prepared_.policy.view()) {
+    if (policy::changes_host(grant.access)) folders.push_back(grant.path);
+  }
+  const std::string own = prepared_.state_directory;
+  std::error_code error;
+  const std::string real = std::filesystem::canonical(own, error).string();
+  for (const std::string& other : prepared_.other_states) remember_elsewhere(other, Memory::states, {error ? own : real});  // first: it is no agent's
+  for (const std::string& state : prepared_.written_directories) {
+    if (state == own) WrittenFolders({state}).remember(state, folders);
+    else remember_elsewhere(state, Memory::written, folders);
+  }
+}
+
+// A later run that keeps its state elsewhere has to know as well: what this one's agent may change, and where its keys are.
+// Nobody can run with a state directory that cannot be made.
+void Session::remember_elsewhere(const std::string& other, Memory memory, const std::vector<std::string>& paths) {
+  if (::access(other.c_str(), F_OK) != 0) return;
+  try {
+    WrittenFolders({other}, memory).remember(other, paths);
+  } catch (const SysError& e) {
+    if (e.error() != EACCES && e.error() != EROFS) throw;
+  }
+}
+
+void Session::start_sinks() {
+  std::vector<std::string> urls;
+  std::vector<std::size_t> numbers;
+  for (const PreparedSink& sink : prepared_.sinks) {
+    numbers.push_back(urls.size());
+    urls.push_back(sink.target.url);
+  }
+  sink::write_urls(journal_->directory(), urls);
+  sinks_.emplace(prepared_.sinks, numbers,
+                 Sinks::Of{.run_directory = journal_->directory(), .origin = journal_->origin(), .identity = &journal_->identity()}, options_.warn);
+}
+
+// Broker and egress are forked while the sandbox still builds itself.
+void Session::start() {
+  if (prepared_.policy.weakened(policy::Weakening::floor_only)) return sandbox_->await();
+  if (prepared_.policy.has_egress()) {
+    names_.emplace();
+    egress_.emplace(egress::Egress::start({
+        .policy = &prepared_.policy,
+        .names = &*names_,
+        .entries = journal_->appender(),
+        .durability = journal_->durability(),
+        .run = summary_.run,
+        .proxies = proxies_of_environment(),
+    }));
+  }
+  broker_.emplace(broker::Broker::start({
+      .sandbox_pidfd = sandbox_->init().get(),
+      .entries = journal_->appender(),
+      .policy = &prepared_.policy,
+      .reads = prepared_.reads,
+      .run = summary_.run,
+      .program = program_path(),
+      .receivers = receiver_count(),
+      .durability = journal_->durability(),
+      .redactor = &journal_->redactor(),
+      .link = egress_ ? egress_->take_link() : Fd(),
+      .names = names_ ? &*names_ : nullptr,
+  }));
+  journal_->add_writer(broker_->events());
+  if (egress_) journal_->add_writer(egress_->events());
+  sandbox_->await();
+  if (egress_) egress_->admit(sandbox_->take_sockets(), sandbox_->init());
+  broker_->admit(sandbox_->take_listener(), sandbox_->agent_pid());
+  require_ready(*broker_, broker::Event::Kind::ready, "the broker");
+  if (egress_) require_ready(*egress_, egress::Event::Kind::ready, "egress");
+}
+
+void Session::loop() {
+  const Signals& signals = signals_.emplace();
+  Terminal terminal(sandbox_->terminal() ? sandbox_->terminal().get() : -1,
+                    prepared_.plan.terminal_held_back ? Terminal::Mode::held_back : Terminal::Mode::foreground);
+  if (const auto wall = prepared_.policy.limits().wall_seconds) {
+    deadline_ = boot_clock_ns() + static_cast<std::int64_t>(*wall) * 1000 * ms;
+  }
+  if (overlays_) overlays_->await_clock();
+  const std::string weakened = weakenings_line(prepared_);
+  if (!weakened.empty() && options_.warn) options_.warn(weakened);
+  const std::string& left_out = prepared_.policy.denied_objects().left_out();
+  if (!left_out.empty() && options_.warn) options_.warn("links at names that files.deny denies were not all followed: " + left_out);
+  for (const std::string& remark : prepared_.remarks.sentences) {
+    if (options_.warn) options_.warn(remark);
+  }
+  const std::string proxies = proxies_line(prepared_.policy);
+  if (!proxies.empty() && options_.warn) options_.warn(proxies);
+  sandbox_->go();
+  summary_.started = went_ = true;
+  while (!ended_) step(signals, terminal);
+  sandbox_->kill();
+  terminal.drain(500);
+}
+
+void Session::step(const Signals& signals, Terminal& terminal) {
+  std::vector<pollfd> fds = {
+      {.fd = sandbox_->status_fd().get(), .events = POLLIN, .revents = 0},
+      {.fd = broker_ ? broker_->events().get() : -1, .events = POLLIN, .revents = 0},
+      {.fd = signals.fd(), .events = POLLIN, .revents = 0},
+      {.fd = egress_ ? egress_->events().get() : -1, .events = POLLIN, .revents = 0},
+      {.fd = journal_->wake().get(), .events = POLLIN, .revents = 0},
+  };
+  if (sinks_) sinks_->add_interests(fds);
+  const std::size_t own = fds.size();
+  const auto interests = terminal.interests();
+  fds.insert(fds.end(), interests.begin(), interests.end());
+  const int ready = ::poll(fds.data(), fds.size(), seal_period_ms);
+  terminal.take();  // `fg` of a job that was not stopped sends no signal
+  if (ready < 0 && errno != EINTR) throw SysError(errno, "poll", "");
+  if (ready > 0) {
+    terminal.relay({fds.begin() + static_cast<std::ptrdiff_t>(own), fds.end()});
+    if (fds[2].revents != 0) on_signal(signals.next(), terminal);
+    if (fds[1].revents != 0) on_broker();
+    if (fds[3].revents != 0) on_egress();
+    if (fds[0].revents != 0 && !ended_) on_change(terminal);
+    if (sinks_) sinks_->relay();
+  }
+  seal();
+  if (deadline_ && boot_clock_ns() >= *deadline_ && !ended_) on_time_limit();
+}
+
+namespace {
+
+// As execve was given it: what has no slash is looked up in PATH, but for these two.
+bool names_directory(const std::string& command, const std::string& cwd) {
+  if (command.find('/') == std::string::npos && command != "." && command != "..") return false;
+  std::error_code error;
+  return std::filesystem::is_directory(std::filesystem::path(cwd) / command, error);
+}
+
+}  // namespace
+
+// What the broker refused it has told before it replied: the rule that refused is what to change.
+void Session::fail_launch(const sandbox::LaunchError& e) {
+  const bool refused = e.stage == "exec" && e.error == EACCES && !summary_.first_denials.empty();
+  const std::string unshown = e.stage == "exec" && e.error == ENOENT ? remedy_of_unshown(prepared_, options_.argv.front()) : std::string();
+  const std::string otherwise = e.stage == "exec" && names_directory(options_.argv.front(), prepared_.plan.cwd) ? "it is a directory: name a program" : unshown.empty() ? e.remedy() : unshown;
+  fail("start-failed", e.what(), refused ? "it was denied; to allow it: " + summary_.first_denials.back().second : otherwise);
+  if (e.stage != "exec") return;
+  summary_.started = false;
+  closing_.exit_code = e.error == ENOENT ? 127 : 126;
+}
+
+void carry_out(Prepared& prepared, const Options& options, Summary& summary, sandbox::RulesetLoader loader) {
+  Session(prepared, options, summary).execute(std::move(loader));
+}
+
+}  // namespace agentrun::supervisor

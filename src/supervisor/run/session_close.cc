@@ -1,0 +1,148 @@
+// The end of a run: last words, the journal's close under a signed checkpoint, receivers, overlays.
+#include <signal.h>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include "supervisor/run/session_state.h"
+
+namespace agentrun::supervisor {
+
+// What to do about a journal that cannot be written.
+std::string journal_remedy(std::string_view error, const std::string& state_directory) {
+  if (error == errno_name(journal::altered_errno)) {
+    return "another program of yours wrote or replaced the run's files below " + state_directory +
+           " (or the disk gives back other bytes): find out which; what the run itself recorded is in its journal";
+  }
+  if (error == "EFBIG") {
+    return "the journal does not fit under the file size limit (RLIMIT_FSIZE) that agent-run was started with: start it where "
+           "`ulimit -H -f` says more; only the soft limit (`ulimit -S -f`) can be kept for the command alone";
+  }
+  if (error == "EACCES" || error == "EPERM" || error == "EROFS")
+    return "give yourself the right to write in " + state_directory + " (chmod -R u+rwX) or choose another place with --journal";
+  if (error == "ENOENT" || error == "ENOTDIR" || error == "ESTALE")
+    return "something in " + state_directory + " was removed or moved while the run went on: leave it alone, or choose another place with --journal";
+  if (error == "EIO") return "the disk below " + state_directory + " fails: look into the kernel's log, and choose another place with --journal";
+  if (error == "EDQUOT") return "your quota is used up: make room below " + state_directory + " or choose another place with --journal";
+  if (error == "ENOSPC") return "make room below " + state_directory + " or choose another place with --journal";
+  return "look at " + state_directory + " or choose another place with --journal";
+}
+
+// Who does not say its last word may have left records out: such a journal is not closed, whatever the command came to.
+// Before the command began there was nothing to leave out.
+template <typename Event>
+bool Session::is_last_word(const std::optional<Event>& word, const char* reason, const std::string& who) {
+  using Kind = decltype(Event::kind);
+  if (word && word->kind == Kind::counts) return true;
+  if (!went_ || !is_whole()) return false;
+  ended_ = false;
+  if (word) fail_journal(word->text, "the journal could not be written to its end (" + word->text + ")");
+  else fail(reason, who + " did not tell what it did last", "agent-run doctor; the journal tells what was done until then");
+  return false;
+}
+
+void Session::close_journal() {
+  journal_->close(closing_);
+  tell_of_index();
+}
+
+bool Session::is_whole() const {
+  return closing_.reason != "broker-died" && closing_.reason != "egress-died" && closing_.reason != "journal-failed";
+}
+
+void Session::close() {
+  if (sandbox_) sandbox_->kill();
+  make_room();
+  if (broker_) {
+    const auto counts = broker_->finish([this](const broker::Event& event) { on_late(event); });
+    if (is_last_word(counts, "broker-died", "the broker")) {
+      closing_.decisions = summary_.decisions = counts->decisions;
+      closing_.denials = summary_.denials = counts->denials;
+      closing_.absent = summary_.absent = counts->absent;
+    }
+  }
+  if (egress_) {
+    const auto counts = egress_->finish();
+    if (is_last_word(counts, "egress-died", "the process that lets connections out")) {
+      closing_.traffic = summary_.traffic = Traffic{.flows = counts->flows, .bytes_out = counts->bytes_out, .bytes_in = counts->bytes_in,
+                                                    .questions = counts->questions, .refused = counts->refused, .dropped = counts->dropped};
+    }
+  }
+  // Nobody writes any more: who said its last word was dismissed, and is waited for below. But the broker's end is the end of
+  // the view, and overlays are released after it.
+  if (!went_ || !is_whole() || overlays_) end_services();
+  release_overlays();
+  summary_.aftermath = aftermath_.sentences();
+  summary_.exit_code = closing_.exit_code;
+  // A journal whose writer died is not closed: verify calls it INCOMPLETE, and that is the truth.
+  // Signals wait, so that the journal is closed; one that comes ends the waiting for receivers.
+  try {
+    if (!signals_) signals_.emplace();
+    if (is_whole() && sinks_) record(sinks_->drain(journal_->records(), interrupt()));
+    if (is_whole()) close_journal();
+    else if (!journal_error_.empty()) journal_->fail(journal_error_, summary_.error);
+    else journal_->leave();
+  } catch (const std::exception& e) {
+    const auto* failed = dynamic_cast<const SysError*>(&e);
+    journal_->fail(failed != nullptr ? errno_name(failed->error()) : "EIO", e.what());
+    if (summary_.error.empty()) fail_to_close(e);
+  }
+  end_services();
+  finish_sinks();
+  while (signals_ && signals_->next() != 0) {  // the command, whom they were for, has ended
+  }
+}
+
+// The last records of the others need room in their ledgers, and nothing is sealed while their last words are awaited.
+void Session::make_room() {
+  try {
+    (void)journal_->records();
+  } catch (const std::exception&) {
+    // Closing meets it again, and says so.
+  }
+}
+
+void Session::end_services() {
+  broker_.reset();
+  egress_.reset();
+}
+
+void Session::fail_to_close(const std::exception& e) {
+  const auto* failed = dynamic_cast<const SysError*>(&e);
+  summary_.error = std::string("the journal could not be closed: ") + e.what();
+  summary_.remedy = journal_remedy(failed != nullptr ? errno_name(failed->error()) : "", prepared_.state_directory.string());
+  summary_.exit_code = 125;
+}
+
+void Session::finish_sinks() {
+  if (!sinks_) return;
+  std::uint64_t records = 0;
+  try {
+    records = journal_->records();
+  } catch (const std::exception&) {
+    // The journal is broken: they have what they have.
+  }
+  sinks_->finish(records, interrupt());
+  summary_.unsent = sinks_->unsent(records, summary_.run);
+}
+
+// Who asks a second time does not want to wait for receivers.
+Sinks::Interrupt Session::interrupt() {
+  if (!signals_) return {};
+  return {.fd = signals_->fd(), .came = [this] {
+            const int signal = signals_->next();
+            return signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT;
+          }};
+}
+
+// Once nothing of the sandbox lives. What cannot be tidied up stays for `discard`.
+void Session::release_overlays() noexcept {
+  if (!overlays_) return;
+  try {
+    summary_.held = overlays_->finish();
+  } catch (const std::exception&) {
+    summary_.held = true;
+  }
+  overlays_.reset();
+}
+
+}  // namespace agentrun::supervisor

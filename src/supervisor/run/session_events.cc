@@ -1,0 +1,180 @@
+// What happens while a run goes on: signals, what the broker and egress say, stops, limits, the end of the command.
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include "supervisor/run/session_state.h"
+
+namespace agentrun::supervisor {
+
+namespace {
+
+constexpr std::int64_t ms = 1'000'000;
+constexpr std::int64_t stop_patience = 5'000 * ms;  // from a SIGTSTP until what handles it has stopped
+constexpr const char* denied_image = "denied-image";
+
+}  // namespace
+
+// What both of them say.
+template <typename Event>
+void Session::hear(const std::optional<Event>& event, const char* reason, const std::string& who) {
+  using Kind = decltype(Event::kind);
+  if (!event) return fail(reason, who + " died, so the sandbox was killed", "agent-run doctor; the journal tells what was done until then");
+  switch (event->kind) {
+    case Kind::denial: summary_.first_denials.emplace_back(event->text, event->remedy); return;
+    case Kind::journal_fail:
+      return fail_journal(event->text, "the journal could not be written (" + event->text + "), so the sandbox was killed");
+    case Kind::moved: return moved();
+    default: return fail(reason, who + " said something unexpected: " + event->text, "");
+  }
+}
+
+void Session::on_signal(int signal, Terminal& terminal) {
+  if (signal == SIGTSTP) asked_to_stop_ = boot_clock_ns();
+  if (signal == SIGWINCH) terminal.resize();
+  if (signal != SIGWINCH || terminal.held_back()) sandbox_->forward(signal);
+  if (signal == SIGCONT) terminal.take();
+}
+
+void Session::on_broker() {
+  const auto event = broker_->next_event();
+  if (event && event->kind == broker::Event::Kind::kill)
+    return on_denied_image(event->text);
+  if (event && event->kind == broker::Event::Kind::notice) {
+    if (options_.warn) options_.warn(event->text);
+    return;
+  }
+  hear(event, "broker-died", "the broker");
+}
+
+// Traces, and what was said before the command's end and is read after it: a command that is denied its last act may be faster.
+void Session::on_late(const broker::Event& event) {
+  using Kind = broker::Event::Kind;
+  if (event.kind == Kind::denial) summary_.first_denials.emplace_back(event.text, event.remedy);
+  if (event.kind == Kind::trace) aftermath_.add(event);
+  if (event.kind != Kind::kill || !is_whole() || closing_.reason == denied_image) return;
+  ended_ = false;
+  on_denied_image(event.text);
+}
+
+void Session::on_denied_image(const std::string& path) { fail(denied_image, "a program that is not allowed ran and was killed: " + path, ""); }
+
+void Session::on_egress() { hear(egress_->next_event(), "egress-died", "the process that lets connections out"); }
+
+// Ctrl-Z, as outside: the person's shell sees this job stop, and `fg` goes on with both. With the agent's own terminal the
+// keys are for that, so a stop of the command in the foreground is the job's; else this process was asked to stop, and the
+// command followed. Any other stop is the agent's own affair: this process seals, watches and ends the run, and is not
+// stopped by whom it watches. While it is, nothing of the sandbox runs, and pid 1 keeps limits.wall.
+void Session::on_stop(Terminal& terminal, int signal) {
+  if (terminal.held_back() && (signal == SIGTTIN || signal == SIGTTOU)) return on_use(terminal);
+  const bool by_keys = terminal.in_foreground() && !terminal.held_back();
+  const bool asked = asked_to_stop_ && boot_clock_ns() - *asked_to_stop_ < stop_patience;
+  asked_to_stop_.reset();
+  if (!by_keys && !asked) return;
+  if (!stop_with_the_agent(terminal, by_keys ? 0 : ::getpid())) return;
+  sandbox_->resume();
+  terminal.take();
+  terminal.resize();
+}
+
+// True when this job goes on: the command is still to be resumed then.
+bool Session::stop_with_the_agent(Terminal& terminal, pid_t target) {
+  sandbox_->pause();
+  seal();
+  if (ended_) return false;
+  terminal.give_back(Terminal::Unread::keep);
+  Signals::stop(target);
+  return true;
+}
+
+// It reads or sets its terminal, from which it was held back. A whole job in the background stops for that, as outside. The
+// terminal is given before it goes on: else it is stopped by the same call again, and that would pass for a key's.
+void Session::on_use(Terminal& terminal) {
+  const bool stopped = !terminal.in_foreground();
+  if (stopped && !stop_with_the_agent(terminal, 0)) return;
+  terminal.bring_forward();
+  terminal.resize();
+  sandbox_->give_terminal();
+  if (stopped) sandbox_->resume();
+}
+
+void Session::on_time_limit() {
+  summary_.limit = "the time limit of " + std::to_string(*prepared_.policy.limits().wall_seconds) + " s was reached: killed";
+  end("time-limit", 124);
+}
+
+void Session::on_change(Terminal& terminal) {
+  using Kind = sandbox::Sandbox::Change::Kind;
+  const auto change = sandbox_->next_change();
+  if (!change) return;
+  switch (change->kind) {
+    case Kind::exited: return on_exit(change->status);
+    case Kind::lost:
+      if (out_of_memory()) return end("oom", 128 + SIGKILL);
+      return fail("sandbox-lost", "the sandbox died unexpectedly", "");
+    case Kind::continued: return;
+    case Kind::timed_out: return on_time_limit();
+    case Kind::stopped: return on_stop(terminal, WSTOPSIG(change->status));
+  }
+}
+
+void Session::on_exit(int status) {
+  // By SIGTERM: systemd before 253 ends a scope in which a process was killed for want of memory.
+  const bool killed = WIFSIGNALED(status) && (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM);
+  if (out_of_memory() && killed) return end("oom", sandbox::Exit{status}.code());
+  end("exited", sandbox::Exit{status}.code());
+}
+
+// The kernel kills single processes; the command may go on without them.
+bool Session::out_of_memory() {
+  closing_.oom_kills = sandbox_->oom_kills();
+  if (closing_.oom_kills == 0) return false;
+  summary_.limit = "limits.memory: " + std::to_string(closing_.oom_kills) + " process" +
+                   (closing_.oom_kills == 1 ? " was" : "es were") + " killed for want of memory";
+  return true;
+}
+
+void Session::moved() {
+  try {
+    journal_->moved();
+  } catch (const SysError& e) {
+    fail_journal(errno_name(e.error()), std::string("the journal could not be sealed: ") + e.what());
+  }
+}
+
+void Session::seal() {
+  try {
+    if (sinks_) record(sinks_->take_lost(boot_clock_ns()));
+    journal_->seal();
+  } catch (const SysError& e) {
+    fail_journal(errno_name(e.error()), std::string("the journal could not be sealed: ") + e.what());
+  }
+}
+
+void Session::record(const std::vector<Lost>& lost) {
+  for (const Lost& one : lost) closing_.lost += one.count;
+  journal_->record(lost);
+}
+
+void Session::fail_journal(std::string_view error, const std::string& what) {
+  journal_error_ = error;
+  fail("journal-failed", what, journal_remedy(error, prepared_.state_directory.string()));
+}
+
+void Session::end(std::string reason, int code) {
+  if (ended_) return;
+  ended_ = true;
+  closing_.reason = std::move(reason);
+  closing_.exit_code = code;
+}
+
+void Session::fail(std::string reason, const std::string& error, const std::string& remedy) {
+  if (ended_) return;
+  summary_.error = error;
+  summary_.remedy = remedy;
+  end(std::move(reason), 125);
+}
+
+}  // namespace agentrun::supervisor

@@ -1,0 +1,111 @@
+// The state of one run, which session.cc, session_events.cc and session_close.cc share. Theory of operation: session.cc.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <agentrun/broker.h>
+#include <agentrun/egress.h>
+#include <agentrun/journal.h>
+#include <agentrun/review.h>
+#include <agentrun/sandbox.h>
+#include <agentrun/supervisor.h>
+#include "supervisor/journal/aftermath.h"
+#include "supervisor/journal/run_journal.h"
+#include "supervisor/journal/supervisor_records.h"
+#include "supervisor/run/signals.h"
+#include "supervisor/journal/run_sinks.h"
+#include "supervisor/run/terminal.h"
+#include "supervisor/state/written.h"
+
+namespace agentrun::supervisor {
+
+/// One run, from the journal on.
+class Session {
+ public:
+  Session(Prepared& prepared, const Options& options, Summary& summary)
+      : prepared_(prepared), options_(options), summary_(summary) {}
+
+  ~Session() {
+    sandbox_.reset();
+    broker_.reset();
+    egress_.reset();
+    sinks_.reset();
+    release_overlays();
+  }
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  void execute(sandbox::RulesetLoader loader);
+
+ private:
+  // session.cc: the start, and the loop.
+  void open_journal();
+  void tell_of_index();
+  void remember_written();
+  static void remember_elsewhere(const std::string& other, Memory memory, const std::vector<std::string>& paths);
+  void start_sinks();
+  void start();
+  void loop();
+  void step(const Signals& signals, Terminal& terminal);
+  void fail_launch(const sandbox::LaunchError& e);
+
+  // session_events.cc: what happens meanwhile.
+  void on_signal(int signal, Terminal& terminal);
+  void on_broker();
+  void on_late(const broker::Event& event);
+  void on_denied_image(const std::string& path);
+  void on_egress();
+  void on_stop(Terminal& terminal, int signal);
+  bool stop_with_the_agent(Terminal& terminal, pid_t target);
+  void on_use(Terminal& terminal);
+  void on_time_limit();
+  void on_change(Terminal& terminal);
+  void on_exit(int status);
+  bool out_of_memory();
+  void moved();
+  void seal();
+  void record(const std::vector<Lost>& lost);
+  void fail_journal(std::string_view error, const std::string& what);
+  void end(std::string reason, int code);
+  void fail(std::string reason, const std::string& error, const std::string& remedy);
+  template <typename Event>
+  void hear(const std::optional<Event>& event, const char* reason, const std::string& who);
+
+  // session_close.cc: the end.
+  void close_journal();
+  [[nodiscard]] bool is_whole() const;
+  void close();
+  void make_room();
+  void end_services();
+  void fail_to_close(const std::exception& e);
+  void finish_sinks();
+  Sinks::Interrupt interrupt();
+  void release_overlays() noexcept;
+  template <typename Event>
+  bool is_last_word(const std::optional<Event>& word, const char* reason, const std::string& who);
+
+  Prepared& prepared_;
+  const Options& options_;
+  Summary& summary_;
+  std::optional<review::Overlays> overlays_;
+  std::optional<Keeper> journal_;
+  std::string journal_error_;  // the errno's name, once it cannot be written
+  std::optional<sandbox::Sandbox> sandbox_;
+  std::optional<egress::Names> names_;
+  std::optional<egress::Egress> egress_;
+  std::optional<broker::Broker> broker_;
+  std::optional<Sinks> sinks_;
+  std::optional<Signals> signals_;
+  std::optional<std::int64_t> deadline_;
+  std::optional<std::int64_t> asked_to_stop_;  // when SIGTSTP came from outside
+  Closing closing_;
+  Aftermath aftermath_;
+  bool went_ = false;  // the command was let go
+  bool ended_ = false;
+};
+
+/// What to do about a journal that cannot be written, by the errno's name.
+std::string journal_remedy(std::string_view error, const std::string& state_directory);
+
+}  // namespace agentrun::supervisor

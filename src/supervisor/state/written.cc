@@ -1,0 +1,195 @@
+// The files `written` and `states`: canonical paths, each ended by NUL, in the order they were first granted; before the path of a
+// directory stand "//", its identity (object_id.h) and a blank. A file only grows by one write(2) a run, and is made anew when it
+// has become long. flock(2) keeps the two apart. What is gone by its name may be elsewhere: its identity is kept, of the newest.
+#include "supervisor/state/written.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/fd.h>
+#include <agentrun/sys/paths.h>
+#include <agentrun/sys/process.h>
+#include <agentrun/sys/regular.h>
+
+namespace agentrun::supervisor {
+
+namespace {
+
+constexpr std::array<std::size_t, 2> long_file = {256 * 1024, 32 * 1024};  // each start looks at all `states`
+constexpr std::size_t most_gone = 100;  // whose identity is kept when a file is made anew
+constexpr std::size_t most = 64 * 1024 * 1024;
+
+std::string file_of(const std::string& state, Memory memory) {
+  static constexpr std::array<std::string_view, 2> names = {"/written", "/states"};
+  return state + std::string(names[static_cast<std::size_t>(memory)]);
+}
+
+Remembered parse_entry(std::string_view text) {
+  const std::size_t blank = text.starts_with("//") ? text.find(' ') : std::string_view::npos;
+  if (blank == std::string_view::npos) return {.path = std::string(text), .id = {}};
+  return {.path = std::string(text.substr(blank + 1)), .id = parse_object_id(text.substr(2, blank - 2))};
+}
+
+std::vector<Remembered> entries(std::string_view text) {
+  std::vector<Remembered> found;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = text.find('\0', at);
+    if (end == std::string_view::npos) break;  // torn: the run that wrote it never began
+    if (end > at) found.push_back(parse_entry(text.substr(at, end - at)));
+    at = end + 1;
+  }
+  return found;
+}
+
+std::string text_of(const std::vector<Remembered>& folders) {
+  std::string text;
+  for (const Remembered& folder : folders) {
+    if (folder.id) text.append("//").append(text_of(*folder.id)).append(" ");
+    text.append(folder.path).push_back('\0');
+  }
+  return text;
+}
+
+bool is_gone(const std::string& path) {
+  struct stat st {};
+  return ::lstat(path.c_str(), &st) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
+// Files are replaced whenever they are saved: they are known by their names only.
+Remembered described(const std::string& path) {
+  struct stat st {};
+  const bool directory = ::lstat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+  return {.path = path, .id = directory ? object_id(path) : std::nullopt};
+}
+
+// The file, locked, and still the one of that name.
+Fd open_locked(const std::string& path) {
+  for (;;) {
+    Fd file = open_regular(AT_FDCWD, path, O_RDWR | O_CREAT | O_APPEND);
+    check(retry_eintr([&] { return ::flock(file.get(), LOCK_EX); }), "flock", path);
+    struct stat ours {}, named {};
+    check(::fstat(file.get(), &ours), "fstat", path);
+    if (::lstat(path.c_str(), &named) == 0 && ours.st_ino == named.st_ino && ours.st_dev == named.st_dev) return file;
+  }
+}
+
+// The newest come last, and of those that are gone as many are kept.
+void make_anew(const std::string& path) {
+  std::vector<Remembered> all = entries(read_regular(path, most)), kept;
+  std::size_t gone = 0;
+  for (auto folder = all.rbegin(); folder != all.rend(); ++folder) {
+    if (!is_gone(folder->path) || (folder->id && ++gone <= most_gone)) kept.push_back(std::move(*folder));
+  }
+  std::ranges::reverse(kept);
+  const std::string next = path + ".new";
+  const Fd file = open_regular(AT_FDCWD, next, O_WRONLY | O_CREAT | O_TRUNC);
+  write_all(file, text_of(kept), next);
+  check(::fsync(file.get()), "fsync", next);
+  check(::rename(next.c_str(), path.c_str()), "rename", next);
+}
+
+}  // namespace
+
+WrittenFolders::WrittenFolders(const std::vector<std::string>& states, Memory memory) : memory_(memory) {
+  for (const std::string& state : states) {
+    try {
+      const auto found = entries(read_regular(file_of(state, memory), most));
+      folders_.insert(folders_.end(), found.begin(), found.end());
+    } catch (const SysError& e) {
+      if (e.error() == ENOENT || e.error() == ENOTDIR) continue;
+      throw Refusal(std::string(e.what()) + ": it says where agents could leave links", "make it readable, or remove it if you trust every link");
+    }
+  }
+  index_from(0);
+}
+
+void WrittenFolders::index_from(std::size_t first) {
+  for (std::size_t i = first; i < folders_.size(); ++i) {
+    if (folders_[i].id) by_number_.emplace(folders_[i].id->ino, i);
+  }
+}
+
+bool WrittenFolders::is_known(const ObjectId& id) const {
+  const auto [first, last] = by_number_.equal_range(id.ino);
+  return std::any_of(first, last, [&](const auto& entry) { return same_object(*folders_[entry.second].id, id); });
+}
+
+bool WrittenFolders::is_object(const std::string& path) const {
+  const auto id = by_number_.empty() ? std::nullopt : object_id(path);
+  return id && is_known(*id);
+}
+
+std::string_view WrittenFolders::moved_holder(std::string_view path) const {
+  if (by_number_.empty()) return {};
+  for (std::string_view above = path; above != "/"; above = parent_of(above)) {
+    const auto [at, fresh] = looked_at_.try_emplace(std::string(above));
+    if (fresh) at->second = object_id(at->first);
+    if (at->second && is_known(*at->second)) return at->first;
+  }
+  return {};
+}
+
+bool WrittenFolders::holds(std::string_view path) const {
+  return !holder(path).empty();
+}
+
+std::string_view WrittenFolders::holder(std::string_view path) const {
+  if (folders_.empty()) return {};
+  if (!mounts_) mounts_ = read_mount_names();
+  std::string_view found = holder_by_name(path);
+  for (const std::string& other : mounts_->others(path)) {
+    if (found.empty()) found = holder_by_name(other);
+  }
+  return found;
+}
+
+// What it gives does not depend on `path`.
+std::string_view WrittenFolders::holder_by_name(std::string_view path) const {
+  std::string_view deepest = moved_holder(path);
+  for (const Remembered& folder : folders_) {
+    if (folder.path != "/" && within(path, folder.path) && folder.path.size() > deepest.size()) deepest = folder.path;
+  }
+  return deepest;
+}
+
+bool WrittenFolders::knows(const Remembered& folder) const {
+  if (folder.id) return is_known(*folder.id);
+  return std::any_of(folders_.begin(), folders_.end(), [&](const Remembered& other) { return within(folder.path, other.path); });
+}
+
+void WrittenFolders::remember(const std::string& state, const std::vector<std::string>& folders) {
+  std::vector<Remembered> fresh;
+  for (const std::string& path : folders) {
+    const Remembered folder = described(path);
+    if (!knows(folder)) fresh.push_back(folder);
+  }
+  if (fresh.empty()) return;
+  const std::string path = file_of(state, memory_);
+  Fd file = open_locked(path);
+  struct stat st {};
+  check(::fstat(file.get(), &st), "fstat", path);
+  if (static_cast<std::size_t>(st.st_size) > long_file[static_cast<std::size_t>(memory_)]) {
+    make_anew(path);
+    file = open_locked(path);
+  }
+  check(::fstat(file.get(), &st), "fstat", path);
+  char last = 0;
+  if (st.st_size > 0) check(::pread(file.get(), &last, 1, st.st_size - 1), "read", path);
+  // What is torn stays an entry of its own: nothing is appended to it.
+  const std::string text = (last == 0 ? std::string() : std::string(1, '\0')) + text_of(fresh);
+  const ssize_t n = check(retry_eintr([&] { return ::write(file.get(), text.data(), text.size()); }), "write", path);
+  if (static_cast<std::size_t>(n) != text.size()) throw SysError(ENOSPC, "write", path);
+  check(::fdatasync(file.get()), "fdatasync", path);
+  const std::size_t first = folders_.size();
+  folders_.insert(folders_.end(), fresh.begin(), fresh.end());
+  index_from(first);
+}
+
+}  // namespace agentrun::supervisor
