@@ -24,31 +24,31 @@ namespace agentrun::broker {
 using Reads = profile::Reads;
 
 struct Setup {
-  int sandbox_pidfd = -1; // pid 1 of the sandbox; borrowed
+  int sandbox_pidfd = -1;  // pid 1 of the sandbox; borrowed
   journal::Entries entries;
   const policy::Policy* policy = nullptr;
   Reads reads = Reads::claimed;
-  std::string run;        // run id, for the records
-  std::string program;    // agent-run itself, which no rule lets run in a sandbox; empty: not known
-  unsigned receivers = 2; // at least 2 (DESIGN §4.4b)
+  std::string run;         // run id, for the records
+  std::string program;     // agent-run itself, which no rule lets run in a sandbox; empty: not known
+  unsigned receivers = 2;  // at least 2 (DESIGN §4.4b)
   journal::Durability durability = journal::Durability::written;
   const journal::Redactor* redactor = nullptr;  // outlives the fork; null: none
-  Fd link;                // egress's channel of announcements; empty: nothing leaves
-  const egress::Names* names = nullptr;  // with `link`: what synthetic addresses stand for
+  Fd link;                                      // egress's channel of announcements; empty: nothing leaves
+  const egress::Names* names = nullptr;         // with `link`: what synthetic addresses stand for
 };
 
 /// What a run may leave behind that a person should look at before the host's tools do.
 enum class Trace : std::uint8_t {
-  repository,       // a name .git came to be, or was changed; not for a linked worktree of a repository that stood before
+  repository,  // a name .git came to be, or was changed; not for a linked worktree of a repository that stood before
   bare_repository,  // a HEAD outside of .git
   rebase,           // the list of commands of a rebase
   index,            // .git/index: which repositories below a repository has
   instructions,     // text that agents obey
   not_updated,      // git was refused a protected file of the work
   worktree,         // git was refused to remove this directory of a linked worktree, .git/worktrees/X
-  changed,          // "DIRECTORY: what git would execute there", in which the command made or changed a part; not a path
-  executes,         // "DIRECTORY: what git would execute there": of a repository or bare_repository; not a path
-  more,             // more than were looked at; no path
+  changed,   // "DIRECTORY: what git would execute there", in which the command made or changed a part; not a path
+  executes,  // "DIRECTORY: what git would execute there": of a repository or bare_repository; not a path
+  more,      // more than were looked at; no path
 };
 std::string_view name(Trace trace) noexcept;
 std::optional<Trace> trace_of(std::string_view name) noexcept;
@@ -73,19 +73,20 @@ struct Event {
 /// The broker's process as the supervisor holds it; destroyed, it is killed and reaped.
 class Broker {
  public:
-  /// Forks the broker and returns at once. The caller must have no other thread. The sandbox may still be building itself.
+  /// Forks the broker and returns at once. The caller must have no other thread. The sandbox may still be building
+  /// itself.
   static Broker start(Setup setup);
-  /// The sandbox is built, and the agent's first process waits before its exec: the broker enters the sandbox and receives.
-  /// `ready` or `failed` arrives as an event. Throws SysError.
+  /// The sandbox is built, and the agent's first process waits before its exec: the broker enters the sandbox and
+  /// receives. `ready` or `failed` arrives as an event. Throws SysError.
   void admit(const Fd& listener, pid_t agent);
 
   [[nodiscard]] const Fd& pidfd() const noexcept { return process_.pidfd(); }  // readable when the broker is dead
   [[nodiscard]] const Fd& events() const noexcept { return process_.control(); }
   /// Reads one event; nullopt at end of file (the broker is gone).
   [[nodiscard]] std::optional<Event> next_event() const;
-  /// Asks for the traces, the counts and the end; the agent must be dead. `counts`; or `journal_fail`: its last records were not
-  /// written; or nullopt when it had died or does not answer within 5 s. The traces, and what it said before and nobody has read
-  /// yet, are given to `late`.
+  /// Asks for the traces, the counts and the end; the agent must be dead. `counts`; or `journal_fail`: its last records
+  /// were not written; or nullopt when it had died or does not answer within 5 s. The traces, and what it said before
+  /// and nobody has read yet, are given to `late`.
   std::optional<Event> finish(const std::function<void(const Event&)>& late);
 
  private:

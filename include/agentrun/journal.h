@@ -99,9 +99,9 @@ class Ledger;
 
 /// What a process needs to append: Run::appender() gives it.
 struct Entries {
-  Fd segment;                             // O_APPEND descriptor of the one that is written
-  Fd wake;                                // the sealer's, for when it should come before its time
-  std::shared_ptr<Ledger> ledger{};       // null: nobody seals these entries
+  Fd segment;                        // O_APPEND descriptor of the one that is written
+  Fd wake;                           // the sealer's, for when it should come before its time
+  std::shared_ptr<Ledger> ledger{};  // null: nobody seals these entries
 };
 
 /// Appends lines to the open segment: one write(2) a record on an O_APPEND descriptor. Thread-safe.
@@ -109,17 +109,17 @@ class Appender {
  public:
   explicit Appender(Entries entries, Durability durability = Durability::written)
       : entries_(std::move(entries)), durability_(durability) {}
-  /// 0, or the errno (a short write is EIO). `synced`: returns when the record is on the disk; threads that append at the
-  /// same time share one fdatasync(2). After an error each further call gives that errno and writes nothing: behind half
-  /// a record nothing may stand, and a failed fsync is not repeated (JOURNAL.md, Durability). Waits while the sealer is behind by some
-  /// megabytes.
+  /// 0, or the errno (a short write is EIO). `synced`: returns when the record is on the disk; threads that append at
+  /// the same time share one fdatasync(2). After an error each further call gives that errno and writes nothing: behind
+  /// half a record nothing may stand, and a failed fsync is not repeated (JOURNAL.md, Durability). Waits while the
+  /// sealer is behind by some megabytes.
   [[nodiscard]] int append(std::string_view line) noexcept;
-  /// The last records: from now on `append` returns when they are written, and settle() when all of them are on the disk. For
-  /// who has nothing more to do that must wait for a record. By one thread, when no other appends.
+  /// The last records: from now on `append` returns when they are written, and settle() when all of them are on the
+  /// disk. For who has nothing more to do that must wait for a record. By one thread, when no other appends.
   void defer() noexcept { deferred_ = true; }
   [[nodiscard]] int settle() noexcept;
-  /// The other half of a rotation: lines go to `next` from now on. Returns when none is on its way to the old segment any
-  /// more, so whoever was told of it may end that.
+  /// The other half of a rotation: lines go to `next` from now on. Returns when none is on its way to the old segment
+  /// any more, so whoever was told of it may end that.
   void move_to(Fd next) noexcept;
   /// Nothing is written any more: returns when no line is on its way, and each further append() gives `stopped`.
   void stop() noexcept;
@@ -144,7 +144,8 @@ class Appender {
 };
 
 /// What the supervisor sends to a process that appends, with one descriptor, when a segment is full. It calls
-/// Appender::move_to() with that, and answers (each with an event of its own); the old segment ends when all have answered.
+/// Appender::move_to() with that, and answers (each with an event of its own); the old segment ends when all have
+/// answered.
 inline constexpr std::string_view segment_message = "segment";
 
 // ---- tree (RFC 6962 §2.1) -------------------------------------------------------------------------------------------
@@ -213,8 +214,8 @@ std::string identity_name(const Key& key);
 /// identity_name(). Two first uses at once agree on one key. When there is only identity.vkey, the private half is in
 /// ssh-agent, which signs. Throws SysError or Refusal (wrong mode or owner, damaged file).
 Key load_or_make_identity(const std::filesystem::path& state_directory);
-/// Makes an Ed25519 key of ssh-agent the identity: the only one, or the only one whose comment holds `comment`. Throws Refusal
-/// when there is none or more than one, or an identity already.
+/// Makes an Ed25519 key of ssh-agent the identity: the only one, or the only one whose comment holds `comment`. Throws
+/// Refusal when there is none or more than one, or an identity already.
 Key adopt_identity(const std::filesystem::path& state_directory, std::string_view comment);
 
 // ---- a run's journal ------------------------------------------------------------------------------------------------
@@ -230,10 +231,10 @@ struct RunLimits {
 /// leaves what a crash would: a journal that verifies as incomplete.
 class Run {
  public:
-  /// Makes $state/runs/<run-id>/, the first segment, epoch key 0 and its certificate, and reserves the space that fail()
-  /// takes. `run_id`: see new_run_id(). The folder is locked (flock(2)) for as long as this object lives: who gets the lock
-  /// knows that the run is over. Throws SysError (call, object, errno) when the disk will not take it, Refusal on an id
-  /// that is not one.
+  /// Makes $state/runs/<run-id>/, the first segment, epoch key 0 and its certificate, and reserves the space that
+  /// fail() takes. `run_id`: see new_run_id(). The folder is locked (flock(2)) for as long as this object lives: who
+  /// gets the lock knows that the run is over. Throws SysError (call, object, errno) when the disk will not take it,
+  /// Refusal on an id that is not one.
   static Run create(const std::filesystem::path& state_directory, const Key& identity, const std::string& run_id,
                     const RunLimits& limits = {});
   Run(Run&&) noexcept;
@@ -245,17 +246,18 @@ class Run {
   [[nodiscard]] const std::vector<std::string>& vkeys() const noexcept;  // identity and epoch 0, for journal.open
   [[nodiscard]] const std::string& certificate() const noexcept;         // the note in `keycert`
 
-  /// For a process that appends, one each: the segment that is being written, and a ledger. What stands in a segment and in no ledger
-  /// was written by somebody else, and ends the run. Such a process is forked before the next appender is made: later children do not
-  /// have its ledger. Throws SysError.
+  /// For a process that appends, one each: the segment that is being written, and a ledger. What stands in a segment
+  /// and in no ledger was written by somebody else, and ends the run. Such a process is forked before the next appender
+  /// is made: later children do not have its ledger. Throws SysError.
   [[nodiscard]] Entries appender();
-  /// A new O_APPEND|O_WRONLY descriptor of the segment that is being written: where a process moves to (Appender::move_to()).
+  /// A new O_APPEND|O_WRONLY descriptor of the segment that is being written: where a process moves to
+  /// (Appender::move_to()).
   [[nodiscard]] Fd segment() const;
   /// Readable when absorb() should be called soon: writers will wait for it.
   [[nodiscard]] const Fd& wake() const noexcept;
 
-  /// Sealer: hashes what was appended since the last call. Returns the number of records seen now. Throws SysError; altered_errno
-  /// when the files do not hold what was appended, and nothing else.
+  /// Sealer: hashes what was appended since the last call. Returns the number of records seen now. Throws SysError;
+  /// altered_errno when the files do not hold what was appended, and nothing else.
   std::uint64_t absorb();
   /// True when a checkpoint is due: 256 records or 100 ms since the last one and something new.
   [[nodiscard]] bool due(std::int64_t boot_ns) const noexcept;
@@ -267,30 +269,31 @@ class Run {
   [[nodiscard]] bool segment_full() const noexcept;
   /// Makes the next segment: appender() gives descriptors of it. Each writer is to be moved there. Throws SysError.
   void begin_segment();
-  /// Every writer has moved, or is dead: absorbs what the old segment still holds, and goes on with the next one. Throws
-  /// SysError; EIO when the old one ends inside a record.
+  /// Every writer has moved, or is dead: absorbs what the old segment still holds, and goes on with the next one.
+  /// Throws SysError; EIO when the old one ends inside a record.
   void end_segment();
   [[nodiscard]] bool segment_ending() const noexcept;
 
   /// 65,536 records or 60 s since the epoch began, and no key waits for its turn.
   [[nodiscard]] bool epoch_due(std::int64_t boot_ns) const noexcept;
-  /// Makes the next key and gives the record (key.rotate) that announces it, for the caller to append. When absorb() meets
-  /// that line, it signs the tree up to it with the present key, erases that, and goes on with the next one.
+  /// Makes the next key and gives the record (key.rotate) that announces it, for the caller to append. When absorb()
+  /// meets that line, it signs the tree up to it with the present key, erases that, and goes on with the next one.
   std::string begin_epoch(const std::string& run_id);
   [[nodiscard]] unsigned epoch() const noexcept;
 
   /// fdatasync(2) of the segment's records needs a descriptor that may be used in another thread: a duplicate. Throws.
   [[nodiscard]] Fd records() const;
 
-  /// The journal cannot be written any more (`error`: the name of the errno) and every writer is dead: cuts half a record off the end, and
-  /// writes journal.fail as the last record, into the space that was reserved; then signs, as far as that is possible. What somebody
-  /// else wrote is cut off too, and the records that it stood between are written again from the ledgers.
-  /// The journal stays incomplete. False when not even this could be written.
+  /// The journal cannot be written any more (`error`: the name of the errno) and every writer is dead: cuts half a
+  /// record off the end, and writes journal.fail as the last record, into the space that was reserved; then signs, as
+  /// far as that is possible. What somebody else wrote is cut off too, and the records that it stood between are
+  /// written again from the ledgers. The journal stays incomplete. False when not even this could be written.
   bool fail(const std::string& run_id, std::string_view error, std::string_view what) noexcept;
 
-  /// Absorbs the rest, sees that the files are those that were written, signs the last head with the epoch key and the identity, appends it to `epochs`, replaces
-  /// `checkpoint`, erases the epoch key. `synced`: fdatasync(2) of the records, then of the checkpoint; it takes most
-  /// of the time of a short run. Gives the closing note, empty the second time. Throws SysError.
+  /// Absorbs the rest, sees that the files are those that were written, signs the last head with the epoch key and the
+  /// identity, appends it to `epochs`, replaces `checkpoint`, erases the epoch key. `synced`: fdatasync(2) of the
+  /// records, then of the checkpoint; it takes most of the time of a short run. Gives the closing note, empty the
+  /// second time. Throws SysError.
   std::string close(Durability durability = Durability::synced);
   [[nodiscard]] std::uint64_t size() const noexcept;
   /// How many of them are decisions.
@@ -322,9 +325,9 @@ std::vector<RunInfo> list_runs(const std::filesystem::path& state_directory);
 std::filesystem::path find_run(const std::filesystem::path& state_directory, std::string_view id_or_prefix = {});
 
 struct ShowOptions {
-  std::uint64_t first = 0;           // index of the first record to give
-  std::uint64_t count = UINT64_MAX;  // at most so many
-  std::string type;                  // only records of this type; empty: all
+  std::uint64_t first = 0;                       // index of the first record to give
+  std::uint64_t count = UINT64_MAX;              // at most so many
+  std::string type;                              // only records of this type; empty: all
   std::optional<std::string>* broken = nullptr;  // gets why the rest cannot be read as records, when it cannot
 };
 /// Streams the whole lines (without LF) of a run in order, over all segments, in bounded memory, until `each` says
@@ -357,30 +360,32 @@ struct Report {
 
 /// A checkpoint that somebody else has seen: a witness, syslog, the index of journals (rule V6).
 struct Anchor {
-  std::string where;               // for the findings: "anchors.txt note 2"
-  std::string origin;              // of the journal that it is about; may be empty when there is a note
-  std::string note;                // the whole signed note, or
-  std::optional<Checkpoint> head;  // only what it would say, or
-  std::string first_key;           // only the vkey of epoch 0, or
+  std::string where;                      // for the findings: "anchors.txt note 2"
+  std::string origin;                     // of the journal that it is about; may be empty when there is a note
+  std::string note;                       // the whole signed note, or
+  std::optional<Checkpoint> head;         // only what it would say, or
+  std::string first_key;                  // only the vkey of epoch 0, or
   std::optional<std::int64_t> pruned_at;  // when (ns) its records were removed on purpose, signed, or
-  std::string stamp;               // a time stamp of a checkpoint: the DER of a TimeStampResp (RFC 3161)
-  bool kept = false;               // it is a file of the run's folder: damaged, it is a fault of the journal
-  std::string fault;               // that the run was found damaged: why
-  std::string gap;                 // that it cannot be told what the index has seen: why
+  std::string stamp;                      // a time stamp of a checkpoint: the DER of a TimeStampResp (RFC 3161)
+  bool kept = false;                      // it is a file of the run's folder: damaged, it is a fault of the journal
+  std::string fault;                      // that the run was found damaged: why
+  std::string gap;                        // that it cannot be told what the index has seen: why
 };
-/// The notes of a file, one after the other, lines that are not part of one between them; or the one time stamp that it is.
-/// Throws SysError, and Refusal when there is none.
+/// The notes of a file, one after the other, lines that are not part of one between them; or the one time stamp that it
+/// is. Throws SysError, and Refusal when there is none.
 std::vector<Anchor> read_anchors(const std::filesystem::path& file);
 
 struct VerifyOptions {
   std::span<const Anchor> anchors{};  // those of other journals are passed over
-  std::string_view authorities{};  // certificates (PEM) of those who may vouch for time stamps; empty: nobody is asked for
+  std::string_view
+      authorities{};  // certificates (PEM) of those who may vouch for time stamps; empty: nobody is asked for
   /// Called now and then with the bytes read so far and the bytes there are.
   std::function<void(std::uint64_t done, std::uint64_t all)> progress{};
 };
 
-/// Checks a run's folder with public data only; it must be called as the run is. `trusted`: vkeys of identities that the caller trusts; a certificate by
-/// another key is Status::no_key. Throws SysError when the folder cannot be read, Refusal for an anchor that is damaged.
+/// Checks a run's folder with public data only; it must be called as the run is. `trusted`: vkeys of identities that
+/// the caller trusts; a certificate by another key is Status::no_key. Throws SysError when the folder cannot be read,
+/// Refusal for an anchor that is damaged.
 Report verify(const std::filesystem::path& run_directory, std::span<const std::string> trusted,
               const VerifyOptions& options = {});
 

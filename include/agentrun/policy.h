@@ -44,7 +44,7 @@ struct Rule {
   profile::Place place;
   Act act = Act::deny;
   Label label = Label::broker;
-  bool keeps = false;  // of files.keep: it speaks only of files that were there before the run
+  bool keeps = false;    // of files.keep: it speaks only of files that were there before the run
   bool any_tls = false;  // of network.allow: a ClientHello may name anything, or nothing (tls: any)
   /// Of network: which names it speaks of. `exact`: whoever wrote the rule chose the host; else the agent chooses it.
   enum class Names : std::uint8_t { none, exact, below, any } names = Names::none;
@@ -62,42 +62,45 @@ struct Verdict {
 
 /// What of the host the meaning of a profile depends on. Everything is given, nothing is looked up.
 struct HostFacts {
-  std::string home;       // absolute, canonical
+  std::string home;  // absolute, canonical
   /// Absolute, canonical: what `${workspace}` means. The caller has applied workspace.path.
   std::string workspace;
-  /// The same two as the person names them, absolute, through links; the view shows those links too. Empty: in no other way.
+  /// The same two as the person names them, absolute, through links; the view shows those links too. Empty: in no other
+  /// way.
   std::string home_named, workspace_named;
   std::map<std::string, std::string> environment;
   /// The canonical path of an absolute path on the host, or nullopt when nothing is there.
   std::function<std::optional<std::string>(const std::string&)> canonical;
-  /// The names in a folder of the host, in any order, without "." and ".."; empty when it cannot be read. Only asked for
-  /// a grant with a glob ("/etc/python*"): such a grant names what exists at start.
+  /// The names in a folder of the host, in any order, without "." and ".."; empty when it cannot be read. Only asked
+  /// for a grant with a glob ("/etc/python*"): such a grant names what exists at start.
   std::function<std::vector<std::string>(const std::string&)> entries;
-  /// Shows what is below a folder of the host, parents first and without following links, to `visit`, which says how to go
-  /// on. Only what this user can neither list nor reach is passed over. False when `visit` said stop, or when something
-  /// could not be looked at. Only asked for a files.deny with a glob; when not given, such a denial needs the broker.
+  /// Shows what is below a folder of the host, parents first and without following links, to `visit`, which says how to
+  /// go on. Only what this user can neither list nor reach is passed over. False when `visit` said stop, or when
+  /// something could not be looked at. Only asked for a files.deny with a glob; when not given, such a denial needs the
+  /// broker.
   enum class Visit : std::uint8_t { into, over, stop };
   using Visitor = std::function<Visit(const std::string& path, bool is_folder)>;
   std::function<bool(const std::string& folder, const Visitor& visit)> scan;
   /// Is a folder of the host at this canonical path? When not given, what exists is taken for a folder. Only asked for
   /// overlays and the folders above a literal protected path.
   std::function<bool(const std::string&)> is_folder;
-  /// The canonical folders of the host in which the links stand that an absolute path goes through, as far as it exists.
+  /// The canonical folders of the host in which the links stand that an absolute path goes through, as far as it
+  /// exists.
   std::function<std::vector<std::string>(const std::string&)> links;
   /// Could an agent write at this canonical path in an earlier run? When not given: none could.
   std::function<bool(const std::string&)> agent_could_write;
-  /// What git uses of the directories that the agent may change (canonical paths) under other names than `.git`. `directories`:
-  /// those of repositories, with config and hooks in them. `named`: files and directories that settings name: hook directories,
-  /// included files. Throws when a setting cannot be read. Only asked for a rule of ${git} or ${git-named}; when not given:
-  /// none. None need exist, nor be canonical.
+  /// What git uses of the directories that the agent may change (canonical paths) under other names than `.git`.
+  /// `directories`: those of repositories, with config and hooks in them. `named`: files and directories that settings
+  /// name: hook directories, included files. Throws when a setting cannot be read. Only asked for a rule of ${git} or
+  /// ${git-named}; when not given: none. None need exist, nor be canonical.
   struct Git {
     std::vector<std::string> directories, named;
   };
   std::function<Git(const std::vector<std::string>& writable)> git;
   /// The host's tree, to find what links and hard links at denied names lead to. When not given: there are none.
   Tree* tree = nullptr;
-  /// Absolute paths that decide what later runs may do: the user's profiles, agent-run's own programs, state directories. The
-  /// agent neither changes nor moves them in any run, whatever is granted. None need exist.
+  /// Absolute paths that decide what later runs may do: the user's profiles, agent-run's own programs, state
+  /// directories. The agent neither changes nor moves them in any run, whatever is granted. None need exist.
   std::vector<std::string> own;
 };
 
@@ -135,11 +138,12 @@ Destination without_mapping(const Destination& to) noexcept;
 bool is_synthetic(const Destination& to) noexcept;
 /// Egress's own IPv6 address in the sandbox; its IPv4 one is synthetic, and no name has it (egress.h).
 bool is_own6(const Destination& to) noexcept;
-/// Does it mean this very machine: loopback, or the unspecified address, which connect(2) takes for it (ip(7), ipv6(7))?
+/// Does it mean this very machine: loopback, or the unspecified address, which connect(2) takes for it (ip(7),
+/// ipv6(7))?
 bool is_loopback(const Destination& to) noexcept;
 
-/// One endpoint as a person writes it: "github.com:443", "203.0.113.5:443", "[2001:db8::1]:443", "udp://…". A name is given
-/// an address that stands for names. nullopt: it is none, or not one.
+/// One endpoint as a person writes it: "github.com:443", "203.0.113.5:443", "[2001:db8::1]:443", "udp://…". A name is
+/// given an address that stands for names. nullopt: it is none, or not one.
 struct Endpoint {
   Destination to;
   std::string name;
@@ -159,10 +163,11 @@ class Policy {
   /// verdict's rule `keeps`.
   [[nodiscard]] Verdict decide(Right right, std::string_view path, Age age = Age::before) const;
 
-  /// Who keeps this verdict on `path`. Of a denial by default: the kernel, but for a program below a folder in which Landlock
-  /// has to let others be executed.
+  /// Who keeps this verdict on `path`. Of a denial by default: the kernel, but for a program below a folder in which
+  /// Landlock has to let others be executed.
   [[nodiscard]] Label keeper(const Verdict& verdict, Right right, std::string_view path) const;
-  /// The same of decide_connect(). A denial by default is the kernel's where the packet filter lets nothing go to the relay.
+  /// The same of decide_connect(). A denial by default is the kernel's where the packet filter lets nothing go to the
+  /// relay.
   [[nodiscard]] Label keeper_connect(const Verdict& verdict, const Destination& to, std::string_view name = {}) const;
 
   /// The arguments of a program, without its own name. Not complete: at least one more follows.
@@ -170,8 +175,8 @@ class Policy {
     std::span<const std::string> words;
     bool complete = true;
   };
-  /// May this program be executed with these arguments? decide(Right::execute) answers for the path alone: allow is then
-  /// "with some arguments".
+  /// May this program be executed with these arguments? decide(Right::execute) answers for the path alone: allow is
+  /// then "with some arguments".
   [[nodiscard]] Verdict decide_execute(std::string_view path, Arguments arguments) const;
 
   /// A program that may be executed only while its content has this digest, in hex.
@@ -179,51 +184,56 @@ class Policy {
     std::string path, sha256;
     const Rule* rule = nullptr;
   };
-  /// The pin of this path that its content does not keep, or null. `sha256` is asked at most once, and only when the path is
-  /// pinned; what it gives for a file that cannot be read matches no pin.
+  /// The pin of this path that its content does not keep, or null. `sha256` is asked at most once, and only when the
+  /// path is pinned; what it gives for a file that cannot be read matches no pin.
   [[nodiscard]] const Pin* broken_pin(std::string_view path, const std::function<std::string()>& sha256) const;
-  /// Rules about arguments or content: the journal's truth of what runs is then also the policy's, and reads must be trapped.
+  /// Rules about arguments or content: the journal's truth of what runs is then also the policy's, and reads must be
+  /// trapped.
   [[nodiscard]] bool needs_exec_truth() const noexcept;
 
-  /// Would a deny, protect or keep rule stop `right` on this very path? (For scans of a directory that is to be renamed:
-  /// the default deny does not count.)
+  /// Would a deny, protect or keep rule stop `right` on this very path? (For scans of a directory that is to be
+  /// renamed: the default deny does not count.)
   [[nodiscard]] bool guarded(Right right, std::string_view path, Age age = Age::before) const;
 
   /// False when no deny, protect or keep pattern can match anywhere strictly below `path`: then a scan is not needed.
   [[nodiscard]] bool may_guard_below(std::string_view path) const;
 
-  /// Does all that deny, protect and keep rules guard at and below `path` count at and below `other` too? False when in doubt.
+  /// Does all that deny, protect and keep rules guard at and below `path` count at and below `other` too? False when in
+  /// doubt.
   [[nodiscard]] bool guards_no_more(std::string_view path, std::string_view other) const;
   /// False when no files.deny pattern can match anywhere strictly below `path`.
   [[nodiscard]] bool may_deny_below(std::string_view path) const;
 
-  /// The protect or deny rule about the workspace itself that would name `path` if its directory were the workspace, or null.
-  /// A second name of such a file would be one of the guarded file in a run that starts there.
+  /// The protect or deny rule about the workspace itself that would name `path` if its directory were the workspace, or
+  /// null. A second name of such a file would be one of the guarded file in a run that starts there.
   [[nodiscard]] const Rule* guards_as_workspace(std::string_view path) const;
 
   /// The deny or protect rule that names `path` as a folder on the way to what it guards (".git" of
   /// "**/.git/hooks/**"), or null. A symbolic link must not be put there: another folder would stand in for it.
   [[nodiscard]] const Rule* on_the_way(std::string_view path) const;
 
-  /// Connections: may `program` (its canonical path; empty: not known) connect to, or send datagrams to, this destination?
-  /// `name`: what a synthetic address stands for, as the resolver keeps it (lower case, no dot at the end); empty: a raw
-  /// address. A synthetic address without a name is denied, and so is egress's own. Loopback inside the sandbox is allowed by
-  /// a built-in rule. Mapped IPv4 addresses are judged as IPv4. A rule of a range speaks of raw addresses only.
-  /// Thread-safe, no allocation on the way of an allow, as for the next three.
-  [[nodiscard]] Verdict decide_connect(const Destination& to, std::string_view name = {}, std::string_view program = {}) const;
-  /// May the resolver answer for this name: does some rule allow it, at some port and for some program? Any bytes; case and
-  /// one dot at the end do not count. What is no host name is denied.
+  /// Connections: may `program` (its canonical path; empty: not known) connect to, or send datagrams to, this
+  /// destination? `name`: what a synthetic address stands for, as the resolver keeps it (lower case, no dot at the
+  /// end); empty: a raw address. A synthetic address without a name is denied, and so is egress's own. Loopback inside
+  /// the sandbox is allowed by a built-in rule. Mapped IPv4 addresses are judged as IPv4. A rule of a range speaks of
+  /// raw addresses only. Thread-safe, no allocation on the way of an allow, as for the next three.
+  [[nodiscard]] Verdict decide_connect(const Destination& to, std::string_view name = {},
+                                       std::string_view program = {}) const;
+  /// May the resolver answer for this name: does some rule allow it, at some port and for some program? Any bytes; case
+  /// and one dot at the end do not count. What is no host name is denied.
   [[nodiscard]] Verdict decide_name(std::string_view name) const;
-  /// Does a rule of network.allow with a range of addresses cover it for this program (empty: not known; then no rule with
-  /// `by` does)? Then it may be dialed although it is private. "*" names no address, nor does a range whose prefix has fewer than
-  /// `shortest` bits (1 or more): who opens half of all addresses did not mean this one.
+  /// Does a rule of network.allow with a range of addresses cover it for this program (empty: not known; then no rule
+  /// with `by` does)? Then it may be dialed although it is private. "*" names no address, nor does a range whose prefix
+  /// has fewer than `shortest` bits (1 or more): who opens half of all addresses did not mean this one.
   [[nodiscard]] bool names_address(const Destination& to, std::string_view program = {}, unsigned shortest = 1) const;
-  /// The rule of network.deny or network.ask with a range of addresses that stops this one, to which a name led, or null.
+  /// The rule of network.deny or network.ask with a range of addresses that stops this one, to which a name led, or
+  /// null.
   [[nodiscard]] const Rule* stops_address(const Destination& to, std::string_view program = {}) const;
 
   /// May anything leave the sandbox's network namespace, or come in by network.publish?
   [[nodiscard]] bool has_egress() const noexcept;
-  /// What the packet filter must let go to the relay, sorted, each once. A rule by name opens ports of the synthetic addresses.
+  /// What the packet filter must let go to the relay, sorted, each once. A rule by name opens ports of the synthetic
+  /// addresses.
   struct Opening {
     enum class Kind : std::uint8_t { names, range } kind{};
     Protocol protocol = Protocol::tcp;
@@ -249,7 +259,8 @@ class Policy {
   /// The smallest profile change that would allow what was denied, as one line of YAML in flow style, e.g.
   /// `files: {write: ["~/notes"]}`; or, for a deny or protect rule, which rule to remove. One line, printable.
   [[nodiscard]] std::string remedy(const Verdict& verdict, Right right, std::string_view path) const;
-  [[nodiscard]] std::string remedy_connect(const Verdict& verdict, const Destination& to, std::string_view name = {}) const;
+  [[nodiscard]] std::string remedy_connect(const Verdict& verdict, const Destination& to,
+                                           std::string_view name = {}) const;
   /// Of decide_name(): the port is not known then, and 443 is written.
   [[nodiscard]] std::string remedy_name(const Verdict& verdict, std::string_view name) const;
   /// Of a unix socket at this path that is not the agent's own.
@@ -258,21 +269,22 @@ class Policy {
   // What the plan is lowered from.
   [[nodiscard]] std::span<const Rule> rules() const noexcept;
   [[nodiscard]] std::span<const Grant> view() const noexcept;
-  /// Denied paths (canonical) that existed when this was compiled and lie inside what the view shows of the host: the floor
-  /// masks them. None is a symbolic link.
+  /// Denied paths (canonical) that existed when this was compiled and lie inside what the view shows of the host: the
+  /// floor masks them. None is a symbolic link.
   [[nodiscard]] std::span<const std::string> masks() const noexcept;
   /// What files.deny denies by other names than those that its patterns match, as it was when this was compiled.
   [[nodiscard]] const ProtectedObjects& denied_objects() const noexcept;
   /// Files and folders (canonical) at and below which execution is allowed, for Landlock; wider than the broker's rules
   /// where those are finer or name what the run can make anew, never narrower. One need not exist.
   [[nodiscard]] std::span<const std::string> exec_roots() const noexcept;
-  [[nodiscard]] profile::Reads reads() const noexcept;         // as written; default claimed
-  [[nodiscard]] bool reads_need_broker() const noexcept;       // read denials that masks cannot carry: reads are exact
-  /// Does files.deny name something that the view shows, or may come to show: a mask does not stay where the host replaces
-  /// what it covers? Then what is read is judged where its name leads, also when the profile asks for claimed reads.
+  [[nodiscard]] profile::Reads reads() const noexcept;    // as written; default claimed
+  [[nodiscard]] bool reads_need_broker() const noexcept;  // read denials that masks cannot carry: reads are exact
+  /// Does files.deny name something that the view shows, or may come to show: a mask does not stay where the host
+  /// replaces what it covers? Then what is read is judged where its name leads, also when the profile asks for claimed
+  /// reads.
   [[nodiscard]] bool denies_later() const noexcept;
-  /// As they will be: with denies_later() exact, or claimed when the profile says claimed or off; at least claimed when rules
-  /// ask about what is executed; exact where masks cannot carry a denial.
+  /// As they will be: with denies_later() exact, or claimed when the profile says claimed or off; at least claimed when
+  /// rules ask about what is executed; exact where masks cannot carry a denial.
   [[nodiscard]] profile::Reads reads_kept() const noexcept;
   [[nodiscard]] profile::WorkspaceMode workspace_mode() const noexcept;
   [[nodiscard]] const std::string& workspace() const noexcept;
@@ -309,12 +321,12 @@ class Policy {
   explicit Policy(std::unique_ptr<const Data>);
 };
 
-/// Unites a chain of profiles (ancestors first). Throws profile::ProfileError for what is well-formed but cannot be meant
-/// (a grant of "/" without `weaken: [host-root]`, a relative pattern, an unknown variable, …).
+/// Unites a chain of profiles (ancestors first). Throws profile::ProfileError for what is well-formed but cannot be
+/// meant (a grant of "/" without `weaken: [host-root]`, a relative pattern, an unknown variable, …).
 Policy compile(std::span<const profile::Profile> chain, const HostFacts& facts);
 
-/// The pattern that matches exactly this absolute path (and what is below it): its glob characters are escaped. For paths
-/// that do not come from a profile, such as `--write` of the command line.
+/// The pattern that matches exactly this absolute path (and what is below it): its glob characters are escaped. For
+/// paths that do not come from a profile, such as `--write` of the command line.
 std::string pattern_of(std::string_view path);
 
 }  // namespace agentrun::policy

@@ -23,7 +23,8 @@ struct Place {
   [[nodiscard]] std::string text() const;  // "file:line:column", or only the file
 };
 
-/// A profile that is refused. what() is one line: "coding.yaml:7:3: files.raed: unknown key"; remedy() says what to write.
+/// A profile that is refused. what() is one line: "coding.yaml:7:3: files.raed: unknown key"; remedy() says what to
+/// write.
 class ProfileError : public Refusal {
  public:
   ProfileError(const Place& place, std::string_view key, std::string_view message, std::string remedy);
@@ -63,7 +64,10 @@ struct Exec {
   std::optional<Written<WritableExec>> writable;
   std::optional<Written<MemfdExec>> memfd;
 };
-enum class TlsNames : std::uint8_t { name, any };  // what a ClientHello must name: the name that was connected to, or anything
+enum class TlsNames : std::uint8_t {
+  name,
+  any
+};  // what a ClientHello must name: the name that was connected to, or anything
 struct NetworkRule {
   std::string to;                 // "host:port", "*.host:port", "address/len:port", "udp://…"
   std::optional<std::string> by;  // program
@@ -75,16 +79,16 @@ struct Network {
   Patterns publish;
 };
 struct Environment {
-  Patterns pass;                                      // names or globs over names
-  std::vector<std::pair<Pattern, std::string>> set;   // name, value
+  Patterns pass;                                     // names or globs over names
+  std::vector<std::pair<Pattern, std::string>> set;  // name, value
 };
 struct Limits {
-  std::optional<Written<std::uint64_t>> memory;        // bytes
+  std::optional<Written<std::uint64_t>> memory;  // bytes
   std::optional<Written<std::uint64_t>> tasks;
   std::optional<Written<double>> cpus;
-  std::optional<Written<std::uint64_t>> wall;          // seconds
+  std::optional<Written<std::uint64_t>> wall;  // seconds
   std::optional<Written<std::uint64_t>> open_files;
-  std::optional<Written<std::uint64_t>> core;          // bytes
+  std::optional<Written<std::uint64_t>> core;  // bytes
 };
 
 /// One file, as written. Keys whose effect this version does not have are refused by parse(), never ignored.
@@ -102,7 +106,7 @@ struct Profile {
   std::optional<Written<Reads>> reads;
   std::optional<Written<std::string>> durability;  // "written" or "synced"
   Patterns redact;
-  Patterns sinks;  // URLs; what they say is agentrun/sink/target.h's matter
+  Patterns sinks;                  // URLs; what they say is agentrun/sink/target.h's matter
   std::optional<Place> decisions;  // where the section stands, when it is not empty
   Patterns weaken;
   std::string sha256;  // hex, of the file's bytes; filled by the caller that may hash (see Loader), else empty

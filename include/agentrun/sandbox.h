@@ -56,7 +56,8 @@ struct MountStep {
   };
   Kind kind{};
   std::string source, target;
-  bool read_only = false, no_exec = false;  // no_exec of proc: memory files are none either, as far as vm.memfd_noexec goes
+  bool read_only = false,
+       no_exec = false;  // no_exec of proc: memory files are none either, as far as vm.memfd_noexec goes
   unsigned mode = 0755;
   std::uint64_t dev = 0, ino = 0;
   std::string layers;  // overlay: the folder of the host that holds "upper" and "work", each empty
@@ -91,9 +92,9 @@ std::string_view name(KeptLimit::Keeper) noexcept;
 struct LimitsPlan {
   enum class Carrier : std::uint8_t { none, subtree, scope };
   Carrier carrier = Carrier::none;
-  std::string parent;    // subtree: the folder of the control group that the run's is made in
-  std::string hierarchy; // where cgroup v2 is mounted, when there is a carrier: must not be in the view
-  TreeLimits grouped;    // what the control group carries
+  std::string parent;     // subtree: the folder of the control group that the run's is made in
+  std::string hierarchy;  // where cgroup v2 is mounted, when there is a carrier: must not be in the view
+  TreeLimits grouped;     // what the control group carries
   std::optional<std::uint64_t> process_tasks, process_memory;  // RLIMIT_NPROC, RLIMIT_DATA
   std::vector<KeptLimit> kept;
 };
@@ -126,21 +127,21 @@ struct Plan {
   std::string hostname = "agent-run";
   filter::Variant filter = filter::Variant::agent_reads_trapped;
   mode_t umask = 022;
-  std::optional<Inherited> inherited;    // signals and soft limits that the command gets; else those of the caller
+  std::optional<Inherited> inherited;  // signals and soft limits that the command gets; else those of the caller
   std::optional<std::uint64_t> open_files;
-  std::uint64_t core_size = 0;           // bytes of a core file; 0: none is written
+  std::uint64_t core_size = 0;                // bytes of a core file; 0: none is written
   std::optional<std::uint64_t> wall_seconds;  // kept by pid 1 of the sandbox, from go() on
   LimitsPlan limits;
-  bool egress = false;                   // something may leave: addresses, routes and sockets for it (egress.h)
-  bool terminal = false;                 // give the agent a terminal of its own
-  bool terminal_held_back = false;       // it is in the background of that terminal until give_terminal()
+  bool egress = false;              // something may leave: addresses, routes and sockets for it (egress.h)
+  bool terminal = false;            // give the agent a terminal of its own
+  bool terminal_held_back = false;  // it is in the background of that terminal until give_terminal()
 };
 
 /// Policy → Plan. Pure but for `host`, which it only asks. Throws Refusal (a workspace that is not there, …).
 struct Launch {
   std::vector<std::string> argv;
-  std::string cwd;       // canonical; must lie in the view
-  std::string home;      // scratch unless granted
+  std::string cwd;   // canonical; must lie in the view
+  std::string home;  // scratch unless granted
   uid_t uid = 0;
   gid_t gid = 0;
   mode_t umask = 022;
@@ -163,7 +164,7 @@ class LaunchError : public Refusal {
 
 /// How the agent's main process ended.
 struct Exit {
-  int status = 0;  // as wait(2)
+  int status = 0;                           // as wait(2)
   [[nodiscard]] int code() const noexcept;  // DESIGN §10: its own, or 128+n
 };
 
@@ -202,12 +203,12 @@ class Sandbox {
   Sandbox& operator=(Sandbox&&) noexcept;
   ~Sandbox();  // kills what lives and reaps it
 
-  [[nodiscard]] const Fd& init() const noexcept;      // pidfd of pid 1: its namespaces are the sandbox
-  [[nodiscard]] pid_t init_pid() const noexcept;      // in the caller's pid namespace
-  [[nodiscard]] pid_t agent_pid() const noexcept;     // in the caller's pid namespace
-  [[nodiscard]] Fd take_listener() noexcept;          // the seccomp listener; once; empty with floor-only
+  [[nodiscard]] const Fd& init() const noexcept;          // pidfd of pid 1: its namespaces are the sandbox
+  [[nodiscard]] pid_t init_pid() const noexcept;          // in the caller's pid namespace
+  [[nodiscard]] pid_t agent_pid() const noexcept;         // in the caller's pid namespace
+  [[nodiscard]] Fd take_listener() noexcept;              // the seccomp listener; once; empty with floor-only
   [[nodiscard]] egress::Sockets take_sockets() noexcept;  // egress's, with Plan::egress; once
-  [[nodiscard]] const Fd& terminal() const noexcept;  // master of the agent's pty; empty without Plan::terminal
+  [[nodiscard]] const Fd& terminal() const noexcept;      // master of the agent's pty; empty without Plan::terminal
   /// Processes that the kernel killed because of limits.memory, so far; also after kill(). 0 without a control group.
   [[nodiscard]] std::uint64_t oom_kills() const noexcept;
 
@@ -243,12 +244,12 @@ class Sandbox {
 
 /// Features of this host that the floor needs or uses, found by trying (in a child), for `doctor`.
 struct Feature {
-  std::string name;      // "user namespaces"
+  std::string name;  // "user namespaces"
   bool present = false;
   bool required = true;
   bool of_broker = false;  // not needed with weaken: [floor-only]
-  std::string detail;    // "Landlock ABI 7", or the errno
-  std::string remedy;    // empty when present
+  std::string detail;      // "Landlock ABI 7", or the errno
+  std::string remedy;      // empty when present
 };
 struct ProbeTools {
   std::string nft_program, ruleset;  // as in Launch

@@ -22,25 +22,26 @@ namespace agentrun::supervisor {
 
 struct Options {
   std::vector<std::string> profiles = {"default"};  // -p, united as with extends: the last says what there is one of
-  std::optional<std::string> workspace;         // -w
-  std::vector<std::string> read, write, overlay;  // --read, --write, --overlay: paths of the host
-  std::vector<std::string> allow_hosts;         // --allow-host: as in network.allow
-  std::vector<std::string> sinks;               // --sink: as in journal.sinks
-  std::optional<std::string> state_directory;   // --journal
+  std::optional<std::string> workspace;             // -w
+  std::vector<std::string> read, write, overlay;    // --read, --write, --overlay: paths of the host
+  std::vector<std::string> allow_hosts;             // --allow-host: as in network.allow
+  std::vector<std::string> sinks;                   // --sink: as in journal.sinks
+  std::optional<std::string> state_directory;       // --journal
   std::vector<std::string> argv;
-  Inherited inherited;                          // what this process had from its parent: the command's
-  /// One line for the person: when the command is about to start and something is weakened, and of each sink the first time that
-  /// its receiver cannot be reached.
+  Inherited inherited;  // what this process had from its parent: the command's
+  /// One line for the person: when the command is about to start and something is weakened, and of each sink the first
+  /// time that its receiver cannot be reached.
   std::function<void(const std::string&)> warn;
 };
 
 /// Where things of this user are. From the environment and the user database; all absolute.
 struct Places {
   std::string home;
-  std::string user_profiles;  // $XDG_CONFIG_HOME/agent-run/profiles
-  std::string state;          // $XDG_STATE_HOME/agent-run
+  std::string user_profiles;                // $XDG_CONFIG_HOME/agent-run/profiles
+  std::string state;                        // $XDG_STATE_HOME/agent-run
   std::string usual_profiles, usual_state;  // where these are when the environment names no other place
-  /// Where the state is by the user database alone, whatever HOME says: all runs of a user look here. Empty: the user has no home.
+  /// Where the state is by the user database alone, whatever HOME says: all runs of a user look here. Empty: the user
+  /// has no home.
   std::string account_state;
 };
 Places find_places();
@@ -48,19 +49,21 @@ Places find_places();
 /// Where identity and journals are: absolute.
 std::string state_directory_of(const Options& options, const Places& places);
 
-/// The state directories that know what agents could write: its own first, those of this HOME, each once. Not the account's: a run
-/// under another HOME (a job's, a test's) that may write /tmp would speak against every profile in it.
+/// The state directories that know what agents could write: its own first, those of this HOME, each once. Not the
+/// account's: a run under another HOME (a job's, a test's) that may write /tmp would speak against every profile in it.
 std::vector<std::string> written_directories(const std::string& own, const Places& places);
 /// All the state directories that a run with this one looks into: its own first, each once.
 std::vector<std::string> state_directories(const std::string& own, const Places& places);
 
-/// For commands that use the keys or carry out what a state directory says: as long as it lives no run starts that would show it to
-/// its command. A directory that is not there is made, and taken away again when nothing was made in it.
+/// For commands that use the keys or carry out what a state directory says: as long as it lives no run starts that
+/// would show it to its command. A directory that is not there is made, and taken away again when nothing was made in
+/// it.
 class StateUse {
  public:
-  /// Throws Refusal when an agent could write there in an earlier run, or a run that is going on shows it or one of `files` (absolute),
-  /// which the command will write; SysError. `option`: the one that names the directory.
-  StateUse(const std::string& directory, std::string_view option, const Places& places, const std::vector<std::string>& files = {});
+  /// Throws Refusal when an agent could write there in an earlier run, or a run that is going on shows it or one of
+  /// `files` (absolute), which the command will write; SysError. `option`: the one that names the directory.
+  StateUse(const std::string& directory, std::string_view option, const Places& places,
+           const std::vector<std::string>& files = {});
   ~StateUse();
   StateUse(StateUse&&) noexcept;
 
@@ -69,8 +72,8 @@ class StateUse {
   std::unique_ptr<Parts> parts_;
 };
 
-/// The path by which a file that a command writes is to be opened, without following links: `path` with those on the way to it
-/// resolved. Throws Refusal when one of them stands where an agent could write.
+/// The path by which a file that a command writes is to be opened, without following links: `path` with those on the
+/// way to it resolved. Throws Refusal when one of them stands where an agent could write.
 std::string way_of_output(const std::string& path, const Places& places);
 
 /// A sink, and what its URL names on this host.
@@ -85,8 +88,8 @@ void require_users_sinks(const std::vector<PreparedSink>& sinks, const std::stri
 
 /// What is known at the start and will look like a fault of the command, since no rule refuses it.
 struct Remarks {
-  /// A sentence each, with the way out: a grant that shows nothing, a file that is granted by itself, a `.git` file that leads
-  /// to what is not shown.
+  /// A sentence each, with the way out: a grant that shows nothing, a file that is granted by itself, a `.git` file
+  /// that leads to what is not shown.
   std::vector<std::string> sentences;
   /// Directories of the command's PATH that are on the host and not shown.
   std::vector<std::string> unshown_path;
@@ -98,11 +101,11 @@ struct Prepared {
   sandbox::Plan plan;
   profile::Reads reads;  // as they will be: exact where a read rule needs the broker
   std::filesystem::path state_directory;
-  std::vector<std::string> other_states;   // where later runs look too: this one's state directory is remembered there
+  std::vector<std::string> other_states;  // where later runs look too: this one's state directory is remembered there
   std::vector<std::string> written_directories;  // where what this one's agent may change is remembered
-  std::string run;                         // the id of the run that this is for
-  std::vector<review::Target> overlays;    // by number, as the plan's steps name their layers
-  std::vector<std::string> hidden;         // canonical: what the view does not show whatever is granted
+  std::string run;                               // the id of the run that this is for
+  std::vector<review::Target> overlays;          // by number, as the plan's steps name their layers
+  std::vector<std::string> hidden;               // canonical: what the view does not show whatever is granted
   std::vector<PreparedSink> sinks;
   Remarks remarks;
 };
@@ -112,31 +115,32 @@ Prepared prepare(const Options& options, const Places& places);
 /// Does the view show what is on the host at this canonical path?
 bool is_shown(const sandbox::Plan& plan, std::string_view path);
 
-/// agent-run-nft and agent-run-sink: beside the program (build tree, unpacked archive) or where meson installs them. Throw Refusal.
+/// agent-run-nft and agent-run-sink: beside the program (build tree, unpacked archive) or where meson installs them.
+/// Throw Refusal.
 std::string find_nft_program();
 std::string find_sink_program();
 
 /// What left the sandbox and came back, and what was not let out.
 struct Traffic {
   std::uint64_t flows = 0, bytes_out = 0, bytes_in = 0;  // connections that were dialed, and what they carried
-  std::uint64_t questions = 0, refused = 0;              // names that were asked for, and those that were not answered for
-  std::uint64_t dropped = 0;                             // packets that the packet filter refused
+  std::uint64_t questions = 0, refused = 0;  // names that were asked for, and those that were not answered for
+  std::uint64_t dropped = 0;                 // packets that the packet filter refused
 };
 
 /// How a run ended, for the person who started it.
 struct Summary {
   std::string run;
-  int exit_code = 125;             // DESIGN §10
-  std::string error, remedy;       // of agent-run itself; empty when the command just ended
+  int exit_code = 125;        // DESIGN §10
+  std::string error, remedy;  // of agent-run itself; empty when the command just ended
   std::uint64_t decisions = 0, denials = 0, absent = 0;
-  std::optional<Traffic> traffic;  // when the profile lets something out
+  std::optional<Traffic> traffic;                                  // when the profile lets something out
   std::vector<std::pair<std::string, std::string>> first_denials;  // what, remedy
-  std::filesystem::path journal;   // the run's folder; empty when there is none
-  bool started = false;            // the command ran
+  std::filesystem::path journal;                                   // the run's folder; empty when there is none
+  bool started = false;                                            // the command ran
   std::vector<std::string> aftermath;  // what to look at before the host's tools do: a sentence each
-  bool held = false;               // changes are held back: agent-run diff
-  std::vector<std::string> unsent; // of each sink whose receiver has not got everything: a sentence
-  std::string limit;               // the limit that ended it or killed part of it, as a sentence; else empty
+  bool held = false;                   // changes are held back: agent-run diff
+  std::vector<std::string> unsent;     // of each sink whose receiver has not got everything: a sentence
+  std::string limit;                   // the limit that ended it or killed part of it, as a sentence; else empty
 };
 /// What is bounded, to what, by what: "memory 4294967296 control group".
 std::vector<std::string> limit_lines(const Prepared& prepared);
@@ -144,19 +148,20 @@ std::vector<std::string> limit_lines(const Prepared& prepared);
 /// The program that runs.
 std::string program_path();
 
-/// Builds a whole sandbox for the profile `default` on an empty folder, up to the broker or without what that needs, and
-/// takes it down again. Throws Refusal, or what else went wrong. This process is not dumpable afterwards.
+/// Builds a whole sandbox for the profile `default` on an empty folder, up to the broker or without what that needs,
+/// and takes it down again. Throws Refusal, or what else went wrong. This process is not dumpable afterwards.
 enum class Trial : std::uint8_t { whole, floor };
 void try_sandbox(const Places& places, Trial trial);
 
 /// Threads of the broker that take notifications.
 unsigned receiver_count();
 
-/// Sends what the receivers of a finished run's sinks are not known to have, from the cursors on; to `urls` alone when there
-/// are some, from the first record on where such a sink is new. One sentence a sink that has not got everything after
-/// `patience_ms` without progress. Throws Refusal: a run that is going on, no sink, a URL that is not one.
-std::vector<std::string> forward(const std::filesystem::path& run_directory, const std::filesystem::path& state_directory,
-                                 const std::vector<std::string>& urls, int patience_ms);
+/// Sends what the receivers of a finished run's sinks are not known to have, from the cursors on; to `urls` alone when
+/// there are some, from the first record on where such a sink is new. One sentence a sink that has not got everything
+/// after `patience_ms` without progress. Throws Refusal: a run that is going on, no sink, a URL that is not one.
+std::vector<std::string> forward(const std::filesystem::path& run_directory,
+                                 const std::filesystem::path& state_directory, const std::vector<std::string>& urls,
+                                 int patience_ms);
 
 /// Runs the command to its end. The caller has one thread. Never throws for what happens to the run: see Summary.
 Summary run(const Options& options, const Places& places);

@@ -1,10 +1,10 @@
 // Theory of operation. The supervisor forks the broker while it has one thread and no key that a child may read (key
-// pages are wiped on fork), beside the sandbox that builds itself. When that is done the supervisor passes the listener,
-// and the child enters the sandbox's user and mount namespaces, sheds what it has (confine.cc),
-// starts its receivers, and puts all of them under its own seccomp filter. Only then does it say `ready`; only after
-// that does the supervisor let the agent exec. So no code of the agent ever runs against an unconfined broker.
-// Each receiver blocks in RECV and handles what it got itself: a hand-over between threads would cost a wake-up
-// (DESIGN §4.4). The main thread waits for the supervisor's word; its end of file is the end.
+// pages are wiped on fork), beside the sandbox that builds itself. When that is done the supervisor passes the
+// listener, and the child enters the sandbox's user and mount namespaces, sheds what it has (confine.cc), starts its
+// receivers, and puts all of them under its own seccomp filter. Only then does it say `ready`; only after that does the
+// supervisor let the agent exec. So no code of the agent ever runs against an unconfined broker. Each receiver blocks
+// in RECV and handles what it got itself: a hand-over between threads would cost a wake-up (DESIGN §4.4). The main
+// thread waits for the supervisor's word; its end of file is the end.
 #include <agentrun/broker.h>
 
 #include <fcntl.h>
@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <latch>
@@ -28,19 +28,23 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include <agentrun/sys/service.h>
-#include "broker/confine_broker.h"
 #include "broker/broker_event.h"
+#include "broker/confine_broker.h"
 #include "broker/handler.h"
 #include "broker/notify/memory.h"
-#include "broker/path/new_repositories.h"
 #include "broker/notify/sync_wakeup.h"
+#include "broker/path/new_repositories.h"
 
 // What a sanitizer finds ends the process, and the broker's end is the run's (125): a finding is never only printed.
 #ifdef AGENTRUN_SANITIZED_THREADS
-extern "C" const char* __tsan_default_options() { return "halt_on_error=1"; }
+extern "C" const char* __tsan_default_options() {
+  return "halt_on_error=1";
+}
 #endif
 #ifdef AGENTRUN_SANITIZED_MEMORY
-extern "C" const char* __ubsan_default_options() { return "halt_on_error=1:print_stacktrace=1"; }
+extern "C" const char* __ubsan_default_options() {
+  return "halt_on_error=1:print_stacktrace=1";
+}
 #endif
 
 namespace agentrun::broker {
@@ -84,7 +88,8 @@ std::vector<HostSocket> find_sockets(const policy::Policy& policy) {
   std::vector<HostSocket> sockets;
   for (const policy::Policy::SocketGrant& grant : policy.sockets()) {
     struct stat st {};
-    if (::lstat(grant.path.c_str(), &st) == 0 && S_ISSOCK(st.st_mode)) sockets.push_back({.dev = st.st_dev, .ino = st.st_ino, .rule = grant.rule});
+    if (::lstat(grant.path.c_str(), &st) == 0 && S_ISSOCK(st.st_mode))
+      sockets.push_back({.dev = st.st_dev, .ino = st.st_ino, .rule = grant.rule});
   }
   return sockets;
 }
@@ -105,7 +110,8 @@ Admission await_admission(const Fd& control) {
   auto message = recv_message(control);
   Admission admission;
   if (!message) ::_exit(EXIT_FAILURE);  // the launch failed: there is nobody to tell
-  if (message->fds.size() != 1 || message->bytes.size() != sizeof admission.agent) throw SysError(EPROTO, "recvmsg", "listener");
+  if (message->fds.size() != 1 || message->bytes.size() != sizeof admission.agent)
+    throw SysError(EPROTO, "recvmsg", "listener");
   std::memcpy(&admission.agent, message->bytes.data(), sizeof admission.agent);
   admission.listener = std::move(message->fds.front());
   return admission;
@@ -127,9 +133,11 @@ void await_end(const Fd& control, journal::Appender& entries) {
   const std::string own_exe = read_link(host_proc.get(), "self/exe").value_or("");
   struct stat own_image {};
   check(::fstatat(host_proc.get(), "self/exe", &own_image, 0), "fstatat", "/proc/self/exe");
-  const std::uint64_t host_network = network_of(Fd(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket", "unix")));
+  const std::uint64_t host_network =
+      network_of(Fd(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket", "unix")));
   Fd common = TreeLock::open_common();
-  keep_only({common.get(), control.get(), host_proc.get(), setup.entries.segment.get(), setup.entries.wake.get(), setup.sandbox_pidfd, setup.link.get()});
+  keep_only({common.get(), control.get(), host_proc.get(), setup.entries.segment.get(), setup.entries.wake.get(),
+             setup.sandbox_pidfd, setup.link.get()});
   Admission admission = await_admission(control);
   enter_sandbox(setup.sandbox_pidfd, host_proc);
   install_interrupt();
@@ -194,7 +202,9 @@ void await_end(const Fd& control, journal::Appender& entries) {
   const policy::ProtectedObjects nothing;
   // What has changed nothing of the kind has not waited for the search either.
   const policy::ProtectedObjects& before = touched.empty() ? nothing : guards.found();
-  for (const auto& [kind, path] : examined({.found = recorder.traces().found(), .touched = touched, .before = before}, tree_at_end)) send_message(control, encode({.kind = Event::Kind::trace, .text = path, .remedy = std::string(name(kind))}));
+  for (const auto& [kind, path] :
+       examined({.found = recorder.traces().found(), .touched = touched, .before = before}, tree_at_end))
+    send_message(control, encode({.kind = Event::Kind::trace, .text = path, .remedy = std::string(name(kind))}));
   const Event counts{.kind = Event::Kind::counts,
                      .decisions = recorder.decisions(),
                      .denials = recorder.denials(),
@@ -210,10 +220,14 @@ Broker Broker::start(Setup setup) {
     try {
       serve(setup, control);
     } catch (const std::bad_alloc&) {
-      post(control, {.kind = Event::Kind::failed, .text = "no memory", .remedy = "start it where `ulimit -d` and `ulimit -v` say more, or where there is more memory"});
+      post(control, {.kind = Event::Kind::failed,
+                     .text = "no memory",
+                     .remedy = "start it where `ulimit -d` and `ulimit -v` say more, or where there is more memory"});
     } catch (const std::system_error& e) {
       const bool few = e.code() == std::errc::resource_unavailable_try_again;
-      post(control, {.kind = Event::Kind::failed, .text = e.what(), .remedy = few ? "start it where `ulimit -u` and `ulimit -v` say more" : ""});
+      post(control, {.kind = Event::Kind::failed,
+                     .text = e.what(),
+                     .remedy = few ? "start it where `ulimit -u` and `ulimit -v` say more" : ""});
     } catch (const std::exception& e) {
       post(control, {.kind = Event::Kind::failed, .text = e.what()});
     }

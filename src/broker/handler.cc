@@ -44,8 +44,13 @@ Reply Handler::answer(const seccomp_notif& notification) {
   const TaskMemory memory(task->tid);
   const int error = decode(notification, *row, memory, request);
   if (!s_.listener.valid(notification.id)) return Reply::gone(s_.listener, notification.id, ESRCH);
-  Case c{.request = request, .task = *task, .started = started, .path_req = request.name.path, .to_req = request.name2.path};
-  if (error != 0) return refuse(c, row->operation == filter::Operation::execute ? Right::execute : Right::change, error);
+  Case c{.request = request,
+         .task = *task,
+         .started = started,
+         .path_req = request.name.path,
+         .to_req = request.name2.path};
+  if (error != 0)
+    return refuse(c, row->operation == filter::Operation::execute ? Right::execute : Right::change, error);
   if (auto reply = open_launched(*task, c)) return std::move(*reply);
   return dispatch(request, *task, c);
 }
@@ -54,13 +59,20 @@ Reply Handler::dispatch(const Request& request, const Task&, Case& c) {
   using filter::Operation;
   switch (request.row->operation) {
     case Operation::open:
-    case Operation::openat2: return open(c);
-    case Operation::unlink: return unlink(c);
-    case Operation::rename: return rename(c);
-    case Operation::link: return link(c);
-    case Operation::symlink: return symlink(c);
-    case Operation::mkdir: return mkdir(c);
-    case Operation::mknod: return mknod(c);
+    case Operation::openat2:
+      return open(c);
+    case Operation::unlink:
+      return unlink(c);
+    case Operation::rename:
+      return rename(c);
+    case Operation::link:
+      return link(c);
+    case Operation::symlink:
+      return symlink(c);
+    case Operation::mkdir:
+      return mkdir(c);
+    case Operation::mknod:
+      return mknod(c);
     case Operation::chmod:
     case Operation::chown:
     case Operation::truncate:
@@ -70,12 +82,18 @@ Reply Handler::dispatch(const Request& request, const Task&, Case& c) {
     case Operation::fchmod:
     case Operation::fchown:
     case Operation::fsetxattr:
-    case Operation::fremovexattr: return attribute(c);
-    case Operation::lease: return lease(c);
-    case Operation::execute: return execute(c);
-    case Operation::connect: return connect(c);
-    case Operation::bind: return bind(c);
-    case Operation::none: break;
+    case Operation::fremovexattr:
+      return attribute(c);
+    case Operation::lease:
+      return lease(c);
+    case Operation::execute:
+      return execute(c);
+    case Operation::connect:
+      return connect(c);
+    case Operation::bind:
+      return bind(c);
+    case Operation::none:
+      break;
   }
   return Reply::error(ENOSYS);
 }
@@ -93,13 +111,14 @@ policy::ProtectedObjects::Identity identity_at(int fd, const std::string& name) 
   return {.dev = st.st_dev, .ino = st.st_ino};
 }
 
-// Birth where the file system keeps it, else the last change of the inode: the agent cannot change what is kept, so that
-// stays old too.
+// Birth where the file system keeps it, else the last change of the inode: the agent cannot change what is kept, so
+// that stays old too.
 policy::Age age_of(int fd, const std::string& name, std::int64_t began) {
   std::string_view bare = name;
   while (bare.size() > 1 && bare.ends_with('/')) bare.remove_suffix(1);
   struct statx st {};
-  if (::statx(fd, std::string(bare).c_str(), AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &st) != 0) {
+  if (::statx(fd, std::string(bare).c_str(), AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME,
+              &st) != 0) {
     return errno == ENOENT ? policy::Age::since : policy::Age::before;
   }
   if (S_ISDIR(st.stx_mode)) return policy::Age::since;
@@ -107,7 +126,8 @@ policy::Age age_of(int fd, const std::string& name, std::int64_t began) {
   return time.tv_sec * 1'000'000'000 + time.tv_nsec < began ? policy::Age::before : policy::Age::since;
 }
 
-policy::Age age_in_repository(policy::Age age, const policy::ProtectedObjects& objects, std::string_view path, const std::function<policy::ProtectedObjects::Identity()>& directory) {
+policy::Age age_in_repository(policy::Age age, const policy::ProtectedObjects& objects, std::string_view path,
+                              const std::function<policy::ProtectedObjects::Identity()>& directory) {
   const std::string_view name = name_of(path);
   if (age == policy::Age::before || (name != "config" && name != "config.worktree" && name != "commondir")) return age;
   if (objects.is_absent_repository(parent_of(path))) return policy::Age::before;
@@ -126,7 +146,8 @@ policy::Age Handler::age_at(const Slot& slot) const {
 policy::Age Handler::age_at(const Object& object) const {
   const policy::Age age = age_of(object.fd.get(), "", s_.began);
   if (!s_.guards.concern(object.path)) return age;
-  return age_in_repository(age, s_.guards.found(), object.path, [&] { return identity_at(s_.host_proc, std::string(parent_of(object.path))); });
+  return age_in_repository(age, s_.guards.found(), object.path,
+                           [&] { return identity_at(s_.host_proc, std::string(parent_of(object.path))); });
 }
 
 policy::Verdict Handler::verdict_on(Right right, const Slot& slot, std::string& stands_for) const {
@@ -144,7 +165,8 @@ void Handler::judge(Case& c, Right right, const Slot& slot) const {
 
 void Handler::judge(Case& c, Right right, const Object& object) const {
   judge(c, right, object.path);
-  if (c.verdict.rule != nullptr && c.verdict.rule->keeps) c.verdict = s_.policy.decide(right, object.path, age_at(object));
+  if (c.verdict.rule != nullptr && c.verdict.rule->keeps)
+    c.verdict = s_.policy.decide(right, object.path, age_at(object));
   c.verdict = by_other_names(c.verdict, right, object, c.stands_for);
 }
 
@@ -158,10 +180,12 @@ void Handler::judge_foreign(Case& c, const Object& object, std::uint64_t open_fl
   // anew as far as that descriptor already goes (> /dev/stderr), and no further.
   const bool anonymous = !object.path.starts_with('/') || (object.links == 0 && object.path.starts_with("/memfd:"));
   // A descriptor that was opened with O_PATH goes nowhere, though its access mode reads as O_RDONLY.
-  const int held = object.descriptor_flags >= 0 && (object.descriptor_flags & O_PATH) != 0 ? -1 : object.descriptor_flags;
+  const int held =
+      object.descriptor_flags >= 0 && (object.descriptor_flags & O_PATH) != 0 ? -1 : object.descriptor_flags;
   const std::uint64_t mode = open_flags & O_ACCMODE;
   const std::uint64_t wanted = mode == O_RDONLY && !reads_only ? O_RDWR : mode;
-  const bool covered = held >= 0 && (static_cast<std::uint64_t>(held & O_ACCMODE) == wanted || (held & O_ACCMODE) == O_RDWR);
+  const bool covered =
+      held >= 0 && (static_cast<std::uint64_t>(held & O_ACCMODE) == wanted || (held & O_ACCMODE) == O_RDWR);
   if (anonymous || covered) c.verdict.act = Act::allow;
 }
 
@@ -180,7 +204,8 @@ Reply Handler::refuse(Case& c, Right right, int error) {
     const auto path = resolver_.lexical(c.task, c.request.name);
     judge(c, right, path ? *path : c.request.name.path);
     // The walk failed, not the rule: whether the file is one to keep was never asked.
-    if (c.verdict.rule != nullptr && c.verdict.rule->keeps) c.verdict = s_.policy.decide(right, c.path, policy::Age::since);
+    if (c.verdict.rule != nullptr && c.verdict.rule->keeps)
+      c.verdict = s_.policy.decide(right, c.path, policy::Age::since);
   }
   c.error = error;
   c.effect = "errno";
@@ -192,7 +217,9 @@ Reply Handler::deferred(Case& c, const Deferral& deferral) {
   return deferral.taken() ? Reply::deferred(deferral) : result(c, deferral.error());
 }
 
-int Handler::without_umask(const Case& c) const { return s_.listener.valid(c.request.id) ? EIO : ESRCH; }
+int Handler::without_umask(const Case& c) const {
+  return s_.listener.valid(c.request.id) ? EIO : ESRCH;
+}
 
 Reply Handler::result(Case& c, int error) {
   if (error == 0) return Reply::value(0);

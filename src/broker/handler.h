@@ -9,18 +9,18 @@
 #include <shared_mutex>
 
 #include <agentrun/broker.h>
-#include "broker/net/binder.h"
-#include "broker/path/change_guards.h"
-#include "broker/task/descriptor.h"
 #include "broker/exec/digests.h"
-#include "broker/net/flows.h"
-#include "broker/notify/listener.h"
-#include "broker/net/own_sockets.h"
-#include "broker/recorder.h"
-#include "broker/path/resolve.h"
-#include "broker/task/task.h"
-#include "broker/path/tree_lock.h"
 #include "broker/exec/verified.h"
+#include "broker/net/binder.h"
+#include "broker/net/flows.h"
+#include "broker/net/own_sockets.h"
+#include "broker/notify/listener.h"
+#include "broker/path/change_guards.h"
+#include "broker/path/resolve.h"
+#include "broker/path/tree_lock.h"
+#include "broker/recorder.h"
+#include "broker/task/descriptor.h"
+#include "broker/task/task.h"
 #include "broker/workers.h"
 
 namespace agentrun::broker {
@@ -51,14 +51,15 @@ struct Shared {
   const ChangeGuards& guards;
   /// A denied image ran: nothing is performed any more.
   std::atomic<bool>& condemned;
-  const std::int64_t began;    // of the run, before the agent: nanoseconds of the clock of files (CLOCK_REALTIME_COARSE)
-  const std::uint64_t host_network;  // network_of() the host's sockets
-  const pid_t agent_pid;       // the first process of the agent
-  const std::string own_exe;   // what /proc/<pid>/exe says of agent-run itself
+  const std::int64_t began;  // of the run, before the agent: nanoseconds of the clock of files (CLOCK_REALTIME_COARSE)
+  const std::uint64_t host_network;                         // network_of() the host's sockets
+  const pid_t agent_pid;                                    // the first process of the agent
+  const std::string own_exe;                                // what /proc/<pid>/exe says of agent-run itself
   const std::pair<std::uint64_t, std::uint64_t> own_image;  // device and inode of that file
 };
 
-/// Each receiver thread has one. Its working directory is the host's /proc, for ever (binder.h), and its umask is its own (CLONE_FS).
+/// Each receiver thread has one. Its working directory is the host's /proc, for ever (binder.h), and its umask is its
+/// own (CLONE_FS).
 class Handler {
  public:
   explicit Handler(Shared& shared)
@@ -71,12 +72,14 @@ class Handler {
  private:
   Reply answer(const seccomp_notif& notification);
   Reply dispatch(const Request& request, const Task& task, Case& c);
-  /// 0: the task's image may run. Else the errno for its call `id`; ESRCH: it is gone, or became another while it was looked at.
+  /// 0: the task's image may run. Else the errno for its call `id`; ESRCH: it is gone, or became another while it was
+  /// looked at.
   int verify_image(Task*& task, std::uint64_t id);
   [[nodiscard]] bool is_still_agent_run(const Task& task) const;
   /// What a loader would start with these arguments, its own name included.
   /// `program`, when it is given: what was judged, for open_launched().
-  policy::Verdict judge_launched(const Task& task, const std::vector<std::string>& argv, bool complete, LaunchedProgram* program) const;
+  policy::Verdict judge_launched(const Task& task, const std::vector<std::string>& argv, bool complete,
+                                 LaunchedProgram* program) const;
   /// Answers the call by which a loader opens the program that was judged; nothing for every other call.
   std::optional<Reply> open_launched(Task& task, Case& c);
   /// Opens a regular file to hash it; empty when it cannot be read.
@@ -117,8 +120,8 @@ class Handler {
   Reply refuse_link(Case& c, const policy::Rule& rule);
 
   // attributes.cc: what changes an object
-  /// `mode` without set-id bits: a program with them would act for whoever of the host starts it. Who may change the whole host
-  /// (weaken: [host-root]) keeps them.
+  /// `mode` without set-id bits: a program with them would act for whoever of the host starts it. Who may change the
+  /// whole host (weaken: [host-root]) keeps them.
   [[nodiscard]] mode_t mode_for_file(mode_t mode) const;
   [[nodiscard]] bool keeps_whiteouts() const { return s_.policy.weakened(policy::Weakening::host_root); }
   Reply attribute(Case& c);
@@ -135,7 +138,8 @@ class Handler {
   // bind.cc
   Reply bind(Case& c);
   /// Binds it, and remembers what came to stand in the slot as the agent's own.
-  int bind_at(const Case& c, const AgentSocket& socket, const Slot& slot, const Fd& folder, const sockaddr_un& address, socklen_t size);
+  int bind_at(const Case& c, const AgentSocket& socket, const Slot& slot, const Fd& folder, const sockaddr_un& address,
+              socklen_t size);
 
   // connect.cc
   Reply connect(Case& c);
@@ -145,7 +149,8 @@ class Handler {
   /// Connects it, here or, when that takes longer, on a thread of its own.
   Reply carry_out(Case& c, AgentSocket socket, const sockaddr_storage& address, socklen_t size);
   Reply begun(Case& c, int error);
-  [[nodiscard]] Flows::Call waiting_call(const Case& c, AgentSocket socket, const sockaddr_storage& address, socklen_t size) const;
+  [[nodiscard]] Flows::Call waiting_call(const Case& c, AgentSocket socket, const sockaddr_storage& address,
+                                         socklen_t size) const;
 
   /// Judges `path` and notes it in the case. files.keep counts as if the file had been there before the run.
   void judge(Case& c, policy::Right right, const std::string& path) const;
@@ -156,14 +161,20 @@ class Handler {
   // other_names.cc
   /// `verdict`, or the denial by a guarded name that the slot or object stands for: then `stands_for` is that name.
   template <typename Where>
-  policy::Verdict by_other_names(policy::Verdict verdict, policy::Right right, const Where& where, std::string& stands_for) const;
-  /// `verdict` on executing what is at the canonical path and open as `file`, or the denial by a name that may be written.
-  policy::Verdict with_writable_names(policy::Verdict verdict, const std::string& path, const Fd& file, std::string& stands_for) const;
+  policy::Verdict by_other_names(policy::Verdict verdict, policy::Right right, const Where& where,
+                                 std::string& stands_for) const;
+  /// `verdict` on executing what is at the canonical path and open as `file`, or the denial by a name that may be
+  /// written.
+  policy::Verdict with_writable_names(policy::Verdict verdict, const std::string& path, const Fd& file,
+                                      std::string& stands_for) const;
   /// files.keep: was it there before the run?
   [[nodiscard]] policy::Age age_at(const Slot& slot) const;
   [[nodiscard]] policy::Age age_at(const Object& object) const;
-  [[nodiscard]] std::optional<policy::ProtectedObjects::Denial> denial_of(const policy::ProtectedObjects& objects, policy::Right right, const Slot& slot) const;
-  [[nodiscard]] std::optional<policy::ProtectedObjects::Denial> denial_of(const policy::ProtectedObjects& objects, policy::Right right, const Object& object) const;
+  [[nodiscard]] std::optional<policy::ProtectedObjects::Denial> denial_of(const policy::ProtectedObjects& objects,
+                                                                          policy::Right right, const Slot& slot) const;
+  [[nodiscard]] std::optional<policy::ProtectedObjects::Denial> denial_of(const policy::ProtectedObjects& objects,
+                                                                          policy::Right right,
+                                                                          const Object& object) const;
   /// A symbolic link must not come to stand at this path.
   [[nodiscard]] std::optional<policy::ProtectedObjects::Denial> link_denial(const std::string& path) const;
   /// An object that the agent reached through a descriptor and that has no path in the view.
@@ -174,7 +185,8 @@ class Handler {
   Reply refuse(Case& c, policy::Right right, int error);
   /// After an allowed act that somebody else is to carry on: no reply from here, or the errno with its record.
   Reply deferred(Case& c, const Deferral& deferral);
-  /// The errno for a call whose umask cannot be read: ESRCH when its caller is gone, else EIO, since it waits for an answer.
+  /// The errno for a call whose umask cannot be read: ESRCH when its caller is gone, else EIO, since it waits for an
+  /// answer.
   [[nodiscard]] int without_umask(const Case& c) const;
   /// After an allowed act: 0 → `success`; else the errno, with its record.
   Reply result(Case& c, int error);
@@ -184,15 +196,18 @@ class Handler {
   Tasks tasks_;
 };
 
-inline std::string self_fd(const Object& object) { return self_fd(object.fd); }
+inline std::string self_fd(const Object& object) {
+  return self_fd(object.fd);
+}
 
 /// What stands there, or the descriptor itself for ""; zeros: nothing.
 policy::ProtectedObjects::Identity identity_at(int fd, const std::string& name);
 /// When the file `name` in the folder, or the descriptor itself for "", came to be. A folder, or nothing: since.
 policy::Age age_of(int fd, const std::string& name, std::int64_t began);
-/// The same of a file `path` in the directory that `directory` tells: what says whose settings count in a repository of git is as
-/// old as that, also when it is missing, or was written anew by the host meanwhile.
-policy::Age age_in_repository(policy::Age age, const policy::ProtectedObjects& objects, std::string_view path, const std::function<policy::ProtectedObjects::Identity()>& directory);
+/// The same of a file `path` in the directory that `directory` tells: what says whose settings count in a repository of
+/// git is as old as that, also when it is missing, or was written anew by the host meanwhile.
+policy::Age age_in_repository(policy::Age age, const policy::ProtectedObjects& objects, std::string_view path,
+                              const std::function<policy::ProtectedObjects::Identity()>& directory);
 
 /// The last component is ".", ".." or nothing: it names a folder whatever stands there, and the kernel refuses to make,
 /// move or remove it in its own ways.
@@ -202,20 +217,20 @@ bool stands_for_folder(const Slot& slot);
 struct ScanRules {
   const policy::Policy& policy;
   const policy::ProtectedObjects& objects;
-  const std::int64_t began;  // files.keep guards what is older
-  const policy::FoldedRules* folded = nullptr;  // when one of the two directories folds names
+  const std::int64_t began;                          // files.keep guards what is older
+  const policy::FoldedRules* folded = nullptr;       // when one of the two directories folds names
   std::vector<std::string>* repositories = nullptr;  // gets the directories that may be git's, by where they go
 };
 /// A regular file that is a mount point of its own: granted by itself, and not to be renamed over.
 bool is_mounted_file(const Slot& slot);
-/// Writes what the regular file `from` holds into such a file `to`, and removes `from`. 0 or an errno: EBUSY when either has more
-/// than 1 MiB or cannot be opened; then nothing has changed.
+/// Writes what the regular file `from` holds into such a file `to`, and removes `from`. 0 or an errno: EBUSY when
+/// either has more than 1 MiB or cannot be opened; then nothing has changed.
 int replace_content(const Task& task, const Slot& from, const Slot& to);
 
 /// Searches the folder `name` in `parent` for something that is guarded where it stands (`from`) or would be guarded
-/// where it goes (`to`). 0: nothing; EACCES: yes, `found` is the guarded path and `denial` says by what; EXDEV: too much to search,
-/// and programs fall back to copying.
-int scan_guarded(const ScanRules& rules, const Fd& parent, const std::string& name, const std::string& from, const std::string& to,
-                 std::string& found, policy::ProtectedObjects::Denial& denial);
+/// where it goes (`to`). 0: nothing; EACCES: yes, `found` is the guarded path and `denial` says by what; EXDEV: too
+/// much to search, and programs fall back to copying.
+int scan_guarded(const ScanRules& rules, const Fd& parent, const std::string& name, const std::string& from,
+                 const std::string& to, std::string& found, policy::ProtectedObjects::Denial& denial);
 
 }  // namespace agentrun::broker

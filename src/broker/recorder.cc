@@ -30,32 +30,41 @@ journal::Record& thread_record() {
 
 namespace {
 
-// A name in a directory changes, not the object that it names: a grant of that object would not let it, and there may be none.
+// A name in a directory changes, not the object that it names: a grant of that object would not let it, and there may
+// be none.
 bool changes_name(const Case& c) {
   using filter::Operation;
   switch (c.request.row->operation) {
     case Operation::open:
-    case Operation::openat2: return c.right == policy::Right::change && !c.identity;
+    case Operation::openat2:
+      return c.right == policy::Right::change && !c.identity;
     case Operation::unlink:
     case Operation::rename:
     case Operation::link:
     case Operation::symlink:
     case Operation::mkdir:
     case Operation::mknod:
-    case Operation::bind: return c.right == policy::Right::change;
-    default: return false;
+    case Operation::bind:
+      return c.right == policy::Right::change;
+    default:
+      return false;
   }
 }
 
 }  // namespace
 
 std::string Recorder::remedy(const Case& c) const {
-  if (c.right == policy::Right::execute && !own_program_.empty() && c.path == own_program_) return "no profile change: nothing can be nested in a sandbox of agent-run; start both from outside";
-  if (c.verdict.by == policy::By::fallback && !c.destination && !c.foreign_socket && changes_name(c)) return policy_.remedy(c.verdict, c.right, parent_of(c.path));
-  if (c.right == policy::Right::execute && c.cause == Case::Cause::walk && c.error == EACCES) return "no profile change: it is a directory and not a program, or lies in one that may not be searched";
-  if (c.verdict.by == policy::By::fail) return "before the run, make what cannot be listed readable, or name a smaller workspace with -w";
+  if (c.right == policy::Right::execute && !own_program_.empty() && c.path == own_program_)
+    return "no profile change: nothing can be nested in a sandbox of agent-run; start both from outside";
+  if (c.verdict.by == policy::By::fallback && !c.destination && !c.foreign_socket && changes_name(c))
+    return policy_.remedy(c.verdict, c.right, parent_of(c.path));
+  if (c.right == policy::Right::execute && c.cause == Case::Cause::walk && c.error == EACCES)
+    return "no profile change: it is a directory and not a program, or lies in one that may not be searched";
+  if (c.verdict.by == policy::By::fail)
+    return "before the run, make what cannot be listed readable, or name a smaller workspace with -w";
   if (c.destination) return policy_.remedy_connect(c.verdict, *c.destination, c.host);
-  return c.foreign_socket ? policy::Policy::remedy_socket(c.path) : policy_.remedy(c.verdict, c.right, c.stands_for.empty() ? c.path : c.stands_for);
+  return c.foreign_socket ? policy::Policy::remedy_socket(c.path)
+                          : policy_.remedy(c.verdict, c.right, c.stands_for.empty() ? c.path : c.stands_for);
 }
 
 // Keys in the order that RFC 8785 wants.
@@ -133,7 +142,11 @@ bool Recorder::image(const Task& task, const std::string& claimed, const policy:
   journal::Record& record = thread_record();
   record.begin();
   record.text("act", verdict.act == policy::Act::allow ? "allow" : "kill").text("by", policy::name(verdict.by));
-  record.text("comm", task.comm).text("exe", task.exe).text("path", claimed).number("pid", task.pid).number("ppid", task.ppid);
+  record.text("comm", task.comm)
+      .text("exe", task.exe)
+      .text("path", claimed)
+      .number("pid", task.pid)
+      .number("ppid", task.ppid);
   if (verdict.rule != nullptr) record.text("profile", verdict.rule->profile).text("rule", verdict.rule->id);
   record.text("run", run_);
   record.word("t", static_cast<std::uint64_t>(wall_clock_ns())).word("tb", static_cast<std::uint64_t>(boot_clock_ns()));
@@ -172,15 +185,15 @@ void Recorder::count(const Case& c) {
 void Recorder::tell_denial(const Case& c) {
   std::string what(c.destination || c.foreign_socket ? "connect" : policy::name(c.right));
   what += ' ';
-  what += c.destination ? (c.host.empty() ? address_text(*c.destination) : c.host) + " port " + std::to_string(c.destination->port) : c.path;
+  what += c.destination ? (c.host.empty() ? address_text(*c.destination) : c.host) + " port " +
+                              std::to_string(c.destination->port)
+                        : c.path;
   if (!c.stands_for.empty()) what += ", which stands for " + c.stands_for;
   {
     const std::scoped_lock lock(told_mutex_);
     if (told_.size() >= denials_told || !told_.insert(what).second) return;
   }
-  post(control_, {.kind = Event::Kind::denial,
-                  .text = what,
-                  .remedy = remedy(c)});
+  post(control_, {.kind = Event::Kind::denial, .text = what, .remedy = remedy(c)});
 }
 
 void Recorder::report_denied_image(const std::string& path) const {

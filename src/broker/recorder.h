@@ -30,13 +30,16 @@ struct Case {
   std::string to, to_req;      // second name
   std::string stands_for;      // the guarded name by which it is denied, when that is not its path
   std::optional<policy::Destination> destination;
-  std::string host;            // the name that the destination stands for
-  bool foreign_socket = false; // refused because it is another program's unix socket
+  std::string host;             // the name that the destination stands for
+  bool foreign_socket = false;  // refused because it is another program's unix socket
   std::optional<std::pair<std::uint64_t, std::uint64_t>> identity;  // dev, ino
-  std::vector<std::string> repositories;  // directories of git that move, by where they go
-  int error = 0;               // what the agent is told, as far as it is known when the record is written
+  std::vector<std::string> repositories;                            // directories of git that move, by where they go
+  int error = 0;  // what the agent is told, as far as it is known when the record is written
   std::string_view effect = "errno";
-  enum class Cause : std::uint8_t { policy, walk } cause = Cause::policy;  // walk: it failed by itself, nobody denied it
+  enum class Cause : std::uint8_t {
+    policy,
+    walk
+  } cause = Cause::policy;  // walk: it failed by itself, nobody denied it
 };
 
 /// Whose call it was: what the record of its outcome says.
@@ -45,14 +48,21 @@ struct Outcome {
   std::uint64_t id = 0;  // of the notification
   pid_t pid = 0, tid = 0;
 };
-inline Outcome outcome_of(const Case& c) { return {.row = c.request.row, .id = c.request.id, .pid = c.task.pid, .tid = c.task.tid}; }
+inline Outcome outcome_of(const Case& c) {
+  return {.row = c.request.row, .id = c.request.id, .pid = c.task.pid, .tid = c.task.tid};
+}
 
 /// Shared by the receivers.
 class Recorder {
  public:
   Recorder(journal::Appender& entries, const policy::Policy& policy, const Fd& control, std::string run,
            const journal::Redactor* redactor, std::string own_program)
-      : entries_(entries), policy_(policy), control_(control), run_(std::move(run)), redactor_(redactor), own_program_(std::move(own_program)) {}
+      : entries_(entries),
+        policy_(policy),
+        control_(control),
+        run_(std::move(run)),
+        redactor_(redactor),
+        own_program_(std::move(own_program)) {}
 
   /// Writes the decision's record. False when it could not be written: then nothing may be allowed any more.
   [[nodiscard]] bool decision(const Case& c);

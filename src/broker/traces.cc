@@ -21,17 +21,31 @@ struct Named {
   Trace kind;
 };
 constexpr std::array<Named, 21> names = {{
-    {".git", Trace::repository}, {"HEAD", Trace::bare_repository}, {"git-rebase-todo", Trace::rebase}, {"index", Trace::index},
-    {"strategy", Trace::rebase}, {"opts", Trace::rebase},
-    {"AGENTS.md", Trace::instructions}, {"AGENTS.override.md", Trace::instructions}, {"AGENT.md", Trace::instructions},
-    {"CLAUDE.md", Trace::instructions}, {"CLAUDE.local.md", Trace::instructions}, {"GEMINI.md", Trace::instructions},
-    {"QWEN.md", Trace::instructions}, {"CRUSH.md", Trace::instructions}, {"WARP.md", Trace::instructions},
-    {".cursorrules", Trace::instructions}, {".windsurfrules", Trace::instructions}, {".clinerules", Trace::instructions},
-    {".roorules", Trace::instructions}, {".goosehints", Trace::instructions}, {"copilot-instructions.md", Trace::instructions},
+    {".git", Trace::repository},
+    {"HEAD", Trace::bare_repository},
+    {"git-rebase-todo", Trace::rebase},
+    {"index", Trace::index},
+    {"strategy", Trace::rebase},
+    {"opts", Trace::rebase},
+    {"AGENTS.md", Trace::instructions},
+    {"AGENTS.override.md", Trace::instructions},
+    {"AGENT.md", Trace::instructions},
+    {"CLAUDE.md", Trace::instructions},
+    {"CLAUDE.local.md", Trace::instructions},
+    {"GEMINI.md", Trace::instructions},
+    {"QWEN.md", Trace::instructions},
+    {"CRUSH.md", Trace::instructions},
+    {"WARP.md", Trace::instructions},
+    {".cursorrules", Trace::instructions},
+    {".windsurfrules", Trace::instructions},
+    {".clinerules", Trace::instructions},
+    {".roorules", Trace::instructions},
+    {".goosehints", Trace::instructions},
+    {"copilot-instructions.md", Trace::instructions},
 }};
 
-// Files of directories in which git keeps work that is in progress. They name a merge strategy, and git executes git-merge-STRATEGY, also
-// from the work tree when there is a slash in it.
+// Files of directories in which git keeps work that is in progress. They name a merge strategy, and git executes
+// git-merge-STRATEGY, also from the work tree when there is a slash in it.
 struct InProgress {
   std::string_view directory, file;
 };
@@ -42,27 +56,35 @@ constexpr std::array<std::string_view, 3> parts_of_repository = {"HEAD", "object
 
 bool is_part_of_repository(std::string_view path) {
   const std::string_view name = name_of(path);
-  return name == ".git" || name_of(parent_of(path)) == "hooks" || std::ranges::find(settings_of_repository, name) != settings_of_repository.end() ||
+  return name == ".git" || name_of(parent_of(path)) == "hooks" ||
+         std::ranges::find(settings_of_repository, name) != settings_of_repository.end() ||
          std::ranges::find(parts_of_repository, name) != parts_of_repository.end();
 }
 
-constexpr std::array<std::string_view, 10> trace_names = {"repository", "bare-repository", "rebase", "index", "instructions",
-                                                         "not-updated", "worktree", "changed", "executes", "more"};
+constexpr std::array<std::string_view, 10> trace_names = {
+    "repository",  "bare-repository", "rebase",  "index",    "instructions",
+    "not-updated", "worktree",        "changed", "executes", "more"};
 
-bool is_in_repository(std::string_view path) { return path.find("/.git/") != std::string_view::npos; }
+bool is_in_repository(std::string_view path) {
+  return path.find("/.git/") != std::string_view::npos;
+}
 
 // Whether the name says it where it stands.
 bool counts(Trace kind, std::string_view path) {
   switch (kind) {
-    case Trace::bare_repository: return !is_in_repository(path);
-    case Trace::index: return path.ends_with("/.git/index");
+    case Trace::bare_repository:
+      return !is_in_repository(path);
+    case Trace::index:
+      return path.ends_with("/.git/index");
     case Trace::rebase:
       return name_of(path) == "git-rebase-todo" || std::ranges::any_of(in_progress, [&](const InProgress& each) {
                return name_of(path) == each.file && name_of(parent_of(path)) == each.directory;
              });
     // Packages bring theirs, by the hundred.
-    case Trace::instructions: return path.find("/node_modules/") == path.npos && path.find("/site-packages/") == path.npos;
-    default: return true;
+    case Trace::instructions:
+      return path.find("/node_modules/") == path.npos && path.find("/site-packages/") == path.npos;
+    default:
+      return true;
   }
 }
 
@@ -73,7 +95,8 @@ std::optional<Trace> kind_of(std::string_view path) {
   return std::nullopt;
 }
 
-// The file of such a directory, when this is the name of one: it may come with the directory, under a name that said nothing.
+// The file of such a directory, when this is the name of one: it may come with the directory, under a name that said
+// nothing.
 std::string file_within(const std::string& path) {
   const auto* const found = std::ranges::find(in_progress, name_of(path), &InProgress::directory);
   return found == in_progress.end() ? std::string() : path + "/" + std::string(found->file);
@@ -85,16 +108,19 @@ bool is_refused_to_git(const Case& c) {
 
 // Is it a rule for what git keeps in a repository's directory, by whatever name that stands?
 bool is_of_repository(std::string_view pattern) {
-  return pattern.starts_with("${git}/") || pattern.find(".git/") != pattern.npos || pattern.find(".git}") != pattern.npos ||
-         pattern.find(".bare") != pattern.npos || pattern.ends_with(".git") || pattern.ends_with("/HEAD");
+  return pattern.starts_with("${git}/") || pattern.find(".git/") != pattern.npos ||
+         pattern.find(".git}") != pattern.npos || pattern.find(".bare") != pattern.npos || pattern.ends_with(".git") ||
+         pattern.ends_with("/HEAD");
 }
 
-// git says that it could not, and exits 0: git-switch, git-checkout and git-stash of a branch that has such a file otherwise.
+// git says that it could not, and exits 0: git-switch, git-checkout and git-stash of a branch that has such a file
+// otherwise.
 bool is_refused_checkout(const Case& c) {
   return !is_in_repository(c.path) && name_of(c.path) != ".git" && !is_of_repository(c.verdict.rule->pattern);
 }
 
-// The directory of a linked worktree that git-worktree(1), remove or prune, may not empty; "" when it is something else.
+// The directory of a linked worktree that git-worktree(1), remove or prune, may not empty; "" when it is something
+// else.
 std::string refused_worktree(const Case& c) {
   const std::string directory(parent_of(c.path));
   return name_of(c.path) == "commondir" && name_of(parent_of(directory)) == "worktrees" ? directory : std::string();
@@ -102,7 +128,9 @@ std::string refused_worktree(const Case& c) {
 
 }  // namespace
 
-std::string_view name(Trace trace) noexcept { return trace_names[static_cast<std::size_t>(trace)]; }
+std::string_view name(Trace trace) noexcept {
+  return trace_names[static_cast<std::size_t>(trace)];
+}
 
 std::optional<Trace> trace_of(std::string_view name) noexcept {
   const auto* const found = std::ranges::find(trace_names, name);
@@ -112,26 +140,34 @@ std::optional<Trace> trace_of(std::string_view name) noexcept {
 
 void Traces::add(Trace kind, const std::string& path) {
   if (!found_.emplace(kind, path).second || kind == Trace::more) return;
-  const auto first = found_.lower_bound({kind, std::string()}), last = std::find_if(first, found_.end(), [&](const auto& each) { return each.first != kind; });
+  const auto first = found_.lower_bound({kind, std::string()}),
+             last = std::find_if(first, found_.end(), [&](const auto&each) { return each.first != kind; });
   const bool is_repository = kind == Trace::repository || kind == Trace::bare_repository;
   if (static_cast<std::size_t>(std::distance(first, last)) <= (is_repository ? max_repositories : max_found)) return;
   // What is told is what is nearest to the top: decoys are made below.
-  found_.erase(std::max_element(first, last, [](const auto& a, const auto& b) { return farness(a.second) < farness(b.second); }));
+  found_.erase(std::max_element(first, last,
+                                [](const auto& a, const auto& b) { return farness(a.second) < farness(b.second); }));
   found_.emplace(Trace::more, std::string());
 }
 
 void Traces::touch(const std::string& directory, Part part) {
   const auto known = touched_.find(directory);
-  if (known != touched_.end()) known->second = std::max(known->second, part);
-  else if (touched_.size() < max_repositories) touched_.emplace(directory, part);
-  else add(Trace::more, std::string());
+  if (known != touched_.end())
+    known->second = std::max(known->second, part);
+  else if (touched_.size() < max_repositories)
+    touched_.emplace(directory, part);
+  else
+    add(Trace::more, std::string());
 }
 
 void Traces::touch_parts(const std::string& path) {
   const std::string_view name = name_of(path), above = parent_of(path);
-  if (name == ".git") touch(path, Part::settings);
-  else if (std::ranges::find(settings_of_repository, name) != settings_of_repository.end()) touch(std::string(above), Part::settings);
-  else if (std::ranges::find(parts_of_repository, name) != parts_of_repository.end()) touch(std::string(above), Part::other);
+  if (name == ".git")
+    touch(path, Part::settings);
+  else if (std::ranges::find(settings_of_repository, name) != settings_of_repository.end())
+    touch(std::string(above), Part::settings);
+  else if (std::ranges::find(parts_of_repository, name) != parts_of_repository.end())
+    touch(std::string(above), Part::other);
   if (name_of(above) == "hooks" && !name.ends_with(".sample")) touch(std::string(parent_of(above)), Part::settings);
 }
 

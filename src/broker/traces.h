@@ -1,5 +1,5 @@
-// What a run leaves behind that a person should look at before the host's tools do: judged by name, from the calls that were
-// decided, so that nothing has to be searched at the end.
+// What a run leaves behind that a person should look at before the host's tools do: judged by name, from the calls that
+// were decided, so that nothing has to be searched at the end.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ struct Case;
 class Traces {
  public:
   using Found = std::set<std::pair<Trace, std::string>>;
-  /// Directories in which the command made or changed something that would be a part of a repository of git, if they are one: its
-  /// settings or hooks, or another part.
+  /// Directories in which the command made or changed something that would be a part of a repository of git, if they
+  /// are one: its settings or hooks, or another part.
   enum class Part : std::uint8_t { other, settings };
   using Touched = std::map<std::string, Part>;
   /// Of this decided call: mostly nothing, at the cost of comparing a name.

@@ -16,14 +16,15 @@ namespace agentrun::broker {
 class Workers {
  public:
   struct Work {
-    std::function<Reply()> call;         // the answer; an error of EINTR: it was interrupted
-    std::function<int()> interruption;   // the errno that a signal of the target ends the call with; 0: none waits
+    std::function<Reply()> call;        // the answer; an error of EINTR: it was interrupted
+    std::function<int()> interruption;  // the errno that a signal of the target ends the call with; 0: none waits
   };
 
   explicit Workers(const Listener& listener) : listener_(listener) {}
 
-  /// Does on the calling thread what should take no time, and interrupts it when it does: a system call that waits then fails
-  /// with EINTR within about 40 ms, whatever another process makes of the open file meanwhile. Gives what `call` gives.
+  /// Does on the calling thread what should take no time, and interrupts it when it does: a system call that waits then
+  /// fails with EINTR within about 40 ms, whatever another process makes of the open file meanwhile. Gives what `call`
+  /// gives.
   int briefly(const std::function<int()>& call);
 
   /// Runs the call on a thread of its own and answers `id` with its reply. When the target is gone the call is

@@ -29,8 +29,9 @@ Arguments parse_arguments(std::span<const std::string> words, std::span<const Op
     }
     const std::size_t equals = word.starts_with("--") ? word.find('=') : std::string::npos;
     const std::string name = word.substr(0, equals);
-    const auto option = std::find_if(known.begin(), known.end(),
-                                     [&](const Option& o) { return name == o.name || (!o.short_name.empty() && name == o.short_name); });
+    const auto option = std::find_if(known.begin(), known.end(), [&](const Option& o) {
+      return name == o.name || (!o.short_name.empty() && name == o.short_name);
+    });
     if (option == known.end()) throw UsageError("unknown option " + name, "agent-run --help lists the options");
     std::vector<std::string>& values = result.options[std::string(option->name)];
     if (option->repeat == Option::Repeat::no && !values.empty()) {

@@ -27,9 +27,9 @@ struct Option {
 
 struct Arguments {
   std::map<std::string, std::vector<std::string>, std::less<>> options;  // by long name, in order
-  std::vector<std::string> positional;  // before "--"
-  std::vector<std::string> rest;        // after "--"
-  bool dashes = false;                  // "--" was there
+  std::vector<std::string> positional;                                   // before "--"
+  std::vector<std::string> rest;                                         // after "--"
+  bool dashes = false;                                                   // "--" was there
 
   [[nodiscard]] bool has(std::string_view option) const { return options.find(option) != options.end(); }
   /// The last value given, or `fallback`.

@@ -26,8 +26,9 @@ std::vector<Option> with_run_options(std::initializer_list<Option> more) {
 std::string state_directory(const Arguments& arguments) {
   if (arguments.has("--journal")) return arguments.value("--journal");
   if (sandbox::inside_agent_run())
-    throw Refusal("this is a sandbox of agent-run: what runs leave behind, this one too, is kept outside and not shown here",
-                  "ask outside, now or after the run: agent-run why tells what was denied, and the change that would allow it");
+    throw Refusal(
+        "this is a sandbox of agent-run: what runs leave behind, this one too, is kept outside and not shown here",
+        "ask outside, now or after the run: agent-run why tells what was denied, and the change that would allow it");
   return supervisor::find_places().state;
 }
 

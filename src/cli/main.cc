@@ -78,9 +78,11 @@ struct Command {
   int error_code;
 };
 constexpr std::array commands = {
-    Command{"check", check_command, refused}, Command{"explain", explain_command, refused}, Command{"doctor", doctor_command, usage},
-    Command{"why", why_command, usage},       Command{"journal", journal_command, usage},   Command{"key", key_command, usage},
-    Command{"diff", diff_command, usage},     Command{"apply", apply_command, usage},       Command{"discard", discard_command, usage},
+    Command{"check", check_command, refused},   Command{"explain", explain_command, refused},
+    Command{"doctor", doctor_command, usage},   Command{"why", why_command, usage},
+    Command{"journal", journal_command, usage}, Command{"key", key_command, usage},
+    Command{"diff", diff_command, usage},       Command{"apply", apply_command, usage},
+    Command{"discard", discard_command, usage},
 };
 
 bool asks_for_help(Words words) {
@@ -136,7 +138,8 @@ int main(std::vector<std::string> words, const Inherited& inherited) {
   }
   if (asks_for_help(words)) return print_usage(words);
   for (const Command& command : commands) {
-    if (words[0] == command.name) return guarded(command.error_code, [&] { return command.run(Words(words).subspan(1)); });
+    if (words[0] == command.name)
+      return guarded(command.error_code, [&] { return command.run(Words(words).subspan(1)); });
   }
   return guarded(refused, [&] { return run_command(Words(words).subspan(words[0] == "run" ? 1 : 0), inherited); });
 }
@@ -144,14 +147,17 @@ int main(std::vector<std::string> words, const Inherited& inherited) {
 }  // namespace
 
 void print_error(const std::string& what, const std::string& remedy) {
-  std::fprintf(stderr, "agent-run: %s%s%s\n", printable(what).c_str(), remedy.empty() ? "" : " — ", printable(remedy).c_str());
+  std::fprintf(stderr, "agent-run: %s%s%s\n", printable(what).c_str(), remedy.empty() ? "" : " — ",
+               printable(remedy).c_str());
 }
 
 }  // namespace agentrun::cli
 
 int main(int argc, char** argv) {
   using namespace agentrun::cli;
-  const int code = guarded(refused, [&] { return agentrun::cli::main({argv + std::min(argc, 1), argv + argc}, agentrun::take_inherited()); });
+  const int code = guarded(refused, [&] {
+    return agentrun::cli::main({argv + std::min(argc, 1), argv + argc}, agentrun::take_inherited());
+  });
   // Nothing is left that a destructor of a static object would have to save, and OpenSSL's take half a millisecond.
   std::fflush(nullptr);
   ::_exit(code);

@@ -16,7 +16,8 @@ void stand_alone() {
   check(::prctl(PR_SET_NAME, "agent-run-net", 0, 0, 0), "prctl", "PR_SET_NAME");
   check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");
   ::setsid();  // fails only for a group leader, which a forked child is not
-  for (const int signal : {SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2, SIGALRM})
+  for (const int signal :
+       {SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2, SIGALRM})
     ::signal(signal, SIG_IGN);
   set_service_limits();
   wipe_environment();

@@ -16,7 +16,8 @@ policy::Verdict judge(const Context& context, const FlowFacts& facts) {
 }
 
 bool wants_name_check(const FlowFacts& facts, const policy::Verdict& verdict) {
-  return !facts.name.empty() && facts.to.protocol == policy::Protocol::tcp && (verdict.rule == nullptr || !verdict.rule->any_tls);
+  return !facts.name.empty() && facts.to.protocol == policy::Protocol::tcp &&
+         (verdict.rule == nullptr || !verdict.rule->any_tls);
 }
 
 }  // namespace agentrun::egress

@@ -5,12 +5,12 @@
 #include <string>
 
 #include <agentrun/egress.h>
-#include "egress/inspect/client_hello.h"
 #include "egress/dns/lookup.h"
-#include "egress/event_loop.h"
 #include "egress/dns/own_addresses.h"
-#include "egress/proxy/proxies.h"
 #include "egress/egress_records.h"
+#include "egress/event_loop.h"
+#include "egress/inspect/client_hello.h"
+#include "egress/proxy/proxies.h"
 
 namespace agentrun::egress {
 
@@ -25,13 +25,13 @@ struct Context {
   OwnAddresses& own;
   const ProxyRules& proxies;
   const HelloReader& hello;
-  const Origins* conntrack;  // null: there is no socket to ask it by
+  const Origins* conntrack;   // null: there is no socket to ask it by
   std::size_t most_flows;     // that descriptors suffice for
   std::size_t flows = 0;      // connections and flows of datagrams that are there or are about to come
   std::uint64_t last_id = 0;  // of flows that no announcement names
   /// CLOCK_MONOTONIC, ns: until then IPv4 goes first, for an IPv6 address that was tried before it did not answer.
   std::int64_t v4_first_until = 0;
-  std::size_t held = 0;       // bytes that flows have taken and could not send yet
+  std::size_t held = 0;  // bytes that flows have taken and could not send yet
 
   [[nodiscard]] bool full() const noexcept { return flows >= most_flows; }
 };

@@ -1,6 +1,6 @@
-// The wire form of what the broker and egress say to each other: one letter, numbers of fixed size (both ends are the same
-// program), texts with their length before them. Whoever is at the other end may have been taken over, so what encode()
-// would not make is not read.
+// The wire form of what the broker and egress say to each other: one letter, numbers of fixed size (both ends are the
+// same program), texts with their length before them. Whoever is at the other end may have been taken over, so what
+// encode() would not make is not read.
 #include <agentrun/egress.h>
 
 #include <algorithm>
@@ -63,7 +63,9 @@ class Reader {
   bool whole_ = true;
 };
 
-bool name_byte(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'; }
+bool name_byte(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+}
 
 }  // namespace
 

@@ -1,8 +1,9 @@
-// Theory of operation. The supervisor forks egress while it has one thread and no key that a child may read (key pages are
-// wiped on fork), beside the sandbox that builds itself. Egress stays in the host's namespaces, for it is what connects there.
-// It binds what is published, waits until it is given the sandbox's sockets, sheds what it has, starts the threads that look
-// names up, puts all of them under its own filter, and says `ready`; only after that does the supervisor let the agent
-// exec. Then one thread serves everything from one loop. The end of the control channel is its end.
+// Theory of operation. The supervisor forks egress while it has one thread and no key that a child may read (key pages
+// are wiped on fork), beside the sandbox that builds itself. Egress stays in the host's namespaces, for it is what
+// connects there. It binds what is published, waits until it is given the sandbox's sockets, sheds what it has, starts
+// the threads that look names up, puts all of them under its own filter, and says `ready`; only after that does the
+// supervisor let the agent exec. Then one thread serves everything from one loop. The end of the control channel is its
+// end.
 #include <agentrun/egress.h>
 
 #include <sys/resource.h>
@@ -12,32 +13,34 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include <agentrun/sys/syscall_limits.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include <agentrun/sys/service.h>
+#include <agentrun/sys/syscall_limits.h>
 #include "egress/confine_egress.h"
+#include "egress/dns/resolver.h"
 #include "egress/egress_context.h"
-#include "egress/relay/datagrams.h"
-#include "egress/packet/reject_log.h"
 #include "egress/egress_event.h"
-#include "egress/relay/pending_flows.h"
 #include "egress/packet/netfilter.h"
+#include "egress/packet/reject_log.h"
+#include "egress/relay/datagrams.h"
+#include "egress/relay/pending_flows.h"
 #include "egress/relay/pipe.h"
 #include "egress/relay/publish.h"
 #include "egress/relay/relay.h"
-#include "egress/dns/resolver.h"
 
 namespace agentrun::egress {
 
 namespace {
 
-constexpr std::size_t reserved_descriptors = 512 + Pipe::descriptors;  // of what is not a flow; files of name services too
+constexpr std::size_t reserved_descriptors =
+    512 + Pipe::descriptors;  // of what is not a flow; files of name services too
 constexpr std::size_t most_flows = 16'384;
 constexpr std::uint64_t first_own_id = std::uint64_t{1} << 62;  // no announcement counts so far
 
-constexpr Fd Sockets::*all_sockets[] = {&Sockets::dns_udp,    &Sockets::dns_tcp,    &Sockets::relay4, &Sockets::relay6,
-                                        &Sockets::relay_udp4, &Sockets::relay_udp6, &Sockets::log,    &Sockets::conntrack};
+constexpr Fd Sockets::*all_sockets[] = {&Sockets::dns_udp, &Sockets::dns_tcp,    &Sockets::relay4,
+                                        &Sockets::relay6,  &Sockets::relay_udp4, &Sockets::relay_udp6,
+                                        &Sockets::log,     &Sockets::conntrack};
 constexpr std::size_t socket_count = std::size(all_sockets);
 
 struct Admission {
@@ -45,14 +48,16 @@ struct Admission {
   Fd sandbox;
 };
 
-// A letter for each socket, "1" when it comes along, in the order of the descriptors; the sandbox's pidfd is the last of them.
+// A letter for each socket, "1" when it comes along, in the order of the descriptors; the sandbox's pidfd is the last
+// of them.
 Admission await_admission(const Fd& control) {
   auto message = recv_message(control);
   if (!message) ::_exit(EXIT_FAILURE);  // the launch failed: there is nobody to tell
   Admission admission;
   std::size_t next = 0;
   const auto count = static_cast<std::size_t>(std::ranges::count(message->bytes, '1'));
-  if (message->bytes.size() != socket_count || message->fds.size() != count + 1) throw SysError(EPROTO, "recvmsg", "sockets");
+  if (message->bytes.size() != socket_count || message->fds.size() != count + 1)
+    throw SysError(EPROTO, "recvmsg", "sockets");
   for (std::size_t i = 0; i < socket_count; ++i) {
     if (message->bytes[i] == '1') admission.sockets.*all_sockets[i] = std::move(message->fds[next++]);
   }
@@ -199,7 +204,9 @@ void Egress::admit(Sockets sockets, const Fd& sandbox) {
   }
 }
 
-Fd Egress::take_link() { return std::move(link_); }
+Fd Egress::take_link() {
+  return std::move(link_);
+}
 
 std::optional<Event> Egress::next_event() const {
   const auto message = process_.hear();

@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::size_t denials_told = 32;
 
-std::string_view proto(const policy::Destination& to) { return to.protocol == policy::Protocol::udp ? "udp" : "tcp"; }
+std::string_view proto(const policy::Destination& to) {
+  return to.protocol == policy::Protocol::udp ? "udp" : "tcp";
+}
 
 void text_if(journal::Record& record, std::string_view key, std::string_view value) {
   if (!value.empty()) record.text(key, value);
@@ -37,7 +39,8 @@ bool Recorder::open(const FlowFacts& flow, const Opened& opened) {
   text_if(record_, "remedy", opened.remedy);
   text_if(record_, "rule", flow.rule);
   record_.text("run", run_);
-  record_.word("t", static_cast<std::uint64_t>(wall_clock_ns())).word("tb", static_cast<std::uint64_t>(boot_clock_ns()));
+  record_.word("t", static_cast<std::uint64_t>(wall_clock_ns()))
+      .word("tb", static_cast<std::uint64_t>(boot_clock_ns()));
   if (flow.tid != 0) record_.number("tid", flow.tid);
   record_.text("type", "net.open");
   text_if(record_, "via", opened.via);
@@ -80,7 +83,8 @@ bool Recorder::question(const dns::Question& question, const dns::Reply& reply, 
   text_if(record_, "remedy", remedy);
   if (verdict.rule != nullptr) record_.text("rule", verdict.rule->id);
   record_.text("run", run_);
-  record_.word("t", static_cast<std::uint64_t>(wall_clock_ns())).word("tb", static_cast<std::uint64_t>(boot_clock_ns()));
+  record_.word("t", static_cast<std::uint64_t>(wall_clock_ns()))
+      .word("tb", static_cast<std::uint64_t>(boot_clock_ns()));
   record_.text("type", "dns.query");
   return append();
 }
@@ -94,7 +98,8 @@ bool Recorder::dropped(const Dropped& dropped, std::string_view remedy) {
   text_if(record_, "reason", dropped.reason);
   text_if(record_, "remedy", remedy);
   record_.text("run", run_);
-  record_.word("t", static_cast<std::uint64_t>(wall_clock_ns())).word("tb", static_cast<std::uint64_t>(boot_clock_ns()));
+  record_.word("t", static_cast<std::uint64_t>(wall_clock_ns()))
+      .word("tb", static_cast<std::uint64_t>(boot_clock_ns()));
   record_.text("type", dropped.type);
   if (dropped.uid) record_.number("uid", *dropped.uid);
   return append();
@@ -104,7 +109,8 @@ bool Recorder::dropped_others(std::string_view type, std::uint64_t count) {
   counts_.dropped += count;
   record_.begin();
   record_.word("count", count).text("reason", "others").text("run", run_);
-  record_.word("t", static_cast<std::uint64_t>(wall_clock_ns())).word("tb", static_cast<std::uint64_t>(boot_clock_ns()));
+  record_.word("t", static_cast<std::uint64_t>(wall_clock_ns()))
+      .word("tb", static_cast<std::uint64_t>(boot_clock_ns()));
   record_.text("type", type);
   return append();
 }

@@ -1,5 +1,5 @@
-// From what the resolver and the relay did to its record, its counts and, for the first denials, a word to the supervisor.
-// One thread uses it.
+// From what the resolver and the relay did to its record, its counts and, for the first denials, a word to the
+// supervisor. One thread uses it.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +19,11 @@ namespace agentrun::egress {
 struct FlowFacts {
   std::uint64_t id = 0;  // of the announcement; of egress's own count for datagrams and for what is published
   policy::Destination to;
-  std::string name;      // host name, when the address stands for one
+  std::string name;  // host name, when the address stands for one
   std::string rule, program, comm;
   policy::Rule::Names names = policy::Rule::Names::none;  // of the rule that allowed it: how it speaks of the name
   std::int32_t pid = 0, tid = 0;
-  bool inward = false;   // network.publish
+  bool inward = false;  // network.publish
 };
 
 class Recorder {
@@ -58,7 +58,7 @@ class Recorder {
   struct Dropped {
     std::string_view type;  // nft.drop, net.refused
     policy::Destination to;
-    std::string proto;      // tcp, udp, icmp, or a number
+    std::string proto;  // tcp, udp, icmp, or a number
     std::string_view reason;
     std::uint64_t count = 1;
     std::optional<std::uint32_t> uid;

@@ -36,7 +36,9 @@ epoll_event event_of(std::uint32_t events, Watcher& watcher, unsigned tag) noexc
 
 }  // namespace
 
-bool is_for_now(int error) noexcept { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
+bool is_for_now(int error) noexcept {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
 
 Watcher::~Watcher() {
   if (loop_ != nullptr) loop_->clear_deadline(*this);
@@ -76,7 +78,9 @@ void Loop::pause(Watcher& watcher, int fd, unsigned tag) {
   set_deadline(watcher, pause_ms);
 }
 
-void Loop::remove(int fd) noexcept { ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
+void Loop::remove(int fd) noexcept {
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+}
 
 void Loop::set_deadline(Watcher& watcher, std::int64_t milliseconds) {
   clear_deadline(watcher);
@@ -121,13 +125,16 @@ void Loop::run() {
     const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), timeout());
     now_ = monotonic_ns();
     if (count < 0 && errno != EINTR) throw_errno("epoll_wait");
-    const auto is_first = [&](const epoll_event& event) { return (event.data.u64 & ~tag_mask) == reinterpret_cast<std::uintptr_t>(first_); };
+    const auto is_first = [&](const epoll_event& event) {
+      return (event.data.u64 & ~tag_mask) == reinterpret_cast<std::uintptr_t>(first_);
+    };
     if (std::any_of(events.begin(), events.begin() + std::max(count, 0), is_first)) serve_first();
     for (int i = 0; i < count && !stopped_; ++i) {
       const auto data = static_cast<std::uintptr_t>(events[static_cast<std::size_t>(i)].data.u64);
       auto& watcher = *reinterpret_cast<Watcher*>(data & ~tag_mask);
       serve_first_when_due();
-      if (!watcher.retired_ && &watcher != first_) watcher.ready(data & tag_mask, events[static_cast<std::size_t>(i)].events);
+      if (!watcher.retired_ && &watcher != first_)
+        watcher.ready(data & tag_mask, events[static_cast<std::size_t>(i)].events);
     }
     expire();
     free_retired();

@@ -1,5 +1,5 @@
-// epoll(7) with deadlines: one thread, level-triggered. Edge-triggered with a bound on the work of a round loses what is left
-// (MEASURED.md A), and without the bound one busy flow starves all others.
+// epoll(7) with deadlines: one thread, level-triggered. Edge-triggered with a bound on the work of a round loses what
+// is left (MEASURED.md A), and without the bound one busy flow starves all others.
 #pragma once
 
 #include <sys/epoll.h>
@@ -45,15 +45,16 @@ class Loop {
   void modify(int fd, std::uint32_t events, Watcher& watcher, unsigned tag = 0) noexcept;
   /// Of this one the loop hears also while it is busy with all others: looked at in each round first, and every few ms.
   [[nodiscard]] bool add_first(int fd, Watcher& watcher) noexcept;
-  /// Not to hear of it for 100 ms: then `watcher` expires, and asks for it again. For a listener that cannot accept for want of
-  /// descriptors or memory, of which it would be told without end.
+  /// Not to hear of it for 100 ms: then `watcher` expires, and asks for it again. For a listener that cannot accept for
+  /// want of descriptors or memory, of which it would be told without end.
   void pause(Watcher& watcher, int fd, unsigned tag = 0);
   void remove(int fd) noexcept;  // needed only for a descriptor that stays open
   /// expired() once, after so long, and for 0 at the end of this round; a second call moves it.
   void set_deadline(Watcher& watcher, std::int64_t milliseconds);
   void clear_deadline(Watcher& watcher) noexcept;
-  /// Frees it when no event of this round can reach it any more; its deadline is over at once. Its descriptors should be closed
-  /// before. Not for destructors: what is retired may still be called from within this round, and must not find its owner freed.
+  /// Frees it when no event of this round can reach it any more; its deadline is over at once. Its descriptors should
+  /// be closed before. Not for destructors: what is retired may still be called from within this round, and must not
+  /// find its owner freed.
   void retire(std::unique_ptr<Watcher> watcher);
   /// CLOCK_MONOTONIC when the round began.
   [[nodiscard]] std::int64_t now_ns() const noexcept { return now_; }

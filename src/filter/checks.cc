@@ -122,8 +122,8 @@ constexpr Condition of_type(std::uint32_t type) {
 }
 constexpr Action no_type = refuse_with(ESOCKTNOSUPPORT);
 constexpr Action no_protocol = refuse_with(EPROTONOSUPPORT);
-// For other types and protocols the kernel would load a module that has one (SCTP, DCCP, L2TP, SMC: request_module in inet_create),
-// which is the host's to choose. The errnos are those of a kernel without them.
+// For other types and protocols the kernel would load a module that has one (SCTP, DCCP, L2TP, SMC: request_module in
+// inet_create), which is the host's to choose. The errnos are those of a kernel without them.
 constexpr Clause socket_clauses[] = {
     when("AF_UNIX", is(0, AF_UNIX), allow),
     when("AF_INET, SOCK_RAW", is(0, AF_INET), of_type(SOCK_RAW), eperm),
@@ -156,28 +156,31 @@ constexpr Clause personality_clauses[] = {
     when("ADDR_NO_RANDOMIZE", is(0, ADDR_NO_RANDOMIZE), allow),
     when("0xffffffff (query)", is(0, every_bit), allow),
 };
-// Where its arguments and its auxiliary vector are is the kernel's word about a process, by which the broker knows what it
-// runs (broker/verified.h). PR_SET_MM_MAP needs no capability.
+// Where its arguments and its auxiliary vector are is the kernel's word about a process, by which the broker knows what
+// it runs (broker/verified.h). PR_SET_MM_MAP needs no capability.
 constexpr Clause prctl_clauses[] = {
     when("PR_SET_MM", is(0, PR_SET_MM), eperm),
 };
 constexpr Clause seccomp_clauses[] = {
     when("SECCOMP_FILTER_FLAG_NEW_LISTENER", has(1, SECCOMP_FILTER_FLAG_NEW_LISTENER), eperm),
 };
-// The kernel's own EINVAL where it would give it: Chromium asks for all bits at start and insists on that answer. It is given
-// here, since a bit that this table does not know may be one that a later kernel takes.
-constexpr std::uint32_t mfd_known = MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | abi::mfd_noexec_seal | abi::mfd_exec;
+// The kernel's own EINVAL where it would give it: Chromium asks for all bits at start and insists on that answer. It is
+// given here, since a bit that this table does not know may be one that a later kernel takes.
+constexpr std::uint32_t mfd_known =
+    MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | abi::mfd_noexec_seal | abi::mfd_exec;
 constexpr std::uint32_t mfd_huge_sizes = std::uint32_t{MFD_HUGE_MASK} << MFD_HUGE_SHIFT;  // only with MFD_HUGETLB
 constexpr std::uint32_t mfd_free = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 constexpr Clause memfd_create_clauses[] = {
     when("MFD_EXEC", {.argument = 1, .mask = ~mfd_free, .value = abi::mfd_exec}, refuse_with(EACCES)),
-    when("MFD_EXEC with MFD_HUGETLB", {.argument = 1, .mask = ~(mfd_free | mfd_huge_sizes), .value = MFD_HUGETLB | abi::mfd_exec}, refuse_with(EACCES)),
+    when("MFD_EXEC with MFD_HUGETLB",
+         {.argument = 1, .mask = ~(mfd_free | mfd_huge_sizes), .value = MFD_HUGETLB | abi::mfd_exec},
+         refuse_with(EACCES)),
     when("MFD_EXEC with MFD_NOEXEC_SEAL or unknown bits", has(1, abi::mfd_exec), refuse_with(EINVAL)),
 };
 static_assert(mfd_known == 0x1f && (mfd_huge_sizes & mfd_known) == 0);
 
-// TCP Fast Open connects without connect(2), or later than it: no connection leaves that was not judged and announced. The errno is
-// the kernel's where net.ipv4.tcp_fastopen is off.
+// TCP Fast Open connects without connect(2), or later than it: no connection leaves that was not judged and announced.
+// The errno is the kernel's where net.ipv4.tcp_fastopen is off.
 constexpr Action no_fast_open = refuse_with(EOPNOTSUPP);
 constexpr Clause sendto_clauses[] = {when("MSG_FASTOPEN", has(3, MSG_FASTOPEN), no_fast_open)};
 constexpr Clause sendmsg_clauses[] = {when("MSG_FASTOPEN", has(2, MSG_FASTOPEN), no_fast_open)};
@@ -196,7 +199,9 @@ constexpr CallRule checks[] = {
     {.nr = __NR_personality, .clauses = personality_clauses, .otherwise = eperm},
     {.nr = __NR_prctl, .clauses = prctl_clauses, .otherwise = allow},
     {.nr = __NR_unshare, .clauses = unshare_clauses, .otherwise = allow},
-    {.nr = __NR_sendmmsg, .clauses = sendto_clauses, .otherwise = allow},  // its flags stand where those of sendto(2) do
+    {.nr = __NR_sendmmsg,
+     .clauses = sendto_clauses,
+     .otherwise = allow},  // its flags stand where those of sendto(2) do
     {.nr = __NR_seccomp, .clauses = seccomp_clauses, .otherwise = allow},
     {.nr = __NR_memfd_create, .clauses = memfd_create_clauses, .otherwise = allow},
 };
@@ -210,11 +215,12 @@ constexpr Clause writing_opens[] = {
     when("O_TRUNC", has(Register, O_TRUNC), notify), when("O_TMPFILE", has(Register, O_TMPFILE & ~O_DIRECTORY), notify),
 };
 
-// One comparison for both: fcntl is called often. Linux 6.19 has F_SETDELEG, which does to a directory what a lease does to a file; its
-// argument is in memory, so the broker answers as a kernel without it.
+// One comparison for both: fcntl is called often. Linux 6.19 has F_SETDELEG, which does to a directory what a lease
+// does to a file; its argument is in memory, so the broker answers as a kernel without it.
 constexpr std::uint32_t f_setdeleg = F_SETLEASE + 16;
 constexpr Clause lease_clauses[] = {
-    when("F_SETLEASE, F_SETDELEG", {.argument = 1, .mask = every_bit ^ (F_SETLEASE ^ f_setdeleg), .value = F_SETLEASE}, notify),
+    when("F_SETLEASE, F_SETDELEG", {.argument = 1, .mask = every_bit ^ (F_SETLEASE ^ f_setdeleg), .value = F_SETLEASE},
+         notify),
 };
 static_assert((F_SETLEASE & f_setdeleg) == F_SETLEASE && f_setdeleg - F_SETLEASE == (F_SETLEASE ^ f_setdeleg));
 

@@ -7,9 +7,9 @@ namespace agentrun::filter {
 namespace {
 
 constexpr std::array dispositions = {
-    std::string_view("allow"),        std::string_view("trap"),          std::string_view("trap_opens"),
-    std::string_view("trap_leases"),
-    std::string_view("refuse_eperm"), std::string_view("refuse_enosys"), std::string_view("checked"),
+    std::string_view("allow"),       std::string_view("trap"),         std::string_view("trap_opens"),
+    std::string_view("trap_leases"), std::string_view("refuse_eperm"), std::string_view("refuse_enosys"),
+    std::string_view("checked"),
 };
 constexpr std::array operations = {
     std::string_view("none"),         std::string_view("open"),     std::string_view("openat2"),

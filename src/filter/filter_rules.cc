@@ -23,7 +23,8 @@ CallRule checked_rule(const Row& row) {
 enum class MemoryFiles : std::uint8_t { data, programs };
 
 CallRule agent_rule(const Row& row, Reads reads, MemoryFiles memory_files) {
-  if (row.nr == __NR_memfd_create && memory_files == MemoryFiles::programs) return {.nr = row.nr, .otherwise = SECCOMP_RET_ALLOW};
+  if (row.nr == __NR_memfd_create && memory_files == MemoryFiles::programs)
+    return {.nr = row.nr, .otherwise = SECCOMP_RET_ALLOW};
   switch (row.disposition) {
     case Disposition::allow:
       return {.nr = row.nr, .otherwise = SECCOMP_RET_ALLOW};

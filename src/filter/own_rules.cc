@@ -1,5 +1,6 @@
-// Allow lists of our own processes that stand near the agent: pid 1 of the sandbox, the broker, egress and sinks. Whatever is not
-// here kills the first two: they are ours, so an unexpected call means that somebody else is running in them.
+// Allow lists of our own processes that stand near the agent: pid 1 of the sandbox, the broker, egress and sinks.
+// Whatever is not here kills the first two: they are ours, so an unexpected call means that somebody else is running in
+// them.
 #include <agentrun/sys/kernel_abi.h>
 #include <asm/ioctls.h>
 #include <asm/unistd_64.h>
@@ -226,8 +227,8 @@ constexpr CallRule broker_checked[] = {
     {.nr = __NR_clone3, .otherwise = refuse_with(ENOSYS)},
 };
 
-// Egress speaks with the host's network and lets the modules of its name services do so (nsswitch.conf(5)). What those do
-// is the host's choice, so a call that is not here fails and does not kill; what could only be an attack kills.
+// Egress speaks with the host's network and lets the modules of its name services do so (nsswitch.conf(5)). What those
+// do is the host's choice, so a call that is not here fails and does not kill; what could only be an attack kills.
 constexpr int egress_calls[] = {
     // bytes and descriptors
     __NR_read,
@@ -298,18 +299,19 @@ constexpr Clause family(std::string_view what, std::uint32_t number) {
   return {.what = what, .first = {.argument = 0, .mask = 0xffffffffU, .value = number}, .action = allow};
 }
 constexpr Clause family_clauses[] = {
-    family("AF_UNIX", AF_UNIX),
-    family("AF_INET", AF_INET),
-    family("AF_INET6", AF_INET6),
+    family("AF_UNIX", AF_UNIX), family("AF_INET", AF_INET), family("AF_INET6", AF_INET6),
     family("AF_NETLINK", AF_NETLINK),  // getaddrinfo(3) asks which addresses the host has
 };
 constexpr Clause read_only(std::uint8_t flags) {
-  return {.what = "O_RDONLY", .first = {.argument = flags, .mask = O_ACCMODE | O_CREAT | O_TRUNC, .value = O_RDONLY}, .action = allow};
+  return {.what = "O_RDONLY",
+          .first = {.argument = flags, .mask = O_ACCMODE | O_CREAT | O_TRUNC, .value = O_RDONLY},
+          .action = allow};
 }
 constexpr Clause openat_clauses[] = {read_only(2)};
 constexpr Clause open_clauses[] = {read_only(1)};
 constexpr Clause egress_command_clauses[] = {command("FIONREAD", FIONREAD), command("FIONBIO", FIONBIO)};
-constexpr Clause sink_command_clauses[] = {command("FIONREAD", FIONREAD), command("FIONBIO", FIONBIO), command("SIOCOUTQ", TIOCOUTQ)};
+constexpr Clause sink_command_clauses[] = {command("FIONREAD", FIONREAD), command("FIONBIO", FIONBIO),
+                                           command("SIOCOUTQ", TIOCOUTQ)};
 // A module that is loaded now was not there when egress began: it is not taken.
 constexpr Clause egress_protection_clauses[] = {bits("PROT_EXEC", 2, PROT_EXEC, refuse_with(EPERM))};
 constexpr CallRule egress_checked[] = {

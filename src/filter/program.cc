@@ -7,9 +7,10 @@ namespace {
 #include "filter/programs.inc"
 
 static_assert(std::size(agent_reads_trapped) <= BPF_MAXINSNS && std::size(agent_reads_off) <= BPF_MAXINSNS &&
-              std::size(agent_reads_trapped_memfd) <= BPF_MAXINSNS && std::size(agent_reads_off_memfd) <= BPF_MAXINSNS &&
-              std::size(agent_floor_only) <= BPF_MAXINSNS && std::size(init) <= BPF_MAXINSNS &&
-              std::size(broker) <= BPF_MAXINSNS && std::size(egress) <= BPF_MAXINSNS && std::size(sink) <= BPF_MAXINSNS);
+              std::size(agent_reads_trapped_memfd) <= BPF_MAXINSNS &&
+              std::size(agent_reads_off_memfd) <= BPF_MAXINSNS && std::size(agent_floor_only) <= BPF_MAXINSNS &&
+              std::size(init) <= BPF_MAXINSNS && std::size(broker) <= BPF_MAXINSNS &&
+              std::size(egress) <= BPF_MAXINSNS && std::size(sink) <= BPF_MAXINSNS);
 
 constexpr sock_filter kill[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)};
 

@@ -7,30 +7,30 @@
 #include <agentrun/policy.h>
 #include <agentrun/policy/objects.h>
 
+#include "policy/compile/network.h"
 #include "policy/match/exec_arguments.h"
 #include "policy/match/matcher.h"
-#include "policy/compile/network.h"
 
 namespace agentrun::policy {
 
 enum class Layer : std::uint8_t {
-  files_deny,      // files.deny: stops every right
-  files_protect,   // files.protect: stops change
-  exec_deny,       // exec.deny
-  exec_ask,        // exec.ask
-  exec_allow,      // exec.allow
-  exec_allow_some, // exec.allow with arguments: may be allowed
-  write,           // grants: read and change
-  read,            // grants: read
-  scratch,         // private folders of the run: read and change, where no grant reaches
-  virtual_read,    // /proc, /dev and generated files
-  virtual_change,  // devices and the few files of /proc that may be written
-  proc,            // /proc: no grant reaches into it
-  view,            // folders above a grant: our own scaffolding
-  files_keep,      // files.keep: stops change of what was there before the run
-  way,             // names on the way to a denied or protected path: no link may stand there
-  as_workspace,    // what is denied or protected in the workspace, at any depth: no hard links
-  own,             // names that agent-run itself works by: stops change. They do not depend on the folder above
+  files_deny,       // files.deny: stops every right
+  files_protect,    // files.protect: stops change
+  exec_deny,        // exec.deny
+  exec_ask,         // exec.ask
+  exec_allow,       // exec.allow
+  exec_allow_some,  // exec.allow with arguments: may be allowed
+  write,            // grants: read and change
+  read,             // grants: read
+  scratch,          // private folders of the run: read and change, where no grant reaches
+  virtual_read,     // /proc, /dev and generated files
+  virtual_change,   // devices and the few files of /proc that may be written
+  proc,             // /proc: no grant reaches into it
+  view,             // folders above a grant: our own scaffolding
+  files_keep,       // files.keep: stops change of what was there before the run
+  way,              // names on the way to a denied or protected path: no link may stand there
+  as_workspace,     // what is denied or protected in the workspace, at any depth: no hard links
+  own,              // names that agent-run itself works by: stops change. They do not depend on the folder above
 };
 constexpr std::uint8_t number(Layer layer) {
   return static_cast<std::uint8_t>(layer);

@@ -26,8 +26,10 @@ std::string as_literal(std::string_view text) {
     char octal[5];
     std::snprintf(octal, sizeof octal, "\\%03o", static_cast<unsigned char>(c));
     const bool plain = c >= ' ' && c <= '~' && c != '"' && c != '\\' && c != '?';
-    if (plain) out += c;
-    else out += octal;
+    if (plain)
+      out += c;
+    else
+      out += octal;
     if (c == '\n') out += "\"\n    \"";
   }
   return out + "\"";
@@ -40,8 +42,9 @@ unsigned fits(std::size_t number) {
 
 void flatten(const Node& node, std::ostream& nodes, std::string& texts) {
   const std::size_t children = node.items.size() + node.entries.size();
-  nodes << "  {Node::Kind::" << kinds[static_cast<int>(node.kind)] << ", " << fits(static_cast<std::size_t>(node.place.line)) << ", "
-        << fits(static_cast<std::size_t>(node.place.column)) << ", " << fits(children) << ", " << fits(node.text.size()) << "},\n";
+  nodes << "  {Node::Kind::" << kinds[static_cast<int>(node.kind)] << ", "
+        << fits(static_cast<std::size_t>(node.place.line)) << ", " << fits(static_cast<std::size_t>(node.place.column))
+        << ", " << fits(children) << ", " << fits(node.text.size()) << "},\n";
   texts += node.text;
   for (const Node& item : node.items) flatten(item, nodes, texts);
   for (const Entry& entry : node.entries) {
@@ -67,13 +70,15 @@ void generate(const Path& output, std::vector<Path> files) {
     nodes << "constexpr StoredNode nodes_" << number << "[] = {\n";
     flatten(agentrun::profile::read_tree(text, file.filename().string()), nodes, texts);
     nodes << "};\n";
-    table << "  {" << as_literal(file.stem().string()) << ",\n    " << as_literal(text) << ",\n    nodes_" << number << ",\n    "
-          << as_literal(texts) << "},\n";
+    table << "  {" << as_literal(file.stem().string()) << ",\n    " << as_literal(text) << ",\n    nodes_" << number
+          << ",\n    " << as_literal(texts) << "},\n";
   }
   std::ofstream out(output);
-  out << "#include \"profile/embedded.h\"\n\nnamespace agentrun::profile {\n\nnamespace {\n" << nodes.str()
-      << "constexpr StoredProfile profiles[] = {\n" << table.str()
-      << "};\n}  // namespace\n\nstd::span<const StoredProfile> stored_profiles() noexcept { return profiles; }\n\n}  // namespace agentrun::profile\n";
+  out << "#include \"profile/embedded.h\"\n\nnamespace agentrun::profile {\n\nnamespace {\n"
+      << nodes.str() << "constexpr StoredProfile profiles[] = {\n"
+      << table.str()
+      << "};\n}  // namespace\n\nstd::span<const StoredProfile> stored_profiles() noexcept { return profiles; }\n\n}  "
+         "// namespace agentrun::profile\n";
   if (!out.flush()) throw std::runtime_error(output.string() + ": cannot be written");
 }
 

@@ -50,7 +50,8 @@ Parsed<PortRange> parse_ports(std::string_view text) {
   const auto first = to_port(text.substr(0, dash));
   const auto last = dash == text.size() ? first : to_port(text.substr(dash + 1));
   if (first && last && *first <= *last) return PortRange{*first, *last};
-  return no_endpoint("\"" + std::string(text) + "\" is not a port", "write a port from 1 to 65535, a range such as 8000-8100, or *");
+  return no_endpoint("\"" + std::string(text) + "\" is not a port",
+                     "write a port from 1 to 65535, a range such as 8000-8100, or *");
 }
 
 bool is_mapped(const AddressRange& range) noexcept {  // RFC 4291 §2.5.5.2
@@ -116,12 +117,14 @@ std::optional<Fault> parse_host(std::string_view host, Endpoint& into) {
     return std::nullopt;
   }
   if (std::any_of(host.begin(), host.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; }))
-    return no_endpoint("a name with characters beyond ASCII", "write it in punycode, as \"xn--…\" (idn2 NAME prints it)");
+    return no_endpoint("a name with characters beyond ASCII",
+                       "write it in punycode, as \"xn--…\" (idn2 NAME prints it)");
   into.kind = host.starts_with("*.") ? Endpoint::Kind::below : Endpoint::Kind::name;
   if (into.kind == Endpoint::Kind::below) host.remove_prefix(2);
   auto name = host_name(host);
   if (!name && host.find('*') != std::string_view::npos)
-    return no_endpoint("a * inside of a name", "a * stands alone or for whole labels at the beginning: \"*.example.com:443\"");
+    return no_endpoint("a * inside of a name",
+                       "a * stands alone or for whole labels at the beginning: \"*.example.com:443\"");
   if (!name) return no_endpoint("\"" + std::string(host) + "\" is not a host name");
   into.name = std::move(*name);
   return std::nullopt;
@@ -171,7 +174,8 @@ Parsed<Published> parse_published(std::string_view text) {
   if (!port) return Fault{"not a port to publish", std::string(remedy)};
   Endpoint endpoint;
   const auto fault = parse_host(host, endpoint);
-  const bool one = endpoint.kind == Endpoint::Kind::range && endpoint.range.length == (endpoint.range.v6 ? v6_bits : v4_bits);
+  const bool one =
+      endpoint.kind == Endpoint::Kind::range && endpoint.range.length == (endpoint.range.v6 ? v6_bits : v4_bits);
   if (fault || !one) return Fault{"not an address of this host to publish at", std::string(remedy)};
   return Published{.address = endpoint.range, .port = *port};
 }
@@ -193,10 +197,18 @@ std::string text_of(const PortRange& ports) {
 std::string text_of(const Endpoint& endpoint) {
   std::string text(endpoint.udp ? udp_prefix : "");
   switch (endpoint.kind) {
-    case Endpoint::Kind::any: text += "*"; break;
-    case Endpoint::Kind::name: text += endpoint.name; break;
-    case Endpoint::Kind::below: text += "*." + endpoint.name; break;
-    case Endpoint::Kind::range: text += text_of(endpoint.range); break;
+    case Endpoint::Kind::any:
+      text += "*";
+      break;
+    case Endpoint::Kind::name:
+      text += endpoint.name;
+      break;
+    case Endpoint::Kind::below:
+      text += "*." + endpoint.name;
+      break;
+    case Endpoint::Kind::range:
+      text += text_of(endpoint.range);
+      break;
   }
   return text + ":" + text_of(endpoint.ports);
 }

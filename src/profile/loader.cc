@@ -10,8 +10,8 @@
 #include <agentrun/sys/fd.h>
 
 #include <agentrun/profile/fail.h>
-#include "profile/profile_reader.h"
 #include "profile/embedded.h"
+#include "profile/profile_reader.h"
 
 namespace agentrun::profile {
 
@@ -43,7 +43,8 @@ Profile profile_of(const Source& source) {
 }
 
 [[noreturn]] void fail_open(const Place& asked_at, const std::string& path, int error) {
-  if (error == ELOOP) fail(asked_at, path, "too many symbolic links, or one that changed", "name the file that they lead to");
+  if (error == ELOOP)
+    fail(asked_at, path, "too many symbolic links, or one that changed", "name the file that they lead to");
   fail(asked_at, path, "cannot be read: " + std::string(errno_name(error)), "check the path and its permissions");
 }
 
@@ -60,13 +61,14 @@ std::string read_all(const Fd& fd, const Place& asked_at, const std::string& pat
   return text;
 }
 
-// Where a profile that is a link (home-manager, stow) leads. Only links that nobody but root and this user could make or
-// replace are followed; where agents could have made one, the supervisor refuses it (prepare.cc).
+// Where a profile that is a link (home-manager, stow) leads. Only links that nobody but root and this user could make
+// or replace are followed; where agents could have made one, the supervisor refuses it (prepare.cc).
 std::string follow_links(std::string path, const Place& asked_at) {
   constexpr int most = 16;
   const auto trusted = [](const struct stat& st) { return st.st_uid == 0 || st.st_uid == ::geteuid(); };
   for (int links = 0; links <= most; ++links) {
-    struct stat link {}, folder {};
+    struct stat link {
+    }, folder{};
     if (::lstat(path.c_str(), &link) != 0 || !S_ISLNK(link.st_mode)) return path;
     const std::string parent = folder_of(path);
     if (::stat(parent.empty() ? "." : parent.c_str(), &folder) != 0) fail_open(asked_at, path, errno);
@@ -135,8 +137,12 @@ class Chain {
       if (auto source = try_open(user_directory_ + "/" + wanted + ".yaml", asked_at)) return *std::move(source);
     }
     const auto stored = stored_profiles();
-    if (const auto found = std::ranges::find(stored, std::string_view(wanted), &StoredProfile::name); found != stored.end())
-      return {.identity = "shipped:" + wanted, .file = wanted + ".yaml", .text = std::string(found->text), .stored = &*found};
+    if (const auto found = std::ranges::find(stored, std::string_view(wanted), &StoredProfile::name);
+        found != stored.end())
+      return {.identity = "shipped:" + wanted,
+              .file = wanted + ".yaml",
+              .text = std::string(found->text),
+              .stored = &*found};
     std::vector<std::string_view> names;
     std::string list;
     for (const StoredProfile& profile : stored) {

@@ -101,7 +101,10 @@ constexpr Key<Exec> exec_keys[] = {
      [](const Node& v, const std::string& k, Exec& e) {
        e.writable = {word_value(v, k, writable_words), v.place};
      }},
-    {"memfd", [](const Node& v, const std::string& k, Exec& e) { e.memfd = {word_value(v, k, memfd_words), v.place}; }},
+    {"memfd",
+     [](const Node& v, const std::string& k, Exec& e) {
+       e.memfd = {word_value(v, k, memfd_words), v.place};
+     }},
 };
 
 // network ------------------------------------------------------------------------------------------------------------
@@ -110,9 +113,11 @@ void check_endpoint(const NetworkRule& rule, const std::string& key) {
   if (const auto* const fault = std::get_if<Fault>(&parsed)) fail(rule.place, key, fault->message, fault->remedy);
   const auto& endpoint = std::get<Endpoint>(parsed);
   if (rule.tls && (endpoint.udp || endpoint.kind == Endpoint::Kind::range))
-    fail(rule.place, key + ".tls", "of a rule without a name for TCP", "remove it: names in TLS are checked where a name was allowed");
+    fail(rule.place, key + ".tls", "of a rule without a name for TCP",
+         "remove it: names in TLS are checked where a name was allowed");
 }
-constexpr std::array<std::pair<std::string_view, TlsNames>, 2> tls_words{{{"name", TlsNames::name}, {"any", TlsNames::any}}};
+constexpr std::array<std::pair<std::string_view, TlsNames>, 2> tls_words{
+    {{"name", TlsNames::name}, {"any", TlsNames::any}}};
 constexpr Key<NetworkRule> network_rule_keys[] = {
     {"to", [](const Node& v, const std::string& k, NetworkRule& r) { r.to = text_value(v, k); }},
     {"by", [](const Node& v, const std::string& k, NetworkRule& r) { r.by = text_value(v, k); }},
@@ -138,7 +143,8 @@ void read_publish(const Node& value, const std::string& key, Network& into) {
     const bool number = item.kind == Node::Kind::plain && to_integer(item.text);
     Pattern port{.value = number ? item.text : text_value(item, item_key), .place = item.place};
     const auto parsed = parse_published(port.value);
-    if (const auto* const fault = std::get_if<Fault>(&parsed)) fail(item.place, item_key, fault->message, fault->remedy);
+    if (const auto* const fault = std::get_if<Fault>(&parsed))
+      fail(item.place, item_key, fault->message, fault->remedy);
     into.publish.push_back(std::move(port));
   });
 }
@@ -191,7 +197,8 @@ std::uint64_t within(std::uint64_t value, Bounds bounds, const Node& node, const
 }
 constexpr Bounds task_bounds{1, 4'194'304};        // PID_MAX_LIMIT, proc_sys_kernel(5)
 constexpr Bounds open_file_bounds{16, 1'048'576};  // fs.nr_open's default, proc_sys_fs(5)
-constexpr Bounds core_bounds{4096, std::numeric_limits<std::int64_t>::max()};  // a page; 1 means something else (core(5))
+constexpr Bounds core_bounds{4096,
+                             std::numeric_limits<std::int64_t>::max()};  // a page; 1 means something else (core(5))
 constexpr Bounds memory_bounds{1U << 20U, std::numeric_limits<std::int64_t>::max()};
 constexpr std::uint64_t week_ms = 7ULL * 24 * 3'600'000;
 
@@ -339,7 +346,8 @@ std::vector<std::string> known_keys() {
   list_keys("exec.", exec_keys, keys);
   for (const char* list : {"exec.allow[].", "exec.deny[].", "exec.ask[]."}) list_keys(list, exec_rule_keys, keys);
   list_keys("network.", network_keys, keys);
-  for (const char* list : {"network.allow[].", "network.deny[].", "network.ask[]."}) list_keys(list, network_rule_keys, keys);
+  for (const char* list : {"network.allow[].", "network.deny[].", "network.ask[]."})
+    list_keys(list, network_rule_keys, keys);
   list_keys("sockets[].", socket_keys, keys);
   list_keys("environment.", environment_keys, keys);
   list_keys("limits.", limits_keys, keys);

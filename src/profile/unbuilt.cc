@@ -22,8 +22,9 @@ constexpr Unbuilt unbuilt[] = {
     {"decisions", [](const Profile& p) { return p.decisions; }},
     {"weaken (other than host-root, limits, floor-only, trusted-grants)",
      [](const Profile& p) {
-       const auto other = std::find_if(p.weaken.begin(), p.weaken.end(),
-                                       [](const Pattern& w) { return w.value != "host-root" && w.value != "limits" && w.value != "floor-only" && w.value != "trusted-grants"; });
+       const auto other = std::find_if(p.weaken.begin(), p.weaken.end(), [](const Pattern& w) {
+         return w.value != "host-root" && w.value != "limits" && w.value != "floor-only" && w.value != "trusted-grants";
+       });
        return other == p.weaken.end() ? Found{} : Found{other->place};
      }},
 };

@@ -1,14 +1,14 @@
 // Held changes → host.
 //
-// Theory of operation. One change after another, folders before what is in them. A file or link is made whole beside its
-// place under a random name, then renamed over it; a folder that must go is renamed away first, then emptied. So at any
-// moment each place holds the old or the new, and a kill leaves at most one such name, which `leftover` tells the next
-// apply or discard to remove. What reached the host is noted in `applied`; a kill in between is no loss, since what
-// equals the host is no change (scan.cc). Modes and times of folders come last, from below: a folder may be one that nobody
-// can write to, and each change in it sets its time.
-// Must not: follow a link, on either side (openat2 beneath the folder that was pinned by inode); take an attribute from
-// the overlay but the nine permission bits and the time: what else the host's file has, it keeps; overwrite what the host
-// changed meanwhile, or what came to be where nothing was.
+// Theory of operation. One change after another, folders before what is in them. A file or link is made whole beside
+// its place under a random name, then renamed over it; a folder that must go is renamed away first, then emptied. So at
+// any moment each place holds the old or the new, and a kill leaves at most one such name, which `leftover` tells the
+// next apply or discard to remove. What reached the host is noted in `applied`; a kill in between is no loss, since
+// what equals the host is no change (scan.cc). Modes and times of folders come last, from below: a folder may be one
+// that nobody can write to, and each change in it sets its time. Must not: follow a link, on either side (openat2
+// beneath the folder that was pinned by inode); take an attribute from the overlay but the nine permission bits and the
+// time: what else the host's file has, it keeps; overwrite what the host changed meanwhile, or what came to be where
+// nothing was.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -25,9 +25,9 @@
 #include <agentrun/review.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
-#include "review/review_fields.h"
-#include "review/overlay_store.h"
 #include "review/layer_scan.h"
+#include "review/overlay_store.h"
+#include "review/review_fields.h"
 
 namespace agentrun::review {
 
@@ -37,7 +37,9 @@ using Kind = Entry::Kind;
 
 constexpr std::size_t block = 256 * 1024;
 
-std::string self_path(const Fd& fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
+std::string self_path(const Fd& fd) {
+  return "/proc/self/fd/" + std::to_string(fd.get());
+}
 
 // Holes stay holes: a file of a terabyte that holds nothing takes nothing.
 void copy_bytes(const Fd& from, const Fd& to, const std::string& path) {
@@ -53,7 +55,8 @@ void copy_bytes(const Fd& from, const Fd& to, const std::string& path) {
       const ssize_t n = check(::pread(from.get(), bytes.data(), most, at), "read", path);
       if (n == 0) throw SysError(EIO, "read", path);
       for (ssize_t done = 0; done < n;)
-        done += check(::pwrite(to.get(), bytes.data() + done, static_cast<std::size_t>(n - done), at + done), "write", path);
+        done += check(::pwrite(to.get(), bytes.data() + done, static_cast<std::size_t>(n - done), at + done), "write",
+                      path);
       at += n;
     }
   }
@@ -82,8 +85,12 @@ int rename_at(const Fd& folder, const std::string& from, const std::string& to, 
 class Applier {
  public:
   Applier(Overlays& overlays, std::size_t target)
-      : overlays_(overlays), target_(target), upper_(overlays.layer(target)), host_(overlays.host_folder(target)),
-        leftover_(open_note(leftover_name)), applied_(open_note(applied_name, O_APPEND)) {}
+      : overlays_(overlays),
+        target_(target),
+        upper_(overlays.layer(target)),
+        host_(overlays.host_folder(target)),
+        leftover_(open_note(leftover_name)),
+        applied_(open_note(applied_name, O_APPEND)) {}
 
   void apply(const Change& change, Overlays::Over over) {
     if (!change.refused.empty()) throw Refusal(change.refused);
@@ -95,24 +102,33 @@ class Applier {
     const Fd folder = try_open_beneath(host_, folder_of(change.path), O_PATH | O_DIRECTORY);
     if (!folder) throw Refusal("its folder is not a folder on the host");
     for (std::string above = change.path; !above.empty();) folders_.try_emplace(above = folder_of(above));
-    if (now.entry.kind == change.after.kind && change.difference < Difference::content) return change_attributes(folder, change);
+    if (now.entry.kind == change.after.kind && change.difference < Difference::content)
+      return change_attributes(folder, change);
     make_writable(folder, folder_of(change.path));
     switch (change.after.kind) {
-      case Kind::absent: remove(folder, change, now); break;
-      case Kind::folder: make_folder(folder, change, now); return;  // noted by finish()
-      case Kind::file: put(folder, change, now, [&](const std::string& name) { write_file(folder, name, change, now); }); break;
+      case Kind::absent:
+        remove(folder, change, now);
+        break;
+      case Kind::folder:
+        make_folder(folder, change, now);
+        return;  // noted by finish()
+      case Kind::file:
+        put(folder, change, now, [&](const std::string& name) { write_file(folder, name, change, now); });
+        break;
       case Kind::link:
         put(folder, change, now, [&](const std::string& name) {
           check(::symlinkat(change.after.link.c_str(), folder.get(), name.c_str()), "symlink", change.path);
           set_time(folder, name, look(upper_, change.path).st);
         });
         break;
-      case Kind::special: throw Refusal("a device, FIFO or socket");
+      case Kind::special:
+        throw Refusal("a device, FIFO or socket");
     }
     note(change.path);
   }
 
-  /// Modes and times of the folders that were made or changed, or that hold what was applied: after all else, from below.
+  /// Modes and times of the folders that were made or changed, or that hold what was applied: after all else, from
+  /// below.
   template <typename Attempt>
   void finish(Attempt attempt) {
     for (auto folder = folders_.rbegin(); folder != folders_.rend(); ++folder)
@@ -127,15 +143,17 @@ class Applier {
   };
 
   Fd open_note(const char* name, int flags = 0) const {
-    return Fd(check(::openat(overlays_.folder_.get(), name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0600), "open", name));
+    return Fd(check(::openat(overlays_.folder_.get(), name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0600),
+                    "open", name));
   }
 
   void note(const std::string& path) const {
     write_all(applied_, encode_fields({std::to_string(target_), path}), applied_name);
   }
 
-  // A random name in the change's folder, told to whoever comes after a kill, before anything stands there. Every policy
-  // protects such names (policy/view.cc): a run that goes on in this folder must not hold what gets a protected name.
+  // A random name in the change's folder, told to whoever comes after a kill, before anything stands there. Every
+  // policy protects such names (policy/view.cc): a run that goes on in this folder must not hold what gets a protected
+  // name.
   std::string fresh_name(const std::string& path) const {
     std::string name = ".agent-run-" + random_name();
     const std::string line = encode_fields({std::to_string(target_), join(folder_of(path), name)});
@@ -155,10 +173,12 @@ class Applier {
     }
   }
 
-  static void place(const Fd& folder, const std::string& fresh, const std::string& last, const Found& now, const std::string& path) {
+  static void place(const Fd& folder, const std::string& fresh, const std::string& last, const Found& now,
+                    const std::string& path) {
     unsigned flags = 0;
     if (now.entry.kind == Kind::absent) flags = RENAME_NOREPLACE;
-    if (now.entry.kind == Kind::folder || S_ISDIR(kind_of(folder, fresh))) flags = now.entry.kind == Kind::absent ? RENAME_NOREPLACE : RENAME_EXCHANGE;
+    if (now.entry.kind == Kind::folder || S_ISDIR(kind_of(folder, fresh)))
+      flags = now.entry.kind == Kind::absent ? RENAME_NOREPLACE : RENAME_EXCHANGE;
     if (const int error = rename_at(folder, fresh, last, flags); error != 0) throw SysError(error, "rename", path);
     if (flags == RENAME_EXCHANGE) remove_tree(folder, fresh);
   }
@@ -172,7 +192,8 @@ class Applier {
     if (now.entry.kind == Kind::absent) return;
     if (now.entry.kind != Kind::folder) return remove_tree(folder, last_of(change.path));
     const std::string gone = fresh_name(change.path);
-    if (const int error = rename_at(folder, last_of(change.path), gone, RENAME_NOREPLACE); error != 0) throw SysError(error, "rename", change.path);
+    if (const int error = rename_at(folder, last_of(change.path), gone, RENAME_NOREPLACE); error != 0)
+      throw SysError(error, "rename", change.path);
     try {
       remove_tree(folder, gone);
     } catch (const SysError& e) {
@@ -182,7 +203,9 @@ class Applier {
 
   void make_folder(const Fd& folder, const Change& change, const Found& now) {
     if (now.entry.kind != Kind::folder) {
-      put(folder, change, now, [&](const std::string& name) { check(::mkdirat(folder.get(), name.c_str(), S_IRWXU), "mkdir", change.path); });
+      put(folder, change, now, [&](const std::string& name) {
+        check(::mkdirat(folder.get(), name.c_str(), S_IRWXU), "mkdir", change.path);
+      });
     }
     folders_[change.path] = {.change = &change, .mode = change.after.mode};
   }
@@ -230,10 +253,12 @@ class Applier {
 
   void write_file(const Fd& folder, const std::string& name, const Change& change, const Found& now) const {
     const Fd from = open_file(upper_, change.path);
-    const Fd to(check(::openat(folder.get(), name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600), "open", change.path));
+    const Fd to(check(::openat(folder.get(), name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600),
+                      "open", change.path));
     copy_bytes(from, to, change.path);
     if (now.entry.kind == Kind::file)
-      if (const Fd old = try_open_beneath(host_, change.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)) keep_attributes(old, to);
+      if (const Fd old = try_open_beneath(host_, change.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK))
+        keep_attributes(old, to);
     check(::fchmod(to.get(), change.after.mode & applied_mode), "chmod", change.path);
     struct stat st {};
     check(::fstat(from.get(), &st), "fstat", change.path);
@@ -276,7 +301,8 @@ void Overlays::apply(std::vector<Change> chosen, Over over,
     for (const Change& change : chosen) {
       if (change.target == target) attempt(change, [&] { applier.apply(change, over); });
     }
-    applier.finish([&](const Change* change, auto act) { attempt(change != nullptr ? *change : Change{.target = target}, act); });
+    applier.finish(
+        [&](const Change* change, auto act) { attempt(change != nullptr ? *change : Change{.target = target}, act); });
   }
   remove_leftover();
 }

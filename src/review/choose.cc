@@ -13,11 +13,13 @@ using Kind = Entry::Kind;
 // Empty: it is to be applied.
 std::string why_left(const Change& change, const Choice& choice) {
   if (!change.refused.empty()) return change.refused;
-  if (change.conflict && !choice.host_changes) return "the host changed it after the run had begun: --force overwrites it";
+  if (change.conflict && !choice.host_changes)
+    return "the host changed it after the run had begun: --force overwrites it";
   const bool named = std::any_of(choice.named.begin(), choice.named.end(), [&](const Choice::Named& name) {
     return name.target == change.target && name.path == change.path;
   });
-  if (change.group == Group::trusted && !choice.trusted && !named) return "the host would run or trust it: name it, or --trusted for all";
+  if (change.group == Group::trusted && !choice.trusted && !named)
+    return "the host would run or trust it: name it, or --trusted for all";
   return {};
 }
 
@@ -47,16 +49,19 @@ Chosen choose(const std::vector<Change>& changes, const Choice& choice) {
   Chosen result;
   std::vector<Change> above;
   for (const Change& change : changes) {
-    const bool asked = choice.named.empty() || std::any_of(choice.named.begin(), choice.named.end(), [&](const Choice::Named& name) {
-      return name.target == change.target && (name.path.empty() || within(change.path, name.path));
-    });
+    const bool asked =
+        choice.named.empty() || std::any_of(choice.named.begin(), choice.named.end(), [&](const Choice::Named& name) {
+          return name.target == change.target && (name.path.empty() || within(change.path, name.path));
+        });
     if (!asked) {
       above.push_back(change);
       continue;
     }
     std::string why = why_left(change, choice);
-    if (why.empty()) result.apply.push_back(change);
-    else result.left.push_back({change, std::move(why)});
+    if (why.empty())
+      result.apply.push_back(change);
+    else
+      result.left.push_back({change, std::move(why)});
   }
   const Folders needed = folders_above(result.apply);
   std::erase_if(above, [&](const Change& change) { return !is_needed(change, needed); });

@@ -1,8 +1,8 @@
-// What the host runs or obeys without being asked to. The table is that of the profiles host-exec, home-exec, build-settings
-// and agent-text: what they protect or keep is named here in any case (some file systems do not tell .GIT from .git) and at any
-// depth (an editor that opens a folder inside the project reads the settings there; an overlay may be of a home directory). Here
-// stand only folders of which the profiles leave a part to be worked on, and what is work where it is not held back. A test
-// checks that nothing stands in both.
+// What the host runs or obeys without being asked to. The table is that of the profiles host-exec, home-exec,
+// build-settings and agent-text: what they protect or keep is named here in any case (some file systems do not tell
+// .GIT from .git) and at any depth (an editor that opens a folder inside the project reads the settings there; an
+// overlay may be of a home directory). Here stand only folders of which the profiles leave a part to be worked on, and
+// what is work where it is not held back. A test checks that nothing stands in both.
 #include <algorithm>
 #include <array>
 #include <filesystem>
@@ -23,9 +23,12 @@ namespace {
 // A folder by this name: it and all below.
 constexpr std::array<std::string_view, 5> folders = {".github", ".gitea", ".forgejo", ".hg", ".aider"};
 // A file, link or folder by this name.
-constexpr std::array<std::string_view, 4> names = {".gitmodules", "git-rebase-todo", "sitecustomize.py", "usercustomize.py"};
-// In a folder by the first name a file by the second. git executes what they name when the work that it has in progress goes on.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 2> in_progress = {{{"rebase-merge", "strategy"}, {"sequencer", "opts"}}};
+constexpr std::array<std::string_view, 4> names = {".gitmodules", "git-rebase-todo", "sitecustomize.py",
+                                                   "usercustomize.py"};
+// In a folder by the first name a file by the second. git executes what they name when the work that it has in progress
+// goes on.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 2> in_progress = {
+    {{"rebase-merge", "strategy"}, {"sequencer", "opts"}}};
 constexpr std::array<std::string_view, 2> endings = {".pth", ".desktop"};
 
 std::string lower(std::string_view text) {
@@ -50,8 +53,8 @@ bool holds(const std::array<std::string_view, N>& list, std::string_view name) {
   return std::find(list.begin(), list.end(), name) != list.end();
 }
 
-// A pattern of a profile that says what the host executes, as one that matches at any depth; nothing for what has no name of
-// its own (${git}), or one that is a project's as well (~/bin), or that makes_repository() judges.
+// A pattern of a profile that says what the host executes, as one that matches at any depth; nothing for what has no
+// name of its own (${git}), or one that is a project's as well (~/bin), or that makes_repository() judges.
 std::optional<std::string> anywhere(const std::string& pattern) {
   constexpr std::string_view head = "${writable}/HEAD";
   if (pattern == head) return std::nullopt;
@@ -116,8 +119,11 @@ bool is_trusted_name(std::string_view path) {
     if (holds(folders, parts[i])) return true;
   }
   const std::string& last = parts.back();
-  const bool ends = std::any_of(endings.begin(), endings.end(), [&](std::string_view ending) { return last.ends_with(ending); });
-  const bool goes_on = parts.size() > 1 && std::ranges::find(in_progress, std::pair<std::string_view, std::string_view>(parts[parts.size() - 2], last)) != in_progress.end();
+  const bool ends =
+      std::any_of(endings.begin(), endings.end(), [&](std::string_view ending) { return last.ends_with(ending); });
+  const bool goes_on =
+      parts.size() > 1 && std::ranges::find(in_progress, std::pair<std::string_view, std::string_view>(
+                                                             parts[parts.size() - 2], last)) != in_progress.end();
   return holds(names, last) || ends || goes_on || makes_repository(parts);
 }
 
@@ -139,8 +145,10 @@ bool leads_outside(std::string_view path, std::string_view text, const Target& t
   bool named = false;
   for (const std::string& part : components(text)) {
     if (part == ".") continue;
-    if (part != "..") named = true;
-    else if (named || ++up > depth) return true;  // behind a name, which may be a link: anywhere
+    if (part != "..")
+      named = true;
+    else if (named || ++up > depth)
+      return true;  // behind a name, which may be a link: anywhere
   }
   return false;
 }
@@ -164,7 +172,8 @@ Group group_of(const Change& change, const Target& target) {
   // A new folder is only a place for what is in it; but where a file or a link was, or with another mode, it is news.
   if (after == Kind::folder && before == Kind::absent) return Group::ordinary;
   const bool runs = after == Kind::file && (change.after.mode & 0111) != 0;
-  const bool leads = after == Kind::link && (leads_outside(change.path, change.after.link, target) || leads_to_trusted(path, change.after.link));
+  const bool leads = after == Kind::link && (leads_outside(change.path, change.after.link, target) ||
+                                             leads_to_trusted(path, change.after.link));
   // Also when it is removed: settings forbid things, too.
   if (named || runs || leads) return Group::trusted;
   const bool gone = after == Kind::absent || (before == Kind::folder && after != Kind::folder);

@@ -1,4 +1,5 @@
-// What is guarded by more than its own name: links of the host lead into an overlay, settings of git name what is in it.
+// What is guarded by more than its own name: links of the host lead into an overlay, settings of git name what is in
+// it.
 #include <filesystem>
 
 #include <agentrun/review.h>
@@ -10,7 +11,9 @@ namespace {
 using Kind = Entry::Kind;
 
 // A new directory is only a place for what is in it, which is judged by itself.
-bool is_new_folder(const Change& change) { return change.before.kind == Kind::absent && change.after.kind == Kind::folder; }
+bool is_new_folder(const Change& change) {
+  return change.before.kind == Kind::absent && change.after.kind == Kind::folder;
+}
 
 // The guarded name that the change is about; nothing when there is none.
 std::string name_of(const Change& change, const Target& target, const HostNames& names) {

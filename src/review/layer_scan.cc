@@ -1,11 +1,11 @@
 // What the agent changed: the upper layer of an overlay against the host, name by name.
 //
-// The upper layer holds what was changed, whole (overlayfs.rst): a file or link in its last form; a character device 0/0
-// (whiteout) where something was removed; a folder where something below it was changed. A folder with the attribute
-// user.overlay.opaque hides all that the host has there, at every depth: the directories below it carry no mark of their
-// own. The agent cannot make whiteouts or set that attribute: the kernel
-// refuses the one and renames the other to user.overlay.overlay.…, and the broker refuses both names. What equals the
-// host is no change, whatever the layer holds: so a cut-off apply needs no book-keeping of its own.
+// The upper layer holds what was changed, whole (overlayfs.rst): a file or link in its last form; a character device
+// 0/0 (whiteout) where something was removed; a folder where something below it was changed. A folder with the
+// attribute user.overlay.opaque hides all that the host has there, at every depth: the directories below it carry no
+// mark of their own. The agent cannot make whiteouts or set that attribute: the kernel refuses the one and renames the
+// other to user.overlay.overlay.…, and the broker refuses both names. What equals the host is no change, whatever the
+// layer holds: so a cut-off apply needs no book-keeping of its own.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -20,10 +20,10 @@
 
 #include <agentrun/review.h>
 #include <agentrun/sys/error.h>
-#include "review/review_fields.h"
+#include "review/layer_scan.h"
 #include "review/overlay_store.h"
 #include "review/repositories.h"
-#include "review/layer_scan.h"
+#include "review/review_fields.h"
 
 namespace agentrun::review {
 
@@ -51,7 +51,8 @@ off_t next_data(const Fd& fd, off_t at) {
   return errno == ENXIO ? std::numeric_limits<off_t>::max() : at;
 }
 
-// The bytes of two files of one size. Holes are not read: the agent can make one of terabytes in no time. Throws SysError.
+// The bytes of two files of one size. Holes are not read: the agent can make one of terabytes in no time. Throws
+// SysError.
 bool same_bytes(const Fd& a, const Fd& b, const std::string& path) {
   std::vector<char> left(block), right(block);
   for (off_t at = 0;;) {
@@ -60,7 +61,8 @@ bool same_bytes(const Fd& a, const Fd& b, const std::string& path) {
     const ssize_t n = check(::pread(a.get(), left.data(), block, at), "read", path);
     if (n == 0) return true;
     for (ssize_t have = 0; have < n;) {
-      const ssize_t m = check(::pread(b.get(), right.data() + have, static_cast<std::size_t>(n - have), at + have), "read", path);
+      const ssize_t m =
+          check(::pread(b.get(), right.data() + have, static_cast<std::size_t>(n - have), at + have), "read", path);
       if (m == 0) return false;
       have += m;
     }
@@ -69,8 +71,12 @@ bool same_bytes(const Fd& a, const Fd& b, const std::string& path) {
   }
 }
 
-std::int64_t ns_of(const timespec& time) { return static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec; }
-std::int64_t changed_ns(const struct stat& st) { return ns_of(st.st_ctim); }
+std::int64_t ns_of(const timespec& time) {
+  return static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+}
+std::int64_t changed_ns(const struct stat& st) {
+  return ns_of(st.st_ctim);
+}
 
 // What the overlay showed of the host at a directory of the upper layer.
 enum class Below : std::uint8_t {
@@ -80,11 +86,14 @@ enum class Below : std::uint8_t {
 };
 
 // A program set this time: what changes a directory by itself sets the time of its status with it (inode(7)).
-bool is_set_time(const struct stat& st) { return ns_of(st.st_mtim) != ns_of(st.st_ctim); }
+bool is_set_time(const struct stat& st) {
+  return ns_of(st.st_mtim) != ns_of(st.st_ctim);
+}
 
 class Scan {
  public:
-  Scan(const Fd& upper, const Fd& host, std::int64_t began, const std::set<std::string>& applied, std::vector<Change>& to)
+  Scan(const Fd& upper, const Fd& host, std::int64_t began, const std::set<std::string>& applied,
+       std::vector<Change>& to)
       : upper_(upper), host_(host), began_(began), applied_(applied), to_(to) {}
 
   void all() {
@@ -104,7 +113,8 @@ class Scan {
     for (const std::string& name : names) entry(join(path, name), below);
     if (below != Below::hidden) return;
     for (const std::string& name : names_in(host_, path)) {
-      if (!std::binary_search(names.begin(), names.end(), name)) removed(join(path, name), look(host_, join(path, name)));
+      if (!std::binary_search(names.begin(), names.end(), name))
+        removed(join(path, name), look(host_, join(path, name)));
     }
   }
 
@@ -153,18 +163,25 @@ class Scan {
 
   void removed(const std::string& path, const Found& before) { add(path, before, {}, {}, Difference::content); }
 
-  void refuse(const std::string& path, std::string why) { add(path, {}, {.entry = {.kind = Kind::special}}, std::move(why)); }
+  void refuse(const std::string& path, std::string why) {
+    add(path, {}, {.entry = {.kind = Kind::special}}, std::move(why));
+  }
 
   void cannot_read(const std::string& path, const SysError& e) {
     refuse(path, "it cannot be read (" + std::string(errno_name(e.error())) + ")");
     if (!to_.empty()) to_.back().unreadable = e.error() == EACCES;
   }
 
-  void add(const std::string& path, const Found& before, const Found& after, std::string why, Difference difference = Difference::content) {
+  void add(const std::string& path, const Found& before, const Found& after, std::string why,
+           Difference difference = Difference::content) {
     if (applied_.contains(path)) return;
     // What the host touched meanwhile keeps the host's time.
     if (difference == Difference::time && changed_ns(before.st) > began_) return;
-    Change change{.path = path, .before = before.entry, .after = after.entry, .difference = difference, .refused = std::move(why)};
+    Change change{.path = path,
+                  .before = before.entry,
+                  .after = after.entry,
+                  .difference = difference,
+                  .refused = std::move(why)};
     const bool merged = before.entry.kind == Kind::folder && after.entry.kind == Kind::folder;
     change.conflict = !merged && change.refused.empty() && changed_since(host_, path, began_);
     to_.push_back(std::move(change));
@@ -181,7 +198,8 @@ std::string read_all(const Fd& fd, std::size_t size, const std::string& path) {
   std::string bytes(size, '\0');
   std::size_t have = 0;
   while (have < size) {
-    const ssize_t n = check(::pread(fd.get(), bytes.data() + have, size - have, static_cast<off_t>(have)), "read", path);
+    const ssize_t n =
+        check(::pread(fd.get(), bytes.data() + have, size - have, static_cast<off_t>(have)), "read", path);
     if (n == 0) break;
     have += static_cast<std::size_t>(n);
   }
@@ -218,7 +236,8 @@ bool changed_since(const Fd& host, const std::string& path, std::int64_t began) 
   if (changed_ns(found.st) > began) return true;
   if (found.entry.kind != Kind::folder) return false;
   const std::vector<std::string> names = names_in(host, path);
-  return std::any_of(names.begin(), names.end(), [&](const std::string& name) { return changed_since(host, join(path, name), began); });
+  return std::any_of(names.begin(), names.end(),
+                     [&](const std::string& name) { return changed_since(host, join(path, name), began); });
 }
 
 std::vector<Change> Overlays::changes() const {

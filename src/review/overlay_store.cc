@@ -19,7 +19,9 @@ namespace agentrun::review {
 
 namespace {
 
-std::string self_path(const Fd& fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
+std::string self_path(const Fd& fd) {
+  return "/proc/self/fd/" + std::to_string(fd.get());
+}
 
 std::vector<std::string> names_of(const Fd& folder, const std::string& object) {
   Fd own(check(::openat(folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", object));
@@ -73,7 +75,9 @@ std::string folder_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   return slash == std::string::npos ? "" : path.substr(0, slash);
 }
-std::string last_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+std::string last_of(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
 std::string join(const std::string& folder, const std::string& name) {
   return folder.empty() ? name : folder + "/" + name;
 }
@@ -94,7 +98,9 @@ Found look(const Fd& root, const std::string& path) {
       entry.kind = Entry::Kind::file;
       entry.size = static_cast<std::uint64_t>(found.st.st_size);
       break;
-    case S_IFDIR: entry.kind = Entry::Kind::folder; break;
+    case S_IFDIR:
+      entry.kind = Entry::Kind::folder;
+      break;
     case S_IFLNK: {
       std::array<char, PATH_MAX> text{};
       const ssize_t n = check(::readlinkat(fd.get(), last.c_str(), text.data(), text.size()), "readlink", path);
@@ -102,7 +108,8 @@ Found look(const Fd& root, const std::string& path) {
       entry.link.assign(text.data(), static_cast<std::size_t>(n));
       break;
     }
-    default: entry.kind = Entry::Kind::special;
+    default:
+      entry.kind = Entry::Kind::special;
   }
   return found;
 }

@@ -13,8 +13,9 @@
 
 namespace agentrun::review {
 
-/// openat2(2) beneath `root`; a link anywhere in `path` is ELOOP, a mount is EXDEV: overlayfs shows none of those below its
-/// lower layer, so what the agent did there was never meant for them. "" and "." are the root. Empty, with errno, on failure.
+/// openat2(2) beneath `root`; a link anywhere in `path` is ELOOP, a mount is EXDEV: overlayfs shows none of those below
+/// its lower layer, so what the agent did there was never meant for them. "" and "." are the root. Empty, with errno,
+/// on failure.
 Fd try_open_beneath(const Fd& root, const std::string& path, std::uint64_t flags) noexcept;
 /// The same, or SysError.
 Fd open_beneath(const Fd& root, const std::string& path, std::uint64_t flags);

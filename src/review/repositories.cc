@@ -16,14 +16,21 @@ namespace {
 
 using Kind = Entry::Kind;
 
-constexpr std::array<std::string_view, 6> pieces = {"config", "config.worktree", "commondir", "objects", "refs", "hooks"};
+constexpr std::array<std::string_view, 6> pieces = {"config", "config.worktree", "commondir", "objects", "refs",
+                                                    "hooks"};
 // Work that git has in progress, by the names that it has in a repository's directory; and what it is called.
 struct Work {
   std::string_view name, what;
 };
-constexpr std::array<Work, 9> works = {{{"rebase-merge", "a rebase"}, {"rebase-apply", "a rebase or git am"}, {"sequencer", "a cherry-pick or revert of several"},
-                                        {"MERGE_HEAD", "a merge"}, {"CHERRY_PICK_HEAD", "a cherry-pick"}, {"REVERT_HEAD", "a revert"},
-                                        {"BISECT_START", "a bisect"}, {"BISECT_LOG", "a bisect"}, {"BISECT_RUN", "a bisect"}}};
+constexpr std::array<Work, 9> works = {{{"rebase-merge", "a rebase"},
+                                        {"rebase-apply", "a rebase or git am"},
+                                        {"sequencer", "a cherry-pick or revert of several"},
+                                        {"MERGE_HEAD", "a merge"},
+                                        {"CHERRY_PICK_HEAD", "a cherry-pick"},
+                                        {"REVERT_HEAD", "a revert"},
+                                        {"BISECT_START", "a bisect"},
+                                        {"BISECT_LOG", "a bisect"},
+                                        {"BISECT_RUN", "a bisect"}}};
 
 std::string lower(std::string_view text) {
   std::string low(text);
@@ -38,16 +45,23 @@ void each_home(const std::string& path, const Each& each) {
   for (std::size_t begin = 0; begin <= path.size();) {
     const std::size_t end = std::min(path.find('/', begin), path.size());
     const std::string_view part = std::string_view(path).substr(begin, end - begin);
-    if (std::ranges::find(pieces, lower(part)) != pieces.end()) each(begin == 0 ? std::string() : path.substr(0, begin - 1));
+    if (std::ranges::find(pieces, lower(part)) != pieces.end())
+      each(begin == 0 ? std::string() : path.substr(0, begin - 1));
     begin = end + 1;
   }
 }
 
-bool stays(const Change& change) { return change.after.kind != Kind::absent; }
+bool stays(const Change& change) {
+  return change.after.kind != Kind::absent;
+}
 
-std::string head_of(const std::string& directory) { return directory.empty() ? "HEAD" : directory + "/HEAD"; }
+std::string head_of(const std::string& directory) {
+  return directory.empty() ? "HEAD" : directory + "/HEAD";
+}
 
-bool is_git(std::string_view part) { return lower(part) == ".git"; }
+bool is_git(std::string_view part) {
+  return lower(part) == ".git";
+}
 
 }  // namespace
 

@@ -5,13 +5,14 @@
 //     lock                            flock(2): the run's supervisor while it lives, then whoever applies or discards
 //     <n>/upper, <n>/work             the layers of target n
 //     applied                         NUL-ended pairs: target, path. What reached the host; it is not shown again
-//     leftover                        the file that apply is making on the host, for the next one if this one is cut off
+//     leftover                        the file that apply is making on the host, for the next one if this one is cut
+//     off
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/file.h>
-#include <sys/syscall.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <time.h>
@@ -24,8 +25,8 @@
 #include <agentrun/review.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
-#include "review/review_fields.h"
 #include "review/overlay_store.h"
+#include "review/review_fields.h"
 
 namespace agentrun::review {
 
@@ -39,7 +40,9 @@ constexpr std::size_t manifest_limit = 1U << 20;
 constexpr unsigned killed_grace_us = 100'000;
 constexpr std::int64_t clock_limit = 50'000'000;  // ns; a tick is at most 10 ms
 
-std::string store_of(const std::filesystem::path& state) { return (state / "overlays").string(); }
+std::string store_of(const std::filesystem::path& state) {
+  return (state / "overlays").string();
+}
 
 Fd open_folder(const std::string& path) {
   return Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -57,10 +60,12 @@ void require_layers_possible(const Fd& upper, const std::string& where) {
   struct statfs fs {};
   check(::fstatfs(upper.get(), &fs), "fstatfs", where);
   const std::string remedy = "choose a place on another file system (ext4, xfs, btrfs) with --journal";
-  if (fs.f_type == OVERLAYFS_SUPER_MAGIC) throw Refusal("overlays cannot be kept in " + where + ": it lies on an overlay itself", remedy);
+  if (fs.f_type == OVERLAYFS_SUPER_MAGIC)
+    throw Refusal("overlays cannot be kept in " + where + ": it lies on an overlay itself", remedy);
   constexpr const char* attribute = "user.agent-run";
   if (::fsetxattr(upper.get(), attribute, "", 0, 0) != 0)
-    throw Refusal("overlays cannot be kept in " + where + ": its file system has no extended attributes of users", remedy);
+    throw Refusal("overlays cannot be kept in " + where + ": its file system has no extended attributes of users",
+                  remedy);
   ::fremovexattr(upper.get(), attribute);
 }
 
@@ -106,11 +111,13 @@ class StoreLock {
   bool held_ = false;
 };
 
-// "20261122T103000123-5f0c2a91" (journal::new_run_id). With --journal the store may be in a folder that has other things in
-// an "overlays" of its own: what has another name is not ours to remove.
+// "20261122T103000123-5f0c2a91" (journal::new_run_id). With --journal the store may be in a folder that has other
+// things in an "overlays" of its own: what has another name is not ours to remove.
 bool is_run_id(std::string_view name) {
   constexpr std::string_view form = "00000000T000000000-00000000";
-  const auto fits = [](char c, char like) { return like == '0' ? std::isxdigit(static_cast<unsigned char>(c)) != 0 : c == like; };
+  const auto fits = [](char c, char like) {
+    return like == '0' ? std::isxdigit(static_cast<unsigned char>(c)) != 0 : c == like;
+  };
   return std::equal(name.begin(), name.end(), form.begin(), form.end(), fits);
 }
 
@@ -118,10 +125,13 @@ void remove_torn(const Fd& store) {
   const StoreLock alone(store, StoreLock::Want::alone);
   if (!alone) return;  // the next one will
   for (const std::string& name : names_in(store, ""))
-    if (is_run_id(name) && look(store, join(name, manifest_name)).entry.kind != Entry::Kind::file) remove_tree(store, name);
+    if (is_run_id(name) && look(store, join(name, manifest_name)).entry.kind != Entry::Kind::file)
+      remove_tree(store, name);
 }
 
-bool is_empty(const Fd& layers) { return names_in(layers, "upper").empty(); }
+bool is_empty(const Fd& layers) {
+  return names_in(layers, "upper").empty();
+}
 
 }  // namespace
 
@@ -138,7 +148,8 @@ std::vector<std::string> runs_with_overlays(const std::filesystem::path& state) 
   return runs;
 }
 
-Overlays Overlays::create(const std::filesystem::path& state, const std::string& run, const std::vector<Target>& targets) {
+Overlays Overlays::create(const std::filesystem::path& state, const std::string& run,
+                          const std::vector<Target>& targets) {
   Overlays made;
   const std::string where = store_of(state) + "/" + run;
   make_directories(store_of(state), 0700);
@@ -150,13 +161,16 @@ Overlays Overlays::create(const std::filesystem::path& state, const std::string&
   made.run_ = run;
   made.targets_ = targets;
   try {
-    made.lock_ = Fd(check(::openat(made.folder_.get(), lock_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), "open", where));
+    made.lock_ =
+        Fd(check(::openat(made.folder_.get(), lock_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), "open", where));
     if (!try_lock(made.lock_)) throw SysError(EBUSY, "flock", where);
     for (std::size_t i = 0; i < targets.size(); ++i) make_layers(made.folder_, i, targets[i], where);
     made.began_ns_ = wall_clock_ns();
     Fields fields = {format, std::to_string(made.began_ns_)};
     for (const Target& target : targets) fields.insert(fields.end(), {target.path, std::to_string(target.ino)});
-    const Fd manifest(check(::openat(made.folder_.get(), manifest_being_written, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), "open", where));
+    const Fd manifest(
+        check(::openat(made.folder_.get(), manifest_being_written, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600),
+              "open", where));
     write_all(manifest, encode_fields(fields), where);
     // Whole, or not there: a run may be killed at any moment.
     check(::renameat(made.folder_.get(), manifest_being_written, made.folder_.get(), manifest_name), "rename", where);
@@ -184,7 +198,8 @@ Overlays Overlays::open(const std::filesystem::path& state, std::string_view id,
   opened.lock_ = open_beneath(opened.folder_, lock_name, O_RDWR);
   opened.alive_ = !try_lock(opened.lock_);
   if (opened.alive_ && use == Use::change)
-    throw Refusal("run " + opened.run_ + " is still alive, or its changes are being applied", "wait for its end, or end it");
+    throw Refusal("run " + opened.run_ + " is still alive, or its changes are being applied",
+                  "wait for its end, or end it");
   const Fields fields = read_fields(opened.folder_, manifest_name, manifest_limit);
   const auto number = [](const std::string& text) {
     std::int64_t value = -1;
@@ -192,7 +207,8 @@ Overlays Overlays::open(const std::filesystem::path& state, std::string_view id,
     return value;
   };
   if (fields.size() < 4 || fields.size() % 2 != 0 || fields[0] != format || number(fields[1]) <= 0)
-    throw Refusal("the overlays of run " + opened.run_ + " have no readable manifest", "remove " + store_of(state) + "/" + opened.run_ + " by hand");
+    throw Refusal("the overlays of run " + opened.run_ + " have no readable manifest",
+                  "remove " + store_of(state) + "/" + opened.run_ + " by hand");
   opened.began_ns_ = number(fields[1]);
   for (std::size_t i = 2; i < fields.size(); i += 2)
     opened.targets_.push_back({.path = fields[i], .ino = static_cast<std::uint64_t>(number(fields[i + 1]))});
@@ -237,7 +253,9 @@ Fd open_target(const Target& target) {
 
 }  // namespace
 
-bool Overlays::is_there(std::size_t target) const { return static_cast<bool>(open_target(targets_[target])); }
+bool Overlays::is_there(std::size_t target) const {
+  return static_cast<bool>(open_target(targets_[target]));
+}
 
 Fd Overlays::host_folder(std::size_t target) const {
   const Target& t = targets_[target];

@@ -31,13 +31,15 @@ struct Edit {
 };
 
 // The forward pass: for each number of edits, how far each diagonal reaches. The number of edits at the end, or -1.
-int forward(std::span<const std::string_view> a, std::span<const std::string_view> b, std::vector<std::vector<int>>& trace) {
+int forward(std::span<const std::string_view> a, std::span<const std::string_view> b,
+            std::vector<std::vector<int>>& trace) {
   const int n = static_cast<int>(a.size()), m = static_cast<int>(b.size());
   const int most = std::min(n + m, max_edits);
   std::vector<int> reach(2 * static_cast<std::size_t>(most) + 3, 0);
   const auto at = [&](int k) -> int& { return reach[static_cast<std::size_t>(k + most + 1)]; };
   for (int d = 0; d <= most; ++d) {
-    trace.emplace_back(reach.begin() + (most + 1 - d), reach.begin() + (most + 2 + d));  // diagonals -d … d before this round
+    trace.emplace_back(reach.begin() + (most + 1 - d),
+                       reach.begin() + (most + 2 + d));  // diagonals -d … d before this round
     for (int k = -d; k <= d; k += 2) {
       int x = k == -d || (k != d && at(k - 1) < at(k + 1)) ? at(k + 1) : at(k - 1) + 1;
       while (x < n && x - k < m && a[static_cast<std::size_t>(x)] == b[static_cast<std::size_t>(x - k)]) ++x;
@@ -67,8 +69,10 @@ void add_edits(std::span<const std::string_view> a, std::span<const std::string_
     const int from = down ? k + 1 : k - 1;
     const int after_edit = down ? at(from) : at(from) + 1;
     for (; x > after_edit; --x, --y) backwards.push_back({' ', a[static_cast<std::size_t>(x - 1)]});
-    if (down) backwards.push_back({'+', b[static_cast<std::size_t>(--y)]});
-    else backwards.push_back({'-', a[static_cast<std::size_t>(--x)]});
+    if (down)
+      backwards.push_back({'+', b[static_cast<std::size_t>(--y)]});
+    else
+      backwards.push_back({'-', a[static_cast<std::size_t>(--x)]});
   }
   for (; x > 0; --x) backwards.push_back({' ', a[static_cast<std::size_t>(x - 1)]});
   edits.insert(edits.end(), backwards.rbegin(), backwards.rend());
@@ -81,7 +85,8 @@ std::string range(int first, int count) {
 
 void print_hunk(std::span<const Edit> hunk, int old_line, int new_line, std::string& out) {
   const auto count = [&](char other) {
-    return static_cast<int>(std::count_if(hunk.begin(), hunk.end(), [&](const Edit& edit) { return edit.mark != other; }));
+    return static_cast<int>(
+        std::count_if(hunk.begin(), hunk.end(), [&](const Edit& edit) { return edit.mark != other; }));
   };
   out += "@@ -" + range(old_line, count('+')) + " +" + range(new_line, count('-')) + " @@\n";
   for (const auto& [mark, line] : hunk) {
@@ -126,7 +131,8 @@ std::string unified_hunks(std::string_view before, std::string_view after) {
   while (tail < shorter - head && a[a.size() - 1 - tail] == b[b.size() - 1 - tail]) ++tail;
   std::vector<Edit> edits;
   for (std::size_t i = 0; i < head; ++i) edits.push_back({' ', a[i]});
-  add_edits(std::span(a).subspan(head, a.size() - head - tail), std::span(b).subspan(head, b.size() - head - tail), edits);
+  add_edits(std::span(a).subspan(head, a.size() - head - tail), std::span(b).subspan(head, b.size() - head - tail),
+            edits);
   for (std::size_t i = a.size() - tail; i < a.size(); ++i) edits.push_back({' ', a[i]});
   return hunks(edits);
 }

@@ -15,7 +15,9 @@ std::string describe(std::string_view call, std::string_view object) {
 SysError::SysError(int error, std::string_view call, std::string_view object)
     : std::system_error(error, std::generic_category(), describe(call, object)), call_(call), object_(object) {}
 
-void throw_errno(std::string_view call, std::string_view object) { throw SysError(errno, call, object); }
+void throw_errno(std::string_view call, std::string_view object) {
+  throw SysError(errno, call, object);
+}
 
 std::string_view errno_name(int error) noexcept {
   const char* name = ::strerrorname_np(error);  // glibc 2.32

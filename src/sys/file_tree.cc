@@ -34,11 +34,16 @@ Kind kind_of_mode(mode_t mode) {
 // Some file systems do not say what an entry is (readdir(3)).
 Kind kind_of_entry(int directory, const dirent& entry) {
   switch (entry.d_type) {
-    case DT_REG: return Kind::file;
-    case DT_DIR: return Kind::directory;
-    case DT_LNK: return Kind::link;
-    case DT_UNKNOWN: break;
-    default: return Kind::other;
+    case DT_REG:
+      return Kind::file;
+    case DT_DIR:
+      return Kind::directory;
+    case DT_LNK:
+      return Kind::link;
+    case DT_UNKNOWN:
+      break;
+    default:
+      return Kind::other;
   }
   struct stat st {};
   return ::fstatat(directory, entry.d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? kind_of_mode(st.st_mode) : Kind::absent;
@@ -49,7 +54,8 @@ Kind kind_of_entry(int directory, const dirent& entry) {
 Tree::Listed unlisted(const std::string& directory, int error) {
   using Listed = Tree::Listed;
   if (error == ENOENT || error == ENOTDIR || error == ELOOP) return Listed::whole;
-  if (error != EACCES || ::faccessat(AT_FDCWD, directory.c_str(), X_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0) return Listed::partly;
+  if (error != EACCES || ::faccessat(AT_FDCWD, directory.c_str(), X_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0)
+    return Listed::partly;
   const Fd shut(::open(directory.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   struct stat st {};
   struct statfs fs {};
@@ -58,12 +64,12 @@ Tree::Listed unlisted(const std::string& directory, int error) {
   return fixed ? Listed::whole : Listed::shut;
 }
 
-// File systems of Linux's own, on which names are bytes unless a directory says otherwise. What is missing here is taken for
-// one that folds: vfat, exfat, NTFS, CIFS, 9p (WSL's drives), FUSE, ZFS (where it is a choice), HFS+.
-constexpr std::array<unsigned long, 13> exact_types = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,  BTRFS_SUPER_MAGIC, TMPFS_MAGIC,
-                                                       RAMFS_MAGIC,      F2FS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, NFS_SUPER_MAGIC,
-                                                       SQUASHFS_MAGIC,   EROFS_SUPER_MAGIC_V1, PROC_SUPER_MAGIC, CGROUP2_SUPER_MAGIC,
-                                                       0xca451a4eUL /* bcachefs */};
+// File systems of Linux's own, on which names are bytes unless a directory says otherwise. What is missing here is
+// taken for one that folds: vfat, exfat, NTFS, CIFS, 9p (WSL's drives), FUSE, ZFS (where it is a choice), HFS+.
+constexpr std::array<unsigned long, 13> exact_types = {
+    EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,       BTRFS_SUPER_MAGIC, TMPFS_MAGIC,    RAMFS_MAGIC,
+    F2FS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, NFS_SUPER_MAGIC,   SQUASHFS_MAGIC, EROFS_SUPER_MAGIC_V1,
+    PROC_SUPER_MAGIC, CGROUP2_SUPER_MAGIC,   0xca451a4eUL /* bcachefs */};
 
 }  // namespace
 

@@ -1,5 +1,6 @@
-// What the parent left: see inherited.h. A parent that ignores SIGCHLD, closes its standard descriptors or lowers its limits is
-// a daemon, cron, a CI runner or a shell script; the command may live with that, agent-run's own processes cannot.
+// What the parent left: see inherited.h. A parent that ignores SIGCHLD, closes its standard descriptors or lowers its
+// limits is a daemon, cron, a CI runner or a shell script; the command may live with that, agent-run's own processes
+// cannot.
 #include <agentrun/sys/inherited.h>
 
 #include <fcntl.h>
@@ -23,7 +24,8 @@ struct Need {
   const char* name;
   rlim_t least;
 };
-// By a limit below this one agent-run's own work could fail (the journal is a file, the broker has threads and descriptors).
+// By a limit below this one agent-run's own work could fail (the journal is a file, the broker has threads and
+// descriptors).
 constexpr Need needs[] = {
     {RLIMIT_FSIZE, "RLIMIT_FSIZE", RLIM_INFINITY}, {RLIMIT_NOFILE, "RLIMIT_NOFILE", RLIM_INFINITY},
     {RLIMIT_NPROC, "RLIMIT_NPROC", RLIM_INFINITY}, {RLIMIT_CPU, "RLIMIT_CPU", RLIM_INFINITY},
@@ -42,7 +44,8 @@ void open_standard_descriptors() {
 void take_signals(Inherited& inherited) {
   for (int signal = 1; signal < static_cast<int>(inherited.ignored.size()); ++signal) {
     struct sigaction now {};
-    if (::sigaction(signal, nullptr, &now) == 0) inherited.ignored[static_cast<std::size_t>(signal)] = now.sa_handler == SIG_IGN;
+    if (::sigaction(signal, nullptr, &now) == 0)
+      inherited.ignored[static_cast<std::size_t>(signal)] = now.sa_handler == SIG_IGN;
   }
   struct sigaction by_default {};
   by_default.sa_handler = SIG_DFL;

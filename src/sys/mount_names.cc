@@ -1,7 +1,7 @@
-// Mounts as proc_pid_mountinfo(5) lists them. A path stands on the mount that is found by walking it from the root, mount by mount,
-// as the kernel does: a mount that another one covers has no names.
-#include <agentrun/sys/mountinfo.h>
+// Mounts as proc_pid_mountinfo(5) lists them. A path stands on the mount that is found by walking it from the root,
+// mount by mount, as the kernel does: a mount that another one covers has no names.
 #include <agentrun/sys/mount_names.h>
+#include <agentrun/sys/mountinfo.h>
 
 #include <agentrun/sys/paths.h>
 #include <agentrun/sys/process.h>
@@ -37,10 +37,15 @@ std::string moved(std::string_view path, std::string_view above, const std::stri
   return (base == "/" ? std::string() : std::string(base)).append(rest);
 }
 
-std::string key(std::uint64_t parent, std::string_view place) { return std::to_string(parent).append(" ").append(place); }
+std::string key(std::uint64_t parent, std::string_view place) {
+  return std::to_string(parent).append(" ").append(place);
+}
 
-// Mounts of different parts of an export have one device and the root "/" (nfs, cifs): there the source tells them apart.
-bool is_remote(std::string_view type) { return type.starts_with("nfs") || type == "cifs" || type == "smb3" || type == "9p" || type == "ceph"; }
+// Mounts of different parts of an export have one device and the root "/" (nfs, cifs): there the source tells them
+// apart.
+bool is_remote(std::string_view type) {
+  return type.starts_with("nfs") || type == "cifs" || type == "smb3" || type == "9p" || type == "ceph";
+}
 
 }  // namespace
 
@@ -120,8 +125,10 @@ void MountNames::find_pairs() {
       const auto found = by_root.find({mount.file_system, above});
       for (const std::size_t other : found == by_root.end() ? std::vector<std::size_t>() : found->second) {
         std::string name = moved(mount.root, above, mounts_[other].place);
-        const bool known = std::ranges::any_of(pairs_, [&](const Pair& pair) { return pair.place == name && pair.other == mount.place; });
-        if (other == i || name == mount.place || known || mount_of(name) != other || mount_of(mount.place) != i) continue;
+        const bool known = std::ranges::any_of(
+            pairs_, [&](const Pair& pair) { return pair.place == name && pair.other == mount.place; });
+        if (other == i || name == mount.place || known || mount_of(name) != other || mount_of(mount.place) != i)
+          continue;
         pairs_.push_back({.place = mount.place, .other = std::move(name)});
       }
       if (above == "/") break;
@@ -141,7 +148,9 @@ std::vector<std::string> MountNames::others(std::string_view path) const {
       if (!within(path, *from)) continue;
       std::string name = moved(path, *from, *to);
       const std::size_t there = mount_of(name);
-      if (name == path || there == not_listed || mounts_[there].file_system != mount.file_system || mounts_[there].root.empty()) continue;
+      if (name == path || there == not_listed || mounts_[there].file_system != mount.file_system ||
+          mounts_[there].root.empty())
+        continue;
       // Another mount may stand before it.
       if (moved(name, mounts_[there].place, mounts_[there].root) != inside) continue;
       if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
@@ -164,9 +173,12 @@ std::vector<std::string> MountNames::with_parts(std::string_view path) const {
 }
 
 bool MountNames::holds(std::string_view path) const {
-  return std::ranges::any_of(pairs_, [&](const Pair& pair) { return within(pair.place, path) || within(pair.other, path); });
+  return std::ranges::any_of(pairs_,
+                             [&](const Pair& pair) { return within(pair.place, path) || within(pair.other, path); });
 }
 
-MountNames read_mount_names() { return MountNames(read_file("/proc/self/mountinfo", longest)); }
+MountNames read_mount_names() {
+  return MountNames(read_file("/proc/self/mountinfo", longest));
+}
 
 }  // namespace agentrun

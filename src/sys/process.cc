@@ -60,7 +60,8 @@ std::size_t make_directories(const std::string& path, unsigned mode) {
   std::size_t made = 0;
   for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
     const std::string part = path.substr(0, end);
-    if (::mkdir(part.c_str(), mode) == 0) ++made;
+    if (::mkdir(part.c_str(), mode) == 0)
+      ++made;
     else if (errno != EEXIST) {
       struct stat st {};  // EROFS and EACCES are said before EEXIST on some file systems
       const int error = errno;
@@ -80,8 +81,12 @@ constexpr std::size_t max_fds = 16;
 constexpr std::size_t max_message = 64 * 1024;
 }  // namespace
 
-std::int64_t wall_clock_ns() noexcept { return clock_ns(CLOCK_REALTIME); }
-std::int64_t boot_clock_ns() noexcept { return clock_ns(CLOCK_BOOTTIME); }
+std::int64_t wall_clock_ns() noexcept {
+  return clock_ns(CLOCK_REALTIME);
+}
+std::int64_t boot_clock_ns() noexcept {
+  return clock_ns(CLOCK_BOOTTIME);
+}
 
 void keep_only(std::initializer_list<int> kept) {
   const Fd null(check(::open("/dev/null", O_RDWR | O_CLOEXEC), "open", "/dev/null"));
@@ -100,7 +105,8 @@ void keep_only(std::initializer_list<int> kept) {
 }
 
 void wipe_environment() noexcept {
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) ::explicit_bzero(*entry, std::strlen(*entry));
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry)
+    ::explicit_bzero(*entry, std::strlen(*entry));
   ::clearenv();
 }
 

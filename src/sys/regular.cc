@@ -45,7 +45,8 @@ std::optional<std::string> try_read_regular(const std::string& path, std::size_t
 }
 
 bool same_file(const Fd& one, const Fd& other) {
-  struct stat a {}, b {};
+  struct stat a {
+  }, b{};
   check(::fstat(one.get(), &a), "fstat");
   check(::fstat(other.get(), &b), "fstat");
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;

@@ -79,7 +79,9 @@ bool Service::ask_to_finish() const {
   return ::setsockopt(control_.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) == 0;
 }
 
-void Service::dismiss() const noexcept { (void)pidfd_signal(pidfd_, SIGKILL); }
+void Service::dismiss() const noexcept {
+  (void)pidfd_signal(pidfd_, SIGKILL);
+}
 
 Service::~Service() {
   if (!pidfd_) return;
@@ -98,7 +100,8 @@ void set_service_limits() {
 
 void load_filter_everywhere(std::span<const sock_filter> program, std::string_view object) {
   if (sanitized) return;
-  const sock_fprog loaded{.len = static_cast<unsigned short>(program.size()), .filter = const_cast<sock_filter*>(program.data())};
+  const sock_fprog loaded{.len = static_cast<unsigned short>(program.size()),
+                          .filter = const_cast<sock_filter*>(program.data())};
   const long result = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &loaded);
   if (result > 0) throw SysError(EAGAIN, "seccomp", std::string(object) + ": a thread would not take the filter");
   check(result, "seccomp", object);

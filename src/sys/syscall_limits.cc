@@ -26,10 +26,22 @@ namespace agentrun {
 namespace {
 
 // What the C library and the modules of its name services read. /run: systemd-resolved, nscd, avahi.
-constexpr const char* readable[] = {"/etc", "/usr", "/lib", "/lib64", "/lib32", "/run", "/var/run", "/var/lib/sss", "/nix/store",
-                                    "/dev/null", "/dev/urandom", "/proc/sys", "/sys/devices/system/cpu"};
+constexpr const char* readable[] = {"/etc",
+                                    "/usr",
+                                    "/lib",
+                                    "/lib64",
+                                    "/lib32",
+                                    "/run",
+                                    "/var/run",
+                                    "/var/lib/sss",
+                                    "/nix/store",
+                                    "/dev/null",
+                                    "/dev/urandom",
+                                    "/proc/sys",
+                                    "/sys/devices/system/cpu"};
 // These are links where something manages them, and may lead anywhere.
-constexpr const char* linked[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/host.conf"};
+constexpr const char* linked[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf",
+                                  "/etc/host.conf"};
 
 constexpr std::uint64_t rights_of_abi(long abi) {
   std::uint64_t rights = LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1;  // the thirteen of ABI 1
@@ -44,7 +56,8 @@ void allow_reading(const Fd& ruleset, int object, const char* path) {
                                   .parent_fd = object};
   if (::syscall(SYS_landlock_add_rule, ruleset.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0) return;
   rule.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE;  // it is no folder
-  check(::syscall(SYS_landlock_add_rule, ruleset.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0), "landlock_add_rule", path);
+  check(::syscall(SYS_landlock_add_rule, ruleset.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0), "landlock_add_rule",
+        path);
 }
 void allow_reading(const Fd& ruleset, const char* path) {
   const Fd object(::open(path, O_PATH | O_CLOEXEC));
@@ -70,9 +83,12 @@ void shed_capabilities() {
 void enter_landlock(std::initializer_list<int> folders) {
   const long version = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
   if (version < 1) return;  // the kernel has none, or it is switched off: this is a second wall
-  abi::LandlockRulesetAttr attributes{.handled_access_fs = rights_of_abi(version), .handled_access_net = 0, .scoped = 0};
+  abi::LandlockRulesetAttr attributes{
+      .handled_access_fs = rights_of_abi(version), .handled_access_net = 0, .scoped = 0};
   if (version >= 6) attributes.scoped = abi::landlock_scope_signal | abi::landlock_scope_abstract_unix_socket;
-  const std::size_t size = version >= 6 ? sizeof attributes : version >= 4 ? 2 * sizeof(std::uint64_t) : sizeof(std::uint64_t);
+  const std::size_t size = version >= 6   ? sizeof attributes
+                           : version >= 4 ? 2 * sizeof(std::uint64_t)
+                                          : sizeof(std::uint64_t);
   const Fd ruleset(
       static_cast<int>(check(::syscall(SYS_landlock_create_ruleset, &attributes, size, 0), "landlock_create_ruleset")));
   for (const char* path : readable) allow_reading(ruleset, path);
@@ -91,8 +107,8 @@ void load_name_services() {
     std::string word;
     if (!(words >> word) || word != "hosts:") continue;
     while (words >> word) {
-      const bool plain =
-          std::ranges::all_of(word, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+      const bool plain = std::ranges::all_of(
+          word, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
       // Never closed: the C library finds it loaded when it looks for it.
       if (plain) ::dlopen(("libnss_" + word + ".so.2").c_str(), RTLD_NOW);
     }

@@ -30,8 +30,8 @@ constexpr std::size_t max_head = 8 * 1024;
 constexpr std::size_t max_body = 64 * 1024;
 constexpr std::size_t max_peers = 64;
 constexpr std::int64_t ms = 1'000'000;
-constexpr std::int64_t peer_ns = 5000 * ms;     // for a whole request
-constexpr std::int64_t answer_ns = 30'000 * ms; // that a client waits
+constexpr std::int64_t peer_ns = 5000 * ms;      // for a whole request
+constexpr std::int64_t answer_ns = 30'000 * ms;  // that a client waits
 constexpr std::string_view tcp = "tcp:";
 constexpr std::string_view http = "http://";
 
@@ -50,7 +50,8 @@ Place place_of(std::string_view text, const std::string& whole) {
   text = text.substr(0, slash);
   const std::size_t colon = text.rfind(':');
   const bool bracketed = text.starts_with('[');
-  if (colon == std::string_view::npos || (bracketed && (colon == 0 || text[colon - 1] != ']')) || (!bracketed && text.find(':') != colon))
+  if (colon == std::string_view::npos || (bracketed && (colon == 0 || text[colon - 1] != ']')) ||
+      (!bracketed && text.find(':') != colon))
     throw Refusal("no address and port in " + profile::printable(whole), "write 127.0.0.1:8080 or [::1]:8080");
   place.host = bracketed ? text.substr(1, colon - 2) : text.substr(0, colon);
   place.port = text.substr(colon + 1);
@@ -76,7 +77,9 @@ Addresses addresses_of(const Place& place, int flags) {
 sockaddr_un address_of(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) throw Refusal("the path of a socket has " + std::to_string(sizeof address.sun_path - 1) + " bytes at most: " + path, "choose a shorter one");
+  if (path.size() >= sizeof address.sun_path)
+    throw Refusal("the path of a socket has " + std::to_string(sizeof address.sun_path - 1) + " bytes at most: " + path,
+                  "choose a shorter one");
   std::memcpy(address.sun_path, path.c_str(), path.size());
   return address;
 }
@@ -91,9 +94,11 @@ std::string name_of(const Fd& socket) {
   std::array<char, NI_MAXHOST> host{};
   std::array<char, NI_MAXSERV> port{};
   check(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size), "getsockname");
-  if (::getnameinfo(reinterpret_cast<const sockaddr*>(&address), size, host.data(), host.size(), port.data(), port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+  if (::getnameinfo(reinterpret_cast<const sockaddr*>(&address), size, host.data(), host.size(), port.data(),
+                    port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
     throw SysError(EINVAL, "getnameinfo", "the witness's socket");
-  return std::string(http) + (address.ss_family == AF_INET6 ? "[" + std::string(host.data()) + "]" : host.data()) + ":" + port.data();
+  return std::string(http) + (address.ss_family == AF_INET6 ? "[" + std::string(host.data()) + "]" : host.data()) +
+         ":" + port.data();
 }
 
 /// What was left by a witness that was killed is in the way; what one listens to is not taken away.
@@ -124,7 +129,9 @@ struct Message {
 std::optional<std::size_t> length_in(std::string_view head) {
   static constexpr std::string_view length_name = "content-length:", coding_name = "transfer-encoding:";
   std::optional<std::size_t> length;
-  const auto is = [](std::string_view line, std::string_view name) { return line.size() >= name.size() && ::strncasecmp(line.data(), name.data(), name.size()) == 0; };
+  const auto is = [](std::string_view line, std::string_view name) {
+    return line.size() >= name.size() && ::strncasecmp(line.data(), name.data(), name.size()) == 0;
+  };
   while (!head.empty()) {
     const std::size_t end = std::min(head.find("\r\n"), head.size());
     std::string_view line = head.substr(0, end);
@@ -158,7 +165,9 @@ class Incoming {
       if (const State state = judge(); state != State::more) return state;
     }
   }
-  [[nodiscard]] Message take() const { return {.first = bytes_.substr(0, bytes_.find("\r\n")), .body = bytes_.substr(body_, length_)}; }
+  [[nodiscard]] Message take() const {
+    return {.first = bytes_.substr(0, bytes_.find("\r\n")), .body = bytes_.substr(body_, length_)};
+  }
 
  private:
   State judge() {
@@ -180,8 +189,8 @@ class Incoming {
 
 std::string response(const journal::Witness::Reply& reply) {
   const char* type = reply.status == 409 ? "text/x.tlog.size" : "text/plain; charset=utf-8";
-  return "HTTP/1.1 " + std::to_string(reply.status) + " -\r\nContent-Type: " + type + "\r\nContent-Length: " +
-         std::to_string(reply.body.size()) + "\r\nConnection: close\r\n\r\n" + reply.body;
+  return "HTTP/1.1 " + std::to_string(reply.status) + " -\r\nContent-Type: " + type +
+         "\r\nContent-Length: " + std::to_string(reply.body.size()) + "\r\nConnection: close\r\n\r\n" + reply.body;
 }
 
 // ---- the witness ----------------------------------------------------------------------------------------------------
@@ -213,7 +222,8 @@ bool go_on(Peer& peer, journal::Witness& witness) {
   (void)::send(peer.socket.get(), text.data(), text.size(), MSG_NOSIGNAL);
   (void)::shutdown(peer.socket.get(), SHUT_WR);
   std::array<char, 4096> rest;  // what is unread would make the kernel reset the connection, and the answer be lost
-  for (std::size_t got = 0; got < max_body && ::recv(peer.socket.get(), rest.data(), rest.size(), 0) > 0;) got += rest.size();
+  for (std::size_t got = 0; got<max_body&& ::recv(peer.socket.get(), rest.data(), rest.size(), 0)> 0;)
+    got += rest.size();
   return false;
 }
 
@@ -236,10 +246,12 @@ void accept_all(const Fd& socket, std::list<Peer>& peers) {
 void wait_for(const Fd& socket, short events, std::int64_t until, const std::string& where) {
   pollfd one{.fd = socket.get(), .events = events, .revents = 0};
   const std::int64_t left = until - boot_clock_ns();
-  if (left <= 0 || retry_eintr([&] { return ::poll(&one, 1, static_cast<int>(left / ms) + 1); }) <= 0) throw SysError(ETIMEDOUT, "connect", where);
+  if (left <= 0 || retry_eintr([&] { return ::poll(&one, 1, static_cast<int>(left / ms) + 1); }) <= 0)
+    throw SysError(ETIMEDOUT, "connect", where);
 }
 
-bool try_connect(const Fd& socket, const sockaddr* address, socklen_t size, std::int64_t until, const std::string& where) {
+bool try_connect(const Fd& socket, const sockaddr* address, socklen_t size, std::int64_t until,
+                 const std::string& where) {
   if (::connect(socket.get(), address, size) == 0) return true;
   if (errno != EINPROGRESS) return false;
   wait_for(socket, POLLOUT, until, where);
@@ -254,7 +266,8 @@ Fd connect_to(const std::string& where, Place& place, std::int64_t until) {
   if (!where.starts_with(http)) {
     Fd socket = stream_socket();
     const sockaddr_un address = address_of(where);
-    if (!try_connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address, until, where)) throw_errno("connect", where);
+    if (!try_connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address, until, where))
+      throw_errno("connect", where);
     place = {.host = "witness", .port = {}, .prefix = {}};
     return socket;
   }
@@ -294,7 +307,8 @@ void serve_witness(const Fd& socket, journal::Witness& witness) {
     waiting.clear();
     for (const Peer& peer : peers) waiting.push_back({.fd = peer.socket.get(), .events = POLLIN, .revents = 0});
     if (peers.size() < max_peers) waiting.push_back({.fd = socket.get(), .events = POLLIN, .revents = 0});
-    const std::int64_t left = peers.empty() ? 60'000 * ms : std::max<std::int64_t>(0, peers.front().until - boot_clock_ns());
+    const std::int64_t left =
+        peers.empty() ? 60'000 * ms : std::max<std::int64_t>(0, peers.front().until - boot_clock_ns());
     const int n = ::poll(waiting.data(), waiting.size(), static_cast<int>(left / ms) + 1);
     if (n < 0 && errno != EINTR) throw_errno("poll", "the witness's socket");
     if (n < 0) continue;
@@ -312,9 +326,11 @@ journal::Witness::Reply ask_witness(const std::string& where, const std::string&
   const std::int64_t until = boot_clock_ns() + answer_ns;
   Place place;
   const Fd socket = connect_to(where, place, until);
-  const std::string host = (place.host.find(':') == std::string::npos ? place.host : "[" + place.host + "]") + (place.port.empty() ? "" : ":" + place.port);
-  const std::string request = "POST " + place.prefix + "/add-checkpoint HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: text/plain\r\nContent-Length: " +
-                              std::to_string(body.size()) + "\r\nConnection: close\r\n\r\n" + body;
+  const std::string host = (place.host.find(':') == std::string::npos ? place.host : "[" + place.host + "]") +
+                           (place.port.empty() ? "" : ":" + place.port);
+  const std::string request = "POST " + place.prefix + "/add-checkpoint HTTP/1.1\r\nHost: " + host +
+                              "\r\nContent-Type: text/plain\r\nContent-Length: " + std::to_string(body.size()) +
+                              "\r\nConnection: close\r\n\r\n" + body;
   for (std::string_view rest = request; !rest.empty();) {
     wait_for(socket, POLLOUT, until, where);
     const ssize_t n = retry_eintr([&] { return ::send(socket.get(), rest.data(), rest.size(), MSG_NOSIGNAL); });
@@ -331,7 +347,8 @@ journal::Witness::Reply ask_witness(const std::string& where, const std::string&
   journal::Witness::Reply result{.status = 0, .body = {}};
   if (state == Incoming::State::whole) {
     Message reply = incoming.take();
-    if (reply.first.starts_with("HTTP/1.") && reply.first.size() >= 12) std::from_chars(reply.first.data() + 9, reply.first.data() + 12, result.status);
+    if (reply.first.starts_with("HTTP/1.") && reply.first.size() >= 12)
+      std::from_chars(reply.first.data() + 9, reply.first.data() + 12, result.status);
     result.body = std::move(reply.body);
   }
   if (result.status == 0) throw Refusal("the witness at " + where + " did not answer", "is it one?");

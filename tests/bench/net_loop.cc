@@ -1,5 +1,5 @@
-// The network's bench: a server, and clients that time themselves. Its first byte is none of TLS, HTTP or a word, so that a
-// relay that looks at first bytes does its whole work.
+// The network's bench: a server, and clients that time themselves. Its first byte is none of TLS, HTTP or a word, so
+// that a relay that looks at first bytes does its whole work.
 //   net-loop serve ADDRESS PORT
 //   net-loop bulk HOST PORT SECONDS            one flow: {"gbit": …}
 //   net-loop connect HOST PORT COUNT PARALLEL  connect, one byte there, one back, end: {"per_second": …}
@@ -39,7 +39,8 @@ Addresses look_up(const std::string& host, const std::string& port) {
   hints.ai_family = AF_INET;
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* list = nullptr;
-  if (const int error = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &list); error != 0) throw Refusal(host + ": " + ::gai_strerror(error));
+  if (const int error = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &list); error != 0)
+    throw Refusal(host + ": " + ::gai_strerror(error));
   return Addresses(list);
 }
 
@@ -54,7 +55,8 @@ void answer(Fd socket) {
   if (::recv(socket.get(), &what, 1, 0) != 1) return;
   std::vector<char> piece(piece_size);
   if (what == ask_bulk) {
-    while (::recv(socket.get(), piece.data(), piece.size(), 0) > 0) {}
+    while (::recv(socket.get(), piece.data(), piece.size(), 0) > 0) {
+    }
   }
   ::send(socket.get(), &what, 1, MSG_NOSIGNAL);
 }
@@ -80,7 +82,7 @@ void serve(const std::string& address, const std::string& port) {
 
 struct Target {
   std::string host, port;
-  Addresses at;        // of the host, or of the proxy
+  Addresses at;  // of the host, or of the proxy
   bool proxy = false;
 };
 
@@ -97,7 +99,8 @@ Fd connect_to(const Target& target) {
   no_delay(socket);
   check(::connect(socket.get(), target.at->ai_addr, target.at->ai_addrlen), "connect", target.host);
   if (!target.proxy) return socket;
-  const std::string request = "CONNECT " + target.host + ":" + target.port + " HTTP/1.1\r\nHost: " + target.host + "\r\n\r\n";
+  const std::string request =
+      "CONNECT " + target.host + ":" + target.port + " HTTP/1.1\r\nHost: " + target.host + "\r\n\r\n";
   check(::send(socket.get(), request.data(), request.size(), MSG_NOSIGNAL), "send");
   std::string head;
   for (char byte = 0; !head.ends_with("\r\n\r\n"); head.push_back(byte)) {
@@ -107,7 +110,9 @@ Fd connect_to(const Target& target) {
   return socket;
 }
 
-double since(std::chrono::steady_clock::time_point start) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
+double since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
 
 void bulk(const Target& target, double seconds) {
   const Fd socket = connect_to(target);
@@ -149,7 +154,8 @@ void connections(const Target& target, int count, int parallel) {
 void run(const std::vector<std::string>& words) {
   if (words.size() == 3 && words[0] == "serve") return serve(words[1], words[2]);
   if (words.size() == 4 && words[0] == "bulk") return bulk(target_of(words[1], words[2]), std::stod(words[3]));
-  if (words.size() == 5 && words[0] == "connect") return connections(target_of(words[1], words[2]), std::stoi(words[3]), std::stoi(words[4]));
+  if (words.size() == 5 && words[0] == "connect")
+    return connections(target_of(words[1], words[2]), std::stoi(words[3]), std::stoi(words[4]));
   throw Refusal("usage: net-loop serve ADDRESS PORT | bulk HOST PORT SECONDS | connect HOST PORT COUNT PARALLEL");
 }
 

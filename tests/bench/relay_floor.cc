@@ -1,8 +1,10 @@
-// The bare relay: what a connection that is made for another process costs at the least on this machine, when connect(2) is
-// answered only after the other side has. The command runs in a network namespace whose connections are redirected to a relay,
-// under a filter that traps connect and nothing else. One thread does all: receive, copy the address, take the socket, dial,
-// connect the socket, accept, and copy what is said. No policy, no name, no journal, no other process.
-//   relay-floor COMMAND…   one process, that connects by IPv4; needs nft(8), ip(8) and the right to make a network namespace
+// The bare relay: what a connection that is made for another process costs at the least on this machine, when
+// connect(2) is answered only after the other side has. The command runs in a network namespace whose connections are
+// redirected to a relay, under a filter that traps connect and nothing else. One thread does all: receive, copy the
+// address, take the socket, dial, connect the socket, accept, and copy what is said. No policy, no name, no journal, no
+// other process.
+//   relay-floor COMMAND…   one process, that connects by IPv4; needs nft(8), ip(8) and the right to make a network
+//   namespace
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
@@ -38,7 +40,8 @@ namespace {
 constexpr std::uint16_t relay_port = 9999;
 constexpr const char* set_up =
     "ip link set lo up && ip addr add 198.18.0.1/32 dev lo && ip route add default dev lo src 198.18.0.1 && "
-    "nft 'table ip floor { chain out { type nat hook output priority -100; ip daddr != 127.0.0.0/8 ip protocol tcp redirect to :9999; }; }'";
+    "nft 'table ip floor { chain out { type nat hook output priority -100; ip daddr != 127.0.0.0/8 ip protocol tcp "
+    "redirect to :9999; }; }'";
 constexpr std::size_t buffer_size = 256 * 1024;
 
 /// The child: hands over where its connections arrive and where its calls are heard, and becomes the command.
@@ -93,9 +96,12 @@ class Floor {
       for (int i = 0; i < count; ++i) {
         const epoll_event& event = events[static_cast<std::size_t>(i)];
         auto* const end = static_cast<End*>(event.data.ptr);
-        if (end != nullptr) pump(*end);
-        else if ((event.events & EPOLLIN) != 0) answer();
-        else return;
+        if (end != nullptr)
+          pump(*end);
+        else if ((event.events & EPOLLIN) != 0)
+          answer();
+        else
+          return;
       }
       over_.clear();
     }
@@ -117,7 +123,8 @@ class Floor {
     if (::ioctl(calls_.get(), SECCOMP_IOCTL_NOTIF_RECV, &call) != 0) return;
     sockaddr_in to{};
     const iovec copy{.iov_base = &to, .iov_len = sizeof to};
-    const iovec source{.iov_base = reinterpret_cast<void*>(call.data.args[1]), .iov_len = sizeof to};  // NOLINT: an address over there
+    const iovec source{.iov_base = reinterpret_cast<void*>(call.data.args[1]),
+                       .iov_len = sizeof to};  // NOLINT: an address over there
     const bool whole = ::process_vm_readv(static_cast<pid_t>(call.pid), &copy, 1, &source, 1, 0) == sizeof to;
     // Of what is no connection by IPv4 (nscd's socket) the kernel's answer is as good.
     if (!whole || to.sin_family != AF_INET) return reply(call, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
@@ -135,7 +142,8 @@ class Floor {
   }
 
   void relay() {
-    Fd accepted(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));  // blocks when it is sent to: nothing is lost
+    Fd accepted(
+        ::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));  // blocks when it is sent to: nothing is lost
     if (!accepted) return;
     auto* const flow = new Flow;  // until both its ends have ended
     flow->agent.socket = std::move(accepted);
@@ -158,8 +166,10 @@ class Floor {
     }
     from.ended = true;
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, from.socket.get(), nullptr);
-    if (to.ended) over_.emplace_back(from.flow);  // the other end's event may be in this round still
-    else ::shutdown(to.socket.get(), SHUT_WR);
+    if (to.ended)
+      over_.emplace_back(from.flow);  // the other end's event may be in this round still
+    else
+      ::shutdown(to.socket.get(), SHUT_WR);
   }
 
   Fd listener_, calls_, process_, epoll_, dialed_;
@@ -169,8 +179,9 @@ class Floor {
 
 int run(int argc, char** argv) {
   if (argc < 2) throw Refusal("usage: relay-floor COMMAND…");
-  return bench::with_child([argv](const Fd& socket) { become(argv + 1, socket); },
-                           [](std::vector<Fd> fds, pid_t child) { Floor(std::move(fds.at(0)), std::move(fds.at(1)), child).serve(); });
+  return bench::with_child(
+      [argv](const Fd& socket) { become(argv + 1, socket); },
+      [](std::vector<Fd> fds, pid_t child) { Floor(std::move(fds.at(0)), std::move(fds.at(1)), child).serve(); });
 }
 
 }  // namespace

@@ -34,8 +34,8 @@ inline Fd trap(unsigned call) {
   return Fd(static_cast<int>(check(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &loaded), "seccomp")));
 }
 
-/// `child` runs in a child and sends its descriptors over the socket that it is given; `serve` gets them here. Returns the child's
-/// exit status; what it throws is for its caller, in the child.
+/// `child` runs in a child and sends its descriptors over the socket that it is given; `serve` gets them here. Returns
+/// the child's exit status; what it throws is for its caller, in the child.
 int with_child(auto child, auto serve) {
   auto ends = message_channel();
   const pid_t pid = check(::fork(), "fork");

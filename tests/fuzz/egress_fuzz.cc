@@ -1,5 +1,5 @@
-// What agents, servers, proxies and a broker that was taken over send to egress. The first byte says which reader gets the
-// rest. Each must stay within its bounds, and never call good what it must not.
+// What agents, servers, proxies and a broker that was taken over send to egress. The first byte says which reader gets
+// the rest. Each must stay within its bounds, and never call good what it must not.
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -7,9 +7,9 @@
 #include "egress/dns/dns.h"
 #include "egress/egress_event.h"
 #include "egress/inspect/first_bytes.h"
+#include "egress/inspect/second_hello.h"
 #include "egress/packet/netfilter.h"
 #include "egress/proxy/proxies.h"
-#include "egress/inspect/second_hello.h"
 
 using namespace agentrun;
 using namespace agentrun::egress;
@@ -25,10 +25,14 @@ void fuzz_dns(std::string_view bytes) {
   const auto answer = dns::answer(bytes, dns::classic_limit, [&](const dns::Question& question) {
     ++asked;
     require(!question.plain || question.name.size() <= 253);
-    return dns::Reply{.rcode = dns::Rcode::no_error, .address = 0xC612'0101, .pointer = question.plain ? question.name : "", .why = question.name};
+    return dns::Reply{.rcode = dns::Rcode::no_error,
+                      .address = 0xC612'0101,
+                      .pointer = question.plain ? question.name : "",
+                      .why = question.name};
   });
   require(asked <= 1);
-  require(!answer || (answer->size() <= dns::classic_limit && answer->size() >= 12 && ((*answer)[2] & 0x80) != 0 && (*answer)[0] == bytes[0]));
+  require(!answer || (answer->size() <= dns::classic_limit && answer->size() >= 12 && ((*answer)[2] & 0x80) != 0 &&
+                      (*answer)[0] == bytes[0]));
 }
 
 void fuzz_first_bytes(std::string_view bytes) {
@@ -36,7 +40,8 @@ void fuzz_first_bytes(std::string_view bytes) {
   const Finding finding = judge_first_bytes(bytes, "api.example.com", bytes.size() % 2 == 0 ? 443 : 80, reader);
   require(finding.kind != Finding::Kind::more || (finding.needed > bytes.size() && finding.needed <= most_first_bytes));
   // What passes as TLS or HTTP holds the name somewhere.
-  if (finding.kind == Finding::Kind::pass && !finding.seen.empty()) require(authority_names(finding.seen, "api.example.com"));
+  if (finding.kind == Finding::Kind::pass && !finding.seen.empty())
+    require(authority_names(finding.seen, "api.example.com"));
   require(finding.kind != Finding::Kind::pass || bytes.empty() || (finding.size > 0 && finding.size <= bytes.size()));
   const Finding next = judge_next_hello(bytes, "api.example.com", reader);
   require(next.kind != Finding::Kind::pass || (next.size > 0 && next.size <= bytes.size()));

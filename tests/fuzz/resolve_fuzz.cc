@@ -1,5 +1,5 @@
-// Names to objects, against the kernel: in a small tree of folders, files and links that the input makes, the broker's walk
-// must end where open(O_PATH) of the same name ends, or with the same errno. /proc is part of it.
+// Names to objects, against the kernel: in a small tree of folders, files and links that the input makes, the broker's
+// walk must end where open(O_PATH) of the same name ends, or with the same errno. /proc is part of it.
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
@@ -54,8 +54,22 @@ class Input {
 };
 
 std::string name_of(Input& input, const World& world) {
-  const std::string parts[] = {"a", "b", "c", "..", ".", "", "self", "thread-self", "fd", "cwd", "root", "exe",
-                               std::to_string(world.base.get()), std::to_string(world.task.pid), "task", std::string(256, 'x')};
+  const std::string parts[] = {"a",
+                               "b",
+                               "c",
+                               "..",
+                               ".",
+                               "",
+                               "self",
+                               "thread-self",
+                               "fd",
+                               "cwd",
+                               "root",
+                               "exe",
+                               std::to_string(world.base.get()),
+                               std::to_string(world.task.pid),
+                               "task",
+                               std::string(256, 'x')};
   const std::string heads[] = {"", "", "", "/", world.folder + "/", "/proc/", "/proc/self/fd/"};
   std::string name = heads[input.next(std::size(heads))];
   for (unsigned count = input.next(6); count > 0; --count) name += parts[input.next(std::size(parts))] + "/";
@@ -74,9 +88,12 @@ void make_something(Input& input, const World& world) {
   if (!place) return;
   const char* const name = names[input.next(3)];
   const unsigned kind = input.next(4);
-  if (kind == 0) ::mkdirat(place.get(), name, 0700);
-  else if (kind == 1) Fd(::openat(place.get(), name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600)).reset();
-  else if (const std::string text = name_of(input, world); !text.empty()) ::symlinkat(text.c_str(), place.get(), name);
+  if (kind == 0)
+    ::mkdirat(place.get(), name, 0700);
+  else if (kind == 1)
+    Fd(::openat(place.get(), name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600)).reset();
+  else if (const std::string text = name_of(input, world); !text.empty())
+    ::symlinkat(text.c_str(), place.get(), name);
 }
 
 struct Ended {
@@ -100,8 +117,8 @@ bool is_self(const std::string& name) {
 
 void compare(const char* what, const std::string& name, const Ended& kernel, const Ended& broker) {
   if (kernel == broker) return;
-  std::fprintf(stderr, "%s of \"%s\": kernel %d %lu:%lu, broker %d %lu:%lu\n", what, name.c_str(), kernel.error, kernel.dev,
-               kernel.ino, broker.error, broker.dev, broker.ino);
+  std::fprintf(stderr, "%s of \"%s\": kernel %d %lu:%lu, broker %d %lu:%lu\n", what, name.c_str(), kernel.error,
+               kernel.dev, kernel.ino, broker.error, broker.dev, broker.ino);
   std::abort();
 }
 
@@ -122,7 +139,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Ended kernel = end_of(opened ? 0 : errno, opened);
     // The one difference that docs/fidelity.md lists: the link itself, which is another one for each that asks.
     struct stat st {};
-    if (follow == Follow::no && opened && ::fstat(opened.get(), &st) == 0 && S_ISLNK(st.st_mode) && is_self(name)) continue;
+    if (follow == Follow::no && opened && ::fstat(opened.get(), &st) == 0 && S_ISLNK(st.st_mode) && is_self(name))
+      continue;
     Walked walked;
     const int walk_error = walk(world.task, world.proc.get(), world.root, world.base, name, follow, walked);
     compare("walk", name, kernel, end_of(walk_error, walked.fd));

@@ -36,7 +36,9 @@ namespace {
 
 constexpr int refused = 5;  // rcode
 
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
 
 // What a process has used of the processors, in ms.
 long cpu_of(pid_t pid) {
@@ -49,14 +51,17 @@ long cpu_of(pid_t pid) {
   return ticks * 1000 / ::sysconf(_SC_CLK_TCK);
 }
 
-void reset_now(Fd& socket) { egress::reset(socket); }
+void reset_now(Fd& socket) {
+  egress::reset(socket);
+}
 
 // A ClientHello of TLS 1.0 that names a host: header, random, one cipher suite, server_name.
 std::string hello(const std::string& name) {
   const auto u16 = [](std::size_t v) { return std::string{static_cast<char>(v >> 8), static_cast<char>(v)}; };
   const std::string entry = std::string(1, '\0') + u16(name.size()) + name;
   const std::string extension = u16(0) + u16(entry.size() + 2) + u16(entry.size()) + entry;
-  std::string body = std::string("\3\3", 2) + std::string(32, 'r') + std::string(1, '\0') + u16(2) + std::string("\xC0\x2F", 2) + std::string("\1\0", 2);
+  std::string body = std::string("\3\3", 2) + std::string(32, 'r') + std::string(1, '\0') + u16(2) +
+                     std::string("\xC0\x2F", 2) + std::string("\1\0", 2);
   body += u16(extension.size()) + extension;
   const std::string message = std::string("\1\0", 2) + u16(body.size()) + body;
   return std::string("\x16\3\1", 3) + u16(message.size()) + message;
@@ -65,9 +70,11 @@ std::string hello(const std::string& name) {
 // A ServerHello, as far as its random: the fixed one of a HelloRetryRequest (RFC 8446 §4.1.3), or another.
 enum class Asks : std::uint8_t { no, again };
 std::string answer(Asks asks) {
-  const std::string again = "\xCF\x21\xAD\x74\xE5\x9A\x61\x11\xBE\x1D\x8C\x02\x1E\x65\xB8\x91"
-                            "\xC2\xA2\x11\x16\x7A\xBB\x8C\x5E\x07\x9E\x09\xE2\xC8\xA8\x33\x9C";
-  return std::string("\x16\3\3\0\x2C\2\0\0\x28\3\3", 11) + (asks == Asks::again ? again : std::string(32, 's')) + std::string("\0\x13\1\0\0\0", 6);
+  const std::string again =
+      "\xCF\x21\xAD\x74\xE5\x9A\x61\x11\xBE\x1D\x8C\x02\x1E\x65\xB8\x91"
+      "\xC2\xA2\x11\x16\x7A\xBB\x8C\x5E\x07\x9E\x09\xE2\xC8\xA8\x33\x9C";
+  return std::string("\x16\3\3\0\x2C\2\0\0\x28\3\3", 11) + (asks == Asks::again ? again : std::string(32, 's')) +
+         std::string("\0\x13\1\0\0\0", 6);
 }
 
 }  // namespace
@@ -95,12 +102,19 @@ TEST_CASE("the resolver: allowed names have an address of the range, others are 
     for (; n > 0; --n) at = reverse.find('.', at) + 1;
     return std::stoi(reverse.substr(at));
   };
-  const std::string pointer = std::to_string(dots(3)) + "." + std::to_string(dots(2)) + "." + std::to_string(dots(1)) + "." + std::to_string(dots(0));
+  const std::string pointer = std::to_string(dots(3)) + "." + std::to_string(dots(2)) + "." + std::to_string(dots(1)) +
+                              "." + std::to_string(dots(0));
   CHECK(inside.resolve(pointer + ".in-addr.arpa", 12).answers == 1);
   CHECK(inside.resolve("1.113.0.203.in-addr.arpa", 12).rcode == refused);
 
-  CHECK(inside.records({"\"type\":\"dns.query\"", "\"host\":\"one.test\"", "\"answer\":\"" + one.address + "\"", "\"act\":\"allow\"", "t:network.allow[0]"}).size() == 2);
-  CHECK(inside.records({"dns.query", "\"host\":\"two.test\"", "\"rcode\":\"REFUSED\"", "\"act\":\"deny\"", "two.test:443"}).size() == 2);
+  CHECK(inside
+            .records({"\"type\":\"dns.query\"", "\"host\":\"one.test\"", "\"answer\":\"" + one.address + "\"",
+                      "\"act\":\"allow\"", "t:network.allow[0]"})
+            .size() == 2);
+  CHECK(
+      inside
+          .records({"dns.query", "\"host\":\"two.test\"", "\"rcode\":\"REFUSED\"", "\"act\":\"deny\"", "two.test:443"})
+          .size() == 2);
   const auto told = inside.denials();
   REQUIRE_FALSE(told.empty());
   CHECK(told[0].text == "look up two.test");
@@ -208,7 +222,7 @@ TEST_CASE("flows that nobody announced are reset: none, other port, twice, too l
   REQUIRE(::bind(announced.get(), any.get(), any.size()) == 0);
   REQUIRE(inside.announce(announced, to, "") == 0);
   CHECK(connect_bare(inside.socket(AF_INET, SOCK_STREAM)) == "!ECONNRESET");  // by another port
-  const Fd peer = accept_one(server);                                            // it was dialed
+  const Fd peer = accept_one(server);                                         // it was dialed
   REQUIRE(::connect(announced.get(), at.get(), at.size()) == 0);
   write_text(peer, "x");
   CHECK(read_some(announced, 1) == "x");
@@ -360,7 +374,7 @@ TEST_CASE("the policy is asked again: a broker cannot announce what it does not 
   const Address any(destination("0.0.0.0", 0));
   REQUIRE(::bind(socket.get(), any.get(), any.size()) == 0);
   const auto one = destination(inside.resolve("one.test").address, 8080);
-  CHECK(inside.announce(socket, one, "two.test") == EACCES);           // another name than the address stands for
+  CHECK(inside.announce(socket, one, "two.test") == EACCES);  // another name than the address stands for
   CHECK(inside.announce(socket, one, "") == EACCES);
   auto other_port = one;
   other_port.port = 22;
@@ -414,7 +428,8 @@ TEST_CASE("localhost has no address that stands for it") {
 TEST_CASE("a second ClientHello is one that the server asked for, and names the name too") {
   const Fd server = serve("203.0.113.1", 443, SOCK_STREAM);
   Inside inside("{allow: [\"one.test:443\"]}");
-  const std::string first = hello("one.test"), change("\x14\3\3\0\1\1", 6), early = std::string("\x17\3\3\x40\0", 5) + std::string(16'384, 'e');
+  const std::string first = hello("one.test"), change("\x14\3\3\0\1\1", 6),
+                    early = std::string("\x17\3\3\x40\0", 5) + std::string(16'384, 'e');
   const auto begin = [&](const std::string& sent) {
     auto [client, error] = inside.connect("one.test", 443);
     REQUIRE(error == 0);
@@ -540,7 +555,10 @@ TEST_CASE("the first bytes must name the name; held back until then, and never s
     write_text(client, hello("evil.test") + "secret");
     CHECK(read_all(client) == "!ECONNRESET");
     CHECK(read_all(peer) == "!ECONNRESET");  // and not a byte before
-    CHECK(inside.await_records({"net.close", "\"bytes_out\":\"0\"", "\"end\":\"refused\"", "another server name: evil.test"}).size() == 1);
+    CHECK(inside
+              .await_records(
+                  {"net.close", "\"bytes_out\":\"0\"", "\"end\":\"refused\"", "another server name: evil.test"})
+              .size() == 1);
     const auto told = inside.denials();
     REQUIRE(told.size() == 1);
     CHECK(told[0].remedy == "network: {allow: [{to: \"one.test:443\", tls: any}]}");
@@ -587,7 +605,8 @@ TEST_CASE("what was judged is what is sent, though its sender changes it meanwhi
   const Fd server = serve("203.0.113.1", 80, SOCK_STREAM);
   const Fd file(check(::memfd_create("head", MFD_CLOEXEC), "memfd_create"));
   check(::write(file.get(), good.data(), good.size()), "write");
-  char* const page = static_cast<char*>(::mmap(nullptr, good.size(), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0));
+  char* const page =
+      static_cast<char*>(::mmap(nullptr, good.size(), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0));
   REQUIRE(page != MAP_FAILED);
   const std::size_t name = good.find("one");
   std::atomic<bool> over = false;
@@ -668,15 +687,18 @@ TEST_CASE("who does not read holds the sender back, and costs no memory") {
   for (int idle = 0; idle < 10;) {
     const ssize_t n = ::send(client.get(), piece.data(), piece.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     idle = n > 0 ? 0 : idle + 1;
-    if (n > 0) sent += static_cast<std::size_t>(n);
-    else ::usleep(10'000);
+    if (n > 0)
+      sent += static_cast<std::size_t>(n);
+    else
+      ::usleep(10'000);
   }
   CHECK(sent < 64U << 20);
   if (!sanitized) CHECK(inside.status_of_egress("VmRSS") - before < 4096);
   std::size_t received = 0;
   ::shutdown(client.get(), SHUT_WR);
   std::vector<char> buffer(1U << 20);
-  for (ssize_t n; (n = ::recv(peer.get(), buffer.data(), buffer.size(), 0)) > 0;) received += static_cast<std::size_t>(n);
+  for (ssize_t n; (n = ::recv(peer.get(), buffer.data(), buffer.size(), 0)) > 0;)
+    received += static_cast<std::size_t>(n);
   CHECK(received == sent + 1);
 }
 
@@ -685,7 +707,8 @@ void write_counting(const Fd& socket, std::size_t words) {
   std::vector<std::uint64_t> piece;
   for (std::size_t next = 1; next <= words;) {
     piece.clear();
-    for (const std::size_t end = next + 1 + next * 7919 % 40'000; next < end && next <= words; ++next) piece.push_back(next);
+    for (const std::size_t end = next + 1 + next * 7919 % 40'000; next < end && next <= words; ++next)
+      piece.push_back(next);
     write_text(socket, {reinterpret_cast<const char*>(piece.data()), piece.size() * sizeof piece[0]});
   }
 }
@@ -713,13 +736,16 @@ TEST_CASE("a long flow: both ways at once, whole and in order, its ends after it
   std::thread sending([&, &to = client] { write_counting(to, there), ::shutdown(to.get(), SHUT_WR); });
   std::thread answering([&] { write_counting(peer, back), ::shutdown(peer.get(), SHUT_WR); });
   bool came_back = false, ended_back = false;
-  std::thread hearing([&, &from = client] { came_back = read_counting(from, back), ended_back = read_all(from).empty(); });
+  std::thread hearing(
+      [&, &from = client] { came_back = read_counting(from, back), ended_back = read_all(from).empty(); });
   CHECK(read_counting(peer, there));
   CHECK(read_all(peer).empty());
   for (std::thread* one : {&sending, &answering, &hearing}) one->join();
   CHECK(came_back);
   CHECK(ended_back);
-  CHECK(inside.await_records({"net.close", "\"bytes_in\":\"24000000\",\"bytes_out\":\"32000001\"", "\"end\":\"closed\""}).size() == 1);
+  CHECK(
+      inside.await_records({"net.close", "\"bytes_in\":\"24000000\",\"bytes_out\":\"32000001\"", "\"end\":\"closed\""})
+          .size() == 1);
 }
 
 TEST_CASE("a long flow that is reset, at either end, with bytes on their way") {
@@ -735,7 +761,8 @@ TEST_CASE("a long flow that is reset, at either end, with bytes on their way") {
     CHECK(read_counting(peer, 1'000'000));
     sending.join();
     const std::string piece(64 * 1024, 'r');
-    while (::send(client.get(), piece.data(), piece.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {}  // nobody reads
+    while (::send(client.get(), piece.data(), piece.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+    }  // nobody reads
     reset_now(by_peer ? peer : client);
     const Fd& other = by_peer ? client : peer;
     CHECK(read_all(other).ends_with("!ECONNRESET"));
@@ -771,7 +798,8 @@ TEST_CASE("datagrams: relayed by rule, answered from where they were sent to, re
   Inside inside("{allow: [\"udp://one.test:5300\", \"udp://203.0.113.2:5300\", \"two.test:5300\"]}");
   const auto ask = [&](const Fd& socket, const policy::Destination& to, const Fd& who, const std::string& text) {
     const Address at(to);
-    if (::sendto(socket.get(), text.data(), text.size(), 0, at.get(), at.size()) < 0) return std::string(errno_name(errno));
+    if (::sendto(socket.get(), text.data(), text.size(), 0, at.get(), at.size()) < 0)
+      return std::string(errno_name(errno));
     std::array<char, 64> bytes;
     sockaddr_storage from{};
     socklen_t size = sizeof from;
@@ -779,10 +807,12 @@ TEST_CASE("datagrams: relayed by rule, answered from where they were sent to, re
     if (n < 0) return std::string("nothing arrived");
     const std::string answer = std::string(bytes.data(), static_cast<std::size_t>(n)) + "!";
     ::sendto(who.get(), answer.data(), answer.size(), 0, reinterpret_cast<sockaddr*>(&from), size);
-    const ssize_t m = ::recvfrom(socket.get(), bytes.data(), bytes.size(), 0, reinterpret_cast<sockaddr*>(&from), &size);
+    const ssize_t m =
+        ::recvfrom(socket.get(), bytes.data(), bytes.size(), 0, reinterpret_cast<sockaddr*>(&from), &size);
     if (m < 0) return std::string("no answer");
     const auto back = destination_of(from).value();
-    if (std::memcmp(back.address, to.address, 4) != 0 || back.port != to.port) return std::string("an answer from elsewhere");
+    if (std::memcmp(back.address, to.address, 4) != 0 || back.port != to.port)
+      return std::string("an answer from elsewhere");
     return std::string(bytes.data(), static_cast<std::size_t>(m));
   };
   const Fd socket = inside.socket(AF_INET, SOCK_DGRAM);
@@ -811,7 +841,8 @@ TEST_CASE("what the packet filter refuses is recorded: once a second and destina
     const Fd socket = inside.socket(AF_INET, SOCK_STREAM);
     CHECK((::connect(socket.get(), at.get(), at.size()) != 0 && errno == ECONNREFUSED));
   }
-  const auto dropped = inside.await_records({"nft.drop", "\"dst\":\"203.0.113.1\"", "\"dport\":9999", "\"proto\":\"tcp\""});
+  const auto dropped =
+      inside.await_records({"nft.drop", "\"dst\":\"203.0.113.1\"", "\"dport\":9999", "\"proto\":\"tcp\""});
   REQUIRE(dropped.size() == 1);
   CHECK(has(dropped[0], "\"count\":\"20\""));
   CHECK(has(dropped[0], "203.0.113.1:9999"));
@@ -852,12 +883,17 @@ TEST_CASE("network.publish brings a port of the host in") {
 TEST_CASE("through a proxy of the host: the name goes there unresolved, what follows its answer is the server's") {
   const Fd proxy = serve("203.0.113.3", 3128, SOCK_STREAM);
   Inside inside("{allow: [\"nowhere.test:8080\", \"one.test:8080\", \"10.9.9.9:80\", \"*:81\"]}",
-                {.https = "http://me:pass%20word@proxy.test:3128", .http = "socks5h://203.0.113.3:3128", .all = {}, .no = ".one.test,10.0.0.0/8"});
+                {.https = "http://me:pass%20word@proxy.test:3128",
+                 .http = "socks5h://203.0.113.3:3128",
+                 .all = {},
+                 .no = ".one.test,10.0.0.0/8"});
   // connect() waits for the answer of the dial, so the proxy's part is played by a child.
   const pid_t pid = ::fork();
   if (pid == 0) {
     const Fd talk = accept_one(proxy);
-    const std::string wanted = "CONNECT nowhere.test:8080 HTTP/1.1\r\nHost: nowhere.test:8080\r\nProxy-Authorization: Basic bWU6cGFzcyB3b3Jk\r\n\r\n";
+    const std::string wanted =
+        "CONNECT nowhere.test:8080 HTTP/1.1\r\nHost: nowhere.test:8080\r\nProxy-Authorization: Basic "
+        "bWU6cGFzcyB3b3Jk\r\n\r\n";
     if (read_some(talk, wanted.size()) != wanted) ::_exit(1);
     write_text(talk, "HTTP/1.1 200 OK\r\nX: y\r\n\r\nhello from beyond");
     ::_exit(read_some(talk, 2) == "\x01!" ? 0 : 2);
@@ -900,7 +936,8 @@ TEST_CASE("two thousand flows at once, two hundred MiB, and nothing is left of t
   };
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);
-  const auto fit = static_cast<int>(std::min<rlim_t>(files.rlim_cur, 1U << 20) / 2) - 500;  // two descriptors each, here and there
+  const auto fit =
+      static_cast<int>(std::min<rlim_t>(files.rlim_cur, 1U << 20) / 2) - 500;  // two descriptors each, here and there
   const int flows = std::min(fit, number("EGRESS_FLOWS", 2000)), bulk_mib = number("EGRESS_MIB", 200);
   const Fd server = serve("203.0.113.1", 8080, SOCK_STREAM);
   Inside inside("{allow: [\"one.test:8080\"]}");
@@ -938,7 +975,8 @@ TEST_CASE("two thousand flows at once, two hundred MiB, and nothing is left of t
   if (!sanitized) CHECK(inside.status_of_egress("VmRSS") < 64 * 1024);
   clients.clear();
   peers.clear();
-  for (int i = 0; i < 300 && inside.records({"net.close"}).size() < static_cast<std::size_t>(flows); ++i) ::usleep(10'000);
+  for (int i = 0; i < 300 && inside.records({"net.close"}).size() < static_cast<std::size_t>(flows); ++i)
+    ::usleep(10'000);
   CHECK(inside.records({"net.close"}).size() == static_cast<std::size_t>(flows));
   if (!sanitized) CHECK(inside.status_of_egress("Threads") <= 5);
 }
@@ -1013,7 +1051,9 @@ int main(int argc, char** argv) {
   try {
     make_world();
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "skipped: %s (user namespaces and iproute2 are needed; agent-run doctor says what is missing)\n", e.what());
+    std::fprintf(stderr,
+                 "skipped: %s (user namespaces and iproute2 are needed; agent-run doctor says what is missing)\n",
+                 e.what());
     return must_work != nullptr && std::string_view(must_work) == "1" ? 1 : 77;
   }
   rlimit files{};

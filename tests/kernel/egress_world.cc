@@ -26,8 +26,8 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include "egress/egress_fds.h"
-#include "sandbox/net/net.h"
 #include "sandbox/net/egress_sockets.h"
+#include "sandbox/net/net.h"
 
 namespace agentrun::egress::test {
 
@@ -62,7 +62,8 @@ void map_ids(const std::string& pid, unsigned uid, unsigned gid) {
 void replace(const std::string& path, const std::string& folder, std::string_view text) {
   const std::string file = folder + "/" + path.substr(path.rfind('/') + 1);
   write_file(file, text);
-  if (::access(path.c_str(), F_OK) == 0) check(::mount(file.c_str(), path.c_str(), nullptr, MS_BIND, nullptr), "mount", path);
+  if (::access(path.c_str(), F_OK) == 0)
+    check(::mount(file.c_str(), path.c_str(), nullptr, MS_BIND, nullptr), "mount", path);
 }
 
 void command(const std::string& line) {
@@ -70,7 +71,8 @@ void command(const std::string& line) {
 }
 
 policy::Policy policy_of(const std::string& network) {
-  const std::vector<profile::Profile> chain = {profile::parse("agent-run: 1\nname: t\nnetwork: " + network + "\n", "t.yaml")};
+  const std::vector<profile::Profile> chain = {
+      profile::parse("agent-run: 1\nname: t\nnetwork: " + network + "\n", "t.yaml")};
   return policy::compile(chain, {.home = "/home/u", .workspace = "/w"});
 }
 
@@ -122,7 +124,9 @@ void make_world() {
   replace("/etc/resolv.conf", folder, "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
   replace("/etc/nsswitch.conf", folder, "hosts: files dns\n");
   sandbox::bring_loopback_up();
-  command("ip route add local 203.0.113.0/24 dev lo && ip route add local 198.51.100.7/32 dev lo && ip route add local 10.9.0.0/16 dev lo");
+  command(
+      "ip route add local 203.0.113.0/24 dev lo && ip route add local 198.51.100.7/32 dev lo && ip route add local "
+      "10.9.0.0/16 dev lo");
   command("ip -6 route add local 2001:db8::5/128 dev lo");
   command("ip addr add 203.0.113.200/32 dev lo");  // the host's own; the routes above are no addresses of an interface
   check(::umount2(folder.c_str(), MNT_DETACH), "umount", folder);
@@ -131,7 +135,8 @@ void make_world() {
 
 policy::Destination destination(const std::string& address, std::uint16_t port, policy::Protocol protocol) {
   policy::Destination to{.v6 = address.find(':') != std::string::npos, .port = port, .protocol = protocol};
-  if (::inet_pton(to.v6 ? AF_INET6 : AF_INET, address.c_str(), to.address) != 1) throw Refusal("no address: " + address);
+  if (::inet_pton(to.v6 ? AF_INET6 : AF_INET, address.c_str(), to.address) != 1)
+    throw Refusal("no address: " + address);
   return to;
 }
 
@@ -146,7 +151,8 @@ Fd serve(const std::string& address, std::uint16_t port, int type) {
   Fd socket(check(::socket(to.v6 ? AF_INET6 : AF_INET, type | SOCK_CLOEXEC, 0), "socket"));
   const int on = 1;
   ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (to.v6) ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof on);  // a route alone does not do there
+  if (to.v6)
+    ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof on);  // a route alone does not do there
   const Address at(to);
   check(::bind(socket.get(), at.get(), at.size()), "bind", address);
   if (type == SOCK_STREAM) check(::listen(socket.get(), SOMAXCONN), "listen");
@@ -224,7 +230,11 @@ Inside::Inside(const std::string& network, Proxies proxies) : policy_(policy_of(
   loader.join(ruleset);
 
   journal_ = Fd(check(::open("/tmp", O_RDWR | O_APPEND | O_TMPFILE | O_CLOEXEC, 0600), "open", "journal"));
-  Setup setup{.policy = &policy_, .names = &names_, .entries = {.segment = Fd(::fcntl(journal_.get(), F_DUPFD_CLOEXEC, 0)), .wake = {}}, .run = "test", .proxies = std::move(proxies)};
+  Setup setup{.policy = &policy_,
+              .names = &names_,
+              .entries = {.segment = Fd(::fcntl(journal_.get(), F_DUPFD_CLOEXEC, 0)), .wake = {}},
+              .run = "test",
+              .proxies = std::move(proxies)};
   std::set<std::string> before;
   const auto children = [] {
     std::set<std::string> words;
@@ -266,7 +276,8 @@ Inside::Resolved Inside::resolve(const std::string& name, std::uint16_t type) {
   std::array<unsigned char, 1500> reply{};
   const ssize_t n = ::recv(socket.get(), reply.data(), reply.size(), 0);
   if (n < 12) return {};
-  Resolved resolved{.rcode = reply[3] & 15, .address = {}, .answers = static_cast<std::size_t>(reply[6] << 8 | reply[7])};
+  Resolved resolved{
+      .rcode = reply[3] & 15, .address = {}, .answers = static_cast<std::size_t>(reply[6] << 8 | reply[7])};
   if (type == 1 && resolved.answers == 1) {
     std::array<char, INET_ADDRSTRLEN> text{};
     ::inet_ntop(AF_INET, reply.data() + n - 4, text.data(), text.size());
@@ -276,7 +287,8 @@ Inside::Resolved Inside::resolve(const std::string& name, std::uint16_t type) {
 }
 
 Announcement Inside::announcement(const Fd& socket, const policy::Destination& to, const std::string& name) const {
-  Announcement a{.id = last_id_ + 1, .dial = true, .cancel = false, .source_v6 = to.v6, .source_port = port_of(socket), .to = to};
+  Announcement a{
+      .id = last_id_ + 1, .dial = true, .cancel = false, .source_v6 = to.v6, .source_port = port_of(socket), .to = to};
   a.pid = a.tid = ::getpid();
   a.name = name;
   a.program = "/usr/bin/test";
@@ -330,7 +342,8 @@ std::vector<std::string> Inside::records(const std::vector<std::string>& parts) 
   std::vector<std::string> found;
   std::istringstream lines(read_file("/proc/self/fd/" + std::to_string(journal_.get()), 64U << 20));
   for (std::string line; std::getline(lines, line);) {
-    if (std::ranges::all_of(parts, [&](const std::string& part) { return line.find(part) != std::string::npos; })) found.push_back(line);
+    if (std::ranges::all_of(parts, [&](const std::string& part) { return line.find(part) != std::string::npos; }))
+      found.push_back(line);
   }
   return found;
 }

@@ -1,7 +1,7 @@
-// A small internet for tests of egress: the test program's own network namespace is "the host", with public-looking addresses
-// on lo and an /etc/hosts of its own; each Inside is a sandbox's network namespace below it, with the real ruleset, sockets
-// and egress process. The test plays supervisor, broker, agent and servers: sockets of the inside are handed out by a child
-// that stands in it.
+// A small internet for tests of egress: the test program's own network namespace is "the host", with public-looking
+// addresses on lo and an /etc/hosts of its own; each Inside is a sandbox's network namespace below it, with the real
+// ruleset, sockets and egress process. The test plays supervisor, broker, agent and servers: sockets of the inside are
+// handed out by a child that stands in it.
 #pragma once
 
 #include <agentrun/egress.h>
@@ -17,7 +17,8 @@ namespace agentrun::egress::test {
 /// Enters fresh user, network and mount namespaces. Once, at the start of the program, which has one thread. Throws.
 void make_world();
 
-policy::Destination destination(const std::string& address, std::uint16_t port, policy::Protocol protocol = policy::Protocol::tcp);
+policy::Destination destination(const std::string& address, std::uint16_t port,
+                                policy::Protocol protocol = policy::Protocol::tcp);
 
 /// A listening (TCP) or bound (UDP) socket of the host; port 0: any.
 Fd serve(const std::string& address, std::uint16_t port, int type);
@@ -30,7 +31,9 @@ Fd connect_host(const std::string& address, std::uint16_t port);
 void set_deadline(const Fd& socket);
 /// Reads until `size` bytes, the end, or an error ("!ECONNRESET").
 std::string read_some(const Fd& socket, std::size_t size);
-inline std::string read_all(const Fd& socket) { return read_some(socket, ~std::size_t{0}); }
+inline std::string read_all(const Fd& socket) {
+  return read_some(socket, ~std::size_t{0});
+}
 void write_text(const Fd& socket, std::string_view text);
 
 class Inside {
@@ -70,7 +73,7 @@ class Inside {
   /// The denials that were told so far.
   std::vector<Event> denials();
   [[nodiscard]] pid_t pid() const { return egress_pid_; }
-  [[nodiscard]] long status_of_egress(const std::string& key) const;  // of /proc/PID/status: VmRSS in KiB, FDSize, …
+  [[nodiscard]] long status_of_egress(const std::string& key) const;   // of /proc/PID/status: VmRSS in KiB, FDSize, …
   [[nodiscard]] int run_inside(const std::function<int()>& function);  // in a child that entered the namespaces
 
  private:

@@ -3,17 +3,17 @@
 #include <doctest/doctest.h>
 
 #include <agentrun/egress.h>
-#include <arpa/inet.h>
-#include <linux/netfilter_ipv4.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/netfilter_ipv4.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/capability.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,8 +24,8 @@
 #include <fstream>
 #include <sstream>
 
-#include "sandbox/net/net.h"
 #include "sandbox/launch/seal.h"
+#include "sandbox/net/net.h"
 #include "stage.h"
 
 using namespace agentrun;
@@ -63,7 +63,9 @@ const MountLine* mount_at(const std::vector<MountLine>& list, std::string_view p
 }
 
 ProbeTools tools() {
-  return {.nft_program = ::getenv("AGENT_RUN_NFT"), .ruleset = egress::closed_ruleset(), .egress_ruleset = egress::closed_ruleset()};
+  return {.nft_program = ::getenv("AGENT_RUN_NFT"),
+          .ruleset = egress::closed_ruleset(),
+          .egress_ruleset = egress::closed_ruleset()};
 }
 
 bool has_option(const MountLine& mount, std::string_view option) {
@@ -121,7 +123,8 @@ namespace {
 // Where the connections to the relay were meant to go, in their order; then what else came to egress's sockets.
 std::string drive_as_relay(Sandbox& sandbox, int& code) {
   const egress::Sockets sockets = sandbox.take_sockets();
-  for (const Fd* listener : {&sockets.relay4, &sockets.relay6, &sockets.dns_tcp}) check(::listen(listener->get(), 16), "listen");
+  for (const Fd* listener : {&sockets.relay4, &sockets.relay6, &sockets.dns_tcp})
+    check(::listen(listener->get(), 16), "listen");
   std::string text = drive_to_end(sandbox, code);
   for (const Fd* listener : {&sockets.relay4, &sockets.relay6}) {
     for (;;) {
@@ -133,7 +136,8 @@ std::string drive_as_relay(Sandbox& sandbox, int& code) {
       check(::getsockopt(flow.get(), v6 ? IPPROTO_IPV6 : IPPROTO_IP, SO_ORIGINAL_DST, &to, &size), "SO_ORIGINAL_DST");
       char address[INET6_ADDRSTRLEN] = {};
       const auto* const to4 = reinterpret_cast<const sockaddr_in*>(&to);
-      ::inet_ntop(v6 ? AF_INET6 : AF_INET, v6 ? static_cast<const void*>(&to.sin6_addr) : &to4->sin_addr, address, sizeof address);
+      ::inet_ntop(v6 ? AF_INET6 : AF_INET, v6 ? static_cast<const void*>(&to.sin6_addr) : &to4->sin_addr, address,
+                  sizeof address);
       text += std::string(address) + ":" + std::to_string(::ntohs(to.sin6_port)) + " ";
     }
   }
@@ -147,28 +151,34 @@ std::string drive_as_relay(Sandbox& sandbox, int& code) {
 }
 }  // namespace
 
-TEST_CASE("where something may leave, only what the ruleset names comes to the relay, and all else is refused at once") {
+TEST_CASE(
+    "where something may leave, only what the ruleset names comes to the relay, and all else is refused at once") {
   const Stage stage;
-  constexpr const char* network = "network: {allow: [\"a.test:443\", \"10.0.0.0/8:80-90\", \"10.1.0.0/16:80-90\", \"[2001:db8::/32]:443\", \"udp://*:123\"]}\n";
+  constexpr const char* network =
+      "network: {allow: [\"a.test:443\", \"10.0.0.0/8:80-90\", \"10.1.0.0/16:80-90\", \"[2001:db8::/32]:443\", "
+      "\"udp://*:123\"]}\n";
   const std::string script = stage.workspace() + "/probe.py";
-  std::ofstream(script) <<
-      "import socket as s, errno, time\n"
-      "for kind, *to in ((1, '198.18.1.1', 443), (1, '10.1.2.3', 85), (1, '198.18.1.1', 80), (1, '203.0.113.1', 443), (1, '2001:db8::1', 443),\n"
-      "                  (1, '2001:db9::1', 443), (1, '198.18.0.1', 1), (1, 'fd00:198:18::1', 1), (2, '192.0.2.1', 123), (2, '192.0.2.1', 53), (2, '127.0.0.1', 53)):\n"
-      "    c = s.socket(s.AF_INET6 if ':' in to[0] else s.AF_INET, kind)\n"
-      "    c.settimeout(2)\n"
-      "    begin = time.monotonic()\n"
-      "    try:\n"
-      "        c.connect(tuple(to))\n"
-      "        if kind == 2: c.send(b'x')\n"
-      "        got = 'through'\n"
-      "    except OSError as e: got = errno.errorcode.get(e.errno, str(e))\n"
-      "    print(got, *to, 'late' if time.monotonic() - begin > 0.5 else '')\n";
+  std::ofstream(script) << "import socket as s, errno, time\n"
+                           "for kind, *to in ((1, '198.18.1.1', 443), (1, '10.1.2.3', 85), (1, '198.18.1.1', 80), (1, "
+                           "'203.0.113.1', 443), (1, '2001:db8::1', 443),\n"
+                           "                  (1, '2001:db9::1', 443), (1, '198.18.0.1', 1), (1, 'fd00:198:18::1', 1), "
+                           "(2, '192.0.2.1', 123), (2, '192.0.2.1', 53), (2, '127.0.0.1', 53)):\n"
+                           "    c = s.socket(s.AF_INET6 if ':' in to[0] else s.AF_INET, kind)\n"
+                           "    c.settimeout(2)\n"
+                           "    begin = time.monotonic()\n"
+                           "    try:\n"
+                           "        c.connect(tuple(to))\n"
+                           "        if kind == 2: c.send(b'x')\n"
+                           "        got = 'through'\n"
+                           "    except OSError as e: got = errno.errorcode.get(e.errno, str(e))\n"
+                           "    print(got, *to, 'late' if time.monotonic() - begin > 0.5 else '')\n";
   for (const User& user : users()) {
     const Result result = run_as(user, stage.plan("exec python3 probe.py", network), drive_as_relay);
     CHECK(result.output ==
-          "through 198.18.1.1 443 \nthrough 10.1.2.3 85 \nECONNREFUSED 198.18.1.1 80 \nECONNREFUSED 203.0.113.1 443 \nthrough 2001:db8::1 443 \n"
-          "ECONNREFUSED 2001:db9::1 443 \nECONNREFUSED 198.18.0.1 1 \nECONNREFUSED fd00:198:18::1 1 \nthrough 192.0.2.1 123 \nEPERM 192.0.2.1 53 \n"
+          "through 198.18.1.1 443 \nthrough 10.1.2.3 85 \nECONNREFUSED 198.18.1.1 80 \nECONNREFUSED 203.0.113.1 443 "
+          "\nthrough 2001:db8::1 443 \n"
+          "ECONNREFUSED 2001:db9::1 443 \nECONNREFUSED 198.18.0.1 1 \nECONNREFUSED fd00:198:18::1 1 \nthrough "
+          "192.0.2.1 123 \nEPERM 192.0.2.1 53 \n"
           "through 127.0.0.1 53 \n");
     CHECK(result.report == "198.18.1.1:443 10.1.2.3:85 2001:db8::1:443 udp 1 dns 1 log 6");
   }

@@ -1,6 +1,6 @@
-// A disk that fails, for whom it is preloaded to (ld.so(8), LD_PRELOAD): from the FAULTY_AFTER-th decision on, write(2) of a
-// record fails with FAULTY_ERRNO, or takes half of it where that is 0; fdatasync(2) fails where FAULTY_SYNC is set. And a wall
-// clock that is FAULTY_DAYS behind.
+// A disk that fails, for whom it is preloaded to (ld.so(8), LD_PRELOAD): from the FAULTY_AFTER-th decision on, write(2)
+// of a record fails with FAULTY_ERRNO, or takes half of it where that is 0; fdatasync(2) fails where FAULTY_SYNC is
+// set. And a wall clock that is FAULTY_DAYS behind.
 #include <dlfcn.h>
 #include <time.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-// The program's close() is the file's last one: locks, leases, FIFOs and watchers tell at once, many times in a row. And what
-// watchers and handlers of signals notice besides; other ids.
+// The program's close() is the file's last one: locks, leases, FIFOs and watchers tell at once, many times in a row.
+// And what watchers and handlers of signals notice besides; other ids.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/file.h>
@@ -36,7 +36,9 @@ long failures(int count, Round&& round) {
   return failed;
 }
 
-int open_file(const char* path, int flags) { return static_cast<int>(must(call(SYS_open, path, flags | O_CLOEXEC, 0600), path)); }
+int open_file(const char* path, int flags) {
+  return static_cast<int>(must(call(SYS_open, path, flags | O_CLOEXEC, 0600), path));
+}
 
 bool locks_after_close(int flags) {
   const int fd = open_file("file", flags);
@@ -74,7 +76,9 @@ int watch(const char* path) {
   return fd;
 }
 
-void make_fifo() { must(::mkfifo("fifo", 0600), "fifo"); }
+void make_fifo() {
+  must(::mkfifo("fifo", 0600), "fifo");
+}
 
 // Nobody reads: opening to write without waiting says so.
 bool has_no_reader() {
@@ -98,7 +102,8 @@ constexpr Row closing_cases[] = {
          return locked;
        });
      }},
-    {"lease-read", [] {
+    {"lease-read",
+     [] {
        return failures(rounds, [] {
          ::close(open_file("file", O_WRONLY));
          return takes_lease(O_RDONLY, F_RDLCK);
@@ -200,22 +205,86 @@ constexpr Row watching_cases[] = {
        note("events", told_of("file", [] { return call(SYS_truncate, "link", 9L); }));
        return 0L;
      }},
-    {"truncate-folder", [] { note("events", told_of("dir", [] { return call(SYS_truncate, "dir/inner", 0L); })); return 0L; }},
-    {"open-truncating", [] { note("events", told_of("file", [] { return call(SYS_open, "file", O_WRONLY | O_TRUNC | O_CLOEXEC); })); return 0L; }},
-    {"chmod", [] { note("events", told_of("file", [] { return call(SYS_chmod, "file", 0600); })); return 0L; }},
-    {"utimes", [] { note("events", told_of("file", [] { return call(SYS_utimensat, AT_FDCWD, "file", nullptr, 0); })); return 0L; }},
-    {"link", [] { note("events", told_of("file", [] { return call(SYS_link, "file", "second"); })); return 0L; }},
-    {"rename", [] { note("events", told_of("file", [] { return call(SYS_rename, "file", "moved"); })); return 0L; }},
-    {"setxattr", [] { note("events", told_of("file", [] { return call(SYS_setxattr, "file", "user.x", "1", 1UL, 0); })); return 0L; }},
-    {"create", [] { note("events", told_of(".", [] { return call(SYS_open, "new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600); })); return 0L; }},
-    {"create-existing", [] { note("events", told_of(".", [] { return call(SYS_open, "file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600); })); return 0L; }},
-    {"mkdir", [] { note("events", told_of(".", [] { return call(SYS_mkdir, "made", 0700); })); return 0L; }},
-    {"symlink", [] { note("events", told_of(".", [] { return call(SYS_symlink, "file", "made"); })); return 0L; }},
-    {"mknod", [] { note("events", told_of(".", [] { return call(SYS_mknod, "made", S_IFIFO | 0600, 0); })); return 0L; }},
-    {"unlink", [] { note("events", told_of(".", [] { return call(SYS_unlink, "file"); })); return 0L; }},
-    {"rmdir", [] { note("events", told_of(".", [] { return call(SYS_rmdir, "empty"); })); return 0L; }},
-    {"rename-in", [] { note("events", told_of(".", [] { return call(SYS_rename, "file", "dir/moved"); })); return 0L; }},
-    {"rename-folder", [] { note("events", told_of("dir", [] { return call(SYS_rename, "dir", "moved"); })); return 0L; }},
+    {"truncate-folder",
+     [] {
+       note("events", told_of("dir", [] { return call(SYS_truncate, "dir/inner", 0L); }));
+       return 0L;
+     }},
+    {"open-truncating",
+     [] {
+       note("events", told_of("file", [] { return call(SYS_open, "file", O_WRONLY | O_TRUNC | O_CLOEXEC); }));
+       return 0L;
+     }},
+    {"chmod",
+     [] {
+       note("events", told_of("file", [] { return call(SYS_chmod, "file", 0600); }));
+       return 0L;
+     }},
+    {"utimes",
+     [] {
+       note("events", told_of("file", [] { return call(SYS_utimensat, AT_FDCWD, "file", nullptr, 0); }));
+       return 0L;
+     }},
+    {"link",
+     [] {
+       note("events", told_of("file", [] { return call(SYS_link, "file", "second"); }));
+       return 0L;
+     }},
+    {"rename",
+     [] {
+       note("events", told_of("file", [] { return call(SYS_rename, "file", "moved"); }));
+       return 0L;
+     }},
+    {"setxattr",
+     [] {
+       note("events", told_of("file", [] { return call(SYS_setxattr, "file", "user.x", "1", 1UL, 0); }));
+       return 0L;
+     }},
+    {"create",
+     [] {
+       note("events", told_of(".", [] { return call(SYS_open, "new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600); }));
+       return 0L;
+     }},
+    {"create-existing",
+     [] {
+       note("events", told_of(".", [] { return call(SYS_open, "file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600); }));
+       return 0L;
+     }},
+    {"mkdir",
+     [] {
+       note("events", told_of(".", [] { return call(SYS_mkdir, "made", 0700); }));
+       return 0L;
+     }},
+    {"symlink",
+     [] {
+       note("events", told_of(".", [] { return call(SYS_symlink, "file", "made"); }));
+       return 0L;
+     }},
+    {"mknod",
+     [] {
+       note("events", told_of(".", [] { return call(SYS_mknod, "made", S_IFIFO | 0600, 0); }));
+       return 0L;
+     }},
+    {"unlink",
+     [] {
+       note("events", told_of(".", [] { return call(SYS_unlink, "file"); }));
+       return 0L;
+     }},
+    {"rmdir",
+     [] {
+       note("events", told_of(".", [] { return call(SYS_rmdir, "empty"); }));
+       return 0L;
+     }},
+    {"rename-in",
+     [] {
+       note("events", told_of(".", [] { return call(SYS_rename, "file", "dir/moved"); }));
+       return 0L;
+     }},
+    {"rename-folder",
+     [] {
+       note("events", told_of("dir", [] { return call(SYS_rename, "dir", "moved"); }));
+       return 0L;
+     }},
 };
 
 // ---- a timer every millisecond

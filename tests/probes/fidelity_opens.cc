@@ -321,8 +321,8 @@ void make_fifo() {
 
 constexpr int patience_s = 30;
 
-// Until the process sleeps, as one does that waits in a call, and still does a moment later: on the way there it may wait for a
-// page. Not longer than patience_s.
+// Until the process sleeps, as one does that waits in a call, and still does a moment later: on the way there it may
+// wait for a page. Not longer than patience_s.
 void await_sleep(pid_t process) {
   const std::string path = "/proc/" + std::to_string(process) + "/stat";
   int asleep = 0;
@@ -336,7 +336,8 @@ void await_sleep(pid_t process) {
   }
 }
 
-// Sends the signals to this process from a child, each when it sleeps; after patience_s kills it, if it is still the parent.
+// Sends the signals to this process from a child, each when it sleeps; after patience_s kills it, if it is still the
+// parent.
 void signal_soon(std::initializer_list<int> signals) {
   const pid_t self = ::getpid();
   if (::fork() != 0) return;

@@ -2,11 +2,11 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <sys/time.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include <array>
@@ -241,7 +241,9 @@ void bind_unix(int fd, std::string_view path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   path.copy(address.sun_path, sizeof address.sun_path);
-  must(::bind(fd, reinterpret_cast<const sockaddr*>(&address), static_cast<socklen_t>(sizeof(sa_family_t) + path.size())), "bind");
+  must(::bind(fd, reinterpret_cast<const sockaddr*>(&address),
+              static_cast<socklen_t>(sizeof(sa_family_t) + path.size())),
+       "bind");
 }
 
 long to_unix_with(int fd, std::string_view path) {
@@ -430,7 +432,8 @@ constexpr Row connect_cases[] = {
        bind_unix(listener, "socket");
        must(::listen(listener, 0), "listen");
        note("first", to_unix("socket", 0));
-       return to_unix_with(static_cast<int>(must(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), "socket")), "socket");
+       return to_unix_with(static_cast<int>(must(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), "socket")),
+                           "socket");
      }},
     {"unix-waits-for-room",
      [] {
@@ -524,7 +527,9 @@ constexpr Row connect_cases[] = {
        socklen_t size = sizeof address;
        must(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), "getsockname");
        must(::listen(listener, 0), "listen");
-       const auto open = [] { return static_cast<int>(must(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), "socket")); };
+       const auto open = [] {
+         return static_cast<int>(must(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), "socket"));
+       };
        for (int i = 0; i < 3; ++i) (void)to(open(), &address, sizeof address);
        const int fd = open();
        note("first", to(fd, &address, sizeof address));

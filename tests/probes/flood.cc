@@ -1,5 +1,5 @@
-// L9: too much of everything. denied=… a file that may not be written, allowed=… one that may be read; threads=… calls=…
-// or milliseconds=… The detail tells what happened: calls made, calls that ended as the act wants.
+// L9: too much of everything. denied=… a file that may not be written, allowed=… one that may be read; threads=…
+// calls=… or milliseconds=… The detail tells what happened: calls made, calls that ended as the act wants.
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <time.h>

@@ -43,15 +43,17 @@ long int80(unsigned number, unsigned a = 0, unsigned b = 0, unsigned c = 0) {
   return -1;
 }
 
-// A kernel without IA-32 emulation (a build option, ia32_emulation=0, or a firmware) has no such gate: the instruction itself
-// faults, before any filter could be asked. A filter that kills does so by SIGSYS.
+// A kernel without IA-32 emulation (a build option, ia32_emulation=0, or a firmware) has no such gate: the instruction
+// itself faults, before any filter could be asked. A filter that kills does so by SIGSYS.
 bool has_int80() {
   constexpr unsigned i386_getpid = 20;
   const int status = probe::in_child([] { return int80(i386_getpid) != 0 ? 0 : 1; });
   return !(WIFSIGNALED(status) && (WTERMSIG(status) == SIGSEGV || WTERMSIG(status) == SIGILL));
 }
 
-Outcome no_int80() { return probe::not_on_this_machine("int $0x80 faults: no IA-32 emulation"); }
+Outcome no_int80() {
+  return probe::not_on_this_machine("int $0x80 faults: no IA-32 emulation");
+}
 
 /// The 32-bit entry sees only pointers below 4 GiB.
 unsigned low_copy(const std::string& text) {

@@ -57,7 +57,8 @@ long make_file(const fs::path& path) {
   return fd ? write(fd.get(), "free", 4) : -1;
 }
 
-// ---- what is not there --------------------------------------------------------------------------------------------------
+// ---- what is not there
+// --------------------------------------------------------------------------------------------------
 
 /// A way to make `to`; "free" is a file that may be used up.
 using Make = long (*)(const char* to);
@@ -68,7 +69,8 @@ long by_openat2(const char* to) {
 }
 long by_temporary(const char* to) {
   const Fd fd(open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0700));
-  return fd ? linkat(AT_FDCWD, ("/proc/self/fd/" + std::to_string(fd.get())).c_str(), AT_FDCWD, to, AT_SYMLINK_FOLLOW) : -1;
+  return fd ? linkat(AT_FDCWD, ("/proc/self/fd/" + std::to_string(fd.get())).c_str(), AT_FDCWD, to, AT_SYMLINK_FOLLOW)
+            : -1;
 }
 
 /// Ways that prepare the target below the free folder "prep" and give that the name of the target's first component.
@@ -165,12 +167,12 @@ Outcome place(const Arguments& a, Place way) {
   });
 }
 
-#define MAKE(name, expression) \
-  probe::Act { \
+#define MAKE(name, expression)                                                                          \
+  probe::Act {                                                                                          \
     name, [](const Arguments& a) { return make(a, [](const char* to) -> long { return expression; }); } \
   }
-#define PLACE(name, way) \
-  probe::Act { \
+#define PLACE(name, way)                                   \
+  probe::Act {                                             \
     name, [](const Arguments& a) { return place(a, way); } \
   }
 
@@ -196,7 +198,8 @@ const std::array absent{
     PLACE("through-link", through_link),
 };
 
-// ---- what is there: a file with "before" in it ------------------------------------------------------------------------------
+// ---- what is there: a file with "before" in it
+// ------------------------------------------------------------------------------
 
 std::string content(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -237,8 +240,8 @@ long by_exchange(const Target& t) {
   return renameat2(AT_FDCWD, t.has_parent() ? "prep" : "free", AT_FDCWD, moved.c_str(), RENAME_EXCHANGE);
 }
 
-#define CHANGE(name, expression) \
-  probe::Act { \
+#define CHANGE(name, expression)                                                                           \
+  probe::Act {                                                                                             \
     name, [](const Arguments& a) { return change(a, [](const Target& t) -> long { return expression; }); } \
   }
 const std::array present{

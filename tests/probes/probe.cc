@@ -64,7 +64,8 @@ bool read_until(int fd, std::string& out, Clock::time_point deadline) {
   } catch (const std::exception& failure) {
     outcome = {.error = EDOM, .detail = std::string("probe: ") + failure.what()};
   }
-  const std::string line = (outcome.absent ? "not-on-this-machine" : word(outcome.error)) + (outcome.detail.empty() ? "" : " " + printable(outcome.detail));
+  const std::string line = (outcome.absent ? "not-on-this-machine" : word(outcome.error)) +
+                           (outcome.detail.empty() ? "" : " " + printable(outcome.detail));
   const ssize_t written = write(report, line.data(), line.size());
   _exit(written == static_cast<ssize_t>(line.size()) ? 0 : 1);
 }

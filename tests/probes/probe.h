@@ -5,8 +5,8 @@
 // process does not touch the next. The exit status is 0 whatever the acts got; 2 for wrong usage.
 //
 // One line an act:  ACT <name> <ok|errno name|signal-NAME|timeout|not-on-this-machine> [detail]
-// `ok` means that the forbidden effect was reached, not that some call returned 0. `not-on-this-machine`: what the act needs
-// was tried and is not there, so nobody could do it here.
+// `ok` means that the forbidden effect was reached, not that some call returned 0. `not-on-this-machine`: what the act
+// needs was tried and is not there, so nobody could do it here.
 #pragma once
 
 #include <sys/types.h>

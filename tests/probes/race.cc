@@ -299,8 +299,8 @@ Outcome race_dirfd(const Arguments& a, Peer kind) {
   return spin(a, [&] { return judge(Fd(openat(flipped.get(), name.c_str(), O_WRONLY | O_CLOEXEC)), forbidden); });
 }
 
-/// Descriptor 0 is a file that was handed in, open one way; what is asked for is the other way, by the name of a descriptor
-/// that is now 0 and now a file of the agent's own, which is open both ways.
+/// Descriptor 0 is a file that was handed in, open one way; what is asked for is the other way, by the name of a
+/// descriptor that is now 0 and now a file of the agent's own, which is open both ways.
 Outcome race_handed(const Arguments& a, Peer kind) {
   const Fd own(open(a.get("allowed").c_str(), O_RDWR | O_CLOEXEC));
   const Fd flipped(dup(own.get()));
@@ -378,11 +378,8 @@ const std::array executions{
 
 int main(int argc, char** argv) {
   const std::array groups{
-      probe::Group{"files", acts},
-      probe::Group{"reads", reads},
-      probe::Group{"handed", handed},
-      probe::Group{"connect", connects},
-      probe::Group{"execve", executions},
+      probe::Group{"files", acts},       probe::Group{"reads", reads},       probe::Group{"handed", handed},
+      probe::Group{"connect", connects}, probe::Group{"execve", executions},
   };
   return probe::run_main(groups, argc, argv);
 }

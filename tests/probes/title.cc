@@ -1,5 +1,5 @@
-// A service that writes its state over its command line, as setproctitle(3) does: `title serve FOLDER` makes FOLDER/ready,
-// waits for FOLDER/go and lets a forked worker make FOLDER/served. Exits with 42.
+// A service that writes its state over its command line, as setproctitle(3) does: `title serve FOLDER` makes
+// FOLDER/ready, waits for FOLDER/go and lets a forked worker make FOLDER/served. Exits with 42.
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,7 +15,9 @@ int main(int argc, char** argv) {
   char* const end = argv[argc - 1] + folder.size();
   std::memset(argv[0], 0, static_cast<std::size_t>(end - argv[0]));
   std::strcpy(argv[0], "x: y");
-  const auto make = [&](const char* name) { return static_cast<bool>(agentrun::Fd(open((folder + name).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600))); };
+  const auto make = [&](const char* name) {
+    return static_cast<bool>(agentrun::Fd(open((folder + name).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)));
+  };
   if (!make("/ready")) return 3;
   for (int i = 0; access((folder + "/go").c_str(), F_OK) != 0; ++i) {
     if (i == 500) return 4;

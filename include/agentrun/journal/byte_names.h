@@ -1,4 +1,5 @@
-// Names that are not UTF-8: a record holds them in base64 (`path_b64`), and whoever shows or matches names must not pass them by.
+// Names that are not UTF-8: a record holds them in base64 (`path_b64`), and whoever shows or matches names must not
+// pass them by.
 #pragma once
 
 #include <optional>

@@ -16,10 +16,10 @@ struct Pruned {
   std::string id;
   std::uint64_t records = 0, bytes = 0;
 };
-/// Removes the records of runs whose journal.close is older than `days`, which must be retention_days at least (else Refusal),
-/// and whose journal verifies as COMPLETE under the key of this state folder; others are left alone. What stays is the
-/// certificate, the checkpoints, the hashes, and in the file `kept` the records that the chain of keys needs. The index says
-/// so before anything is removed. With `try_only` nothing is changed. Throws SysError, Refusal.
+/// Removes the records of runs whose journal.close is older than `days`, which must be retention_days at least (else
+/// Refusal), and whose journal verifies as COMPLETE under the key of this state folder; others are left alone. What
+/// stays is the certificate, the checkpoints, the hashes, and in the file `kept` the records that the chain of keys
+/// needs. The index says so before anything is removed. With `try_only` nothing is changed. Throws SysError, Refusal.
 enum class Prune : std::uint8_t { try_only, remove };
 std::vector<Pruned> prune(const std::filesystem::path& state_directory, unsigned days, Prune how);
 

@@ -17,15 +17,16 @@ namespace agentrun::journal {
 struct Filter {
   std::vector<std::string> types, acts, classes;  // as written
   // Of names that are not UTF-8, a byte that is part of no character is matched as \xNN.
-  std::vector<std::string> paths;      // patterns of fnmatch(3), '*' also matches '/': path, to, exe of exec.verified, dst, host
-  std::vector<std::string> processes;  // a number: pid or tid; else a pattern of exe or comm
+  std::vector<std::string>
+      paths;  // patterns of fnmatch(3), '*' also matches '/': path, to, exe of exec.verified, dst, host
+  std::vector<std::string> processes;                 // a number: pid or tid; else a pattern of exe or comm
   std::int64_t since = INT64_MIN, until = INT64_MAX;  // t, ns
 
   [[nodiscard]] bool fits(std::string_view line) const;
 };
 
-/// A time for --since and --until: RFC 3339 in UTC ("2026-11-22T10:30:00Z", or its beginning from the day on), or so long ago:
-/// "90s", "15m", "2h", "7d". Throws Refusal.
+/// A time for --since and --until: RFC 3339 in UTC ("2026-11-22T10:30:00Z", or its beginning from the day on), or so
+/// long ago: "90s", "15m", "2h", "7d". Throws Refusal.
 std::int64_t time_of(std::string_view text, std::int64_t now_ns);
 
 /// Reads the records of a journal that may still be written.

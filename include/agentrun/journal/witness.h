@@ -1,5 +1,6 @@
-// A witness (C2SP tlog-witness): somebody else, who remembers the newest head of each log and cosigns only what continues it.
-// What it is given is the index of journals: its origin stays, it grows with every run, and it holds how each ended.
+// A witness (C2SP tlog-witness): somebody else, who remembers the newest head of each log and cosigns only what
+// continues it. What it is given is the index of journals: its origin stays, it grows with every run, and it holds how
+// each ended.
 #pragma once
 
 #include <agentrun/journal.h>
@@ -35,11 +36,11 @@ class Witness {
   std::vector<Key> logs_;
 };
 
-/// The client's half: the body for add-checkpoint that continues the index from its first `old_size` records. Throws Refusal
-/// when there are not so many, SysError.
+/// The client's half: the body for add-checkpoint that continues the index from its first `old_size` records. Throws
+/// Refusal when there are not so many, SysError.
 std::string submission(const std::filesystem::path& state_directory, std::uint64_t old_size);
-/// The index's checkpoint of a submission with the signature lines of a reply appended, when one of them is a cosignature of
-/// the witness with this vkey that holds. Throws Refusal.
+/// The index's checkpoint of a submission with the signature lines of a reply appended, when one of them is a
+/// cosignature of the witness with this vkey that holds. Throws Refusal.
 std::string cosigned(std::string_view submission, std::string_view lines, std::string_view witness_vkey);
 
 }  // namespace agentrun::journal

@@ -1,5 +1,5 @@
-// The format of git's settings (git-config(1), SYNTAX), for processes that cannot start git: the broker reads settings of
-// repositories that its search meets, and those that the agent made.
+// The format of git's settings (git-config(1), SYNTAX), for processes that cannot start git: the broker reads settings
+// of repositories that its search meets, and those that the agent made.
 #pragma once
 
 #include <string>
@@ -9,9 +9,10 @@
 
 namespace agentrun::policy {
 
-/// (key, value) in order: the key as `git config --list` prints it, section and name in small letters; the value is empty
-/// where there is no "=". What git reads is among them: where git stops at an error, so does this, and keeps what came before;
-/// where versions of git differ (blanks within a value), the value of each version is there. Pure; any bytes may be given.
+/// (key, value) in order: the key as `git config --list` prints it, section and name in small letters; the value is
+/// empty where there is no "=". What git reads is among them: where git stops at an error, so does this, and keeps what
+/// came before; where versions of git differ (blanks within a value), the value of each version is there. Pure; any
+/// bytes may be given.
 using GitConfig = std::vector<std::pair<std::string, std::string>>;
 GitConfig parse_git_config(std::string_view text);
 

@@ -1,7 +1,7 @@
-// Protected objects: what files.deny, files.protect and files.keep guard beyond the names that their patterns match. A link
-// that stands at a guarded name leads to a file by another name, a hard link is another name, and a file system that folds
-// letter case has many. Each object has, beside its own name, the guarded names that it stands for; it is judged by all.
-// Pure: the file system is looked at through Tree.
+// Protected objects: what files.deny, files.protect and files.keep guard beyond the names that their patterns match. A
+// link that stands at a guarded name leads to a file by another name, a hard link is another name, and a file system
+// that folds letter case has many. Each object has, beside its own name, the guarded names that it stands for; it is
+// judged by all. Pure: the file system is looked at through Tree.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@
 
 namespace agentrun::policy {
 
-/// The rules of files.deny, protect and keep for directories in which a file system takes several spellings for one name.
+/// The rules of files.deny, protect and keep for directories in which a file system takes several spellings for one
+/// name.
 class FoldedRules {
  public:
   /// The rule that stops `right` on the path, in whatever spelling; files.keep counts with Age::before. Null: none.
@@ -35,7 +36,8 @@ class FoldedRules {
   std::shared_ptr<const Data> data_;  // null: no rules
 };
 
-/// The names of files.protect and files.deny of which the view shows nothing that may be changed: ~/.config/git, where only
+/// The names of files.protect and files.deny of which the view shows nothing that may be changed: ~/.config/git, where
+/// only
 /// ~/dotfiles is granted. What links among them lead to, and hard links of them, may lie where the agent writes.
 class UnshownRules {
  public:
@@ -63,13 +65,14 @@ class ProtectedObjects {
     friend auto operator<=>(const Identity&, const Identity&) = default;
   };
 
-  /// The denial of `right` by one of the names that stand for `path` (canonical, as for Policy::decide), but not by `path`
-  /// itself. files.keep counts as with Policy::decide.
+  /// The denial of `right` by one of the names that stand for `path` (canonical, as for Policy::decide), but not by
+  /// `path` itself. files.keep counts as with Policy::decide.
   [[nodiscard]] std::optional<Denial> denies(const Policy& policy, Right right, std::string_view path, Age age) const;
   /// The same for an object, whatever its path: it is, or was at start, a hard link of a guarded file.
   [[nodiscard]] std::optional<Denial> denies(const Policy& policy, Right right, Identity object, Age age) const;
   /// The same for the name `name` in a directory that is a guarded one, or leads to one, by its identity.
-  [[nodiscard]] std::optional<Denial> denies(const Policy& policy, Right right, Identity directory, std::string_view name, Age age) const;
+  [[nodiscard]] std::optional<Denial> denies(const Policy& policy, Right right, Identity directory,
+                                             std::string_view name, Age age) const;
   /// As Policy::may_guard_below, for the other names.
   [[nodiscard]] bool may_guard_below(const Policy& policy, std::string_view path) const;
   /// As Policy::on_the_way, for the other names.
@@ -78,11 +81,14 @@ class ProtectedObjects {
   /// Is it a directory that could not be listed at start, and must not become one that can?
   [[nodiscard]] bool is_shut(Identity object) const { return shut_.contains(object); }
 
-  /// Is it the directory of a repository of git that stood at start, by itself: .git, or one with HEAD, objects and refs?
+  /// Is it the directory of a repository of git that stood at start, by itself: .git, or one with HEAD, objects and
+  /// refs?
   [[nodiscard]] bool is_repository(Identity directory) const { return repositories_.contains(directory); }
   [[nodiscard]] bool has_repositories() const noexcept { return !repositories_.empty(); }
   /// Did a .git file or link of before lead here, where nothing stood?
-  [[nodiscard]] bool is_absent_repository(std::string_view directory) const { return absent_repositories_.contains(directory); }
+  [[nodiscard]] bool is_absent_repository(std::string_view directory) const {
+    return absent_repositories_.contains(directory);
+  }
   /// Was it whole, so that git would have obeyed it?
   [[nodiscard]] bool is_whole_repository(Identity directory) const {
     const auto found = repositories_.find(directory);
@@ -92,7 +98,9 @@ class ProtectedObjects {
   /// Shows each of the other names: (path, name), of hard links ("", name). In no order.
   void each(const std::function<void(const std::string& path, const std::string& name)>& visit) const;
 
-  [[nodiscard]] bool empty() const noexcept { return names_.empty() && files_.empty() && ways_.empty() && mounts_.empty(); }
+  [[nodiscard]] bool empty() const noexcept {
+    return names_.empty() && files_.empty() && ways_.empty() && mounts_.empty();
+  }
   [[nodiscard]] bool has_identities() const noexcept { return !files_.empty(); }
   /// Empty when all was looked at; else what was not, as a sentence.
   [[nodiscard]] const std::string& left_out() const noexcept { return left_out_; }
@@ -104,12 +112,16 @@ class ProtectedObjects {
   void set_folded(FoldedRules rules) { folded_ = std::move(rules); }
   [[nodiscard]] const UnshownRules& unshown() const noexcept { return unshown_; }
   void set_unshown(UnshownRules rules) { unshown_ = std::move(rules); }
-  /// The names that the host's mounts give to what the view shows: whatever is asked about a path is asked of each of them.
+  /// The names that the host's mounts give to what the view shows: whatever is asked about a path is asked of each of
+  /// them.
   [[nodiscard]] const MountNames& mounts() const noexcept { return mounts_; }
   void set_mounts(MountNames mounts) { mounts_ = std::move(mounts); }
-  /// What was found of them when the policy was compiled; null: nothing. find_protected() of what is unchangeable includes it.
+  /// What was found of them when the policy was compiled; null: nothing. find_protected() of what is unchangeable
+  /// includes it.
   [[nodiscard]] const ProtectedObjects* found_unshown() const noexcept { return found_unshown_.get(); }
-  void set_found_unshown(ProtectedObjects found) { found_unshown_ = std::make_shared<const ProtectedObjects>(std::move(found)); }
+  void set_found_unshown(ProtectedObjects found) {
+    found_unshown_ = std::make_shared<const ProtectedObjects>(std::move(found));
+  }
   /// Adds what another search has found; its rules stay behind.
   void add(const ProtectedObjects& other);
   /// (name, path): a link of the host that the view does not show leads to a whole grant, or above one.
@@ -132,9 +144,9 @@ class ProtectedObjects {
   friend ProtectedObjects find_writable(const Policy&, Tree&);
   bool any_name(std::string_view path, const std::function<bool(const std::string&)>& holds) const;
 
-  ByPath<std::vector<std::string>> names_;          // a path → the names that it stands for, with all below it
-  ByPath<std::string> ways_;                        // a directory on the way to such a path → one of those names
-  std::map<Identity, std::vector<std::string>> files_;  // a guarded object with another name → its guarded names
+  ByPath<std::vector<std::string>> names_;               // a path → the names that it stands for, with all below it
+  ByPath<std::string> ways_;                             // a directory on the way to such a path → one of those names
+  std::map<Identity, std::vector<std::string>> files_;   // a guarded object with another name → its guarded names
   std::map<Identity, std::set<std::string>> linked_at_;  // where those that files.deny guards were met, canonical
   enum class Parts : std::uint8_t { some, all };
   std::map<Identity, Parts> repositories_;  // of git, by what they are
@@ -150,23 +162,24 @@ class ProtectedObjects {
   MountNames mounts_;
 };
 
-/// What is searched for: what files.deny guards in all that the view shows of the host (but for the directories of packages,
-/// /usr and the like, when a pattern matches anywhere); what is guarded from change in all that the view shows and has other names
-/// where the agent may write; or what of the names that the view does not show (UnshownRules) has other names where it does: on the host.
+/// What is searched for: what files.deny guards in all that the view shows of the host (but for the directories of
+/// packages, /usr and the like, when a pattern matches anywhere); what is guarded from change in all that the view
+/// shows and has other names where the agent may write; or what of the names that the view does not show (UnshownRules)
+/// has other names where it does: on the host.
 enum class Searched : std::uint8_t { denied, unchangeable, unshown };
 
-/// Looks at the host, without an end to links: chains, links inside guarded directories, links on the way to them, links that
-/// lead to nothing. What was not looked at, for it is too much or cannot be listed, is told by left_out().
+/// Looks at the host, without an end to links: chains, links inside guarded directories, links on the way to them,
+/// links that lead to nothing. What was not looked at, for it is too much or cannot be listed, is told by left_out().
 ProtectedObjects find_protected(const Policy& policy, Tree& tree, Searched searched);
 
 /// Looks in all that the view shows (but for the directories of packages) for further hard links of the denied files of
-/// `objects`, until all are found. Each becomes a path that is denied, by which a mask can cover it also in an overlay, whose
-/// files have other devices. False when there was too much to look at.
+/// `objects`, until all are found. Each becomes a path that is denied, by which a mask can cover it also in an overlay,
+/// whose files have other devices. False when there was too much to look at.
 bool find_second_links(const Policy& policy, Tree& tree, ProtectedObjects& objects);
 
-/// What the agent may write by another name than the one that it executes (exec.writable: deny): all directories below grants to
-/// write, and the files there with several links, each by a name there. By devices and inodes, so that a directory that is shown
-/// twice is one. Ask denies() with Right::execute.
+/// What the agent may write by another name than the one that it executes (exec.writable: deny): all directories below
+/// grants to write, and the files there with several links, each by a name there. By devices and inodes, so that a
+/// directory that is shown twice is one. Ask denies() with Right::execute.
 ProtectedObjects find_writable(const Policy& policy, Tree& tree);
 
 }  // namespace agentrun::policy

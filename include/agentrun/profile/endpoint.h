@@ -42,14 +42,15 @@ struct Fault {
 template <typename T>
 using Parsed = std::variant<T, Fault>;
 
-/// A host name in lower case and without the dot at its end; nullopt when it is none: labels of letters, digits, "-" and
-/// "_", at most 63 bytes each, 253 in all (RFC 1035 §2.3.4), and not a number as the last one, which C libraries take for an
-/// address (inet_aton(3)).
+/// A host name in lower case and without the dot at its end; nullopt when it is none: labels of letters, digits, "-"
+/// and
+/// "_", at most 63 bytes each, 253 in all (RFC 1035 §2.3.4), and not a number as the last one, which C libraries take
+/// for an address (inet_aton(3)).
 std::optional<std::string> host_name(std::string_view text);
 /// Is it one, as host_name() gives it?
 bool is_host_name(std::string_view text) noexcept;
-/// "host:ports", "*.host:ports", "*:ports", "address[/length]:ports", "[v6[/length]]:ports", with "udp://" before it or not;
-/// ports: a number, "first-last" or "*".
+/// "host:ports", "*.host:ports", "*:ports", "address[/length]:ports", "[v6[/length]]:ports", with "udp://" before it or
+/// not; ports: a number, "first-last" or "*".
 Parsed<Endpoint> parse_endpoint(std::string_view text);
 
 /// network.publish: a port of the host that leads to the same port of the sandbox's loopback.

@@ -1,8 +1,8 @@
 // The process of a sink: it reads the records of a run that is going on, or is over, and sends them to one receiver.
 //
 // It is a program of its own, agent-run-sink, since it links what speaks TLS and HTTP; it has no key of the journal, no
-// capability, a read-only descriptor of the run's folder, and one of the file that it keeps its cursor in. It dies with the
-// process that started it. Nothing of a run waits for it but the end, for a bounded time.
+// capability, a read-only descriptor of the run's folder, and one of the file that it keeps its cursor in. It dies with
+// the process that started it. Nothing of a run waits for it but the end, for a bounded time.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,9 @@
 
 namespace agentrun::sink {
 
-/// Two files of a run's folder: the URLs of its sinks, one a line, which only the supervisor writes; and for each of them
-/// "sink.N", the number of the first record that the receiver is not known to have, which only that sink's process writes.
+/// Two files of a run's folder: the URLs of its sinks, one a line, which only the supervisor writes; and for each of
+/// them "sink.N", the number of the first record that the receiver is not known to have, which only that sink's process
+/// writes.
 void write_urls(const std::filesystem::path& run_directory, const std::vector<std::string>& urls);
 /// None when the file is absent. Throws SysError.
 std::vector<std::string> read_urls(const std::filesystem::path& run_directory);
@@ -57,14 +58,14 @@ class Live {
  public:
   struct Setup {
     Target target;
-    std::string program;              // agent-run-sink
+    std::string program;  // agent-run-sink
     std::filesystem::path run_directory;
-    std::size_t number = 0;           // among the run's sinks
+    std::size_t number = 0;  // among the run's sinks
     Contents contents;
     std::string key_name, key_seed, certificate;  // for CloudEvents: of a key that is this sink's own
-    Fd output;                        // of a file
-    std::vector<std::string> environment;  // "https_proxy=…"
-    bool over = false;                // nobody writes the journal any more
+    Fd output;                                    // of a file
+    std::vector<std::string> environment;         // "https_proxy=…"
+    bool over = false;                            // nobody writes the journal any more
   };
   /// Starts the process. Throws SysError.
   static Live start(Setup setup);

@@ -27,7 +27,8 @@ class SysError : public std::system_error {
 /// The command line prints both and exits with 125 (DESIGN §10).
 class Refusal : public std::runtime_error {
  public:
-  explicit Refusal(const std::string& what, std::string remedy = {}) : std::runtime_error(what), remedy_(std::move(remedy)) {}
+  explicit Refusal(const std::string& what, std::string remedy = {})
+      : std::runtime_error(what), remedy_(std::move(remedy)) {}
   [[nodiscard]] const std::string& remedy() const noexcept { return remedy_; }
 
  private:

@@ -10,7 +10,8 @@ namespace agentrun {
 
 /// A move-only owner of a value that must be given back exactly once.
 /// `Traits` names the value's type, the value that means "nothing", and how to give it back:
-///   struct Traits { using value_type = …; static constexpr value_type empty; static void release(value_type) noexcept; };
+///   struct Traits { using value_type = …; static constexpr value_type empty; static void release(value_type) noexcept;
+///   };
 template <typename Traits>
 class Owned {
  public:

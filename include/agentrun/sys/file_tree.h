@@ -1,5 +1,5 @@
-// A tree of files as a search of it sees it: what stands at a path, what a directory holds. An interface, so that searches
-// can be tested without files, and the host's own.
+// A tree of files as a search of it sees it: what stands at a path, what a directory holds. An interface, so that
+// searches can be tested without files, and the host's own.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace agentrun {
 struct TreeNode {
   enum class Kind : std::uint8_t { absent, file, directory, link, other };
   Kind kind = Kind::absent;
-  std::string text;                         // link: where it leads
+  std::string text;                           // link: where it leads
   std::uint64_t dev = 0, ino = 0, links = 0;  // as stat(2) gives them
 };
 
@@ -30,15 +30,17 @@ class Tree {
   virtual TreeNode look(const std::string& path) = 0;
   /// Where the link at this path leads; empty when none stands there.
   virtual std::string link_text(const std::string& path) { return look(path).text; }
-  /// How much of a directory was shown. `shut`: nothing, and this user can reach nothing in it before its owner, who this user
-  /// is, changes its mode. `partly`: some of what this user could open there may be missing.
+  /// How much of a directory was shown. `shut`: nothing, and this user can reach nothing in it before its owner, who
+  /// this user is, changes its mode. `partly`: some of what this user could open there may be missing.
   enum class Listed : std::uint8_t { whole, shut, partly };
   /// Shows the names in a directory, without "." and "..", in any order.
   using Each = std::function<void(std::string_view name, TreeNode::Kind kind)>;
   virtual Listed list(const std::string& directory, const Each& each) = 0;
-  /// What a regular file holds; nullopt when it is none, holds more than `limit` bytes or cannot be read. A link is not followed.
+  /// What a regular file holds; nullopt when it is none, holds more than `limit` bytes or cannot be read. A link is not
+  /// followed.
   virtual std::optional<std::string> content(const std::string& path, std::size_t limit) = 0;
-  /// Does the file system take names that differ in letter case, or more, for the same in this directory? True when in doubt.
+  /// Does the file system take names that differ in letter case, or more, for the same in this directory? True when in
+  /// doubt.
   virtual bool folds(const std::string& directory) = 0;
   /// The names that mounts give to one object. Throws SysError when they cannot be known.
   virtual MountNames mount_names() { return {}; }
@@ -55,8 +57,9 @@ class HostTree final : public Tree {
   MountNames mount_names() override { return read_mount_names(); }
 };
 
-/// Does the file system take names that differ in letter case for the same in this directory? By its type, and by the mark
-/// of a directory where the type has one (FS_CASEFOLD_FL); true for types that are not known. `directory`: any descriptor.
+/// Does the file system take names that differ in letter case for the same in this directory? By its type, and by the
+/// mark of a directory where the type has one (FS_CASEFOLD_FL); true for types that are not known. `directory`: any
+/// descriptor.
 bool directory_folds(int directory);
 
 }  // namespace agentrun

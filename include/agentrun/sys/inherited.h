@@ -1,4 +1,5 @@
-// What a process has from its parent without having been told: signal dispositions and mask, descriptors 0 to 2, limits, umask.
+// What a process has from its parent without having been told: signal dispositions and mask, descriptors 0 to 2,
+// limits, umask.
 #pragma once
 
 #include <signal.h>
@@ -17,11 +18,11 @@ struct Inherited {
   mode_t umask = 022;
 };
 
-/// Makes this process independent of what its parent left, and returns what that was. First thing in main, with one thread.
-/// Afterwards: SIGCHLD is not ignored (else children could not be waited for), no signal is blocked, descriptors 0 to 2 are
-/// open (/dev/null where they were closed), soft limits that would stop agent-run's own work are raised as far as the
-/// hard ones let them, threads have a stack that does not depend on RLIMIT_STACK, and what this process makes its owner can
-/// use. Throws SysError.
+/// Makes this process independent of what its parent left, and returns what that was. First thing in main, with one
+/// thread. Afterwards: SIGCHLD is not ignored (else children could not be waited for), no signal is blocked,
+/// descriptors 0 to 2 are open (/dev/null where they were closed), soft limits that would stop agent-run's own work are
+/// raised as far as the hard ones let them, threads have a stack that does not depend on RLIMIT_STACK, and what this
+/// process makes its owner can use. Throws SysError.
 Inherited take_inherited();
 
 /// Gives the calling process the dispositions and the mask of `inherited`. Throws SysError.

@@ -1,5 +1,5 @@
-// Names that bind mounts of the host give to one object: `mount --bind ~/real ~/alias`. From mountinfo alone: two mounts of one
-// file system, of which one shows a part of what the other one shows.
+// Names that bind mounts of the host give to one object: `mount --bind ~/real ~/alias`. From mountinfo alone: two
+// mounts of one file system, of which one shows a part of what the other one shows.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +10,13 @@
 
 namespace agentrun {
 
-/// All paths are absolute and canonical. What a file system itself shows a second time (an overlay's layers, bindfs, an export of
-/// NFS that is mounted from another name) is not known.
+/// All paths are absolute and canonical. What a file system itself shows a second time (an overlay's layers, bindfs, an
+/// export of NFS that is mounted from another name) is not known.
 class MountNames {
  public:
   MountNames() = default;
-  /// Of the text of /proc/PID/mountinfo (proc_pid_mountinfo(5)). Mounts that others cover, and what is unlinked, have no names.
+  /// Of the text of /proc/PID/mountinfo (proc_pid_mountinfo(5)). Mounts that others cover, and what is unlinked, have
+  /// no names.
   explicit MountNames(std::string_view mountinfo);
 
   [[nodiscard]] bool empty() const noexcept { return pairs_.empty(); }

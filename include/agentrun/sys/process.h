@@ -41,7 +41,8 @@ std::size_t make_directories(const std::string& path, unsigned mode = 0700);
 std::int64_t wall_clock_ns() noexcept;
 std::int64_t boot_clock_ns() noexcept;
 
-/// Closes every descriptor but `kept` (negative ones are none); 0, 1 and 2 become /dev/null (2 stays where a sanitizer speaks on it). Throws SysError.
+/// Closes every descriptor but `kept` (negative ones are none); 0, 1 and 2 become /dev/null (2 stays where a sanitizer
+/// speaks on it). Throws SysError.
 void keep_only(std::initializer_list<int> kept);
 
 /// Empties the environment: the strings themselves too, not only the pointers to them.

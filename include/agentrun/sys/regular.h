@@ -1,5 +1,5 @@
-// Files of directories that others can write: what is asked for is a file, or it is not opened. A pipe there must hang nobody, a link
-// must lead nobody elsewhere.
+// Files of directories that others can write: what is asked for is a file, or it is not opened. A pipe there must hang
+// nobody, a link must lead nobody elsewhere.
 #pragma once
 
 #include <cstddef>
@@ -10,8 +10,8 @@
 
 namespace agentrun {
 
-/// openat(2) of a regular file with `flags`, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY and O_CLOEXEC; made with mode 0600 where `flags` has O_CREAT.
-/// Throws SysError: EINVAL for what is no regular file, ELOOP for a link.
+/// openat(2) of a regular file with `flags`, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY and O_CLOEXEC; made with mode 0600 where
+/// `flags` has O_CREAT. Throws SysError: EINVAL for what is no regular file, ELOOP for a link.
 Fd open_regular(int directory, const std::string& path, int flags);
 
 /// What such a file holds, at most `limit` bytes (SysError EFBIG). Throws SysError.

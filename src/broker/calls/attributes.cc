@@ -24,15 +24,18 @@ int Handler::attribute_object(const Case& c, Object& object) const {
   // Only AT_EMPTY_PATH works on what was opened with O_PATH (open(2)).
   const bool null_path = r.row->operation == filter::Operation::utimes && (r.flags & AT_EMPTY_PATH) == 0;
   const bool by_descriptor = r.row->arguments.fd >= 0 || null_path;
-  if (error == 0 && by_descriptor && object.descriptor_flags >= 0 && (object.descriptor_flags & O_PATH) != 0) return EBADF;
+  if (error == 0 && by_descriptor && object.descriptor_flags >= 0 && (object.descriptor_flags & O_PATH) != 0)
+    return EBADF;
   return error;
 }
 
 namespace {
 
-// File systems that are made of layers read these as their own book-keeping, without the kernel's or root's say: overlayfs (of the
-// layers of this run, and of any folder that a later run has as one), fuse-overlayfs and containers/storage (owner and mode).
-constexpr std::array<std::string_view, 3> layer_attributes = {"user.overlay.", "user.fuseoverlayfs.", "user.containers."};
+// File systems that are made of layers read these as their own book-keeping, without the kernel's or root's say:
+// overlayfs (of the layers of this run, and of any folder that a later run has as one), fuse-overlayfs and
+// containers/storage (owner and mode).
+constexpr std::array<std::string_view, 3> layer_attributes = {"user.overlay.", "user.fuseoverlayfs.",
+                                                              "user.containers."};
 
 bool of_layers(std::string_view name) {
   return std::ranges::any_of(layer_attributes, [&](std::string_view prefix) { return name.starts_with(prefix); });
@@ -54,9 +57,11 @@ Reply Handler::attribute(Case& c) {
   Object object;
   const int error = attribute_object(c, object);
   if (error != 0) return refuse(c, Right::change, error);
-  if (object.in_view) judge(c, Right::change, object);
+  if (object.in_view)
+    judge(c, Right::change, object);
   else {
-    // To hold a file of the host open for writing is to be allowed its content, not its mode, owner, times or attributes.
+    // To hold a file of the host open for writing is to be allowed its content, not its mode, owner, times or
+    // attributes.
     if (r.row->operation != filter::Operation::truncate) object.descriptor_flags = -1;
     judge_foreign(c, object, O_WRONLY);
   }
@@ -67,9 +72,9 @@ Reply Handler::attribute(Case& c) {
   return result(c, apply(r, object));
 }
 
-// By its path, as the agent's own call: an open would be seen by whoever watches the file (inotify(7)), and asked for rights
-// that truncate(2) does not ask for. It waits where somebody holds a lease of the file: then on a thread of its own, which
-// opens the file, because the path of a descriptor needs a working directory of its own.
+// By its path, as the agent's own call: an open would be seen by whoever watches the file (inotify(7)), and asked for
+// rights that truncate(2) does not ask for. It waits where somebody holds a lease of the file: then on a thread of its
+// own, which opens the file, because the path of a descriptor needs a working directory of its own.
 Reply Handler::truncate(Case& c, Object& object) {
   const off_t length = c.request.length;
   if (const int error = size_allowed(c.task, object, length); error != 0) return result(c, error);
@@ -97,15 +102,22 @@ int Handler::apply(const Request& r, const Object& object) const {
       done = ::fchmodat(s_.host_proc, self.c_str(), S_ISDIR(object.mode) ? r.mode : mode_for_file(r.mode), 0);
       break;
     case Operation::chown:
-    case Operation::fchown: done = ::fchownat(fd, "", r.uid, r.gid, AT_EMPTY_PATH); break;
-    case Operation::utimes: done = ::utimensat(fd, "", r.times ? r.times->data() : nullptr, AT_EMPTY_PATH); break;
+    case Operation::fchown:
+      done = ::fchownat(fd, "", r.uid, r.gid, AT_EMPTY_PATH);
+      break;
+    case Operation::utimes:
+      done = ::utimensat(fd, "", r.times ? r.times->data() : nullptr, AT_EMPTY_PATH);
+      break;
     case Operation::setxattr:
     case Operation::fsetxattr:
       done = ::setxattr(self.c_str(), r.text.c_str(), r.value.data(), r.value.size(), static_cast<int>(r.flags));
       break;
     case Operation::removexattr:
-    case Operation::fremovexattr: done = ::removexattr(self.c_str(), r.text.c_str()); break;
-    default: return EPERM;
+    case Operation::fremovexattr:
+      done = ::removexattr(self.c_str(), r.text.c_str());
+      break;
+    default:
+      return EPERM;
   }
   return done == 0 ? 0 : errno;
 }

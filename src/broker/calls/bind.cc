@@ -1,8 +1,8 @@
-// bind(2) of a unix socket to a path: a file comes to be. Performed here on the agent's own socket, with the address as it
-// was asked for, since getsockname(2) and who gets a datagram see it. So the kernel walks the path a second time, after the
-// slot was pinned and judged: from the same directory, which is looked up once; no call of this run changes a name in between
-// (s_.tree is held alone); and a path through a link of /proc, which the agent changes without a call on names, is bound by
-// its last component in the pinned folder.
+// bind(2) of a unix socket to a path: a file comes to be. Performed here on the agent's own socket, with the address as
+// it was asked for, since getsockname(2) and who gets a datagram see it. So the kernel walks the path a second time,
+// after the slot was pinned and judged: from the same directory, which is looked up once; no call of this run changes a
+// name in between (s_.tree is held alone); and a path through a link of /proc, which the agent changes without a call
+// on names, is bound by its last component in the pinned folder.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -17,7 +17,8 @@ namespace agentrun::broker {
 
 using policy::Right;
 
-int Handler::bind_at(const Case& c, const AgentSocket& socket, const Slot& slot, const Fd& folder, const sockaddr_un& address, socklen_t size) {
+int Handler::bind_at(const Case& c, const AgentSocket& socket, const Slot& slot, const Fd& folder,
+                     const sockaddr_un& address, socklen_t size) {
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return without_umask(c);
   Binder::Made made{.parent = slot.parent, .name = slot.name, .file = {}};
@@ -29,11 +30,12 @@ int Handler::bind_at(const Case& c, const AgentSocket& socket, const Slot& slot,
 
 Reply Handler::bind(Case& c) {
   const Request& r = c.request;
-  // No file comes to be, whatever the socket and the address are by the time that the kernel looks: the agent itself may make
-  // no socket anywhere.
+  // No file comes to be, whatever the socket and the address are by the time that the kernel looks: the agent itself
+  // may make no socket anywhere.
   if (r.name.path.empty()) return Reply::proceed(FloorCovers{"Landlock MAKE_SOCK"});
   AgentSocket socket;
-  if (const int error = take_socket(c.task, r.fd, s_.host_network, socket); error != 0) return refuse(c, Right::change, error);
+  if (const int error = take_socket(c.task, r.fd, s_.host_network, socket); error != 0)
+    return refuse(c, Right::change, error);
   if (!s_.listener.valid(r.id)) return Reply::gone(s_.listener, r.id, ESRCH);
   if (socket.domain != AF_UNIX) return Reply::proceed(FloorCovers{"Landlock MAKE_SOCK"});
 
@@ -50,7 +52,8 @@ Reply Handler::bind(Case& c) {
   if (error != 0) return refuse(c, Right::change, error);
   judge(c, Right::change, slot);
   // What stands there cannot be bound, also where nothing may be made: as with mkdir.
-  if (::faccessat(slot.parent.get(), slot.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) return refuse(c, Right::change, EADDRINUSE);
+  if (::faccessat(slot.parent.get(), slot.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+    return refuse(c, Right::change, EADDRINUSE);
   if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
 
   sockaddr_un address{};

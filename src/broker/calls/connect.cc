@@ -1,6 +1,6 @@
-// connect(2), always performed here, on the agent's own socket and with the copied address. The kernel, were it let go on,
-// would read the descriptor's number and the address once more: another socket could stand there by then, with the path of
-// a socket of the host (decision 016).
+// connect(2), always performed here, on the agent's own socket and with the copied address. The kernel, were it let go
+// on, would read the descriptor's number and the address once more: another socket could stand there by then, with the
+// path of a socket of the host (decision 016).
 #include <fcntl.h>
 #include <sys/un.h>
 
@@ -23,8 +23,10 @@ std::string unix_path(const Request& r) {
   std::memcpy(&un, &r.address, std::min<std::size_t>(sizeof un, r.address_size));
   const std::size_t size = std::min<std::size_t>(r.address_size, sizeof un) - sizeof(sa_family_t);
   std::string path(un.sun_path, size);
-  if (path[0] == '\0') path[0] = '@';  // abstract: all bytes count
-  else path.resize(path.find('\0') == std::string::npos ? path.size() : path.find('\0'));
+  if (path[0] == '\0')
+    path[0] = '@';  // abstract: all bytes count
+  else
+    path.resize(path.find('\0') == std::string::npos ? path.size() : path.find('\0'));
   return path;
 }
 
@@ -36,10 +38,12 @@ Reply Handler::connect(Case& c) {
   const Request& r = c.request;
   c.right = Right::change;
   AgentSocket socket;
-  if (const int error = take_socket(c.task, r.fd, s_.host_network, socket); error != 0) return refuse(c, Right::change, error);
+  if (const int error = take_socket(c.task, r.fd, s_.host_network, socket); error != 0)
+    return refuse(c, Right::change, error);
   if (!s_.listener.valid(r.id)) return Reply::gone(s_.listener, r.id, ESRCH);
   if (const auto to = destination_of(socket, r)) return connect_network(c, std::move(socket), *to);
-  if (socket.domain == AF_UNIX && r.address.ss_family == AF_UNIX && r.address_size > sizeof(sa_family_t) && r.address_size <= sizeof(sockaddr_un)) {
+  if (socket.domain == AF_UNIX && r.address.ss_family == AF_UNIX && r.address_size > sizeof(sa_family_t) &&
+      r.address_size <= sizeof(sockaddr_un)) {
     return connect_unix(c, std::move(socket));
   }
   // A disconnect, a peer of netlink, and what the kernel refuses by itself.
@@ -54,7 +58,8 @@ Reply Handler::carry_out(Case& c, AgentSocket socket, const sockaddr_storage& ad
   return deferred(c, s_.flows.wait_for(waiting_call(c, std::move(socket), address, size)));
 }
 
-Flows::Call Handler::waiting_call(const Case& c, AgentSocket socket, const sockaddr_storage& address, socklen_t size) const {
+Flows::Call Handler::waiting_call(const Case& c, AgentSocket socket, const sockaddr_storage& address,
+                                  socklen_t size) const {
   Flows::Call call{.outcome = outcome_of(c), .socket = std::move(socket), .address = address, .size = size};
   call.proc.reset(::fcntl(c.task.proc.get(), F_DUPFD_CLOEXEC, 0));
   return call;
@@ -76,7 +81,8 @@ Reply Handler::connect_network(Case& c, AgentSocket socket, const policy::Destin
   flow.source_v6 = flow.to.v6;
   flow.source_port = source.port;
   const policy::Destination bound = policy::without_mapping(source);
-  if (bound.v6 == flow.source_v6) std::copy(std::begin(bound.address), std::end(bound.address), std::begin(flow.source));
+  if (bound.v6 == flow.source_v6)
+    std::copy(std::begin(bound.address), std::end(bound.address), std::begin(flow.source));
   flow.pid = c.task.pid;
   flow.tid = c.task.tid;
   flow.name = c.host;
@@ -84,7 +90,8 @@ Reply Handler::connect_network(Case& c, AgentSocket socket, const policy::Destin
   flow.comm = c.task.comm;
   if (c.verdict.rule != nullptr) flow.rule = c.verdict.rule->id;
   if (socket.waits()) {
-    return deferred(c, s_.flows.announce(std::move(flow), waiting_call(c, std::move(socket), r.address, r.address_size)));
+    return deferred(c,
+                    s_.flows.announce(std::move(flow), waiting_call(c, std::move(socket), r.address, r.address_size)));
   }
   std::uint64_t announced = 0;
   if (const int error = s_.flows.announce(std::move(flow), announced); error != 0) return result(c, error);
@@ -106,9 +113,9 @@ Reply Handler::begun(Case& c, int error) {
   return error == EINPROGRESS ? Reply::error(error) : result(c, error);
 }
 
-// A socket that has a name in the view is the agent's own when the broker bound it or it stands on a scratch mount, or one of
-// the host that is granted by its very inode. Any other is another program's, also one that came to be during the run, and
-// trusts whoever comes with this user's id.
+// A socket that has a name in the view is the agent's own when the broker bound it or it stands on a scratch mount, or
+// one of the host that is granted by its very inode. Any other is another program's, also one that came to be during
+// the run, and trusts whoever comes with this user's id.
 void Handler::judge_socket(Case& c, const Object& object) const {
   c.identity = {object.dev, object.ino};
   const auto is_it = [&](const HostSocket& socket) { return socket.dev == object.dev && socket.ino == object.ino; };
@@ -118,8 +125,10 @@ void Handler::judge_socket(Case& c, const Object& object) const {
     c.verdict = {.act = Act::allow, .by = policy::By::rule, .rule = granted->rule};
     return;
   }
-  if (object.in_view) judge(c, Right::change, object);
-  else judge_foreign(c, object, O_WRONLY);
+  if (object.in_view)
+    judge(c, Right::change, object);
+  else
+    judge_foreign(c, object, O_WRONLY);
   // What is no socket is ECONNREFUSED by itself: its kind does not change while it is pinned.
   const bool other = S_ISSOCK(object.mode) && (!object.in_view || !s_.own_sockets.contains(object));
   if (c.verdict.act == Act::allow && other) c.verdict = {};

@@ -18,7 +18,9 @@ using policy::Right;
 
 namespace {
 
-int errno_of(int result) { return result == 0 ? 0 : errno; }
+int errno_of(int result) {
+  return result == 0 ? 0 : errno;
+}
 
 // The kind of what stands there, links not followed; 0: nothing.
 mode_t kind_of(const Slot& slot) {
@@ -32,7 +34,8 @@ constexpr std::size_t largest_settings = 64 * 1024;
 
 // What a regular file of at most 64 KiB holds; nothing for anything else.
 std::optional<std::string> content_of(const Slot& slot) {
-  const Fd fd(::openat(slot.parent.get(), slot.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+  const Fd fd(
+      ::openat(slot.parent.get(), slot.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
   struct stat st {};
   if (!fd || ::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) return std::nullopt;
   std::string text(largest_settings + 1, '\0');
@@ -109,8 +112,9 @@ Reply Handler::rename(Case& c) {
   if (whiteout && !keeps_whiteouts()) return refuse(c, Right::change, EPERM);  // as mknod of one
   const policy::Verdict first = c.verdict;
   if (const int error = second_slot(c, to); error != 0) return refuse(c, Right::change, error);
-  // git writes its settings anew also when nothing in them changes (git submodule update). The file that is kept stays; what
-  // should have replaced it goes, since the agent may hold it open. Only what it may read, or this would tell content.
+  // git writes its settings anew also when nothing in them changes (git submodule update). The file that is kept stays;
+  // what should have replaced it goes, since the agent may hold it open. Only what it may read, or this would tell
+  // content.
   const bool keeps = c.verdict.rule != nullptr && c.verdict.rule->keeps;
   const bool readable = keeps && s_.policy.decide(Right::read, to.path).act == Act::allow;
   if (first.act == Act::allow && readable && c.request.flags == 0 && same_content(from, to)) {
@@ -128,9 +132,14 @@ Reply Handler::rename(Case& c) {
     // A mount's other names would be others: programs copy then.
     if (s_.policy.denied_objects().mounts().holds(moved.path)) return EXDEV;
     const bool folds = directory_folds(moved.parent.get()) || directory_folds(place.parent.get());
-    const ScanRules rules{.policy = s_.policy, .objects = s_.guards.found(), .began = s_.began, .folded = folds ? &s_.policy.denied_objects().folded() : nullptr, .repositories = &c.repositories};
+    const ScanRules rules{.policy = s_.policy,
+                          .objects = s_.guards.found(),
+                          .began = s_.began,
+                          .folded = folds ? &s_.policy.denied_objects().folded() : nullptr,
+                          .repositories = &c.repositories};
     const auto guards = [&](const std::string& path) {
-      return rules.policy.may_guard_below(path) || rules.objects.may_guard_below(rules.policy, path) || (folds && rules.folded->may_guard_below(path));
+      return rules.policy.may_guard_below(path) || rules.objects.may_guard_below(rules.policy, path) ||
+             (folds && rules.folded->may_guard_below(path));
     };
     if (!guards(moved.path) && !guards(place.path)) return 0;
     return scan_guarded(rules, moved.parent, moved.name, moved.path, place.path, guarded, denial);
@@ -152,12 +161,12 @@ Reply Handler::rename(Case& c) {
     return result(c, replace_content(c.task, from, to));
   }
   if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
-  return result(c, errno_of(static_cast<int>(::syscall(SYS_renameat2, from.parent.get(), from.name.c_str(), to.parent.get(),
-                                                       to.name.c_str(), c.request.flags))));
+  return result(c, errno_of(static_cast<int>(::syscall(SYS_renameat2, from.parent.get(), from.name.c_str(),
+                                                       to.parent.get(), to.name.c_str(), c.request.flags))));
 }
 
-// What is guarded in a workspace gets no second name in any directory: in a run that starts there it would be one of the
-// guarded file.
+// What is guarded in a workspace gets no second name in any directory: in a run that starts there it would be one of
+// the guarded file.
 const policy::Rule* Handler::second_name_rule(const std::string& from, const std::string& to) const {
   const policy::Rule* const rule = s_.policy.guards_as_workspace(from);
   return rule != nullptr ? rule : s_.policy.guards_as_workspace(to);
@@ -175,9 +184,8 @@ Reply Handler::refuse_link(Case& c, const policy::Rule& rule) {
 Reply Handler::link(Case& c) {
   const std::shared_lock lock(s_.tree);
   Object object;
-  const int found = c.request.descriptor
-                        ? resolver_.descriptor(c.task, c.request.fd, object)
-                        : resolver_.object(c.task, c.request.name, c.request.follow, 0, object);
+  const int found = c.request.descriptor ? resolver_.descriptor(c.task, c.request.fd, object)
+                                         : resolver_.object(c.task, c.request.name, c.request.follow, 0, object);
   if (found != 0) return refuse(c, Right::change, found);
   if (!object.in_view) return refuse(c, Right::change, EXDEV);
   Slot to;
@@ -185,10 +193,12 @@ Reply Handler::link(Case& c) {
   c.identity = {object.dev, object.ino};
   if (const int error = second_slot(c, to); error != 0) return refuse(c, Right::change, error);
   if (S_ISLNK(object.mode)) judge_link(c, to.path);
-  if (const policy::Rule* rule = c.verdict.act == Act::allow ? second_name_rule(object.path, to.path) : nullptr) return refuse_link(c, *rule);
+  if (const policy::Rule* rule = c.verdict.act == Act::allow ? second_name_rule(object.path, to.path) : nullptr)
+    return refuse_link(c, *rule);
   if (!Resolver::on_mount(to.parent, object.mount)) return refuse(c, Right::change, EXDEV);
   if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
-  return result(c, errno_of(::linkat(s_.host_proc, self_fd(object).c_str(), to.parent.get(), to.name.c_str(), AT_SYMLINK_FOLLOW)));
+  return result(c, errno_of(::linkat(s_.host_proc, self_fd(object).c_str(), to.parent.get(), to.name.c_str(),
+                                     AT_SYMLINK_FOLLOW)));
 }
 
 Reply Handler::symlink(Case& c) {
@@ -206,7 +216,8 @@ Reply Handler::mkdir(Case& c) {
   Slot slot;
   if (const int error = slot_for(c, slot); error != 0) return refuse(c, Right::change, error);
   // `mkdir -p` walks down from the root: what exists is EEXIST, also where nothing may be made.
-  if (::faccessat(slot.parent.get(), slot.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) return refuse(c, Right::change, EEXIST);
+  if (::faccessat(slot.parent.get(), slot.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+    return refuse(c, Right::change, EEXIST);
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return refuse(c, Right::change, without_umask(c));
   if (const int error = permit(c, "emulated"); error != 0) return Reply::error(error);
@@ -218,12 +229,15 @@ Reply Handler::mknod(Case& c) {
   const std::shared_lock lock(s_.tree);
   Slot slot;
   if (const int error = slot_for(c, slot); error != 0) return refuse(c, Right::change, error);
-  // The one device that the kernel lets everybody make hides a file of a lower layer (a whiteout): here as every other device.
-  if (S_ISCHR(c.request.mode) && !keeps_whiteouts()) return refuse(c, Right::change, kind_of(slot) == 0 ? EPERM : EEXIST);
+  // The one device that the kernel lets everybody make hides a file of a lower layer (a whiteout): here as every other
+  // device.
+  if (S_ISCHR(c.request.mode) && !keeps_whiteouts())
+    return refuse(c, Right::change, kind_of(slot) == 0 ? EPERM : EEXIST);
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return refuse(c, Right::change, without_umask(c));
   const mode_t mode = mode_for_file(c.request.mode);
-  if (const int error = permit(c, mode == c.request.mode ? "emulated" : "masked"); error != 0) return Reply::error(error);
+  if (const int error = permit(c, mode == c.request.mode ? "emulated" : "masked"); error != 0)
+    return Reply::error(error);
   ::umask(*mask);
   return result(c, errno_of(::mknodat(slot.parent.get(), slot.name.c_str(), mode, c.request.device)));
 }

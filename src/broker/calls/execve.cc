@@ -4,8 +4,8 @@
 
 #include <climits>
 
-#include "broker/handler.h"
 #include "broker/exec/ld_so.h"
+#include "broker/handler.h"
 
 namespace agentrun::broker {
 
@@ -15,8 +15,8 @@ using policy::Right;
 Reply Handler::execute(Case& c) {
   const Request& r = c.request;
   Object object;
-  const int error = r.descriptor ? resolver_.descriptor(c.task, r.fd, object)
-                                 : resolver_.object(c.task, r.name, r.follow, 0, object);
+  const int error =
+      r.descriptor ? resolver_.descriptor(c.task, r.fd, object) : resolver_.object(c.task, r.name, r.follow, 0, object);
   if (error != 0) return refuse(c, Right::execute, error);
   // Whether it runs what it claims to could not be told: /proc/<pid>/exe would not be.
   if (object.path.size() >= PATH_MAX) return refuse(c, Right::execute, ENAMETOOLONG);
@@ -28,7 +28,8 @@ Reply Handler::execute(Case& c) {
   c.verdict = s_.policy.decide_execute(object.path, arguments_of(r.argv, !r.argv_cut));
   c.verdict = by_other_names(c.verdict, Right::execute, object, c.stands_for);
   c.verdict = with_writable_names(c.verdict, object.path, object.fd, c.stands_for);
-  if (c.verdict.act == Act::allow && is_loader(object.path)) c.verdict = judge_launched(c.task, r.argv, !r.argv_cut, nullptr);
+  if (c.verdict.act == Act::allow && is_loader(object.path))
+    c.verdict = judge_launched(c.task, r.argv, !r.argv_cut, nullptr);
   c.verdict = with_pins(c.verdict, object.path, [&] { return content_of(object); });
   const bool memory_file = object.links == 0 && object.path.starts_with("/memfd:");  // exec.memfd is about it
   if (!object.in_view && !memory_file) c.verdict = {.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};

@@ -1,5 +1,6 @@
-// fcntl(2) with F_SETLEASE: a lease makes whoever opens the file wait, programs of the host too. So it is judged as a change of the
-// file, also on a descriptor that only reads. Performed on the caller's open file itself, whose lease it is.
+// fcntl(2) with F_SETLEASE: a lease makes whoever opens the file wait, programs of the host too. So it is judged as a
+// change of the file, also on a descriptor that only reads. Performed on the caller's open file itself, whose lease it
+// is.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -11,9 +12,9 @@ using policy::Right;
 
 namespace {
 
-// Who gets the signal when the lease is broken is whoever F_SETOWN named, else the process that calls: that would be the broker.
-// So the caller is named first, and once more where another thread of the agent took the name away meanwhile. The kernel shows an
-// owner that is a thread of the broker as 0.
+// Who gets the signal when the lease is broken is whoever F_SETOWN named, else the process that calls: that would be
+// the broker. So the caller is named first, and once more where another thread of the agent took the name away
+// meanwhile. The kernel shows an owner that is a thread of the broker as 0.
 int set_lease(const Fd& taken, int lease, pid_t caller) {
   const int fd = taken.get();
   if (lease == F_UNLCK) return ::fcntl(fd, F_SETLEASE, F_UNLCK) == 0 ? 0 : errno;
@@ -39,7 +40,8 @@ Reply Handler::lease(Case& c) {
   Object object;
   if (const int error = resolver_.taken_descriptor(taken, object); error != 0) return refuse(c, Right::change, error);
   if (object.descriptor_flags < 0 || (object.descriptor_flags & O_PATH) != 0) return refuse(c, Right::change, EBADF);
-  if (object.in_view) judge(c, Right::change, object);
+  if (object.in_view)
+    judge(c, Right::change, object);
   else {
     object.descriptor_flags = -1;  // to hold a file of the host open is not to be allowed to hold others off
     judge_foreign(c, object, O_WRONLY);

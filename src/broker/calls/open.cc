@@ -1,6 +1,6 @@
 // open, openat, creat, openat2. What exists is pinned by an O_PATH descriptor, judged by its canonical path, and opened
-// through that descriptor. What does not exist is made in its pinned folder with O_EXCL, so that what is opened is either
-// the judged object or a new one.
+// through that descriptor. What does not exist is made in its pinned folder with O_EXCL, so that what is opened is
+// either the judged object or a new one.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -22,17 +22,23 @@ constexpr int max_attempts = 40;  // links followed by hand, and races lost agai
 constexpr std::uint64_t temporary = O_TMPFILE & ~O_DIRECTORY;
 
 // O_CREAT is not asked: on a file that exists it changes nothing.
-bool writes_existing(std::uint64_t flags) { return (flags & O_ACCMODE) != O_RDONLY || (flags & (O_TRUNC | temporary)) != 0; }
-bool writes(std::uint64_t flags) { return (flags & O_CREAT) != 0 || writes_existing(flags); }
+bool writes_existing(std::uint64_t flags) {
+  return (flags & O_ACCMODE) != O_RDONLY || (flags & (O_TRUNC | temporary)) != 0;
+}
+bool writes(std::uint64_t flags) {
+  return (flags & O_CREAT) != 0 || writes_existing(flags);
+}
 
-std::uint32_t injected_flags(std::uint64_t flags) { return (flags & O_CLOEXEC) != 0 ? O_CLOEXEC : 0; }
+std::uint32_t injected_flags(std::uint64_t flags) {
+  return (flags & O_CLOEXEC) != 0 ? O_CLOEXEC : 0;
+}
 
 // The broker's own descriptor is never inherited, and opening a terminal never makes it the broker's.
 constexpr std::uint64_t always = O_CLOEXEC | O_NOCTTY;
 constexpr std::uint64_t settled = O_CREAT | O_EXCL | O_NOFOLLOW;  // by the walk
 
-// Opening a terminal to read and write makes it that of a session's leader who has none (tty(4)), and of nobody else: the broker
-// cannot do it for the caller. The flags must be those of a register.
+// Opening a terminal to read and write makes it that of a session's leader who has none (tty(4)), and of nobody else:
+// the broker cannot do it for the caller. The flags must be those of a register.
 bool takes_terminal(const Case& c, const Object& object) {
   const std::uint64_t flags = c.request.how.flags;
   if (c.request.row->operation != filter::Operation::open) return false;
@@ -41,8 +47,8 @@ bool takes_terminal(const Case& c, const Object& object) {
   return Tasks::wants_terminal(c.task);
 }
 
-// A name of a descriptor: what it leads to may be a file that was handed in from the host, which Landlock, asked by path, does
-// not let be opened again. The broker judges it by how it is open already.
+// A name of a descriptor: what it leads to may be a file that was handed in from the host, which Landlock, asked by
+// path, does not let be opened again. The broker judges it by how it is open already.
 bool names_descriptor(std::string_view path) {
   if (path.starts_with("/dev/")) return path.starts_with("/dev/std") || path.starts_with("/dev/fd/");
   return path.starts_with("/proc/") && path.find("/fd/") != std::string_view::npos;
@@ -61,8 +67,8 @@ std::optional<std::string> link_text(const Slot& slot) {
 Reply Handler::open(Case& c) {
   const std::uint64_t flags = c.request.how.flags;
   if ((flags & O_PATH) != 0) {
-    // Such a descriptor cannot be injected (EBADF). open and openat: the flag was in a register, and what O_PATH can name
-    // the floor shows anyway. openat2: its flags are in memory, so programs fall back to openat.
+    // Such a descriptor cannot be injected (EBADF). open and openat: the flag was in a register, and what O_PATH can
+    // name the floor shows anyway. openat2: its flags are in memory, so programs fall back to openat.
     if (c.request.row->operation == filter::Operation::open) return Reply::proceed(RegistersOnly{});
     return refuse(c, Right::read, ENOSYS);
   }
@@ -75,9 +81,9 @@ Reply Handler::open(Case& c) {
 }
 
 // A reading open that the floor decides: what the agent claims to open is judged and recorded. Whatever it makes of the
-// path afterwards, the kernel opens only what the view shows, and Landlock lets it only read. Where files.deny names what
-// the view may come to show, the name is judged where it leads; a link that changes between that and the kernel's own look
-// remains (audit.reads: exact has no between).
+// path afterwards, the kernel opens only what the view shows, and Landlock lets it only read. Where files.deny names
+// what the view may come to show, the name is judged where it leads; a link that changes between that and the kernel's
+// own look remains (audit.reads: exact has no between).
 Reply Handler::claim_read(Case& c) {
   if (c.request.name.path.empty()) return refuse(c, Right::read, ENOENT);
   if (s_.policy.denies_later()) return claim_resolved(c);
@@ -92,7 +98,8 @@ Reply Handler::claim_read(Case& c) {
 Reply Handler::claim_resolved(Case& c) {
   Object object;
   const Follow follow = (c.request.how.flags & O_NOFOLLOW) != 0 ? Follow::no : Follow::yes;
-  if (const int error = resolver_.object(c.task, c.request.name, follow, 0, object); error != 0) return refuse(c, Right::read, error);
+  if (const int error = resolver_.object(c.task, c.request.name, follow, 0, object); error != 0)
+    return refuse(c, Right::read, error);
   if (!object.in_view || S_ISLNK(object.mode)) return open_existing(c, object);
   judge(c, Right::read, object);
   if (const int error = permit(c, "continue"); error != 0) return Reply::error(error);
@@ -110,8 +117,8 @@ Reply Handler::open_exact(Case& c) {
   return open_existing(c, object);
 }
 
-// O_CREAT with a slash at the end: EISDIR for whatever stands there, once its folder is found. "." and ".." are what they
-// are, with or without the slash.
+// O_CREAT with a slash at the end: EISDIR for whatever stands there, once its folder is found. "." and ".." are what
+// they are, with or without the slash.
 int Handler::creation_of_folder(const Case& c) const {
   if (!c.request.name.path.ends_with('/')) return 0;
   Slot slot;
@@ -157,7 +164,8 @@ std::optional<Reply> Handler::create(Case& c, const Slot& slot) {
   judge(c, Right::change, slot);
   c.error = 0;
   const mode_t mode = mode_for_file(static_cast<mode_t>(c.request.how.mode));
-  if (const int error = permit(c, mode == c.request.how.mode ? "addfd" : "masked"); error != 0) return Reply::error(error);
+  if (const int error = permit(c, mode == c.request.how.mode ? "addfd" : "masked"); error != 0)
+    return Reply::error(error);
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return result(c, without_umask(c));
   ::umask(*mask);
@@ -170,10 +178,13 @@ std::optional<Reply> Handler::create(Case& c, const Slot& slot) {
 
 Reply Handler::open_temporary(Case& c, Object& folder) {
   if (!S_ISDIR(folder.mode)) return refuse(c, Right::change, ENOTDIR);
-  if (folder.in_view) judge(c, Right::change, folder);
-  else judge_foreign(c, folder, O_RDWR);
+  if (folder.in_view)
+    judge(c, Right::change, folder);
+  else
+    judge_foreign(c, folder, O_RDWR);
   const mode_t mode = mode_for_file(static_cast<mode_t>(c.request.how.mode));
-  if (const int error = permit(c, mode == c.request.how.mode ? "addfd" : "masked"); error != 0) return Reply::error(error);
+  if (const int error = permit(c, mode == c.request.how.mode ? "addfd" : "masked"); error != 0)
+    return Reply::error(error);
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return result(c, without_umask(c));
   ::umask(*mask);
@@ -222,7 +233,8 @@ Reply Handler::open_later(Case& c, Object& object) {
 
 Reply Handler::later(Case& c, std::function<Reply()> call) {
   auto proc = std::make_shared<Fd>(::fcntl(c.task.proc.get(), F_DUPFD_CLOEXEC, 0));
-  return deferred(c, s_.workers.start(c.request.id, {.call = std::move(call), .interruption = [proc] { return Tasks::interruption(*proc); }}));
+  return deferred(c, s_.workers.start(c.request.id, {.call = std::move(call),
+                                                     .interruption = [proc] { return Tasks::interruption(*proc); }}));
 }
 
 Reply Handler::open_existing(Case& c, Object& object) {
@@ -231,8 +243,10 @@ Reply Handler::open_existing(Case& c, Object& object) {
   if (S_ISLNK(object.mode)) return refuse(c, right, ELOOP);
   if ((flags & O_DIRECTORY) != 0 && !S_ISDIR(object.mode)) return refuse(c, right, ENOTDIR);
   if (const int error = own_terminal(c.task, object); error != 0) return refuse(c, right, error);
-  if (object.in_view) judge(c, right, object);
-  else judge_foreign(c, object, flags);
+  if (object.in_view)
+    judge(c, right, object);
+  else
+    judge_foreign(c, object, flags);
   c.identity = {object.dev, object.ino};
 
   if (S_ISFIFO(object.mode) && (flags & O_NONBLOCK) == 0) {

@@ -1,6 +1,6 @@
-// rename over a file that is granted by itself. Such a file is a mount point, so the kernel says EBUSY (rename(2)), and nearly every
-// program that saves settings stops there. What it wants is the content: that is written in place. It is not one step as a
-// rename is, so the old content is put back when the new one does not fit.
+// rename over a file that is granted by itself. Such a file is a mount point, so the kernel says EBUSY (rename(2)), and
+// nearly every program that saves settings stops there. What it wants is the content: that is written in place. It is
+// not one step as a rename is, so the old content is put back when the new one does not fit.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,8 +8,8 @@
 #include <optional>
 #include <string>
 
-#include "broker/task/caller_limits.h"
 #include "broker/handler.h"
+#include "broker/task/caller_limits.h"
 
 namespace agentrun::broker {
 
@@ -52,7 +52,8 @@ int write_whole(const Fd& fd, const std::string& text) {
 
 bool is_mounted_file(const Slot& slot) {
   struct statx st {};
-  if (::statx(slot.parent.get(), slot.name.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_MNT_ID, &st) != 0) return false;
+  if (::statx(slot.parent.get(), slot.name.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_MNT_ID, &st) != 0)
+    return false;
   return S_ISREG(st.stx_mode) && (st.stx_mask & STATX_MNT_ID) != 0 && !Resolver::on_mount(slot.parent, st.stx_mnt_id);
 }
 

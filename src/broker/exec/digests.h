@@ -1,5 +1,5 @@
-// The digests of pinned programs. To hash a large program takes as long as to start it, so a digest is kept for as long as
-// the file is what it was.
+// The digests of pinned programs. To hash a large program takes as long as to start it, so a digest is kept for as long
+// as the file is what it was.
 #pragma once
 
 #include <sys/types.h>
@@ -17,8 +17,8 @@ namespace agentrun::broker {
 /// Shared by the receivers.
 class Digests {
  public:
-  /// SHA-256 in hex of the regular file that `file` can read; "" when it cannot be read or changes meanwhile. It is kept by
-  /// the time of change, which nobody can set.
+  /// SHA-256 in hex of the regular file that `file` can read; "" when it cannot be read or changes meanwhile. It is
+  /// kept by the time of change, which nobody can set.
   std::string of(const Fd& file);
 
  private:

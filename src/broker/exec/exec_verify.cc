@@ -1,16 +1,16 @@
 // Exec truth (DESIGN §6): no act is performed for an image that was not judged by what it is, not by what was claimed.
 //
-// Theory of operation. An execve is judged on its claim and answered CONTINUE; a second thread may have flipped the path
-// by then. So the image is judged again when it shows itself: at the first trapped call of the thread that called execve,
-// and at the first trapped call of every thread and process that this receiver has not met yet (a denied image may fork or
-// start a thread before it does anything that is trapped, and end). Its command line is judged once an execution: what comes
-// by fork of one that was judged is known by its Execution, whatever became of the process that called execve and whether
-// that call succeeded. A denied image condemns the run: from that moment every call
-// is refused, until the supervisor has killed it.
+// Theory of operation. An execve is judged on its claim and answered CONTINUE; a second thread may have flipped the
+// path by then. So the image is judged again when it shows itself: at the first trapped call of the thread that called
+// execve, and at the first trapped call of every thread and process that this receiver has not met yet (a denied image
+// may fork or start a thread before it does anything that is trapped, and end). Its command line is judged once an
+// execution: what comes by fork of one that was judged is known by its Execution, whatever became of the process that
+// called execve and whether that call succeeded. A denied image condemns the run: from that moment every call is
+// refused, until the supervisor has killed it.
 //
-// Image, command line and execution are several looks at one task. They are of one image when the task still waits for its
-// answer after the last of them: an execve of another thread ends the waiting before it changes anything. So nothing is
-// believed before that was asked (decision 028).
+// Image, command line and execution are several looks at one task. They are of one image when the task still waits for
+// its answer after the last of them: an execve of another thread ends the waiting before it changes anything. So
+// nothing is believed before that was asked (decision 028).
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -18,8 +18,8 @@
 #include <cerrno>
 #include <utility>
 
-#include "broker/handler.h"
 #include "broker/exec/ld_so.h"
+#include "broker/handler.h"
 
 namespace agentrun::broker {
 
@@ -31,19 +31,20 @@ namespace {
 // Of several threads that claimed, one got through: the one whose path runs, as far as that tells.
 const ExecClaim* claim_behind(const std::vector<ExecClaim>& claims, const std::string& exe) {
   if (claims.empty()) return nullptr;
-  const auto same = std::find_if(claims.begin(), claims.end(), [&](const ExecClaim& claim) { return claim.path == exe; });
+  const auto same =
+      std::find_if(claims.begin(), claims.end(), [&](const ExecClaim& claim) { return claim.path == exe; });
   return same != claims.end() ? &*same : &claims.back();
 }
 
 }  // namespace
 
-// Before its first exec the agent's process is still agent-run itself, of which the view knows nothing. By its file, not only
-// by its path: where agent-run stands on the host the view may show something else.
+// Before its first exec the agent's process is still agent-run itself, of which the view knows nothing. By its file,
+// not only by its path: where agent-run stands on the host the view may show something else.
 bool Handler::is_still_agent_run(const Task& task) const {
   if (task.pid != s_.agent_pid || task.exe != s_.own_exe) return false;
   struct stat st {};
-  return with_ptrace([&] { return ::fstatat(task.proc.get(), "exe", &st, 0); }) == 0 && st.st_dev == s_.own_image.first &&
-         st.st_ino == s_.own_image.second;
+  return with_ptrace([&] { return ::fstatat(task.proc.get(), "exe", &st, 0); }) == 0 &&
+         st.st_dev == s_.own_image.first && st.st_ino == s_.own_image.second;
 }
 
 int Handler::verify_image(Task*& task, std::uint64_t id) {
@@ -65,11 +66,13 @@ int Handler::verify_image(Task*& task, std::uint64_t id) {
   if (by_arguments && !(execution && s_.verified.contains(*execution))) {
     const Tasks::CommandLine line = Tasks::command_line(*task);
     verdict = s_.policy.decide_execute(task->exe, arguments_of(line.words, line.complete));
-    if (verdict.act == Act::allow && is_loader(task->exe)) verdict = judge_launched(*task, line.words, line.complete, &program);
+    if (verdict.act == Act::allow && is_loader(task->exe))
+      verdict = judge_launched(*task, line.words, line.complete, &program);
   }
   verdict = with_pins(verdict, task->exe, [&] { return Tasks::open_image(*task); });
   std::string writable_name;
-  if (verdict.act == Act::allow && s_.policy.writable_noexec()) verdict = with_writable_names(verdict, task->exe, Tasks::open_image(*task), writable_name);
+  if (verdict.act == Act::allow && s_.policy.writable_noexec())
+    verdict = with_writable_names(verdict, task->exe, Tasks::open_image(*task), writable_name);
   const bool randomized = execution && Tasks::has_random_layout(*task);
   if (!s_.listener.valid(id)) return ESRCH;
   const ExecClaim* const claim = claim_behind(claims, task->exe);
@@ -84,7 +87,8 @@ int Handler::verify_image(Task*& task, std::uint64_t id) {
   return EACCES;
 }
 
-policy::Verdict Handler::with_pins(policy::Verdict verdict, const std::string& path, const std::function<Fd()>& open) const {
+policy::Verdict Handler::with_pins(policy::Verdict verdict, const std::string& path,
+                                   const std::function<Fd()>& open) const {
   if (verdict.act != Act::allow) return verdict;
   const policy::Policy::Pin* const broken = s_.policy.broken_pin(path, [&] { return s_.digests.of(open()); });
   if (broken == nullptr) return verdict;
@@ -97,33 +101,38 @@ Fd Handler::content_of(const Object& object) const {
   return file;
 }
 
-policy::Verdict Handler::judge_launched(const Task& task, const std::vector<std::string>& argv, bool complete, LaunchedProgram* program) const {
+policy::Verdict Handler::judge_launched(const Task& task, const std::vector<std::string>& argv, bool complete,
+                                        LaunchedProgram* program) const {
   const Launched launched = launched_by_loader(argv);
   // Of a line that was cut the last word is not whole, and the program may be one that is not seen.
   if (!complete && (launched.kind == Launched::Kind::nothing || launched.index + 1 >= argv.size())) return {};
   switch (launched.kind) {
-    case Launched::Kind::nothing: return {.act = Act::allow, .by = policy::By::rule, .rule = nullptr};
-    case Launched::Kind::unknown: return {};
-    case Launched::Kind::program: break;
+    case Launched::Kind::nothing:
+      return {.act = Act::allow, .by = policy::By::rule, .rule = nullptr};
+    case Launched::Kind::unknown:
+      return {};
+    case Launched::Kind::program:
+      break;
   }
   Object object;
   const Name name{.path = launched.path};
   if (resolver_.object(task, name, Follow::yes, 0, object) != 0 || !object.in_view) return {};
   if (is_loader(object.path)) return {};  // a chain of loaders is nobody's need
   const auto launched_argv = std::span(argv).subspan(launched.index);
-  policy::Verdict verdict =
-      with_pins(s_.policy.decide_execute(object.path, arguments_of(launched_argv, complete)), object.path, [&] { return content_of(object); });
+  policy::Verdict verdict = with_pins(s_.policy.decide_execute(object.path, arguments_of(launched_argv, complete)),
+                                      object.path, [&] { return content_of(object); });
   std::string writable_name;
   verdict = with_writable_names(verdict, object.path, object.fd, writable_name);
   if (program != nullptr) *program = {.name = launched.path, .fd = std::move(object.fd)};
   return verdict;
 }
 
-// The loader opens the program by its name, after that name was judged: it gets what was judged, whatever the name leads to by
-// now. The rest of the call is that of any file that is opened to be read.
+// The loader opens the program by its name, after that name was judged: it gets what was judged, whatever the name
+// leads to by now. The rest of the call is that of any file that is opened to be read.
 std::optional<Reply> Handler::open_launched(Task& task, Case& c) {
   const Request& r = c.request;
-  const bool reads = r.row->operation == filter::Operation::open && (r.how.flags & (O_ACCMODE | O_CREAT | O_TRUNC | O_PATH | O_DIRECTORY)) == O_RDONLY;
+  const bool reads = r.row->operation == filter::Operation::open &&
+                     (r.how.flags & (O_ACCMODE | O_CREAT | O_TRUNC | O_PATH | O_DIRECTORY)) == O_RDONLY;
   if (!task.launched.fd || !reads || r.name.path != task.launched.name) return std::nullopt;
   Object object;
   object.fd = std::exchange(task.launched, {}).fd;

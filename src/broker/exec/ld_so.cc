@@ -7,10 +7,12 @@ namespace agentrun::broker {
 
 namespace {
 // glibc 2.36, elf/rtld.c; musl has --list, --library-path, --preload, --argv0 too.
-constexpr std::array<std::string_view, 7> with_value = {"--library-path", "--inhibit-rpath", "--audit", "--preload", "--argv0",
-                                                        "--glibc-hwcaps-prepend", "--glibc-hwcaps-mask"};
+constexpr std::array<std::string_view, 7> with_value = {
+    "--library-path",         "--inhibit-rpath",    "--audit", "--preload", "--argv0",
+    "--glibc-hwcaps-prepend", "--glibc-hwcaps-mask"};
 constexpr std::array<std::string_view, 3> without_value = {"--list", "--verify", "--inhibit-cache"};
-constexpr std::array<std::string_view, 4> starting_nothing = {"--help", "--version", "--list-tunables", "--list-diagnostics"};
+constexpr std::array<std::string_view, 4> starting_nothing = {"--help", "--version", "--list-tunables",
+                                                              "--list-diagnostics"};
 
 template <typename Set>
 bool has(const Set& set, std::string_view word) {
@@ -38,8 +40,10 @@ Launched launched_by_loader(std::span<const std::string> argv) {
       return {.kind = Launched::Kind::program, .path = word, .index = i};
     }
     if (has(starting_nothing, word)) return {};
-    if (has(with_value, word)) ++i;
-    else if (!has(without_value, word)) return {.kind = Launched::Kind::unknown, .path = word};
+    if (has(with_value, word))
+      ++i;
+    else if (!has(without_value, word))
+      return {.kind = Launched::Kind::unknown, .path = word};
   }
   return {};
 }

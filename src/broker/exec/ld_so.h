@@ -1,5 +1,5 @@
-// ld.so as a launcher (ld.so(8)): `ld-linux-x86-64.so.2 [OPTIONS] PROGRAM [ARGUMENTS]` maps and starts PROGRAM, which the
-// kernel never executes. The program to judge is then its argument. Pure.
+// ld.so as a launcher (ld.so(8)): `ld-linux-x86-64.so.2 [OPTIONS] PROGRAM [ARGUMENTS]` maps and starts PROGRAM, which
+// the kernel never executes. The program to judge is then its argument. Pure.
 #pragma once
 
 #include <span>

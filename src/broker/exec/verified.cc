@@ -13,8 +13,8 @@
 namespace agentrun::broker {
 
 namespace {
-// Addresses only; all else is the same for every execution of an image. A static program has no loader (AT_BASE), one that is
-// not position-independent stands at fixed places: then the stack and the vDSO are what is left.
+// Addresses only; all else is the same for every execution of an image. A static program has no loader (AT_BASE), one
+// that is not position-independent stands at fixed places: then the stack and the vDSO are what is left.
 constexpr std::array<std::uint64_t, std::tuple_size_v<Execution>> places = {AT_RANDOM, AT_EXECFN, AT_SYSINFO_EHDR,
                                                                             AT_PHDR,   AT_ENTRY,  AT_BASE};
 }  // namespace

@@ -38,13 +38,20 @@ void Binder::carry_out(Job& job) const noexcept {
   if (job.error != 0) return;
   ::umask(job.umask);
   job.error = ::bind(job.socket, job.address, job.size) == 0 ? 0 : errno;
-  if (job.error == 0) job.made.file.reset(::openat(job.made.parent.get(), job.made.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (job.error == 0)
+    job.made.file.reset(::openat(job.made.parent.get(), job.made.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (::fchdir(host_proc_) != 0) std::abort();  // nothing of the agent's is held beyond its call
 }
 
-int Binder::bind(const Fd& socket, const Fd& directory, mode_t umask, const sockaddr* address, socklen_t size, Made& made) {
+int Binder::bind(const Fd& socket, const Fd& directory, mode_t umask, const sockaddr* address, socklen_t size,
+                 Made& made) {
   const std::scoped_lock turn(turn_);
-  Job job{.socket = socket.get(), .directory = directory.get(), .umask = umask, .address = address, .size = size, .made = made};
+  Job job{.socket = socket.get(),
+          .directory = directory.get(),
+          .umask = umask,
+          .address = address,
+          .size = size,
+          .made = made};
   std::unique_lock lock(mutex_);
   job_ = &job;
   state_ = State::given;

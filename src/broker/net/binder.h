@@ -1,6 +1,7 @@
-// bind(2) of a unix socket to a path starts at the working directory of the thread that calls it, and makes the file with that
-// thread's umask. So one thread does it for all, and is the only one that ever changes its working directory: that of every
-// other thread is the host's /proc from the start to the end, and a path below it ("self/fd/3") cannot come to mean another.
+// bind(2) of a unix socket to a path starts at the working directory of the thread that calls it, and makes the file
+// with that thread's umask. So one thread does it for all, and is the only one that ever changes its working directory:
+// that of every other thread is the host's /proc from the start to the end, and a path below it ("self/fd/3") cannot
+// come to mean another.
 #pragma once
 
 #include <sys/socket.h>
@@ -16,14 +17,15 @@ namespace agentrun::broker {
 
 class Binder {
  public:
-  /// Starts the thread and waits until its working directory and umask are its own (unshare(2), CLONE_FS). To be called before
-  /// the broker's filter is loaded. Never destroyed. Throws SysError, std::system_error. `host_proc`: O_PATH of the host's /proc.
+  /// Starts the thread and waits until its working directory and umask are its own (unshare(2), CLONE_FS). To be called
+  /// before the broker's filter is loaded. Never destroyed. Throws SysError, std::system_error. `host_proc`: O_PATH of
+  /// the host's /proc.
   explicit Binder(int host_proc);
   Binder(const Binder&) = delete;
   Binder& operator=(const Binder&) = delete;
 
-  /// Where the file of a bind comes to stand, and the file then (O_PATH): looked up by the same thread and at once, so that a
-  /// program of the host has next to no time to put another there. Empty when no descriptor is left.
+  /// Where the file of a bind comes to stand, and the file then (O_PATH): looked up by the same thread and at once, so
+  /// that a program of the host has next to no time to put another there. Empty when no descriptor is left.
   struct Made {
     const Fd& parent;
     const std::string& name;

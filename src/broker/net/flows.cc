@@ -28,7 +28,8 @@ constexpr std::int64_t patience = 140 * second;
 void set_deadline(Flows::Call& call) {
   timeval own{};
   socklen_t size = sizeof own;
-  const bool set = ::getsockopt(call.socket.fd.get(), SOL_SOCKET, SO_SNDTIMEO, &own, &size) == 0 && (own.tv_sec != 0 || own.tv_usec != 0);
+  const bool set = ::getsockopt(call.socket.fd.get(), SOL_SOCKET, SO_SNDTIMEO, &own, &size) == 0 &&
+                   (own.tv_sec != 0 || own.tv_usec != 0);
   const std::int64_t wanted = set ? own.tv_sec * second + own.tv_usec * 1000 : patience;
   call.late = wanted < patience ? EINPROGRESS : ETIMEDOUT;
   call.deadline = boot_clock_ns() + std::min(wanted, patience);
@@ -45,7 +46,8 @@ std::string Flows::name_of(const policy::Destination& to) const {
   if (names_ == nullptr || !policy::is_synthetic(to)) return {};
   const policy::Destination inner = policy::without_mapping(to);
   const std::uint8_t* const bytes = inner.address;
-  const std::uint32_t address = std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 | bytes[3];
+  const std::uint32_t address =
+      std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 | bytes[3];
   return names_->name_of(address).value_or(std::string());
 }
 
@@ -76,7 +78,9 @@ void Flows::cancel(std::uint64_t id) noexcept {
 // What goes on by itself, and what a signal ended, which leaves the handshake to the kernel, may still come.
 void Flows::withdraw(std::uint64_t announced, int error) noexcept {
   constexpr int goes_on[] = {0, still_waiting, EINPROGRESS, EALREADY, EINTR};
-  if (announced != 0 && error < kernels_own && std::find(std::begin(goes_on), std::end(goes_on), error) == std::end(goes_on)) cancel(announced);
+  if (announced != 0 && error < kernels_own &&
+      std::find(std::begin(goes_on), std::end(goes_on), error) == std::end(goes_on))
+    cancel(announced);
 }
 
 int Flows::announce(egress::Announcement announcement, std::uint64_t& id) {
@@ -100,25 +104,32 @@ Deferral Flows::announce(egress::Announcement announcement, Call call) {
   const int error = send(announcement, link_patience_ms);
   if (error == 0) return Deferral::taken_over();
   const std::scoped_lock lock(mutex_);
-  return waiting_.erase(announcement.id) != 0 ? Deferral::refused(error) : Deferral::taken_over();  // else it was answered: it had waited too long, or was gone
+  return waiting_.erase(announcement.id) != 0
+             ? Deferral::refused(error)
+             : Deferral::taken_over();  // else it was answered: it had waited too long, or was gone
 }
 
 void Flows::answer(Call call, int error) noexcept {
   call.socket.fd.reset();  // before the caller goes on, so that its close() is the last
-  if (error == 0) listener_.send(call.outcome.id, Reply::value(0));
-  else listener_.send(call.outcome.id, Reply::error(error >= kernels_own || recorder_.outcome(call.outcome, error) ? error : EIO));
+  if (error == 0)
+    listener_.send(call.outcome.id, Reply::value(0));
+  else
+    listener_.send(call.outcome.id,
+                   Reply::error(error >= kernels_own || recorder_.outcome(call.outcome, error) ? error : EIO));
 }
 
 Deferral Flows::wait_for(Call call) {
   const std::uint64_t id = call.outcome.id;
   const auto shared = std::make_shared<Call>(std::move(call));
-  return workers_.start(id, {.call = [this, shared] {
-                               const int error = connect_now(shared->socket.fd, shared->address, shared->size);
-                               withdraw(shared->announced, error);
-                               if (error == 0) return Reply::value(0);
-                               return Reply::error(error == EINTR || recorder_.outcome(shared->outcome, error) ? error : EIO);
-                             },
-                             .interruption = [shared] { return Tasks::interruption(shared->proc); }});
+  return workers_.start(
+      id, {.call =
+               [this, shared] {
+                 const int error = connect_now(shared->socket.fd, shared->address, shared->size);
+                 withdraw(shared->announced, error);
+                 if (error == 0) return Reply::value(0);
+                 return Reply::error(error == EINTR || recorder_.outcome(shared->outcome, error) ? error : EIO);
+               },
+           .interruption = [shared] { return Tasks::interruption(shared->proc); }});
 }
 
 void Flows::finish(Call call, int error) {
@@ -155,8 +166,8 @@ void Flows::read_answers() {
   }
 }
 
-// Calls that are gone, that a signal waits for, or that have waited long enough. A part of them at a time, in turn: to look at
-// all of them takes milliseconds, and who announces waits for that.
+// Calls that are gone, that a signal waits for, or that have waited long enough. A part of them at a time, in turn: to
+// look at all of them takes milliseconds, and who announces waits for that.
 void Flows::look_after() {
   std::vector<std::pair<Call, int>> over;
   {
@@ -193,7 +204,8 @@ void Flows::run() {
       if (waits) busy = boot_clock_ns();
       sleeps = asleep_ = !waits && boot_clock_ns() - busy > second;
     }
-    std::array<pollfd, 2> polled{{{.fd = link_.get(), .events = POLLIN, .revents = 0}, {.fd = wake_.get(), .events = POLLIN, .revents = 0}}};
+    std::array<pollfd, 2> polled{
+        {{.fd = link_.get(), .events = POLLIN, .revents = 0}, {.fd = wake_.get(), .events = POLLIN, .revents = 0}}};
     ::poll(polled.data(), polled.size(), sleeps ? -1 : watch_ms);
     if (polled[1].revents != 0) {
       eventfd_t ignored = 0;

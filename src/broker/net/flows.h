@@ -1,5 +1,5 @@
-// Connections that leave the sandbox: announced to egress, which dials, and connected when it has answered. No receiver waits
-// for that: one thread does, for all of them.
+// Connections that leave the sandbox: announced to egress, which dials, and connected when it has answered. No receiver
+// waits for that: one thread does, for all of them.
 #pragma once
 
 #include <atomic>
@@ -10,9 +10,9 @@
 #include <optional>
 
 #include <agentrun/egress.h>
+#include "broker/net/socket.h"
 #include "broker/notify/listener.h"
 #include "broker/recorder.h"
-#include "broker/net/socket.h"
 #include "broker/workers.h"
 
 namespace agentrun::broker {
@@ -38,16 +38,17 @@ class Flows {
     int late = 0;                 // the errno of a call that waited until then
     std::uint64_t announced = 0;  // the announcement's id; 0: it leaves for nowhere
   };
-  /// Announces a flow that egress dials before the call goes on: taken, and the call is answered from here; or refused, and
-  /// nothing was announced. EAGAIN: too many wait already.
+  /// Announces a flow that egress dials before the call goes on: taken, and the call is answered from here; or refused,
+  /// and nothing was announced. EAGAIN: too many wait already.
   [[nodiscard]] Deferral announce(egress::Announcement announcement, Call call);
   /// Announces a flow for which nobody waits. 0 or an errno; `id`: to withdraw it by.
   int announce(egress::Announcement announcement, std::uint64_t& id);
-  /// A connect that was announced came to `error`. When that means that nothing will come of it, the announcement is taken back:
-  /// it must not wait for whoever uses the port next.
+  /// A connect that was announced came to `error`. When that means that nothing will come of it, the announcement is
+  /// taken back: it must not wait for whoever uses the port next.
   void withdraw(std::uint64_t announced, int error) noexcept;
 
-  /// Goes on with a connect on a thread of its own and answers `call` with what it came to. Refused with EAGAIN when all are busy.
+  /// Goes on with a connect on a thread of its own and answers `call` with what it came to. Refused with EAGAIN when
+  /// all are busy.
   [[nodiscard]] Deferral wait_for(Call call);
 
   /// The thread's life; returns when egress is gone.

@@ -18,7 +18,8 @@ std::vector<std::uint64_t> scratch_mounts(const policy::Policy& policy) {
     const Fd top(::openat(root.get(), grant.path.c_str(), O_PATH | O_CLOEXEC));
     struct statx st {};
     struct statfs fs {};
-    if (!top || ::statx(top.get(), "", AT_EMPTY_PATH, STATX_MNT_ID, &st) != 0 || ::fstatfs(top.get(), &fs) != 0) continue;
+    if (!top || ::statx(top.get(), "", AT_EMPTY_PATH, STATX_MNT_ID, &st) != 0 || ::fstatfs(top.get(), &fs) != 0)
+      continue;
     if (fs.f_type == TMPFS_MAGIC && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0) mounts.push_back(st.stx_mnt_id);
   }
   return mounts;
@@ -35,7 +36,8 @@ void OwnSockets::add(Fd socket) {
 bool OwnSockets::contains(const Object& object) {
   if (std::find(scratch_.begin(), scratch_.end(), object.mount) != scratch_.end()) return true;
   const std::scoped_lock lock(mutex_);
-  const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.dev == object.dev && e.ino == object.ino; });
+  const auto found = std::find_if(entries_.begin(), entries_.end(),
+                                  [&](const Entry& e) { return e.dev == object.dev && e.ino == object.ino; });
   if (found == entries_.end()) return false;
   entries_.splice(entries_.end(), entries_, found);
   return true;

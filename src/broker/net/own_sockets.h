@@ -1,4 +1,5 @@
-// Which unix sockets with a path are the agent's own: those that the broker bound for it, and all on its scratch mounts.
+// Which unix sockets with a path are the agent's own: those that the broker bound for it, and all on its scratch
+// mounts.
 #pragma once
 
 #include <sys/types.h>
@@ -15,18 +16,19 @@
 
 namespace agentrun::broker {
 
-/// The ids of the scratch mounts (a tmpfs of the run, where no program of the host makes anything) in this process's mount
-/// namespace. None with weaken: [host-root], since the agent's root is the host's then.
+/// The ids of the scratch mounts (a tmpfs of the run, where no program of the host makes anything) in this process's
+/// mount namespace. None with weaken: [host-root], since the agent's root is the host's then.
 std::vector<std::uint64_t> scratch_mounts(const policy::Policy& policy);
 
-/// By device and inode, each with a descriptor held, so that the number cannot come to mean another file. Bounded: when it is
-/// full, those that are unlinked are let go, and then the one that was made or connected to longest ago.
+/// By device and inode, each with a descriptor held, so that the number cannot come to mean another file. Bounded: when
+/// it is full, those that are unlinked are let go, and then the one that was made or connected to longest ago.
 class OwnSockets {
  public:
   /// How many are remembered at most.
   static constexpr std::size_t limit = 1024;
 
-  explicit OwnSockets(std::vector<std::uint64_t> scratch, std::size_t most = limit) : scratch_(std::move(scratch)), most_(most) {}
+  explicit OwnSockets(std::vector<std::uint64_t> scratch, std::size_t most = limit)
+      : scratch_(std::move(scratch)), most_(most) {}
   OwnSockets(const OwnSockets&) = delete;
   OwnSockets& operator=(const OwnSockets&) = delete;
 

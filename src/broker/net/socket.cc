@@ -19,7 +19,7 @@ namespace agentrun::broker {
 
 namespace {
 
-constexpr std::size_t rfc2133_size = 24;   // SIN6_LEN_RFC2133: without the scope id
+constexpr std::size_t rfc2133_size = 24;  // SIN6_LEN_RFC2133: without the scope id
 // Connecting to what listens on loopback takes microseconds; who waits longer waits on a thread of its own.
 constexpr timeval moment{.tv_sec = 0, .tv_usec = 1000};
 
@@ -29,7 +29,9 @@ int option(const Fd& socket, int level, int name, int otherwise) noexcept {
   return ::getsockopt(socket.get(), level, name, &value, &size) == 0 ? value : otherwise;
 }
 
-bool is_instant(const timeval& time) noexcept { return time.tv_sec == 0 && time.tv_usec != 0 && time.tv_usec <= moment.tv_usec; }
+bool is_instant(const timeval& time) noexcept {
+  return time.tv_sec == 0 && time.tv_usec != 0 && time.tv_usec <= moment.tv_usec;
+}
 
 }  // namespace
 
@@ -90,8 +92,10 @@ int bind_source_port(const AgentSocket& socket, policy::Destination& source) noe
     const auto* const in = reinterpret_cast<const sockaddr_in*>(&local);
     source.v6 = socket.domain == AF_INET6;
     source.port = ntohs(in->sin_port);  // sin6_port stands at the same place
-    if (source.v6) std::memcpy(source.address, &reinterpret_cast<const sockaddr_in6*>(&local)->sin6_addr, sizeof(in6_addr));
-    else std::memcpy(source.address, &in->sin_addr, sizeof in->sin_addr);
+    if (source.v6)
+      std::memcpy(source.address, &reinterpret_cast<const sockaddr_in6*>(&local)->sin6_addr, sizeof(in6_addr));
+    else
+      std::memcpy(source.address, &in->sin_addr, sizeof in->sin_addr);
     return 0;
   };
   if (const int error = look(); error != 0 || source.port != 0) return error;

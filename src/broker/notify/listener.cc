@@ -12,12 +12,17 @@ namespace agentrun::broker {
 
 std::string_view Reply::effect() const noexcept {
   switch (kind_) {
-    case Kind::error: return "errno";
-    case Kind::value: return "emulated";
-    case Kind::inject: return "addfd";
-    case Kind::proceed: return "continue";
+    case Kind::error:
+      return "errno";
+    case Kind::value:
+      return "emulated";
+    case Kind::inject:
+      return "addfd";
+    case Kind::proceed:
+      return "continue";
     case Kind::gone:
-    case Kind::deferred: break;
+    case Kind::deferred:
+      break;
   }
   return "none";
 }
@@ -55,18 +60,24 @@ int Listener::respond(std::uint64_t id, std::int64_t value, int error, std::uint
 int Listener::send(std::uint64_t id, Reply reply) const noexcept {
   switch (reply.kind()) {
     case Reply::Kind::gone:
-    case Reply::Kind::deferred: return 0;
-    case Reply::Kind::error: return respond(id, 0, static_cast<int>(reply.number()), 0);
-    case Reply::Kind::value: return respond(id, reply.number(), 0, 0);
-    case Reply::Kind::proceed: return respond(id, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
-    case Reply::Kind::inject: return inject(id, std::move(reply));
+    case Reply::Kind::deferred:
+      return 0;
+    case Reply::Kind::error:
+      return respond(id, 0, static_cast<int>(reply.number()), 0);
+    case Reply::Kind::value:
+      return respond(id, reply.number(), 0, 0);
+    case Reply::Kind::proceed:
+      return respond(id, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+    case Reply::Kind::inject:
+      return inject(id, std::move(reply));
   }
   return respond(id, 0, EIO, 0);
 }
 
 // Not with SECCOMP_ADDFD_FLAG_SEND: the target would go on while the file is still open here too, and its own close()
 // would release no lock and no lease, and end no FIFO. In between nothing but death ends the target's wait
-// (WAIT_KILLABLE_RECV); a descriptor that it then leaves behind in a shared table is the one that open(2) would have left.
+// (WAIT_KILLABLE_RECV); a descriptor that it then leaves behind in a shared table is the one that open(2) would have
+// left.
 int Listener::inject(std::uint64_t id, Reply reply) const noexcept {
   seccomp_notif_addfd added{
       .id = id,

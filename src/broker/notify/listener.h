@@ -1,4 +1,5 @@
-// The listener's four ioctls and the reply, as a value. SECCOMP_USER_NOTIF_FLAG_CONTINUE can only be made with a reason.
+// The listener's four ioctls and the reply, as a value. SECCOMP_USER_NOTIF_FLAG_CONTINUE can only be made with a
+// reason.
 #pragma once
 
 #include <linux/seccomp.h>
@@ -13,9 +14,11 @@ namespace agentrun::broker {
 
 // The reasons for which the kernel may run the call itself. It will read the agent's memory again, which the agent can
 // have changed: so each says why that gains nothing.
-struct RegistersOnly {};                        // everything that was decided on is in registers
-struct FloorCovers { std::string_view floor; };  // whatever the memory says by then, this part of the floor holds
-struct AuditOnly {};                            // the decision was only recorded, nothing depends on it
+struct RegistersOnly {};  // everything that was decided on is in registers
+struct FloorCovers {
+  std::string_view floor;
+};                    // whatever the memory says by then, this part of the floor holds
+struct AuditOnly {};  // the decision was only recorded, nothing depends on it
 using Reason = std::variant<RegistersOnly, FloorCovers, AuditOnly>;
 
 class Listener;

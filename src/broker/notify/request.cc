@@ -67,29 +67,51 @@ class Decoder {
 
   int details() {
     switch (row_.operation) {
-      case Operation::open: return open();
-      case Operation::openat2: return openat2();
-      case Operation::unlink: return allowed_flags(AT_REMOVEDIR);
+      case Operation::open:
+        return open();
+      case Operation::openat2:
+        return openat2();
+      case Operation::unlink:
+        return allowed_flags(AT_REMOVEDIR);
       case Operation::rename:
-      case Operation::mkdir: return 0;
-      case Operation::link: return link();
-      case Operation::symlink: return symlink();
-      case Operation::mknod: r_.device = static_cast<dev_t>(arg(row_.arguments.mode + 1)); return 0;
-      case Operation::chmod: return at_flags(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
-      case Operation::fchmod: return 0;
+      case Operation::mkdir:
+        return 0;
+      case Operation::link:
+        return link();
+      case Operation::symlink:
+        return symlink();
+      case Operation::mknod:
+        r_.device = static_cast<dev_t>(arg(row_.arguments.mode + 1));
+        return 0;
+      case Operation::chmod:
+        return at_flags(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
+      case Operation::fchmod:
+        return 0;
       case Operation::chown:
-      case Operation::fchown: return chown();
-      case Operation::truncate: r_.length = static_cast<off_t>(arg(row_.arguments.path + 1)); return r_.length < 0 ? EINVAL : 0;
-      case Operation::utimes: return utimes();
+      case Operation::fchown:
+        return chown();
+      case Operation::truncate:
+        r_.length = static_cast<off_t>(arg(row_.arguments.path + 1));
+        return r_.length < 0 ? EINVAL : 0;
+      case Operation::utimes:
+        return utimes();
       case Operation::setxattr:
-      case Operation::fsetxattr: return setxattr();
+      case Operation::fsetxattr:
+        return setxattr();
       case Operation::removexattr:
-      case Operation::fremovexattr: return removexattr();
-      case Operation::lease: r_.lease = low(2); return r_.flags == F_SETLEASE ? 0 : EINVAL;  // F_SETDELEG: filter/checks.cc
-      case Operation::execute: return execute();
-      case Operation::connect: return address();
-      case Operation::bind: return bind();
-      case Operation::none: break;
+      case Operation::fremovexattr:
+        return removexattr();
+      case Operation::lease:
+        r_.lease = low(2);
+        return r_.flags == F_SETLEASE ? 0 : EINVAL;  // F_SETDELEG: filter/checks.cc
+      case Operation::execute:
+        return execute();
+      case Operation::connect:
+        return address();
+      case Operation::bind:
+        return bind();
+      case Operation::none:
+        break;
     }
     return EPERM;  // a trapped call that this decoder does not know is never let through
   }
@@ -133,7 +155,8 @@ class Decoder {
     std::array<char, 4096> bytes{};
     if (const int error = memory_.copy(address, bytes.data(), size); error != 0) return error;
     const auto rest = bytes.begin() + sizeof(open_how);
-    if (std::any_of(rest, bytes.begin() + static_cast<std::ptrdiff_t>(size), [](char c) { return c != 0; })) return E2BIG;
+    if (std::any_of(rest, bytes.begin() + static_cast<std::ptrdiff_t>(size), [](char c) { return c != 0; }))
+      return E2BIG;
     std::memcpy(&r_.how, bytes.data(), sizeof r_.how);
 
     constexpr std::uint64_t scoped = RESOLVE_BENEATH | RESOLVE_IN_ROOT;
@@ -142,7 +165,8 @@ class Decoder {
     const std::uint64_t flags = r_.how.flags;
     if ((flags & ~static_cast<std::uint64_t>(static_cast<std::uint32_t>(known_open_flags))) != 0) return EINVAL;
     if ((r_.how.resolve & ~known_resolve) != 0 || (r_.how.resolve & scoped) == scoped) return EINVAL;
-    if ((flags & O_PATH) != 0 && (flags & ~static_cast<std::uint64_t>(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) != 0) {
+    if ((flags & O_PATH) != 0 &&
+        (flags & ~static_cast<std::uint64_t>(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) != 0) {
       return EINVAL;
     }
     const bool creates = (flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))) != 0;
@@ -285,8 +309,10 @@ class Decoder {
       if (r_.argv_cut) return 0;
       std::string word;
       const int word_error = memory_.copy_string(pointer, max_argv_bytes - bytes + 1, word);
-      if (word_error == ENAMETOOLONG) r_.argv_cut = true;
-      else if (word_error != 0) return word_error;
+      if (word_error == ENAMETOOLONG)
+        r_.argv_cut = true;
+      else if (word_error != 0)
+        return word_error;
       bytes += word.size() + 1;
       r_.argv.push_back(std::move(word));
       if (r_.argv_cut) return 0;
@@ -302,8 +328,8 @@ class Decoder {
     return size == 0 ? 0 : memory_.copy(arg(1), &r_.address, size);
   }
 
-  // A unix socket gets a name in a folder: what stands before the first NUL, as unix_mkname_bsd in af_unix.c has it. Without
-  // a name it is abstract, or no unix socket's address.
+  // A unix socket gets a name in a folder: what stands before the first NUL, as unix_mkname_bsd in af_unix.c has it.
+  // Without a name it is abstract, or no unix socket's address.
   int bind() {
     if (const int error = address(); error != 0) return error;
     constexpr std::size_t begin = offsetof(sockaddr_un, sun_path);
@@ -313,9 +339,10 @@ class Decoder {
     return 0;
   }
 
-  static constexpr int known_open_flags = O_RDONLY | O_WRONLY | O_RDWR | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND |
-                                          O_NONBLOCK | O_SYNC | O_DSYNC | O_ASYNC | O_DIRECT | 0100000 /* O_LARGEFILE */ |
-                                          O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE;
+  static constexpr int known_open_flags = O_RDONLY | O_WRONLY | O_RDWR | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC |
+                                          O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_ASYNC | O_DIRECT |
+                                          0100000 /* O_LARGEFILE */ | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC |
+                                          O_PATH | O_TMPFILE;
 
   const seccomp_data& call_;
   const filter::Row& row_;

@@ -22,33 +22,33 @@ enum class Follow : std::uint8_t { no, yes };
 
 /// One name that the agent gave: where it starts and what it says.
 struct Name {
-  int dirfd = -100;   // AT_FDCWD, or a descriptor of the agent
-  std::string path;   // as asked, at most PATH_MAX - 1 bytes
+  int dirfd = -100;  // AT_FDCWD, or a descriptor of the agent
+  std::string path;  // as asked, at most PATH_MAX - 1 bytes
 };
 
 struct Request {
   const filter::Row* row = nullptr;
   std::uint64_t id = 0;  // of the notification
   pid_t tid = 0;
-  Name name, name2;      // name2: rename's and link's new name
+  Name name, name2;  // name2: rename's and link's new name
   Follow follow = Follow::yes;
   bool descriptor = false;  // the object is `fd` itself: descriptor forms, AT_EMPTY_PATH with an empty path, null paths
   int fd = -1;
 
-  open_how how{};                // open family: flags, mode, resolve
-  std::uint32_t flags = 0;       // AT_*, RENAME_*, XATTR_*
-  mode_t mode = 0;               // mkdir, mknod, chmod
-  dev_t device = 0;              // mknod
-  uid_t uid = 0;                 // chown
+  open_how how{};           // open family: flags, mode, resolve
+  std::uint32_t flags = 0;  // AT_*, RENAME_*, XATTR_*
+  mode_t mode = 0;          // mkdir, mknod, chmod
+  dev_t device = 0;         // mknod
+  uid_t uid = 0;            // chown
   gid_t gid = 0;
-  off_t length = 0;              // truncate
-  int lease = 0;                 // F_RDLCK, F_WRLCK, F_UNLCK, or what else the kernel refuses
+  off_t length = 0;                              // truncate
+  int lease = 0;                                 // F_RDLCK, F_WRLCK, F_UNLCK, or what else the kernel refuses
   std::optional<std::array<timespec, 2>> times;  // utimes; absent: now
-  std::string text;              // symlink's target, or the attribute's name
-  std::string value;             // attribute's value
-  std::vector<std::string> argv; // exec: what fits in the journal
+  std::string text;                              // symlink's target, or the attribute's name
+  std::string value;                             // attribute's value
+  std::vector<std::string> argv;                 // exec: what fits in the journal
   bool argv_cut = false;
-  sockaddr_storage address{};    // connect, bind (`name` is then the path of a unix socket, or empty)
+  sockaddr_storage address{};  // connect, bind (`name` is then the path of a unix socket, or empty)
   socklen_t address_size = 0;
 };
 

@@ -9,8 +9,9 @@ namespace agentrun::broker {
 
 namespace {
 
-// Of the last calls, about sixteen, the share that came from another task than the call before. A script that starts one
-// program after the other stays near a tenth, two compilers that read their headers at one time come near to a half.
+// Of the last calls, about sixteen, the share that came from another task than the call before. A script that starts
+// one program after the other stays near a tenth, two compilers that read their headers at one time come near to a
+// half.
 constexpr int whole = 1024, calls_remembered = 16;
 constexpr int several_from = whole / 4, several_until = whole / 8;
 
@@ -45,7 +46,9 @@ bool Callers::note(pid_t caller) noexcept {
   return several;
 }
 
-WakeUp::WakeUp(const Listener& listener) : listener_(listener) { listener_.set_sync_wake_up(true); }
+WakeUp::WakeUp(const Listener& listener) : listener_(listener) {
+  listener_.set_sync_wake_up(true);
+}
 
 void WakeUp::note(pid_t caller) noexcept {
   const bool here = !callers_.note(caller);

@@ -1,6 +1,6 @@
-// How a notification wakes: on the processor where it was sent (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP), or where the scheduler likes.
-// The first halves what a call costs while one task calls: no other processor has to be roused. When several call at one time it
-// puts two of them on one processor, and another stays idle (docs/decisions/025).
+// How a notification wakes: on the processor where it was sent (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP), or where the
+// scheduler likes. The first halves what a call costs while one task calls: no other processor has to be roused. When
+// several call at one time it puts two of them on one processor, and another stays idle (docs/decisions/025).
 #pragma once
 
 #include <sys/types.h>
@@ -25,9 +25,9 @@ class Callers {
   std::atomic<bool> several_{false};
 };
 
-/// The calling thread, a receiver, is to run soon when it is woken, also beside busy programs: a short time slice does that for
-/// who mostly sleeps (sched_setattr(2), Linux 6.12; without effect before). Until a receiver has the call, a signal of the caller
-/// ends it with EINTR (docs/decisions/033).
+/// The calling thread, a receiver, is to run soon when it is woken, also beside busy programs: a short time slice does
+/// that for who mostly sleeps (sched_setattr(2), Linux 6.12; without effect before). Until a receiver has the call, a
+/// signal of the caller ends it with EINTR (docs/decisions/033).
 void ask_for_short_slices() noexcept;
 
 /// Shared by the receivers.

@@ -5,8 +5,8 @@
 #include <exception>
 #include <thread>
 
-#include <agentrun/sys/paths.h>
 #include <agentrun/sys/file_tree.h>
+#include <agentrun/sys/paths.h>
 #include "broker/broker_event.h"
 
 namespace agentrun::broker {
@@ -16,7 +16,9 @@ void ChangeGuards::start(const Fd& control) {
 }
 
 bool ChangeGuards::concern(std::string_view path) const noexcept {
-  return std::ranges::any_of(policy_.view(), [&](const policy::Grant& grant) { return policy::changes_host(grant.access) && within(path, grant.path); });
+  return std::ranges::any_of(policy_.view(), [&](const policy::Grant& grant) {
+    return policy::changes_host(grant.access) && within(path, grant.path);
+  });
 }
 
 // Without its result nothing could be allowed: the broker's end is the run's.
@@ -25,10 +27,17 @@ void ChangeGuards::search(const Fd& control) noexcept {
     HostTree tree;
     found_ = policy::find_protected(policy_, tree, policy::Searched::unchangeable);
     if (policy_.writable_noexec()) writable_ = policy::find_writable(policy_, tree);
-    if (!writable_.left_out().empty()) post(control, {.kind = Event::Kind::notice, .text = "for exec.writable not all that may be written was looked at: " + writable_.left_out()});
+    if (!writable_.left_out().empty())
+      post(control, {.kind = Event::Kind::notice,
+                     .text = "for exec.writable not all that may be written was looked at: " + writable_.left_out()});
     const policy::ProtectedObjects* const unshown = policy_.denied_objects().found_unshown();
     const bool is_told = unshown != nullptr && unshown->left_out() == found_.left_out();  // by the supervisor
-    if (!found_.left_out().empty() && !is_told) post(control, {.kind = Event::Kind::notice, .text = (found_.refuses() ? "nothing can be changed, since what links at guarded names lead to is not all known (remove what is too much there): " : "links at guarded names were not all followed: ") + found_.left_out()});
+    if (!found_.left_out().empty() && !is_told)
+      post(control, {.kind = Event::Kind::notice,
+                     .text = (found_.refuses() ? "nothing can be changed, since what links at guarded names lead to is "
+                                                 "not all known (remove what is too much there): "
+                                               : "links at guarded names were not all followed: ") +
+                             found_.left_out()});
   } catch (const std::exception&) {
     std::abort();
   }

@@ -1,5 +1,6 @@
-// What is guarded from change by other names, searched for beside the launch: in a large workspace that takes longer than
-// the start itself. Whoever is about to allow a change waits for the end, so that the agent changes nothing before.
+// What is guarded from change by other names, searched for beside the launch: in a large workspace that takes longer
+// than the start itself. Whoever is about to allow a change waits for the end, so that the agent changes nothing
+// before.
 #pragma once
 
 #include <atomic>
@@ -12,7 +13,10 @@ namespace agentrun::broker {
 
 class ChangeGuards {
  public:
-  explicit ChangeGuards(const policy::Policy& policy) : policy_(policy), done_(!policy.may_guard_below("/") && policy.denied_objects().unshown().beginnings().empty() && !policy.writable_noexec()) {}
+  explicit ChangeGuards(const policy::Policy& policy)
+      : policy_(policy),
+        done_(!policy.may_guard_below("/") && policy.denied_objects().unshown().beginnings().empty() &&
+              !policy.writable_noexec()) {}
 
   /// Searches, on a thread of its own unless there is nothing to search for. What was left out is told on `control`.
   void start(const Fd& control);

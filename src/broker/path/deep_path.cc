@@ -1,7 +1,7 @@
-// Theory of operation. From the folder up, by "..": in each parent the entry that is the folder below gives a name, until the
-// kernel tells the rest. Then down again from there, by the text that was found: it must lead to the folder. What could
-// move meanwhile does not help the agent: a folder in which something is guarded, or would be where it goes, is not renamed,
-// and no rename of such a one happens while a change is judged (Shared::tree).
+// Theory of operation. From the folder up, by "..": in each parent the entry that is the folder below gives a name,
+// until the kernel tells the rest. Then down again from there, by the text that was found: it must lead to the folder.
+// What could move meanwhile does not help the agent: a folder in which something is guarded, or would be where it goes,
+// is not renamed, and no rename of such a one happens while a change is judged (Shared::tree).
 #include "broker/path/deep_path.h"
 
 #include <dirent.h>
@@ -26,9 +26,13 @@ namespace {
 constexpr std::size_t max_path = 64 * 1024;
 constexpr std::size_t max_entries = 16 * 1024;  // of all folders on the way together
 
-bool same(const struct stat& a, const struct stat& b) { return a.st_dev == b.st_dev && a.st_ino == b.st_ino; }
+bool same(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
 
-std::optional<std::string> told(int host_proc, int fd) { return read_link(host_proc, ("self/fd/" + std::to_string(fd)).c_str()); }
+std::optional<std::string> told(int host_proc, int fd) {
+  return read_link(host_proc, ("self/fd/" + std::to_string(fd)).c_str());
+}
 
 // `parent` is taken. The entry of it that is `child`: 0, ENOENT, or ENAMETOOLONG when there is too much to look at.
 int name_of(Fd parent, const struct stat& child, std::size_t& looked_at, std::string& name) {

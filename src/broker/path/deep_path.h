@@ -7,8 +7,9 @@
 
 namespace agentrun::broker {
 
-/// The canonical path of a folder in the view. `host_proc`: the host's /proc. 0; ENAMETOOLONG when it is longer or deeper than is looked for, or a folder on
-/// the way cannot be read; ENOENT when it stands nowhere; EAGAIN when something moved meanwhile.
+/// The canonical path of a folder in the view. `host_proc`: the host's /proc. 0; ENAMETOOLONG when it is longer or
+/// deeper than is looked for, or a folder on the way cannot be read; ENOENT when it stands nowhere; EAGAIN when
+/// something moved meanwhile.
 int climb(int host_proc, const Fd& folder, std::string& path);
 
 }  // namespace agentrun::broker

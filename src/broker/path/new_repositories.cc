@@ -22,10 +22,11 @@ constexpr std::size_t max_told = 6;   // programs of one repository
 constexpr std::size_t max_word = 60;  // bytes of a key, whose middle is any text
 constexpr int max_names = 1000;       // of a directory of hooks
 constexpr const char* unreadable = "what it holds, which cannot be read";
-constexpr int max_includes = 10;      // as git has it
+constexpr int max_includes = 10;  // as git has it
 constexpr std::size_t max_keys = 10'000, max_read = 64U << 20;
 
-std::optional<std::string> path_in(Tree& tree, const std::string& file, std::string_view begins, const std::string& base) {
+std::optional<std::string> path_in(Tree& tree, const std::string& file, std::string_view begins,
+                                   const std::string& base) {
   auto text = tree.content(file, begins.size() + max_path);
   if (!text || !text->starts_with(begins)) return std::nullopt;
   text->erase(0, begins.size());
@@ -34,13 +35,18 @@ std::optional<std::string> path_in(Tree& tree, const std::string& file, std::str
   return text->starts_with('/') ? *text : base + "/" + *text;
 }
 
-policy::ProtectedObjects::Identity identity_of(const TreeNode& node) { return {.dev = node.dev, .ino = node.ino}; }
-bool is_there(Tree& tree, const std::string& path) { return tree.look(path).kind != Kind::absent; }
+policy::ProtectedObjects::Identity identity_of(const TreeNode& node) {
+  return {.dev = node.dev, .ino = node.ino};
+}
+bool is_there(Tree& tree, const std::string& path) {
+  return tree.look(path).kind != Kind::absent;
+}
 
 // As git's is_git_directory(), but for what HEAD holds.
 bool is_repository(Tree& tree, const std::string& directory) {
   if (!is_there(tree, directory + "/HEAD")) return false;
-  return is_there(tree, directory + "/commondir") || (is_there(tree, directory + "/objects") && is_there(tree, directory + "/refs"));
+  return is_there(tree, directory + "/commondir") ||
+         (is_there(tree, directory + "/objects") && is_there(tree, directory + "/refs"));
 }
 
 // Is it hidden by modes that its owner can change again?
@@ -68,8 +74,10 @@ class Examination {
 
   std::vector<std::pair<Trace, std::string>> run() {
     for (const auto& [kind, path] : noted_.found) {
-      if (kind == Trace::repository || kind == Trace::bare_repository) made(kind, path);
-      else others_.emplace_back(kind, path);
+      if (kind == Trace::repository || kind == Trace::bare_repository)
+        made(kind, path);
+      else
+        others_.emplace_back(kind, path);
     }
     for (const auto& [directory, part] : noted_.touched) touched(directory, part);
     std::ranges::stable_sort(others_, {}, [](const auto& each) { return farness(each.second); });
@@ -82,9 +90,11 @@ class Examination {
   // As git makes it, at the repository that it names: any other .git file may lead to settings of the command's own.
   bool is_worktree_of_before(const std::string& directory) {
     const std::string worktrees(parent_of(directory)), repository(parent_of(worktrees));
-    if (name_of(worktrees) != "worktrees" || directory.find("/../") != std::string::npos || !stood_before(repository)) return false;
+    if (name_of(worktrees) != "worktrees" || directory.find("/../") != std::string::npos || !stood_before(repository))
+      return false;
     if (tree_.look(directory).kind != Kind::directory) return false;
-    return tree_.content(directory + "/commondir", max_path) == "../..\n" && !is_there(tree_, directory + "/config.worktree");
+    return tree_.content(directory + "/commondir", max_path) == "../..\n" &&
+           !is_there(tree_, directory + "/config.worktree");
   }
 
   bool stood_before(const std::string& repository) {
@@ -92,15 +102,18 @@ class Examination {
     if (node.kind != Kind::directory) return false;
     if (noted_.before.has_repositories()) return noted_.before.is_whole_repository(identity_of(node));
     const Traces::Found& found = noted_.found;
-    return name_of(repository) == ".git" && !found.contains({Trace::repository, repository}) && !found.contains({Trace::bare_repository, repository + "/HEAD"}) &&
+    return name_of(repository) == ".git" && !found.contains({Trace::repository, repository}) &&
+           !found.contains({Trace::bare_repository, repository + "/HEAD"}) &&
            !found.contains({Trace::more, std::string()});  // it may be among what was not noted
   }
 
   void made(Trace kind, const std::string& path) {
     const std::string top(parent_of(path));
     std::optional<std::string> directory = kind == Trace::bare_repository ? top : path;
-    if (kind == Trace::repository && tree_.look(path).kind == Kind::file) directory = path_in(tree_, path, "gitdir: ", top);
-    if (directory && *directory != path && *directory != top && is_worktree_of_before(*directory)) return worktree(*directory, top);
+    if (kind == Trace::repository && tree_.look(path).kind == Kind::file)
+      directory = path_in(tree_, path, "gitdir: ", top);
+    if (directory && *directory != path && *directory != top && is_worktree_of_before(*directory))
+      return worktree(*directory, top);
     // What is no repository, or stood before, is not made; its parts are looked at below.
     if (kind == Trace::bare_repository && (!is_repository(tree_, top) || stood_whole(top))) return;
     std::string programs = directory ? programs_of(*directory) : std::string();
@@ -110,7 +123,9 @@ class Examination {
     if (!programs.empty()) told_.emplace_back(Trace::executes, top + ": " + programs);
   }
 
-  bool stood_whole(const std::string& directory) { return noted_.before.is_whole_repository(identity_of(tree_.look(directory))); }
+  bool stood_whole(const std::string& directory) {
+    return noted_.before.is_whole_repository(identity_of(tree_.look(directory)));
+  }
 
   void touched(const std::string& directory, Traces::Part part) {
     if (seen_.contains(directory)) return;
@@ -123,7 +138,10 @@ class Examination {
       if (part == Traces::Part::other && stood_whole(directory)) return;
       programs = programs_of(directory);
     }
-    if (!programs.empty()) told_.emplace_back(Trace::changed, (name_of(directory) == ".git" ? std::string(parent_of(directory)) : directory) + ": " + programs);
+    if (!programs.empty())
+      told_.emplace_back(
+          Trace::changed,
+          (name_of(directory) == ".git" ? std::string(parent_of(directory)) : directory) + ": " + programs);
   }
 
   // Relative names of settings begin at the top of each worktree: what stands there may be the command's.
@@ -146,27 +164,35 @@ class Examination {
     return text && text == tree_.content(own + "/" + name, max_settings);
   }
 
-  void add_hooks(const std::string& top, const std::string& own, const std::string& value, std::set<std::string>& programs) {
+  void add_hooks(const std::string& top, const std::string& own, const std::string& value,
+                 std::set<std::string>& programs) {
     const TreeNode node = tree_.look(top + "/" + value);
-    if (node.kind == Kind::link && node.text != tree_.link_text(own + "/" + value)) programs.insert(value + ", which is a link");
+    if (node.kind == Kind::link && node.text != tree_.link_text(own + "/" + value))
+      programs.insert(value + ", which is a link");
     int names = 0;
     tree_.list(top + "/" + value, [&](std::string_view entry, Kind kind) {
       const std::string name = value + "/" + std::string(entry);
-      if (++names <= max_names && kind != Kind::directory && !entry.ends_with(".sample") && !is_same(top, own, name)) programs.insert(shortened(name));
+      if (++names <= max_names && kind != Kind::directory && !entry.ends_with(".sample") && !is_same(top, own, name))
+        programs.insert(shortened(name));
     });
     if (names > max_names) programs.insert("more in " + value);
   }
 
-  void add_monitor(const std::string& top, const std::string& own, const std::string& value, std::set<std::string>& programs) {
+  void add_monitor(const std::string& top, const std::string& own, const std::string& value,
+                   std::set<std::string>& programs) {
     for (std::size_t at = 0; at < value.size();) {
       const std::size_t end = std::min(value.find_first_of(" \t\n;&|()<>\"'", at), value.size());
       const std::string word = value.substr(at, end - at);
       at = end + 1;
-      if (word.find('/') != std::string::npos && !word.starts_with('/') && is_there(tree_, top + "/" + word) && !is_same(top, own, word)) programs.insert(shortened(word));
+      if (word.find('/') != std::string::npos && !word.starts_with('/') && is_there(tree_, top + "/" + word) &&
+          !is_same(top, own, word))
+        programs.insert(shortened(word));
     }
   }
 
-  static std::string shortened(const std::string& word) { return word.size() > max_word ? word.substr(0, max_word) + "…" : word; }
+  static std::string shortened(const std::string& word) {
+    return word.size() > max_word ? word.substr(0, max_word) + "…" : word;
+  }
 
   static std::string joined(const std::set<std::string>& all) {
     std::string text;
@@ -194,7 +220,8 @@ class Examination {
     int names = 0;
     if (tree_.look(common + "/hooks").kind == Kind::link) all.insert("hooks, which is a link");
     tree_.list(common + "/hooks", [&](std::string_view name, Kind) {
-      if (++names <= max_names && !name.ends_with(".sample")) all.insert("hooks/" + std::string(name.substr(0, max_word)));
+      if (++names <= max_names && !name.ends_with(".sample"))
+        all.insert("hooks/" + std::string(name.substr(0, max_word)));
     });
     if (names > max_names) all.insert("more in hooks");
     return joined(all);

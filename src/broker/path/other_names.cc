@@ -1,10 +1,10 @@
-// The second half of every judgement: what the policy allows by an object's own name, the guarded names that it stands for
-// may deny (policy/objects.h).
+// The second half of every judgement: what the policy allows by an object's own name, the guarded names that it stands
+// for may deny (policy/objects.h).
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include <agentrun/sys/paths.h>
 #include <agentrun/sys/file_tree.h>
+#include <agentrun/sys/paths.h>
 #include "broker/handler.h"
 
 namespace agentrun::broker {
@@ -16,21 +16,27 @@ using Denial = std::optional<Objects::Denial>;
 
 namespace {
 
-Objects::Identity identity_of(const struct stat& st) { return {.dev = st.st_dev, .ino = st.st_ino}; }
+Objects::Identity identity_of(const struct stat& st) {
+  return {.dev = st.st_dev, .ino = st.st_ino};
+}
 
 // Asked with `before` first; files.keep then asks for the age, which costs a look.
-// The directory in which the path is looked up: of a slot it is held, of an object it is found by its canonical path. What
-// cannot be opened may fold.
-bool folds_at(const Slot& slot) { return directory_folds(slot.parent.get()); }
+// The directory in which the path is looked up: of a slot it is held, of an object it is found by its canonical path.
+// What cannot be opened may fold.
+bool folds_at(const Slot& slot) {
+  return directory_folds(slot.parent.get());
+}
 bool folds_at(const Object& object) {
-  const Fd parent(::openat(object.fd.get(), std::string(parent_of(object.path)).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const Fd parent(
+      ::openat(object.fd.get(), std::string(parent_of(object.path)).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   return !parent || directory_folds(parent.get());
 }
 
-
-// By another spelling of a guarded name, where the file system takes the two for one. The rules are asked first: they cost less.
+// By another spelling of a guarded name, where the file system takes the two for one. The rules are asked first: they
+// cost less.
 template <typename Where>
-Denial by_spelling(const policy::FoldedRules& rules, Right right, const Where& where, const std::function<policy::Age()>& age) {
+Denial by_spelling(const policy::FoldedRules& rules, Right right, const Where& where,
+                   const std::function<policy::Age()>& age) {
   const auto ask = [&](policy::Age assumed) -> Denial {
     const policy::Rule* const rule = rules.denies(right, where.path, assumed);
     if (rule == nullptr) return std::nullopt;
@@ -49,17 +55,19 @@ Denial denial_for(const std::function<Denial(policy::Age)>& ask, const std::func
 
 }  // namespace
 
-// A slot is judged by its path. By what stands there only where the file system folds names: elsewhere to remove or replace
-// one name of a file leaves the file, by its guarded name, as it is. But a file that is granted by itself is replaced by writing
-// into it.
+// A slot is judged by its path. By what stands there only where the file system folds names: elsewhere to remove or
+// replace one name of a file leaves the file, by its guarded name, as it is. But a file that is granted by itself is
+// replaced by writing into it.
 Denial Handler::denial_of(const Objects& objects, Right right, const Slot& slot) const {
   const auto age = [&] { return age_at(slot); };
   Denial denial = denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, slot.path, a); }, age);
   if (denial || !objects.has_identities()) return denial;
-  struct stat parent {}, there {};
+  struct stat parent {
+  }, there{};
   if (::fstat(slot.parent.get(), &parent) != 0) return denial;
   const std::string name = slot.path.substr(slot.path.rfind('/') + 1);
-  denial = denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, identity_of(parent), name, a); }, age);
+  denial =
+      denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, identity_of(parent), name, a); }, age);
   if (denial || ::fstatat(slot.parent.get(), name.c_str(), &there, AT_SYMLINK_NOFOLLOW) != 0) return denial;
   if (!directory_folds(slot.parent.get()) && !is_mounted_file(slot)) return denial;
   return denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, identity_of(there), a); }, age);
@@ -73,21 +81,25 @@ Denial Handler::denial_of(const Objects& objects, Right right, const Object& obj
   denial = denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, identity, a); }, age);
   // What was not looked at may be another name of something that is guarded.
   const bool second = !objects.left_out().empty() && S_ISREG(object.mode) && object.links > 1;
-  if (!denial && (second || objects.is_shut(identity))) denial = Objects::Denial{.verdict = {.by = policy::By::fail}, .name = {}};
+  if (!denial && (second || objects.is_shut(identity)))
+    denial = Objects::Denial{.verdict = {.by = policy::By::fail}, .name = {}};
   return denial;
 }
 
 template <typename Where>
-policy::Verdict Handler::by_other_names(policy::Verdict verdict, Right right, const Where& where, std::string& stands_for) const {
+policy::Verdict Handler::by_other_names(policy::Verdict verdict, Right right, const Where& where,
+                                        std::string& stands_for) const {
   if (verdict.act == Act::deny) return verdict;
   Denial denial;
   const Objects& denied = s_.policy.denied_objects();
   if (!denied.empty() || !denied.left_out().empty()) denial = denial_of(denied, right, where);
   if (!denial && right == Right::change && s_.guards.concern(where.path)) {
     denial = denial_of(s_.guards.found(), right, where);
-    if (!denial && s_.guards.found().refuses()) denial = Objects::Denial{.verdict = {.by = policy::By::fail}, .name = {}};
+    if (!denial && s_.guards.found().refuses())
+      denial = Objects::Denial{.verdict = {.by = policy::By::fail}, .name = {}};
   }
-  if (!denial && (right != Right::change || s_.guards.concern(where.path))) denial = by_spelling(s_.policy.denied_objects().folded(), right, where, [&] { return age_at(where); });
+  if (!denial && (right != Right::change || s_.guards.concern(where.path)))
+    denial = by_spelling(s_.policy.denied_objects().folded(), right, where, [&] { return age_at(where); });
   if (!denial) return verdict;
   stands_for = std::move(denial->name);
   return denial->verdict;
@@ -95,10 +107,11 @@ policy::Verdict Handler::by_other_names(policy::Verdict verdict, Right right, co
 template policy::Verdict Handler::by_other_names(policy::Verdict, Right, const Slot&, std::string&) const;
 template policy::Verdict Handler::by_other_names(policy::Verdict, Right, const Object&, std::string&) const;
 
-// exec.writable: deny is about files, not about names: one that is written by another name is not executed by this one. What
-// another user owns, and only that user may write, is nothing that the agent has written. When not all was looked at, a file with several
-// links may be any.
-policy::Verdict Handler::with_writable_names(policy::Verdict verdict, const std::string& path, const Fd& file, std::string& stands_for) const {
+// exec.writable: deny is about files, not about names: one that is written by another name is not executed by this one.
+// What another user owns, and only that user may write, is nothing that the agent has written. When not all was looked
+// at, a file with several links may be any.
+policy::Verdict Handler::with_writable_names(policy::Verdict verdict, const std::string& path, const Fd& file,
+                                             std::string& stands_for) const {
   if (verdict.act == Act::deny || !s_.policy.writable_noexec()) return verdict;
   struct stat st {};
   if (!file || ::fstat(file.get(), &st) != 0) return {.act = Act::deny, .by = policy::By::fail, .rule = nullptr};
@@ -109,9 +122,11 @@ policy::Verdict Handler::with_writable_names(policy::Verdict verdict, const std:
     above = parent_of(above);
     struct stat directory {};
     if (::fstatat(s_.host_proc, std::string(above).c_str(), &directory, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    denial = writable.denies(s_.policy, Right::execute, identity_of(directory), path.substr(above == "/" ? 1 : above.size() + 1), policy::Age::since);
+    denial = writable.denies(s_.policy, Right::execute, identity_of(directory),
+                             path.substr(above == "/" ? 1 : above.size() + 1), policy::Age::since);
   }
-  if (!denial && !writable.left_out().empty() && st.st_nlink > 1) return {.act = Act::deny, .by = policy::By::fail, .rule = nullptr};
+  if (!denial && !writable.left_out().empty() && st.st_nlink > 1)
+    return {.act = Act::deny, .by = policy::By::fail, .rule = nullptr};
   if (!denial) return verdict;
   stands_for = std::move(denial->name);
   return denial->verdict;
@@ -119,10 +134,12 @@ policy::Verdict Handler::with_writable_names(policy::Verdict verdict, const std:
 
 // A link must not stand there in any spelling either; where names are not folded that is an odd name for a link.
 Denial Handler::link_denial(const std::string& path) const {
-  if (const policy::Rule* rule = s_.policy.on_the_way(path)) return Objects::Denial{.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = rule}, .name = {}};
+  if (const policy::Rule* rule = s_.policy.on_the_way(path))
+    return Objects::Denial{.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = rule}, .name = {}};
   if (const policy::Rule* rule = s_.policy.denied_objects().folded().on_the_way(path)) {
     const Fd parent(::openat(s_.host_proc, std::string(parent_of(path)).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!parent || directory_folds(parent.get())) return Objects::Denial{.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = rule}, .name = {}};
+    if (!parent || directory_folds(parent.get()))
+      return Objects::Denial{.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = rule}, .name = {}};
   }
   Denial denial = s_.policy.denied_objects().on_the_way(s_.policy, path);
   if (!denial && s_.guards.concern(path)) denial = s_.guards.found().on_the_way(s_.policy, path);

@@ -12,8 +12,8 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include "broker/path/deep_path.h"
-#include "broker/task/descriptor.h"
 #include "broker/path/walk.h"
+#include "broker/task/descriptor.h"
 
 namespace agentrun::broker {
 
@@ -71,7 +71,9 @@ Resolver::Resolver(int host_proc, const std::vector<std::uint64_t>& mounts) : ho
   root_.reset(check(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/"));
 }
 
-bool Resolver::in_our_mounts(std::uint64_t mount) const { return std::binary_search(mounts_.begin(), mounts_.end(), mount); }
+bool Resolver::in_our_mounts(std::uint64_t mount) const {
+  return std::binary_search(mounts_.begin(), mounts_.end(), mount);
+}
 
 int Resolver::base(const Task& task, const Name& name, Fd& to) const {
   if (name.path.starts_with('/')) {
@@ -85,8 +87,8 @@ int Resolver::base(const Task& task, const Name& name, Fd& to) const {
   if (name.dirfd < 0) return EBADF;
   const std::string descriptor = "fd/" + std::to_string(name.dirfd);
   to.reset(with_ptrace([&] { return ::openat(task.proc.get(), descriptor.c_str(), O_PATH | O_CLOEXEC); }));
-  // The fd folder of a process that made itself undumpable belongs to the host's root (proc_pid_fd(5)): its descriptors are
-  // taken themselves.
+  // The fd folder of a process that made itself undumpable belongs to the host's root (proc_pid_fd(5)): its descriptors
+  // are taken themselves.
   if (!to && errno == EACCES) {
     if (const Fd taken = take_descriptor(task, name.dirfd)) to = pin(host_proc_, taken);
   }
@@ -155,7 +157,8 @@ int Resolver::object(const Task& task, const Name& name, Follow follow, std::uin
   return error == ENAMETOOLONG && resolve == 0 ? describe_deep(task, start, name.path, follow, to) : error;
 }
 
-// A file cannot be climbed from: its folder and its name in it are those of a walk by hand, which must lead to the same.
+// A file cannot be climbed from: its folder and its name in it are those of a walk by hand, which must lead to the
+// same.
 int Resolver::describe_deep(const Task& task, const Fd& start, std::string_view path, Follow follow, Object& to) const {
   Walked walked;
   if (const int error = walk(task, host_proc_, root_, start, path, follow, walked); error != 0) return error;
@@ -191,7 +194,8 @@ int Resolver::taken_descriptor(const Fd& taken, Object& to) const {
   return to.fd ? describe(to) : errno;
 }
 
-int Resolver::slot_below(const Task& task, const Fd& start, const std::string& path, std::uint64_t resolve, Slot& to) const {
+int Resolver::slot_below(const Task& task, const Fd& start, const std::string& path, std::uint64_t resolve,
+                         Slot& to) const {
   const Split parts = split(path);
   Object parent;
   if (const int error = walk_to(task, start, parts.parent.empty() ? "." : parts.parent, Follow::yes, resolve, parent);
@@ -206,9 +210,12 @@ int Resolver::slot_below(const Task& task, const Fd& start, const std::string& p
   if (last.size() > NAME_MAX) return ENAMETOOLONG;
   to.parent = std::move(parent.fd);
   to.name = parts.last.empty() ? "." : parts.last;
-  if (last.empty() || last == "." || last == "/") to.path = parent.path;
-  else if (last == "..") to.path = parent.path == "/" ? "/" : parent.path.substr(0, std::max<std::size_t>(1, parent.path.rfind('/')));
-  else to.path = join(parent.path, last);
+  if (last.empty() || last == "." || last == "/")
+    to.path = parent.path;
+  else if (last == "..")
+    to.path = parent.path == "/" ? "/" : parent.path.substr(0, std::max<std::size_t>(1, parent.path.rfind('/')));
+  else
+    to.path = join(parent.path, last);
   return 0;
 }
 
@@ -230,12 +237,16 @@ std::optional<std::string> Resolver::lexical(const Task& task, const Name& name)
     text = name.path;
   } else {
     const std::string place = name.dirfd == AT_FDCWD ? "cwd" : "fd/" + std::to_string(name.dirfd);
-    if (name.dirfd == AT_FDCWD && !task.cwd.empty()) text = task.cwd;
-    else if (auto folder = read_link(task.proc.get(), place.c_str())) text = std::move(*folder);
+    if (name.dirfd == AT_FDCWD && !task.cwd.empty())
+      text = task.cwd;
+    else if (auto folder = read_link(task.proc.get(), place.c_str()))
+      text = std::move(*folder);
     else if (errno == ENAMETOOLONG) {
-      const Fd deep(with_ptrace([&] { return ::openat(task.proc.get(), place.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); }));
+      const Fd deep(
+          with_ptrace([&] { return ::openat(task.proc.get(), place.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); }));
       if (!deep || climb(host_proc_, deep, text) != 0) return std::nullopt;
-    } else if (const Fd taken = take_descriptor(task, name.dirfd)) text = read_link(host_proc_, self_fd(taken).c_str()).value_or("");
+    } else if (const Fd taken = take_descriptor(task, name.dirfd))
+      text = read_link(host_proc_, self_fd(taken).c_str()).value_or("");
     text += '/';
     text += name.path;
   }
@@ -243,8 +254,10 @@ std::optional<std::string> Resolver::lexical(const Task& task, const Name& name)
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('/', at), text.size());
     const std::string_view part = std::string_view(text).substr(at, end - at);
-    if (part == "..") normal.resize(normal.empty() ? 0 : normal.rfind('/'));
-    else if (!part.empty() && part != ".") normal.append("/").append(part);
+    if (part == "..")
+      normal.resize(normal.empty() ? 0 : normal.rfind('/'));
+    else if (!part.empty() && part != ".")
+      normal.append("/").append(part);
     at = end + 1;
   }
   return normal.empty() ? "/" : normal;

@@ -1,5 +1,5 @@
-// Names to objects, in the agent's root, as the kernel would walk them for the agent: pinned by descriptors, so that the
-// object that was judged is the object that is acted on.
+// Names to objects, in the agent's root, as the kernel would walk them for the agent: pinned by descriptors, so that
+// the object that was judged is the object that is acted on.
 #pragma once
 
 #include <linux/openat2.h>
@@ -18,14 +18,16 @@ namespace agentrun::broker {
 
 /// What stands at the end of a name.
 struct Object {
-  Fd fd;             // O_PATH
-  std::string path;  // canonical in the view; for what has no path there (pipe, socket, memfd): the kernel's name for it
-  bool in_view = false;      // a path of the view; else something that the agent reached through a descriptor
+  Fd fd;  // O_PATH
+  std::string
+      path;  // canonical in the view; for what has no path there (pipe, socket, memfd): the kernel's name for it
+  bool in_view = false;  // a path of the view; else something that the agent reached through a descriptor
   bool deleted = false;
-  mode_t mode = 0;           // st_mode
+  mode_t mode = 0;  // st_mode
   std::uint64_t dev = 0, ino = 0, links = 0;
-  std::uint64_t mount = 0;   // its id, as statx(2) gives it
-  int descriptor_flags = -1; // of the caller's own descriptor that this was reached by: its open flags (F_GETFL); -1: by a name
+  std::uint64_t mount = 0;  // its id, as statx(2) gives it
+  int descriptor_flags =
+      -1;  // of the caller's own descriptor that this was reached by: its open flags (F_GETFL); -1: by a name
 };
 
 /// A name in a folder: what unlink, rename, mkdir and creation act on.
@@ -35,8 +37,8 @@ struct Slot {
   std::string path;  // canonical parent + "/" + last component
 };
 
-/// The mount ids of this process's mount namespace, sorted; the broker's is the sandbox's. `host_proc`: O_PATH of the host's
-/// /proc. Throws SysError.
+/// The mount ids of this process's mount namespace, sorted; the broker's is the sandbox's. `host_proc`: O_PATH of the
+/// host's /proc. Throws SysError.
 std::vector<std::uint64_t> mount_ids(int host_proc);
 
 class Resolver {
@@ -60,22 +62,23 @@ class Resolver {
   /// As slot(), for a link that stands in the way of a creation: `text` starts in `base.parent`.
   int slot_from(const Task& task, const Slot& base, const std::string& text, Slot& to) const;
 
-  /// The path that a name would mean if no link were on its way: for claims and for the record of a failed walk. nullopt
-  /// when it begins in a folder that has none (climb.h).
+  /// The path that a name would mean if no link were on its way: for claims and for the record of a failed walk.
+  /// nullopt when it begins in a folder that has none (climb.h).
   [[nodiscard]] std::optional<std::string> lexical(const Task& task, const Name& name) const;
 
   /// Does the folder stand on this mount? (Not by st_dev: on an overlay a file's may differ from its folder's.)
   static bool on_mount(const Fd& folder, std::uint64_t mount);
 
-  /// Fills path, identity and kind of an O_PATH descriptor. ENAMETOOLONG: the kernel does not tell its path, and it is no
-  /// folder in the view (climb.h).
+  /// Fills path, identity and kind of an O_PATH descriptor. ENAMETOOLONG: the kernel does not tell its path, and it is
+  /// no folder in the view (climb.h).
   int describe(Object& object) const;
 
  private:
   int start_of(const Task& task, const Name& name, std::uint64_t resolve, Fd& to) const;
   int base(const Task& task, const Name& name, Fd& to) const;
   int describe_deep(const Task& task, const Fd& start, std::string_view path, Follow follow, Object& to) const;
-  int walk_to(const Task& task, const Fd& start, std::string_view path, Follow follow, std::uint64_t resolve, Object& to) const;
+  int walk_to(const Task& task, const Fd& start, std::string_view path, Follow follow, std::uint64_t resolve,
+              Object& to) const;
   [[nodiscard]] bool in_our_mounts(std::uint64_t mount) const;
 
   int host_proc_;

@@ -1,4 +1,5 @@
-// Before a folder moves: is there anything in it that a deny, protect or keep rule guards, where it is or where it would be?
+// Before a folder moves: is there anything in it that a deny, protect or keep rule guards, where it is or where it
+// would be?
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -21,7 +22,8 @@ constexpr std::size_t max_repositories = 20'000;  // more than are noted of a ru
 
 class Scan {
  public:
-  Scan(const ScanRules& rules, std::string& found, policy::ProtectedObjects::Denial& denial) : rules_(rules), found_(found), denial_(denial) {}
+  Scan(const ScanRules& rules, std::string& found, policy::ProtectedObjects::Denial& denial)
+      : rules_(rules), found_(found), denial_(denial) {}
 
   int folder(int dirfd, const char* name, std::string& from, std::string& to, int depth) {
     if (depth > max_depth) return EXDEV;
@@ -52,7 +54,8 @@ class Scan {
     const std::size_t to_size = to.size();
     from.append("/").append(name);
     to.append("/").append(name);
-    if (rules_.repositories != nullptr && rules_.repositories->size() < max_repositories && (name == ".git" || name == "HEAD"))
+    if (rules_.repositories != nullptr && rules_.repositories->size() < max_repositories &&
+        (name == ".git" || name == "HEAD"))
       rules_.repositories->push_back(name == ".git" ? to : to.substr(0, to_size));
     int error = guarded(fd, entry, from) || guarded(fd, entry, to) ? EACCES : 0;
     if (error == 0 && is_link(fd, entry) && on_the_way(to)) error = EACCES;
@@ -85,7 +88,8 @@ class Scan {
   }
 
   bool on_the_way(const std::string& path) {
-    if (const policy::Rule* rule = rules_.policy.on_the_way(path)) return found(path, {.verdict = {.by = policy::By::rule, .rule = rule}, .name = {}});
+    if (const policy::Rule* rule = rules_.policy.on_the_way(path))
+      return found(path, {.verdict = {.by = policy::By::rule, .rule = rule}, .name = {}});
     const policy::Rule* const way = rules_.folded == nullptr ? nullptr : rules_.folded->on_the_way(path);
     if (way != nullptr) return found(path, {.verdict = {.by = policy::By::rule, .rule = way}, .name = {}});
     auto denial = rules_.objects.on_the_way(rules_.policy, path);
@@ -97,14 +101,17 @@ class Scan {
     std::optional<policy::Age> age;
     const auto counts = [&](const policy::Verdict& verdict) {
       if (!verdict.rule->keeps) return true;
-      if (!age) age = age_in_repository(age_of(fd, entry.d_name, rules_.began), rules_.objects, path, [&] { return identity_at(fd, ""); });
+      if (!age)
+        age = age_in_repository(age_of(fd, entry.d_name, rules_.began), rules_.objects, path,
+                                [&] { return identity_at(fd, ""); });
       return *age == policy::Age::before;
     };
     if (rules_.policy.guarded(change, path)) {
       const policy::Verdict verdict = rules_.policy.decide(change, path);
       if (counts(verdict)) return found(path, {.verdict = verdict, .name = {}});
     }
-    const policy::Rule* const spelled = rules_.folded == nullptr ? nullptr : rules_.folded->denies(change, path, policy::Age::before);
+    const policy::Rule* const spelled =
+        rules_.folded == nullptr ? nullptr : rules_.folded->denies(change, path, policy::Age::before);
     const policy::Verdict by_spelling{.by = policy::By::rule, .rule = spelled};
     if (spelled != nullptr && counts(by_spelling)) return found(path, {.verdict = by_spelling, .name = {}});
     auto denial = rules_.objects.denies(rules_.policy, change, path, policy::Age::before);
@@ -119,8 +126,8 @@ class Scan {
 
 }  // namespace
 
-int scan_guarded(const ScanRules& rules, const Fd& parent, const std::string& name, const std::string& from, const std::string& to,
-                 std::string& found, policy::ProtectedObjects::Denial& denial) {
+int scan_guarded(const ScanRules& rules, const Fd& parent, const std::string& name, const std::string& from,
+                 const std::string& to, std::string& found, policy::ProtectedObjects::Denial& denial) {
   std::string from_path = from;
   std::string to_path = to;
   std::string folder = name;

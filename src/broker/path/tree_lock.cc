@@ -1,5 +1,5 @@
-// flock(2) belongs to the open file description, so one stands for all threads of the broker; a mutex tells those apart. The
-// kernel gives the lock back when the broker dies.
+// flock(2) belongs to the open file description, so one stands for all threads of the broker; a mutex tells those
+// apart. The kernel gives the lock back when the broker dies.
 #include "broker/path/tree_lock.h"
 
 #include <fcntl.h>
@@ -17,7 +17,9 @@ constexpr auto between_tries = std::chrono::microseconds(100);
 constexpr const char* common_file = "/proc/self/ns/user";
 }  // namespace
 
-Fd TreeLock::open_common() { return Fd(check(::open(common_file, O_RDONLY | O_CLOEXEC), "open", common_file)); }
+Fd TreeLock::open_common() {
+  return Fd(check(::open(common_file, O_RDONLY | O_CLOEXEC), "open", common_file));
+}
 
 // Not blocking: a broker that was stopped with the lock in its hands must not hold up every other run for good.
 void TreeLock::acquire(int operation) const {

@@ -10,17 +10,18 @@
 
 namespace agentrun::broker {
 
-/// Changes hold it shared. The rename of a directory in which something is guarded holds it alone: nothing, and no other run,
-/// can put anything into the directory between the scan and the rename. For std::shared_lock and std::unique_lock.
-/// Locking throws SysError(EBUSY) when another run's broker holds it longer than any change takes.
+/// Changes hold it shared. The rename of a directory in which something is guarded holds it alone: nothing, and no
+/// other run, can put anything into the directory between the scan and the rename. For std::shared_lock and
+/// std::unique_lock. Locking throws SysError(EBUSY) when another run's broker holds it longer than any change takes.
 class TreeLock {
  public:
-  /// What brokers lock that can see each other's directories: the host's user namespace, which is a file (namespaces(7)) that
-  /// no agent can open: its own is another, and the kernel names it none above that.
+  /// What brokers lock that can see each other's directories: the host's user namespace, which is a file
+  /// (namespaces(7)) that no agent can open: its own is another, and the kernel names it none above that.
   static Fd open_common();
 
   /// `common`: an open file description of its own. `patience`: what is longer than any change takes.
-  explicit TreeLock(Fd common, std::chrono::milliseconds patience = std::chrono::seconds(20)) : common_(std::move(common)), patience_(patience) {}
+  explicit TreeLock(Fd common, std::chrono::milliseconds patience = std::chrono::seconds(20))
+      : common_(std::move(common)), patience_(patience) {}
   TreeLock(const TreeLock&) = delete;
   TreeLock& operator=(const TreeLock&) = delete;
 

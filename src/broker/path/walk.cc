@@ -3,9 +3,9 @@
 // walk takes them apart: each component is opened O_PATH|O_NOFOLLOW below the one before, links are read and their text
 // walked in turn. In the root of a procfs "self" and "thread-self" become the caller's own numbers. A magic link is
 // followed by the kernel, with the broker's own permission, which is the agent's uid and no capability: what the agent
-// could not have followed itself, the broker does not follow for it. But one that stands for a descriptor of the caller is
-// not followed: the open file is taken itself, for what it is open on and how are one look then (descriptor.h). One of another
-// process lends nothing: how that is open is not asked.
+// could not have followed itself, the broker does not follow for it. But one that stands for a descriptor of the caller
+// is not followed: the open file is taken itself, for what it is open on and how are one look then (descriptor.h). One
+// of another process lends nothing: how that is open is not asked.
 #include "broker/path/walk.h"
 
 #include <fcntl.h>
@@ -57,7 +57,8 @@ class Walk {
       if (const int error = step(part, link); error != 0) return error;
     }
     if (must_be_folder_ && !is_folder()) return ENOTDIR;
-    to = {.fd = std::move(current_), .parent = std::move(parent_), .name = std::move(name_), .descriptor_flags = flags_};
+    to = {
+        .fd = std::move(current_), .parent = std::move(parent_), .name = std::move(name_), .descriptor_flags = flags_};
     return 0;
   }
 
@@ -82,7 +83,8 @@ class Walk {
   int step(const std::string& part, Follow follow) {
     if (part == "self" || part == "thread-self") {
       struct stat st {};
-      if (::fstat(current_.get(), &st) == 0 && st.st_ino == proc_root_ino && is_procfs(current_)) return step_self(part, follow);
+      if (::fstat(current_.get(), &st) == 0 && st.st_ino == proc_root_ino && is_procfs(current_))
+        return step_self(part, follow);
     }
     Fd next = open_path(current_.get(), part, O_NOFOLLOW);
     if (!next) return errno;
@@ -149,7 +151,7 @@ class Walk {
   int host_proc_;
   const Fd& root_;
   Fd current_;
-  Fd parent_;         // in which current_ was found, as name_; empty after a magic link
+  Fd parent_;  // in which current_ was found, as name_; empty after a magic link
   std::string name_;
   std::deque<std::string> todo_;
   int links_ = 0;
@@ -159,7 +161,8 @@ class Walk {
 
 }  // namespace
 
-int walk(const Task& task, int host_proc, const Fd& root, const Fd& start, std::string_view path, Follow follow, Walked& to) {
+int walk(const Task& task, int host_proc, const Fd& root, const Fd& start, std::string_view path, Follow follow,
+         Walked& to) {
   return Walk(task, host_proc, root).run(start, path, follow, to);
 }
 

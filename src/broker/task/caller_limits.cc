@@ -51,8 +51,8 @@ rlim_t descriptors_of(const Task& task) {
   return ::fstatat(task.proc.get(), "fd", &st, 0) == 0 && st.st_size > 0 ? static_cast<rlim_t>(st.st_size) : 0;
 }
 
-// By a descriptor of the thread, and only when the task still lived after it was opened: by its number the signal could be another
-// process's of this user, inside or outside. Before Linux 6.9 there is a descriptor for processes only.
+// By a descriptor of the thread, and only when the task still lived after it was opened: by its number the signal could
+// be another process's of this user, inside or outside. Before Linux 6.9 there is a descriptor for processes only.
 void signal_caller(const Task& task, int signal) {
   constexpr unsigned pidfd_thread = O_EXCL;  // PIDFD_THREAD
   Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, task.tid, pidfd_thread)));

@@ -17,7 +17,9 @@ namespace {
 
 constexpr unsigned pidfd_thread = O_EXCL;  // PIDFD_THREAD, Linux 6.9
 
-int open_pidfd(pid_t pid, unsigned flags) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, flags)); }
+int open_pidfd(pid_t pid, unsigned flags) {
+  return static_cast<int>(::syscall(SYS_pidfd_open, pid, flags));
+}
 
 Fd take_from(const Fd& pidfd, int fd) {
   return Fd(with_ptrace([&] { return static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), fd, 0)); }));
@@ -26,9 +28,11 @@ Fd take_from(const Fd& pidfd, int fd) {
 // Before PIDFD_THREAD only the table of the thread group's leader can be reached, and a thread may have another one
 // (CLONE_FILES): what was taken counts only when the thread has the same open file there.
 bool same_in_thread(const Task& task, int fd, const Fd& taken) {
-  struct stat ours {}, theirs {};
+  struct stat ours {
+  }, theirs{};
   const std::string name = "fd/" + std::to_string(fd);
-  return ::fstat(taken.get(), &ours) == 0 && with_ptrace([&] { return ::fstatat(task.proc.get(), name.c_str(), &theirs, 0); }) == 0 &&
+  return ::fstat(taken.get(), &ours) == 0 &&
+         with_ptrace([&] { return ::fstatat(task.proc.get(), name.c_str(), &theirs, 0); }) == 0 &&
          ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
 }
 
@@ -58,7 +62,9 @@ std::optional<Table> table_shown_by(const Task& task, std::string_view path) {
 
 }  // namespace
 
-std::string self_fd(const Fd& fd) { return "self/fd/" + std::to_string(fd.get()); }
+std::string self_fd(const Fd& fd) {
+  return "self/fd/" + std::to_string(fd.get());
+}
 
 Fd take_descriptor(const Task& task, int fd, Table table) {
   if (fd < 0) {
@@ -96,6 +102,8 @@ Fd take_shown(const Task& task, int host_proc, const Fd& fd_directory, const std
   return taken;
 }
 
-Fd pin(int host_proc, const Fd& taken) { return Fd(::openat(host_proc, self_fd(taken).c_str(), O_PATH | O_CLOEXEC)); }
+Fd pin(int host_proc, const Fd& taken) {
+  return Fd(::openat(host_proc, self_fd(taken).c_str(), O_PATH | O_CLOEXEC));
+}
 
 }  // namespace agentrun::broker

@@ -43,8 +43,8 @@ std::string_view field(std::string_view status, std::string_view key) {
   return {};
 }
 
-// The field of /proc/<pid>/stat, as proc(5) numbers it, from the third on. "pid (comm) state ppid …": comm may hold anything,
-// so counting begins at the last ')'.
+// The field of /proc/<pid>/stat, as proc(5) numbers it, from the third on. "pid (comm) state ppid …": comm may hold
+// anything, so counting begins at the last ')'.
 std::string_view stat_field(std::string_view stat, int wanted) {
   std::size_t at = stat.rfind(')');
   for (int field = 2; field < wanted && at != std::string_view::npos; ++field) at = stat.find(' ', at + 1);
@@ -72,14 +72,17 @@ std::optional<std::string> read_link(int dirfd, const char* name) {
 }
 
 int ExecClaims::put(const Task& caller, std::string path, int host_proc) {
-  ExecClaim claim{.tid = caller.tid, .path = std::move(path), .before = caller.exe, .born = Tasks::born(host_proc, caller.pid)};
+  ExecClaim claim{
+      .tid = caller.tid, .path = std::move(path), .before = caller.exe, .born = Tasks::born(host_proc, caller.pid)};
   claim.caller.reset(::fcntl(caller.proc.get(), F_DUPFD_CLOEXEC, 0));
   if (!claim.caller) return EAGAIN;
   const std::scoped_lock lock(mutex_);
   if (claims_.size() >= sweep_at_) forget_the_dead(host_proc);
   std::vector<ExecClaim>& of_process = claims_[caller.pid];
-  // Whoever calls again was here before (take()): what is left are other threads' claims, and another process's that had this number.
-  if (claim.born != 0) std::erase_if(of_process, [&](const ExecClaim& old) { return old.born != 0 && old.born != claim.born; });
+  // Whoever calls again was here before (take()): what is left are other threads' claims, and another process's that
+  // had this number.
+  if (claim.born != 0)
+    std::erase_if(of_process, [&](const ExecClaim& old) { return old.born != 0 && old.born != claim.born; });
   of_process.push_back(std::move(claim));
   waiting_.store(claims_.size(), std::memory_order_release);
   return 0;
@@ -190,8 +193,8 @@ std::size_t Tasks::descriptor_slots(const Task& task) {
   return status ? static_cast<std::size_t>(number(field(*status, "FDSize:"))) : 0;
 }
 
-// ERESTARTSYS makes the kernel end or begin again the call as the handler's SA_RESTART says (signal(7)). It is only right
-// for the thread that will take the signal; among several that is not known.
+// ERESTARTSYS makes the kernel end or begin again the call as the handler's SA_RESTART says (signal(7)). It is only
+// right for the thread that will take the signal; among several that is not known.
 int Tasks::interruption(const Fd& proc) {
   constexpr int restart = 512;  // ERESTARTSYS, which the kernel keeps to itself
   const auto status = read_small(proc.get(), "status");
@@ -268,7 +271,8 @@ dev_t Tasks::terminal_of(const Task& task) {
 bool Tasks::wants_terminal(const Task& task) {
   constexpr int session = 6, tty_nr = 7;
   const auto stat = read_small(task.proc.get(), "stat");
-  return stat && number(stat_field(*stat, tty_nr)) == 0 && static_cast<pid_t>(number(stat_field(*stat, session))) == task.pid;
+  return stat && number(stat_field(*stat, tty_nr)) == 0 &&
+         static_cast<pid_t>(number(stat_field(*stat, session))) == task.pid;
 }
 
 }  // namespace agentrun::broker

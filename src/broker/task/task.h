@@ -22,22 +22,22 @@ struct LaunchedProgram {
 };
 
 struct Task {
-  pid_t tid = 0, pid = 0, ppid = 0;        // host pid namespace; pid is the thread group
-  pid_t inner_tid = 0, inner_pid = 0;      // as the sandbox sees them: for /proc/self
-  Fd proc;                                 // O_PATH of the host's /proc/<tid>: dies with the task, survives reuse of its number
-  std::string comm, exe;                   // of the image that ran when `image` was read
-  std::string cwd;                         // as seen in the view, at this notification; empty when longer than PATH_MAX
+  pid_t tid = 0, pid = 0, ppid = 0;    // host pid namespace; pid is the thread group
+  pid_t inner_tid = 0, inner_pid = 0;  // as the sandbox sees them: for /proc/self
+  Fd proc;                // O_PATH of the host's /proc/<tid>: dies with the task, survives reuse of its number
+  std::string comm, exe;  // of the image that ran when `image` was read
+  std::string cwd;        // as seen in the view, at this notification; empty when longer than PATH_MAX
   std::uint64_t image = 0;
-  bool judged = false;                     // its image may run: Handler::verify_image
-  LaunchedProgram launched;                // until the loader has opened it; empty for all other images
+  bool judged = false;       // its image may run: Handler::verify_image
+  LaunchedProgram launched;  // until the loader has opened it; empty for all other images
 };
 
 /// An execve that was answered CONTINUE: what was claimed, until the next trapped call shows what runs (DESIGN §6).
 struct ExecClaim {
-  Fd caller;           // the thread that called: its directory below /proc, which dies with it and survives reuse of its number
-  pid_t tid = 0;       // the number of that thread
-  std::string path;    // what it asked for
-  std::string before;  // the image that asked
+  Fd caller;  // the thread that called: its directory below /proc, which dies with it and survives reuse of its number
+  pid_t tid = 0;           // the number of that thread
+  std::string path;        // what it asked for
+  std::string before;      // the image that asked
   std::uint64_t born = 0;  // when its process was (Tasks::born); 0: not known
 };
 
@@ -46,9 +46,10 @@ class ExecClaims {
  public:
   /// `caller` is about to execute `path`. 0, or the errno for which it must not: there is no descriptor to know it by.
   [[nodiscard]] int put(const Task& caller, std::string path, int host_proc);
-  /// The claims of the task's process that came before this trapped call of the task: those of the thread itself, which is
-  /// back from execve in one image or the other, and those of threads that are no more (execve ends all others, and the one
-  /// that called takes the leader's number). While another thread that claimed lives, its execve has not happened.
+  /// The claims of the task's process that came before this trapped call of the task: those of the thread itself, which
+  /// is back from execve in one image or the other, and those of threads that are no more (execve ends all others, and
+  /// the one that called takes the leader's number). While another thread that claimed lives, its execve has not
+  /// happened.
   [[nodiscard]] std::vector<ExecClaim> take(const Task& task, int host_proc);
   /// Grows with each claim that is taken: a Task whose `image` is older is looked at again.
   [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_.load(std::memory_order_acquire); }
@@ -77,8 +78,8 @@ class Tasks {
   static std::size_t descriptor_slots(const Task& task);
   /// What a blocked call of the task must end with now: 0 while no signal waits for it. `proc` is the task's folder.
   static int interruption(const Fd& proc);
-  /// /proc/<pid>/cmdline: what the kernel was given, as long as the image has not run code of its own. What does not fit
-  /// into 128 KiB is not complete; then the last word is not whole.
+  /// /proc/<pid>/cmdline: what the kernel was given, as long as the image has not run code of its own. What does not
+  /// fit into 128 KiB is not complete; then the last word is not whole.
   struct CommandLine {
     std::vector<std::string> words;
     bool complete = false;
@@ -86,11 +87,11 @@ class Tasks {
   static CommandLine command_line(const Task& task);
   /// Opens the image that it runs, to read it; empty when it cannot be.
   static Fd open_image(const Task& task);
-  /// When a process was born, in clock ticks since boot (proc(5)): with its number that is its name. It keeps it over execve,
-  /// whichever thread called. 0: it is gone.
+  /// When a process was born, in clock ticks since boot (proc(5)): with its number that is its name. It keeps it over
+  /// execve, whichever thread called. 0: it is gone.
   static std::uint64_t born(int host_proc, pid_t pid);
-  /// Did the kernel lay out its memory at random when its image was executed? (PF_RANDOMIZE; not for ADDR_NO_RANDOMIZE of
-  /// personality(2), and not where kernel.randomize_va_space is 0.)
+  /// Did the kernel lay out its memory at random when its image was executed? (PF_RANDOMIZE; not for ADDR_NO_RANDOMIZE
+  /// of personality(2), and not where kernel.randomize_va_space is 0.)
   static bool has_random_layout(const Task& task);
   /// Device number of its controlling terminal; 0: none.
   static dev_t terminal_of(const Task& task);

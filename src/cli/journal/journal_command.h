@@ -22,15 +22,15 @@ std::vector<journal::Anchor> anchors_of(const Arguments& arguments, const std::f
 /// Those of the index beside the run, when it is in a state folder, for keys that are trusted.
 std::vector<journal::Anchor> anchors_of_index(const std::filesystem::path& run, const std::vector<std::string>& keys);
 
-int journal_list(const Arguments& arguments);    // journal.cc
-int journal_show(const Arguments& arguments);    // journal_show.cc
-int journal_query(const Arguments& arguments);   // journal_show.cc
-int journal_tail(const Arguments& arguments);    // journal_show.cc
-int journal_prune(const Arguments& arguments);   // journal_show.cc
-int journal_verify(const Arguments& arguments);  // journal_verify.cc
-int journal_prove(const Arguments& arguments);   // journal_prove.cc
-int journal_report(const Arguments& arguments);  // journal_report.cc
-int journal_export(const Arguments& arguments);  // journal_export.cc
+int journal_list(const Arguments& arguments);     // journal.cc
+int journal_show(const Arguments& arguments);     // journal_show.cc
+int journal_query(const Arguments& arguments);    // journal_show.cc
+int journal_tail(const Arguments& arguments);     // journal_show.cc
+int journal_prune(const Arguments& arguments);    // journal_show.cc
+int journal_verify(const Arguments& arguments);   // journal_verify.cc
+int journal_prove(const Arguments& arguments);    // journal_prove.cc
+int journal_report(const Arguments& arguments);   // journal_report.cc
+int journal_export(const Arguments& arguments);   // journal_export.cc
 int journal_forward(const Arguments& arguments);  // journal_export.cc
 
 /// The certificates of --tsa-ca; nothing without it.

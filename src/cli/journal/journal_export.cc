@@ -15,16 +15,20 @@ namespace agentrun::cli {
 
 namespace {
 
-constexpr const char* forms = "agent-run journal export --format jsonl|ocsf|ecs|cef|otlp|cloudevents [RUN] [-o FILE], or --tlog-tiles DIR [--key VKEY] [RUN]";
+constexpr const char* forms =
+    "agent-run journal export --format jsonl|ocsf|ecs|cef|otlp|cloudevents [RUN] [-o FILE], or --tlog-tiles DIR [--key "
+    "VKEY] [RUN]";
 
 /// Verifies what is to be exported in a form that others take for signed. `refused`: what is not done else.
-journal::Report verified(const std::filesystem::path& run, const std::vector<std::string>& trusted, const std::string& refused) {
+journal::Report verified(const std::filesystem::path& run, const std::vector<std::string>& trusted,
+                         const std::string& refused) {
   const auto anchors = anchors_of_index(run, trusted);
   journal::Report report = journal::verify(run, trusted, {.anchors = anchors, .authorities = {}, .progress = {}});
   if (report.status != journal::Status::complete && report.status != journal::Status::incomplete) {
     throw Refusal("the run is " + std::string(journal::name(report.status)) + ": " + refused,
                   "agent-run journal verify " + run.filename().string() + " says why" +
-                      (report.status == journal::Status::no_key ? "; --key VKEY names who is trusted" : "; the other formats sign nothing"));
+                      (report.status == journal::Status::no_key ? "; --key VKEY names who is trusted"
+                                                                : "; the other formats sign nothing"));
   }
   return report;
 }
@@ -41,17 +45,19 @@ std::vector<journal::Hash> signed_leaves(const std::filesystem::path& run, const
     return true;
   });
   if (tree.size() != report.signed_records || tree.root() != report.signed_root)
-    throw Refusal("the records of the run are not those that were verified: they were pruned, or change", "agent-run journal verify " + id);
+    throw Refusal("the records of the run are not those that were verified: they were pruned, or change",
+                  "agent-run journal verify " + id);
   return leaves;
 }
 
 struct Exported {
-  std::uint64_t passed_over = 0;   // lines that are no records
-  std::uint64_t unsigned_ones = 0; // records that no checkpoint covers, of an export that signs
+  std::uint64_t passed_over = 0;    // lines that are no records
+  std::uint64_t unsigned_ones = 0;  // records that no checkpoint covers, of an export that signs
 };
 
 /// `leaves`: of the records that may go out; all may when there is none.
-Exported export_records(const std::filesystem::path& run, sink::Exporter& exporter, const std::vector<journal::Hash>* leaves, std::ostream& out) {
+Exported export_records(const std::filesystem::path& run, sink::Exporter& exporter,
+                        const std::vector<journal::Hash>* leaves, std::ostream& out) {
   Exported exported;
   std::optional<std::string> broken;
   journal::show(run, {.broken = &broken}, [&](std::uint64_t index, std::string_view line) {
@@ -60,7 +66,8 @@ Exported export_records(const std::filesystem::path& run, sink::Exporter& export
       return true;
     }
     if (leaves != nullptr && journal::leaf_hash(line) != (*leaves)[index])
-      throw Refusal("record " + std::to_string(index) + " was changed while it was exported", "agent-run journal verify");
+      throw Refusal("record " + std::to_string(index) + " was changed while it was exported",
+                    "agent-run journal verify");
     if (!exporter.add(index, line)) ++exported.passed_over;
     return static_cast<bool>(out);
   });
@@ -91,9 +98,13 @@ int export_format(const Arguments& arguments) {
   const Exported exported = export_records(run, exporter, signs ? &leaves : nullptr, out);
   output.finish();
   if (exported.passed_over != 0)
-    std::fprintf(stderr, "agent-run: %llu lines are no records and were passed over: agent-run journal verify\n", static_cast<unsigned long long>(exported.passed_over));
+    std::fprintf(stderr, "agent-run: %llu lines are no records and were passed over: agent-run journal verify\n",
+                 static_cast<unsigned long long>(exported.passed_over));
   if (exported.unsigned_ones != 0)
-    std::fprintf(stderr, "agent-run: %llu records are under no checkpoint and were not signed as events: agent-run journal verify\n", static_cast<unsigned long long>(exported.unsigned_ones));
+    std::fprintf(
+        stderr,
+        "agent-run: %llu records are under no checkpoint and were not signed as events: agent-run journal verify\n",
+        static_cast<unsigned long long>(exported.unsigned_ones));
   return exported.passed_over != 0 ? 1 : exported.unsigned_ones != 0 ? 3 : 0;
 }
 
@@ -111,7 +122,8 @@ int journal_export(const Arguments& arguments) {
 
 int journal_forward(const Arguments& arguments) {
   constexpr int patience_ms = 10'000;
-  const auto unsent = supervisor::forward(run_of(arguments), state_directory(arguments), arguments.values("--sink"), patience_ms);
+  const auto unsent =
+      supervisor::forward(run_of(arguments), state_directory(arguments), arguments.values("--sink"), patience_ms);
   for (const std::string& line : unsent) std::fprintf(stderr, "agent-run: %s\n", printable(line).c_str());
   return unsent.empty() ? 0 : 1;
 }

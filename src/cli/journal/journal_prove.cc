@@ -17,7 +17,8 @@ constexpr std::size_t max_proof = 1U << 20;
 std::uint64_t number_of(const std::string& word, const char* what) {
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
-  if (error != std::errc{} || end != word.data() + word.size()) throw UsageError("'" + word + "' is not a number of " + what, "records count from 0");
+  if (error != std::errc{} || end != word.data() + word.size())
+    throw UsageError("'" + word + "' is not a number of " + what, "records count from 0");
   return number;
 }
 
@@ -28,7 +29,8 @@ int check_file(const Arguments& arguments) {
     old.insert(old.end(), more.begin(), more.end());
   }
   try {
-    const auto proven = journal::check_proof(read_file(arguments.value("--verify"), max_proof), trusted_keys(arguments), old);
+    const auto proven =
+        journal::check_proof(read_file(arguments.value("--verify"), max_proof), trusted_keys(arguments), old);
     if (proven.record.empty()) {
       std::printf("PROVEN  %s: the journal of %llu records continues that of %llu\n", printable(proven.origin).c_str(),
                   static_cast<unsigned long long>(proven.size), static_cast<unsigned long long>(proven.index));
@@ -50,18 +52,21 @@ int check_file(const Arguments& arguments) {
 
 int journal_prove(const Arguments& arguments) {
   if (arguments.has("--verify")) {
-    if (!arguments.positional.empty()) throw UsageError("--verify takes no run", "agent-run journal prove --verify FILE [--key VKEY]");
+    if (!arguments.positional.empty())
+      throw UsageError("--verify takes no run", "agent-run journal prove --verify FILE [--key VKEY]");
     return check_file(arguments);
   }
   const bool consistency = arguments.has("--from");
   const std::size_t words = consistency ? 0 : 1;
   if (arguments.positional.size() < words || arguments.positional.size() > words + 1)
-    throw UsageError("prove needs the number of a record", "agent-run journal prove SEQ [RUN], or --from SIZE [RUN], or --verify FILE");
+    throw UsageError("prove needs the number of a record",
+                     "agent-run journal prove SEQ [RUN], or --from SIZE [RUN], or --verify FILE");
   Arguments run = arguments;
   run.positional.erase(run.positional.begin(), run.positional.begin() + static_cast<std::ptrdiff_t>(words));
   const auto folder = run_of(run);
-  const std::string proof = consistency ? journal::prove_consistency(folder, number_of(arguments.value("--from"), "records"))
-                                        : journal::prove(folder, number_of(arguments.positional[0], "a record"));
+  const std::string proof = consistency
+                                ? journal::prove_consistency(folder, number_of(arguments.value("--from"), "records"))
+                                : journal::prove(folder, number_of(arguments.positional[0], "a record"));
   std::fwrite(proof.data(), 1, proof.size(), stdout);
   return 0;
 }

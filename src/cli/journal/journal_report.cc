@@ -15,11 +15,13 @@ int journal_report(const Arguments& arguments) {
   const auto run = run_of(arguments);
   const auto anchors = anchors_of(arguments, run);
   const std::string authorities = authorities_of(arguments);
-  const journal::Report verified = journal::verify(run, trusted_keys(arguments), {.anchors = anchors, .authorities = authorities, .progress = {}});
+  const journal::Report verified =
+      journal::verify(run, trusted_keys(arguments), {.anchors = anchors, .authorities = authorities, .progress = {}});
   Output out(output);
   sink::write_report(out.stream(), run, verified);
   out.finish();
-  if (output != "-") std::printf("%s  %s\n", std::string(journal::name(verified.status)).c_str(), printable(output).c_str());
+  if (output != "-")
+    std::printf("%s  %s\n", std::string(journal::name(verified.status)).c_str(), printable(output).c_str());
   return verified.exit_code();
 }
 

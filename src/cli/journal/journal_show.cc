@@ -22,7 +22,9 @@ namespace agentrun::cli {
 
 namespace {
 
-std::string text(const nlohmann::json& record, const char* key) { return record_text(record, key); }
+std::string text(const nlohmann::json& record, const char* key) {
+  return record_text(record, key);
+}
 
 // time, verdict, what, on what, by whom. Everything else is in --json.
 void print_record(std::uint64_t index, std::string_view line, const std::string& run) {
@@ -43,8 +45,8 @@ void print_record(std::uint64_t index, std::string_view line, const std::string&
   std::int64_t ns = 0;
   std::from_chars(t.data(), t.data() + t.size(), ns);
   std::printf("%6llu %s %-13s %-5s%s  [%s %s]\n", static_cast<unsigned long long>(index), time_text(ns).c_str(),
-              printable(type).c_str(), printable(text(r, "act")).c_str(), printable(what).c_str(), printable(text(r, "pid")).c_str(),
-              printable(text(r, "comm")).c_str());
+              printable(type).c_str(), printable(text(r, "act")).c_str(), printable(what).c_str(),
+              printable(text(r, "pid")).c_str(), printable(text(r, "comm")).c_str());
 }
 
 /// `run`: in front of each, when they are of several. What is no record would break the output, or the terminal.
@@ -52,7 +54,8 @@ void print_line(std::uint64_t index, std::string_view line, bool json, const std
   if (!json) return print_record(index, line, run);
   const std::string journal = run.empty() ? "" : "\"journal\":\"" + run + "\",";  // an id needs no escapes
   if (line.size() <= 2 || line[0] != '{' || !nlohmann::json::accept(line)) {
-    std::printf("{\"i\":%llu,%s\"type\":\"(not a record)\"}\n", static_cast<unsigned long long>(index), journal.c_str());
+    std::printf("{\"i\":%llu,%s\"type\":\"(not a record)\"}\n", static_cast<unsigned long long>(index),
+                journal.c_str());
     return;
   }
   std::printf("{\"i\":%llu,%s", static_cast<unsigned long long>(index), journal.c_str());
@@ -67,7 +70,9 @@ bool print_run(const std::filesystem::path& folder, const journal::Filter& filte
     if (filter.fits(line)) print_line(index, line, json, run);
     return std::ferror(stdout) == 0;
   });
-  if (broken) std::fprintf(stderr, "agent-run: %s%s%s\n  agent-run journal verify says more\n", run.c_str(), run.empty() ? "" : ": ", broken->c_str());
+  if (broken)
+    std::fprintf(stderr, "agent-run: %s%s%s\n  agent-run journal verify says more\n", run.c_str(),
+                 run.empty() ? "" : ": ", broken->c_str());
   return !broken;
 }
 
@@ -91,7 +96,8 @@ std::size_t tail_count(const Arguments& arguments) {
   std::size_t count = 0;
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), count);
   if (error != std::errc{} || end != word.data() + word.size() || count > max_tail)
-    throw UsageError("'" + word + "' is not a number of records up to " + std::to_string(max_tail), "agent-run journal tail --lines 20");
+    throw UsageError("'" + word + "' is not a number of records up to " + std::to_string(max_tail),
+                     "agent-run journal tail --lines 20");
   return count;
 }
 
@@ -151,14 +157,18 @@ int journal_tail(const Arguments& arguments) {
 }
 
 int journal_prune(const Arguments& arguments) {
-  if (!arguments.positional.empty()) throw UsageError("prune takes no run", "agent-run journal prune [--older-than DAYS] [--try]");
+  if (!arguments.positional.empty())
+    throw UsageError("prune takes no run", "agent-run journal prune [--older-than DAYS] [--try]");
   const std::string word = arguments.value("--older-than", std::to_string(journal::retention_days));
   unsigned days = 0;
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), days);
-  if (error != std::errc{} || end != word.data() + word.size() || days > 36'500) throw UsageError("'" + word + "' is not a number of days", "agent-run journal prune --older-than 365");
+  if (error != std::errc{} || end != word.data() + word.size() || days > 36'500)
+    throw UsageError("'" + word + "' is not a number of days", "agent-run journal prune --older-than 365");
   const bool try_only = arguments.has("--try");
-  for (const journal::Pruned& run : journal::prune(state_directory(arguments), days, try_only ? journal::Prune::try_only : journal::Prune::remove)) {
-    std::printf("%s  %s, %llu records\n", printable(run.id).c_str(), try_only ? "would be pruned" : "pruned", static_cast<unsigned long long>(run.records));
+  for (const journal::Pruned& run :
+       journal::prune(state_directory(arguments), days, try_only ? journal::Prune::try_only : journal::Prune::remove)) {
+    std::printf("%s  %s, %llu records\n", printable(run.id).c_str(), try_only ? "would be pruned" : "pruned",
+                static_cast<unsigned long long>(run.records));
   }
   return 0;
 }

@@ -14,7 +14,8 @@ namespace agentrun::cli {
 
 namespace {
 
-constexpr const char* forms = "agent-run journal stamp [RUN | --index] [-o FILE], then stamp [RUN | --index] --reply FILE [--tsa-ca FILE]";
+constexpr const char* forms =
+    "agent-run journal stamp [RUN | --index] [-o FILE], then stamp [RUN | --index] --reply FILE [--tsa-ca FILE]";
 
 std::filesystem::path stamped_folder(const Arguments& arguments) {
   if (!arguments.has("--index")) return run_of(arguments);
@@ -23,9 +24,11 @@ std::filesystem::path stamped_folder(const Arguments& arguments) {
 }
 
 int keep(const Arguments& arguments) {
-  const auto kept = journal::keep_stamp(stamped_folder(arguments), read_file(arguments.value("--reply"), journal::max_stamp), authorities_of(arguments));
-  std::printf("STAMPED  %llu records were there at %s, says %s%s\n", static_cast<unsigned long long>(kept.records), kept.stamp.time.c_str(),
-              printable(kept.stamp.authority).c_str(), kept.stamp.vouched == journal::Vouched::trusted ? "" : " (whoever that is: --tsa-ca)");
+  const auto kept = journal::keep_stamp(
+      stamped_folder(arguments), read_file(arguments.value("--reply"), journal::max_stamp), authorities_of(arguments));
+  std::printf("STAMPED  %llu records were there at %s, says %s%s\n", static_cast<unsigned long long>(kept.records),
+              kept.stamp.time.c_str(), printable(kept.stamp.authority).c_str(),
+              kept.stamp.vouched == journal::Vouched::trusted ? "" : " (whoever that is: --tsa-ca)");
   return 0;
 }
 
@@ -35,7 +38,8 @@ std::string authorities_of(const Arguments& arguments) {
   if (!arguments.has("--tsa-ca")) return {};
   std::string certificates = read_file(arguments.value("--tsa-ca"));
   // An empty one would mean that nobody is asked for.
-  if (certificates.find("-----BEGIN ") == std::string::npos) throw Refusal("no certificate in " + arguments.value("--tsa-ca"), "--tsa-ca takes certificates in PEM");
+  if (certificates.find("-----BEGIN ") == std::string::npos)
+    throw Refusal("no certificate in " + arguments.value("--tsa-ca"), "--tsa-ca takes certificates in PEM");
   return certificates;
 }
 

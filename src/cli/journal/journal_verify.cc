@@ -58,8 +58,9 @@ void print_json(const journal::Report& report) {
 }
 
 void print_text(const journal::Report& report) {
-  std::printf("%s  %s\n  signed %llu, unsigned %llu, torn %llu bytes\n", std::string(journal::name(report.status)).c_str(),
-              printable(report.origin).c_str(), static_cast<unsigned long long>(report.signed_records),
+  std::printf("%s  %s\n  signed %llu, unsigned %llu, torn %llu bytes\n",
+              std::string(journal::name(report.status)).c_str(), printable(report.origin).c_str(),
+              static_cast<unsigned long long>(report.signed_records),
               static_cast<unsigned long long>(report.records - std::min(report.records, report.signed_records)),
               static_cast<unsigned long long>(report.torn_bytes));
   for (const journal::Finding& f : report.findings) {
@@ -95,19 +96,24 @@ int journal_verify(const Arguments& arguments) {
   const auto keys = trusted_keys(arguments);
   const std::string authorities = authorities_of(arguments);
   if (arguments.has("--index")) {
-    if (!arguments.positional.empty()) throw UsageError("--index verifies the index of all runs", "agent-run journal verify --index");
+    if (!arguments.positional.empty())
+      throw UsageError("--index verifies the index of all runs", "agent-run journal verify --index");
     const auto anchors = files_of_anchors(arguments);
-    report = journal::verify_index(state_directory(arguments), keys, {.anchors = anchors, .authorities = authorities, .progress = {}});
+    report = journal::verify_index(state_directory(arguments), keys,
+                                   {.anchors = anchors, .authorities = authorities, .progress = {}});
   } else {
     const auto run = run_of(arguments);
     const auto anchors = anchors_of(arguments, run);
     ProgressLine line;
     const bool person = ::isatty(STDERR_FILENO) == 1 && !arguments.has("--json");
     const Progress progress = [&](std::uint64_t done, std::uint64_t all) { line.update(done, all); };
-    report = journal::verify(run, keys, {.anchors = anchors, .authorities = authorities, .progress = person ? progress : Progress()});
+    report = journal::verify(
+        run, keys, {.anchors = anchors, .authorities = authorities, .progress = person ? progress : Progress()});
   }
-  if (arguments.has("--json")) print_json(report);
-  else print_text(report);
+  if (arguments.has("--json"))
+    print_json(report);
+  else
+    print_text(report);
   return report.exit_code();
 }
 

@@ -4,16 +4,18 @@
 
 #include <agentrun/journal/witness.h>
 #include <agentrun/supervisor.h>
+#include <agentrun/witness.h>
 #include "cli/cli_common.h"
 #include "cli/journal/journal_command.h"
-#include <agentrun/witness.h>
 
 namespace agentrun::cli {
 
 int journal_witness(const Arguments& arguments) {
   if (!arguments.has("--listen") || !arguments.has("--state"))
-    throw UsageError("witness needs a socket and a folder", "agent-run journal witness --listen SOCKET|tcp:ADDRESS:PORT --state DIR --key VKEY…");
-  std::vector<std::string> logs = arguments.values("--key").empty() ? std::vector<std::string>{} : trusted_keys(arguments);
+    throw UsageError("witness needs a socket and a folder",
+                     "agent-run journal witness --listen SOCKET|tcp:ADDRESS:PORT --state DIR --key VKEY…");
+  std::vector<std::string> logs =
+      arguments.values("--key").empty() ? std::vector<std::string>{} : trusted_keys(arguments);
   const supervisor::StateUse use(arguments.value("--state"), "--state", supervisor::find_places());
   journal::Witness witness(arguments.value("--state"), logs);
   const WitnessSocket socket = listen_for_witness(arguments.value("--listen"));
@@ -39,7 +41,9 @@ int journal_submit(const Arguments& arguments) {
     std::printf("FORKED  the witness has seen another index\n");
     return 1;
   }
-  if (reply.status != 200) throw Refusal("the witness answered " + std::to_string(reply.status), "403, 404: it must know this identity, see key show");
+  if (reply.status != 200)
+    throw Refusal("the witness answered " + std::to_string(reply.status),
+                  "403, 404: it must know this identity, see key show");
   const std::string note = journal::cosigned(body, reply.body, arguments.value("--witness"));
   std::fwrite(note.data(), 1, note.size(), stdout);
   return 0;

@@ -10,8 +10,8 @@
 #include <agentrun/journal.h>
 #include <agentrun/review.h>
 #include <agentrun/supervisor/host_guards.h>
-#include "cli/commands.h"
 #include "cli/cli_common.h"
+#include "cli/commands.h"
 #include "cli/text/text.h"
 
 namespace agentrun::cli {
@@ -26,7 +26,9 @@ constexpr std::size_t text_limit = 1U << 20;
 constexpr std::size_t hash_limit = 64U << 20;
 constexpr std::size_t left_shown = 20;
 
-Option journal_option() { return {"--journal", "", Option::Takes::value}; }
+Option journal_option() {
+  return {"--journal", "", Option::Takes::value};
+}
 
 std::string octal(mode_t mode) {
   char text[8];
@@ -40,7 +42,9 @@ void mark_guarded(const Overlays& overlays, std::vector<Change>& changes) {
   for (const review::Target& target : overlays.targets()) directories.push_back(target.path);
   const review::HostNames names = supervisor::guarded_on_host(directories, supervisor::find_places());
   if (!names.left_out.empty())
-    std::fprintf(stderr, "agent-run: not all names of the host that lead here were looked at (%s): every change counts as one that the host would run or trust\n",
+    std::fprintf(stderr,
+                 "agent-run: not all names of the host that lead here were looked at (%s): every change counts as one "
+                 "that the host would run or trust\n",
                  printable(names.left_out).c_str());
   review::mark_guarded(changes, overlays.targets(), names);
 }
@@ -77,11 +81,14 @@ std::string what_happened(const Change& change) {
   const auto& [before, after] = std::pair(change.before, change.after);
   const std::string kind(review::name(after.kind));
   if (after.kind == Kind::absent) return "deleted " + std::string(review::name(before.kind));
-  if (before.kind == Kind::absent) return "new " + kind + (after.kind == Kind::file || after.kind == Kind::folder ? " " + octal(after.mode & 0777) : "");
+  if (before.kind == Kind::absent)
+    return "new " + kind +
+           (after.kind == Kind::file || after.kind == Kind::folder ? " " + octal(after.mode & 0777) : "");
   if (before.kind != after.kind) return kind + " instead of " + std::string(review::name(before.kind));
   if (change.difference == review::Difference::time) return "touched " + kind;
   std::string text = "changed " + kind;
-  if (after.kind != Kind::link && ((before.mode ^ after.mode) & 0777) != 0) text += " " + octal(before.mode & 0777) + " to " + octal(after.mode & 0777);
+  if (after.kind != Kind::link && ((before.mode ^ after.mode) & 0777) != 0)
+    text += " " + octal(before.mode & 0777) + " to " + octal(after.mode & 0777);
   return text;
 }
 
@@ -91,13 +98,16 @@ std::string notes(const Overlays& overlays, const Change& change) {
   if (!change.stands_for.empty()) text += " [" + change.stands_for + " of the host leads here]";
   if (change.conflict) text += " [the host changed it after the run had begun]";
   if (change.after.kind == Kind::file && (change.after.mode & 06000) != 0) text += " [set-id bits are not applied]";
-  if (change.after.kind == Kind::link && review::leads_outside(change.path, change.after.link, overlays.targets()[change.target])) {
+  if (change.after.kind == Kind::link &&
+      review::leads_outside(change.path, change.after.link, overlays.targets()[change.target])) {
     text += " [leads out of the folder]";
   }
   return text;
 }
 
-bool is_text(const std::optional<std::string>& bytes) { return bytes && bytes->find('\0') == std::string::npos; }
+bool is_text(const std::optional<std::string>& bytes) {
+  return bytes && bytes->find('\0') == std::string::npos;
+}
 
 std::string fingerprint(const Overlays& overlays, const Change& change, Overlays::Side side) {
   const review::Entry& entry = side == Overlays::Side::host ? change.before : change.after;
@@ -108,7 +118,8 @@ std::string fingerprint(const Overlays& overlays, const Change& change, Overlays
 void print_content(const Overlays& overlays, const Change& change, const std::string& path) {
   if (change.after.kind != Kind::file || change.difference != review::Difference::content) return;
   const bool replaces = change.before.kind == Kind::file;
-  const auto before = replaces ? overlays.content(change, Overlays::Side::host, text_limit) : std::optional<std::string>("");
+  const auto before =
+      replaces ? overlays.content(change, Overlays::Side::host, text_limit) : std::optional<std::string>("");
   const auto after = overlays.content(change, Overlays::Side::overlay, text_limit);
   if (!is_text(before) || !is_text(after)) {
     if (replaces) std::printf("  was: %s\n", fingerprint(overlays, change, Overlays::Side::host).c_str());
@@ -127,8 +138,8 @@ void print_content(const Overlays& overlays, const Change& change, const std::st
 
 void print_change(const Overlays& overlays, const Change& change) {
   const std::string link = change.after.kind == Kind::link ? " -> " + printable(change.after.link) : "";
-  std::printf("%s: %s%s%s\n", what_happened(change).c_str(), printable(shown_path(overlays, change)).c_str(), link.c_str(),
-              printable(notes(overlays, change)).c_str());
+  std::printf("%s: %s%s%s\n", what_happened(change).c_str(), printable(shown_path(overlays, change)).c_str(),
+              link.c_str(), printable(notes(overlays, change)).c_str());
 }
 
 void print_json(const Overlays& overlays, const Change& change) {
@@ -142,7 +153,9 @@ void print_json(const Overlays& overlays, const Change& change) {
   };
   side("after", change.after);
   side("before", change.before);
-  record.boolean("conflict", change.conflict).boolean("content", change.difference == review::Difference::content && change.after.kind != Kind::absent).text("group", review::name(change.group));
+  record.boolean("conflict", change.conflict)
+      .boolean("content", change.difference == review::Difference::content && change.after.kind != Kind::absent)
+      .text("group", review::name(change.group));
   record.text("path", change.path);
   if (!change.refused.empty()) record.text("refused", change.refused);
   record.text("run", overlays.run());
@@ -154,11 +167,13 @@ void print_json(const Overlays& overlays, const Change& change) {
 }
 
 void print_work_in_progress(std::span<const Change> changes, const std::string& when) {
-  for (const std::string& work : review::work_in_progress(changes)) std::printf("%s%s\n", printable(work).c_str(), when.c_str());
+  for (const std::string& work : review::work_in_progress(changes))
+    std::printf("%s%s\n", printable(work).c_str(), when.c_str());
 }
 
 void print_changes(const Overlays& overlays, const std::vector<Change>& changes, const Arguments& arguments) {
-  std::printf("run %s: %zu %s held back from", overlays.run().c_str(), changes.size(), changes.size() == 1 ? "change" : "changes");
+  std::printf("run %s: %zu %s held back from", overlays.run().c_str(), changes.size(),
+              changes.size() == 1 ? "change" : "changes");
   for (const review::Target& target : overlays.targets()) std::printf(" %s", printable(target.path).c_str());
   std::printf("%s\n", overlays.alive() ? " (the run is still alive: there may be more)" : "");
   print_work_in_progress(changes, " in the overlay; its --continue or --abort is for whoever applies this");
@@ -196,7 +211,8 @@ review::Choice::Named named(const Overlays& overlays, const std::string& word) {
   };
   if (const auto here = find(current_folder())) return *here;
   if (const auto there = find(overlays.targets().front().path)) return *there;
-  throw UsageError(word + " lies in no overlay of run " + overlays.run(), "agent-run diff " + overlays.run() + " shows what there is");
+  throw UsageError(word + " lies in no overlay of run " + overlays.run(),
+                   "agent-run diff " + overlays.run() + " shows what there is");
 }
 
 // The first word is a run when it begins as ids do ("20261122T…"), unless it is the only kind of word there can be.
@@ -216,7 +232,8 @@ Overlays open_one(const Arguments& arguments, const std::string& state, review::
 int report_applied(Overlays& overlays, std::size_t applied, const std::vector<review::Chosen::Left>& left) {
   std::printf("applied %zu %s of run %s\n", applied, applied == 1 ? "change" : "changes", overlays.run().c_str());
   for (std::size_t i = 0; i < std::min(left.size(), left_shown); ++i) {
-    std::printf("left: %s — %s\n", printable(shown_path(overlays, left[i].change)).c_str(), printable(left[i].why).c_str());
+    std::printf("left: %s — %s\n", printable(shown_path(overlays, left[i].change)).c_str(),
+                printable(left[i].why).c_str());
   }
   if (left.size() > left_shown) std::printf("left: %zu more\n", left.size() - left_shown);
   if (overlays.changes().empty()) {
@@ -231,17 +248,21 @@ int report_applied(Overlays& overlays, std::size_t applied, const std::vector<re
 }  // namespace
 
 int diff_command(Words words) {
-  const std::array options = {journal_option(), Option{"--stat", "", Option::Takes::nothing}, Option{"--json", "", Option::Takes::nothing}};
+  const std::array options = {journal_option(), Option{"--stat", "", Option::Takes::nothing},
+                              Option{"--json", "", Option::Takes::nothing}};
   const Arguments arguments = parse_arguments(words, options);
   const Overlays overlays = open_one(arguments, state_directory(arguments), review::Use::look, "diff");
   const std::vector<Change> changes = changes_of(overlays);
-  if (!arguments.has("--json")) print_changes(overlays, changes, arguments);
-  else for (const Change& change : changes) print_json(overlays, change);
+  if (!arguments.has("--json"))
+    print_changes(overlays, changes, arguments);
+  else
+    for (const Change& change : changes) print_json(overlays, change);
   return 0;
 }
 
 int apply_command(Words words) {
-  const std::array options = {journal_option(), Option{"--trusted", "", Option::Takes::nothing}, Option{"--force", "", Option::Takes::nothing}};
+  const std::array options = {journal_option(), Option{"--trusted", "", Option::Takes::nothing},
+                              Option{"--force", "", Option::Takes::nothing}};
   const Arguments arguments = parse_arguments(words, options);
   std::vector<std::string> paths = arguments.positional;
   paths.insert(paths.end(), arguments.rest.begin(), arguments.rest.end());
@@ -256,8 +277,10 @@ int apply_command(Words words) {
   review::Choice choice{.named = {}, .trusted = arguments.has("--trusted"), .host_changes = arguments.has("--force")};
   for (const std::string& path : paths) {
     choice.named.push_back(named(overlays, path));
-    const review::Chosen alone = choose(changes, {.named = {choice.named.back()}, .trusted = true, .host_changes = true});
-    if (alone.apply.empty() && alone.left.empty()) throw UsageError(path + ": nothing is held back there", "agent-run diff --stat " + overlays.run());
+    const review::Chosen alone =
+        choose(changes, {.named = {choice.named.back()}, .trusted = true, .host_changes = true});
+    if (alone.apply.empty() && alone.left.empty())
+      throw UsageError(path + ": nothing is held back there", "agent-run diff --stat " + overlays.run());
   }
   review::Chosen chosen = choose(changes, choice);
   std::size_t failed = 0;

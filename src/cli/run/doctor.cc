@@ -16,7 +16,8 @@ namespace {
 void print_feature(const sandbox::Feature& feature) {
   const char* word = feature.present ? "ok      " : feature.required ? "MISSING " : "absent  ";
   std::printf("%s %-28s %s\n", word, printable(feature.name).c_str(), printable(feature.detail).c_str());
-  if (!feature.present && !feature.remedy.empty()) std::printf("          remedy: %s\n", printable(feature.remedy).c_str());
+  if (!feature.present && !feature.remedy.empty())
+    std::printf("          remedy: %s\n", printable(feature.remedy).c_str());
 }
 
 // All parts can work, and still not together.
@@ -39,14 +40,15 @@ sandbox::Feature whole_sandbox(supervisor::Trial trial) {
 std::string ruleset_with_egress() {
   profile::Profile all;
   all.name = "probe";
-  for (const char* to : {"example.com:443", "udp://example.com:123", "192.0.2.0/24:80", "[2001:db8::/32]:80"}) all.network.allow.push_back({.to = to});
+  for (const char* to : {"example.com:443", "udp://example.com:123", "192.0.2.0/24:80", "[2001:db8::/32]:80"})
+    all.network.allow.push_back({.to = to});
   return egress::ruleset_of(policy::compile(std::span(&all, 1), {.home = "/", .workspace = "/"}));
 }
 
 void print_apparmor_profile() {
   constexpr const char* file = "/etc/apparmor.d/agent-run";
-  std::printf("AppArmor restricts user namespaces here. As root, write this to %s, then apparmor_parser -r %s:\n\n%s\n", file, file,
-              printable_lines(sandbox::apparmor_profile(supervisor::program_path())).c_str());
+  std::printf("AppArmor restricts user namespaces here. As root, write this to %s, then apparmor_parser -r %s:\n\n%s\n",
+              file, file, printable_lines(sandbox::apparmor_profile(supervisor::program_path())).c_str());
 }
 
 }  // namespace
@@ -55,13 +57,17 @@ int doctor_command(Words words) {
   const Arguments arguments = parse_arguments(words, {});
   if (!arguments.positional.empty()) throw UsageError("doctor takes no arguments", "agent-run doctor");
   if (sandbox::inside_agent_run()) {
-    std::printf("this is a sandbox of agent-run, and nothing can be nested in it: what is missing here is meant to be, and needs no "
-                "remedy. To see what the host can do, run agent-run doctor outside\n");
+    std::printf(
+        "this is a sandbox of agent-run, and nothing can be nested in it: what is missing here is meant to be, and "
+        "needs no "
+        "remedy. To see what the host can do, run agent-run doctor outside\n");
     return 1;
   }
-  auto features = sandbox::probe_features({.nft_program = supervisor::find_nft_program(), .ruleset = egress::closed_ruleset(),
+  auto features = sandbox::probe_features({.nft_program = supervisor::find_nft_program(),
+                                           .ruleset = egress::closed_ruleset(),
                                            .egress_ruleset = ruleset_with_egress()});
-  const bool lacks_a_part = std::ranges::any_of(features, [](const sandbox::Feature& feature) { return feature.required && !feature.present; });
+  const bool lacks_a_part = std::ranges::any_of(
+      features, [](const sandbox::Feature& feature) { return feature.required && !feature.present; });
   features.push_back(whole_sandbox(supervisor::Trial::whole));
   if (lacks_a_part && !features.back().present) {
     features.back().detail += ", which follows from what is MISSING above";
@@ -74,9 +80,13 @@ int doctor_command(Words words) {
   }
   if (!good && sandbox::apparmor_restricts()) print_apparmor_profile();
   std::printf("%s\n", good ? "agent-run works here" : "agent-run cannot keep its promises here and will refuse to run");
-  const bool lacks_broker = std::any_of(features.begin(), features.end(), [](const sandbox::Feature& feature) { return feature.of_broker && !feature.present; });
+  const bool lacks_broker = std::any_of(features.begin(), features.end(), [](const sandbox::Feature& feature) {
+    return feature.of_broker && !feature.present;
+  });
   if (lacks_broker && whole_sandbox(supervisor::Trial::floor).present)
-    std::printf("the floor alone stands here: a profile with `weaken: [floor-only]` runs without the broker, see agent-run-profile(5)\n");
+    std::printf(
+        "the floor alone stands here: a profile with `weaken: [floor-only]` runs without the broker, see "
+        "agent-run-profile(5)\n");
   return good ? 0 : 1;
 }
 

@@ -13,10 +13,10 @@
 
 #include <agentrun/egress/dialing.h>
 #include <agentrun/policy/objects.h>
-#include <agentrun/sys/paths.h>
 #include <agentrun/sys/file_tree.h>
-#include "cli/commands.h"
+#include <agentrun/sys/paths.h>
 #include "cli/cli_common.h"
+#include "cli/commands.h"
 #include "cli/text/text.h"
 
 namespace agentrun::cli {
@@ -57,7 +57,9 @@ std::string judged_path(const std::string& asked, const std::string& workspace) 
 
 policy::Endpoint parse_endpoint(const std::string& text) {
   auto endpoint = policy::parse_endpoint(text);
-  if (!endpoint) throw UsageError("--connect " + text + ": not HOST:PORT", "write github.com:443, 203.0.113.5:443, [2001:db8::1]:443 or udp://ntp.example:123");
+  if (!endpoint)
+    throw UsageError("--connect " + text + ": not HOST:PORT",
+                     "write github.com:443, 203.0.113.5:443, [2001:db8::1]:443 or udp://ntp.example:123");
   return std::move(*endpoint);
 }
 
@@ -74,9 +76,11 @@ int print_verdict(const Verdict& verdict, std::string_view keeper, const std::st
   const policy::Rule* rule = verdict.rule;
   std::printf("%s: %s\n", std::string(policy::name(verdict.act)).c_str(), printable(what).c_str());
   std::printf("  label: %s\n", std::string(keeper).c_str());
-  if (rule == nullptr) std::printf("  rule: none (what no rule allows is denied)\n");
-  else std::printf("  rule: %s  %s%s%s\n", printable(rule->id).c_str(), printable(rule->pattern).c_str(),
-                   rule->place.file.empty() ? "" : "  at ", printable(rule->place.text()).c_str());
+  if (rule == nullptr)
+    std::printf("  rule: none (what no rule allows is denied)\n");
+  else
+    std::printf("  rule: %s  %s%s%s\n", printable(rule->id).c_str(), printable(rule->pattern).c_str(),
+                rule->place.file.empty() ? "" : "  at ", printable(rule->place.text()).c_str());
   if (rule != nullptr && rule->id.starts_with("built-in:scratch")) {
     std::printf("  there: a private folder of the run, empty at its start; nothing of the host\n");
   }
@@ -101,14 +105,19 @@ class Explainer {
     const auto age = exists && !S_ISDIR(st.st_mode) ? policy::Age::before : policy::Age::since;
     Verdict verdict = policy_.decide(right, path, age);
     if (right == Right::execute && verdict.act != policy::Act::deny && policy_.writable_noexec() && exists) {
-      if (auto denial = denial_of_writable(path, st)) return print_verdict(denial->verdict, policy_.keeper(denial->verdict, right, denial->name), "execute " + path + ", which may be written as " + denial->name, policy_.remedy(denial->verdict, right, denial->name));
+      if (auto denial = denial_of_writable(path, st))
+        return print_verdict(denial->verdict, policy_.keeper(denial->verdict, right, denial->name),
+                             "execute " + path + ", which may be written as " + denial->name,
+                             policy_.remedy(denial->verdict, right, denial->name));
     }
     std::string what = std::string(policy::name(right)) + " " + path, name;
     if (verdict.act != policy::Act::deny) {
       auto denial = denial_by(policy_.denied_objects(), right, path, age, exists ? &st : nullptr);
-      if (!denial && right == Right::change) denial = denial_by(unchangeable(), right, path, age, exists ? &st : nullptr);
+      if (!denial && right == Right::change)
+        denial = denial_by(unchangeable(), right, path, age, exists ? &st : nullptr);
       const policy::Rule* const spelled = denial ? nullptr : policy_.denied_objects().folded().denies(right, path, age);
-      if (spelled != nullptr && HostTree().folds(std::string(parent_of(path)))) verdict = {.act = policy::Act::deny, .by = policy::By::rule, .rule = spelled};
+      if (spelled != nullptr && HostTree().folds(std::string(parent_of(path))))
+        verdict = {.act = policy::Act::deny, .by = policy::By::rule, .rule = spelled};
       if (denial) {
         verdict = denial->verdict;
         name = denial->name;
@@ -117,25 +126,36 @@ class Explainer {
     }
     if (verdict.act != policy::Act::deny && right != Right::execute) {
       const std::string unknown = left_out_for(right, path, exists ? &st : nullptr);
-      if (!unknown.empty()) return print_verdict({}, policy::Label::broker, what + ", which may be what a guarded link or file is: not all was looked at: " + unknown, "remove what is too much there, or grant less");
+      if (!unknown.empty())
+        return print_verdict({}, policy::Label::broker,
+                             what + ", which may be what a guarded link or file is: not all was looked at: " + unknown,
+                             "remove what is too much there, or grant less");
     }
     if (verdict.act == policy::Act::allow && right == Right::execute && !exists && !may_come(path)) {
-      return print_verdict({}, policy::Label::kernel, what + ", which " + verdict.rule->id + " allows and which is not there: it is executed only if it is there when the run starts", "make it before the run");
+      return print_verdict({}, policy::Label::kernel,
+                           what + ", which " + verdict.rule->id +
+                               " allows and which is not there: it is executed only if it is there when the run starts",
+                           "make it before the run");
     }
     if (verdict.act != policy::Act::allow && right == Right::execute && exists && !supervisor::is_shown(plan_, path)) {
       const std::string executing = policy_.remedy(verdict, right, name.empty() ? path : name);
-      const std::string both = executing.starts_with("no ") ? executing : policy_.remedy({}, Right::read, path) + "; and " + executing;
+      const std::string both =
+          executing.starts_with("no ") ? executing : policy_.remedy({}, Right::read, path) + "; and " + executing;
       return print_verdict(verdict, policy_.keeper(verdict, right, path), what + ", which no rule shows", both);
     }
     if (right == Right::change && !exists && verdict.act == policy::Act::deny && verdict.by == policy::By::fallback) {
-      return print_verdict(verdict, policy_.keeper(verdict, right, path), what, policy_.remedy(verdict, right, parent_of(path)));  // a name in it
+      return print_verdict(verdict, policy_.keeper(verdict, right, path), what,
+                           policy_.remedy(verdict, right, parent_of(path)));  // a name in it
     }
     if (verdict.act == policy::Act::allow && right == Right::execute && exists && !supervisor::is_shown(plan_, path)) {
       const Verdict reading = policy_.decide(Right::read, path);  // allowed where a private folder of the run covers it
-      const std::string remedy = policy_.remedy(reading.act == policy::Act::allow ? Verdict{} : reading, Right::read, path);
-      return print_verdict({}, policy::Label::kernel, what + ", which " + verdict.rule->id + " allows and no rule shows", remedy);
+      const std::string remedy =
+          policy_.remedy(reading.act == policy::Act::allow ? Verdict{} : reading, Right::read, path);
+      return print_verdict({}, policy::Label::kernel,
+                           what + ", which " + verdict.rule->id + " allows and no rule shows", remedy);
     }
-    return print_verdict(verdict, policy_.keeper(verdict, right, path), what, policy_.remedy(verdict, right, name.empty() ? path : name));
+    return print_verdict(verdict, policy_.keeper(verdict, right, path), what,
+                         policy_.remedy(verdict, right, name.empty() ? path : name));
   }
 
   // As the broker's by_other_names(): what was not looked at may be any file with several links, or any path at all.
@@ -143,22 +163,28 @@ class Explainer {
     const bool several = st != nullptr && S_ISREG(st->st_mode) && st->st_nlink > 1;
     const policy::ProtectedObjects& denied = policy_.denied_objects();
     if (several && !denied.left_out().empty()) return denied.left_out();
-    const bool concerned = right == Right::change && std::ranges::any_of(policy_.view(), [&](const policy::Grant& grant) { return policy::changes_host(grant.access) && within(path, grant.path); });
+    const bool concerned =
+        right == Right::change && std::ranges::any_of(policy_.view(), [&](const policy::Grant& grant) {
+          return policy::changes_host(grant.access) && within(path, grant.path);
+        });
     if (!concerned || !(several || unchangeable().refuses())) return {};
     return unchangeable().left_out();
   }
 
   // As the broker's with_writable_names().
-  std::optional<policy::ProtectedObjects::Denial> denial_of_writable(const std::string& path, const struct stat& st) const {
+  std::optional<policy::ProtectedObjects::Denial> denial_of_writable(const std::string& path,
+                                                                     const struct stat& st) const {
     using Identity = policy::ProtectedObjects::Identity;
     if (st.st_uid != ::geteuid() && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0) return std::nullopt;
     HostTree tree;
     const policy::ProtectedObjects writable = policy::find_writable(policy_, tree);
-    auto denial = writable.denies(policy_, Right::execute, Identity{.dev = st.st_dev, .ino = st.st_ino}, policy::Age::since);
+    auto denial =
+        writable.denies(policy_, Right::execute, Identity{.dev = st.st_dev, .ino = st.st_ino}, policy::Age::since);
     for (std::string_view above = path; !denial && above.size() > 1;) {
       above = parent_of(above);
       const TreeNode directory = tree.look(std::string(above));
-      denial = writable.denies(policy_, Right::execute, Identity{.dev = directory.dev, .ino = directory.ino}, path.substr(above == "/" ? 1 : above.size() + 1), policy::Age::since);
+      denial = writable.denies(policy_, Right::execute, Identity{.dev = directory.dev, .ino = directory.ino},
+                               path.substr(above == "/" ? 1 : above.size() + 1), policy::Age::since);
     }
     return denial;
   }
@@ -178,9 +204,13 @@ class Explainer {
   }
 
  private:
-  std::optional<policy::ProtectedObjects::Denial> denial_by(const policy::ProtectedObjects& objects, Right right, const std::string& path, policy::Age age, const struct stat* st) const {
+  std::optional<policy::ProtectedObjects::Denial> denial_by(const policy::ProtectedObjects& objects, Right right,
+                                                            const std::string& path, policy::Age age,
+                                                            const struct stat* st) const {
     auto denial = objects.denies(policy_, right, path, age);
-    if (!denial && st != nullptr) denial = objects.denies(policy_, right, policy::ProtectedObjects::Identity{.dev = st->st_dev, .ino = st->st_ino}, age);
+    if (!denial && st != nullptr)
+      denial =
+          objects.denies(policy_, right, policy::ProtectedObjects::Identity{.dev = st->st_dev, .ino = st->st_ino}, age);
     return denial;
   }
 
@@ -189,7 +219,8 @@ class Explainer {
   std::optional<policy::ProtectedObjects> unchangeable_;
 };
 
-int answer_connect(const Policy& policy, const policy::Endpoint& endpoint, const std::string& text, const std::string& program) {
+int answer_connect(const Policy& policy, const policy::Endpoint& endpoint, const std::string& text,
+                   const std::string& program) {
   const std::string what = "connect " + text + (program.empty() ? "" : " by " + program);
   const Verdict verdict = policy.decide_connect(endpoint.to, endpoint.name, program);
   const bool raw = endpoint.name.empty(), loopback = raw && policy::is_loopback(endpoint.to);
@@ -200,7 +231,8 @@ int answer_connect(const Policy& policy, const policy::Endpoint& endpoint, const
       return print_verdict({}, "egress", what + ", not dialed: " + refused.why, refused.remedy);
     }
   }
-  const int code = print_verdict(verdict, policy.keeper_connect(verdict, endpoint.to, endpoint.name), what, policy.remedy_connect(verdict, endpoint.to, endpoint.name));
+  const int code = print_verdict(verdict, policy.keeper_connect(verdict, endpoint.to, endpoint.name), what,
+                                 policy.remedy_connect(verdict, endpoint.to, endpoint.name));
   if (loopback) std::printf("  there: the sandbox's own loopback; nothing of the host listens on it\n");
   return code;
 }
@@ -221,9 +253,11 @@ void print_plan(const supervisor::Prepared& prepared) {
   const Policy& policy = prepared.policy;
   std::printf("profiles:\n");
   for (const Policy::Source& source : policy.sources()) {
-    std::printf("  %s  %s  sha256:%s\n", printable(source.name).c_str(), printable(source.file).c_str(), source.sha256.c_str());
+    std::printf("  %s  %s  sha256:%s\n", printable(source.name).c_str(), printable(source.file).c_str(),
+                source.sha256.c_str());
   }
-  std::printf("workspace: %s (%s)\n", printable(policy.workspace()).c_str(), std::string(profile::name(policy.workspace_mode())).c_str());
+  std::printf("workspace: %s (%s)\n", printable(policy.workspace()).c_str(),
+              std::string(profile::name(policy.workspace_mode())).c_str());
   std::printf("reads: %s\n", std::string(profile::name(prepared.reads)).c_str());
   std::printf("view (kernel):\n");
   for (const policy::Grant& grant : policy.view()) {
@@ -231,20 +265,27 @@ void print_plan(const supervisor::Prepared& prepared) {
                 grant.rule != nullptr ? printable(grant.rule->id).c_str() : "");
   }
   print_list("masked (kernel)", policy.masks());
-  if (policy.reads_need_broker()) std::printf("reads are exact: there is too much to search for what files.deny names, or to mask\n");
-  else if (policy.denies_later() && policy.reads() != prepared.reads) std::printf("reads are %s: files.deny names what the view shows, and a mask does not stay when the host replaces what it covers\n", std::string(profile::name(prepared.reads)).c_str());
+  if (policy.reads_need_broker())
+    std::printf("reads are exact: there is too much to search for what files.deny names, or to mask\n");
+  else if (policy.denies_later() && policy.reads() != prepared.reads)
+    std::printf(
+        "reads are %s: files.deny names what the view shows, and a mask does not stay when the host replaces what it "
+        "covers\n",
+        std::string(profile::name(prepared.reads)).c_str());
   print_list("executable below (kernel)", policy.exec_roots());
   std::printf("rules:\n");
   for (const policy::Rule& rule : policy.rules()) {
-    std::printf("  %-5s %-6s %s  %s\n", std::string(policy::name(rule.act)).c_str(), std::string(policy::name(rule.label)).c_str(),
-                printable(rule.id).c_str(), printable(rule.meant).c_str());
+    std::printf("  %-5s %-6s %s  %s\n", std::string(policy::name(rule.act)).c_str(),
+                std::string(policy::name(rule.label)).c_str(), printable(rule.id).c_str(),
+                printable(rule.meant).c_str());
   }
   std::printf("environment:\n");
   for (const std::string& entry : policy.environment()) std::printf("  %s\n", printable(entry).c_str());
   std::printf("limits:\n");
   for (const std::string& line : supervisor::limit_lines(prepared)) std::printf("  %s\n", line.c_str());
   if (!prepared.sinks.empty()) std::printf("sinks:\n");
-  for (const supervisor::PreparedSink& sink : prepared.sinks) std::printf("  %s  %s\n", printable(sink.target.name).c_str(), std::string(sink::name(sink.target.format)).c_str());
+  for (const supervisor::PreparedSink& sink : prepared.sinks)
+    std::printf("  %s  %s\n", printable(sink.target.name).c_str(), std::string(sink::name(sink.target.format)).c_str());
   print_list("weakened", policy.weakenings());
   std::printf("nftables (kernel):\n%s\n", prepared.plan.ruleset.c_str());
 }
@@ -256,12 +297,14 @@ void print_other_names(const Policy& policy, std::size_t most) {
   std::set<std::string> lines;
   for (const policy::ProtectedObjects* const objects : {&policy.denied_objects(), &found}) {
     objects->each([&](const std::string& path, const std::string& name) {
-      lines.insert(path.empty() ? printable(name) + " by any hard link" : printable(path) + ", which stands for " + printable(name));
+      lines.insert(path.empty() ? printable(name) + " by any hard link"
+                                : printable(path) + ", which stands for " + printable(name));
     });
     if (!objects->left_out().empty()) std::printf("  not all looked at: %s\n", printable(objects->left_out()).c_str());
   }
   for (const auto& [place, other] : policy.denied_objects().mounts().pairs())
-    lines.insert(printable(place) + ", which is also " + printable(other) + " by a mount: each is judged by both names");
+    lines.insert(printable(place) + ", which is also " + printable(other) +
+                 " by a mount: each is judged by both names");
   std::size_t count = 0;
   for (const std::string& line : lines) {
     if (++count <= most) std::printf("  guarded too: %s\n", line.c_str());
@@ -274,7 +317,8 @@ void print_other_names(const Policy& policy, std::size_t most) {
 int explain_command(Words words) {
   // --write asks here; what `run` calls --write is not needed to ask.
   static constexpr std::array options = {
-      Option{"--profile", "-p", Option::Takes::value, Option::Repeat::yes}, Option{"--workspace", "-w", Option::Takes::value},
+      Option{"--profile", "-p", Option::Takes::value, Option::Repeat::yes},
+      Option{"--workspace", "-w", Option::Takes::value},
       Option{"--open", "", Option::Takes::value, Option::Repeat::yes},
       Option{"--write", "", Option::Takes::value, Option::Repeat::yes},
       Option{"--exec", "", Option::Takes::value, Option::Repeat::yes},
@@ -283,13 +327,15 @@ int explain_command(Words words) {
       Option{"--allow-host", "", Option::Takes::value, Option::Repeat::yes},
   };
   const Arguments arguments = parse_arguments(words, options);
-  if (!arguments.positional.empty()) throw UsageError("explain takes no '" + arguments.positional[0] + "'", "agent-run explain -p PROFILE --open PATH");
+  if (!arguments.positional.empty())
+    throw UsageError("explain takes no '" + arguments.positional[0] + "'", "agent-run explain -p PROFILE --open PATH");
   supervisor::Options run_with;
   if (arguments.has("--profile")) run_with.profiles = arguments.values("--profile");
   if (arguments.has("--workspace")) run_with.workspace = arguments.value("--workspace");
   run_with.allow_hosts = arguments.values("--allow-host");
   run_with.argv = {"true"};
-  if (arguments.has("--by") && !arguments.has("--connect")) throw UsageError("--by speaks of a --connect", "agent-run explain --connect HOST:PORT --by PROGRAM");
+  if (arguments.has("--by") && !arguments.has("--connect"))
+    throw UsageError("--by speaks of a --connect", "agent-run explain --connect HOST:PORT --by PROGRAM");
   const supervisor::Prepared prepared = supervisor::prepare(run_with, supervisor::find_places());
   const Policy& policy = prepared.policy;
   Explainer explainer(prepared);
@@ -304,7 +350,8 @@ int explain_command(Words words) {
   for (const std::string& text : arguments.values("--connect")) {
     asked = true;
     const policy::Endpoint endpoint = as_inside(parse_endpoint(text));
-    const std::string program = arguments.has("--by") ? judged_path(arguments.value("--by"), policy.workspace()) : std::string();
+    const std::string program =
+        arguments.has("--by") ? judged_path(arguments.value("--by"), policy.workspace()) : std::string();
     code |= answer_connect(policy, endpoint, text, program);
   }
   if (!asked) print_plan(prepared);
@@ -320,12 +367,13 @@ int check_command(Words words) {
   options.argv = {"true"};
   const supervisor::Prepared prepared = supervisor::prepare(options, supervisor::find_places());
   egress::require_bindable(prepared.policy);
-  const std::string_view finer = policy::name(prepared.policy.weakened(policy::Weakening::floor_only) ? policy::Label::nobody : policy::Label::broker);
+  const std::string_view finer = policy::name(
+      prepared.policy.weakened(policy::Weakening::floor_only) ? policy::Label::nobody : policy::Label::broker);
   std::size_t kernel = 0;
   for (const policy::Rule& rule : prepared.policy.rules()) kernel += rule.label == policy::Label::kernel ? 1 : 0;
   std::printf("%s: good (%zu rules: %zu kernel, %zu %.*s; reads %s)\n", printable(arguments.positional[0]).c_str(),
-              prepared.policy.rules().size(), kernel, prepared.policy.rules().size() - kernel, static_cast<int>(finer.size()), finer.data(),
-              std::string(profile::name(prepared.reads)).c_str());
+              prepared.policy.rules().size(), kernel, prepared.policy.rules().size() - kernel,
+              static_cast<int>(finer.size()), finer.data(), std::string(profile::name(prepared.reads)).c_str());
   for (const std::string& weakening : prepared.policy.weakenings()) {
     std::printf("  weakened: %s\n", printable(weakening).c_str());
   }

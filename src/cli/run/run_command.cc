@@ -6,8 +6,8 @@
 #include <cstdio>
 
 #include <agentrun/journal.h>
-#include "cli/commands.h"
 #include "cli/cli_common.h"
+#include "cli/commands.h"
 #include "cli/text/text.h"
 
 namespace agentrun::cli {
@@ -27,19 +27,21 @@ std::string bytes_text(std::uint64_t bytes) {
 
 std::string traffic_text(const supervisor::Traffic& traffic) {
   std::string text = counted(traffic.flows, "connection", "connections");
-  if (traffic.flows != 0) text += " (" + bytes_text(traffic.bytes_out) + " out, " + bytes_text(traffic.bytes_in) + " in)";
+  if (traffic.flows != 0)
+    text += " (" + bytes_text(traffic.bytes_out) + " out, " + bytes_text(traffic.bytes_in) + " in)";
   if (traffic.refused != 0) text += ", " + counted(traffic.refused, "name", "names") + " not answered for";
   if (traffic.dropped != 0) text += ", " + counted(traffic.dropped, "packet", "packets") + " refused";
   return text;
 }
 
-// At most eight lines: the run and its counts, what went out, the limit that was met, what was denied and how to allow it, where the
-// journal is, what is held back.
+// At most eight lines: the run and its counts, what went out, the limit that was met, what was denied and how to allow
+// it, where the journal is, what is held back.
 void print_footer(const supervisor::Summary& summary) {
   std::string head = "agent-run " + summary.run + ": " + counted(summary.decisions, "decision", "decisions") + ", " +
                      counted(summary.denials, "denial", "denials");
   // Mostly a program that probes; a riddle only where something went wrong.
-  if (summary.absent != 0 && (summary.exit_code != 0 || summary.denials != 0)) head += ", " + counted(summary.absent, "look-up", "look-ups") + " of what the view does not show";
+  if (summary.absent != 0 && (summary.exit_code != 0 || summary.denials != 0))
+    head += ", " + counted(summary.absent, "look-up", "look-ups") + " of what the view does not show";
   std::fprintf(stderr, "%s\n", head.c_str());
   if (summary.traffic) std::fprintf(stderr, "  network: %s\n", traffic_text(*summary.traffic).c_str());
   if (!summary.limit.empty()) std::fprintf(stderr, "  %s\n", printable(summary.limit).c_str());
@@ -62,7 +64,9 @@ void print_json(const supervisor::Summary& summary) {
   const auto& traffic = summary.traffic;
   record.number("absent", static_cast<std::int64_t>(summary.absent));
   if (!summary.aftermath.empty()) record.list("aftermath", summary.aftermath);
-  if (traffic) record.number("bytes_in", static_cast<std::int64_t>(traffic->bytes_in)).number("bytes_out", static_cast<std::int64_t>(traffic->bytes_out));
+  if (traffic)
+    record.number("bytes_in", static_cast<std::int64_t>(traffic->bytes_in))
+        .number("bytes_out", static_cast<std::int64_t>(traffic->bytes_out));
   record.number("decisions", static_cast<std::int64_t>(summary.decisions));
   record.number("denials", static_cast<std::int64_t>(summary.denials));
   record.list("denied", denied);
@@ -86,7 +90,8 @@ int run_command(Words words, const Inherited& inherited) {
   if (!arguments.positional.empty()) {
     static constexpr std::array to_come = {"learn", "ps", "kill", "watch", "approve", "deny"};
     if (std::find(to_come.begin(), to_come.end(), arguments.positional[0]) != to_come.end())
-      throw UsageError(arguments.positional[0] + " is not supported yet", "agent-run --help lists the commands that are");
+      throw UsageError(arguments.positional[0] + " is not supported yet",
+                       "agent-run --help lists the commands that are");
     throw UsageError("unknown command '" + arguments.positional[0] + "'",
                      "agent-run --help lists the commands; put -- before the command that is to be run");
   }

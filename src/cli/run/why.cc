@@ -14,8 +14,8 @@
 #include <agentrun/journal.h>
 #include <agentrun/policy.h>
 #include <agentrun/sys/paths.h>
-#include "cli/commands.h"
 #include "cli/cli_common.h"
+#include "cli/commands.h"
 #include "cli/journal/journal_command.h"
 #include "cli/journal/record_text.h"
 #include "cli/text/text.h"
@@ -29,10 +29,12 @@ struct Denial {
   nlohmann::json first;
 };
 
-std::string field(const nlohmann::json& record, const char* key) { return record_text(record, key); }
+std::string field(const nlohmann::json& record, const char* key) {
+  return record_text(record, key);
+}
 
-// A denial is what the policy refused; a walk that failed by itself carries its own errno. What egress refused, it says in
-// records of its own.
+// A denial is what the policy refused; a walk that failed by itself carries its own errno. What egress refused, it says
+// in records of its own.
 bool denied_by_policy(const nlohmann::json& record) {
   const std::string type = field(record, "type"), error = field(record, "errno");
   if (type == "decision") return field(record, "act") != "allow" && error == "EACCES";
@@ -97,7 +99,8 @@ class Unshown {
     if (type == "journal.open" || kind == "exec") note_words(texts(record, "argv"));
     const bool looked_up = type == "decision" && (kind == "open" || kind == "exec");
     // What it made itself after that is no news.
-    if (type == "decision" && field(record, "act") == "allow" && field(record, "errno").empty()) forget(field(record, "path"), field(record, "to"));
+    if (type == "decision" && field(record, "act") == "allow" && field(record, "errno").empty())
+      forget(field(record, "path"), field(record, "to"));
     if (looked_up && field(record, "errno") == "ENOENT" && failed_.size() < most) {
       if (const std::string path = field(record, "path"); path.starts_with('/')) failed_.try_emplace(path, record);
     }
@@ -120,11 +123,13 @@ class Unshown {
     }
     for (const auto& [path, record] : private_) {
       if (made_.contains(path) || failed_.contains(path) || !is_file(path) || found.size() >= most) continue;
-      found.push_back({path + " is on the host and not in the private directory of the run (" + how(record) + ")", showing(path)});
+      found.push_back(
+          {path + " is on the host and not in the private directory of the run (" + how(record) + ")", showing(path)});
     }
     for (const auto& [path, record] : failed_) {
       if (!is_there(path) || found.size() >= most) continue;
-      found.push_back({path + " is on the host and is not shown to the command (" + how(record) + ")", remedy_for(path, record)});
+      found.push_back(
+          {path + " is on the host and is not shown to the command (" + how(record) + ")", remedy_for(path, record)});
     }
     return found;
   }
@@ -155,7 +160,8 @@ class Unshown {
       for (std::size_t at = 0; at < text.size() && words_.size() < 10 * most;) {
         const std::size_t end = std::min(text.find_first_of(ends, at), text.size());
         const std::string word = text.substr(at, end - at);
-        if (!word.empty() && word.find('/') == std::string::npos && word.front() != '.' && word.front() != '-') words_.insert(word);
+        if (!word.empty() && word.find('/') == std::string::npos && word.front() != '.' && word.front() != '-')
+          words_.insert(word);
         at = end + 1;
       }
     }
@@ -165,12 +171,14 @@ class Unshown {
   void note_private(const nlohmann::json& record, const std::string& kind) {
     constexpr std::string_view scratch = "built-in:scratch[";
     const std::string path = field(record, "path"), to = field(record, "to");
-    const bool reads = kind == "open" && (std::strtoll(field(record, "flags").c_str(), nullptr, 10) & (O_ACCMODE | O_CREAT)) == O_RDONLY;
+    const bool reads = kind == "open" &&
+                       (std::strtoll(field(record, "flags").c_str(), nullptr, 10) & (O_ACCMODE | O_CREAT)) == O_RDONLY;
     if (!reads && made_.size() < 1000 * most) {
       made_.insert(path);
       made_.insert(to);
     }
-    if (reads && field(record, "rule").starts_with(scratch) && !made_.contains(path) && private_.size() < 10 * most) private_.try_emplace(path, record);
+    if (reads && field(record, "rule").starts_with(scratch) && !made_.contains(path) && private_.size() < 10 * most)
+      private_.try_emplace(path, record);
   }
 
   static bool is_file(const std::string& path) {
@@ -178,7 +186,9 @@ class Unshown {
     return ::fstatat(AT_FDCWD, path.c_str(), &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0 && !S_ISDIR(st.st_mode);
   }
 
-  static std::string showing(const std::string& path) { return "files: {read: [\"" + policy::pattern_of(path) + "\"]}"; }
+  static std::string showing(const std::string& path) {
+    return "files: {read: [\"" + policy::pattern_of(path) + "\"]}";
+  }
 
   // A link in a directory of PATH: what it leads to has to be shown and allowed as well.
   static std::string remedy_for_program(const std::string& folder, const std::string& program) {
@@ -186,7 +196,8 @@ class Unshown {
     const std::string pattern = policy::pattern_of(folder);
     std::string reading = showing(folder), executing = "exec: {allow: [\"" + pattern + "/**\"]}";
     std::error_code error;
-    const std::string target = std::filesystem::canonical(program, error).string(), above = error ? folder : std::filesystem::canonical(folder, error).string();
+    const std::string target = std::filesystem::canonical(program, error).string(),
+                      above = error ? folder : std::filesystem::canonical(folder, error).string();
     if (!target.empty() && !target.starts_with(above + "/")) {
       reading += "; and " + showing(target);
       executing += "; and exec: {allow: [\"" + policy::pattern_of(target) + "\"]}";
@@ -194,7 +205,8 @@ class Unshown {
     return reading + "; and " + executing;
   }
 
-  static constexpr const char* not_nested = "no profile change: nothing can be nested in a sandbox of agent-run; start both from outside";
+  static constexpr const char* not_nested =
+      "no profile change: nothing can be nested in a sandbox of agent-run; start both from outside";
 
   // To execute a program it has to be shown, too.
   static std::string remedy_for(const std::string& path, const nlohmann::json& record) {
@@ -206,8 +218,10 @@ class Unshown {
   }
 
   static bool is_agent_run(const std::string& path) {
-    struct stat one {}, other {};
-    return ::stat(path.c_str(), &one) == 0 && ::stat("/proc/self/exe", &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+    struct stat one {
+    }, other{};
+    return ::stat(path.c_str(), &one) == 0 && ::stat("/proc/self/exe", &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
   }
 
   static bool is_there(const std::string& path) {
@@ -230,14 +244,17 @@ void print_unshown(const std::vector<Unshown::Finding>& findings) {
 
 // What nobody records: there is no call that the broker is asked about, or the kernel refuses after it was allowed.
 constexpr const char* unrecorded =
-    "these are refused without a record: what is not shown, to stat and access (ENOENT); changes of what is shown to be read, by a descriptor "
-    "(EROFS, EACCES); the removal or exchange of what is mounted or granted by itself (EBUSY); mount, unshare, mknod; datagrams, and look-ups of names without a network; the host's loopback and its sockets; limits\n";
+    "these are refused without a record: what is not shown, to stat and access (ENOENT); changes of what is shown to "
+    "be read, by a descriptor "
+    "(EROFS, EACCES); the removal or exchange of what is mounted or granted by itself (EBUSY); mount, unshare, mknod; "
+    "datagrams, and look-ups of names without a network; the host's loopback and its sockets; limits\n";
 
 void print_failures(const std::map<std::string, Denial>& failures) {
   for (const auto& [what, failure] : failures) {
     const std::string reason = field(failure.first, "reason");
-    std::printf("%s  (%s, %llu×)\n  allowed, and failed outside: %s%s\n", printable(what).c_str(), printable(how(failure.first)).c_str(),
-                static_cast<unsigned long long>(failure.times), printable(field(failure.first, "errno")).c_str(),
+    std::printf("%s  (%s, %llu×)\n  allowed, and failed outside: %s%s\n", printable(what).c_str(),
+                printable(how(failure.first)).c_str(), static_cast<unsigned long long>(failure.times),
+                printable(field(failure.first, "errno")).c_str(),
                 reason.empty() ? "" : (", " + printable(reason)).c_str());
   }
 }
@@ -245,7 +262,8 @@ void print_failures(const std::map<std::string, Denial>& failures) {
 }  // namespace
 
 int why_command(Words words) {
-  static constexpr std::array options = {Option{"--journal", "", Option::Takes::value}, Option{"--json", "", Option::Takes::nothing}};
+  static constexpr std::array options = {Option{"--journal", "", Option::Takes::value},
+                                         Option{"--json", "", Option::Takes::nothing}};
   const Arguments arguments = parse_arguments(words, options);
   if (arguments.positional.size() > 1) throw UsageError("why takes one run", "agent-run why [RUN]");
   const auto run = named_run(arguments, arguments.positional.empty() ? "" : arguments.positional[0]);
@@ -263,18 +281,22 @@ int why_command(Words words) {
   });
   for (const auto& [what, denial] : denials) {
     if (arguments.has("--json")) {
-      const nlohmann::json out = {{"class", class_of(denial.first)}, {"object", object_of(denial.first)},
-                                  {"remedy", field(denial.first, "remedy")}, {"rule", field(denial.first, "rule")},
-                                  {"by", field(denial.first, "by")},         {"exe", field(denial.first, "exe")},
-                                  {"sys", field(denial.first, "sys")},       {"times", denial.times},
+      const nlohmann::json out = {{"class", class_of(denial.first)},
+                                  {"object", object_of(denial.first)},
+                                  {"remedy", field(denial.first, "remedy")},
+                                  {"rule", field(denial.first, "rule")},
+                                  {"by", field(denial.first, "by")},
+                                  {"exe", field(denial.first, "exe")},
+                                  {"sys", field(denial.first, "sys")},
+                                  {"times", denial.times},
                                   {"stands_for", field(denial.first, "stands_for")}};
       std::fputs(json_line(out).c_str(), stdout);
       continue;
     }
     const std::string remedy = field(denial.first, "remedy");
-    std::printf("%s  (%s, %llu×)\n  because: %s\n  to allow it: %s\n", printable(what).c_str(), printable(how(denial.first)).c_str(),
-                static_cast<unsigned long long>(denial.times), printable(because(denial.first)).c_str(),
-                remedy.empty() ? "no rule can" : printable(remedy).c_str());
+    std::printf("%s  (%s, %llu×)\n  because: %s\n  to allow it: %s\n", printable(what).c_str(),
+                printable(how(denial.first)).c_str(), static_cast<unsigned long long>(denial.times),
+                printable(because(denial.first)).c_str(), remedy.empty() ? "no rule can" : printable(remedy).c_str());
   }
   const std::vector<Unshown::Finding> findings = unshown.findings();
   if (arguments.has("--json")) {

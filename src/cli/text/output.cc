@@ -1,12 +1,12 @@
 // The file that -o names: made for this user alone, and never through a link that the sandboxed command planted.
 #include "cli/text/output.h"
 
-#include <ext/stdio_filebuf.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <ext/stdio_filebuf.h>
 
 #include <cerrno>
 #include <iostream>
@@ -39,8 +39,12 @@ Fd open_output(const std::string& path) {
   how.resolve = RESOLVE_NO_SYMLINKS;
   const std::string way = supervisor::way_of_output(path, supervisor::find_places());
   Fd file(static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, way.c_str(), &how, sizeof how)));
-  if (!file && errno == ELOOP) throw Refusal("a symbolic link is at " + path, "remove it, or name the file that it leads to; -o - is standard output");
-  if (!file && errno == ENXIO) throw Refusal("nobody reads the FIFO or socket " + path, "start its reader first, or name another file; -o - is standard output");
+  if (!file && errno == ELOOP)
+    throw Refusal("a symbolic link is at " + path,
+                  "remove it, or name the file that it leads to; -o - is standard output");
+  if (!file && errno == ENXIO)
+    throw Refusal("nobody reads the FIFO or socket " + path,
+                  "start its reader first, or name another file; -o - is standard output");
   if (!file && errno == EISDIR) throw Refusal(path + " is a directory", "name a file in it; -o - is standard output");
   if (!file) throw SysError(errno, "open", path);
   // Only the opening must not wait for a reader.
@@ -48,13 +52,15 @@ Fd open_output(const std::string& path) {
   struct stat st {};
   if (::fstat(file.get(), &st) != 0) throw SysError(errno, "fstat", path);
   if (!S_ISREG(st.st_mode)) return file;
-  if (st.st_uid != ::geteuid()) throw Refusal("the file " + path + " belongs to another user", "remove it, or name another file");
+  if (st.st_uid != ::geteuid())
+    throw Refusal("the file " + path + " belongs to another user", "remove it, or name another file");
   if (::fchmod(file.get(), 0600) != 0) throw SysError(errno, "chmod", path);
   if (::ftruncate(file.get(), 0) != 0) throw SysError(errno, "truncate", path);
   return file;
 }
 
-Output::Output(std::string path) : path_(std::move(path)), file_(buffer_of(path_)), stream_(file_ ? file_.get() : std::cout.rdbuf()) {}
+Output::Output(std::string path)
+    : path_(std::move(path)), file_(buffer_of(path_)), stream_(file_ ? file_.get() : std::cout.rdbuf()) {}
 Output::~Output() = default;
 
 void Output::finish() {

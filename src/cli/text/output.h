@@ -9,9 +9,10 @@
 
 namespace agentrun::cli {
 
-/// Creates or empties the file `path` for writing, readable by this user alone: it will tell what their programs did. An existing
-/// file gets that mode (0600) too. A symbolic link there, and a file of another user, throw Refusal: the sandboxed command may have
-/// made them. So do a directory, and a FIFO that nobody reads: it is not waited for. Devices are opened as they are. Throws SysError.
+/// Creates or empties the file `path` for writing, readable by this user alone: it will tell what their programs did.
+/// An existing file gets that mode (0600) too. A symbolic link there, and a file of another user, throw Refusal: the
+/// sandboxed command may have made them. So do a directory, and a FIFO that nobody reads: it is not waited for. Devices
+/// are opened as they are. Throws SysError.
 Fd open_output(const std::string& path);
 
 /// What -o names, to write to: a file as of open_output(), or standard output for "-". Throws as open_output() does.

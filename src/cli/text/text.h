@@ -14,7 +14,8 @@ std::string printable(std::string_view text);
 /// The same for each line of a text of ours; the ends of lines stay.
 std::string printable_lines(std::string_view text);
 
-/// One line of JSON, all of it ASCII: what a terminal could take for an order, and bytes that are not UTF-8, are \uNNNN.
+/// One line of JSON, all of it ASCII: what a terminal could take for an order, and bytes that are not UTF-8, are
+/// \uNNNN.
 std::string json_line(const nlohmann::json& value);
 
 /// "2026-11-22T10:30:00.123Z" of nanoseconds since the epoch.

@@ -80,14 +80,14 @@ constexpr Range6 ranges6[] = {
     {"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"sv, 128, Kind::unspecified},
     {"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1"sv, 128, Kind::loopback},
     {"\xFD\x00\x0E\xC2\0\0\0\0\0\0\0\0\0\0\x02\x54"sv, 128, Kind::metadata},  // fd00:ec2::254
-    {"\xFD\x00\x0E\xC2\0\0\0\0\0\0\0\0\0\0\0\x23"sv, 128, Kind::metadata},     // fd00:ec2::23
+    {"\xFD\x00\x0E\xC2\0\0\0\0\0\0\0\0\0\0\0\x23"sv, 128, Kind::metadata},    // fd00:ec2::23
     {"\xFD\x20\x00\xCE\0\0\0\0\0\0\0\0\0\0\x02\x54"sv, 128, Kind::metadata},  // fd20:ce::254
-    {"\xFC"sv, 7, Kind::unique_local},                                            // RFC 4193
-    {"\xFE\x80"sv, 10, Kind::link_local},                                         // RFC 4291
-    {"\xFE\xC0"sv, 10, Kind::private_use},                                        // RFC 3879: site-local
-    {"\xFF"sv, 8, Kind::multicast},                                               // RFC 4291
-    {"\x20\x01\x00\x02\x00\x00"sv, 48, Kind::benchmark},                          // RFC 5180
-    {"\x20\x01\x0D\xB8"sv, 32, Kind::open},                                       // RFC 3849: documentation
+    {"\xFC"sv, 7, Kind::unique_local},                                        // RFC 4193
+    {"\xFE\x80"sv, 10, Kind::link_local},                                     // RFC 4291
+    {"\xFE\xC0"sv, 10, Kind::private_use},                                    // RFC 3879: site-local
+    {"\xFF"sv, 8, Kind::multicast},                                           // RFC 4291
+    {"\x20\x01\x00\x02\x00\x00"sv, 48, Kind::benchmark},                      // RFC 5180
+    {"\x20\x01\x0D\xB8"sv, 32, Kind::open},                                   // RFC 3849: documentation
     {"\x20\x01\x00\x00"sv, 23, Kind::reserved},  // RFC 2928: protocol assignments (ORCHID, …); Teredo is met before
 };
 
@@ -100,12 +100,12 @@ struct Embedding {
 constexpr std::string_view nat64 = "\x00\x64\xFF\x9B\0\0\0\0\0\0\0\0"sv;  // RFC 6052
 constexpr int nat64_length = 96;
 constexpr Embedding embeddings[] = {
-    {"\0\0\0\0\0\0\0\0\0\0\xFF\xFF"sv, 96, 12, 0},      // RFC 4291: mapped
-    {"\0\0\0\0\0\0\0\0\xFF\xFF\0\0"sv, 96, 12, 0},      // RFC 2765: translated
-    {"\0\0\0\0\0\0\0\0\0\0\0\0"sv, 96, 12, 0},          // RFC 4291: compatible, deprecated
-    {"\x00\x64\xFF\x9B\x00\x01"sv, 48, 12, 0},          // RFC 8215: NAT64, local use (with a /96 in it)
-    {"\x20\x02"sv, 16, 2, 0},                            // RFC 3056: 6to4
-    {"\x20\x01\x00\x00"sv, 32, 12, 0xFFFF'FFFF},        // RFC 4380: Teredo
+    {"\0\0\0\0\0\0\0\0\0\0\xFF\xFF"sv, 96, 12, 0},  // RFC 4291: mapped
+    {"\0\0\0\0\0\0\0\0\xFF\xFF\0\0"sv, 96, 12, 0},  // RFC 2765: translated
+    {"\0\0\0\0\0\0\0\0\0\0\0\0"sv, 96, 12, 0},      // RFC 4291: compatible, deprecated
+    {"\x00\x64\xFF\x9B\x00\x01"sv, 48, 12, 0},      // RFC 8215: NAT64, local use (with a /96 in it)
+    {"\x20\x02"sv, 16, 2, 0},                       // RFC 3056: 6to4
+    {"\x20\x01\x00\x00"sv, 32, 12, 0xFFFF'FFFF},    // RFC 4380: Teredo
 };
 
 // RFC 5214 §6.1: the identifier of an ISATAP interface, below any prefix.
@@ -129,7 +129,8 @@ Special classify6(Bytes address) {
     return {inner.kind, inner.kind == Kind::open ? 0 : nat64_length + inner.named_by};
   }
   for (const Embedding& form : embeddings) {
-    if (has_prefix(address, form.prefix, form.length)) return embedded(number_at(address, form.at) ^ form.flipped, form.at * 8);
+    if (has_prefix(address, form.prefix, form.length))
+      return embedded(number_at(address, form.at) ^ form.flipped, form.at * 8);
   }
   for (const Range6& range : ranges6) {
     if (has_prefix(address, range.prefix, range.length)) return {range.kind, range.length};
@@ -170,10 +171,13 @@ std::string_view name(AddressKind kind) noexcept {
   return found == std::end(names) ? "unknown" : found->text;
 }
 
-AddressKind classify(const policy::Destination& to) noexcept { return classify_either(to).kind; }
+AddressKind classify(const policy::Destination& to) noexcept {
+  return classify_either(to).kind;
+}
 
 unsigned shortest_prefix(const policy::Destination& to) noexcept {
-  constexpr unsigned one_network4 = 24, one_network6 = 64;  // of an address that is special only here: one of the host itself
+  constexpr unsigned one_network4 = 24,
+                     one_network6 = 64;  // of an address that is special only here: one of the host itself
   const Special special = classify_either(to);
   if (behind_nat64(to) && special.kind == Kind::open) return nat64_length + one_network4;
   if (special.kind == Kind::open) return to.v6 ? one_network6 : one_network4;
@@ -187,7 +191,9 @@ std::optional<policy::Destination> behind_nat64(const policy::Destination& to) n
   return inner;
 }
 
-std::uint32_t v4_number(const policy::Destination& to) noexcept { return number_at(Bytes(to.address), 0); }
+std::uint32_t v4_number(const policy::Destination& to) noexcept {
+  return number_at(Bytes(to.address), 0);
+}
 
 std::string address_text(const policy::Destination& to) {
   std::array<char, INET6_ADDRSTRLEN> text{};

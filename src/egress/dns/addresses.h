@@ -28,13 +28,14 @@ enum class AddressKind : std::uint8_t {
 /// "private", "loopback", … as a denial says it.
 std::string_view name(AddressKind) noexcept;
 
-/// By the IANA special-purpose registries (RFC 6890 and its updates). A form that carries an IPv4 address (mapped, compatible,
-/// translated, 6to4, Teredo, NAT64 of local use, ISATAP) is what that address is, and `embeds` when that is public: it would be
-/// sent somewhere by an interpreter that we do not know. With the well-known prefix of NAT64 it is what that address is.
+/// By the IANA special-purpose registries (RFC 6890 and its updates). A form that carries an IPv4 address (mapped,
+/// compatible, translated, 6to4, Teredo, NAT64 of local use, ISATAP) is what that address is, and `embeds` when that is
+/// public: it would be sent somewhere by an interpreter that we do not know. With the well-known prefix of NAT64 it is
+/// what that address is.
 AddressKind classify(const policy::Destination& to) noexcept;
 
-/// How long the prefix of a range must be at least, to name this address: it must lie within the special range that the address
-/// is in. Of the metadata services only the address itself names them, or a range of link-local ones.
+/// How long the prefix of a range must be at least, to name this address: it must lie within the special range that the
+/// address is in. Of the metadata services only the address itself names them, or a range of link-local ones.
 unsigned shortest_prefix(const policy::Destination& to) noexcept;
 
 /// The IPv4 address that NAT64 sends this one to (64:ff9b::/96, RFC 6052); nullopt for all others.

@@ -19,7 +19,8 @@ const policy::Rule* stopped_by(const policy::Policy& policy, const policy::Desti
   return inner != nullptr || facts.name.empty() ? inner : policy.stops_address(to, facts.program);
 }
 
-// Outside they are the host's own, while a rule that names them means the sandbox's; and nobody has a connection to all.
+// Outside they are the host's own, while a rule that names them means the sandbox's; and nobody has a connection to
+// all.
 std::string_view never_dialed(AddressKind kind) {
   switch (kind) {
     case AddressKind::loopback:
@@ -32,11 +33,13 @@ std::string_view never_dialed(AddressKind kind) {
   }
 }
 
-Refused refused(const policy::Policy& policy, OwnAddresses& own, const policy::Destination& to, const FlowFacts& facts) {
+Refused refused(const policy::Policy& policy, OwnAddresses& own, const policy::Destination& to,
+                const FlowFacts& facts) {
   const auto behind = behind_nat64(to);
   const std::string naming = "network: {allow: [\"" + endpoint_text(to) + "\"]}";
   const AddressKind kind = classify(to);
-  if (const std::string_view no_change = never_dialed(kind); !no_change.empty()) return {.why = std::string(name(kind)), .remedy = std::string(no_change)};
+  if (const std::string_view no_change = never_dialed(kind); !no_change.empty())
+    return {.why = std::string(name(kind)), .remedy = std::string(no_change)};
   const bool public_ = kind == AddressKind::open && !own.has(to) && !(behind && own.has(*behind));
   const bool named = policy.names_address(to, facts.program, shortest_prefix(to)) ||
                      (behind && policy.names_address(*behind, facts.program, shortest_prefix(*behind)));
@@ -52,10 +55,12 @@ Refused refused(const policy::Policy& policy, OwnAddresses& own, const policy::D
 
 }  // namespace
 
-Checked check_addresses(const policy::Policy& policy, OwnAddresses& own, const std::vector<policy::Destination>& found, const FlowFacts& facts) {
+Checked check_addresses(const policy::Policy& policy, OwnAddresses& own, const std::vector<policy::Destination>& found,
+                        const FlowFacts& facts) {
   Checked checked;
   for (const policy::Destination& answer : found) {
-    policy::Destination to = policy::without_mapping(answer);  // what the kernel would dial, and what rules are held against
+    policy::Destination to =
+        policy::without_mapping(answer);  // what the kernel would dial, and what rules are held against
     to.port = facts.to.port;
     to.protocol = facts.to.protocol;
     Refused why = refused(policy, own, to, facts);

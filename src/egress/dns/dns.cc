@@ -15,11 +15,11 @@ namespace agentrun::egress::dns {
 namespace {
 
 constexpr std::size_t header_size = 12;
-constexpr std::uint32_t ttl_seconds = 600;    // the binding holds for the run
-constexpr std::uint16_t our_udp_size = 1232;  // DNS flag day 2020
+constexpr std::uint32_t ttl_seconds = 600;                         // the binding holds for the run
+constexpr std::uint16_t our_udp_size = 1232;                       // DNS flag day 2020
 constexpr std::uint16_t option_error = 15, error_prohibited = 18;  // RFC 8914 §5.1
 constexpr std::size_t longest_why = 160;
-constexpr std::size_t response_bit = 2;       // its byte in the header (RFC 1035 §4.1.1)
+constexpr std::size_t response_bit = 2;  // its byte in the header (RFC 1035 §4.1.1)
 
 struct FreePacket {
   void operator()(ldns_pkt* packet) const { ldns_pkt_free(packet); }
@@ -31,7 +31,8 @@ struct FreeText {
 using Text = std::unique_ptr<char, FreeText>;
 
 std::uint16_t number_at(std::string_view message, std::size_t at) {
-  return static_cast<std::uint16_t>(static_cast<std::uint8_t>(message[at]) << 8 | static_cast<std::uint8_t>(message[at + 1]));
+  return static_cast<std::uint16_t>(static_cast<std::uint8_t>(message[at]) << 8 |
+                                    static_cast<std::uint8_t>(message[at + 1]));
 }
 
 // A header alone, for what cannot be read any further (RFC 1035 §4.1.1).
@@ -88,7 +89,8 @@ void add_reply(ldns_pkt& packet, const ldns_rr& question, const Reply& reply) {
     add_record(packet, question, LDNS_RR_TYPE_A, ldns_rdf_new_frm_data(LDNS_RDF_TYPE_A, sizeof bytes, &bytes));
   }
   if (!reply.pointer.empty()) {
-    add_record(packet, question, LDNS_RR_TYPE_PTR, ldns_rdf_new_frm_str(LDNS_RDF_TYPE_DNAME, (reply.pointer + ".").c_str()));
+    add_record(packet, question, LDNS_RR_TYPE_PTR,
+               ldns_rdf_new_frm_str(LDNS_RDF_TYPE_DNAME, (reply.pointer + ".").c_str()));
   }
 }
 
@@ -117,7 +119,8 @@ Packet new_reply(const ldns_pkt& query, const ldns_rr& question) {
   return packet;
 }
 
-std::optional<std::string> reply_to(const ldns_pkt& query, const ldns_rr& question, std::size_t limit, const Decide& decide) {
+std::optional<std::string> reply_to(const ldns_pkt& query, const ldns_rr& question, std::size_t limit,
+                                    const Decide& decide) {
   Reply reply{.rcode = Rcode::refused};
   const bool known_edns = !ldns_pkt_edns(&query) || ldns_pkt_edns_version(&query) == 0;
   if (known_edns && ldns_rr_get_class(&question) == LDNS_RR_CLASS_IN) reply = decide(read_question(question));
@@ -164,12 +167,13 @@ std::string type_name(std::uint16_t type) {
 }
 
 std::optional<std::string> answer(std::string_view message, std::size_t limit, const Decide& decide) {
-  if (message.size() < header_size || (static_cast<std::uint8_t>(message[response_bit]) & 0x80) != 0) return std::nullopt;
+  if (message.size() < header_size || (static_cast<std::uint8_t>(message[response_bit]) & 0x80) != 0)
+    return std::nullopt;
   const int opcode = static_cast<std::uint8_t>(message[2]) >> 3 & 15;
   if (opcode != LDNS_PACKET_QUERY) return bare(message, Rcode::not_implemented);
   // One question, nothing but options behind it: so the reader below has a bounded number of names to follow.
-  const bool expected =
-      number_at(message, 4) == 1 && number_at(message, 6) == 0 && number_at(message, 8) == 0 && number_at(message, 10) <= 1;
+  const bool expected = number_at(message, 4) == 1 && number_at(message, 6) == 0 && number_at(message, 8) == 0 &&
+                        number_at(message, 10) <= 1;
   if (!expected || message.size() > largest_query) return bare(message, Rcode::format_error);
   ldns_pkt* read = nullptr;
   const auto status = ldns_wire2pkt(&read, reinterpret_cast<const std::uint8_t*>(message.data()), message.size());

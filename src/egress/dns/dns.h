@@ -1,5 +1,5 @@
-// One DNS message in, one out (RFC 1035, 6891, 8914). Pure: what the answer is, is asked of the caller. The wire format is
-// read and written by ldns.
+// One DNS message in, one out (RFC 1035, 6891, 8914). Pure: what the answer is, is asked of the caller. The wire format
+// is read and written by ldns.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,13 @@ inline constexpr std::uint16_t type_a = 1, type_ptr = 12, type_aaaa = 28;
 inline constexpr std::size_t largest_query = 1232;  // a question with options; nobody has a reason to send more
 inline constexpr std::size_t classic_limit = 512;   // RFC 1035 §4.2.1: an answer by UDP without EDNS
 
-enum class Rcode : std::uint8_t { no_error = 0, format_error = 1, server_failure = 2, not_implemented = 4, refused = 5 };
+enum class Rcode : std::uint8_t {
+  no_error = 0,
+  format_error = 1,
+  server_failure = 2,
+  not_implemented = 4,
+  refused = 5
+};
 std::string_view name(Rcode) noexcept;
 
 struct Question {

@@ -20,7 +20,7 @@ namespace agentrun::egress {
 
 namespace {
 
-constexpr std::size_t most_waiting = 256;    // names
+constexpr std::size_t most_waiting = 256;  // names
 constexpr std::size_t most_known = 1024;
 constexpr unsigned most_threads = 64;
 constexpr std::size_t most_addresses = 16;
@@ -46,7 +46,8 @@ std::optional<policy::Destination> destination_of(const addrinfo& entry) {
 }  // namespace
 
 struct Lookup::Shared {
-  explicit Shared(Resolve how) : resolve(std::move(how)), wake(check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {}
+  explicit Shared(Resolve how)
+      : resolve(std::move(how)), wake(check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {}
   const Resolve resolve;
   const Fd wake;
   std::mutex mutex;
@@ -58,11 +59,13 @@ struct Lookup::Shared {
 };
 
 Found Lookup::ask_host(const std::string& name) {
-  // The C library takes a changed resolv.conf by itself only as long as nobody else set an option: so each question begins anew.
+  // The C library takes a changed resolv.conf by itself only as long as nobody else set an option: so each question
+  // begins anew.
   if ((_res.options & RES_INIT) != 0) ::res_nclose(&_res);
   std::memset(&_res, 0, sizeof _res);
   ::res_init();
-  // A name with dots is never tried with the search list of the host behind it: that would be another name (resolver(3)).
+  // A name with dots is never tried with the search list of the host behind it: that would be another name
+  // (resolver(3)).
   _res.options &= ~static_cast<unsigned long>(RES_DNSRCH);
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -72,7 +75,8 @@ Found Lookup::ask_host(const std::string& name) {
   if (error == EAI_NONAME || error == EAI_NODATA) return {.error = EHOSTUNREACH, .reason = "no such name"};
   if (error != 0) return {.error = EHOSTUNREACH, .reason = "the name could not be looked up"};
   Found found;
-  for (const addrinfo* entry = list; entry != nullptr && found.addresses.size() < most_addresses; entry = entry->ai_next) {
+  for (const addrinfo* entry = list; entry != nullptr && found.addresses.size() < most_addresses;
+       entry = entry->ai_next) {
     if (const auto to = destination_of(*entry)) found.addresses.push_back(*to);
   }
   if (found.addresses.empty()) return {.error = EHOSTUNREACH, .reason = "the name has no address"};

@@ -25,13 +25,14 @@ class Lookup : Watcher {
   using Resolve = std::function<Found(const std::string& name)>;
   static Found ask_host(const std::string& name);
 
-  /// Starts the threads, and more when all of them wait for answers (64 at most). They are not waited for at the end: who is in getaddrinfo comes back in its own time.
+  /// Starts the threads, and more when all of them wait for answers (64 at most). They are not waited for at the end:
+  /// who is in getaddrinfo comes back in its own time.
   explicit Lookup(Loop& loop, Resolve resolve = ask_host, unsigned threads = 4);
   ~Lookup() override;
 
   using Done = std::function<void(const Found&)>;
-  /// Calls `done` once: at once when the answer is a few seconds old at most or there are too many questions (EAGAIN), else
-  /// from the loop. Returns a ticket for forget(), 0 when it was called.
+  /// Calls `done` once: at once when the answer is a few seconds old at most or there are too many questions (EAGAIN),
+  /// else from the loop. Returns a ticket for forget(), 0 when it was called.
   std::uint64_t find(const std::string& name, Done done);
   void forget(std::uint64_t ticket);
 

@@ -16,7 +16,9 @@ namespace {
 
 constexpr std::int64_t fresh_ns = 2'000'000'000;
 
-std::string key_of(const policy::Destination& to) { return {reinterpret_cast<const char*>(to.address), to.v6 ? 16U : 4U}; }
+std::string key_of(const policy::Destination& to) {
+  return {reinterpret_cast<const char*>(to.address), to.v6 ? 16U : 4U};
+}
 
 struct FreeList {
   void operator()(ifaddrs* list) const { ::freeifaddrs(list); }
@@ -39,7 +41,9 @@ std::vector<policy::Destination> OwnAddresses::of_host() {
   return found;
 }
 
-OwnAddresses::OwnAddresses(Read read) : read_(std::move(read)) { this->read(); }
+OwnAddresses::OwnAddresses(Read read) : read_(std::move(read)) {
+  this->read();
+}
 
 void OwnAddresses::read() {
   const std::vector<policy::Destination> found = read_();

@@ -1,5 +1,5 @@
-// The host's own addresses. A public one leads to what the host serves to itself as well as to others, from within: past the
-// firewall that others meet.
+// The host's own addresses. A public one leads to what the host serves to itself as well as to others, from within:
+// past the firewall that others meet.
 #pragma once
 
 #include <cstdint>

@@ -16,12 +16,16 @@ constexpr std::int64_t questions_a_second = 500, questions_at_once = 1000;
 constexpr int messages_a_round = 64;
 constexpr std::size_t most_connections = 64;
 constexpr int idle_ms = 10'000;
-constexpr std::size_t length_size = 2;             // RFC 1035 §4.2.2
-constexpr std::size_t most_unsent = 64 * 1024;     // a client that asks and does not read is not read either
+constexpr std::size_t length_size = 2;          // RFC 1035 §4.2.2
+constexpr std::size_t most_unsent = 64 * 1024;  // a client that asks and does not read is not read either
 
-bool is_localhost(std::string_view name) { return name == "localhost" || name.ends_with(".localhost"); }  // RFC 6761 §6.3
+bool is_localhost(std::string_view name) {
+  return name == "localhost" || name.ends_with(".localhost");
+}  // RFC 6761 §6.3
 
-constexpr std::string_view name(Resolver::Transport transport) { return transport == Resolver::Transport::udp ? "udp" : "tcp"; }
+constexpr std::string_view name(Resolver::Transport transport) {
+  return transport == Resolver::Transport::udp ? "udp" : "tcp";
+}
 
 }  // namespace
 
@@ -36,7 +40,8 @@ class Resolver::Connection : public Watcher {
 
  private:
   void ready(unsigned /*tag*/, std::uint32_t events) override {
-    const bool alive = (events & (EPOLLERR | EPOLLHUP)) == 0 && ((events & EPOLLIN) == 0 || receive()) && serve() && send();
+    const bool alive =
+        (events & (EPOLLERR | EPOLLHUP)) == 0 && ((events & EPOLLIN) == 0 || receive()) && serve() && send();
     if (!alive) return finish();
     const bool full = unsent_.size() > most_unsent;
     resolver_.loop_.modify(socket_.get(), (full ? 0U : EPOLLIN) | (unsent_.empty() ? 0U : EPOLLOUT), *this);
@@ -61,7 +66,8 @@ class Resolver::Connection : public Watcher {
   bool serve() {
     std::size_t at = 0;
     while (received_.size() - at >= length_size && unsent_.size() <= most_unsent) {
-      const std::size_t size = static_cast<std::uint8_t>(received_[at]) << 8 | static_cast<std::uint8_t>(received_[at + 1]);
+      const std::size_t size =
+          static_cast<std::uint8_t>(received_[at]) << 8 | static_cast<std::uint8_t>(received_[at + 1]);
       if (size > dns::largest_query) return false;
       if (received_.size() - at - length_size < size) break;
       const auto reply = resolver_.answer(std::string_view(received_).substr(at + length_size, size), Transport::tcp);
@@ -89,7 +95,12 @@ class Resolver::Connection : public Watcher {
 };
 
 Resolver::Resolver(Loop& loop, const policy::Policy& policy, Names& names, Recorder& recorder, Fd udp, Fd tcp)
-    : loop_(loop), policy_(policy), names_(names), recorder_(recorder), udp_(std::move(udp)), tcp_(std::move(tcp)),
+    : loop_(loop),
+      policy_(policy),
+      names_(names),
+      recorder_(recorder),
+      udp_(std::move(udp)),
+      tcp_(std::move(tcp)),
       rate_(questions_a_second, questions_at_once) {
   if (udp_ && !loop_.add(udp_.get(), EPOLLIN, *this, tag_udp)) throw_errno("epoll_ctl", "resolver");
   if (!tcp_) return;
@@ -100,11 +111,15 @@ Resolver::Resolver(Loop& loop, const policy::Policy& policy, Names& names, Recor
 Resolver::~Resolver() = default;
 
 void Resolver::ready(unsigned tag, std::uint32_t /*events*/) {
-  if (tag == tag_udp) serve_datagrams();
-  else accept_connections();
+  if (tag == tag_udp)
+    serve_datagrams();
+  else
+    accept_connections();
 }
 
-void Resolver::expired() { loop_.modify(tcp_.get(), EPOLLIN, *this, tag_tcp); }
+void Resolver::expired() {
+  loop_.modify(tcp_.get(), EPOLLIN, *this, tag_tcp);
+}
 
 void Resolver::serve_datagrams() {
   std::array<char, dns::largest_query + 1> message;
@@ -116,7 +131,8 @@ void Resolver::serve_datagrams() {
     if (n < 0) return;
     const auto reply = answer({message.data(), static_cast<std::size_t>(n)}, Transport::udp);
     if (reply)
-      ::sendto(udp_.get(), reply->data(), reply->size(), MSG_DONTWAIT | MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&from), size);
+      ::sendto(udp_.get(), reply->data(), reply->size(), MSG_DONTWAIT | MSG_NOSIGNAL,
+               reinterpret_cast<sockaddr*>(&from), size);
   }
 }
 
@@ -176,7 +192,8 @@ dns::Reply Resolver::decide(const dns::Question& question, Transport transport) 
     }
   }
   // A name that no record tells of is not given.
-  if (!recorder_.question(question, reply, verdict, remedy, name(transport))) return {.rcode = dns::Rcode::server_failure};
+  if (!recorder_.question(question, reply, verdict, remedy, name(transport)))
+    return {.rcode = dns::Rcode::server_failure};
   return reply;
 }
 

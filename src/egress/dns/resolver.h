@@ -1,5 +1,5 @@
-// The resolver of the sandbox: it knows the names that the policy allows, gives each an address that stands for it, and asks
-// nobody. What a name leads to is found out by the relay, when it is connected to.
+// The resolver of the sandbox: it knows the names that the policy allows, gives each an address that stands for it, and
+// asks nobody. What a name leads to is found out by the relay, when it is connected to.
 #pragma once
 
 #include <array>
@@ -9,9 +9,9 @@
 
 #include <agentrun/egress.h>
 #include "egress/dns/dns.h"
+#include "egress/egress_records.h"
 #include "egress/event_loop.h"
 #include "egress/rate.h"
-#include "egress/egress_records.h"
 
 namespace agentrun::egress {
 

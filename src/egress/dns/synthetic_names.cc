@@ -14,7 +14,7 @@ namespace agentrun::egress {
 
 namespace {
 
-constexpr std::size_t longest = 253;  // RFC 1035 §2.3.4, as text without the last dot
+constexpr std::size_t longest = 253;            // RFC 1035 §2.3.4, as text without the last dot
 constexpr std::uint32_t network = 0xC612'0000;  // name_range
 constexpr std::uint32_t hosts = 254;            // of each /24: .0 and .255 look special to some programs
 
@@ -46,13 +46,13 @@ struct Names::Table {
 Names::Names() {
   void* const memory = ::mmap(nullptr, sizeof(Table), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw_errno("mmap", "table of names");
-  // No constructor runs: fresh pages are zero, which is what an empty table is, and touching 4 MiB would be felt at start.
+  // No constructor runs: fresh pages are zero, which is what an empty table is, and touching 4 MiB would be felt at
+  // start.
   static_assert(std::atomic<std::uint32_t>::is_always_lock_free && std::is_trivially_destructible_v<Table>);
   table_ = static_cast<Table*>(memory);
 }
 
-Names::Names(Names&& other) noexcept
-    : table_(std::exchange(other.table_, nullptr)), known_(std::move(other.known_)) {}
+Names::Names(Names&& other) noexcept : table_(std::exchange(other.table_, nullptr)), known_(std::move(other.known_)) {}
 
 Names& Names::operator=(Names&& other) noexcept {
   std::swap(table_, other.table_);

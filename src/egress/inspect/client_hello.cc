@@ -43,22 +43,24 @@ int on_hello(SSL* session, int* /*alert*/, void* /*unused*/) {
   return SSL_CLIENT_HELLO_ERROR;  // it was only to be read
 }
 
-int take_any(SSL* /*session*/, unsigned /*type*/, unsigned /*context*/, const unsigned char* /*data*/, std::size_t /*size*/,
-             X509* /*unused*/, std::size_t /*unused*/, int* /*alert*/, void* /*unused*/) {
+int take_any(SSL* /*session*/, unsigned /*type*/, unsigned /*context*/, const unsigned char* /*data*/,
+             std::size_t /*size*/, X509* /*unused*/, std::size_t /*unused*/, int* /*alert*/, void* /*unused*/) {
   return 1;
 }
 
 }  // namespace
 
-void HelloReader::Free::operator()(ssl_ctx_st* context) const { SSL_CTX_free(context); }
+void HelloReader::Free::operator()(ssl_ctx_st* context) const {
+  SSL_CTX_free(context);
+}
 
 HelloReader::HelloReader() : context_(SSL_CTX_new(TLS_server_method())) {
   if (!context_) throw std::runtime_error("SSL_CTX_new failed");
   SSL_CTX_set_client_hello_cb(context_.get(), on_hello, nullptr);
   // OpenSSL keeps only extensions that it knows, and these it must be told of.
   for (const unsigned extension : {extension_ech, extension_esni}) {
-    if (SSL_CTX_add_custom_ext(context_.get(), extension, SSL_EXT_CLIENT_HELLO, nullptr, nullptr, nullptr, take_any, nullptr) !=
-        1) {
+    if (SSL_CTX_add_custom_ext(context_.get(), extension, SSL_EXT_CLIENT_HELLO, nullptr, nullptr, nullptr, take_any,
+                               nullptr) != 1) {
       throw std::runtime_error("SSL_CTX_add_custom_ext failed");
     }
   }

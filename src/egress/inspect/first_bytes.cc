@@ -15,7 +15,8 @@ using Kind = Finding::Kind;
 
 constexpr std::uint16_t https_port = 443;
 constexpr std::size_t record_header = 5, handshake_header = 4;
-constexpr std::uint8_t content_first = 0x14, content_handshake = 0x16, content_data = 0x17, content_last = 0x18;  // RFC 8446 §B.1, RFC 6520
+constexpr std::uint8_t content_first = 0x14, content_handshake = 0x16, content_data = 0x17,
+                       content_last = 0x18;  // RFC 8446 §B.1, RFC 6520
 constexpr std::uint8_t content_change = 0x14, content_alert = 0x15;
 constexpr std::uint8_t major_version = 3, client_hello = 1;
 constexpr std::size_t longest_record = (1U << 14) + 2048;  // RFC 5246 §6.2.3
@@ -34,9 +35,13 @@ Finding need_line(std::size_t have, Finding::Awaits awaits) {
   return {.kind = Kind::more, .needed = have + 1, .awaits = awaits};
 }
 
-std::uint8_t byte_at(std::string_view bytes, std::size_t at) { return static_cast<std::uint8_t>(bytes[at]); }
+std::uint8_t byte_at(std::string_view bytes, std::size_t at) {
+  return static_cast<std::uint8_t>(bytes[at]);
+}
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
 bool same(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
 }
@@ -46,17 +51,21 @@ bool same_name(std::string_view said, std::string_view name) {
   return same(said, name);
 }
 
-std::size_t record_size(std::string_view bytes, std::size_t at) { return byte_at(bytes, at + 3) << 8 | byte_at(bytes, at + 4); }
+std::size_t record_size(std::string_view bytes, std::size_t at) {
+  return byte_at(bytes, at + 3) << 8 | byte_at(bytes, at + 4);
+}
 
-// Do these bytes hold records with a whole ClientHello? The length of its message stands in its first bytes, which may be
-// spread over records; so only headers are looked at here, and what they frame is for OpenSSL. `end`: of its last record.
+// Do these bytes hold records with a whole ClientHello? The length of its message stands in its first bytes, which may
+// be spread over records; so only headers are looked at here, and what they frame is for OpenSSL. `end`: of its last
+// record.
 std::optional<Finding> missing_of_hello(std::string_view bytes, std::size_t& end) {
   std::size_t at = 0, collected = 0, wanted = handshake_header;
   std::array<std::uint8_t, handshake_header> head{};
   while (collected < wanted) {
     if (bytes.size() < at + record_header) return need(at + record_header);
     const std::size_t size = record_size(bytes, at);
-    if (byte_at(bytes, at) != content_handshake || byte_at(bytes, at + 1) != major_version) return refuse("not a ClientHello");
+    if (byte_at(bytes, at) != content_handshake || byte_at(bytes, at + 1) != major_version)
+      return refuse("not a ClientHello");
     if (size == 0) return refuse("empty TLS record");
     if (bytes.size() < at + record_header + size) return need(at + record_header + size);
     for (std::size_t i = 0; i < size && collected + i < handshake_header; ++i) {
@@ -75,8 +84,9 @@ std::optional<Finding> missing_of_hello(std::string_view bytes, std::size_t& end
   return std::nullopt;
 }
 
-// Records of another version than 3.x, which lenient servers (Go's) take: is there a ClientHello in the first that holds any of a
-// handshake? Before it may stand records that such a server passes over. Other protocols begin so by chance only, as with a length.
+// Records of another version than 3.x, which lenient servers (Go's) take: is there a ClientHello in the first that
+// holds any of a handshake? Before it may stand records that such a server passes over. Other protocols begin so by
+// chance only, as with a length.
 std::optional<Finding> odd_version(std::string_view bytes) {
   for (std::size_t at = 0;;) {
     const std::uint8_t content = byte_at(bytes, at);
@@ -87,7 +97,8 @@ std::optional<Finding> odd_version(std::string_view bytes) {
                          (content == content_handshake && size == 0);
     if (content == content_handshake && size > 0 && size <= longest_record) {
       if (bytes.size() <= at + record_header) return need(at + record_header + 1);
-      if (byte_at(bytes, at + record_header) == client_hello) return refuse("a TLS record of a version that servers read in different ways");
+      if (byte_at(bytes, at + record_header) == client_hello)
+        return refuse("a TLS record of a version that servers read in different ways");
     }
     if (!skipped) return std::nullopt;
     at += record_header + size;
@@ -95,8 +106,8 @@ std::optional<Finding> odd_version(std::string_view bytes) {
   }
 }
 
-// A ClientHello in the format of SSL 2 (RFC 5246 §E.2), which servers of today still answer, can name nobody: two bytes of
-// length with the first bit set, the type of the message, the version.
+// A ClientHello in the format of SSL 2 (RFC 5246 §E.2), which servers of today still answer, can name nobody: two bytes
+// of length with the first bit set, the type of the message, the version.
 std::optional<Finding> old_hello(std::string_view bytes) {
   constexpr std::size_t type_at = 2, version_at = 3;
   if ((byte_at(bytes, 0) & 0x80) == 0) return std::nullopt;
@@ -111,7 +122,9 @@ bool is_token(char c) {  // RFC 9110 §5.6.2
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
          std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
-bool is_blank(char c) { return c == ' ' || c == '\t'; }
+bool is_blank(char c) {
+  return c == ' ' || c == '\t';
+}
 // What some server takes for a blank or the end of a line: isspace(3), and with it what Python's str.split() does.
 constexpr std::string_view lenient_blanks = " \t\n\v\f\r\x1C\x1D\x1E\x1F\x85\xA0";
 // Of these no server takes any for a blank.
@@ -131,7 +144,8 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-// The next line without its end; nullopt when there is no end yet. A bare LF ends a line for many servers (RFC 9112 §2.2).
+// The next line without its end; nullopt when there is no end yet. A bare LF ends a line for many servers (RFC 9112
+// §2.2).
 std::optional<std::string_view> take_line(std::string_view& rest) {
   const std::size_t end = rest.find('\n');
   if (end == std::string_view::npos) return std::nullopt;
@@ -165,23 +179,29 @@ enum class Looks : std::uint8_t { more, word, line, no_line, http, blank, other 
 
 // The methods that Node's web server knows (llhttp), of HTTP, RTSP and Icecast.
 constexpr auto methods = std::to_array<std::string_view>(
-    {"ACL", "ANNOUNCE", "BIND", "CHECKOUT", "CONNECT", "COPY", "DELETE", "DESCRIBE", "FLUSH", "GET", "GET_PARAMETER", "HEAD", "LINK", "LOCK",
-     "M-SEARCH", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE", "NOTIFY", "OPTIONS", "PATCH", "PAUSE", "PLAY", "POST", "PRI", "PROPFIND",
-     "PROPPATCH", "PURGE", "PUT", "QUERY", "REBIND", "RECORD", "REDIRECT", "REPORT", "SEARCH", "SETUP", "SET_PARAMETER", "SOURCE", "SUBSCRIBE",
-     "TEARDOWN", "TRACE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE"});
+    {"ACL",        "ANNOUNCE",   "BIND",          "CHECKOUT", "CONNECT",   "COPY",    "DELETE",        "DESCRIBE",
+     "FLUSH",      "GET",        "GET_PARAMETER", "HEAD",     "LINK",      "LOCK",    "M-SEARCH",      "MERGE",
+     "MKACTIVITY", "MKCALENDAR", "MKCOL",         "MOVE",     "NOTIFY",    "OPTIONS", "PATCH",         "PAUSE",
+     "PLAY",       "POST",       "PRI",           "PROPFIND", "PROPPATCH", "PURGE",   "PUT",           "QUERY",
+     "REBIND",     "RECORD",     "REDIRECT",      "REPORT",   "SEARCH",    "SETUP",   "SET_PARAMETER", "SOURCE",
+     "SUBSCRIBE",  "TEARDOWN",   "TRACE",         "UNBIND",   "UNLINK",    "UNLOCK",  "UNSUBSCRIBE"});
 
-// A method and a target, and then no version, as in HTTP/0.9 (Node reads headers after it), or one of any protocol (Twisted looks at
-// none). "OPTIONS sip:a@b SIP/2.0" is another protocol: its target is none of HTTP.
+// A method and a target, and then no version, as in HTTP/0.9 (Node reads headers after it), or one of any protocol
+// (Twisted looks at none). "OPTIONS sip:a@b SIP/2.0" is another protocol: its target is none of HTTP.
 bool has_no_version(std::string_view line) {
   const auto words = words_of(line, lenient_blanks);
   if (words.size() < 2 || std::ranges::find(methods, words[0]) == methods.end()) return false;
-  return words.size() == 2 || words[1].starts_with('/') || words[1] == "*" || words[1].find("://") != std::string_view::npos;
+  return words.size() == 2 || words[1].starts_with('/') || words[1] == "*" ||
+         words[1].find("://") != std::string_view::npos;
 }
 
-bool is_request(std::string_view line) { return FirstLine().take(line) == FirstLine::State::http || has_no_version(line); }
+bool is_request(std::string_view line) {
+  return FirstLine().take(line) == FirstLine::State::http || has_no_version(line);
+}
 
-// Is this the beginning of an HTTP/1 request? A first line that names a version of HTTP, or of what else web servers take,
-// is one, whatever else stands in it: some lenient server takes it. A request that is not written as everybody reads it is then refused.
+// Is this the beginning of an HTTP/1 request? A first line that names a version of HTTP, or of what else web servers
+// take, is one, whatever else stands in it: some lenient server takes it. A request that is not written as everybody
+// reads it is then refused.
 Looks looks_like_http(std::string_view bytes) {
   const std::string_view start = without_leading_space(bytes);
   constexpr std::size_t most_blanks = 256;
@@ -191,8 +211,8 @@ Looks looks_like_http(std::string_view bytes) {
   if (const auto line = take_line(rest)) return is_request(*line) ? Looks::http : Looks::other;
   const auto method = static_cast<std::size_t>(std::ranges::find_if_not(start, is_token) - start.begin());
   if (method == start.size()) return Looks::word;
-  // Bytes that can stand in no method, and control characters behind a word that begins with a digit (git://, LDAP): as a request
-  // it would be refused anyway. Such a client may wait for an answer now, without ever ending a line.
+  // Bytes that can stand in no method, and control characters behind a word that begins with a digit (git://, LDAP): as
+  // a request it would be refused anyway. Such a client may wait for an answer now, without ever ending a line.
   const bool digit = start[0] >= '0' && start[0] <= '9';
   if (method == 0 || lenient_blanks.find(start[method]) == std::string_view::npos) return Looks::no_line;
   return digit && std::ranges::any_of(start, is_control) ? Looks::no_line : Looks::line;
@@ -210,8 +230,8 @@ Finding judge_line(std::string_view bytes) {
   return {.kind = Kind::pass, .size = bytes.size()};
 }
 
-// The authority of an absolute or authority form of a request's target; nullopt when the target has none (origin form, "*").
-// `bad` for a target that is of no form.
+// The authority of an absolute or authority form of a request's target; nullopt when the target has none (origin form,
+// "*"). `bad` for a target that is of no form.
 struct Target {
   enum class Form : std::uint8_t { origin, authority, bad } form = Form::bad;
   std::string_view authority;
@@ -257,7 +277,8 @@ Finding judge_next_hello(std::string_view bytes, std::string_view name, const He
     if (content == content_handshake) break;
     const bool passed_over = content == content_change || content == content_alert || content == content_data;
     const std::size_t size = record_size(bytes, at);
-    if (!passed_over || byte_at(bytes, at + 1) != major_version || size > longest_record) return refuse("not a ClientHello, which the server asked for again");
+    if (!passed_over || byte_at(bytes, at + 1) != major_version || size > longest_record)
+      return refuse("not a ClientHello, which the server asked for again");
     if (bytes.size() < at + record_header + size) {
       if (at == 0) return need(record_header + size);
       break;
@@ -275,7 +296,8 @@ Finding judge_http(std::string_view head, std::string_view name) {
   const auto words = words_of(*request, " ");
   const bool strict = words.size() == 3 && request->size() == words[0].size() + words[1].size() + words[2].size() + 2 &&
                       std::ranges::all_of(words[0], is_token) && std::ranges::all_of(words[1], is_text) &&
-                      words[1].find('\t') == std::string_view::npos && (words[2] == "HTTP/1.1" || words[2] == "HTTP/1.0");
+                      words[1].find('\t') == std::string_view::npos &&
+                      (words[2] == "HTTP/1.1" || words[2] == "HTTP/1.0");
   if (!strict) return refuse("a request that is not HTTP/1.1 or HTTP/1.0");
   const Target target = target_of(words[0], words[1]);
   if (target.form == Target::Form::bad) return refuse("a request with an odd target", std::string(words[1]));
@@ -288,7 +310,8 @@ Finding judge_http(std::string_view head, std::string_view name) {
     if (!line) return need_line(head.size(), Finding::Awaits::head);
     if (line->empty()) break;
     const std::size_t colon = line->find(':');
-    const bool plain = colon != std::string_view::npos && colon > 0 && std::ranges::all_of(line->substr(0, colon), is_token);
+    const bool plain =
+        colon != std::string_view::npos && colon > 0 && std::ranges::all_of(line->substr(0, colon), is_token);
     if (!plain || !std::ranges::all_of(*line, is_text)) {
       return refuse("a header that servers read in different ways");
     }

@@ -1,5 +1,6 @@
-// What the first bytes of a connection say about whom it is for. A name that the policy allows must be the name that the other
-// side is told: behind one address there are many (content networks), and the name inside the connection is the one that counts.
+// What the first bytes of a connection say about whom it is for. A name that the policy allows must be the name that
+// the other side is told: behind one address there are many (content networks), and the name inside the connection is
+// the one that counts.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +13,7 @@
 namespace agentrun::egress {
 
 inline constexpr std::size_t most_first_bytes = 64 * 1024;  // of a ClientHello with its records
-inline constexpr std::size_t most_head = 32 * 1024;         // of a request: what nginx takes (large_client_header_buffers)
+inline constexpr std::size_t most_head = 32 * 1024;  // of a request: what nginx takes (large_client_header_buffers)
 
 struct Finding {
   enum class Kind : std::uint8_t {
@@ -35,15 +36,17 @@ struct Finding {
   } then = Then::nothing;
 };
 
-/// Judges what the client sent so far of a connection to `name` (lower case, no dot at the end) and `port`. Which protocol it
-/// is, the bytes say: TLS (RFC 8446 §5.1), a request of HTTP/1 (RFC 9112 §3), or another. On port 443 all but TLS is refused.
+/// Judges what the client sent so far of a connection to `name` (lower case, no dot at the end) and `port`. Which
+/// protocol it is, the bytes say: TLS (RFC 8446 §5.1), a request of HTTP/1 (RFC 9112 §3), or another. On port 443 all
+/// but TLS is refused.
 Finding judge_first_bytes(std::string_view bytes, std::string_view name, std::uint16_t port, const HelloReader& hello);
 
-/// What the client sends after a server asked for another ClientHello: it must name `name` too. What may stand before it (RFC 8446
-/// §D.4, §4.2.10: change_cipher_spec, early data, which the server passes over) goes.
+/// What the client sends after a server asked for another ClientHello: it must name `name` too. What may stand before
+/// it (RFC 8446 §D.4, §4.2.10: change_cipher_spec, early data, which the server passes over) goes.
 Finding judge_next_hello(std::string_view bytes, std::string_view name, const HelloReader& hello);
 
-/// Can `bytes` be judged otherwise than their first `judged`, which were found to be `last` (Kind::more)? Looks at the new ones only.
+/// Can `bytes` be judged otherwise than their first `judged`, which were found to be `last` (Kind::more)? Looks at the
+/// new ones only.
 bool is_worth_judging(const Finding& last, std::size_t judged, std::string_view bytes);
 
 // The parts of it, for their tests.

@@ -16,10 +16,12 @@ constexpr std::array<std::uint8_t, 32> retry_random = {  // RFC 8446 §4.1.3
     0xC2, 0xA2, 0x11, 0x16, 0x7A, 0xBB, 0x8C, 0x5E, 0x07, 0x9E, 0x09, 0xE2, 0xC8, 0xA8, 0x33, 0x9C};
 
 constexpr std::size_t longest_line = 128 * 1024;  // servers take 8 to 64 KiB
-constexpr std::string_view blanks = " \t\n\v\f\r\x1C\x1D\x1E\x1F\x85\xA0";  // which some server passes over before a request
+constexpr std::string_view blanks =
+    " \t\n\v\f\r\x1C\x1D\x1E\x1F\x85\xA0";  // which some server passes over before a request
 
-// Whose versions web servers take in a request. HTTP counts wherever it stands. The others are Node's (llhttp): they count as a word
-// with a number, for "get device/1" is one of memcached. ' ' is any blank, '#' any digit; no first letter stands in its text again.
+// Whose versions web servers take in a request. HTTP counts wherever it stands. The others are Node's (llhttp): they
+// count as a word with a number, for "get device/1" is one of memcached. ' ' is any blank, '#' any digit; no first
+// letter stands in its text again.
 constexpr std::array<std::string_view, FirstLine::protocols> versions = {"HTTP/", " RTSP/#", " ICE/#"};
 
 bool fits(char wanted, char c) noexcept {
@@ -68,11 +70,13 @@ std::size_t ServerAnswer::take_message(std::string_view bytes) {
   }
   message_[have_message_++] = static_cast<std::uint8_t>(bytes.front());
   if (have_message_ < message_header) return 1;
-  const std::size_t size = message_header + (std::size_t{message_[1]} << 16 | std::size_t{message_[2]} << 8 | message_[3]);
+  const std::size_t size =
+      message_header + (std::size_t{message_[1]} << 16 | std::size_t{message_[2]} << 8 | message_[3]);
   const std::size_t wanted = std::min(size, random_end);
   if (have_message_ < wanted) return 1;
   const bool whole = message_[0] == message_server_hello && wanted == random_end;
-  settle(whole && !std::equal(retry_random.begin(), retry_random.end(), message_.begin() + random_at) ? State::hello : State::retry);
+  settle(whole && !std::equal(retry_random.begin(), retry_random.end(), message_.begin() + random_at) ? State::hello
+                                                                                                      : State::retry);
   left_of_message_ = size - have_message_;
   have_message_ = 0;
   return 1;

@@ -1,5 +1,6 @@
-// What can still name another host after a connection's first bytes were judged: a second ClientHello, which a TLS 1.3 server
-// asks for (HelloRetryRequest, RFC 8446 §4.1.4), and the rest of a first line that was no whole line. Incremental and pure.
+// What can still name another host after a connection's first bytes were judged: a second ClientHello, which a TLS 1.3
+// server asks for (HelloRetryRequest, RFC 8446 §4.1.4), and the rest of a first line that was no whole line.
+// Incremental and pure.
 #pragma once
 
 #include <array>
@@ -37,9 +38,9 @@ class ServerAnswer {
   State state_ = State::more;
 };
 
-/// Does a first line name a version of HTTP, or of another protocol whose requests web servers take (RTSP, ICE)? Of one that begins
-/// as no request does, the bytes may be passed on as they come: lenient servers take any bytes for a method, but a server that waits
-/// for the rest of a line does nothing yet.
+/// Does a first line name a version of HTTP, or of another protocol whose requests web servers take (RTSP, ICE)? Of one
+/// that begins as no request does, the bytes may be passed on as they come: lenient servers take any bytes for a
+/// method, but a server that waits for the rest of a line does nothing yet.
 class FirstLine {
  public:
   enum class State : std::uint8_t { more, other, http };  // `other`: a line, or 128 KiB, without such a version

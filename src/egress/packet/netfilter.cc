@@ -32,7 +32,8 @@ constexpr std::size_t message_buffer = 16 * 1024;
 constexpr std::size_t v4_header = 20, v6_header = 40;
 
 std::uint16_t number_at(std::string_view bytes, std::size_t at) {
-  return static_cast<std::uint16_t>(static_cast<std::uint8_t>(bytes[at]) << 8 | static_cast<std::uint8_t>(bytes[at + 1]));
+  return static_cast<std::uint16_t>(static_cast<std::uint8_t>(bytes[at]) << 8 |
+                                    static_cast<std::uint8_t>(bytes[at + 1]));
 }
 
 std::string proto_name(std::uint8_t number) {
@@ -82,14 +83,17 @@ bool put_tuple(nl_msg* message, const policy::Destination& from, const policy::D
 
 }  // namespace
 
-void FreeNetlink::operator()(nl_sock* socket) const { ::nl_socket_free(socket); }
+void FreeNetlink::operator()(nl_sock* socket) const {
+  ::nl_socket_free(socket);
+}
 
 Netlink adopt_netlink(Fd socket) {
   sockaddr_nl address{};
   socklen_t size = sizeof address;
   check(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size), "getsockname", "netlink");
   address.nl_family = AF_NETLINK;
-  if (address.nl_pid == 0) check(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), "bind", "netlink");
+  if (address.nl_pid == 0)
+    check(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), "bind", "netlink");
   Netlink netlink(::nl_socket_alloc());
   if (!netlink) throw SysError(ENOMEM, "nl_socket_alloc", "");
   if (::nl_socket_set_fd(netlink.get(), NETLINK_NETFILTER, socket.get()) < 0)
@@ -175,8 +179,8 @@ Conntrack::Conntrack(Fd socket) : netlink_(adopt_netlink(std::move(socket))) {
   ::nl_socket_disable_auto_ack(netlink_.get());
 }
 
-// The entry is found by the way back, which is known: from the relay to the source. libnl's own builder always puts the way
-// there into the question, which is what is asked.
+// The entry is found by the way back, which is known: from the relay to the source. libnl's own builder always puts the
+// way there into the question, which is what is asked.
 std::optional<Conntrack::Original> Conntrack::original(const policy::Destination& source) const {
   policy::Destination relay{.v6 = source.v6, .port = relay_port, .protocol = source.protocol};
   ::inet_pton(source.v6 ? AF_INET6 : AF_INET, source.v6 ? own_address6.data() : own_address4.data(), relay.address);
@@ -191,7 +195,8 @@ std::optional<Conntrack::Original> Conntrack::original(const policy::Destination
   }
   const int fd = ::nl_socket_get_fd(netlink_.get());
   alignas(nlmsghdr) std::array<char, message_buffer> buffer;
-  while (::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT) > 0) {}  // nothing of an earlier question may answer this one
+  while (::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT) > 0) {
+  }  // nothing of an earlier question may answer this one
   if (::nl_send_auto(netlink_.get(), message.get()) < 0) return std::nullopt;
   const ssize_t n = ::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
   auto* const header = reinterpret_cast<nlmsghdr*>(buffer.data());
@@ -203,8 +208,9 @@ std::optional<Conntrack::Original> Conntrack::original(const policy::Destination
   const unsigned size = source.v6 ? 16 : 4;
   if (address == nullptr || ::nl_addr_get_len(address) != size || ::nfnl_ct_get_proto(entry.get()) != protocol)
     return std::nullopt;
-  Original original{.to = {.v6 = source.v6, .port = ::nfnl_ct_get_dst_port(entry.get(), 0), .protocol = source.protocol},
-                    .source_port = ::nfnl_ct_get_src_port(entry.get(), 0)};
+  Original original{
+      .to = {.v6 = source.v6, .port = ::nfnl_ct_get_dst_port(entry.get(), 0), .protocol = source.protocol},
+      .source_port = ::nfnl_ct_get_src_port(entry.get(), 0)};
   std::memcpy(original.to.address, ::nl_addr_get_binary_addr(address), size);
   return original;
 }

@@ -1,6 +1,6 @@
 // netlink with the packet filter of the sandbox's network namespace: the packets that it logged, and where a redirected
-// datagram was meant to go. The sockets were made in that namespace; to use them takes CAP_NET_ADMIN over its user namespace,
-// which the user who made that has in its parent (user_namespaces(7)), without any capability there.
+// datagram was meant to go. The sockets were made in that namespace; to use them takes CAP_NET_ADMIN over its user
+// namespace, which the user who made that has in its parent (user_namespaces(7)), without any capability there.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@
 
 #include <agentrun/policy.h>
 #include <agentrun/sys/fd.h>
-#include "egress/packet/reject_log.h"
 #include "egress/event_loop.h"
+#include "egress/packet/reject_log.h"
 #include "egress/rate.h"
 
 struct nl_sock;
@@ -25,8 +25,8 @@ using Netlink = std::unique_ptr<nl_sock, FreeNetlink>;
 /// libnl's view of a NETLINK_NETFILTER socket, which it then owns. Throws SysError.
 Netlink adopt_netlink(Fd socket);
 
-/// What the head of a packet says, from its IP header on (RFC 791, 8200). Extension headers of IPv6 are not followed: the
-/// protocol is then what stands there as a number. nullopt for what is too short or of another version.
+/// What the head of a packet says, from its IP header on (RFC 791, 8200). Extension headers of IPv6 are not followed:
+/// the protocol is then what stands there as a number. nullopt for what is too short or of another version.
 struct PacketHead {
   policy::Destination to;
   std::string proto;  // tcp, udp, icmp, or the number
@@ -57,8 +57,8 @@ class Origins {
   Origins(const Origins&) = delete;
   Origins& operator=(const Origins&) = delete;
   virtual ~Origins();
-  /// As the agent's socket sees it. The kernel changes the source port of a redirected connection or datagram when the same port
-  /// leads to the relay already, meant for another destination.
+  /// As the agent's socket sees it. The kernel changes the source port of a redirected connection or datagram when the
+  /// same port leads to the relay already, meant for another destination.
   struct Original {
     policy::Destination to;
     std::uint16_t source_port = 0;

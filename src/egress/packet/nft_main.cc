@@ -1,8 +1,9 @@
 // agent-run-nft: loads the nftables ruleset on its standard input, then prints what the kernel lists (libnftables(3)).
 // The input is a socket that brings a pidfd with its first byte: the program enters the user and network namespaces of
 // that process, says so by one byte, and only then is given rules. It never loads any where it was started: run by root
-// that would be the host's packet filter. A program of its own because of libnftables' licence; it takes no arguments, no file
-// names and no environment. Exit: 0; 2 when the namespaces cannot be entered, else 1; with the reason on standard error.
+// that would be the host's packet filter. A program of its own because of libnftables' licence; it takes no arguments,
+// no file names and no environment. Exit: 0; 2 when the namespaces cannot be entered, else 1; with the reason on
+// standard error.
 #include <nftables/libnftables.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -65,8 +66,8 @@ bool enter_namespaces() {
   return before.st_ino != 0 && now.st_ino != 0 && before.st_ino != now.st_ino && ::write(STDOUT_FILENO, "\1", 1) == 1;
 }
 
-// While nobody waits yet: the memory that a ruleset takes (libnftables keeps tables of half a megabyte for each table of rules,
-// some of them mapped and unmapped again and again) is taken at once, and kept.
+// While nobody waits yet: the memory that a ruleset takes (libnftables keeps tables of half a megabyte for each table
+// of rules, some of them mapped and unmapped again and again) is taken at once, and kept.
 void warm_up() {
   constexpr int kept = 64 << 20;
   constexpr std::size_t wanted = 1 << 20;

@@ -17,8 +17,10 @@ void Drops::add(const Drop& drop) {
     ++found->second.count;
     return;
   }
-  if (held_.size() >= most_kept) ++others_[drop.type];
-  else held_.emplace(std::move(key), Held{drop, 1});
+  if (held_.size() >= most_kept)
+    ++others_[drop.type];
+  else
+    held_.emplace(std::move(key), Held{drop, 1});
 }
 
 void Drops::flush() {
@@ -30,9 +32,13 @@ void Drops::flush() {
     const policy::Verdict verdict = known ? policy_.decide_connect(drop.to, drop.name) : policy::Verdict{};
     const bool denied = known && verdict.act != policy::Act::allow;
     const std::string remedy = denied ? policy_.remedy_connect(verdict, drop.to, drop.name) : "";
-    (void)recorder_.dropped(
-        {.type = drop.type, .to = drop.to, .proto = drop.proto, .reason = drop.reason, .count = held.count, .uid = drop.uid},
-        remedy);
+    (void)recorder_.dropped({.type = drop.type,
+                             .to = drop.to,
+                             .proto = drop.proto,
+                             .reason = drop.reason,
+                             .count = held.count,
+                             .uid = drop.uid},
+                            remedy);
     const bool port = known && drop.to.port != 0;
     std::string text = "send " + drop.proto + " to " + (port ? endpoint_text(drop.to) : address_text(drop.to));
     if (!drop.name.empty()) text += " (" + drop.name + ")";

@@ -1,5 +1,5 @@
-// What was refused without a question: packets that the filter rejected, flows and datagrams that nobody announced. The agent
-// can make any number of them, so those to the same destination within a second are one record.
+// What was refused without a question: packets that the filter rejected, flows and datagrams that nobody announced. The
+// agent can make any number of them, so those to the same destination within a second are one record.
 #pragma once
 
 #include <cstdint>
@@ -8,21 +8,22 @@
 #include <string>
 #include <string_view>
 
-#include "egress/event_loop.h"
 #include "egress/egress_records.h"
+#include "egress/event_loop.h"
 
 namespace agentrun::egress {
 
 class Drops : Watcher {
  public:
-  Drops(Loop& loop, const policy::Policy& policy, Recorder& recorder) : loop_(loop), policy_(policy), recorder_(recorder) {}
+  Drops(Loop& loop, const policy::Policy& policy, Recorder& recorder)
+      : loop_(loop), policy_(policy), recorder_(recorder) {}
   struct Drop {
-    std::string_view type;    // nft.drop, net.refused
+    std::string_view type;  // nft.drop, net.refused
     policy::Destination to;
     std::string proto;
     std::string_view reason;
     std::optional<std::uint32_t> uid;
-    std::string name;         // what the destination stands for
+    std::string name;  // what the destination stands for
   };
   void add(const Drop& drop);
   /// Writes what is held.

@@ -40,8 +40,10 @@ std::vector<Ports> united(std::vector<Ports> ports) {
   std::sort(ports.begin(), ports.end());
   std::vector<Ports> apart;
   for (const Ports& next : ports) {
-    if (!apart.empty() && next.first <= apart.back().last + 1) apart.back().last = std::max(apart.back().last, next.last);
-    else apart.push_back(next);
+    if (!apart.empty() && next.first <= apart.back().last + 1)
+      apart.back().last = std::max(apart.back().last, next.last);
+    else
+      apart.push_back(next);
   }
   return apart;
 }
@@ -54,8 +56,8 @@ bool covers(const Opening& wide, const Opening& narrow) {
   return true;
 }
 
-// Prefixes lie in each other or apart: without those that lie in another one none overlap. They come sorted by address, the
-// shorter one first.
+// Prefixes lie in each other or apart: without those that lie in another one none overlap. They come sorted by address,
+// the shorter one first.
 std::vector<const Opening*> apart(const std::vector<const Opening*>& ranges) {
   std::vector<const Opening*> kept;
   for (const Opening* range : ranges) {
@@ -96,7 +98,8 @@ class Writer {
   void ranges(Protocol protocol, bool v6) {
     std::map<Ports, std::vector<const Opening*>> by_ports;
     for (const Opening& o : openings_) {
-      if (o.kind == Opening::Kind::range && o.protocol == protocol && o.v6 == v6) by_ports[{o.first_port, o.last_port}].push_back(&o);
+      if (o.kind == Opening::Kind::range && o.protocol == protocol && o.v6 == v6)
+        by_ports[{o.first_port, o.last_port}].push_back(&o);
     }
     std::size_t number = 0;
     for (const auto& [ports, all] : by_ports) {
@@ -122,8 +125,9 @@ class Writer {
 
   void redirect(Protocol protocol, bool v6, const std::string& where, const std::string& ports) {
     const std::string relay = v6 ? "ip6 to [" + std::string(own_address6) + "]" : "ip to " + std::string(own_address4);
-    rules_ += "    meta l4proto " + std::string(number_of(protocol)) + " " + where + " " + std::string(policy::name(protocol)) +
-              " dport " + ports + " dnat " + relay + ":" + std::to_string(relay_port) + "\n";
+    rules_ += "    meta l4proto " + std::string(number_of(protocol)) + " " + where + " " +
+              std::string(policy::name(protocol)) + " dport " + ports + " dnat " + relay + ":" +
+              std::to_string(relay_port) + "\n";
   }
 
   std::span<const Opening> openings_;
@@ -153,13 +157,17 @@ constexpr std::string_view output_tail = R"(    meta l4proto 6 reject with tcp r
 }  // namespace
 
 std::string closed_ruleset() {
-  return std::string("table inet agentrun {\n").append(input_and_forward).append(output_head).append(output_tail).append("}\n");
+  return std::string("table inet agentrun {\n")
+      .append(input_and_forward)
+      .append(output_head)
+      .append(output_tail)
+      .append("}\n");
 }
 
-// What is sent to the relay is what the policy can allow; the relay takes only what the broker announced. Loopback and the
-// relay's own addresses are never sent on. `ct status dnat` is true for the packets of a connection in both directions, and
-// for no other one: a rule that opened the relay's port would open it to whoever connects there by itself. `related` are the
-// refusals that the rules below make.
+// What is sent to the relay is what the policy can allow; the relay takes only what the broker announced. Loopback and
+// the relay's own addresses are never sent on. `ct status dnat` is true for the packets of a connection in both
+// directions, and for no other one: a rule that opened the relay's port would open it to whoever connects there by
+// itself. `related` are the refusals that the rules below make.
 std::string ruleset_of(const policy::Policy& policy) {
   if (policy.openings().empty()) return closed_ruleset();
   Writer writer(policy.openings());
@@ -167,10 +175,12 @@ std::string ruleset_of(const policy::Policy& policy) {
   std::string text = "table inet agentrun {\n" + writer.sets();
   text += "  chain to_relay {\n    type nat hook output priority -100; policy accept;\n";
   text += "    ip daddr 127.0.0.0/8 return\n    ip6 daddr ::1 return\n";
-  text += "    ip daddr " + std::string(own_address4) + " return\n    ip6 daddr " + std::string(own_address6) + " return\n";
+  text +=
+      "    ip daddr " + std::string(own_address4) + " return\n    ip6 daddr " + std::string(own_address6) + " return\n";
   text += redirections + "  }\n";
   text.append(input_and_forward).append(output_head);
-  text += "    ct status dnat accept\n    ct state related accept\n    counter\n    log group " + std::to_string(log_group) + " snaplen 128\n";
+  text += "    ct status dnat accept\n    ct state related accept\n    counter\n    log group " +
+          std::to_string(log_group) + " snaplen 128\n";
   return text.append(output_tail).append("}\n");
 }
 

@@ -88,8 +88,10 @@ Proxy parse_proxy(std::string_view variable, std::string_view text) {
   std::string_view rest = text;
   if (const std::size_t at = text.find("://"); at != std::string_view::npos) {
     const std::string scheme = lower(text.substr(0, at));
-    if (scheme == "socks5" || scheme == "socks5h") proxy.kind = Proxy::Kind::socks5;
-    else if (scheme != "http") throw refuse("a proxy of this kind (" + scheme.substr(0, 16) + ") is not supported");
+    if (scheme == "socks5" || scheme == "socks5h")
+      proxy.kind = Proxy::Kind::socks5;
+    else if (scheme != "http")
+      throw refuse("a proxy of this kind (" + scheme.substr(0, 16) + ") is not supported");
     rest = text.substr(at + 3);
   }
   rest = rest.substr(0, rest.find_first_of("/?#"));
@@ -105,10 +107,12 @@ Proxy parse_proxy(std::string_view variable, std::string_view text) {
   if (rest.starts_with('[') && rest.ends_with(']')) rest = rest.substr(1, rest.size() - 2);
   proxy.host = lower(rest);
   const bool plain = std::ranges::all_of(proxy.host, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || std::string_view("-._:").find(c) != std::string_view::npos;
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+           std::string_view("-._:").find(c) != std::string_view::npos;
   });
   if (proxy.host.empty() || !plain || proxy.host.size() > 253) throw refuse("there is no host name in it");
-  if (proxy.user.size() > 255 || proxy.password.size() > 255) throw refuse("name and password are at most 255 bytes each");
+  if (proxy.user.size() > 255 || proxy.password.size() > 255)
+    throw refuse("name and password are at most 255 bytes each");
   return proxy;
 }
 
@@ -166,7 +170,8 @@ bool ProxyRules::holds(const Exception& exception, std::string_view name, const 
 const Proxy* ProxyRules::choose(std::string_view name, const policy::Destination& to) const {
   const std::optional<Proxy>& proxy = to.port == http_port ? http_ : https_;
   if (!proxy || to.protocol != policy::Protocol::tcp) return nullptr;
-  const bool excepted = std::ranges::any_of(exceptions_, [&](const Exception& exception) { return holds(exception, name, to); });
+  const bool excepted =
+      std::ranges::any_of(exceptions_, [&](const Exception& exception) { return holds(exception, name, to); });
   return excepted ? nullptr : &*proxy;
 }
 

@@ -21,8 +21,8 @@ struct Proxy {
   [[nodiscard]] std::string text() const;
 };
 
-/// "http://[user[:password]@]host[:port][/]", "socks5://…", "socks5h://…", or without a scheme: http. What `variable` says
-/// and is none of these is refused.
+/// "http://[user[:password]@]host[:port][/]", "socks5://…", "socks5h://…", or without a scheme: http. What `variable`
+/// says and is none of these is refused.
 Proxy parse_proxy(std::string_view variable, std::string_view text);
 
 class ProxyRules {

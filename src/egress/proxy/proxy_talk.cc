@@ -16,8 +16,9 @@ constexpr std::string_view head_end = "\r\n\r\n";
 
 std::string base64(std::string_view bytes) {
   std::string out(4 * ((bytes.size() + 2) / 3) + 1, '\0');
-  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                   reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
+  const int size =
+      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                      reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
   out.resize(static_cast<std::size_t>(size));
   return out;
 }
@@ -28,12 +29,13 @@ struct Meaning {
 };
 constexpr Meaning http_meanings[] = {
     {403, EACCES, "the proxy refuses the destination"},  {407, EACCES, "the proxy wants other credentials"},
-    {502, EHOSTUNREACH, "the proxy cannot reach it"},     {503, ECONNREFUSED, "the proxy cannot connect to it"},
+    {502, EHOSTUNREACH, "the proxy cannot reach it"},    {503, ECONNREFUSED, "the proxy cannot connect to it"},
     {504, ETIMEDOUT, "the proxy waited for it in vain"},
 };
-constexpr Meaning socks_meanings[] = {  // RFC 1928 §6
-    {2, EACCES, "the proxy refuses the destination"},     {3, ENETUNREACH, "the proxy cannot reach its network"},
-    {4, EHOSTUNREACH, "the proxy cannot reach it"},       {5, ECONNREFUSED, "the proxy was refused the connection"},
+constexpr Meaning socks_meanings[] = {
+    // RFC 1928 §6
+    {2, EACCES, "the proxy refuses the destination"},  {3, ENETUNREACH, "the proxy cannot reach its network"},
+    {4, EHOSTUNREACH, "the proxy cannot reach it"},    {5, ECONNREFUSED, "the proxy was refused the connection"},
     {6, ETIMEDOUT, "the proxy waited for it in vain"},
 };
 template <std::size_t N>
@@ -54,13 +56,16 @@ ProxyTalk::ProxyTalk(const Proxy& proxy, std::string_view name, const policy::De
   output_ = proxy.user.empty() ? std::string("\5\1\0", 3) : std::string("\5\2\0\2", 4);
 }
 
-std::string ProxyTalk::take_output() { return std::exchange(output_, {}); }
+std::string ProxyTalk::take_output() {
+  return std::exchange(output_, {});
+}
 
 void ProxyTalk::connect_http() {
   step_ = Step::http_head;
   const std::string authority = name_.empty() ? endpoint_text(to_) : name_ + ":" + std::to_string(to_.port);
   output_ = "CONNECT " + authority + " HTTP/1.1\r\nHost: " + authority + "\r\n";
-  if (!proxy_.user.empty()) output_ += "Proxy-Authorization: Basic " + base64(proxy_.user + ":" + proxy_.password) + "\r\n";
+  if (!proxy_.user.empty())
+    output_ += "Proxy-Authorization: Basic " + base64(proxy_.user + ":" + proxy_.password) + "\r\n";
   output_ += "\r\n";
 }
 
@@ -110,9 +115,10 @@ void ProxyTalk::read_http(std::string_view head) {
   const std::string_view line = head.substr(0, head.find("\r\n"));
   int status = 0;
   constexpr std::size_t status_at = 9, status_size = 3;  // "HTTP/1.1 200"
-  const bool well_formed = line.size() >= status_at + status_size && line.starts_with("HTTP/1.") && line[status_at - 1] == ' ' &&
-                           std::from_chars(line.data() + status_at, line.data() + status_at + status_size, status).ptr ==
-                               line.data() + status_at + status_size;
+  const bool well_formed =
+      line.size() >= status_at + status_size && line.starts_with("HTTP/1.") && line[status_at - 1] == ' ' &&
+      std::from_chars(line.data() + status_at, line.data() + status_at + status_size, status).ptr ==
+          line.data() + status_at + status_size;
   if (!well_formed) return fail(EPROTO, "the proxy's answer is no HTTP");
   if (status >= 200 && status < 300) {
     state_ = State::through;

@@ -9,16 +9,16 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include "egress/dns/addresses.h"
-#include "egress/packet/netfilter.h"
 #include "egress/egress_fds.h"
+#include "egress/packet/netfilter.h"
 
 namespace agentrun::egress {
 
 namespace {
 
 constexpr std::size_t most_flows = 1024;
-constexpr std::size_t most_waiting = 8;           // datagrams of a flow that is still dialed
-constexpr std::size_t overhead = 64;              // of a datagram that waits, as its memory is counted
+constexpr std::size_t most_waiting = 8;  // datagrams of a flow that is still dialed
+constexpr std::size_t overhead = 64;     // of a datagram that waits, as its memory is counted
 constexpr std::size_t largest_datagram = 65'536;
 constexpr int datagrams_a_round = 64;
 constexpr int idle_one_way_ms = 30'000, idle_both_ways_ms = 180'000;
@@ -28,7 +28,9 @@ std::string key_of(const policy::Destination& source) {
   return key;
 }
 
-bool same(const policy::Destination& a, const policy::Destination& b) { return a.v6 == b.v6 && key_of(a) == key_of(b); }
+bool same(const policy::Destination& a, const policy::Destination& b) {
+  return a.v6 == b.v6 && key_of(a) == key_of(b);
+}
 
 }  // namespace
 
@@ -40,7 +42,8 @@ class Datagrams::Flow : public Watcher {
 
   void start() {
     last_heard_ = owner_.context_.loop.now_ns();
-    dial_ = std::make_unique<Dial>(owner_.context_, facts_, [this](Dial::Outcome outcome) { dialed(std::move(outcome)); });
+    dial_ =
+        std::make_unique<Dial>(owner_.context_, facts_, [this](Dial::Outcome outcome) { dialed(std::move(outcome)); });
     dial_->start();
   }
   [[nodiscard]] const policy::Destination& to() const { return facts_.to; }
@@ -53,7 +56,8 @@ class Datagrams::Flow : public Watcher {
       if (dial_) keep(bytes);
       return;
     }
-    if (::send(outside_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return;  // a datagram may be lost
+    if (::send(outside_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+      return;  // a datagram may be lost
     bytes_out_ += bytes.size();
     rest();
   }
@@ -63,7 +67,8 @@ class Datagrams::Flow : public Watcher {
     owner_.context_.loop.retire(std::move(dial_));
     forget_waiting();
     if (opened_)
-      (void)owner_.context_.recorder.close(facts_, {.bytes_out = bytes_out_, .bytes_in = bytes_in_, .began = began_, .end = end});
+      (void)owner_.context_.recorder.close(
+          facts_, {.bytes_out = bytes_out_, .bytes_in = bytes_in_, .began = began_, .end = end});
     opened_ = false;
     outside_.reset();
   }
@@ -72,7 +77,8 @@ class Datagrams::Flow : public Watcher {
   void dialed(Dial::Outcome outcome) {
     owner_.context_.loop.retire(std::move(dial_));
     const bool recorded = owner_.context_.recorder.open(facts_, outcome.record());
-    owner_.context_.loop.set_deadline(*this, idle_one_way_ms);  // also a flow that leads nowhere is kept for a while, and silent
+    owner_.context_.loop.set_deadline(
+        *this, idle_one_way_ms);  // also a flow that leads nowhere is kept for a while, and silent
     if (!recorded || outcome.error != 0) return forget_waiting();
     opened_ = true;
     began_ = boot_clock_ns();
@@ -103,8 +109,8 @@ class Datagrams::Flow : public Watcher {
       if (n < 0 && errno != EAGAIN) continue;  // an ICMP error of an earlier one: reading it takes it away
       if (n < 0) return;
       // By the relay's own socket: connection tracking makes it come from where the agent sent to.
-      ::sendto(owner_.socket_of(source_).get(), owner_.buffer_.data(), static_cast<std::size_t>(n), MSG_DONTWAIT | MSG_NOSIGNAL,
-               back.get(), back.size());
+      ::sendto(owner_.socket_of(source_).get(), owner_.buffer_.data(), static_cast<std::size_t>(n),
+               MSG_DONTWAIT | MSG_NOSIGNAL, back.get(), back.size());
       bytes_in_ += static_cast<std::uint64_t>(n);
       rest();
     }
@@ -113,7 +119,9 @@ class Datagrams::Flow : public Watcher {
     close("idle");
     owner_.over(key_);
   }
-  void rest() { owner_.context_.loop.set_deadline(*this, bytes_in_ > 0 && bytes_out_ > 0 ? idle_both_ways_ms : idle_one_way_ms); }
+  void rest() {
+    owner_.context_.loop.set_deadline(*this, bytes_in_ > 0 && bytes_out_ > 0 ? idle_both_ways_ms : idle_one_way_ms);
+  }
 
   Datagrams& owner_;
   const std::string key_;
@@ -149,8 +157,8 @@ void Datagrams::ready(unsigned tag, std::uint32_t /*events*/) {
   for (int i = 0; i < datagrams_a_round; ++i) {
     sockaddr_storage from{};
     socklen_t size = sizeof from;
-    const ssize_t n =
-        ::recvfrom(socket.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &size);
+    const ssize_t n = ::recvfrom(socket.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT,
+                                 reinterpret_cast<sockaddr*>(&from), &size);
     if (n < 0) return;
     auto source = destination_of(from);
     if (source) source->protocol = policy::Protocol::udp;
@@ -175,7 +183,8 @@ void Datagrams::arrived(const policy::Destination& source, std::string_view byte
   if (flow != nullptr) flow->send(bytes);
 }
 
-Datagrams::Flow* Datagrams::new_flow(const std::string& key, const policy::Destination& source, const policy::Destination& to) {
+Datagrams::Flow* Datagrams::new_flow(const std::string& key, const policy::Destination& source,
+                                     const policy::Destination& to) {
   FlowFacts facts{.id = ++context_.last_id, .to = to};
   facts.to.protocol = policy::Protocol::udp;
   if (policy::is_synthetic(to) && !to.v6) facts.name = context_.names.name_of(v4_number(to)).value_or("");

@@ -7,15 +7,15 @@
 #include <vector>
 
 #include "egress/egress_context.h"
-#include "egress/relay/dial.h"
 #include "egress/packet/reject_log.h"
+#include "egress/relay/dial.h"
 
 namespace agentrun::egress {
 
 class Datagrams : Watcher {
  public:
-  /// After so long without a word the kernel may have given the agent's port away to another destination (its own shortest
-  /// idle time is 30 s): it is asked again.
+  /// After so long without a word the kernel may have given the agent's port away to another destination (its own
+  /// shortest idle time is 30 s): it is asked again.
   static constexpr std::int64_t sure_ns = 10'000'000'000;
   /// Of what waits until names have been looked up, in bytes, for all flows.
   static constexpr std::size_t most_waiting_bytes = 1024 * 1024;

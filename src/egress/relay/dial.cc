@@ -1,5 +1,5 @@
-// The state of a dial is told from a deadline: also a result that is known at once is given from the loop, so that who started
-// it is never called back from within.
+// The state of a dial is told from a deadline: also a result that is known at once is given from the loop, so that who
+// started it is never called back from within.
 #include "egress/relay/dial.h"
 
 #include <arpa/inet.h>
@@ -20,7 +20,7 @@ namespace agentrun::egress {
 
 namespace {
 
-constexpr std::int64_t whole_ms = 30'000;   // from the question for the name to the connection
+constexpr std::int64_t whole_ms = 30'000;       // from the question for the name to the connection
 constexpr std::int64_t one_of_many_ms = 4'000;  // for an address, when others wait for its slot
 constexpr std::int64_t attempt_delay_ms = 250;  // RFC 8305 §5: until the next address is tried beside it
 constexpr std::int64_t v4_first_ms = 600'000;
@@ -29,7 +29,8 @@ constexpr std::size_t talk_piece = 4096;
 
 // What the agent is told of an error that is egress's own: to come again later.
 int shown(int error) {
-  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == EADDRNOTAVAIL ? EAGAIN : error;
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == EADDRNOTAVAIL ? EAGAIN
+                                                                                                             : error;
 }
 
 std::optional<policy::Destination> literal(const std::string& text) {
@@ -62,7 +63,9 @@ bool is_over(const Fd& socket) noexcept {
 
 }  // namespace
 
-Dial::~Dial() { context_.lookup.forget(ticket_); }
+Dial::~Dial() {
+  context_.lookup.forget(ticket_);
+}
 
 void Dial::start() {
   end_ns_ = context_.loop.now_ns() + whole_ms * ms;
@@ -75,7 +78,8 @@ void Dial::start() {
   });
 }
 
-// Where it leads is known, and judged, before a proxy hears of it: it might stand where private addresses lead somewhere.
+// Where it leads is known, and judged, before a proxy hears of it: it might stand where private addresses lead
+// somewhere.
 void Dial::judge(const Found& found) {
   if (proxy_ != nullptr && found.addresses.empty() && go_through_proxy(found)) return look_up_proxy();
   if (state_ == State::finished) return;
@@ -84,7 +88,8 @@ void Dial::judge(const Found& found) {
   // A proxy that is told a name takes any of its addresses.
   const bool refused = checked.addresses.empty() || (proxy_ != nullptr && !checked.refused.empty());
   if (refused) {
-    const std::string what = facts_.name.empty() ? endpoint_text(facts_.to) : facts_.name + ":" + std::to_string(facts_.to.port);
+    const std::string what =
+        facts_.name.empty() ? endpoint_text(facts_.to) : facts_.name + ":" + std::to_string(facts_.to.port);
     const bool named = !facts_.name.empty();
     context_.recorder.deny("connect " + what + (named ? ", which leads to " : ": ") + checked.refused, checked.remedy);
     return fail(EACCES, "not dialed: " + checked.refused, checked.remedy);
@@ -98,8 +103,8 @@ void Dial::judge(const Found& found) {
   look_up_proxy();
 }
 
-// A name that nobody here knows, as where only the proxy has a name server: a rule that names this very host is the word of a
-// person, who may mean one that only the proxy reaches. Under any other rule the agent chose the name.
+// A name that nobody here knows, as where only the proxy has a name server: a rule that names this very host is the
+// word of a person, who may mean one that only the proxy reaches. Under any other rule the agent chose the name.
 bool Dial::go_through_proxy(const Found& found) {
   if (found.error != EHOSTUNREACH) return false;
   wanted_ = facts_.to;
@@ -154,7 +159,8 @@ void Dial::connect_next() {
     }
     free->socket.reset();
   }
-  const bool under_way = std::ranges::any_of(attempts_, [](const Attempt& attempt) { return static_cast<bool>(attempt.socket); });
+  const bool under_way =
+      std::ranges::any_of(attempts_, [](const Attempt& attempt) { return static_cast<bool>(attempt.socket); });
   if (!under_way) return fail(outcome_.error, {});
   next_attempt_ns_ = context_.loop.now_ns() + attempt_delay_ms * ms;
   set_next_deadline();
@@ -168,7 +174,9 @@ void Dial::set_next_deadline() {
 int Dial::begin_connect(const policy::Destination& to, std::size_t slot) {
   Attempt& attempt = attempts_[slot];
   const int type = to.protocol == policy::Protocol::udp ? SOCK_DGRAM : SOCK_STREAM;
-  attempt = {.socket = Fd(::socket(to.v6 ? AF_INET6 : AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)), .to = to, .began = context_.loop.now_ns()};
+  attempt = {.socket = Fd(::socket(to.v6 ? AF_INET6 : AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)),
+             .to = to,
+             .began = context_.loop.now_ns()};
   if (!attempt.socket) return errno;
   const Address address(to);
   return ::connect(attempt.socket.get(), address.get(), address.size()) != 0 && errno != EINPROGRESS ? errno : 0;
@@ -176,7 +184,8 @@ int Dial::begin_connect(const policy::Destination& to, std::size_t slot) {
 
 void Dial::won(std::size_t slot) {
   Attempt& winner = attempts_[slot];
-  const bool beaten = !winner.to.v6 && std::ranges::any_of(attempts_, [](const Attempt& other) { return other.socket && other.to.v6; });
+  const bool beaten =
+      !winner.to.v6 && std::ranges::any_of(attempts_, [](const Attempt& other) { return other.socket && other.to.v6; });
   if (beaten) context_.v4_first_until = context_.loop.now_ns() + v4_first_ms * ms;
   outcome_.socket = std::move(winner.socket);
   outcome_.error = 0;
@@ -204,15 +213,18 @@ void Dial::drop_oldest() {
 }
 
 bool Dial::watch(std::uint32_t events) noexcept {
-  if (watched_) context_.loop.modify(outcome_.socket.get(), events, *this, talk_tag);
-  else watched_ = context_.loop.add(outcome_.socket.get(), events, *this, talk_tag);
+  if (watched_)
+    context_.loop.modify(outcome_.socket.get(), events, *this, talk_tag);
+  else
+    watched_ = context_.loop.add(outcome_.socket.get(), events, *this, talk_tag);
   return watched_;
 }
 
 void Dial::ready(unsigned tag, std::uint32_t events) {
   // What is told may be of a socket that stood in this slot before, or of an attempt that lost.
   if (state_ == State::talking && tag == talk_tag) return talk(events);
-  if (state_ != State::connecting || tag >= most_attempts || !attempts_[tag].socket || !is_over(attempts_[tag].socket)) return;
+  if (state_ != State::connecting || tag >= most_attempts || !attempts_[tag].socket || !is_over(attempts_[tag].socket))
+    return;
   const int error = pending_error(attempts_[tag].socket);
   if (error != 0) return lost(tag, error);
   won(tag);
@@ -281,7 +293,8 @@ void Dial::expired() {
   }
   context_.lookup.forget(std::exchange(ticket_, 0));
   if (state_ == State::connecting && context_.loop.now_ns() < end_ns_ && next_ < addresses_.size()) {
-    const bool full = std::ranges::all_of(attempts_, [](const Attempt& attempt) { return static_cast<bool>(attempt.socket); });
+    const bool full =
+        std::ranges::all_of(attempts_, [](const Attempt& attempt) { return static_cast<bool>(attempt.socket); });
     return full ? drop_oldest() : connect_next();
   }
   if (state_ == State::connecting) return fail(ETIMEDOUT, {});

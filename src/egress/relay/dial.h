@@ -15,7 +15,7 @@ namespace agentrun::egress {
 class Dial : public Watcher {
  public:
   struct Outcome {
-    Fd socket;      // connected, non-blocking; empty: `error` says why
+    Fd socket;  // connected, non-blocking; empty: `error` says why
     int error = 0;
     std::string reason, remedy;
     std::optional<policy::Destination> peer;
@@ -26,7 +26,8 @@ class Dial : public Watcher {
     }
   };
   using Done = std::function<void(Outcome)>;
-  Dial(Context& context, FlowFacts facts, Done done) : context_(context), facts_(std::move(facts)), done_(std::move(done)) {}
+  Dial(Context& context, FlowFacts facts, Done done)
+      : context_(context), facts_(std::move(facts)), done_(std::move(done)) {}
   ~Dial() override;
   /// `done` is called once, never from within; it may retire this. After the end of this it is not called.
   void start();
@@ -68,7 +69,7 @@ class Dial : public Watcher {
   FlowFacts facts_;
   Done done_;
   const Proxy* proxy_ = nullptr;
-  std::string wanted_name_;            // what the proxy is asked for: a name, or when that is empty, an address
+  std::string wanted_name_;  // what the proxy is asked for: a name, or when that is empty, an address
   policy::Destination wanted_;
   std::optional<ProxyTalk> talk_;
   std::string unsent_;

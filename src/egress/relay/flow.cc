@@ -8,8 +8,8 @@
 
 #include <agentrun/sys/error.h>
 #include "egress/dns/addresses.h"
-#include "egress/inspect/first_bytes.h"
 #include "egress/egress_fds.h"
+#include "egress/inspect/first_bytes.h"
 
 namespace agentrun::egress {
 
@@ -17,14 +17,14 @@ namespace {
 
 constexpr std::size_t smallest_chunk = 16 * 1024;
 constexpr std::size_t most_held = 16 * 1024 * 1024;  // of all flows together
-constexpr std::size_t little_size = 1024;  // times ten thousand flows that cannot be sent on, at worst
-constexpr int chunks_a_round = 4;          // then it is another flow's turn
-constexpr std::uint64_t long_flow = 1024 * 1024;  // bytes one way, from which on a pipe is worth its descriptors
+constexpr std::size_t little_size = 1024;            // times ten thousand flows that cannot be sent on, at worst
+constexpr int chunks_a_round = 4;                    // then it is another flow's turn
+constexpr std::uint64_t long_flow = 1024 * 1024;     // bytes one way, from which on a pipe is worth its descriptors
 
 }  // namespace
 
-Flow::Flow(Context& context, FlowFacts facts, Ends ends, NameCheck check, std::int64_t began, std::span<char> buffer, Seat seat,
-           Over over)
+Flow::Flow(Context& context, FlowFacts facts, Ends ends, NameCheck check, std::int64_t began, std::span<char> buffer,
+           Seat seat, Over over)
     : context_(context),
       facts_(std::move(facts)),
       sockets_{std::move(ends.agent), std::move(ends.outside)},
@@ -64,8 +64,8 @@ void Flow::begin() {
   watch(outside);
 }
 
-// Which events of a side are of use now. One that has nothing to tell is not watched at all when it is shut down in both
-// directions: EPOLLHUP would be reported for ever.
+// Which events of a side are of use now. One that has nothing to tell is not watched at all when it is shut down in
+// both directions: EPOLLHUP would be reported for ever.
 void Flow::watch(Side side) {
   if (!sockets_[side]) return;
   const Half& from = halves_[side];
@@ -73,8 +73,10 @@ void Flow::watch(Side side) {
   std::uint32_t events = to.blocked ? std::uint32_t{EPOLLOUT} : 0U;
   const bool held = side == agent && is_held();
   // Edge-triggered while first bytes are held back: what is there already is no news.
-  if (held) events |= EPOLLIN | EPOLLRDHUP | EPOLLET;
-  else if (!from.ended && !from.blocked) events |= EPOLLIN;
+  if (held)
+    events |= EPOLLIN | EPOLLRDHUP | EPOLLET;
+  else if (!from.ended && !from.blocked)
+    events |= EPOLLIN;
   if (!registered_[side]) {
     if (events == 0) return;
     registered_[side] = context_.loop.add(sockets_[side].get(), events, *this, side);
@@ -100,8 +102,10 @@ void Flow::ready(unsigned tag, std::uint32_t events) {
   }
   if (!sockets_[side]) return;
   const bool readable = (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)) != 0;
-  if (readable && side == agent && is_held()) check_held(events);
-  else if (readable && !halves_[side].ended && !halves_[side].blocked) pump(side);
+  if (readable && side == agent && is_held())
+    check_held(events);
+  else if (readable && !halves_[side].ended && !halves_[side].blocked)
+    pump(side);
   if (!sockets_[side]) return;
   watch(agent);
   if (sockets_[outside]) watch(outside);
@@ -148,8 +152,10 @@ void Flow::pump(Side from) {
     half.pipe = Pipe::make();
     half.no_pipe = !half.pipe;
   }
-  if (half.pipe) splice(from);
-  else copy(from);
+  if (half.pipe)
+    splice(from);
+  else
+    copy(from);
 }
 
 // A pipe that holds bytes waits for the other side, always: its own side may have nothing more to tell.
@@ -173,8 +179,10 @@ void Flow::splice(Side from) {
 void Flow::end_half(Side from) {
   halves_[from].ended = true;
   halves_[from].pipe.reset();
-  if (halves_[other(from)].ended) close("closed", {});
-  else ::shutdown(sockets_[other(from)].get(), SHUT_WR);
+  if (halves_[other(from)].ended)
+    close("closed", {});
+  else
+    ::shutdown(sockets_[other(from)].get(), SHUT_WR);
 }
 
 void Flow::copy(Side from) {
@@ -208,14 +216,16 @@ void Flow::copy(Side from) {
     discard(sockets_[from], static_cast<std::size_t>(sent));
     // Who takes little at a time is not offered much: what is offered in vain is copied in vain.
     half.blocked = sent < n;
-    half.chunk =
-        half.blocked ? std::max(smallest_chunk, 2 * static_cast<std::size_t>(sent)) : std::min(buffer_.size(), 2 * half.chunk);
+    half.chunk = half.blocked ? std::max(smallest_chunk, 2 * static_cast<std::size_t>(sent))
+                              : std::min(buffer_.size(), 2 * half.chunk);
     half.little = static_cast<std::size_t>(n) < little_size;
     if (half.blocked || static_cast<std::size_t>(n) < chunk) return;
   }
 }
 
-void Flow::failed(Side side) { abort(side == agent ? "reset-by-agent" : "reset-by-peer"); }
+void Flow::failed(Side side) {
+  abort(side == agent ? "reset-by-agent" : "reset-by-peer");
+}
 
 void Flow::abort(std::string_view end, std::string_view reason, std::string_view remedy) {
   if (over_called_) return;

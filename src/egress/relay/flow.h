@@ -1,7 +1,7 @@
-// One relayed connection: bytes both ways, ends and resets as they come, and the look at its first bytes. Nothing else of it is
-// kept in this process: bytes are looked at in the kernel's buffer (MSG_PEEK), sent, and taken out as far as they went, and
-// those of a long flow are moved by the kernel. So a slow receiver holds back its sender, as it would without us, and ten
-// thousand of them cost nothing here.
+// One relayed connection: bytes both ways, ends and resets as they come, and the look at its first bytes. Nothing else
+// of it is kept in this process: bytes are looked at in the kernel's buffer (MSG_PEEK), sent, and taken out as far as
+// they went, and those of a long flow are moved by the kernel. So a slow receiver holds back its sender, as it would
+// without us, and ten thousand of them cost nothing here.
 #pragma once
 
 #include <array>
@@ -12,10 +12,10 @@
 #include <string_view>
 
 #include "egress/egress_context.h"
-#include "egress/relay/dial.h"
 #include "egress/inspect/first_bytes.h"
-#include "egress/relay/pipe.h"
 #include "egress/inspect/second_hello.h"
+#include "egress/relay/dial.h"
+#include "egress/relay/pipe.h"
 
 namespace agentrun::egress {
 
@@ -26,9 +26,10 @@ class Flow : public Watcher {
     Fd agent, outside;  // `outside` is empty: it is dialed first
   };
   using Over = std::function<void(Flow&)>;
-  /// `ends.agent` is prepared (sockets.h). `buffer` is shared by all flows. `over` is called once, at the end; it retires this.
-  Flow(Context& context, FlowFacts facts, Ends ends, NameCheck check, std::int64_t began, std::span<char> buffer, Seat seat,
-       Over over);
+  /// `ends.agent` is prepared (sockets.h). `buffer` is shared by all flows. `over` is called once, at the end; it
+  /// retires this.
+  Flow(Context& context, FlowFacts facts, Ends ends, NameCheck check, std::int64_t began, std::span<char> buffer,
+       Seat seat, Over over);
   ~Flow() override;
   void start();
   /// Ends it with resets.
@@ -38,14 +39,14 @@ class Flow : public Watcher {
   enum Side : unsigned { agent = 0, outside = 1 };
   struct Half {  // bytes from one side
     std::uint64_t bytes = 0;
-    std::size_t chunk = 0;      // how much to look at next
-    bool ended = false;         // its end was passed on
-    bool blocked = false;       // the other side takes no more now
-    bool drained = false;       // what is in the pipe is all that comes
-    bool no_pipe = false;       // none was to be had
+    std::size_t chunk = 0;       // how much to look at next
+    bool ended = false;          // its end was passed on
+    bool blocked = false;        // the other side takes no more now
+    bool drained = false;        // what is in the pipe is all that comes
+    bool no_pipe = false;        // none was to be had
     std::unique_ptr<Pipe> pipe;  // for what comes after `long_flow` bytes
-    bool little = true;         // messages are small, as far as is known
-    std::string held;           // taken, and not sent yet: first bytes that passed, the rest of a small message
+    bool little = true;          // messages are small, as far as is known
+    std::string held;            // taken, and not sent yet: first bytes that passed, the rest of a small message
   };
   static constexpr Side other(Side side) { return side == agent ? outside : agent; }
 
@@ -75,7 +76,7 @@ class Flow : public Watcher {
   FlowFacts facts_;
   std::array<Fd, 2> sockets_;
   std::array<Half, 2> halves_;
-  std::array<std::uint32_t, 2> watched_{};   // events that are waited for
+  std::array<std::uint32_t, 2> watched_{};  // events that are waited for
   std::array<bool, 2> registered_{};
   std::int64_t began_;
   std::span<char> buffer_;
@@ -93,8 +94,8 @@ class Flow : public Watcher {
   [[nodiscard]] bool is_held() const noexcept { return phase_ != Phase::free && phase_ != Phase::line; }
   ServerAnswer answer_;
   FirstLine line_;
-  bool agent_ended_ = false;   // its end was seen while its bytes are held back
-  bool clock_runs_ = false;    // the first of them is there
+  bool agent_ended_ = false;                                // its end was seen while its bytes are held back
+  bool clock_runs_ = false;                                 // the first of them is there
   Finding last_{.kind = Finding::Kind::more, .needed = 1};  // of the first `judged_` of them
   std::size_t judged_ = 0;
   bool opened_ = false;  // net.open stands in the journal

@@ -1,12 +1,12 @@
-// Whom a connection names: its first bytes, a second ClientHello, a first line that comes in pieces. What the agent sends is held
-// back in the kernel while that is open; what the server sends passes.
+// Whom a connection names: its first bytes, a second ClientHello, a first line that comes in pieces. What the agent
+// sends is held back in the kernel while that is open; what the server sends passes.
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
 
-#include "egress/relay/flow.h"
 #include "egress/egress_fds.h"
+#include "egress/relay/flow.h"
 
 namespace agentrun::egress {
 
@@ -24,7 +24,8 @@ std::string shown(const Finding& finding) {
 
 }  // namespace
 
-// Something of the agent's came, or its end, while it is held back. `events`: what the loop says of its socket; 0: nothing new.
+// Something of the agent's came, or its end, while it is held back. `events`: what the loop says of its socket; 0:
+// nothing new.
 void Flow::check_held(std::uint32_t events) {
   agent_ended_ = agent_ended_ || (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
   if (halves_[agent].blocked) return;  // what went before is not with the server yet: pump() comes here again
@@ -66,8 +67,8 @@ void Flow::check_first_bytes() {
   judged(finding, bytes);
 }
 
-// These bytes may go, or the first of them. What was judged is sent, and not what stands in the socket now: that may be pages which
-// the sender still changes (sendfile(2)).
+// These bytes may go, or the first of them. What was judged is sent, and not what stands in the socket now: that may be
+// pages which the sender still changes (sendfile(2)).
 void Flow::judged(const Finding& finding, std::string_view bytes) {
   context_.loop.clear_deadline(*this);
   clock_runs_ = false;
@@ -96,8 +97,8 @@ void Flow::judged(const Finding& finding, std::string_view bytes) {
   if (is_held() && !over_called_) check_held(0);
 }
 
-// A client that goes on before the server's answer is known waits, as does one that sends early data. Its end is passed on when
-// nothing stands before it.
+// A client that goes on before the server's answer is known waits, as does one that sends early data. Its end is passed
+// on when nothing stands before it.
 void Flow::wait_for_answer() {
   char first = 0;
   const ssize_t n = ::recv(sockets_[agent].get(), &first, sizeof first, MSG_PEEK | MSG_DONTWAIT);
@@ -154,7 +155,9 @@ void Flow::relay_line() {
   send(agent, bytes);
 }
 
-void Flow::expired() { refuse("it did not say in time for whom it is"); }
+void Flow::expired() {
+  refuse("it did not say in time for whom it is");
+}
 
 void Flow::refuse(const std::string& why) {
   const std::string to = facts_.name + ":" + std::to_string(facts_.to.port);

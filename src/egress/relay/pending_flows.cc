@@ -37,7 +37,9 @@ policy::Destination source_of(const Announcement& a) {
   policy::Destination source{.v6 = a.source_v6, .address = {}, .port = a.source_port};
   std::copy(std::begin(a.source), std::end(a.source), std::begin(source.address));
   const bool bound = std::any_of(std::begin(a.source), std::end(a.source), [](std::uint8_t byte) { return byte != 0; });
-  if (!bound) ::inet_pton(a.source_v6 ? AF_INET6 : AF_INET, std::string(a.source_v6 ? own_address6 : own_address4).c_str(), source.address);
+  if (!bound)
+    ::inet_pton(a.source_v6 ? AF_INET6 : AF_INET, std::string(a.source_v6 ? own_address6 : own_address4).c_str(),
+                source.address);
   return source;
 }
 
@@ -46,7 +48,8 @@ policy::Destination source_of(const Announcement& a) {
 // An announcement whose dial is under way.
 class Gate::Pending {
  public:
-  Pending(Context& context, Key key, Admission admission) : context_(context), key_(key), admission_(std::move(admission)) {}
+  Pending(Context& context, Key key, Admission admission)
+      : context_(context), key_(key), admission_(std::move(admission)) {}
   void dial(Dial::Done done) {
     dial_ = std::make_unique<Dial>(context_, admission_.facts, std::move(done));
     dial_->start();
@@ -110,15 +113,21 @@ bool Gate::receive_one() {
   }
   auto announcement = decode_announcement({bytes.data(), static_cast<std::size_t>(n)});
   if (!announcement) return true;  // whoever sent it waits in vain
-  if (announcement->cancel) cancel(announcement->id);
-  else handle(std::move(*announcement));
+  if (announcement->cancel)
+    cancel(announcement->id);
+  else
+    handle(std::move(*announcement));
   return true;
 }
 
 void Gate::handle(Announcement a) {
   const Key key{.source = source_of(a), .to = a.to};
-  FlowFacts facts{
-      .id = a.id, .to = a.to, .name = std::move(a.name), .rule = {}, .program = std::move(a.program), .comm = std::move(a.comm)};
+  FlowFacts facts{.id = a.id,
+                  .to = a.to,
+                  .name = std::move(a.name),
+                  .rule = {},
+                  .program = std::move(a.program),
+                  .comm = std::move(a.comm)};
   facts.pid = a.pid;
   facts.tid = a.tid;
   const policy::Verdict verdict = judge(context_, facts);
@@ -131,8 +140,11 @@ void Gate::handle(Announcement a) {
     facts.names = verdict.rule->names;
   }
   const bool check_name = wants_name_check(facts, verdict);
-  Admission admission{
-      .facts = std::move(facts), .check_name = check_name, .outside = {}, .began = boot_clock_ns(), .seat = Seat(context_)};
+  Admission admission{.facts = std::move(facts),
+                      .check_name = check_name,
+                      .outside = {},
+                      .began = boot_clock_ns(),
+                      .seat = Seat(context_)};
   if (!a.dial) {
     expect(key, std::move(admission));
     return answer(a.id, 0);
@@ -187,7 +199,8 @@ void Gate::unclaimed(const std::string& key) {
 
 void Gate::cancel(std::uint64_t id) {
   if (auto node = pending_.extract(id)) return node.mapped()->end_dial();
-  if (const auto found = expected_by_id_.find(id); found != expected_by_id_.end()) unclaimed(std::string(found->second));
+  if (const auto found = expected_by_id_.find(id); found != expected_by_id_.end())
+    unclaimed(std::string(found->second));
 }
 
 void Gate::close_all() {
@@ -203,7 +216,8 @@ void Gate::answer(std::uint64_t id, int error) {
 
 void Gate::send_answers() {
   while (!answers_.empty()) {
-    const ssize_t n = ::send(link_.get(), answers_.front().data(), answers_.front().size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t n =
+        ::send(link_.get(), answers_.front().data(), answers_.front().size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0 && errno == EAGAIN) break;
     answers_.pop_front();  // also when the broker is gone
   }

@@ -28,13 +28,14 @@ class Gate : Watcher {
   struct Admission {
     FlowFacts facts;
     bool check_name = false;
-    Fd outside;            // empty: still to be dialed
+    Fd outside;              // empty: still to be dialed
     std::int64_t began = 0;  // boot time, ns
     Seat seat;
   };
   /// The announcement of a flow that came, which is used up by that; nullopt when there is none.
   std::optional<Admission> take(const Key& key);
-  /// Reads what was announced so far. A flow is announced before its first packet, but may be met before its announcement.
+  /// Reads what was announced so far. A flow is announced before its first packet, but may be met before its
+  /// announcement.
   void read_announcements();
   /// Every flow that was announced and did not come is recorded as such.
   void close_all();

@@ -8,7 +8,7 @@
 namespace agentrun::egress {
 
 namespace {
-constexpr int capacity = 256 * 1024;         // in pages of what a packet holds: often many times as many bytes
+constexpr int capacity = 256 * 1024;  // in pages of what a packet holds: often many times as many bytes
 constexpr std::size_t piece = 1024 * 1024;
 std::size_t there = 0;  // one thread moves bytes
 }  // namespace
@@ -21,8 +21,12 @@ std::unique_ptr<Pipe> Pipe::make() {
   return std::unique_ptr<Pipe>(new Pipe(std::move(in), std::move(out)));
 }
 
-Pipe::Pipe(Fd in, Fd out) noexcept : in_(std::move(in)), out_(std::move(out)) { ++there; }
-Pipe::~Pipe() { --there; }
+Pipe::Pipe(Fd in, Fd out) noexcept : in_(std::move(in)), out_(std::move(out)) {
+  ++there;
+}
+Pipe::~Pipe() {
+  --there;
+}
 
 ssize_t Pipe::fill(const Fd& from) noexcept {
   const ssize_t n = ::splice(from.get(), nullptr, in_.get(), nullptr, piece, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);

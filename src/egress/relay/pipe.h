@@ -23,7 +23,7 @@ class Pipe {
   ssize_t drain(const Fd& to) noexcept;
   [[nodiscard]] bool empty() const noexcept { return held_ == 0; }
 
-  static constexpr std::size_t most = 64;                // at one time
+  static constexpr std::size_t most = 64;               // at one time
   static constexpr std::size_t descriptors = 2 * most;  // that all of them take
 
  private:

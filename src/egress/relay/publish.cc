@@ -91,7 +91,8 @@ class Publisher::Listener : public Watcher {
     for (int i = 0; i < accepts_a_round; ++i) {
       sockaddr_storage from{};
       socklen_t size = sizeof from;
-      Fd socket(::accept4(published_.listener.get(), reinterpret_cast<sockaddr*>(&from), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      Fd socket(::accept4(published_.listener.get(), reinterpret_cast<sockaddr*>(&from), &size,
+                          SOCK_NONBLOCK | SOCK_CLOEXEC));
       if (!socket && is_for_now(errno)) return owner_.context_.loop.pause(*this, published_.listener.get());
       if (!socket) return;
       owner_.arrived(std::move(socket), published_.what, destination_of(from).value_or(policy::Destination{}));
@@ -106,7 +107,8 @@ class Publisher::Listener : public Watcher {
 namespace {
 
 Fd stream_socket(const policy::Policy::Publish& what) {
-  Fd socket(check(::socket(what.at.v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "publish"));
+  Fd socket(check(::socket(what.at.v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket",
+                  "publish"));
   const int on = 1;
   check(::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), "setsockopt", "publish");
   if (what.at.v6) check(::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on), "setsockopt", "publish");
@@ -117,7 +119,8 @@ Refusal not_bound(const policy::Policy::Publish& what, int error) {
   std::string remedy = "end what uses the port, or publish another one";
   if (error == EACCES) {
     const std::string first = try_read_file("/proc/sys/net/ipv4/ip_unprivileged_port_start").value_or("1024\n");
-    remedy = "publish a port from " + first.substr(0, first.find('\n')) + " on: those below are root's (sysctl net.ipv4.ip_unprivileged_port_start)";
+    remedy = "publish a port from " + first.substr(0, first.find('\n')) +
+             " on: those below are root's (sysctl net.ipv4.ip_unprivileged_port_start)";
   } else if (error == EADDRNOTAVAIL) {
     remedy = "publish at an address that this host has, or at none: then it is 127.0.0.1";
   }
@@ -132,7 +135,8 @@ std::vector<Published> bind_published(const policy::Policy& policy) {
   for (const policy::Policy::Publish& what : policy.publish()) {
     Fd listener = stream_socket(what);
     const Address address(what.at);
-    if (::bind(listener.get(), address.get(), address.size()) != 0 || ::listen(listener.get(), SOMAXCONN) != 0) throw not_bound(what, errno);
+    if (::bind(listener.get(), address.get(), address.size()) != 0 || ::listen(listener.get(), SOMAXCONN) != 0)
+      throw not_bound(what, errno);
     published.push_back({std::move(listener), what});
   }
   return published;
@@ -173,7 +177,8 @@ void Publisher::ready(unsigned /*tag*/, std::uint32_t /*events*/) {
   try {
     message = recv_message(inside_);
   } catch (const SysError& e) {
-    if (e.error() == EMSGSIZE) message.emplace();  // there was no room for its descriptor here (MSG_CTRUNC): an answer without one
+    if (e.error() == EMSGSIZE)
+      message.emplace();  // there was no room for its descriptor here (MSG_CTRUNC): an answer without one
   }
   if (!message) return context_.loop.remove(inside_.get());  // nothing is published any more
   if (asked_.empty()) return;

@@ -1,5 +1,5 @@
-// network.publish: a port of the host leads to the same port of the sandbox's loopback. A socket of the sandbox's network
-// namespace can be made only inside; so a small process enters it, and hands out sockets that connect there.
+// network.publish: a port of the host leads to the same port of the sandbox's loopback. A socket of the sandbox's
+// network namespace can be made only inside; so a small process enters it, and hands out sockets that connect there.
 #pragma once
 
 #include <deque>
@@ -19,8 +19,8 @@ struct Published {
 /// Binds and listens. Throws Refusal when an address cannot be had.
 std::vector<Published> bind_published(const policy::Policy& policy);
 
-/// Forks the process that stands in the sandbox's user and network namespaces; gives the socket to ask it by. The caller must
-/// have no other thread. Throws SysError.
+/// Forks the process that stands in the sandbox's user and network namespaces; gives the socket to ask it by. The
+/// caller must have no other thread. Throws SysError.
 Fd start_inside(const Fd& sandbox);
 
 class Publisher : Watcher {

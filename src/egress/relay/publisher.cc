@@ -1,5 +1,6 @@
-// The process that stands in the sandbox's user and network namespaces for network.publish. It knows three answers: a socket
-// that connects to a port of 127.0.0.1, one for ::1, or none. It is in the host's pid namespace, where the agent cannot see it.
+// The process that stands in the sandbox's user and network namespaces for network.publish. It knows three answers: a
+// socket that connects to a port of 127.0.0.1, one for ::1, or none. It is in the host's pid namespace, where the agent
+// cannot see it.
 #include <arpa/inet.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -10,13 +11,13 @@
 #include <cstring>
 #include <utility>
 
-#include <agentrun/sys/syscall_limits.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include <agentrun/sys/service.h>
+#include <agentrun/sys/syscall_limits.h>
 #include "egress/confine_egress.h"
-#include "egress/relay/publish.h"
 #include "egress/egress_fds.h"
+#include "egress/relay/publish.h"
 
 namespace agentrun::egress {
 
@@ -45,8 +46,10 @@ Fd connect_inside(std::string_view question) {
   while (const auto question = recv_message(questions)) {
     if (question->bytes.size() != question_size) continue;
     const Fd socket = connect_inside(question->bytes);
-    if (socket) send_message(questions, "1", {socket.get()});
-    else send_message(questions, "0");
+    if (socket)
+      send_message(questions, "1", {socket.get()});
+    else
+      send_message(questions, "0");
   }
   ::_exit(EXIT_SUCCESS);
 }

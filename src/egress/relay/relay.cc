@@ -12,8 +12,8 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include "egress/dns/addresses.h"
-#include "egress/packet/netfilter.h"
 #include "egress/egress_fds.h"
+#include "egress/packet/netfilter.h"
 
 namespace agentrun::egress {
 
@@ -32,7 +32,9 @@ std::optional<policy::Destination> original_destination(const Fd& socket, bool v
   return destination_of(address);
 }
 
-Fd open_spare() { return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+Fd open_spare() {
+  return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
 
 }  // namespace
 
@@ -92,7 +94,8 @@ std::optional<Gate::Admission> Relay::admission_of(const policy::Destination& so
   policy::Destination announced = source;
   if (auto admission = gate_.take({.source = source, .to = to})) return admission;
   if (context_.conntrack != nullptr) {
-    if (const auto original = context_.conntrack->original(source)) announced.port = original->source_port;  // which it was announced by
+    if (const auto original = context_.conntrack->original(source))
+      announced.port = original->source_port;  // which it was announced by
   }
   if (announced.port != source.port) {
     if (auto admission = gate_.take({.source = announced, .to = to})) return admission;
@@ -100,7 +103,8 @@ std::optional<Gate::Admission> Relay::admission_of(const policy::Destination& so
   // Its announcement was sent before its first packet; it may still be unread.
   gate_.read_announcements();
   auto admission = gate_.take({.source = source, .to = to});
-  return admission || announced.port == source.port ? std::move(admission) : gate_.take({.source = announced, .to = to});
+  return admission || announced.port == source.port ? std::move(admission)
+                                                    : gate_.take({.source = announced, .to = to});
 }
 
 void Relay::arrived(Fd socket, bool v6, const policy::Destination& source) {
@@ -108,13 +112,20 @@ void Relay::arrived(Fd socket, bool v6, const policy::Destination& source) {
   auto admission = to ? admission_of(source, *to) : std::nullopt;
   if (!admission) {
     reset(socket);
-    Drops::Drop drop{.type = "net.refused", .to = to.value_or(source), .proto = "tcp", .reason = "not announced", .uid = {}, .name = {}};
-    if (!drop.to.v6 && policy::is_synthetic(drop.to)) drop.name = context_.names.name_of(v4_number(drop.to)).value_or("");
+    Drops::Drop drop{.type = "net.refused",
+                     .to = to.value_or(source),
+                     .proto = "tcp",
+                     .reason = "not announced",
+                     .uid = {},
+                     .name = {}};
+    if (!drop.to.v6 && policy::is_synthetic(drop.to))
+      drop.name = context_.names.name_of(v4_number(drop.to)).value_or("");
     return drops_.add(drop);
   }
   const auto check = admission->check_name ? Flow::NameCheck::wanted : Flow::NameCheck::none;
-  add(std::make_unique<Flow>(context_, std::move(admission->facts), Flow::Ends{std::move(socket), std::move(admission->outside)},
-                             check, admission->began, buffer_, std::move(admission->seat), over()));
+  add(std::make_unique<Flow>(context_, std::move(admission->facts),
+                             Flow::Ends{std::move(socket), std::move(admission->outside)}, check, admission->began,
+                             buffer_, std::move(admission->seat), over()));
 }
 
 void Relay::add_inward(FlowFacts facts, const policy::Destination& source, Fd agent, Fd outside, Seat seat) {
@@ -123,8 +134,8 @@ void Relay::add_inward(FlowFacts facts, const policy::Destination& source, Fd ag
     reset(agent);
     return reset(outside);
   }
-  add(std::make_unique<Flow>(context_, std::move(facts), Flow::Ends{std::move(agent), std::move(outside)}, Flow::NameCheck::none,
-                             boot_clock_ns(), buffer_, std::move(seat), over()));
+  add(std::make_unique<Flow>(context_, std::move(facts), Flow::Ends{std::move(agent), std::move(outside)},
+                             Flow::NameCheck::none, boot_clock_ns(), buffer_, std::move(seat), over()));
 }
 
 void Relay::add(std::unique_ptr<Flow> flow) {

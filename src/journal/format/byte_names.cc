@@ -22,7 +22,8 @@ std::string escaped(std::string_view bytes) {
     const std::size_t size = utf8_character(bytes);
     if (size == 0) {
       std::array<char, 5> escape{};
-      std::snprintf(escape.data(), escape.size(), "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(bytes[0])));
+      std::snprintf(escape.data(), escape.size(), "\\x%02x",
+                    static_cast<unsigned>(static_cast<unsigned char>(bytes[0])));
       out += escape.data();
     } else {
       out += bytes.substr(0, size);

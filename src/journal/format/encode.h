@@ -14,8 +14,8 @@ inline std::span<const std::uint8_t> as_bytes(std::string_view text) noexcept {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
 
-/// base64(): agentrun/journal.h. Decodes into `out` and gives the number of bytes. nullopt when `text` is not canonical (alphabet, padding, and
-/// unused bits that are zero) or does not fit.
+/// base64(): agentrun/journal.h. Decodes into `out` and gives the number of bytes. nullopt when `text` is not canonical
+/// (alphabet, padding, and unused bits that are zero) or does not fit.
 std::optional<std::size_t> decode_base64(std::string_view text, std::span<std::uint8_t> out) noexcept;
 
 /// Lower-case hex that fills `out`; false on anything else.

@@ -18,9 +18,11 @@
 namespace agentrun::journal {
 
 void prepare_openssl() noexcept {
-  // What a start would pay for and nobody uses: tables of names, the texts of its errors, and taking all of it down at the end.
-  constexpr std::uint64_t without = OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ADD_ALL_CIPHERS | OPENSSL_INIT_NO_ADD_ALL_DIGESTS |
-                                    OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS | OPENSSL_INIT_NO_ATEXIT;
+  // What a start would pay for and nobody uses: tables of names, the texts of its errors, and taking all of it down at
+  // the end.
+  constexpr std::uint64_t without = OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ADD_ALL_CIPHERS |
+                                    OPENSSL_INIT_NO_ADD_ALL_DIGESTS | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS |
+                                    OPENSSL_INIT_NO_ATEXIT;
   ::OPENSSL_init_crypto(without, nullptr);
   // Names that time stamps are signed under: a digest that was fetched before it had one is never found by it.
   for (const EVP_MD* digest : {EVP_sha256(), EVP_sha384(), EVP_sha512()}) EVP_add_digest(digest);

@@ -19,13 +19,12 @@ std::string place(std::uint64_t index, unsigned segment, std::uint64_t number) {
 }
 
 LineReader::LineReader(const Fd& directory)
-    : directory_(&directory),
-      file_(open_segment(0)),
-      buffer_(std::make_unique_for_overwrite<char[]>(buffer_size)) {}
+    : directory_(&directory), file_(open_segment(0)), buffer_(std::make_unique_for_overwrite<char[]>(buffer_size)) {}
 
 std::optional<Fd> LineReader::open_segment(unsigned number) {
   auto file = files::try_regular(*directory_, files::segment(number));
-  if (!file && files::exists(*directory_, files::segment(number))) broken_ = files::segment(number) + ": not a regular file";
+  if (!file && files::exists(*directory_, files::segment(number)))
+    broken_ = files::segment(number) + ": not a regular file";
   return file;
 }
 

@@ -2,8 +2,8 @@
 // the descriptor of the folder, never through a symbolic link.
 #pragma once
 
-#include <cerrno>
 #include <agentrun/sys/fd.h>
+#include <cerrno>
 
 #include <cstddef>
 #include <cstdint>
@@ -36,7 +36,9 @@ Fd make(const Fd& directory, const std::string& name, int flags);
 /// A file for reading; nullopt when there is none. Anything but a regular file: SysError(EINVAL).
 std::optional<Fd> try_open(const Fd& directory, const std::string& name);
 /// What open_regular() says of something that is there and is no file: a link, a pipe, a socket, a directory, a device.
-constexpr bool is_no_file(int error) noexcept { return error == EINVAL || error == ELOOP || error == EISDIR; }
+constexpr bool is_no_file(int error) noexcept {
+  return error == EINVAL || error == ELOOP || error == EISDIR;
+}
 /// Something is there by this name, whatever it is.
 bool exists(const Fd& directory, const std::string& name);
 /// A file for reading; nullopt when there is none, also when something else is there. Throws SysError.

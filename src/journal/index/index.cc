@@ -1,9 +1,9 @@
-// Theory of operation. Whoever appends holds the lock of the folder. What the next one needs to know without reading all of
-// it (the peaks of the tree, where the signed records end, which runs have not ended) stands in `state`: it counts only when
-// the identity signed it and it is of the tree that `checkpoint` signs, and else everything is read again. All of the folder may
-// have been changed by others since: nothing becomes signed that was not signed or does not prove itself. Nothing is fsynced,
-// for a start must not wait for a disk: after a power cut the index may be damaged. It is then set aside, not repaired, a new
-// one begins with what the old one had signed, and people are told.
+// Theory of operation. Whoever appends holds the lock of the folder. What the next one needs to know without reading
+// all of it (the peaks of the tree, where the signed records end, which runs have not ended) stands in `state`: it
+// counts only when the identity signed it and it is of the tree that `checkpoint` signs, and else everything is read
+// again. All of the folder may have been changed by others since: nothing becomes signed that was not signed or does
+// not prove itself. Nothing is fsynced, for a start must not wait for a disk: after a power cut the index may be
+// damaged. It is then set aside, not repaired, a new one begins with what the old one had signed, and people are told.
 #include <agentrun/journal/index.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
@@ -17,17 +17,17 @@
 #include <charconv>
 
 #include "journal/format/encode.h"
-#include "journal/format/run_files.h"
-#include "journal/index/index_files.h"
 #include "journal/format/lines.h"
 #include "journal/format/note.h"
+#include "journal/format/run_files.h"
+#include "journal/index/index_files.h"
 
 namespace agentrun::journal {
 
 namespace {
 
 constexpr std::string_view state_version = "agent-run/index-state/v1";
-constexpr std::size_t max_broken = 4000;    // of a checkpoint that is copied as it is
+constexpr std::size_t max_broken = 4000;  // of a checkpoint that is copied as it is
 constexpr std::int64_t lock_patience_ns = 10'000'000'000;
 
 bool is_still_there(const Fd& folder, const std::string& path) {
@@ -47,7 +47,8 @@ Fd locked_folder(const std::string& path) {
     }
     while (::flock(folder.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK && errno != EINTR) throw_errno("flock", path);
-      if (boot_clock_ns() > deadline) throw Refusal(path + " is locked by another process", "end what holds it: lslocks");
+      if (boot_clock_ns() > deadline)
+        throw Refusal(path + " is locked by another process", "end what holds it: lslocks");
       const timespec pause{.tv_sec = 0, .tv_nsec = 1'000'000};
       ::nanosleep(&pause, nullptr);
     }
@@ -82,7 +83,8 @@ class Index {
   void append(Record& record) { write(record.line()); }
   /// Signs what is there. The head is what this process may believe of the index later.
   IndexHead store() {
-    std::string text = std::string(state_version) + "\n" + key_.name() + "\n" + std::to_string(tree_.size()) + " " + std::to_string(offset_) + "\n";
+    std::string text = std::string(state_version) + "\n" + key_.name() + "\n" + std::to_string(tree_.size()) + " " +
+                       std::to_string(offset_) + "\n";
     for (const Hash& peak : tree_.peaks()) text += "peak " + base64(peak) + "\n";
     for (const OpenRun& run : open_) text += "open " + run.id + " " + run.first_key + "\n";
     if (last_) text += "last " + checkpoint_words(*last_) + "\n";
@@ -105,10 +107,14 @@ class Index {
   void enter() {
     folder_ = locked_folder((state_ / index::name).string());
     // What is no file in the place of one was not made by agent-run: the whole is damaged, and set aside as it is.
-    const auto is_none = [&](const char* file) { return files::exists(folder_, file) && !files::try_regular(folder_, file); };
+    const auto is_none = [&](const char* file) {
+      return files::exists(folder_, file) && !files::try_regular(folder_, file);
+    };
     if (is_none(files::segment(0).c_str()) || is_none(files::checkpoint)) return restart();
     // `state` is derived: in the place of it nothing is worth keeping that can be removed.
-    if (is_none(index::state) && ::unlinkat(folder_.get(), index::state, 0) != 0 && ::unlinkat(folder_.get(), index::state, AT_REMOVEDIR) != 0) return restart();
+    if (is_none(index::state) && ::unlinkat(folder_.get(), index::state, 0) != 0 &&
+        ::unlinkat(folder_.get(), index::state, AT_REMOVEDIR) != 0)
+      return restart();
     entries_ = open_regular(folder_.get(), files::segment(0), O_RDWR | O_APPEND | O_CREAT);
   }
   [[nodiscard]] std::int64_t bytes() const {
@@ -118,7 +124,8 @@ class Index {
   }
 
   void write(std::string_view line) {
-    const ssize_t n = check(retry_eintr([&] { return ::write(entries_.get(), line.data(), line.size()); }), "write", "index");
+    const ssize_t n =
+        check(retry_eintr([&] { return ::write(entries_.get(), line.data(), line.size()); }), "write", "index");
     if (static_cast<std::size_t>(n) != line.size()) {
       (void)!::ftruncate(entries_.get(), offset_);
       throw SysError(ENOSPC, "write", "index");
@@ -126,8 +133,8 @@ class Index {
     take(line.substr(0, line.size() - 1));
   }
 
-  /// In place: renaming over a file makes ext4 write it out at once (auto_da_alloc), which a start would wait for. Readers
-  /// have the lock, a kill does not come inside a write(2), and a power cut is seen by the signature.
+  /// In place: renaming over a file makes ext4 write it out at once (auto_da_alloc), which a start would wait for.
+  /// Readers have the lock, a kill does not come inside a write(2), and a power cut is seen by the signature.
   void overwrite(const char* file, std::string_view text) const {
     const Fd fd = open_regular(folder_.get(), file, O_WRONLY | O_CREAT);
     const ssize_t n = check(::pwrite(fd.get(), text.data(), text.size(), 0), "write", file);
@@ -167,13 +174,14 @@ class Index {
     return true;
   }
 
-  /// Whether the records after `head` lead from it to what is here: so the records before it need not be read. An index that was
-  /// begun after it (the one before was damaged) was signed by somebody who said so.
+  /// Whether the records after `head` lead from it to what is here: so the records before it need not be read. An index
+  /// that was begun after it (the one before was damaged) was signed by somebody who said so.
   [[nodiscard]] bool continues(const IndexHead& head) const {
     if (head.tree.size() > tree_.size() || head.offset > offset_) return false;
     Tree tree = head.tree;
     std::string text(static_cast<std::size_t>(offset_ - head.offset), '\0');
-    const ssize_t n = check(retry_eintr([&] { return ::pread(entries_.get(), text.data(), text.size(), head.offset); }), "read", "index");
+    const ssize_t n = check(retry_eintr([&] { return ::pread(entries_.get(), text.data(), text.size(), head.offset); }),
+                            "read", "index");
     std::string_view rest = std::string_view(text).substr(0, static_cast<std::size_t>(n));
     while (const auto line = take_line(rest)) tree.add(leaf_hash(*line));
     return tree.size() == tree_.size() && tree.root() == tree_.root();
@@ -184,7 +192,8 @@ class Index {
     forget();
     const auto text = signed_text(index::state);
     const auto head = signed_head();
-    return text && head && parse_state(*text) && tree_.size() == head->size && tree_.root() == head->root && offset_ <= bytes();
+    return text && head && parse_state(*text) && tree_.size() == head->size && tree_.root() == head->root &&
+           offset_ <= bytes();
   }
 
   bool parse_state(std::string_view text) {
@@ -202,7 +211,8 @@ class Index {
         if (decode_base64(value, peaks.emplace_back()) != sizeof(Hash)) return false;
       } else if (line->starts_with("open ")) {
         const std::size_t end = std::min(value.find(' '), value.size());
-        open_.push_back({std::string(value.substr(0, end)), std::string(value.substr(std::min(end + 1, value.size())))});
+        open_.push_back(
+            {std::string(value.substr(0, end)), std::string(value.substr(std::min(end + 1, value.size())))});
       } else if (line->starts_with("last ")) {
         last_ = index::parse_words(value);
       }
@@ -223,8 +233,8 @@ class Index {
     return tree_.size() == head->size && tree_.root() == head->root && offset_ <= bytes();
   }
 
-  /// What was appended by a process that died before it signed, or by somebody else: only what proves itself, and is news, is
-  /// kept. All else goes before anything is signed.
+  /// What was appended by a process that died before it signed, or by somebody else: only what proves itself, and is
+  /// news, is kept. All else goes before anything is signed.
   void absorb_tail() {
     const std::int64_t end = bytes();
     if (end > offset_) {
@@ -239,16 +249,20 @@ class Index {
   }
   [[nodiscard]] std::string read_tail(std::int64_t end) const {
     std::string tail(static_cast<std::size_t>(std::min<std::int64_t>(end - offset_, index::max_tail)), '\0');
-    const ssize_t n = check(retry_eintr([&] { return ::pread(entries_.get(), tail.data(), tail.size(), offset_); }), "read", "index");
+    const ssize_t n =
+        check(retry_eintr([&] { return ::pread(entries_.get(), tail.data(), tail.size(), offset_); }), "read", "index");
     tail.resize(static_cast<std::size_t>(n));
     return tail;
   }
   [[nodiscard]] bool is_news(std::string_view line) const {
     const std::string run = text_field(line, "run").value_or("");
     switch (index::proof_of(line, key_, state_)) {
-      case index::Proof::none: return false;
-      case index::Proof::closing: return std::ranges::find(open_, run, &OpenRun::id) != open_.end();
-      case index::Proof::opening: return !knows(run);
+      case index::Proof::none:
+        return false;
+      case index::Proof::closing:
+        return std::ranges::find(open_, run, &OpenRun::id) != open_.end();
+      case index::Proof::opening:
+        return !knows(run);
     }
     return false;
   }
@@ -321,7 +335,8 @@ Fate fate_of(const std::filesystem::path& directory) {
   return ::flock(folder.get(), LOCK_SH | LOCK_NB) == 0 ? Fate::over : Fate::running;
 }
 
-/// What the next start finds of a run that was broken off. What does not verify is not signed: only that it was found so.
+/// What the next start finds of a run that was broken off. What does not verify is not signed: only that it was found
+/// so.
 void recover(Index& index, const std::filesystem::path& state_directory, const Key& identity, const OpenRun& run) {
   const auto directory = state_directory / files::runs / run.id;
   const Fate fate = fate_of(directory);
@@ -343,7 +358,8 @@ void recover(Index& index, const std::filesystem::path& state_directory, const K
   } catch (const std::exception& e) {  // a pipe in place of a file, a damaged note: no reason to begin no run any more
     why = e.what();
   }
-  if (why.empty() && !report.findings.empty()) why = report.findings[0].rule + " " + report.findings[0].where + ": " + report.findings[0].message;
+  if (why.empty() && !report.findings.empty())
+    why = report.findings[0].rule + " " + report.findings[0].where + ": " + report.findings[0].message;
   const bool sound = report.status == Status::complete || report.status == Status::incomplete;
   if (!sound) record.text("fault", why);
   record.text("origin", origin);
@@ -399,7 +415,9 @@ std::string index_close(const std::filesystem::path& state_directory, const Key&
   index.append(record);
   (void)index.store();
   if (!index.broken().empty()) return notice_of(index, state_directory);
-  return index.continues() ? "" : "the index of journals was changed while the run went on, which its record now says: agent-run journal verify --index";
+  return index.continues() ? ""
+                           : "the index of journals was changed while the run went on, which its record now says: "
+                             "agent-run journal verify --index";
 }
 
 void index_pruned(const std::filesystem::path& state_directory, const Key& identity, const std::string& run_id,

@@ -1,5 +1,5 @@
-// Reading the journal of journals. Each file is read once, and what is read counts as said when the signed head covers it, or
-// when it proves itself; all else is only a claim.
+// Reading the journal of journals. Each file is read once, and what is read counts as said when the signed head covers
+// it, or when it proves itself; all else is only a claim.
 #include <agentrun/journal/index.h>
 #include <agentrun/journal/prune.h>
 #include <agentrun/sys/error.h>
@@ -7,11 +7,11 @@
 #include <sys/stat.h>
 
 #include "journal/format/encode.h"
-#include "journal/verify/evidence.h"
 #include "journal/format/fields.h"
+#include "journal/format/lines.h"
 #include "journal/format/run_files.h"
 #include "journal/index/index_files.h"
-#include "journal/format/lines.h"
+#include "journal/verify/evidence.h"
 
 namespace agentrun::journal {
 
@@ -26,13 +26,15 @@ constexpr std::size_t max_unsigned = 16U << 20;  // bytes of an index without a 
 /// The run of a record, when it names one of this identity.
 std::optional<std::string> run_of(std::string_view line, const Key& key) {
   auto run = text_field(line, "run");
-  if (!run || !files::is_run_id(*run) || text_field(line, "origin") != identity_name(key) + "/" + *run) return std::nullopt;
+  if (!run || !files::is_run_id(*run) || text_field(line, "origin") != identity_name(key) + "/" + *run)
+    return std::nullopt;
   return run;
 }
 
 bool certifies(std::string_view certificate, std::string_view run, std::string_view first_key, const Key& key) {
   const auto authority = authority_of(certificate, key);
-  return authority && authority->origin == identity_name(key) + "/" + std::string(run) && authority->first.vkey() == first_key;
+  return authority && authority->origin == identity_name(key) + "/" + std::string(run) &&
+         authority->first.vkey() == first_key;
 }
 
 std::string certificate_in(const std::filesystem::path& run_directory) {
@@ -67,7 +69,8 @@ class Taker {
     RunEntry& entry = view_->runs[*run];
     if (entry.where.empty()) entry.where = view_->where + " record " + std::to_string(line.index);
     const std::int64_t at = number_field(line.data, "t").value_or(0);
-    Anchor anchor{.where = view_->where + " record " + std::to_string(line.index), .origin = identity_name(*key_) + "/" + *run};
+    Anchor anchor{.where = view_->where + " record " + std::to_string(line.index),
+                  .origin = identity_name(*key_) + "/" + *run};
     if (type == "run.missing") {
       entry.excused = entry.since != 0 && at - entry.since >= retention_ns;
       return;
@@ -119,7 +122,8 @@ std::optional<Before> head_of(std::string_view line) {
   const auto size = number_field(line, "size");
   const auto root = text_field(line, "root");
   Before before;
-  if (!origin || !size || *size < 0 || !root || decode_base64(*root, before.root) != before.root.size()) return std::nullopt;
+  if (!origin || !size || *size < 0 || !root || decode_base64(*root, before.root) != before.root.size())
+    return std::nullopt;
   before.origin = *origin;
   before.size = static_cast<std::uint64_t>(*size);
   return before;
@@ -132,7 +136,8 @@ Proof proof_of(std::string_view line, const Key& key, const std::filesystem::pat
   }
   if (!run || !members.complete()) return Proof::none;
   const std::string type = text_field(line, "type").value_or("");
-  if (type == "run.close") return closes(line, *run, key) && !text_field(line, "index_before") ? Proof::closing : Proof::none;
+  if (type == "run.close")
+    return closes(line, *run, key) && !text_field(line, "index_before") ? Proof::closing : Proof::none;
   if (type != "run.open") return Proof::none;
   const std::string first_key = text_field(line, "vkey").value_or("");
   const auto inside = text_field(line, "certificate");
@@ -174,9 +179,11 @@ SignedHead read_signed_head(const Fd& folder, std::span<const std::string> trust
   for (const std::string& vkey : trusted) {
     const Key identity = Key::from_vkey(vkey);
     const std::string origin = identity_name(identity) + "/" + name;
-    if (result.note->text.starts_with(origin + "\n") || result.note->signatures[0].name == origin) result.key = identity.renamed(origin);
+    if (result.note->text.starts_with(origin + "\n") || result.note->signatures[0].name == origin)
+      result.key = identity.renamed(origin);
   }
-  result.holds = result.head && result.key && result.head->origin == result.key->name() && signed_by(*result.note, *result.key) == Signed::valid;
+  result.holds = result.head && result.key && result.head->origin == result.key->name() &&
+                 signed_by(*result.note, *result.key) == Signed::valid;
   return result;
 }
 
@@ -186,7 +193,9 @@ View read_view(const Fd& folder, const std::string& where, const Key& key, const
   Taker taker(view, key);
   Tree tree;
   const auto covered = [&] { return head && tree.size() < head->size; };
-  const auto compare = [&] { view.leads = view.leads || (head && tree.size() == head->size && tree.root() == head->root); };
+  const auto compare = [&] {
+    view.leads = view.leads || (head && tree.size() == head->size && tree.root() == head->root);
+  };
   compare();
   LineReader lines(folder);
   std::size_t unsigned_bytes = 0;
@@ -200,11 +209,15 @@ View read_view(const Fd& folder, const std::string& where, const Key& key, const
       view.broken_checkpoint = text_field(line.data, "checkpoint").value_or("");
     }
     const Hash leaf = leaf_hash(line.data);
-    if (covered()) taker.take(line);
+    if (covered())
+      taker.take(line);
     else if (proof_of(line.data, key, state_directory) != Proof::none) {
       // Said again of a run that the signed records know, it is nothing new; another end of the same run is.
-      if (text_field(line.data, "type") == "run.close" || !view.runs.contains(text_field(line.data, "run").value_or(""))) taker.take(line);
-    } else if (const auto run = text_field(line.data, "run"); run && files::is_run_id(*run) && text_field(line.data, "type") == "run.open") {
+      if (text_field(line.data, "type") == "run.close" ||
+          !view.runs.contains(text_field(line.data, "run").value_or("")))
+        taker.take(line);
+    } else if (const auto run = text_field(line.data, "run");
+               run && files::is_run_id(*run) && text_field(line.data, "type") == "run.open") {
       view.claimed.insert(*run);
     }
     if (!covered()) unsigned_bytes += line.data.size() + 1;
@@ -221,14 +234,16 @@ View read_view(const Fd& folder, const std::string& where, const Key& key, const
   return view;
 }
 
-std::vector<View> views_set_aside(const View& newest, const Key& key, const std::filesystem::path& state_directory, std::string& absent) {
+std::vector<View> views_set_aside(const View& newest, const Key& key, const std::filesystem::path& state_directory,
+                                  std::string& absent) {
   std::vector<View> views;
   std::string broken = newest.broken;
   std::string checkpoint = newest.broken_checkpoint;
   std::set<std::string> seen;
   while (!broken.empty() && views.size() < max_set_aside && seen.insert(broken).second) {
     const bool is_name = broken.starts_with(aside_prefix) && files::is_run_id(broken);
-    const auto folder = is_name && !is_no_directory(state_directory / broken) ? try_folder(state_directory / broken) : std::nullopt;
+    const auto folder =
+        is_name && !is_no_directory(state_directory / broken) ? try_folder(state_directory / broken) : std::nullopt;
     if (!folder) {
       absent = broken;
       break;
@@ -251,14 +266,18 @@ std::vector<View> views_set_aside(const View& newest, const Key& key, const std:
 
 std::vector<Anchor> index_anchors(const std::filesystem::path& state_directory, std::string_view run_id,
                                   std::span<const std::string> trusted) {
-  const std::vector<Anchor> unknown{{.where = index::name, .origin = {}, .gap = "it does not verify, so what it has seen of the run is not known: agent-run journal verify --index"}};
+  const std::vector<Anchor> unknown{
+      {.where = index::name,
+       .origin = {},
+       .gap = "it does not verify, so what it has seen of the run is not known: agent-run journal verify --index"}};
   if (index::is_no_directory(state_directory / index::name)) return unknown;
   const auto folder = index::try_folder(state_directory / index::name);
   if (!folder) return {};
   (void)::flock(folder->get(), LOCK_SH);  // a copy on a medium without locks has no writer either
   const index::SignedHead head = index::read_signed_head(*folder, trusted);
   if (head.note && !head.key) return {};  // of somebody who is not asked about
-  if (!head.holds) return files::exists(*folder, files::segment(0)) || !head.content.empty() ? unknown : std::vector<Anchor>{};
+  if (!head.holds)
+    return files::exists(*folder, files::segment(0)) || !head.content.empty() ? unknown : std::vector<Anchor>{};
   const index::View view = index::read_view(*folder, index::name, *head.key, head.head, state_directory);
   if (!view.leads) return unknown;
   std::string absent;
@@ -266,7 +285,8 @@ std::vector<Anchor> index_anchors(const std::filesystem::path& state_directory, 
   std::vector<Anchor> anchors = view.malformed.empty() ? std::vector<Anchor>{} : unknown;
   const auto add = [&](const index::View& of) {
     const auto found = of.runs.find(std::string(run_id));
-    if (found != of.runs.end()) anchors.insert(anchors.end(), found->second.anchors.begin(), found->second.anchors.end());
+    if (found != of.runs.end())
+      anchors.insert(anchors.end(), found->second.anchors.begin(), found->second.anchors.end());
   };
   add(view);
   for (const index::View& aside : index::views_set_aside(view, *head.key, state_directory, absent)) add(aside);

@@ -1,6 +1,6 @@
-// Whether the journal of journals is whole, and whether each run is there that it knows, and is the one that it knows: the
-// folder's name, the run in the certificate, the entry of the index, the closing checkpoint and what the next run says of the
-// one before it must agree.
+// Whether the journal of journals is whole, and whether each run is there that it knows, and is the one that it knows:
+// the folder's name, the run in the certificate, the entry of the index, the closing checkpoint and what the next run
+// says of the one before it must agree.
 #include <agentrun/journal/index.h>
 #include <agentrun/sys/error.h>
 #include <sys/file.h>
@@ -11,8 +11,8 @@
 #include "journal/format/encode.h"
 #include "journal/format/fields.h"
 #include "journal/format/run_files.h"
-#include "journal/verify/findings.h"
 #include "journal/index/index_files.h"
+#include "journal/verify/findings.h"
 #include "journal/verify/stamps.h"
 
 namespace agentrun::journal {
@@ -48,7 +48,8 @@ std::optional<Before> before_in(std::string_view opening) {
     if (member.key != "before") continue;
     Before before{.origin = text_field(member.value, "origin").value_or("")};
     const auto size = number_field(member.value, "size");
-    if (!size || *size < 0 || !decode_hex(text_field(member.value, "root").value_or(""), before.root)) return std::nullopt;
+    if (!size || *size < 0 || !decode_hex(text_field(member.value, "root").value_or(""), before.root))
+      return std::nullopt;
     before.size = static_cast<std::uint64_t>(*size);
     return before;
   }
@@ -57,7 +58,8 @@ std::optional<Before> before_in(std::string_view opening) {
 
 class Judge {
  public:
-  Judge(const std::filesystem::path& state_directory, const Key& key, std::vector<std::string> trusted, Findings& findings)
+  Judge(const std::filesystem::path& state_directory, const Key& key, std::vector<std::string> trusted,
+        Findings& findings)
       : state_(state_directory), identity_(identity_name(key)), trusted_(std::move(trusted)), findings_(&findings) {}
 
   /// Newest index first.
@@ -76,8 +78,10 @@ class Judge {
   void judge(const std::vector<Folder>& folders) {
     for (const Folder& folder : folders) {
       const auto known = runs_.find(folder.id);
-      if (known == runs_.end()) judge_unknown(folder);
-      else judge_known(folder, known->second);
+      if (known == runs_.end())
+        judge_unknown(folder);
+      else
+        judge_known(folder, known->second);
     }
     for (const auto& [id, entry] : runs_) {
       const bool there = std::ranges::find(folders, id, &Folder::id) != folders.end();
@@ -105,10 +109,16 @@ class Judge {
     } catch (const SysError&) {  // a pipe or a device is no certificate
     }
     const std::string where = "run " + folder.id;
-    if (!authority) findings_->remark("V6", where, "the index does not know it");
-    else if (authority->origin != identity_ + "/" + folder.id) findings_->fault("V6", where, "the index does not know it, and it is a copy of " + authority->origin);
-    else if (folder.has_records) findings_->fault("V6", where, "the identity certified it, and the index does not know it: an older index was put back, or the index was removed");
-    else findings_->remark("V6", where, "it has not begun, or was broken off before its first record");
+    if (!authority)
+      findings_->remark("V6", where, "the index does not know it");
+    else if (authority->origin != identity_ + "/" + folder.id)
+      findings_->fault("V6", where, "the index does not know it, and it is a copy of " + authority->origin);
+    else if (folder.has_records)
+      findings_->fault("V6", where,
+                       "the identity certified it, and the index does not know it: an older index was put back, or the "
+                       "index was removed");
+    else
+      findings_->remark("V6", where, "it has not begun, or was broken off before its first record");
   }
 
   void judge_known(const Folder& folder, const index::RunEntry& entry) {
@@ -122,9 +132,12 @@ class Judge {
     const std::string why = report.findings.empty() ? "" : first_fault(report);
     if (report.status == Status::complete || (report.status == Status::incomplete && !entry.closed))
       return judge_before(folder.id, report);
-    if (report.status == Status::incomplete) findings_->gap("V6", where, "INCOMPLETE, and the index knows its end: " + why);
-    else if (report.status == Status::truncated || report.status == Status::forked) findings_->elsewhere(report.status, "V6", where, why);
-    else findings_->fault("V6", where, std::string(journal::name(report.status)) + ": " + why);
+    if (report.status == Status::incomplete)
+      findings_->gap("V6", where, "INCOMPLETE, and the index knows its end: " + why);
+    else if (report.status == Status::truncated || report.status == Status::forked)
+      findings_->elsewhere(report.status, "V6", where, why);
+    else
+      findings_->fault("V6", where, std::string(journal::name(report.status)) + ": " + why);
   }
 
   static std::string first_fault(const Report& report) {
@@ -142,12 +155,14 @@ class Judge {
     const std::string run = before->origin.starts_with(prefix) ? before->origin.substr(prefix.size()) : "";
     const auto known = runs_.find(run);
     if (known == runs_.end())
-      findings_->fault("V6", "run " + (run.empty() ? before->origin : run), "run " + id + " names it as the one before it, and the index does not know it");
+      findings_->fault("V6", "run " + (run.empty() ? before->origin : run),
+                       "run " + id + " names it as the one before it, and the index does not know it");
     else if (!known->second.end && !known->second.sure)
       return;  // of an index that was damaged, the record that told its end may be one that is not believed
     else if (!known->second.end || known->second.end->size != before->size || known->second.end->root != before->root)
-      findings_->fault("V6", "run " + run, "run " + id + " says that it ended with " + std::to_string(before->size) + " records and the root " +
-                                               base64(before->root) + ", the index says something else");
+      findings_->fault("V6", "run " + run,
+                       "run " + id + " says that it ended with " + std::to_string(before->size) +
+                           " records and the root " + base64(before->root) + ", the index says something else");
   }
 
   std::filesystem::path state_;
@@ -158,7 +173,8 @@ class Judge {
 };
 
 /// Heads of the index that others have seen, and those that runs had in memory.
-void judge_heads(const index::View& view, std::span<const Anchor> anchors, const std::string& origin, Findings& findings) {
+void judge_heads(const index::View& view, std::span<const Anchor> anchors, const std::string& origin,
+                 Findings& findings) {
   std::map<std::uint64_t, Hash> roots;
   struct Seen {
     std::string where;
@@ -188,8 +204,9 @@ void judge_heads(const index::View& view, std::span<const Anchor> anchors, const
     const Hash& here = short_of ? roots[one.head.size] : roots.find(one.head.size)->second;
     if (!short_of && here == one.head.root) continue;
     findings.elsewhere(short_of ? Status::truncated : Status::forked, "V6", one.where,
-                       "it has " + std::to_string(one.head.size) + " records with the root " + base64(one.head.root) + ", here are " +
-                           std::to_string(tree.size()) + " with the root " + base64(short_of ? tree.root() : here));
+                       "it has " + std::to_string(one.head.size) + " records with the root " + base64(one.head.root) +
+                           ", here are " + std::to_string(tree.size()) + " with the root " +
+                           base64(short_of ? tree.root() : here));
   }
 }
 
@@ -204,10 +221,14 @@ void judge_end(const index::View& view, const index::SignedHead& signed_head, Re
   report.signed_root = head.root;
   if (head.size > report.records)
     findings.fault("V3", "record " + std::to_string(report.records) + " (missing)",
-                   "checkpoint covers " + std::to_string(head.size) + " records, " + std::to_string(report.records) + " are there");
+                   "checkpoint covers " + std::to_string(head.size) + " records, " + std::to_string(report.records) +
+                       " are there");
   else if (!view.leads)
-    findings.fault("V3", "records 0 to " + std::to_string(head.size - 1), "the records do not lead to the root that is signed");
-  if (report.records > head.size) findings.gap("V5", "record " + std::to_string(report.records - 1), "records after the checkpoint: nothing of them counts that does not prove itself");
+    findings.fault("V3", "records 0 to " + std::to_string(head.size - 1),
+                   "the records do not lead to the root that is signed");
+  if (report.records > head.size)
+    findings.gap("V5", "record " + std::to_string(report.records - 1),
+                 "records after the checkpoint: nothing of them counts that does not prove itself");
   if (view.torn_bytes > 0) findings.gap("V5", "end", "bytes after the last record");
 }
 
@@ -232,23 +253,30 @@ Report verify_index(const std::filesystem::path& state_directory, std::span<cons
     return report;
   }
   auto folder = index::try_folder(state_directory / index::name);
-  if (!folder) throw Refusal("there is no index in " + state_directory.string(), "the first run makes it; if there are runs, it was removed");
+  if (!folder)
+    throw Refusal("there is no index in " + state_directory.string(),
+                  "the first run makes it; if there are runs, it was removed");
   (void)::flock(folder->get(), LOCK_SH);
   const index::SignedHead head = index::read_signed_head(*folder, trusted);
   if (head.note && !head.key) {
-    findings.gap("V1", files::checkpoint, "signed by " + std::string(head.note->signatures[0].name) + ", which is not trusted");
+    findings.gap("V1", files::checkpoint,
+                 "signed by " + std::string(head.note->signatures[0].name) + ", which is not trusted");
     report.status = Status::no_key;
     return report;
   }
-  if (!head.head) findings.fault("V7", files::checkpoint, head.content.empty() ? "there is none" : "not a checkpoint in the form of a signed note");
-  else if (!head.holds) findings.fault("V1", files::checkpoint, "the signature of the identity does not hold");
+  if (!head.head)
+    findings.fault("V7", files::checkpoint,
+                   head.content.empty() ? "there is none" : "not a checkpoint in the form of a signed note");
+  else if (!head.holds)
+    findings.fault("V1", files::checkpoint, "the signature of the identity does not hold");
   if (!head.key) {
     report.status = status_of(findings);
     return report;
   }
   report.origin = head.key->name();
   const KeptStamps stamps = read_stamps(*folder, report.origin, findings);
-  const index::View view = index::read_view(*folder, index::name, *head.key, head.holds ? head.head : std::nullopt, state_directory);
+  const index::View view =
+      index::read_view(*folder, index::name, *head.key, head.holds ? head.head : std::nullopt, state_directory);
   folder.reset();  // a start does not wait until all runs are read
   judge_end(view, head, report, findings);
   std::vector<Anchor> heads(options.anchors.begin(), options.anchors.end());
@@ -257,7 +285,10 @@ Report verify_index(const std::filesystem::path& state_directory, std::span<cons
   if (head.holds) judge_heads(view, heads, report.origin, findings);
   std::string absent;
   const auto aside = index::views_set_aside(view, *head.key, state_directory, absent);
-  if (!view.broken.empty()) findings.gap("V6", "index record 0", "the index before it was damaged and set aside as " + view.broken + ": what was removed from that cannot be told");
+  if (!view.broken.empty())
+    findings.gap("V6", "index record 0",
+                 "the index before it was damaged and set aside as " + view.broken +
+                     ": what was removed from that cannot be told");
   if (!absent.empty()) findings.fault("V6", absent, "the index that was set aside is not there");
   const Key unnamed = head.key->renamed(identity_name(*head.key));
   Judge judge(state_directory, *head.key, {unnamed.vkey()}, findings);
@@ -266,7 +297,9 @@ Report verify_index(const std::filesystem::path& state_directory, std::span<cons
   if (view.leads) judge.judge(folders);
   for (const index::View& old : aside) judge.judge_claimed(old);
   Evidence evidence;
-  if (head.head) evidence.newest.push_back({.bytes = {}, .note = *head.note, .checkpoint = *head.head, .where = files::checkpoint, .raw = head.content});
+  if (head.head)
+    evidence.newest.push_back(
+        {.bytes = {}, .note = *head.note, .checkpoint = *head.head, .where = files::checkpoint, .raw = head.content});
   judge_stamps(stamps, evidence, options.anchors, options.authorities, findings);
   report.status = status_of(findings);
   return report;

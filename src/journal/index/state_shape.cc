@@ -35,7 +35,9 @@ bool begins_with(const Fd& directory, const char* name, std::string_view text) {
 
 }  // namespace
 
-bool marks_state(std::string_view entry) noexcept { return entry == files::identity_key || entry == files::identity_vkey; }
+bool marks_state(std::string_view entry) noexcept {
+  return entry == files::identity_key || entry == files::identity_vkey;
+}
 
 bool is_state_directory(const std::string& path) {
   const Fd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));

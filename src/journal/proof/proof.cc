@@ -7,9 +7,9 @@
 #include <array>
 
 #include "journal/format/encode.h"
-#include "journal/format/run_files.h"
 #include "journal/format/lines.h"
 #include "journal/format/note.h"
+#include "journal/format/run_files.h"
 
 namespace agentrun::journal {
 
@@ -36,8 +36,11 @@ std::vector<Hash> kept_hashes(const Fd& directory, std::uint64_t size) {
   std::size_t done = 0;
   while (done < leaves.size() * sizeof(Hash)) {
     char* to = reinterpret_cast<char*>(leaves.data()) + done;
-    const ssize_t n = check(retry_eintr([&] { return ::pread(file->get(), to, leaves.size() * sizeof(Hash) - done,
-                                                             static_cast<off_t>(done)); }), "read", files::hashes);
+    const ssize_t n =
+        check(retry_eintr([&] {
+                return ::pread(file->get(), to, leaves.size() * sizeof(Hash) - done, static_cast<off_t>(done));
+              }),
+              "read", files::hashes);
     if (n == 0) return {};
     done += static_cast<std::size_t>(n);
   }
@@ -51,7 +54,8 @@ bool lead_to(const std::vector<Hash>& leaves, const Checkpoint& head) {
 }
 
 Closed read_closed(const Fd& directory) {
-  const Refusal open("the journal is not closed by its identity", "only of a closed journal can something be proven to others");
+  const Refusal open("the journal is not closed by its identity",
+                     "only of a closed journal can something be proven to others");
   const auto content = files::try_read(directory, files::checkpoint, max_note);
   if (!content) throw open;
   std::string_view rest = *content;
@@ -67,7 +71,8 @@ Closed read_closed(const Fd& directory) {
   LineReader lines(directory);
   for (Line line; result.leaves.size() < head->size && lines.next(line);) result.leaves.push_back(leaf_hash(line.data));
   if (!lead_to(result.leaves, *head)) {
-    throw Refusal("the records do not lead to the root that was signed", "agent-run journal verify says where it was changed");
+    throw Refusal("the records do not lead to the root that was signed",
+                  "agent-run journal verify says where it was changed");
   }
   return result;
 }
@@ -144,28 +149,32 @@ std::string prove(const std::filesystem::path& run_directory, std::uint64_t inde
   const Fd directory = files::open_directory(run_directory.string());
   const Closed closed = read_closed(directory);
   if (index >= closed.head.size) {
-    throw Refusal("there is no record " + std::to_string(index), "they count from 0 to " + std::to_string(closed.head.size - 1));
+    throw Refusal("there is no record " + std::to_string(index),
+                  "they count from 0 to " + std::to_string(closed.head.size - 1));
   }
   const std::string record = record_at(directory, index);
   if (leaf_hash(record) != closed.leaves[index])
     throw Refusal("record " + std::to_string(index) + " was changed", "agent-run journal verify");
-  return std::string(proof_version) + "\nextra " + base64(as_bytes(record)) + "\nindex " + std::to_string(index) + "\n" +
-         hash_lines(inclusion_path(closed.leaves, index)) + "\n" + closed.note;
+  return std::string(proof_version) + "\nextra " + base64(as_bytes(record)) + "\nindex " + std::to_string(index) +
+         "\n" + hash_lines(inclusion_path(closed.leaves, index)) + "\n" + closed.note;
 }
 
 std::string prove_consistency(const std::filesystem::path& run_directory, std::uint64_t old_size) {
   const Fd directory = files::open_directory(run_directory.string());
   const Closed closed = read_closed(directory);
   if (old_size > closed.head.size) {
-    throw Refusal("there are no " + std::to_string(old_size) + " records", "there are " + std::to_string(closed.head.size));
+    throw Refusal("there are no " + std::to_string(old_size) + " records",
+                  "there are " + std::to_string(closed.head.size));
   }
-  return "old " + std::to_string(old_size) + "\n" + hash_lines(consistency_path(closed.leaves, old_size)) + "\n" + closed.note;
+  return "old " + std::to_string(old_size) + "\n" + hash_lines(consistency_path(closed.leaves, old_size)) + "\n" +
+         closed.note;
 }
 
 Proven check_proof(std::string_view proof, std::span<const std::string> trusted, std::span<const Anchor> old) {
   const Parsed parsed = parse(proof);
   require_identity(parsed, trusted);
-  Proven proven{.origin = parsed.head.origin, .index = parsed.number, .size = parsed.head.size, .record = parsed.record};
+  Proven proven{
+      .origin = parsed.head.origin, .index = parsed.number, .size = parsed.head.size, .record = parsed.record};
   if (parsed.inclusion) {
     if (!includes(leaf_hash(parsed.record), parsed.number, parsed.head.size, parsed.path, parsed.head.root))
       refuse_proof("the record and the hashes do not lead to the root");
@@ -180,7 +189,8 @@ Proven check_proof(std::string_view proof, std::span<const std::string> trusted,
       refuse_proof("the journal does not continue the tree of " + anchor.where);
     return proven;
   }
-  throw Refusal("the checkpoint of " + std::to_string(parsed.number) + " records is needed", "give it with --against FILE");
+  throw Refusal("the checkpoint of " + std::to_string(parsed.number) + " records is needed",
+                "give it with --against FILE");
 }
 
 }  // namespace agentrun::journal

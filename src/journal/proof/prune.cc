@@ -8,10 +8,10 @@
 #include <algorithm>
 
 #include "journal/format/encode.h"
-#include "journal/format/run_files.h"
-#include "journal/proof/pruned_records.h"
 #include "journal/format/lines.h"
 #include "journal/format/note.h"
+#include "journal/format/run_files.h"
+#include "journal/proof/pruned_records.h"
 
 namespace agentrun::journal {
 
@@ -21,7 +21,7 @@ constexpr std::int64_t day_ns = 86'400'000'000'000;
 constexpr std::size_t max_kept = 64U << 20;
 
 struct Contents {
-  std::string kept;         // of the file
+  std::string kept;  // of the file
   std::uint64_t records = 0;
   std::int64_t closed = 0;  // ns of the wall clock; 0: not closed
 };
@@ -39,8 +39,8 @@ Contents contents_of(const Fd& directory) {
   return contents;
 }
 
-/// The hashes are all that will be left of the records: those in the file are not believed, anybody may have changed them. Throws
-/// SysError; Refusal when the records are no longer those that were verified.
+/// The hashes are all that will be left of the records: those in the file are not believed, anybody may have changed
+/// them. Throws SysError; Refusal when the records are no longer those that were verified.
 void write_hashes(const Fd& directory, const Report& report) {
   constexpr std::size_t piece = 8192 * sizeof(Hash);
   const std::string fresh = std::string(files::hashes) + "." + files::random_suffix();
@@ -59,7 +59,8 @@ void write_hashes(const Fd& directory, const Report& report) {
     }
     write_all(file, leaves, fresh);
     if (tree.size() != report.records || tree.root() != report.root)
-      throw Refusal("the records of " + report.origin + " changed while they were pruned", "agent-run journal verify says what is there");
+      throw Refusal("the records of " + report.origin + " changed while they were pruned",
+                    "agent-run journal verify says what is there");
     check(::fdatasync(file.get()), "fdatasync", fresh);
     check(::renameat(directory.get(), fresh.c_str(), directory.get(), files::hashes), "rename", files::hashes);
   } catch (...) {
@@ -73,7 +74,8 @@ std::uint64_t remove_segments(const Fd& directory, unsigned segments) {
   for (unsigned number = 0; number < segments; ++number) {
     struct stat st {};
     const std::string name = files::segment(number);
-    if (::fstatat(directory.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) bytes += static_cast<std::uint64_t>(st.st_size);
+    if (::fstatat(directory.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0)
+      bytes += static_cast<std::uint64_t>(st.st_size);
     if (::unlinkat(directory.get(), name.c_str(), 0) != 0 && errno != ENOENT) throw_errno("unlink", name);
   }
   return bytes;
@@ -106,8 +108,10 @@ void each_kept_hash(const Fd& directory, std::uint64_t limit, const std::functio
   if (!file) return;
   std::array<Hash, 512> block;
   for (off_t at = 0; limit > 0;) {
-    const ssize_t n = check(retry_eintr([&] { return ::pread(file->get(), block.data(), sizeof block, at); }), "read", files::hashes);
-    const std::size_t count = static_cast<std::size_t>(std::min<std::uint64_t>(limit, static_cast<std::size_t>(n) / sizeof(Hash)));
+    const ssize_t n =
+        check(retry_eintr([&] { return ::pread(file->get(), block.data(), sizeof block, at); }), "read", files::hashes);
+    const std::size_t count =
+        static_cast<std::size_t>(std::min<std::uint64_t>(limit, static_cast<std::size_t>(n) / sizeof(Hash)));
     limit -= count;
     for (std::size_t i = 0; i < count; ++i) each(block[i]);
     if (count == 0) return;
@@ -117,7 +121,8 @@ void each_kept_hash(const Fd& directory, std::uint64_t limit, const std::functio
 
 std::vector<Pruned> prune(const std::filesystem::path& state_directory, unsigned days, Prune how) {
   if (days < retention_days) {
-    throw Refusal("journals are kept for " + std::to_string(retention_days) + " days at least", "prune what is older than that");
+    throw Refusal("journals are kept for " + std::to_string(retention_days) + " days at least",
+                  "prune what is older than that");
   }
   const Key identity = load_or_make_identity(state_directory);
   const std::vector<std::string> trusted{identity.vkey()};

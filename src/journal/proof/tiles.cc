@@ -1,13 +1,14 @@
-// The tree as C2SP tlog-tiles: tile/L/N with 256 hashes of level 8·L each, tile/entries/N with the records of the lowest ones.
+// The tree as C2SP tlog-tiles: tile/L/N with 256 hashes of level 8·L each, tile/entries/N with the records of the
+// lowest ones.
 #include <agentrun/journal/proof.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 
 #include <sys/stat.h>
 
-#include "journal/format/run_files.h"
 #include "journal/format/lines.h"
 #include "journal/format/note.h"
+#include "journal/format/run_files.h"
 
 namespace agentrun::journal {
 

@@ -8,10 +8,10 @@
 #include <charconv>
 
 #include "journal/format/encode.h"
-#include "journal/format/run_files.h"
-#include "journal/index/index_files.h"
 #include "journal/format/lines.h"
 #include "journal/format/note.h"
+#include "journal/format/run_files.h"
+#include "journal/index/index_files.h"
 
 namespace agentrun::journal {
 
@@ -49,7 +49,8 @@ std::optional<Request> parse(std::string_view body) {
   request.old_size = *old;
   auto line = take_line(body);
   for (; line && !line->empty(); line = take_line(body)) {
-    if (request.path.size() == max_path || decode_base64(*line, request.path.emplace_back()) != sizeof(Hash)) return std::nullopt;
+    if (request.path.size() == max_path || decode_base64(*line, request.path.emplace_back()) != sizeof(Hash))
+      return std::nullopt;
   }
   auto note = line ? take_note(body) : std::nullopt;
   auto head = note && body.empty() ? parse_checkpoint(note->text) : std::nullopt;
@@ -109,7 +110,8 @@ Witness::Reply Witness::add_checkpoint(std::string_view body) {
   const auto seconds = static_cast<std::uint64_t>(wall_clock_ns() / 1'000'000'000);
   const auto signature = key_.sign(cosigned_text(seconds, request->note.text));
   std::string bytes;
-  for (const std::uint8_t byte : cosigner_id(key_.name(), key_.public_bytes())) bytes.push_back(static_cast<char>(byte));
+  for (const std::uint8_t byte : cosigner_id(key_.name(), key_.public_bytes()))
+    bytes.push_back(static_cast<char>(byte));
   for (int shift = 56; shift >= 0; shift -= 8) bytes.push_back(static_cast<char>(seconds >> shift & 0xff));
   bytes.append(signature.begin(), signature.end());
   return {200, std::string(dash) + key_.name() + " " + base64(as_bytes(bytes)) + "\n"};
@@ -127,7 +129,8 @@ std::string submission(const std::filesystem::path& state_directory, std::uint64
   LineReader lines(folder);
   for (Line line; leaves.size() < head->size && lines.next(line);) leaves.push_back(leaf_hash(line.data));
   if (leaves.size() < old_size || leaves.size() < head->size) {
-    throw Refusal("the index has " + std::to_string(leaves.size()) + " records, the witness has seen " + std::to_string(std::max(old_size, head->size)),
+    throw Refusal("the index has " + std::to_string(leaves.size()) + " records, the witness has seen " +
+                      std::to_string(std::max(old_size, head->size)),
                   "TRUNCATED: agent-run journal verify --index");
   }
   std::string body = "old " + std::to_string(old_size) + "\n";
@@ -144,7 +147,8 @@ std::string cosigned(std::string_view submission, std::string_view lines, std::s
   const std::size_t second = first == std::string_view::npos ? first : witness_vkey.find('+', first + 1);
   if (second == std::string_view::npos) throw refusal;
   std::array<std::uint8_t, 33> typed{};
-  if (decode_base64(witness_vkey.substr(second + 1), typed) != typed.size() || typed[0] != cosignature_v1) throw refusal;
+  if (decode_base64(witness_vkey.substr(second + 1), typed) != typed.size() || typed[0] != cosignature_v1)
+    throw refusal;
   const std::string name(witness_vkey.substr(0, first));
   std::array<std::uint8_t, 32> bytes{};
   std::copy(typed.begin() + 1, typed.end(), bytes.begin());

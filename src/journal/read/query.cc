@@ -35,9 +35,13 @@ std::string text_of(const Member& member, bool is_base64) {
 
 Fields fields_of(std::string_view line) {
   Fields fields;
-  const std::array<std::pair<std::string_view, std::string*>, 5> texts{
-      {{"type", &fields.type}, {"act", &fields.act}, {"class", &fields.klass}, {"exe", &fields.exe}, {"comm", &fields.comm}}};
-  const std::array<std::pair<std::string_view, std::int64_t*>, 3> numbers{{{"pid", &fields.pid}, {"tid", &fields.tid}, {"t", &fields.t}}};
+  const std::array<std::pair<std::string_view, std::string*>, 5> texts{{{"type", &fields.type},
+                                                                        {"act", &fields.act},
+                                                                        {"class", &fields.klass},
+                                                                        {"exe", &fields.exe},
+                                                                        {"comm", &fields.comm}}};
+  const std::array<std::pair<std::string_view, std::int64_t*>, 3> numbers{
+      {{"pid", &fields.pid}, {"tid", &fields.tid}, {"t", &fields.t}}};
   Members members(line);
   for (Member member; members.next(member);) {
     const bool is_base64 = member.key.ends_with(base64_suffix);
@@ -76,7 +80,8 @@ std::string unescaped(std::string_view text) {
   while (!text.empty()) {
     unsigned code = 0;
     const bool escape = text.size() >= size && text.starts_with("\\x");
-    const auto [end, error] = escape ? std::from_chars(text.data() + 2, text.data() + size, code, 16) : std::from_chars_result{text.data(), std::errc::invalid_argument};
+    const auto [end, error] = escape ? std::from_chars(text.data() + 2, text.data() + size, code, 16)
+                                     : std::from_chars_result{text.data(), std::errc::invalid_argument};
     const bool whole = error == std::errc{} && end == text.data() + size;
     bytes += whole ? static_cast<char>(code) : text.front();
     text.remove_prefix(whole ? size : 1);
@@ -106,7 +111,8 @@ bool Filter::fits(std::string_view line) const {
   const Fields fields = fields_of(line);
   if (!has(types, fields.type) || !has(acts, fields.act) || !has(classes, fields.klass)) return false;
   if (fields.t < since || fields.t > until) return false;
-  if (!processes.empty() && std::ranges::none_of(processes, [&](const std::string& p) { return is_by(p, fields); })) return false;
+  if (!processes.empty() && std::ranges::none_of(processes, [&](const std::string& p) { return is_by(p, fields); }))
+    return false;
   return paths.empty() || std::ranges::any_of(fields.paths, [&](const std::string& path) {
            return std::ranges::any_of(paths, [&](const std::string& pattern) { return matches(pattern, path); });
          });
@@ -127,7 +133,8 @@ std::int64_t time_of(std::string_view text, std::int64_t now_ns) {
   std::tm parts{};
   const char* end = whole ? ::strptime(full.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts) : nullptr;
   if (end == nullptr || *end != '\0') {
-    throw Refusal("not a time: \"" + std::string(text.substr(0, 100)) + "\"", "write 2026-11-22T10:30:00Z, 2026-11-22, or 15m for 15 minutes ago (s, m, h, d)");
+    throw Refusal("not a time: \"" + std::string(text.substr(0, 100)) + "\"",
+                  "write 2026-11-22T10:30:00Z, 2026-11-22, or 15m for 15 minutes ago (s, m, h, d)");
   }
   return static_cast<std::int64_t>(::timegm(&parts)) * second;
 }
@@ -137,9 +144,9 @@ std::int64_t time_of(std::string_view text, std::int64_t now_ns) {
 struct Follower::State {
   Fd directory, file;
   unsigned segment = 0;
-  off_t offset = 0;     // of the first byte that is not in `buffer`
+  off_t offset = 0;  // of the first byte that is not in `buffer`
   std::string buffer;
-  std::size_t at = 0;   // of the first byte of `buffer` that was not given out
+  std::size_t at = 0;  // of the first byte of `buffer` that was not given out
   std::uint64_t index = 0;
   bool ended = false;
   bool over = false;
@@ -155,14 +162,15 @@ struct Follower::State {
     const std::size_t held = buffer.size();
     if (held > max_record) throw SysError(EMSGSIZE, "read", files::segment(segment));
     buffer.resize(held + read_size);
-    const ssize_t n = check(retry_eintr([&] { return ::pread(file.get(), buffer.data() + held, read_size, offset); }), "read", files::segment(segment));
+    const ssize_t n = check(retry_eintr([&] { return ::pread(file.get(), buffer.data() + held, read_size, offset); }),
+                            "read", files::segment(segment));
     buffer.resize(held + static_cast<std::size_t>(n));
     offset += n;
     return n > 0;
   }
 
-  /// The next segment is there before the old one has ended; that this has, the sealer shows by having gone on: it keeps a
-  /// hash of a record that the old one does not have. Without hashes it is a finished journal.
+  /// The next segment is there before the old one has ended; that this has, the sealer shows by having gone on: it
+  /// keeps a hash of a record that the old one does not have. Without hashes it is a finished journal.
   bool next_segment() {
     auto following = files::try_open(directory, files::segment(segment + 1));
     if (!following) return false;

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <system_error>
 
-#include "journal/format/run_files.h"
 #include "journal/format/lines.h"
 #include "journal/format/note.h"
+#include "journal/format/run_files.h"
 
 namespace agentrun::journal {
 
@@ -37,9 +37,7 @@ std::vector<RunInfo> list_runs(const std::filesystem::path& state_directory) {
     std::error_code ignored;  // a run that goes away meanwhile is not a folder
     if (!files::is_run_id(id) || entries->symlink_status(ignored).type() != std::filesystem::file_type::directory)
       continue;
-    runs.push_back({.id = id,
-                    .directory = entries->path(),
-                    .closed = is_closed(entries->path(), id)});
+    runs.push_back({.id = id, .directory = entries->path(), .closed = is_closed(entries->path(), id)});
   }
   if (error) throw SysError(error.value(), "readdir", folder.string());
   std::ranges::sort(runs, {}, &RunInfo::id);

@@ -60,8 +60,10 @@ void decode_escape(std::string_view& rest, std::string& out) {
       return;
     }
     rest = digits;
-    if (c == 'x') out += static_cast<char>(value);
-    else add_utf8(value, out);
+    if (c == 'x')
+      out += static_cast<char>(value);
+    else
+      add_utf8(value, out);
   } else if (c == 'c' && rest.size() > 1) {
     out += static_cast<char>(rest[1] & 0x1f);
     rest.remove_prefix(2);
@@ -77,8 +79,10 @@ std::string decode_ansi_c(std::string_view source) {
   while (!source.empty()) {
     const char c = source.front();
     source.remove_prefix(1);
-    if (c == '\\' && !source.empty()) decode_escape(source, out);
-    else out += c;
+    if (c == '\\' && !source.empty())
+      decode_escape(source, out);
+    else
+      out += c;
     if (!out.empty() && out.back() == '\0') {
       out.pop_back();
       break;

@@ -69,8 +69,8 @@ class Redactor::Pass {
   /// What all passes over one command line share.
   struct Shared {
     const Redactor& redactor;
-    std::size_t budget;           // bytes that may still be read: a nested string is read once for each level
-    std::set<std::string> made;   // digests, so that none is taken for a word
+    std::size_t budget;          // bytes that may still be read: a nested string is read once for each level
+    std::set<std::string> made;  // digests, so that none is taken for a word
   };
 
   Pass(Shared& shared, unsigned depth) : shared_(shared), depth_(depth) {}
@@ -121,7 +121,8 @@ class Redactor::Pass {
 
   /// `--token`, and the `Token:` of a header.
   [[nodiscard]] bool awaits_value(std::string_view word) const {
-    if (word.ends_with(':')) return is_name(word.substr(0, word.size() - 1)) && matches(word.substr(0, word.size() - 1));
+    if (word.ends_with(':'))
+      return is_name(word.substr(0, word.size() - 1)) && matches(word.substr(0, word.size() - 1));
     return word.starts_with('-') && is_name(word) && matches(word);
   }
 
@@ -130,14 +131,17 @@ class Redactor::Pass {
     return equals != std::string_view::npos && is_name(word.substr(0, equals));
   }
 
-  /// Where the value of a name that matches begins: after `NAME=`, `NAME+=`, `NAME[x]=`, `"NAME":`, wherever in a first word.
+  /// Where the value of a name that matches begins: after `NAME=`, `NAME+=`, `NAME[x]=`, `"NAME":`, wherever in a first
+  /// word.
   [[nodiscard]] std::size_t value_after_name(std::string_view word) const {
     const std::string_view first = word.substr(0, word.find_first_of(separators));
-    for (std::size_t at = first.find_first_of("=:"); at != std::string_view::npos; at = first.find_first_of("=:", at + 1)) {
+    for (std::size_t at = first.find_first_of("=:"); at != std::string_view::npos;
+         at = first.find_first_of("=:", at + 1)) {
       std::string_view name = word.substr(0, at);
       if (name.ends_with('+')) name.remove_suffix(1);
       if (name.ends_with(']')) name = name.substr(0, std::min(name.rfind('['), name.size()));
-      while (!name.empty() && std::string_view("\"'").find(name.back()) != std::string_view::npos) name.remove_suffix(1);
+      while (!name.empty() && std::string_view("\"'").find(name.back()) != std::string_view::npos)
+        name.remove_suffix(1);
       std::size_t begin = name.size();
       while (begin > 0 && of_name(name[begin - 1])) --begin;
       name.remove_prefix(begin);
@@ -153,8 +157,8 @@ class Redactor::Pass {
     ++count_;
   }
 
-  /// A word that may hold others. What is nested deeper than anybody writes by hand is replaced whole; so is what bash might cut
-  /// elsewhere, where something in it matches.
+  /// A word that may hold others. What is nested deeper than anybody writes by hand is replaced whole; so is what bash
+  /// might cut elsewhere, where something in it matches.
   void apply_inside(std::string& word) {
     if (word.find_first_of(special) == std::string::npos) return;
     if (depth_ == max_depth || word.size() > shared_.budget) return replace(word);
@@ -220,9 +224,10 @@ class Redactor::Pass {
       for (const ShellPiece& piece : word.pieces) text += redacted(piece);
     }
     const bool only_itself = text == raw && std::ranges::any_of(word.pieces, [](const ShellPiece& piece) {
-      return piece.kind == ShellPiece::Kind::script;
-    });
-    const bool is_read = only_itself && !value_of_option_ && !matches(text) && value_after_name(text) == std::string::npos;
+                               return piece.kind == ShellPiece::Kind::script;
+                             });
+    const bool is_read =
+        only_itself && !value_of_option_ && !matches(text) && value_after_name(text) == std::string::npos;
     if (!is_read && !text.empty()) apply(text);
     value_of_option_ |= std::exchange(ends_with_option_, false);
   }
@@ -231,8 +236,10 @@ class Redactor::Pass {
     if (piece.kind == ShellPiece::Kind::literal) return piece.text;
     std::string text = piece.text;
     Pass inside(shared_, depth_);
-    if (!piece.parameter.empty() && !text.empty() && matches(piece.parameter)) inside.replace(text);
-    else inside.apply_script(text);
+    if (!piece.parameter.empty() && !text.empty() && matches(piece.parameter))
+      inside.replace(text);
+    else
+      inside.apply_script(text);
     take_over(inside);
     return piece.open + text + piece.close;
   }

@@ -1,4 +1,5 @@
-// A shell string is cut as bash's parse.y reads it: quotes of all four kinds, substitutions, here-documents, comments, `case`.
+// A shell string is cut as bash's parse.y reads it: quotes of all four kinds, substitutions, here-documents, comments,
+// `case`.
 #include "journal/redact/shell_words.h"
 
 #include <algorithm>
@@ -15,12 +16,17 @@ constexpr std::string_view blanks = " \t";
 constexpr std::string_view metacharacters = " \t\n;&|()<>";
 constexpr unsigned max_nesting = 32;  // of substitutions: each is a frame of the stack
 
-bool one_of(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
-bool in_name(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
+bool one_of(char c, std::string_view set) {
+  return set.find(c) != std::string_view::npos;
+}
+bool in_name(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
 
 // Words after which another command begins.
 bool leads_command(std::string_view word) {
-  static constexpr std::array<std::string_view, 10> words = {"if", "then", "elif", "else", "while", "until", "do", "{", "!", "time"};
+  static constexpr std::array<std::string_view, 10> words = {"if",    "then", "elif", "else", "while",
+                                                             "until", "do",   "{",    "!",    "time"};
   return std::ranges::find(words, word) != words.end();
 }
 
@@ -48,20 +54,31 @@ class Cutter {
     unsigned command;
   };
 
-  [[nodiscard]] char peek(std::size_t ahead = 0) const { return at_ + ahead < source_.size() ? source_[at_ + ahead] : '\0'; }
+  [[nodiscard]] char peek(std::size_t ahead = 0) const {
+    return at_ + ahead < source_.size() ? source_[at_ + ahead] : '\0';
+  }
   [[nodiscard]] bool is_at(std::string_view text) const { return source_.substr(at_).starts_with(text); }
 
   void next() {
     const char c = peek();
-    if (one_of(c, blanks)) ++at_;
-    else if (is_at("\\\n")) at_ += 2;
-    else if (c == '\n') end_line();
-    else if (c == '#') comment();
-    else if (is_at("<(") || is_at(">(")) word();
-    else if (c == '<' || c == '>' || is_at("&>")) redirection();
-    else if (c == ')') close_parenthesis();
-    else if (one_of(c, ";&|(")) separator();
-    else word();
+    if (one_of(c, blanks))
+      ++at_;
+    else if (is_at("\\\n"))
+      at_ += 2;
+    else if (c == '\n')
+      end_line();
+    else if (c == '#')
+      comment();
+    else if (is_at("<(") || is_at(">("))
+      word();
+    else if (c == '<' || c == '>' || is_at("&>"))
+      redirection();
+    else if (c == ')')
+      close_parenthesis();
+    else if (one_of(c, ";&|("))
+      separator();
+    else
+      word();
   }
 
   void new_command() {
@@ -103,7 +120,8 @@ class Cutter {
   }
 
   void redirection() {
-    static constexpr std::array<std::string_view, 12> operators = {"<<<", "<<-", "&>>", "<<", "<&", "<>", ">>", ">&", ">|", "&>", "<", ">"};
+    static constexpr std::array<std::string_view, 12> operators = {"<<<", "<<-", "&>>", "<<", "<&", "<>",
+                                                                   ">>",  ">&",  ">|",  "&>", "<",  ">"};
     const auto found = std::ranges::find_if(operators, [&](std::string_view text) { return is_at(text); });
     at_ += found->size();
     role_ = *found == "<<<" ? Role::here_string : Role::redirected;
@@ -136,16 +154,19 @@ class Cutter {
   void word() {
     const std::size_t begin = at_;
     std::vector<ShellPiece> pieces;
-    for (; at_ < source_.size(); ) {
+    for (; at_ < source_.size();) {
       const char c = peek();
       const bool substitutes = is_at("<(") || is_at(">(");
       const bool is_array = c == '(' && at_ > begin && source_[at_ - 1] == '=';
       if (one_of(c, metacharacters) && !substitutes && !is_array) break;
-      if (substitutes || is_array) script(substitutes ? 2 : 1, pieces);
-      else quotable(Quoted::no, pieces);
+      if (substitutes || is_array)
+        script(substitutes ? 2 : 1, pieces);
+      else
+        quotable(Quoted::no, pieces);
     }
     const std::string_view raw = source_.substr(begin, at_ - begin);
-    if ((peek() == '<' || peek() == '>') && raw.find_first_not_of("0123456789") == std::string_view::npos) return;  // 2>
+    if ((peek() == '<' || peek() == '>') && raw.find_first_not_of("0123456789") == std::string_view::npos)
+      return;  // 2>
     note_reserved(raw);
     emit(begin, role_, command_, std::move(pieces));
     if (std::exchange(awaits_delimiter_, false))
@@ -210,10 +231,14 @@ class Cutter {
 
   void dollar(Quoted quoted, std::vector<ShellPiece>& pieces) {
     if (quoted == Quoted::no && peek(1) == '\'') return ansi_c_quotes(pieces);
-    if (quoted == Quoted::no && peek(1) == '"') ++at_;
-    else if (peek(1) == '(') script(2, pieces);
-    else if (peek(1) == '{') parameter(quoted, pieces);
-    else add(source_.substr(at_++, 1), pieces);
+    if (quoted == Quoted::no && peek(1) == '"')
+      ++at_;
+    else if (peek(1) == '(')
+      script(2, pieces);
+    else if (peek(1) == '{')
+      parameter(quoted, pieces);
+    else
+      add(source_.substr(at_++, 1), pieces);
   }
 
   // `$(…)`, `<(…)`, `=(…)`: what stands in it is cut only to find its end.
@@ -254,8 +279,10 @@ class Cutter {
     std::vector<ShellPiece> ignored;
     if (++nesting_ > max_nesting) at_ = source_.size();
     while (at_ < source_.size() && peek() != '}') {
-      if (peek() == '"') double_quotes(ignored);
-      else quotable(is_pattern ? Quoted::no : quoted, ignored);
+      if (peek() == '"')
+        double_quotes(ignored);
+      else
+        quotable(is_pattern ? Quoted::no : quoted, ignored);
     }
     --nesting_;
     out_->sound &= at_ < source_.size();

@@ -8,7 +8,8 @@
 
 namespace agentrun::journal {
 
-/// A part of a word. Of `$(ls)`, `${X:-y}`, `<(ls)` and backquotes `text` is itself a shell string, between `open` and `close`.
+/// A part of a word. Of `$(ls)`, `${X:-y}`, `<(ls)` and backquotes `text` is itself a shell string, between `open` and
+/// `close`.
 struct ShellPiece {
   enum class Kind { literal, script };
   Kind kind = Kind::literal;

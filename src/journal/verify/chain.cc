@@ -55,8 +55,9 @@ class Follower {
     }
     // Where the records are not those that were signed, that is said once, and better, by V3.
     if (leads_to(*milestones_, kept.checkpoint))
-      (void)fault("V1", kept, "the last record that it covers does not announce the key of epoch " + std::to_string(number + 1) +
-                                  (last ? ", and the identity has not closed the journal" : ""));
+      (void)fault("V1", kept,
+                  "the last record that it covers does not announce the key of epoch " + std::to_string(number + 1) +
+                      (last ? ", and the identity has not closed the journal" : ""));
     broken_ = true;
     return false;
   }
@@ -86,7 +87,8 @@ class Follower {
   void see_newest(const Kept& kept) {
     if (!chain_.ends.empty() && kept.checkpoint.size < chain_.ends.back())
       (void)fault("V2", kept, "is older than the end of the last epoch");
-    const auto same = std::ranges::find(chain_.heads, kept.checkpoint.size, [](const Head& h) { return h.checkpoint.size; });
+    const auto same =
+        std::ranges::find(chain_.heads, kept.checkpoint.size, [](const Head& h) { return h.checkpoint.size; });
     if (same != chain_.heads.end() && same->checkpoint.root != kept.checkpoint.root)
       (void)fault("V2", kept, "is not the one that closed its epoch");
     // Who closes a journal signs the same head twice.
@@ -104,7 +106,9 @@ class Follower {
   [[nodiscard]] bool broken() const noexcept { return broken_; }
 
  private:
-  [[nodiscard]] std::string name(std::size_t number) const { return authority_->origin + "/e" + std::to_string(number); }
+  [[nodiscard]] std::string name(std::size_t number) const {
+    return authority_->origin + "/e" + std::to_string(number);
+  }
 
   bool fault(std::string_view rule, const Kept& kept, std::string message) {
     findings_->fault(rule, kept.where, std::move(message));
@@ -116,7 +120,8 @@ class Follower {
     if (signed_by(kept.note, chain_.keys[number]) == Signed::valid) return true;
     for (const Key& other : chain_.keys) {
       if (signed_by(kept.note, other) == Signed::valid)
-        return fault("V2", kept, "signed by " + other.name() + ", but of the records of epoch " + std::to_string(number));
+        return fault("V2", kept,
+                     "signed by " + other.name() + ", but of the records of epoch " + std::to_string(number));
     }
     return fault("V1", kept, "the signature of " + chain_.keys[number].name() + " does not hold");
   }

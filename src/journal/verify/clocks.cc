@@ -57,7 +57,8 @@ void Clocks::see(const Line& line) {
   const Stamp stamp = stamp_of(line.data);
   closed_ = stamp.type == close_type;
   type_ = stamp.type;
-  if (stamp.type == lost_type) findings_->remark("V4", place(line), "records did not reach a sink by then; they are in this journal");
+  if (stamp.type == lost_type)
+    findings_->remark("V4", place(line), "records did not reach a sink by then; they are in this journal");
   if (!stamp.tb) return;
   see_gap(line, *stamp.tb);
   if (stamp.type == open_type && !opened_) opened_ = stamp.tb;
@@ -78,7 +79,9 @@ void Clocks::see_life(const Line& line, std::int64_t tb) {
 void Clocks::see_gap(const Line& line, std::int64_t tb) {
   if (latest_ && tb - *latest_ > gap_ns && !gap_) {
     gap_ = true;
-    findings_->remark("V4", place(line), "nothing for " + std::to_string((tb - *latest_) / 1'000'000'000) + " s before it (first such gap)");
+    findings_->remark(
+        "V4", place(line),
+        "nothing for " + std::to_string((tb - *latest_) / 1'000'000'000) + " s before it (first such gap)");
   }
   if (!latest_ || tb > *latest_) latest_ = tb;
 }
@@ -89,7 +92,8 @@ void Clocks::see_wall_clock(const Line& line, std::int64_t tb) {
   if (!t) return;
   const std::int64_t offset = *t - tb;
   if (offset_ && std::abs(offset - *offset_) > step_ns)
-    findings_->remark("V4", place(line), "the wall clock was set by " + std::to_string((offset - *offset_) / 1'000'000) + " ms");
+    findings_->remark("V4", place(line),
+                      "the wall clock was set by " + std::to_string((offset - *offset_) / 1'000'000) + " ms");
   offset_ = offset;
 }
 

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "journal/verify/findings.h"
 #include "journal/format/lines.h"
+#include "journal/verify/findings.h"
 
 namespace agentrun::journal {
 

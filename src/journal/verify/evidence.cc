@@ -8,8 +8,8 @@
 #include <array>
 
 #include "journal/format/encode.h"
-#include "journal/format/run_files.h"
 #include "journal/format/note.h"
+#include "journal/format/run_files.h"
 
 namespace agentrun::journal {
 
@@ -81,12 +81,14 @@ std::optional<std::string> certificate_fault(const Note& note, const Certificate
 
 bool has_content(const Fd& directory) {
   const std::string records = files::segment(0);
-  return std::ranges::any_of(std::array{files::checkpoint, files::epochs, files::recent, files::hashes, records.c_str()}, [&](const char* name) {
-    const auto fd = files::try_regular(directory, name);
-    char first = 0;
-    if (!fd) return files::exists(directory, name);
-    return ::pread(fd->get(), &first, 1, 0) != 0;
-  });
+  return std::ranges::any_of(
+      std::array{files::checkpoint, files::epochs, files::recent, files::hashes, records.c_str()},
+      [&](const char* name) {
+        const auto fd = files::try_regular(directory, name);
+        char first = 0;
+        if (!fd) return files::exists(directory, name);
+        return ::pread(fd->get(), &first, 1, 0) != 0;
+      });
 }
 
 /// Three lines and an empty one: else no look at what follows is needed, which may be long.
@@ -118,7 +120,10 @@ std::vector<Kept> read_kept(const Fd& directory, const char* name, const Authori
     else if (checkpoint->origin != authority.origin)
       findings.fault("V1", where, "the checkpoint of another journal: " + checkpoint->origin);
     else
-      list.push_back({.bytes = bytes, .note = std::move(*note), .checkpoint = std::move(*checkpoint), .where = where,
+      list.push_back({.bytes = bytes,
+                      .note = std::move(*note),
+                      .checkpoint = std::move(*checkpoint),
+                      .where = where,
                       .raw = from.substr(0, from.size() - rest.size())});
   }
   return list;
@@ -126,12 +131,14 @@ std::vector<Kept> read_kept(const Fd& directory, const char* name, const Authori
 
 }  // namespace
 
-std::optional<std::string> read_kept_file(const Fd& directory, const std::string& name, std::size_t limit, Findings& findings) {
+std::optional<std::string> read_kept_file(const Fd& directory, const std::string& name, std::size_t limit,
+                                          Findings& findings) {
   try {
     return files::try_read(directory, name, limit);
   } catch (const SysError& e) {
     if (e.error() != EFBIG && !files::is_no_file(e.error())) throw;
-    findings.fault("V7", name, e.error() == EFBIG ? "longer than " + std::to_string(limit) + " bytes" : "not a regular file");
+    findings.fault("V7", name,
+                   e.error() == EFBIG ? "longer than " + std::to_string(limit) + " bytes" : "not a regular file");
     return std::nullopt;
   }
 }
@@ -142,7 +149,8 @@ std::optional<Authority> authority_of(std::string_view text, const Key& identity
   const auto certificate = note && rest.empty() ? parse_certificate(note->text) : std::nullopt;
   if (!certificate || certificate_fault(*note, *certificate, identity)) return std::nullopt;
   const std::string origin(certificate->origin);
-  return Authority{.origin = origin, .identity = identity.renamed(origin), .first = Key::from_vkey(certificate->epoch0)};
+  return Authority{
+      .origin = origin, .identity = identity.renamed(origin), .first = Key::from_vkey(certificate->epoch0)};
 }
 
 std::optional<Authority> read_authority(const Fd& directory, std::span<const std::string> trusted, Findings& findings,
@@ -175,9 +183,8 @@ std::optional<Authority> read_authority(const Fd& directory, std::span<const std
     return std::nullopt;
   }
   const std::string origin(certificate->origin);
-  return Authority{.origin = origin,
-                   .identity = identity->renamed(origin),
-                   .first = Key::from_vkey(certificate->epoch0)};
+  return Authority{
+      .origin = origin, .identity = identity->renamed(origin), .first = Key::from_vkey(certificate->epoch0)};
 }
 
 Evidence read_evidence(const Fd& directory, const Authority& authority, Findings& findings) {
@@ -202,7 +209,8 @@ std::vector<Anchor> read_anchors(const std::filesystem::path& file) {
   std::string_view rest = content;
   while (!rest.empty()) {
     std::string_view after = rest;
-    if (const auto note = begins_checkpoint(rest) ? take_note(after) : std::nullopt; note && parse_checkpoint(note->text)) {
+    if (const auto note = begins_checkpoint(rest) ? take_note(after) : std::nullopt;
+        note && parse_checkpoint(note->text)) {
       anchors.push_back({.where = file.filename().string() + " note " + std::to_string(anchors.size() + 1),
                          .origin = {},
                          .note = std::string(rest.substr(0, rest.size() - after.size()))});
@@ -211,7 +219,9 @@ std::vector<Anchor> read_anchors(const std::filesystem::path& file) {
       break;
     }
   }
-  if (anchors.empty()) throw Refusal("no checkpoint in " + file.string(), "it must hold signed notes, as the file checkpoint does, or be a time stamp (RFC 3161)");
+  if (anchors.empty())
+    throw Refusal("no checkpoint in " + file.string(),
+                  "it must hold signed notes, as the file checkpoint does, or be a time stamp (RFC 3161)");
   return anchors;
 }
 

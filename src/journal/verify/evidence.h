@@ -1,5 +1,5 @@
-// The signed parts of a journal: the certificate and the checkpoints, read strictly (rules V1, V7). Whether the signatures
-// of the checkpoints hold is known only when the records were read, which announce the keys: chain.h.
+// The signed parts of a journal: the certificate and the checkpoints, read strictly (rules V1, V7). Whether the
+// signatures of the checkpoints hold is known only when the records were read, which announce the keys: chain.h.
 #pragma once
 
 #include <agentrun/journal.h>
@@ -11,14 +11,15 @@
 #include <string>
 #include <vector>
 
-#include "journal/verify/findings.h"
 #include "journal/format/note.h"
+#include "journal/verify/findings.h"
 
 namespace agentrun::journal {
 
-/// A file of a run. One that is no regular file, or longer than any that is written, is a fault (V7), and nothing of it is read;
-/// nullopt for that, and when it is absent. Throws SysError.
-std::optional<std::string> read_kept_file(const Fd& directory, const std::string& name, std::size_t limit, Findings& findings);
+/// A file of a run. One that is no regular file, or longer than any that is written, is a fault (V7), and nothing of it
+/// is read; nullopt for that, and when it is absent. Throws SysError.
+std::optional<std::string> read_kept_file(const Fd& directory, const std::string& name, std::size_t limit,
+                                          Findings& findings);
 
 /// Who speaks for this journal: the identity under the name <origin>, and the key of epoch 0, which it certified.
 struct Authority {
@@ -45,7 +46,8 @@ enum class Trust : std::uint8_t { checked, no_key };
 std::optional<Authority> read_authority(const Fd& directory, std::span<const std::string> trusted, Findings& findings,
                                         Trust& trust);
 
-/// What the note in a `keycert` establishes when it is by `identity` (a key under any name); nullopt when it does not hold.
+/// What the note in a `keycert` establishes when it is by `identity` (a key under any name); nullopt when it does not
+/// hold.
 std::optional<Authority> authority_of(std::string_view certificate, const Key& identity);
 
 /// Reads `epochs`, `checkpoint` and `recent`. What is malformed or of another journal is a fault and left out.

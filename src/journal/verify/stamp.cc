@@ -1,5 +1,5 @@
-// What OpenSSL knows of time stamps: requests made, replies read and checked. Its TS_RESP_verify_response() is asked last, with
-// the clock of the stamp, not ours: a certificate of a year must not make evidence of ten worthless.
+// What OpenSSL knows of time stamps: requests made, replies read and checked. Its TS_RESP_verify_response() is asked
+// last, with the clock of the stamp, not ours: a certificate of a year must not make evidence of ten worthless.
 #include <agentrun/journal/stamp.h>
 #include <agentrun/sys/error.h>
 #include <openssl/err.h>
@@ -95,7 +95,8 @@ std::optional<Hash> imprint_of(TS_TST_INFO* info) {
   X509_ALGOR_get0(&algorithm, nullptr, nullptr, TS_MSG_IMPRINT_get_algo(imprint));
   const ASN1_OCTET_STRING* bytes = TS_MSG_IMPRINT_get_msg(imprint);
   Hash hash;
-  if (OBJ_obj2nid(algorithm) != NID_sha256 || ASN1_STRING_length(bytes) != static_cast<int>(hash.size())) return std::nullopt;
+  if (OBJ_obj2nid(algorithm) != NID_sha256 || ASN1_STRING_length(bytes) != static_cast<int>(hash.size()))
+    return std::nullopt;
   std::copy_n(ASN1_STRING_get0_data(bytes), hash.size(), hash.begin());
   return hash;
 }
@@ -146,7 +147,8 @@ std::optional<Stamp> read_stamp(std::string_view der, std::string_view authoriti
   if (authorities.empty())
     stamp.vouched = Vouched::not_asked;
   else
-    stamp.vouched = is_vouched_for(response.get(), store_of(authorities, *time)) ? Vouched::trusted : Vouched::untrusted;
+    stamp.vouched =
+        is_vouched_for(response.get(), store_of(authorities, *time)) ? Vouched::trusted : Vouched::untrusted;
   return stamp;
 }
 

@@ -22,9 +22,10 @@ struct KeptStamps {
 };
 KeptStamps read_stamps(const Fd& directory, const std::string& origin, Findings& findings);
 
-/// What the stamps say (V6), each of one of the checkpoints that are known: those of the journal and those of `anchors`, whose
-/// roots are judged elsewhere. Throws Refusal for one that was given (not kept) and is of nothing known, or damaged.
-void judge_stamps(const KeptStamps& kept, const Evidence& evidence, std::span<const Anchor> anchors, std::string_view authorities,
-                  Findings& findings);
+/// What the stamps say (V6), each of one of the checkpoints that are known: those of the journal and those of
+/// `anchors`, whose roots are judged elsewhere. Throws Refusal for one that was given (not kept) and is of nothing
+/// known, or damaged.
+void judge_stamps(const KeptStamps& kept, const Evidence& evidence, std::span<const Anchor> anchors,
+                  std::string_view authorities, Findings& findings);
 
 }  // namespace agentrun::journal

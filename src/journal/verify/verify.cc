@@ -1,9 +1,9 @@
-// Verification, in this order: what is kept and who vouches for it (evidence.cc); one pass over the records that recomputes
-// the tree and notes its root at the size of every checkpoint; then the keys, from epoch to epoch (chain.cc: the record at
-// the end of one announces the key of the next), and with them the signatures; then whether the roots are those that were
-// signed (V3), and, only when one is not, a second pass that finds the place. Bytes are hashed before they are parsed, and
-// nothing that is parsed can make a bad tree good. `hashes` is believed only when it leads to a signed root itself, and
-// only to say where the fault is.
+// Verification, in this order: what is kept and who vouches for it (evidence.cc); one pass over the records that
+// recomputes the tree and notes its root at the size of every checkpoint; then the keys, from epoch to epoch (chain.cc:
+// the record at the end of one announces the key of the next), and with them the signatures; then whether the roots are
+// those that were signed (V3), and, only when one is not, a second pass that finds the place. Bytes are hashed before
+// they are parsed, and nothing that is parsed can make a bad tree good. `hashes` is believed only when it leads to a
+// signed root itself, and only to say where the fault is.
 #include <agentrun/journal.h>
 #include <agentrun/journal/prune.h>
 #include <agentrun/sys/error.h>
@@ -12,15 +12,15 @@
 #include <array>
 #include <set>
 
-#include "journal/verify/chain.h"
-#include "journal/verify/clocks.h"
-#include "journal/write/course.h"
 #include "journal/format/encode.h"
-#include "journal/verify/evidence.h"
+#include "journal/format/lines.h"
 #include "journal/format/run_files.h"
 #include "journal/proof/pruned_records.h"
-#include "journal/format/lines.h"
+#include "journal/verify/chain.h"
+#include "journal/verify/clocks.h"
+#include "journal/verify/evidence.h"
 #include "journal/verify/stamps.h"
+#include "journal/write/course.h"
 
 namespace agentrun::journal {
 
@@ -33,9 +33,9 @@ struct Range {
 };
 
 struct Pass {
-  bool closed = false;  // the last record is journal.close
+  bool closed = false;         // the last record is journal.close
   std::int64_t closed_at = 0;  // ns by the wall clock, when it is
-  Hash root{};          // of all records
+  Hash root{};                 // of all records
 };
 
 /// Reads the leaf hashes of `hashes` one after the other.
@@ -96,7 +96,8 @@ std::optional<Range> first_fault(const std::vector<Head>& heads, const Milestone
   std::uint64_t good = 0;
   for (const Head& head : heads) {
     const auto found = milestones.find(head.checkpoint.size);
-    if (found == milestones.end() || found->second.root != head.checkpoint.root) return Range{.good = good, .bad = head};
+    if (found == milestones.end() || found->second.root != head.checkpoint.root)
+      return Range{.good = good, .bad = head};
     good = head.checkpoint.size;
   }
   return std::nullopt;
@@ -143,10 +144,10 @@ Pass read_records(const Fd& directory, Milestones& milestones, Course& course, R
   return pass;
 }
 
-/// The same of a journal whose records were removed: from their hashes, and the few records that were kept. A kept record
-/// counts when it has the hash that it must have.
-Pass read_hashes(const Fd& directory, const std::map<std::uint64_t, std::string>& kept, std::uint64_t limit, Milestones& milestones,
-                 Report& report, Findings& findings) {
+/// The same of a journal whose records were removed: from their hashes, and the few records that were kept. A kept
+/// record counts when it has the hash that it must have.
+Pass read_hashes(const Fd& directory, const std::map<std::uint64_t, std::string>& kept, std::uint64_t limit,
+                 Milestones& milestones, Report& report, Findings& findings) {
   Pass pass;
   Tree tree;
   auto next = milestones.begin();
@@ -173,7 +174,9 @@ Pass read_hashes(const Fd& directory, const std::map<std::uint64_t, std::string>
   milestones.erase(next, milestones.end());
   report.records = tree.size();
   report.root = pass.root = tree.root();
-  findings.remark("V3", files::kept, "the records were pruned; " + std::to_string(kept.size()) + " of them and the hashes of all are kept");
+  findings.remark(
+      "V3", files::kept,
+      "the records were pruned; " + std::to_string(kept.size()) + " of them and the hashes of all are kept");
   return pass;
 }
 
@@ -204,10 +207,12 @@ std::vector<Seen> parse_anchors(std::span<const Anchor> anchors, const Authority
   for (const Anchor& anchor : anchors) {
     if (!anchor.gap.empty()) findings.gap("V6", anchor.where, anchor.gap);
     if (!anchor.origin.empty() && anchor.origin != authority.origin) continue;
-    if (!anchor.fault.empty()) findings.fault("V6", anchor.where, "it was found damaged when the next run began: " + anchor.fault);
+    if (!anchor.fault.empty())
+      findings.fault("V6", anchor.where, "it was found damaged when the next run began: " + anchor.fault);
     if (!anchor.first_key.empty() && anchor.first_key != authority.first.vkey()) {
-      findings.elsewhere(Status::forked, "V6", anchor.where,
-                         "it names another key of epoch 0 (" + anchor.first_key + "), here is " + authority.first.vkey());
+      findings.elsewhere(
+          Status::forked, "V6", anchor.where,
+          "it names another key of epoch 0 (" + anchor.first_key + "), here is " + authority.first.vkey());
     }
     if (anchor.head) list.push_back({*anchor.head, std::nullopt, &anchor});
     if (anchor.note.empty() || !seen.insert(anchor.note).second) continue;
@@ -228,9 +233,10 @@ const Key* own_key(std::string_view name, const Authority& authority, const Chai
   return number && *number < chain.keys.size() ? &chain.keys[*number] : nullptr;
 }
 
-/// Which of the journal's own keys signed it. Others (of a witness; of a journal of the same name that was here before) say
-/// nothing against it: the caller knows where the anchor comes from.
-std::optional<std::string> signer(const Seen& seen, const Authority& authority, const Chain& chain, Findings& findings) {
+/// Which of the journal's own keys signed it. Others (of a witness; of a journal of the same name that was here before)
+/// say nothing against it: the caller knows where the anchor comes from.
+std::optional<std::string> signer(const Seen& seen, const Authority& authority, const Chain& chain,
+                                  Findings& findings) {
   if (!seen.note) return "not signed by itself";
   std::string by;
   for (const NoteSignature& signature : seen.note->signatures) {
@@ -242,7 +248,8 @@ std::optional<std::string> signer(const Seen& seen, const Authority& authority, 
       return std::nullopt;
     }
     if (result == Signed::invalid)
-      throw Refusal(seen.anchor->where + ": the signature of " + key->name() + " does not hold", "take the anchor from its source again");
+      throw Refusal(seen.anchor->where + ": the signature of " + key->name() + " does not hold",
+                    "take the anchor from its source again");
     if (result == Signed::valid && by.empty()) by = "signed by " + key->name();
   }
   return by.empty() ? "not signed by a key of this journal" : by;
@@ -257,12 +264,14 @@ void judge_anchors(const std::vector<Seen>& anchors, const Authority& authority,
   for (const Seen& seen : anchors) {
     const auto by = signer(seen, authority, chain, findings);
     if (!by) continue;
-    const std::string said = "it has " + head_text(seen.checkpoint.size, seen.checkpoint.root) + " (" + *by + "), here are ";
+    const std::string said =
+        "it has " + head_text(seen.checkpoint.size, seen.checkpoint.root) + " (" + *by + "), here are ";
     const auto found = milestones.find(seen.checkpoint.size);
     if (found == milestones.end())
       findings.elsewhere(Status::truncated, "V6", seen.anchor->where, said + head_text(report.records, report.root));
     else if (found->second.root != seen.checkpoint.root)
-      findings.elsewhere(Status::forked, "V6", seen.anchor->where, said + head_text(seen.checkpoint.size, found->second.root));
+      findings.elsewhere(Status::forked, "V6", seen.anchor->where,
+                         said + head_text(seen.checkpoint.size, found->second.root));
   }
 }
 
@@ -304,7 +313,8 @@ int Report::exit_code() const noexcept {
 }
 
 /// Nothing is there that could speak for itself: what others have seen of a run of this name is missing.
-void judge_absence(const std::string& run, std::span<const std::string> trusted, std::span<const Anchor> anchors, Findings& findings) {
+void judge_absence(const std::string& run, std::span<const std::string> trusted, std::span<const Anchor> anchors,
+                   Findings& findings) {
   for (const std::string& vkey : trusted) {
     const std::string origin = identity_name(Key::from_vkey(vkey)) + "/" + run;
     for (const Anchor& anchor : anchors) {
@@ -313,7 +323,8 @@ void judge_absence(const std::string& run, std::span<const std::string> trusted,
       const auto head = note ? parse_checkpoint(note->text) : anchor.head;
       if (anchor.origin != origin && (!head || head->origin != origin)) continue;
       findings.elsewhere(Status::truncated, "V6", anchor.where,
-                         head ? "it has " + head_text(head->size, head->root) + ", here is nothing" : "it knows the run, and here is nothing of it");
+                         head ? "it has " + head_text(head->size, head->root) + ", here is nothing"
+                              : "it knows the run, and here is nothing of it");
     }
   }
 }
@@ -341,7 +352,8 @@ void judge_pruned(const Pass& pass, std::span<const Anchor> anchors, Findings& f
   if (said == anchors.end())
     findings.gap("V5", files::kept, "nothing says that the records were pruned on purpose: the index would");
   else if (*said->pruned_at - pass.closed_at < retention_ns)
-    findings.fault("V5", files::kept, "the records were pruned before " + std::to_string(retention_days) + " days had passed");
+    findings.fault("V5", files::kept,
+                   "the records were pruned before " + std::to_string(retention_days) + " days had passed");
 }
 
 Report verify(const std::filesystem::path& run_directory, std::span<const std::string> trusted,
@@ -363,7 +375,8 @@ Report verify(const std::filesystem::path& run_directory, std::span<const std::s
   if (!authority->origin.ends_with("/" + run))
     findings.fault("V1", files::keycert, "the run is another one than the folder is called after: " + run);
   for (const char* name : {files::hashes, files::kept}) {  // the others are judged where they are read
-    if (files::exists(directory, name) && !files::try_regular(directory, name)) findings.fault("V7", name, "not a regular file");
+    if (files::exists(directory, name) && !files::try_regular(directory, name))
+      findings.fault("V7", name, "not a regular file");
   }
   const Evidence evidence = read_evidence(directory, *authority, findings);
   const KeptStamps stamps = read_stamps(directory, authority->origin, findings);
@@ -378,8 +391,9 @@ Report verify(const std::filesystem::path& run_directory, std::span<const std::s
   for (const Kept& epoch : evidence.epochs) ends.insert(epoch.checkpoint.size);
   Course course(std::move(ends), findings);
   const auto kept = read_pruned(directory);
-  const Pass pass = kept ? read_hashes(directory, *kept, closing_size(*authority, evidence), milestones, report, findings)
-                         : read_records(directory, milestones, course, report, findings, options.progress);
+  const Pass pass =
+      kept ? read_hashes(directory, *kept, closing_size(*authority, evidence), milestones, report, findings)
+           : read_records(directory, milestones, course, report, findings, options.progress);
   const Chain chain = follow(*authority, evidence, milestones, findings);
   report.epochs = chain.ends.size();
   if (!chain.heads.empty()) {

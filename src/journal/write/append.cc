@@ -13,8 +13,8 @@ int Appender::append(std::string_view line) noexcept {
   return sync();
 }
 
-/// The sealer takes a record that the ledger announced, and misses one that it says is there. One at a time: in the file the lines
-/// are then in the ledger's order (the kernel lets writers to one file go one by one, too).
+/// The sealer takes a record that the ledger announced, and misses one that it says is there. One at a time: in the
+/// file the lines are then in the ledger's order (the kernel lets writers to one file go one by one, too).
 int Appender::write(std::string_view line) noexcept {
   const std::scoped_lock in_order(writing_);
   if (const int error = error_.load(std::memory_order_acquire); error != 0) return error;
@@ -26,7 +26,8 @@ int Appender::write(std::string_view line) noexcept {
   const ssize_t n = retry_eintr([&] { return ::write(segment, line.data(), line.size()); });
   if (n < 0) return fail(errno);
   if (static_cast<std::size_t>(n) != line.size()) {
-    // What a limit cuts off is a short write first; the rest gets the errno that says which one (setrlimit(2), write(2)).
+    // What a limit cuts off is a short write first; the rest gets the errno that says which one (setrlimit(2),
+    // write(2)).
     const std::string_view rest = line.substr(static_cast<std::size_t>(n));
     return fail(::write(segment, rest.data(), rest.size()) < 0 ? errno : EIO);
   }
@@ -68,8 +69,10 @@ int Appender::sync() noexcept {
     const int error = ::fdatasync(entries_.segment.get()) == 0 ? 0 : errno;
     lock.lock();
     syncing_ = false;
-    if (error != 0) fail(error);
-    else synced_ = covered;
+    if (error != 0)
+      fail(error);
+    else
+      synced_ = covered;
     sync_done_.notify_all();
   }
   return 0;

@@ -32,14 +32,15 @@ void Course::see_end(const Line& line, std::string_view type) {
   const bool fits = end_ == End::none || (end_ == End::closed && type == failing);
   if (!fits && !followed_) {
     followed_ = true;
-    findings_->fault("V5", place(line), std::string("stands behind ") + (end_ == End::closed ? "journal.close" : "journal.fail"));
+    findings_->fault("V5", place(line),
+                     std::string("stands behind ") + (end_ == End::closed ? "journal.close" : "journal.fail"));
   }
   if (type == closing) end_ = End::closed;
   if (type == failing) end_ = End::failed;
 }
 
-/// Each decision that was refused was denied, or was of what is not shown, or failed by itself. Before agent-run counted `records`, the
-/// counts were those of a process that could be killed between counting and writing.
+/// Each decision that was refused was denied, or was of what is not shown, or failed by itself. Before agent-run
+/// counted `records`, the counts were those of a process that could be killed between counting and writing.
 void Course::compare(const Line& line) {
   const auto count = [&](const char* key) { return number_field(line.data, key); };
   const bool exact = count("records").has_value();
@@ -47,8 +48,10 @@ void Course::compare(const Line& line) {
     const auto said = count(key);
     if (!said || *said == here) return;
     std::string text = std::string(key) + " is " + std::to_string(*said) + ", here are " + std::to_string(here);
-    if (exact) findings_->fault("V5", place(line), std::move(text));
-    else findings_->remark("V5", place(line), std::move(text));
+    if (exact)
+      findings_->fault("V5", place(line), std::move(text));
+    else
+      findings_->remark("V5", place(line), std::move(text));
   };
   differs("records", static_cast<std::int64_t>(line.index));
   differs("decisions", decisions_);
@@ -59,7 +62,8 @@ void Course::compare(const Line& line) {
 }
 
 void Course::judge(std::uint64_t signed_records) const {
-  if (stray_ && stray_->index < signed_records) findings_->fault("V2", stray_->where, "a key.rotate that ends no epoch");
+  if (stray_ && stray_->index < signed_records)
+    findings_->fault("V2", stray_->where, "a key.rotate that ends no epoch");
 }
 
 }  // namespace agentrun::journal

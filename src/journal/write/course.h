@@ -7,8 +7,8 @@
 #include <string>
 #include <string_view>
 
-#include "journal/verify/findings.h"
 #include "journal/format/lines.h"
+#include "journal/verify/findings.h"
 
 namespace agentrun::journal {
 

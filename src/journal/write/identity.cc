@@ -11,8 +11,8 @@
 #include <algorithm>
 
 #include "journal/format/encode.h"
-#include "journal/format/run_files.h"
 #include "journal/format/random.h"
+#include "journal/format/run_files.h"
 #include "journal/write/ssh_agent.h"
 
 namespace agentrun::journal {
@@ -51,7 +51,9 @@ Fd open_state(const std::filesystem::path& path) {
   Fd directory = files::open_directory(path.string());
   struct stat st {};
   check(::fstat(directory.get(), &st), "fstat", path.string());
-  if (st.st_uid != ::geteuid()) throw Refusal(path.string() + " belongs to another user", "name a folder of your own: with --journal where that was given, else with XDG_STATE_HOME");
+  if (st.st_uid != ::geteuid())
+    throw Refusal(path.string() + " belongs to another user",
+                  "name a folder of your own: with --journal where that was given, else with XDG_STATE_HOME");
   if ((st.st_mode & 022) != 0) throw Refusal("others may write to " + path.string(), "chmod 700 " + path.string());
   return directory;
 }
@@ -65,8 +67,10 @@ void check_key_file(const Fd& fd, const std::string& path) {
   if ((st.st_mode & 07777) != 0600) throw Refusal(path + " must have mode 0600", "chmod 600 " + path);
   // What is hidden by this name could be read by the other one.
   if (st.st_nlink > 1)
-    throw Refusal(path + " has another name (a hard link)", "find it: find DIRECTORY -xdev -inum " + std::to_string(st.st_ino) +
-                                                                  "; remove it, or, where an agent could have read it, move identity.key and identity.vkey away: a new identity is made");
+    throw Refusal(path + " has another name (a hard link)",
+                  "find it: find DIRECTORY -xdev -inum " + std::to_string(st.st_ino) +
+                      "; remove it, or, where an agent could have read it, move identity.key and identity.vkey away: a "
+                      "new identity is made");
 }
 
 [[noreturn]] void refuse_damaged(const std::string& path) {
@@ -104,9 +108,11 @@ std::optional<Key> try_load(const Fd& directory, const std::string& path) {
   return parse_identity(*text, path);
 }
 
-/// Gives the file its name, which no other file may have: else errno. Where the file system has no such rename(2), by a link.
+/// Gives the file its name, which no other file may have: else errno. Where the file system has no such rename(2), by a
+/// link.
 int publish(const Fd& directory, const std::string& temporary) {
-  if (::renameat2(directory.get(), temporary.c_str(), directory.get(), files::identity_key, RENAME_NOREPLACE) == 0) return 0;
+  if (::renameat2(directory.get(), temporary.c_str(), directory.get(), files::identity_key, RENAME_NOREPLACE) == 0)
+    return 0;
   if (errno != EINVAL && errno != ENOSYS) return errno;
   return ::linkat(directory.get(), temporary.c_str(), directory.get(), files::identity_key, 0) == 0 ? 0 : errno;
 }
@@ -166,19 +172,24 @@ std::optional<Key> try_load_agents(const Fd& directory, const std::string& path)
 
 }  // namespace
 
-void require_state_directory(const std::string& path) { (void)open_state(path); }
+void require_state_directory(const std::string& path) {
+  (void)open_state(path);
+}
 
 Key adopt_identity(const std::filesystem::path& state_directory, std::string_view comment) {
   const Fd directory = open_state(state_directory);
   for (const char* name : {files::identity_key, files::identity_vkey}) {
     if (files::try_open(directory, name))
-      throw Refusal("there is an identity already: " + path_of(state_directory, name), "name another folder with --journal, or move it away; verifiers must be told of a new one");
+      throw Refusal("there is an identity already: " + path_of(state_directory, name),
+                    "name another folder with --journal, or move it away; verifiers must be told of a new one");
   }
   std::vector<ssh_agent::Held> fitting = ssh_agent::list(ssh_agent::socket_path());
   std::erase_if(fitting, [&](const ssh_agent::Held& held) { return held.comment.find(comment) == std::string::npos; });
   if (fitting.size() != 1) {
-    throw Refusal(fitting.empty() ? "ssh-agent holds no such Ed25519 key" : "ssh-agent holds more than one such Ed25519 key",
-                  fitting.empty() ? "ssh-keygen -t ed25519, ssh-add" : "name a part of its comment that only one has: ssh-add -l");
+    throw Refusal(
+        fitting.empty() ? "ssh-agent holds no such Ed25519 key" : "ssh-agent holds more than one such Ed25519 key",
+        fitting.empty() ? "ssh-keygen -t ed25519, ssh-add"
+                        : "name a part of its comment that only one has: ssh-add -l");
   }
   const Key unnamed = Key::from_public("agent-run", fitting[0].key);
   const Key key = unnamed.renamed(identity_name(unnamed));

@@ -41,8 +41,8 @@ bool Run::fail(const std::string& run_id, std::string_view error, std::string_vi
   return written;
 }
 
-/// Half a record at the end of the segment: nobody was told that it is there, and behind it nothing may stand. Or, from there on, what
-/// somebody else wrote.
+/// Half a record at the end of the segment: nobody was told that it is there, and behind it nothing may stand. Or, from
+/// there on, what somebody else wrote.
 void Run::State::cut_torn(std::uint64_t& torn) {
   struct stat st {};
   check(::fstat(entries.get(), &st), "fstat", files::segment(segment));
@@ -51,7 +51,8 @@ void Run::State::cut_torn(std::uint64_t& torn) {
   check(::ftruncate(entries.get(), offset), "ftruncate", files::segment(segment));
 }
 
-/// Records that were written, and are not in the tree: somebody else wrote between them, or took them away. Every writer is dead.
+/// Records that were written, and are not in the tree: somebody else wrote between them, or took them away. Every
+/// writer is dead.
 void Run::State::restore() {
   std::string lost;
   for (const auto& ledger : ledgers) lost += ledger->rest();
@@ -65,14 +66,16 @@ void Run::State::restore() {
 Fd Run::State::fail_segment(const std::string& name) const {
   const std::string kept = (path.parent_path().parent_path() / files::reserve).string();
   try {
-    if (::renameat(AT_FDCWD, kept.c_str(), directory.get(), name.c_str()) == 0) return open_regular(directory.get(), name, O_RDWR);
+    if (::renameat(AT_FDCWD, kept.c_str(), directory.get(), name.c_str()) == 0)
+      return open_regular(directory.get(), name, O_RDWR);
   } catch (const SysError&) {
     ::unlinkat(directory.get(), name.c_str(), 0);
   }
   return files::make(directory, name, O_RDWR);
 }
 
-/// The reserve becomes the last segment: its blocks are there already. When another run has taken it, a new file is tried.
+/// The reserve becomes the last segment: its blocks are there already. When another run has taken it, a new file is
+/// tried.
 void Run::State::write_fail_record(const std::string& run_id, std::string_view error, std::string_view what,
                                    std::uint64_t torn) {
   Record record;

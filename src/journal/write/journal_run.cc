@@ -2,13 +2,15 @@
 // the process that holds the keys.
 //   create   folder, certificate, first segment. The certificate is there before the first record: a journal without
 //            one has nothing in it.
-//   absorb   reads whole lines that were appended, hashes them into the tree, keeps the leaf hashes. A line is taken when it is the
-//            next one in the ledger of one of the appenders (ledger.h): the file says in which order, the ledgers say what. It
-//            *must not* trust the appenders: what it has hashed is never read again, and a line that is in no ledger, one that
-//            a ledger misses, a segment that shrinks or a line over 16 KiB ends the run (SysError; the supervisor then denies
-//            and kills).
+//   absorb   reads whole lines that were appended, hashes them into the tree, keeps the leaf hashes. A line is taken
+//   when it is the
+//            next one in the ledger of one of the appenders (ledger.h): the file says in which order, the ledgers say
+//            what. It *must not* trust the appenders: what it has hashed is never read again, and a line that is in no
+//            ledger, one that a ledger misses, a segment that shrinks or a line over 16 KiB ends the run (SysError; the
+//            supervisor then denies and kills).
 //   sign     the head so far, into `checkpoint`, and now and then into `recent`.
-//   epochs.cc  an epoch is a key and the records since the one before. The next key is announced by a record, and its turn
+//   epochs.cc  an epoch is a key and the records since the one before. The next key is announced by a record, and its
+//   turn
 //            comes when the sealer meets that record: so the order of records decides, not the moment of the call.
 //            Segments follow each other in the same way: the old one is read to its end when no writer has it any more.
 //   close    the last head, signed by the epoch key and the identity, into `epochs` and then `checkpoint`: a closing
@@ -26,8 +28,8 @@
 #include <array>
 #include <utility>
 
-#include "journal/format/run_files.h"
 #include "journal/format/note.h"
+#include "journal/format/run_files.h"
 #include "journal/write/run_state.h"
 
 namespace agentrun::journal {
@@ -42,7 +44,9 @@ constexpr std::uint64_t recent_records = 4096;
 // What a full disk must still take: journal.fail, and a checkpoint that covers it.
 constexpr off_t reserved_bytes = 64 * 1024;
 
-SysError altered(const std::string& file, const std::string& what) { return {altered_errno, "seal", file + ": " + what}; }
+SysError altered(const std::string& file, const std::string& what) {
+  return {altered_errno, "seal", file + ": " + what};
+}
 
 std::string utc(const char* format, std::int64_t ns = wall_clock_ns()) {
   const std::time_t now = static_cast<std::time_t>(ns / 1'000'000'000);
@@ -62,9 +66,9 @@ Fd make_run_directory(const std::filesystem::path& state_directory, const std::s
   return folder;
 }
 
-/// Blocks that nobody else gets: one file for all runs of this state folder, since making one takes a start a quarter of a
-/// millisecond. A run that fails takes it away, and the next start makes it again. Where the file system cannot promise
-/// blocks they are written, which does the same unless it copies on write.
+/// Blocks that nobody else gets: one file for all runs of this state folder, since making one takes a start a quarter
+/// of a millisecond. A run that fails takes it away, and the next start makes it again. Where the file system cannot
+/// promise blocks they are written, which does the same unless it copies on write.
 void reserve(const std::filesystem::path& state_directory) {
   const std::string path = (state_directory / files::reserve).string();
   if (::access(path.c_str(), F_OK) == 0) return;
@@ -145,13 +149,16 @@ Entries Run::appender() {
   State& s = *state_;
   for (const auto& ledger : s.ledgers) ledger->withhold_from_children();
   s.ledgers.push_back(std::make_shared<Ledger>());
-  return {.segment = segment(), .wake = Fd(check(::fcntl(s.wake.get(), F_DUPFD_CLOEXEC, 0), "fcntl", "eventfd")), .ledger = s.ledgers.back()};
+  return {.segment = segment(),
+          .wake = Fd(check(::fcntl(s.wake.get(), F_DUPFD_CLOEXEC, 0), "fcntl", "eventfd")),
+          .ledger = s.ledgers.back()};
 }
 
 Fd Run::segment() const {
   const std::string name = files::segment(state_->open_segment);
   Fd fd = open_regular(state_->directory.get(), name, O_WRONLY | O_APPEND);
-  if (!same_file(fd, segment_ending() ? state_->next_entries : state_->entries)) throw altered(name, "it is not the file that was made");
+  if (!same_file(fd, segment_ending() ? state_->next_entries : state_->entries))
+    throw altered(name, "it is not the file that was made");
   return fd;
 }
 
@@ -172,7 +179,8 @@ void Run::State::absorb_segment() {
   const std::vector<std::uint64_t> before = finished();
   std::string leaves;
   for (;;) {
-    const ssize_t n = check(retry_eintr([&] { return ::pread(entries.get(), block.get(), block_size, offset); }), "read", name);
+    const ssize_t n =
+        check(retry_eintr([&] { return ::pread(entries.get(), block.get(), block_size, offset); }), "read", name);
     const std::size_t used = seal_lines({block.get(), static_cast<std::size_t>(n)}, leaves);
     if (static_cast<std::size_t>(n) - used >= max_record) throw SysError(EMSGSIZE, "absorb", name);
     if (static_cast<std::size_t>(n) < block_size) check_tail({block.get() + used, static_cast<std::size_t>(n) - used});
@@ -199,7 +207,8 @@ std::size_t Run::State::seal_lines(std::string_view bytes, std::string& leaves) 
 void Run::State::seal_line(std::string_view line, std::string& leaves) {
   constexpr std::string_view decision = ",\"type\":\"decision\"}\n";
   if (line.size() > max_record) throw SysError(EMSGSIZE, "absorb", files::segment(segment));
-  if (!take(line)) throw altered(files::segment(segment), "record " + std::to_string(tree.size()) + " was not written by this run");
+  if (!take(line))
+    throw altered(files::segment(segment), "record " + std::to_string(tree.size()) + " was not written by this run");
   const std::string_view data = line.substr(0, line.size() - 1);
   const Hash leaf = leaf_hash(data);
   tree.add(leaf);
@@ -209,14 +218,17 @@ void Run::State::seal_line(std::string_view line, std::string& leaves) {
   if (next && data == next->line) turn_epoch();
 }
 
-/// Which writer's record stands first is what the file says; that it is the next one of a writer is what the ledgers say.
+/// Which writer's record stands first is what the file says; that it is the next one of a writer is what the ledgers
+/// say.
 bool Run::State::take(std::string_view line) {
-  return std::ranges::any_of(ledgers, [&](const auto& ledger) { return ledger->take(line); }) || (!fail_line.empty() && line == fail_line);
+  return std::ranges::any_of(ledgers, [&](const auto& ledger) { return ledger->take(line); }) ||
+         (!fail_line.empty() && line == fail_line);
 }
 
 /// Half a record at the end is one that is being written, or was when its writer died.
 void Run::State::check_tail(std::string_view bytes) const {
-  if (bytes.empty() || std::ranges::any_of(ledgers, [&](const auto& ledger) { return ledger->announces(bytes); })) return;
+  if (bytes.empty() || std::ranges::any_of(ledgers, [&](const auto& ledger) { return ledger->announces(bytes); }))
+    return;
   throw altered(files::segment(segment), "half a record was not written by this run");
 }
 
@@ -229,7 +241,8 @@ std::vector<std::uint64_t> Run::State::finished() const {
 /// What was in the file before it was read has been found there.
 void Run::State::check_nothing_missing(const std::vector<std::uint64_t>& finished) const {
   for (std::size_t i = 0; i < ledgers.size(); ++i) {
-    if (ledgers[i]->taken() < finished[i]) throw altered(files::segment(segment), "records that were written are missing");
+    if (ledgers[i]->taken() < finished[i])
+      throw altered(files::segment(segment), "records that were written are missing");
   }
 }
 
@@ -239,8 +252,8 @@ void Run::State::check_not_cut() const {
   if (st.st_size < offset) throw altered(files::segment(segment), "records that were sealed are missing");
 }
 
-/// At the end: the names lead to the files that were written, and those hold as many bytes as were sealed. That these are the same
-/// bytes is what the signatures say.
+/// At the end: the names lead to the files that were written, and those hold as many bytes as were sealed. That these
+/// are the same bytes is what the signatures say.
 void Run::State::check_files() const {
   const auto now = [&](const Fd& fd, const std::string& name, std::int64_t size) {
     struct stat st {};
@@ -252,14 +265,18 @@ void Run::State::check_files() const {
   now(hashes, files::hashes, static_cast<std::int64_t>(tree.size() * sizeof(Hash)));
   for (const char* name : {files::epochs, files::recent}) {
     const auto known = note_files.find(name);
-    if (known != note_files.end()) check_file(name, known->second);
-    else if (files::exists(directory, name)) throw altered(name, "it is not a file that was written");
+    if (known != note_files.end())
+      check_file(name, known->second);
+    else if (files::exists(directory, name))
+      throw altered(name, "it is not a file that was written");
   }
   const std::string following = files::segment(open_segment + 1);
   if (files::exists(directory, following)) throw altered(following, "it is not a file that was written");
-  if (!files::try_regular(directory, files::keycert) || files::try_read(directory, files::keycert, max_note) != certificate)
+  if (!files::try_regular(directory, files::keycert) ||
+      files::try_read(directory, files::keycert, max_note) != certificate)
     throw altered(files::keycert, "it is not what was written");
-  struct stat held {}, named {};
+  struct stat held {
+  }, named{};
   check(::fstat(directory.get(), &held), "fstat", path.string());
   if (::stat(path.c_str(), &named) != 0 || named.st_dev != held.st_dev || named.st_ino != held.st_ino)
     throw altered(path.filename().string(), "the directory of the run is not where it was made");
@@ -267,7 +284,8 @@ void Run::State::check_files() const {
 
 void Run::State::check_file(const std::string& name, const File& known) const {
   struct stat st {};
-  if (::fstatat(directory.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_dev != known.dev || st.st_ino != known.ino)
+  if (::fstatat(directory.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_dev != known.dev ||
+      st.st_ino != known.ino)
     throw altered(name, "it is not the file that was written");
   if (st.st_size != known.size) throw altered(name, "it has another length than was sealed");
 }
@@ -285,8 +303,10 @@ std::string Run::State::sign_head(std::span<const Key* const> keys) const {
 /// All or nothing: half a note would make all of the file's notes doubtful.
 void Run::State::append(const char* name, std::string_view note) {
   const auto known = note_files.find(name);
-  if (known != note_files.end()) check_file(name, known->second);
-  else if (files::exists(directory, name)) throw altered(name, "it is not a file that was written");
+  if (known != note_files.end())
+    check_file(name, known->second);
+  else if (files::exists(directory, name))
+    throw altered(name, "it is not a file that was written");
   const Fd fd = open_regular(directory.get(), name, O_WRONLY | O_APPEND | O_CREAT);
   struct stat st {};
   check(::fstat(fd.get(), &st), "fstat", name);
@@ -301,7 +321,8 @@ void Run::State::append(const char* name, std::string_view note) {
 
 void Run::sign(std::int64_t boot_ns) {
   State& s = *state_;
-  // At the first record of an epoch its predecessor has just signed the same head; an epoch that could not be ended has no more heads.
+  // At the first record of an epoch its predecessor has just signed the same head; an epoch that could not be ended has
+  // no more heads.
   if (!s.epoch || s.turning || (s.epoch_number > 0 && s.tree.size() == s.epoch_size)) return;
   const std::array<const Key*, 1> keys{&*s.epoch};
   const std::string note = s.sign_head(keys);

@@ -55,14 +55,18 @@ int Ledger::begin(std::string_view line, const std::atomic<int>& stop) noexcept 
   return 0;
 }
 
-void Ledger::finish() noexcept { shared_->finished.store(begun_, std::memory_order_release); }
+void Ledger::finish() noexcept {
+  shared_->finished.store(begun_, std::memory_order_release);
+}
 
 bool Ledger::wants_sealer() noexcept {
   if (begun_ - shared_->taken.load(std::memory_order_relaxed) < much) return false;
   return !shared_->called.load(std::memory_order_relaxed) && !shared_->called.exchange(true);
 }
 
-std::uint64_t Ledger::finished() const noexcept { return shared_->finished.load(std::memory_order_acquire); }
+std::uint64_t Ledger::finished() const noexcept {
+  return shared_->finished.load(std::memory_order_acquire);
+}
 
 bool Ledger::equals(std::uint64_t at, std::string_view bytes) const noexcept {
   const std::size_t begin = at % capacity;
@@ -83,7 +87,9 @@ bool Ledger::take(std::string_view line) noexcept {
   return true;
 }
 
-void Ledger::hear() noexcept { shared_->called.store(false); }
+void Ledger::hear() noexcept {
+  shared_->called.store(false);
+}
 
 std::string Ledger::rest() const {
   const std::uint64_t there = finished() - taken_;
@@ -96,6 +102,8 @@ std::string Ledger::rest() const {
   return bytes.substr(0, bytes.rfind('\n') + 1);
 }
 
-void Ledger::withhold_from_children() noexcept { (void)::madvise(shared_, sizeof(Shared), MADV_DONTFORK); }
+void Ledger::withhold_from_children() noexcept {
+  (void)::madvise(shared_, sizeof(Shared), MADV_DONTFORK);
+}
 
 }  // namespace agentrun::journal

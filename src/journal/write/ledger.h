@@ -1,5 +1,6 @@
-// What one process has appended, as it says itself: its lines, in a ring of memory that it shares with the sealer and with nobody
-// else. A segment is a file, and other programs of the user can write it; a record is sealed when the file has it and a ledger too.
+// What one process has appended, as it says itself: its lines, in a ring of memory that it shares with the sealer and
+// with nobody else. A segment is a file, and other programs of the user can write it; a record is sealed when the file
+// has it and a ledger too.
 #pragma once
 
 #include <atomic>
@@ -10,9 +11,9 @@
 
 namespace agentrun::journal {
 
-/// One writer, whose threads take turns, and one sealer, in the process that made the ledger or in children that it forked before it
-/// made another one: the memory is not there in later ones. The sealer believes nothing but its own place: a writer can only make it
-/// refuse.
+/// One writer, whose threads take turns, and one sealer, in the process that made the ledger or in children that it
+/// forked before it made another one: the memory is not there in later ones. The sealer believes nothing but its own
+/// place: a writer can only make it refuse.
 class Ledger {
  public:
   static constexpr std::size_t capacity = 8U << 20;
@@ -24,8 +25,8 @@ class Ledger {
 
   // ---- the writer
 
-  /// `line` is about to be written. Waits while the sealer is behind by `capacity`, until `stop` is not 0. Gives 0, or that; ENOBUFS
-  /// in the sealer's own process, which would wait for itself.
+  /// `line` is about to be written. Waits while the sealer is behind by `capacity`, until `stop` is not 0. Gives 0, or
+  /// that; ENOBUFS in the sealer's own process, which would wait for itself.
   [[nodiscard]] int begin(std::string_view line, const std::atomic<int>& stop) noexcept;
   /// What was begun is in the file.
   void finish() noexcept;
@@ -34,7 +35,8 @@ class Ledger {
 
   // ---- the sealer
 
-  /// Bytes that are in the file, as far as the writer knows. Looked at before the file is read, it is what has to be found there.
+  /// Bytes that are in the file, as far as the writer knows. Looked at before the file is read, it is what has to be
+  /// found there.
   [[nodiscard]] std::uint64_t finished() const noexcept;
   [[nodiscard]] std::uint64_t taken() const noexcept { return taken_; }
   /// Whether the writer's next line is this one (with its LF); then it is taken.

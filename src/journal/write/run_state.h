@@ -1,5 +1,5 @@
-// What a journal that is being written consists of. Shared by run.cc (from create to close), epochs.cc (segments and keys
-// that follow each other) and failure.cc (the end that nobody wanted).
+// What a journal that is being written consists of. Shared by run.cc (from create to close), epochs.cc (segments and
+// keys that follow each other) and failure.cc (the end that nobody wanted).
 #pragma once
 
 #include <agentrun/journal.h>
@@ -26,8 +26,8 @@ struct Run::State {
   RunLimits limits;
   std::vector<std::string> vkeys;
   std::string certificate;
-  Fd directory;  // locked
-  Fd entries;    // of the segment that is read: the one that is written, or the one before it while that ends
+  Fd directory;     // locked
+  Fd entries;       // of the segment that is read: the one that is written, or the one before it while that ends
   Fd next_entries;  // of the segment that is written, while the one before it ends
   Fd wake;
   std::vector<std::shared_ptr<Ledger>> ledgers;
@@ -39,8 +39,8 @@ struct Run::State {
     std::int64_t size;
   };
   std::map<std::string, File> note_files;  // epochs, recent: as this process left them
-  std::vector<File> ended;  // the segments before the one that is read, as they were sealed
-  Fd hashes;     // empty once the journal has failed: they can be computed again
+  std::vector<File> ended;                 // the segments before the one that is read, as they were sealed
+  Fd hashes;                               // empty once the journal has failed: they can be computed again
   std::unique_ptr<char[]> block;
   unsigned segment = 0;       // that is read
   unsigned open_segment = 0;  // that is written: the same, or the one after it

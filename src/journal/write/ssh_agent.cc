@@ -93,12 +93,14 @@ std::string ask(const std::string& path, std::string_view request, char wanted, 
 
 std::string socket_path() {
   const char* path = std::getenv("SSH_AUTH_SOCK");
-  if (path == nullptr || *path == '\0') throw Refusal("the identity is in ssh-agent, and SSH_AUTH_SOCK is not set", "start ssh-agent, ssh-add the key");
+  if (path == nullptr || *path == '\0')
+    throw Refusal("the identity is in ssh-agent, and SSH_AUTH_SOCK is not set", "start ssh-agent, ssh-add the key");
   return path;
 }
 
 std::vector<Held> list(const std::string& socket) {
-  const std::string answer = ask(socket, {&request_identities, 1}, identities_answer, "ssh-agent does not list its keys");
+  const std::string answer =
+      ask(socket, {&request_identities, 1}, identities_answer, "ssh-agent does not list its keys");
   std::string_view rest = answer;
   std::vector<Held> keys;
   for (std::size_t left = take_number(rest).value_or(0); left > 0; --left) {

@@ -3,15 +3,15 @@
 #include <numeric>
 #include <set>
 
+#include <agentrun/profile/fail.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
-#include "policy/policy_data.h"
 #include "policy/compile/draft.h"
 #include "policy/compile/environment.h"
-#include "policy/match/folded.h"
 #include "policy/compile/held_places.h"
+#include "policy/match/folded.h"
+#include "policy/policy_data.h"
 #include "policy/search/unshown.h"
-#include <agentrun/profile/fail.h>
 
 namespace agentrun::policy {
 
@@ -64,7 +64,7 @@ constexpr List file_lists[] = {
 struct ExecList {
   std::string_view section;
   profile::ExecRules profile::Exec::*rules;
-  Layer layer;              // of a rule that is only about the path
+  Layer layer;                // of a rule that is only about the path
   std::optional<Layer> some;  // of one with arguments, where the path counts also by itself
   Act act;
 };
@@ -95,15 +95,16 @@ void protect_folders_to_be(Draft& draft, const PathPattern& pattern, std::size_t
   }
 }
 
-// The folders that a pattern names on the way to what it guards: `.git` of `**/.git/hooks/**`. A link by such a name would
-// let another folder stand in for the guarded one, which then has another path.
+// The folders that a pattern names on the way to what it guards: `.git` of `**/.git/hooks/**`. A link by such a name
+// would let another folder stand in for the guarded one, which then has another path.
 void guard_the_way(Draft& draft, const PathPattern& pattern, std::size_t rule) {
   const std::size_t all = pattern.components.size();
   const std::size_t longest = pattern.scope == Scope::below ? all : all - std::min<std::size_t>(all, 1);
   for (std::size_t size = longest; size > 0; --size) {
     if (pattern.components[size - 1].kind == Component::Kind::any) continue;
-    PathPattern way{.components = {pattern.components.begin(), pattern.components.begin() + static_cast<std::ptrdiff_t>(size)},
-                    .scope = Scope::self};
+    PathPattern way{
+        .components = {pattern.components.begin(), pattern.components.begin() + static_cast<std::ptrdiff_t>(size)},
+        .scope = Scope::self};
     draft.bound.push_back({std::move(way), Layer::way, rule});
   }
 }
@@ -149,7 +150,8 @@ void add_list(Draft& draft, const profile::Profile& profile, const List& list) {
     }
     // What files.keep guards is there already, where it is shown.
     if (list.layer == Layer::files_keep) continue;
-    for (const PathPattern& pattern : is_place ? meaning.unshown : meaning.alternatives) add_unshown(draft, pattern, list.layer, rule);
+    for (const PathPattern& pattern : is_place ? meaning.unshown : meaning.alternatives)
+      add_unshown(draft, pattern, list.layer, rule);
   }
 }
 
@@ -168,13 +170,16 @@ void add_exec_rule(Draft& draft, const Item& item, const profile::ExecRule& writ
   if (written.argv) draft.rules[rule].pattern = text_of(written.value, *written.argv);
   Draft::Condition condition{.patterns = {}, .argv = written.argv.value_or(std::vector<std::string>{}), .rule = rule};
   for (const std::string& word : condition.argv) {
-    if (const auto fault = Glob::fault(word); word != "**" && fault) profile::fail(origin.place, origin.key + ".argv", *fault, "write one glob a word; ** is any number of words");
+    if (const auto fault = Glob::fault(word); word != "**" && fault)
+      profile::fail(origin.place, origin.key + ".argv", *fault, "write one glob a word; ** is any number of words");
   }
   for (const PathPattern& alternative : meaning.alternatives) {
     if (list.act == Act::allow) refuse_planted_links(draft, alternative.literal_prefix(), origin);
     for (const PathPattern& pattern : with_links(draft.facts, alternative)) {
-      if (!written.argv) draft.bound.push_back({pattern, list.layer, rule});
-      else if (list.some) draft.bound.push_back({pattern, *list.some, rule});
+      if (!written.argv)
+        draft.bound.push_back({pattern, list.layer, rule});
+      else if (list.some)
+        draft.bound.push_back({pattern, *list.some, rule});
       condition.patterns.push_back(pattern);
     }
   }
@@ -184,7 +189,8 @@ void add_exec_rule(Draft& draft, const Item& item, const profile::ExecRule& writ
 void add_exec_lists(Draft& draft, const profile::Profile& profile) {
   for (const ExecList& list : exec_lists) {
     const profile::ExecRules& rules = profile.exec.*list.rules;
-    for (std::size_t i = 0; i < rules.size(); ++i) add_exec_rule(draft, Item{profile, list.section, i, rules[i]}, rules[i], list);
+    for (std::size_t i = 0; i < rules.size(); ++i)
+      add_exec_rule(draft, Item{profile, list.section, i, rules[i]}, rules[i], list);
   }
 }
 
@@ -200,7 +206,8 @@ void add_pins(Draft& draft, const profile::Profile& profile) {
         profile::fail(written.place, item.key(), "a pattern, not a path", "pin each program by its path");
       // The digest proves a content, not that the name still means this program.
       if (through_agents_link(draft, alternative.literal_prefix()))
-        profile::fail(written.place, item.key(), alternative.literal_prefix() + " leads through a link that an agent may have made",
+        profile::fail(written.place, item.key(),
+                      alternative.literal_prefix() + " leads through a link that an agent may have made",
                       "pin the program where it is: name where the link leads");
       for (const PathPattern& pattern : with_links(draft.facts, alternative)) {
         guard(draft, pattern, Layer::files_protect, rule);
@@ -296,7 +303,8 @@ std::vector<PathPattern> with_links(const HostFacts& facts, const PathPattern& p
 namespace {
 
 // The values of which there is one. The last profile that says something wins, so that a child can change its parent's;
-// but what a parent forbids (exec.writable: deny, exec.memfd: deny), bounds (limits) or wants audited (audit.reads), a child cannot drop.
+// but what a parent forbids (exec.writable: deny, exec.memfd: deny), bounds (limits) or wants audited (audit.reads), a
+// child cannot drop.
 struct Settings {
   std::optional<profile::Written<profile::Reads>> reads;
   Policy::Limits limits;
@@ -396,8 +404,8 @@ MountNames mounts_of(const HostFacts& facts, std::span<const Shown> view) {
   return mounts;
 }
 
-// What links and hard links at denied names lead to is masked as those are; by whatever name it is read, the broker denies it.
-// And what of the host's names that are not shown has other names in the view.
+// What links and hard links at denied names lead to is masked as those are; by whatever name it is read, the broker
+// denies it. And what of the host's names that are not shown has other names in the view.
 struct Found {
   ProtectedObjects& objects;
   std::vector<std::string>& masks;
@@ -406,7 +414,8 @@ struct Found {
 };
 void refuse_unknown(const ProtectedObjects& objects) {
   if (!objects.refuses()) return;
-  throw Refusal("what links at guarded names lead to is not all known: " + objects.left_out(), "remove what is too much there, or grant less");
+  throw Refusal("what links at guarded names lead to is not all known: " + objects.left_out(),
+                "remove what is too much there, or grant less");
 }
 
 void find_objects(const Policy& policy, const HostFacts& facts, const Found& found) {
@@ -443,8 +452,21 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   auto data = std::make_unique<Policy::Data>();
   data->weakenings = weakenings_of(chain);
   data->journal = journal_of(chain);
-  Draft draft{.facts = facts, .variables = variables_of(facts), .rules = {}, .bound = {}, .unshown = {}, .conditions = {}, .pins = {}, .claims = {},
-              .connections = {}, .published = {}, .sockets = {}, .git = {}, .writable = {}, .moved = {}, .mounts = {}};
+  Draft draft{.facts = facts,
+              .variables = variables_of(facts),
+              .rules = {},
+              .bound = {},
+              .unshown = {},
+              .conditions = {},
+              .pins = {},
+              .claims = {},
+              .connections = {},
+              .published = {},
+              .sockets = {},
+              .git = {},
+              .writable = {},
+              .moved = {},
+              .mounts = {}};
   const auto weakened = [&](Weakening weakening) {
     return std::find(data->weakenings.begin(), data->weakenings.end(), name(weakening)) != data->weakenings.end();
   };
@@ -501,7 +523,11 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   for (const profile::Profile* profile : chain) data->sources.push_back(source_of(*profile));
   Policy::Data& whole = *data;
   Policy policy(std::move(data));
-  find_objects(policy, facts, {.objects = whole.denied_objects, .masks = whole.masks, .reads_need_broker = whole.reads_need_broker, .denies_later = whole.denies_later});
+  find_objects(policy, facts,
+               {.objects = whole.denied_objects,
+                .masks = whole.masks,
+                .reads_need_broker = whole.reads_need_broker,
+                .denies_later = whole.denies_later});
   return policy;
 }
 

@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <map>
 
-#include "policy/policy_data.h"
-#include "policy/compile/draft.h"
 #include <agentrun/profile/fail.h>
+#include "policy/compile/draft.h"
+#include "policy/policy_data.h"
 
 namespace agentrun::policy {
 
@@ -54,7 +54,8 @@ void add_connection(Draft& draft, const profile::Profile& profile, const List& l
   const auto parsed = profile::parse_endpoint(written.to);
   const profile::Endpoint& to = taken(parsed, origin);
   if (to.kind == profile::Endpoint::Kind::range && is_of_names(to.range))
-    profile::fail(origin.place, origin.key, "198.18.0.0/15 stands for names inside the sandbox", "write a rule by name");
+    profile::fail(origin.place, origin.key, "198.18.0.0/15 stands for names inside the sandbox",
+                  "write a rule by name");
   std::string meant = profile::text_of(to);
   Draft::Connection connection{.to = to, .programs = {}, .rule = 0};
   if (written.by) {
@@ -62,11 +63,14 @@ void add_connection(Draft& draft, const profile::Profile& profile, const List& l
     meant += " by " + meaning.text;
     for (const PathPattern& alternative : meaning.alternatives) {
       if (list.act == Act::allow) refuse_planted_links(draft, alternative.literal_prefix(), origin);
-      for (PathPattern& program : with_links(draft.facts, alternative)) connection.programs.push_back(std::move(program));
+      for (PathPattern& program : with_links(draft.facts, alternative))
+        connection.programs.push_back(std::move(program));
     }
   }
   if (to.udp && written.by)
-    profile::fail(origin.place, origin.key + ".by", "no rule of datagrams can name a program: they are sent without a call that is judged", "leave out by, or write a rule of TCP");
+    profile::fail(origin.place, origin.key + ".by",
+                  "no rule of datagrams can name a program: they are sent without a call that is judged",
+                  "leave out by, or write a rule of TCP");
   const bool any_tls = written.tls == profile::TlsNames::any;
   if (any_tls) meant += " tls: any";
   connection.rule = add_rule(draft, item, std::move(meant), list.act, label_of(to, written, list.act));

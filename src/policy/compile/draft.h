@@ -10,9 +10,9 @@
 
 #include <agentrun/policy.h>
 
-#include "policy/policy_data.h"
-#include "policy/match/pattern.h"
 #include <agentrun/profile/endpoint.h>
+#include "policy/match/pattern.h"
+#include "policy/policy_data.h"
 
 namespace agentrun::policy {
 
@@ -64,7 +64,7 @@ struct Draft {
 
   const HostFacts& facts;
   Variables variables;
-  bool host_root = false;  // weaken: [host-root]
+  bool host_root = false;       // weaken: [host-root]
   bool trusted_grants = false;  // weaken: [trusted-grants]
   std::vector<Rule> rules;
   std::vector<Bound> bound;
@@ -80,7 +80,7 @@ struct Draft {
   struct Writable {
     std::size_t claim;
     std::vector<Component> components;
-    bool shown_directory;                  // it exists, and is no file
+    bool shown_directory;                   // it exists, and is no file
     std::optional<std::size_t> home_depth;  // so many of the components are the home directory
   };
   std::optional<std::vector<Writable>> writable;  // made once, after the grants
@@ -91,7 +91,7 @@ struct Draft {
     bool shown;
   };
   std::optional<std::vector<Around>> around;  // made once, after the grants
-  MountNames mounts;  // what of the view has several names
+  MountNames mounts;                          // what of the view has several names
 };
 
 /// One pattern of a profile and where it stands.

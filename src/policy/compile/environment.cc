@@ -4,8 +4,8 @@
 #include <array>
 #include <map>
 
-#include "policy/match/glob.h"
 #include <agentrun/profile/fail.h>
+#include "policy/match/glob.h"
 
 namespace agentrun::policy {
 
@@ -23,10 +23,12 @@ constexpr std::array<std::string_view, 3> secret_endings = {"_PAT", "_PWD", "_PW
 constexpr std::array<std::string_view, 6> secret_words = {"PIN", "OTP", "TOTP", "JWT", "DSN", "PAT"};
 
 bool is_secret_word(std::string_view word) {
-  return word.ends_with("PASS") || word.starts_with("CRED") || std::ranges::find(secret_words, word) != secret_words.end();
+  return word.ends_with("PASS") || word.starts_with("CRED") ||
+         std::ranges::find(secret_words, word) != secret_words.end();
 }
 
-// scheme://user:password@host, anywhere in it. A password that is not escaped as it should be may hold a slash: the last @ counts.
+// scheme://user:password@host, anywhere in it. A password that is not escaped as it should be may hold a slash: the
+// last @ counts.
 bool holds_password(std::string_view value) {
   for (std::size_t at = value.find("://"); at != std::string_view::npos; at = value.find("://", at + 1)) {
     const std::string_view rest = value.substr(at + 3);
@@ -47,7 +49,8 @@ void pass(const HostFacts& facts, const profile::Pattern& name, const Origin& or
   const auto literal = Glob::literal(name.value);
   const Glob glob(name.value);
   for (const auto& [variable, value] : facts.environment) {
-    if (literal ? variable == *literal : glob.matches(variable) && !looks_secret(variable) && !holds_password(value)) into[variable] = value;
+    if (literal ? variable == *literal : glob.matches(variable) && !looks_secret(variable) && !holds_password(value))
+      into[variable] = value;
   }
 }
 
@@ -80,7 +83,9 @@ std::vector<std::string> build_environment(const HostFacts& facts, const Variabl
   // Who is given the agent's socket is told where it is.
   for (const profile::Profile* profile : chain) {
     for (const profile::Pattern& socket : profile->sockets) {
-      if (!variables.ssh_auth_sock || expand_text(socket.value, variables, {socket.place, "sockets"}) != *variables.ssh_auth_sock) continue;
+      if (!variables.ssh_auth_sock ||
+          expand_text(socket.value, variables, {socket.place, "sockets"}) != *variables.ssh_auth_sock)
+        continue;
       const auto canonical = facts.canonical ? facts.canonical(*variables.ssh_auth_sock) : std::nullopt;
       built["SSH_AUTH_SOCK"] = canonical.value_or(*variables.ssh_auth_sock);
     }

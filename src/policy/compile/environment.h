@@ -13,7 +13,8 @@ namespace agentrun::policy {
 
 /// What the profiles pass of `facts.environment` and set, as "NAME=value", sorted by name. A name passes by being
 /// written; a glob passes no name that looks like a secret's. `set` wins, the last profile's first. PATH is never
-/// absent. HOME is `facts.home`, so that it agrees with `~`. SSH_AUTH_SOCK is there when `sockets` grants it. Throws ProfileError.
+/// absent. HOME is `facts.home`, so that it agrees with `~`. SSH_AUTH_SOCK is there when `sockets` grants it. Throws
+/// ProfileError.
 std::vector<std::string> build_environment(const HostFacts& facts, const Variables& variables,
                                            std::span<const profile::Profile* const> chain);
 

@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <array>
 
+#include <agentrun/profile/fail.h>
 #include <agentrun/sys/paths.h>
 #include "policy/compile/draft.h"
 #include "policy/match/glob.h"
-#include <agentrun/profile/fail.h>
 
 namespace agentrun::policy {
 
@@ -64,7 +64,8 @@ void refuse_mistakes(const Draft& draft, const std::string& path, Grant::Access 
     profile::fail(origin.place, origin.key, "/proc is the sandbox's own",
                   "remove it: /proc is readable, and no grant reaches into it");
   if (path == "/dev/shm")
-    profile::fail(origin.place, origin.key, "/dev/shm is the sandbox's own", "grant the folders below it that are meant");
+    profile::fail(origin.place, origin.key, "/dev/shm is the sandbox's own",
+                  "grant the folders below it that are meant");
   if (draft.host_root) return;
   if (path == "/")
     profile::fail(origin.place, origin.key, "grants the whole host",
@@ -134,10 +135,12 @@ void add_workspace(Draft& draft, std::span<const profile::Profile* const> chain)
                          .place = mode.place,
                          .act = Act::allow,
                          .label = Label::kernel});
-  static constexpr std::pair<std::string_view, Grant::Access> modes[] = {
-      {"overlay", Grant::Access::overlay}, {"write", Grant::Access::write}};
-  const auto access = std::find_if(std::begin(modes), std::end(modes), [&](const auto& m) { return m.first == mode.value; });
-  bind_grant(draft, !named.empty() && resolve(draft.facts, named) == path ? named : path, access == std::end(modes) ? Grant::Access::read : access->second, rule, origin);
+  static constexpr std::pair<std::string_view, Grant::Access> modes[] = {{"overlay", Grant::Access::overlay},
+                                                                         {"write", Grant::Access::write}};
+  const auto access =
+      std::find_if(std::begin(modes), std::end(modes), [&](const auto& m) { return m.first == mode.value; });
+  bind_grant(draft, !named.empty() && resolve(draft.facts, named) == path ? named : path,
+             access == std::end(modes) ? Grant::Access::read : access->second, rule, origin);
 }
 
 Origin origin_of(const Draft& draft, const Draft::Claim& claim) {
@@ -152,11 +155,13 @@ void refuse_idle_overlays(const Draft& draft) {
     if (overlay.access != Grant::Access::overlay || !overlay.exists) continue;
     const Origin origin = origin_of(draft, overlay);
     if (draft.facts.is_folder && !draft.facts.is_folder(overlay.path))
-      profile::fail(origin.place, origin.key, overlay.path + " is not a folder", "an overlay is of a whole folder: name the one above it");
+      profile::fail(origin.place, origin.key, overlay.path + " is not a folder",
+                    "an overlay is of a whole folder: name the one above it");
     for (const Draft::Claim& other : draft.claims) {
       if (other.access != Grant::Access::write || !within(overlay.path, other.path)) continue;
       profile::fail(origin.place, origin.key,
-                    overlay.path + " is granted for writing too, by " + draft.rules[other.rule].id + ": nothing would be held back",
+                    overlay.path + " is granted for writing too, by " + draft.rules[other.rule].id +
+                        ": nothing would be held back",
                     "remove one of the two");
     }
   }
@@ -193,7 +198,9 @@ bool through_agents_link(const Draft& draft, const std::string& path) {
   if (!draft.facts.links) return false;
   return std::ranges::any_of(draft.facts.links(path), [&](const std::string& folder) {
     if (draft.facts.agent_could_write && draft.facts.agent_could_write(folder)) return true;
-    return std::ranges::any_of(draft.claims, [&](const Draft::Claim& claim) { return changes_host(claim.access) && within(folder, claim.path); });
+    return std::ranges::any_of(draft.claims, [&](const Draft::Claim& claim) {
+      return changes_host(claim.access) && within(folder, claim.path);
+    });
   });
 }
 

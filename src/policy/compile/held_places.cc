@@ -1,14 +1,15 @@
-// A pattern below ${writable} and its like → patterns below each grant; refuses grants that such a pattern covers whole.
+// A pattern below ${writable} and its like → patterns below each grant; refuses grants that such a pattern covers
+// whole.
 #include "policy/compile/held_places.h"
 
 #include <algorithm>
 #include <array>
 #include <map>
 
+#include <agentrun/profile/fail.h>
 #include <agentrun/sys/paths.h>
 #include "policy/match/glob.h"
 #include "policy/search/moved_home.h"
-#include <agentrun/profile/fail.h>
 
 namespace agentrun::policy {
 
@@ -64,14 +65,20 @@ void reach(Components pattern, Components grant, std::size_t used, Scope scope, 
 // The grants to change; `/` is none of these places.
 const std::vector<Draft::Writable>& writable_of(Draft& draft) {
   if (draft.writable) return *draft.writable;
-  const std::vector<Component> home = draft.variables.home ? literal_pattern(*draft.variables.home, Scope::self).components : std::vector<Component>{};
+  const std::vector<Component> home =
+      draft.variables.home ? literal_pattern(*draft.variables.home, Scope::self).components : std::vector<Component>{};
   std::vector<Draft::Writable> list;
   for (std::size_t i = 0; i < draft.claims.size(); ++i) {
     const Draft::Claim& claim = draft.claims[i];
     if (!changes_host(claim.access)) continue;
-    Draft::Writable one{.claim = i, .components = literal_pattern(claim.path, Scope::self).components, .shown_directory = false, .home_depth = {}};
-    one.shown_directory = (claim.exists || !draft.facts.canonical) && (!draft.facts.is_folder || draft.facts.is_folder(claim.path));
-    const bool below_home = !home.empty() && one.components.size() >= home.size() && std::equal(home.begin(), home.end(), one.components.begin());
+    Draft::Writable one{.claim = i,
+                        .components = literal_pattern(claim.path, Scope::self).components,
+                        .shown_directory = false,
+                        .home_depth = {}};
+    one.shown_directory =
+        (claim.exists || !draft.facts.canonical) && (!draft.facts.is_folder || draft.facts.is_folder(claim.path));
+    const bool below_home = !home.empty() && one.components.size() >= home.size() &&
+                            std::equal(home.begin(), home.end(), one.components.begin());
     if (below_home) one.home_depth = home.size();
     list.push_back(std::move(one));
   }
@@ -83,8 +90,8 @@ bool is_system(std::string_view path) {
   return is_vendor(path) || std::ranges::any_of(directories, [&](std::string_view one) { return within(path, one); });
 }
 
-// Directories that are shown but not to be changed, and those above what may be: not those of the system, nor the home directory,
-// in which tools keep their state by such names.
+// Directories that are shown but not to be changed, and those above what may be: not those of the system, nor the home
+// directory, in which tools keep their state by such names.
 const std::vector<Draft::Around>& around_of(Draft& draft) {
   constexpr int most_above = 4;
   if (draft.around) return *draft.around;
@@ -94,25 +101,30 @@ const std::vector<Draft::Around>& around_of(Draft& draft) {
     const bool is_read = !changes_host(claim.access);
     if (is_read && (!draft.facts.is_folder || draft.facts.is_folder(claim.path))) paths[claim.path] = true;
     std::string_view above = claim.path;
-    for (int i = 0; !is_read && i < most_above && above != "/"; ++i) paths.try_emplace(std::string(above = parent_of(above)), false);
+    for (int i = 0; !is_read && i < most_above && above != "/"; ++i)
+      paths.try_emplace(std::string(above = parent_of(above)), false);
   }
   const std::string& home = draft.variables.home.value_or("/");
   std::vector<Draft::Around> around;
   for (const auto& [name, shown] : paths) {
     const std::string& path = name;
-    const bool writable = std::ranges::any_of(writable_of(draft), [&](const Draft::Writable& grant) { return within(path, draft.claims[grant.claim].path); });
-    if (depth_of(path) > 1 && !is_system(path) && !within(home, path) && !writable && path != draft.variables.workspace) around.push_back({path, shown});
+    const bool writable = std::ranges::any_of(
+        writable_of(draft), [&](const Draft::Writable& grant) { return within(path, draft.claims[grant.claim].path); });
+    if (depth_of(path) > 1 && !is_system(path) && !within(home, path) && !writable && path != draft.variables.workspace)
+      around.push_back({path, shown});
   }
   return draft.around.emplace(std::move(around));
 }
 
 class Expansion {
  public:
-  Expansion(Draft& draft, const Item& item, Layer layer) : draft_(draft), writable_(writable_of(draft)), item_(item), layer_(layer) {}
+  Expansion(Draft& draft, const Item& item, Layer layer)
+      : draft_(draft), writable_(writable_of(draft)), item_(item), layer_(layer) {}
 
   void add_below_grants(const PathPattern& pattern) {
     // A pattern for every depth has nothing to say of where the grant itself lies.
-    const bool any_depth = std::ranges::any_of(pattern.components, [](const Component& c) { return c.kind == Component::Kind::any; });
+    const bool any_depth =
+        std::ranges::any_of(pattern.components, [](const Component& c) { return c.kind == Component::Kind::any; });
     bool is_granted = false;
     for (const Draft::Writable& grant : writable_) {
       is_granted = is_granted || claim_of(grant).path == draft_.variables.workspace;
@@ -122,17 +134,20 @@ class Expansion {
       for (std::size_t above = any_depth ? depth : 0; above <= depth; ++above) {
         const bool covered = found.covers;
         reach(pattern.components, grant.components, above, pattern.scope, found);
-        // A project's names. In the home directory they may be where a tool keeps its state (~/.claude): home-exec says which.
+        // A project's names. In the home directory they may be where a tool keeps its state (~/.claude): home-exec says
+        // which.
         if (grant.home_depth == above) found.covers = covered;
       }
       add(grant, found, pattern.scope);
     }
-    // A directory of the home directory as a whole is where a tool keeps its state: home-exec says what of it is guarded.
+    // A directory of the home directory as a whole is where a tool keeps its state: home-exec says what of it is
+    // guarded.
     add_moved(pattern, Names::below);
     if (layer_ == Layer::files_protect) add_around(pattern);
     if (!draft_.variables.workspace || is_granted) return;
     push(*draft_.variables.workspace, pattern.components, pattern.scope);
-    if (layer_ == Layer::files_protect) unshown_.push_back(joined(*draft_.variables.workspace, pattern.components, pattern.scope));
+    if (layer_ == Layer::files_protect)
+      unshown_.push_back(joined(*draft_.variables.workspace, pattern.components, pattern.scope));
   }
 
   void add_below_home(const PathPattern& pattern) {
@@ -170,22 +185,27 @@ class Expansion {
   // Those outside of what may be changed are looked at on the host: something in them may be a link that leads there.
   void add_each(std::span<const std::string> bases, const PathPattern& pattern) {
     for (const std::string& base : bases) {
-      const bool is_writable = std::ranges::any_of(writable_, [&](const Draft::Writable& grant) { return within(base, claim_of(grant).path); });
-      if (is_writable) push(base, pattern.components, pattern.scope);
-      else unshown_.push_back(joined(base, pattern.components, pattern.scope));
+      const bool is_writable = std::ranges::any_of(
+          writable_, [&](const Draft::Writable& grant) { return within(base, claim_of(grant).path); });
+      if (is_writable)
+        push(base, pattern.components, pattern.scope);
+      else
+        unshown_.push_back(joined(base, pattern.components, pattern.scope));
     }
   }
 
-  // What is granted to be changed there is the work: the programs of an environment that the agent itself fills. Nothing is found
-  // in directories below.
+  // What is granted to be changed there is the work: the programs of an environment that the agent itself fills.
+  // Nothing is found in directories below.
   void add_outside(std::span<const std::string> bases, const PathPattern& pattern) {
     for (const std::string& base : bases) {
-      const bool is_writable = std::ranges::any_of(writable_, [&](const Draft::Writable& grant) { return within(base, claim_of(grant).path); });
+      const bool is_writable = std::ranges::any_of(
+          writable_, [&](const Draft::Writable& grant) { return within(base, claim_of(grant).path); });
       if (!is_writable) unshown_.push_back(joined(base, pattern.components, Scope::self));
     }
   }
 
-  // Tools of the host look for these names in what may only be read too, and above the work: a link there may lead into it.
+  // Tools of the host look for these names in what may only be read too, and above the work: a link there may lead into
+  // it.
   void add_around(const PathPattern& pattern) {
     for (const auto& [path, shown] : around_of(draft_)) {
       if (shown) push(path, pattern.components, pattern.scope);
@@ -211,10 +231,12 @@ class Expansion {
     // What an overlay holds back is reviewed by name before it is applied.
     if (draft_.trusted_grants || claim.access == Grant::Access::overlay) return;
     const Rule& rule = draft_.rules[claim.rule];
-    profile::fail(rule.place, rule.id.substr(rule.id.find(':') + 1),
-                  claim.path + " is what programs of the host execute or obey without being asked: " + item_.pattern.value + " of " + item_.profile.name +
-                      (moved_by_.empty() ? "" : ", which is there by " + std::string(moved_by_)),
-                  "grant the directory that the work is in; if exactly this is meant, add weaken: [trusted-grants] to a profile of your own");
+    profile::fail(
+        rule.place, rule.id.substr(rule.id.find(':') + 1),
+        claim.path + " is what programs of the host execute or obey without being asked: " + item_.pattern.value +
+            " of " + item_.profile.name + (moved_by_.empty() ? "" : ", which is there by " + std::string(moved_by_)),
+        "grant the directory that the work is in; if exactly this is meant, add weaken: [trusted-grants] to a profile "
+        "of your own");
   }
 
   // A name of the home directory that leads into a grant: ~/.bashrc of those who keep their settings in a repository.
@@ -266,10 +288,12 @@ const HostFacts::Git& git_of(Draft& draft) {
 bool is_normal(std::string_view path) {
   if (path.size() < 2 || path.front() != '/' || path.back() == '/') return false;
   const std::string whole = std::string(path) + "/";
-  return std::ranges::none_of(std::array<std::string_view, 3>{"//", "/./", "/../"}, [&](std::string_view odd) { return whole.find(odd) != std::string::npos; });
+  return std::ranges::none_of(std::array<std::string_view, 3>{"//", "/./", "/../"},
+                              [&](std::string_view odd) { return whole.find(odd) != std::string::npos; });
 }
 
-// Directories in which shells look for programs (environ(7)), as the user names them. Of relative ones it is not known where they are.
+// Directories in which shells look for programs (environ(7)), as the user names them. Of relative ones it is not known
+// where they are.
 std::vector<std::string> path_directories(const Draft& draft) {
   std::vector<std::string> directories;
   const auto variable = draft.facts.environment.find("PATH");
@@ -290,7 +314,8 @@ std::vector<std::string> path_directories(const Draft& draft) {
 
 std::optional<Meaning> expand_places(Draft& draft, const Item& item, Layer layer) {
   const std::string& text = item.pattern.value;
-  const auto* const variable = std::ranges::find_if(variables, [&](const Variable& v) { return text.starts_with(v.text); });
+  const auto* const variable =
+      std::ranges::find_if(variables, [&](const Variable& v) { return text.starts_with(v.text); });
   if (variable == variables.end()) return std::nullopt;
   const Origin origin = item.origin();
   const std::string rest = text.substr(variable->text.size());
@@ -303,11 +328,21 @@ std::optional<Meaning> expand_places(Draft& draft, const Item& item, Layer layer
   Expansion expansion(draft, item, layer);
   for (const PathPattern& pattern : relative) {
     switch (variable->place) {
-      case Place::writable: expansion.add_below_grants(pattern); break;
-      case Place::writable_home: expansion.add_below_home(pattern); break;
-      case Place::git: expansion.add_each(git_of(draft).directories, pattern); break;
-      case Place::git_named: expansion.add_each(git_of(draft).named, pattern); break;
-      case Place::path: expansion.add_outside(path_directories(draft), pattern); break;
+      case Place::writable:
+        expansion.add_below_grants(pattern);
+        break;
+      case Place::writable_home:
+        expansion.add_below_home(pattern);
+        break;
+      case Place::git:
+        expansion.add_each(git_of(draft).directories, pattern);
+        break;
+      case Place::git_named:
+        expansion.add_each(git_of(draft).named, pattern);
+        break;
+      case Place::path:
+        expansion.add_outside(path_directories(draft), pattern);
+        break;
     }
   }
   return Meaning{.text = text, .alternatives = expansion.take(), .unshown = expansion.take_unshown()};

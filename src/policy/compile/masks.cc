@@ -1,6 +1,7 @@
 // Which read denials the kernel helps to keep: a place that is denied and exists when the run starts is covered by an
-// empty file or folder. What only comes to be later is the broker's to deny; and so is what is covered, since the mask is
-// gone when a program of the host renames a file over it or removes it (mount_namespaces(7)), as editors do that save.
+// empty file or folder. What only comes to be later is the broker's to deny; and so is what is covered, since the mask
+// is gone when a program of the host renames a file over it or removes it (mount_namespaces(7)), as editors do that
+// save.
 #include <algorithm>
 #include <array>
 #include <set>
@@ -41,10 +42,12 @@ class Masking {
       if (pattern.is_literal() && !shown_elsewhere(path) && !shows_host(view_, path) && !holds_host(path)) return;
       leave_to_broker(bound);
       const bool anywhere = !pattern.components.empty() && pattern.components.front().kind == Component::Kind::any;
-      (anywhere ? anywhere_ : somewhere_).add(pattern, number(Layer::files_deny), static_cast<std::uint32_t>(bound.rule));
+      (anywhere ? anywhere_ : somewhere_)
+          .add(pattern, number(Layer::files_deny), static_cast<std::uint32_t>(bound.rule));
       return;
     }
-    if (shown_elsewhere(path)) leave_to_broker(bound);  // masks of these names: objects are searched by them (search.cc)
+    if (shown_elsewhere(path))
+      leave_to_broker(bound);  // masks of these names: objects are searched by them (search.cc)
     if (!shows_host(view_, path)) return;
     leave_to_broker(bound);
     // The path as written is bound too; a mask stands where links lead to.
@@ -84,13 +87,16 @@ class Masking {
 
  private:
   [[nodiscard]] bool holds_host(std::string_view path) const {
-    return std::ranges::any_of(view_, [&](const Shown& shown) { return shown.access != Grant::Access::scratch && within(shown.path, path); });
+    return std::ranges::any_of(
+        view_, [&](const Shown& shown) { return shown.access != Grant::Access::scratch && within(shown.path, path); });
   }
 
   // By a mount's other name, it or a part of it.
   [[nodiscard]] bool shown_elsewhere(const std::string& path) const {
     if (draft_.mounts.empty()) return false;
-    return std::ranges::any_of(draft_.mounts.with_parts(path), [&](const std::string& name) { return name != path && (shows_host(view_, name) || holds_host(name)); });
+    return std::ranges::any_of(draft_.mounts.with_parts(path), [&](const std::string& name) {
+      return name != path && (shows_host(view_, name) || holds_host(name));
+    });
   }
 
   // What comes to be later is under no mask, and no mask is sure to stay.

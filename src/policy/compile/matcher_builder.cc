@@ -31,8 +31,9 @@ void Matcher::Builder::add(const PathPattern& pattern, std::uint8_t layer, std::
   std::uint32_t node = 0;
   for (const Component& component : pattern.components) node = child(node, component);
   auto& terminals = drafts_[node].terminals;
-  const auto same = std::find_if(terminals.begin(), terminals.end(),
-                                 [&](const Terminal& t) { return t.layer == layer && t.scope == pattern.scope && t.rule == rule; });
+  const auto same = std::find_if(terminals.begin(), terminals.end(), [&](const Terminal& t) {
+    return t.layer == layer && t.scope == pattern.scope && t.rule == rule;
+  });
   if (same == terminals.end()) terminals.push_back({.rule = rule, .layer = layer, .scope = pattern.scope});
 }
 

@@ -150,11 +150,15 @@ void add_built_ins(Draft& draft) {
   index = 0;
   const std::string& named = draft.facts.home_named;
   for (const std::string& path : scratch_paths(draft)) {
-    const bool by_links = path == draft.variables.home && !named.empty() && named != path && resolve(draft.facts, named) == path;
+    const bool by_links =
+        path == draft.variables.home && !named.empty() && named != path && resolve(draft.facts, named) == path;
     const std::size_t rule = add_built_in(draft, "scratch", index++, path, Label::kernel);
     draft.bound.push_back({literal_pattern(path, Scope::self_and_below), Layer::scratch, rule});
-    draft.claims.push_back(
-        {.path = path, .written = by_links ? named : std::string{}, .access = Grant::Access::scratch, .rule = rule, .exists = true});
+    draft.claims.push_back({.path = path,
+                            .written = by_links ? named : std::string{},
+                            .access = Grant::Access::scratch,
+                            .rule = rule,
+                            .exists = true});
   }
 }
 
@@ -176,7 +180,8 @@ std::vector<Shown> compose_view(const Draft& draft) {
     const auto access = all.access(claim.path);
     const bool links = !claim.written.empty() && !all.shows(claim.written) && linked.insert(claim.written).second;
     if (claim.access == Grant::Access::scratch) {
-      if (!access || links) view.push_back({claim.path, links ? claim.written : std::string{}, access.value_or(claim.access), claim.rule});
+      if (!access || links)
+        view.push_back({claim.path, links ? claim.written : std::string{}, access.value_or(claim.access), claim.rule});
       continue;
     }
     const bool needed = access == claim.access && all.above(claim.path) != access && mounted.insert(claim.path).second;
@@ -211,9 +216,9 @@ void add_scaffolding(Draft& draft, std::span<const Shown> view) {
 
 namespace {
 
-// What the run can change it can also remove and make anew, as another object than the one that Landlock would know. Only what is
-// mounted stays the same, so that is what the floor can name; which paths below it, the broker judges. Who may write there could copy
-// any program to a path that is allowed, so a finer floor would keep nothing more.
+// What the run can change it can also remove and make anew, as another object than the one that Landlock would know.
+// Only what is mounted stays the same, so that is what the floor can name; which paths below it, the broker judges. Who
+// may write there could copy any program to a path that is allowed, so a finer floor would keep nothing more.
 std::string lasting(std::span<const Shown> view, const std::string& root) {
   const Shown* deepest = nullptr;
   for (const Shown& shown : view)
@@ -228,7 +233,8 @@ std::vector<std::string> exec_roots(Draft& draft, std::span<const Shown> view) {
   for (const auto& [pattern, layer, rule] : draft.bound) {
     if (layer != Layer::exec_allow && layer != Layer::exec_allow_some) continue;
     const std::string root = pattern.literal_prefix(), floor = lasting(view, root);
-    // The path as written is bound too; Landlock wants the one that links lead to. The host's links are not in a private directory.
+    // The path as written is bound too; Landlock wants the one that links lead to. The host's links are not in a
+    // private directory.
     if (floor != root || resolve(draft.facts, root) == root) roots.insert(floor);
     if (!pattern.is_literal() || floor != root) draft.rules[rule].label = Label::broker;
   }

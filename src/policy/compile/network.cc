@@ -35,8 +35,10 @@ bool covers(const profile::PortRange& ports, unsigned port) noexcept {
 void collect(const NetworkTable::Entries& entries, Protocol protocol, unsigned port, NetworkTable::Speaking& speaking) {
   for (const NetworkTable::Entry& entry : entries) {
     if (entry.protocol != protocol || !covers(entry.ports, port)) continue;
-    if (entry.act == Act::allow) speaking.allowed = true;
-    else if (entry.program == 0 && std::ranges::find(speaking.stop, entry.rule) == speaking.stop.end()) speaking.stop.push_back(entry.rule);
+    if (entry.act == Act::allow)
+      speaking.allowed = true;
+    else if (entry.program == 0 && std::ranges::find(speaking.stop, entry.rule) == speaking.stop.end())
+      speaking.stop.push_back(entry.rule);
   }
 }
 
@@ -72,9 +74,15 @@ std::uint32_t NetworkTable::add_program(Matcher matcher) {
 void NetworkTable::add(const profile::Endpoint& to, const Entry& entry) {
   using Kind = profile::Endpoint::Kind;
   switch (to.kind) {
-    case Kind::any: any_.push_back(entry); break;
-    case Kind::name: names_[to.name].push_back(entry); break;
-    case Kind::below: below_[to.name].push_back(entry); break;
+    case Kind::any:
+      any_.push_back(entry);
+      break;
+    case Kind::name:
+      names_[to.name].push_back(entry);
+      break;
+    case Kind::below:
+      below_[to.name].push_back(entry);
+      break;
     case Kind::range: {
       Family& family = families_[to.range.v6 ? 1 : 0];
       family.has[to.range.length] = true;
@@ -85,7 +93,10 @@ void NetworkTable::add(const profile::Endpoint& to, const Entry& entry) {
   }
   if (entry.act != Act::allow) return;
   allows_ = true;
-  Policy::Opening opening{.kind = Policy::Opening::Kind::names, .protocol = entry.protocol, .first_port = to.ports.first, .last_port = to.ports.last};
+  Policy::Opening opening{.kind = Policy::Opening::Kind::names,
+                          .protocol = entry.protocol,
+                          .first_port = to.ports.first,
+                          .last_port = to.ports.last};
   if (to.kind != Kind::range) openings_.push_back(opening);
   if (to.kind == Kind::name || to.kind == Kind::below) return;
   opening.kind = Policy::Opening::Kind::range;
@@ -156,7 +167,8 @@ NetworkTable::Found NetworkTable::by_name(std::string_view name, const Question&
   return found;
 }
 
-NetworkTable::Found NetworkTable::by_address(const Destination& to, const Question& question, Which which, unsigned shortest) const {
+NetworkTable::Found NetworkTable::by_address(const Destination& to, const Question& question, Which which,
+                                             unsigned shortest) const {
   Found found;
   each_for_address(to, which, shortest, [&](const Entries& entries) { consider(entries, question, found); });
   return found;
@@ -190,7 +202,8 @@ NetworkTable::Found NetworkTable::any_port(std::string_view name) const {
     const Entry* first = nullptr;
     each_for_name(name, [&](const Entries& entries) {
       for (const Entry& entry : entries) {
-        const bool speaks = entry.act == act && entry.protocol == protocol && covers(entry.ports, port) && entry.program == 0;
+        const bool speaks =
+            entry.act == act && entry.protocol == protocol && covers(entry.ports, port) && entry.program == 0;
         if (first == nullptr && speaks) first = &entry;
       }
     });

@@ -1,5 +1,5 @@
-// The network rules as a table: names and suffixes by hash, address ranges by hash of each length of a prefix that occurs,
-// longest first. So 10,000 rules cost nearly what 10 do.
+// The network rules as a table: names and suffixes by hash, address ranges by hash of each length of a prefix that
+// occurs, longest first. So 10,000 rules cost nearly what 10 do.
 #pragma once
 
 #include <array>
@@ -13,8 +13,8 @@
 
 #include <agentrun/policy.h>
 
-#include "policy/match/matcher.h"
 #include <agentrun/profile/endpoint.h>
+#include "policy/match/matcher.h"
 
 namespace agentrun::policy {
 
@@ -40,7 +40,8 @@ class NetworkTable {
     std::uint16_t port;
     std::string_view program;
   };
-  /// Of each act the rule that speaks most exactly: a name before "*.name" before "*", a longer prefix before a shorter one.
+  /// Of each act the rule that speaks most exactly: a name before "*.name" before "*", a longer prefix before a shorter
+  /// one.
   struct Found {
     const Entry *deny = nullptr, *ask = nullptr, *allow = nullptr;
     [[nodiscard]] Verdict verdict() const noexcept;
@@ -55,9 +56,10 @@ class NetworkTable {
   /// What speaks of an address: a rule of a range, "*", a range of length 0, which is all addresses too.
   enum class Which : std::uint8_t { all, all_ranges, ranges_only };
   /// Ranges whose prefix has fewer than `shortest` bits do not count.
-  [[nodiscard]] Found by_address(const Destination& to, const Question& question, Which which, unsigned shortest = 0) const;
-  /// All that speaks of a name or an address there, for who explains a denial: rules that stop every program, and whether any allows
-  /// it, be it to some program.
+  [[nodiscard]] Found by_address(const Destination& to, const Question& question, Which which,
+                                 unsigned shortest = 0) const;
+  /// All that speaks of a name or an address there, for who explains a denial: rules that stop every program, and
+  /// whether any allows it, be it to some program.
   struct Speaking {
     std::vector<const Rule*> stop;  // each once
     bool allowed = false;

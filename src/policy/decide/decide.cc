@@ -154,7 +154,9 @@ Verdict Policy::decide_execute(std::string_view path, Arguments arguments) const
 Label Policy::keeper(const Verdict& verdict, Right right, std::string_view path) const {
   if (verdict.rule != nullptr) return verdict.rule->label;
   const auto& roots = data_->exec_roots;
-  const bool finer = right == Right::execute && (is_memory_file(path) || std::any_of(roots.begin(), roots.end(), [&](const std::string& root) { return within(path, root); }));
+  const bool finer = right == Right::execute &&
+                     (is_memory_file(path) || std::any_of(roots.begin(), roots.end(),
+                                                          [&](const std::string& root) { return within(path, root); }));
   if (!finer) return Label::kernel;
   return weakened(Weakening::floor_only) ? Label::nobody : Label::broker;
 }
@@ -201,7 +203,8 @@ bool Policy::may_guard_below(std::string_view path) const {
 }
 
 bool Policy::guards_no_more(std::string_view path, std::string_view other) const {
-  return data_->matcher.matches_no_more(path, other, layers({Layer::files_deny, Layer::files_protect, Layer::files_keep}));
+  return data_->matcher.matches_no_more(path, other,
+                                        layers({Layer::files_deny, Layer::files_protect, Layer::files_keep}));
 }
 
 bool Policy::may_deny_below(std::string_view path) const {

@@ -18,7 +18,8 @@ class HostName {
   explicit HostName(std::string_view text) noexcept {
     if (text.ends_with('.')) text.remove_suffix(1);
     if (text.size() > max_name) return;
-    std::transform(text.begin(), text.end(), bytes_.begin(), [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+    std::transform(text.begin(), text.end(), bytes_.begin(),
+                   [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
     if (profile::is_host_name({bytes_.data(), text.size()})) size_ = text.size();
   }
   [[nodiscard]] std::string_view text() const noexcept { return {bytes_.data(), size_}; }
@@ -37,7 +38,9 @@ bool in_prefix(const std::uint8_t* address, const std::uint8_t* prefix, unsigned
 
 }  // namespace
 
-bool is_localhost(std::string_view name) noexcept { return name == "localhost" || name.ends_with(".localhost"); }
+bool is_localhost(std::string_view name) noexcept {
+  return name == "localhost" || name.ends_with(".localhost");
+}
 
 std::string_view name(Protocol protocol) noexcept {
   return protocol == Protocol::tcp ? "tcp" : "udp";
@@ -57,7 +60,8 @@ std::optional<Endpoint> parse_endpoint(std::string_view text) {
   const auto* const written = std::get_if<profile::Endpoint>(&parsed);
   using Kind = profile::Endpoint::Kind;
   if (written == nullptr || written->ports.first != written->ports.last) return std::nullopt;
-  Endpoint endpoint{.to = {.port = written->ports.first, .protocol = written->udp ? Protocol::udp : Protocol::tcp}, .name = written->name};
+  Endpoint endpoint{.to = {.port = written->ports.first, .protocol = written->udp ? Protocol::udp : Protocol::tcp},
+                    .name = written->name};
   if (written->kind == Kind::name) {
     constexpr std::array<std::uint8_t, 4> some = {198, 18, 0, 2};
     std::copy(some.begin(), some.end(), endpoint.to.address);
@@ -118,7 +122,8 @@ Label Policy::keeper_connect(const Verdict& verdict, const Destination& to, std:
   const Destination inner = without_mapping(to);
   const bool by_name = !name.empty() || is_synthetic(inner);
   const auto lets_go = [&](const Opening& opening) {
-    if (opening.protocol != inner.protocol || inner.port < opening.first_port || inner.port > opening.last_port) return false;
+    if (opening.protocol != inner.protocol || inner.port < opening.first_port || inner.port > opening.last_port)
+      return false;
     if (by_name || opening.kind == Opening::Kind::names) return by_name && opening.kind == Opening::Kind::names;
     return opening.v6 == inner.v6 && in_prefix(inner.address, opening.address, opening.length);
   };

@@ -58,7 +58,8 @@ bool ProtectedObjects::any_name(std::string_view path, const std::function<bool(
   }
 }
 
-std::optional<ProtectedObjects::Denial> ProtectedObjects::denies(const Policy& policy, Right right, std::string_view path, Age age) const {
+std::optional<ProtectedObjects::Denial> ProtectedObjects::denies(const Policy& policy, Right right,
+                                                                 std::string_view path, Age age) const {
   std::optional<Denial> denial;
   const auto ask = [&](const std::string& name) {
     auto found = denial_of(policy, right, name, age);
@@ -73,11 +74,13 @@ std::optional<ProtectedObjects::Denial> ProtectedObjects::denies(const Policy& p
   return denial;
 }
 
-std::optional<ProtectedObjects::Denial> ProtectedObjects::denies(const Policy& policy, Right right, Identity object, Age age) const {
+std::optional<ProtectedObjects::Denial> ProtectedObjects::denies(const Policy& policy, Right right, Identity object,
+                                                                 Age age) const {
   return denies(policy, right, object, {}, age);
 }
 
-std::optional<ProtectedObjects::Denial> ProtectedObjects::denies(const Policy& policy, Right right, Identity directory, std::string_view name, Age age) const {
+std::optional<ProtectedObjects::Denial> ProtectedObjects::denies(const Policy& policy, Right right, Identity directory,
+                                                                 std::string_view name, Age age) const {
   std::optional<Denial> denial;
   const auto found = files_.find(directory);
   if (found == files_.end()) return denial;
@@ -120,13 +123,17 @@ void ProtectedObjects::add(const ProtectedObjects& other) {
 
 bool ProtectedObjects::may_guard_below(const Policy& policy, std::string_view path) const {
   const auto guards = [&](const std::string& name) {
-    return policy.may_guard_below(name) || policy.guarded(Right::change, name) || policy.denied_objects().unshown().may_guard_below(name);
+    return policy.may_guard_below(name) || policy.guarded(Right::change, name) ||
+           policy.denied_objects().unshown().may_guard_below(name);
   };
   if (ways_.contains(path) || any_name(path, guards)) return true;
-  return std::ranges::any_of(mounted_names(policy, path), [&](const std::string& other) { return ways_.contains(other) || guards(other) || any_name(other, guards); });
+  return std::ranges::any_of(mounted_names(policy, path), [&](const std::string& other) {
+    return ways_.contains(other) || guards(other) || any_name(other, guards);
+  });
 }
 
-std::optional<ProtectedObjects::Denial> ProtectedObjects::on_the_way(const Policy& policy, std::string_view path) const {
+std::optional<ProtectedObjects::Denial> ProtectedObjects::on_the_way(const Policy& policy,
+                                                                     std::string_view path) const {
   const auto denial = [&](const std::string& name) -> std::optional<Denial> {
     const Rule* const way = policy.on_the_way(name);
     if (way != nullptr) return Denial{.verdict = {.act = Act::deny, .by = By::rule, .rule = way}, .name = name};

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include <agentrun/sys/paths.h>
-#include "policy/policy_data.h"
-#include "policy/compile/draft.h"
 #include <agentrun/sys/utf8.h>
+#include "policy/compile/draft.h"
+#include "policy/policy_data.h"
 
 namespace agentrun::policy {
 
@@ -57,11 +57,13 @@ std::string section_of(const Rule& rule) {
   return rule.id.substr(begin, rule.id.find('[') - begin);
 }
 
-constexpr std::string_view in_own_profile = ", in a profile of your own: agent-run-profile(5), FILES THAT THE HOST WOULD EXECUTE";
+constexpr std::string_view in_own_profile =
+    ", in a profile of your own: agent-run-profile(5), FILES THAT THE HOST WOULD EXECUTE";
 
 // Nobody can edit a shipped profile. These are left out by another shipped one, or by one that extends less.
 std::string_view left_out_by(const Rule& rule) {
-  constexpr std::array<std::string_view, 5> guarding = {"git-safe", "host-exec", "home-exec", "host-exec-strict", "agent-text"};
+  constexpr std::array<std::string_view, 5> guarding = {"git-safe", "host-exec", "home-exec", "host-exec-strict",
+                                                        "agent-text"};
   if (rule.place.file.find('/') != std::string::npos) return {};
   if (rule.profile == "build-settings" || rule.profile == "path-programs") return ", as -p dependency-work does";
   return std::ranges::find(guarding, rule.profile) != guarding.end() ? in_own_profile : std::string_view();
@@ -70,15 +72,19 @@ std::string_view left_out_by(const Rule& rule) {
 std::string without_rule(const Rule& rule) {
   const std::string where = rule.profile + " (" + rule.place.text() + ")";
   const bool pinned = section_of(rule) == "exec.pin";
-  if (pinned) return profile::printable("if its content is what it should be, write \"sha256:\" and its digest (sha256sum " + rule.meant + ") in exec.pin of " + where);
+  if (pinned)
+    return profile::printable("if its content is what it should be, write \"sha256:\" and its digest (sha256sum " +
+                              rule.meant + ") in exec.pin of " + where);
   if (rule.act == Act::ask) {
     const std::string section = section_of(rule);
     const std::string allow = section.substr(0, section.find('.')) + ".allow";
-    return profile::printable("this version cannot ask: move \"" + rule.pattern + "\" from " + section + " to " + allow + " of " + where);
+    return profile::printable("this version cannot ask: move \"" + rule.pattern + "\" from " + section + " to " +
+                              allow + " of " + where);
   }
   if (section_of(rule) == "exec.writable") return profile::printable("set exec: {writable: allow} in " + where);
   if (section_of(rule) == "exec.memfd") return profile::printable("set exec: {memfd: allow} in " + where);
-  return profile::printable("remove \"" + rule.pattern + "\" from " + section_of(rule) + " of " + where + std::string(left_out_by(rule)));
+  return profile::printable("remove \"" + rule.pattern + "\" from " + section_of(rule) + " of " + where +
+                            std::string(left_out_by(rule)));
 }
 
 // Steps that are all needed.
@@ -141,12 +147,18 @@ std::string granting(const auto& data, Right right, std::string_view path) {
   if (!path.starts_with('/')) return "no profile change: it has no path that a rule could name";
   if (right == Right::change && path == "/") return "no profile change: the names in / are agent-run's";
   if (right == Right::change && path == "/dev") return "no profile change: the names in /dev are the sandbox's own";
-  if (right == Right::execute && within(path, "/dev/shm") && std::ranges::none_of(data.view, [&](const Grant& grant) { return grant.access != Grant::Access::scratch && within(path, grant.path); }))
+  if (right == Right::execute && within(path, "/dev/shm") && std::ranges::none_of(data.view, [&](const Grant& grant) {
+        return grant.access != Grant::Access::scratch && within(path, grant.path);
+      }))
     return "no profile change: nothing is executed from the sandbox's own /dev/shm; put it in /tmp";
   // All of it would have to be granted, which check refuses: shipped profiles read through links there.
-  const bool system = right == Right::change && holds_system_folder(path) && std::ranges::find(data.weakenings, "host-root") == data.weakenings.end();
-  if (system) return profile::printable("no profile change: the names in " + std::string(path) + " are the host's; make the file before the run, and grant it by itself");
-  return std::string(sections[static_cast<std::size_t>(right)]) + "\"" + with_variable(path, data.workspace, data.home) + "\"]}" ;
+  const bool system = right == Right::change && holds_system_folder(path) &&
+                      std::ranges::find(data.weakenings, "host-root") == data.weakenings.end();
+  if (system)
+    return profile::printable("no profile change: the names in " + std::string(path) +
+                              " are the host's; make the file before the run, and grant it by itself");
+  return std::string(sections[static_cast<std::size_t>(right)]) + "\"" +
+         with_variable(path, data.workspace, data.home) + "\"]}";
 }
 
 constexpr LayerSet any_stop(Right right) {
@@ -159,7 +171,8 @@ constexpr LayerSet any_stop(Right right) {
 std::string without_rules(const auto& data, const Rule& first, Right right, std::string_view path) {
   // What git wants of the workspace's own repository is better done outside the run than allowed.
   const bool protects = section_of(first) == "files.protect";
-  const std::string_view below = protects && within(path, data.workspace) ? path.substr(data.workspace.size()) : std::string_view{};
+  const std::string_view below =
+      protects && within(path, data.workspace) ? path.substr(data.workspace.size()) : std::string_view{};
   if (below == "/.git") return "run git init before agent-run";
   Steps steps;
   bool moved = false;  // from a list that asks to one that allows
@@ -171,12 +184,16 @@ std::string without_rules(const auto& data, const Rule& first, Right right, std:
   for (const std::uint32_t ranked : data.matcher.match_all(path, any_stop(right))) {
     const Rule& rule = data.rules[data.by_rank[ranked]];
     if (&rule == &first) continue;
-    if (section_of(rule) == "files.keep" && !first.keeps) steps.add("if it was there before the run, " + without_rule(rule));
-    else add(rule);
+    if (section_of(rule) == "files.keep" && !first.keeps)
+      steps.add("if it was there before the run, " + without_rule(rule));
+    else
+      add(rule);
   }
   const bool executes = right == Right::execute, memory = executes && is_memory_file(path);
-  if (executes && data.no_exec != nullptr && (memory || is_granted(data.matcher, Right::change, path))) add(*data.no_exec);
-  const bool allowed = moved || section_of(first) == "exec.pin" || (memory ? data.memfd != nullptr : is_granted(data.matcher, right, path));
+  if (executes && data.no_exec != nullptr && (memory || is_granted(data.matcher, Right::change, path)))
+    add(*data.no_exec);
+  const bool allowed = moved || section_of(first) == "exec.pin" ||
+                       (memory ? data.memfd != nullptr : is_granted(data.matcher, right, path));
   if (!allowed) steps.add(granting(data, right, path));
   if (memory && data.memfd != nullptr && data.memfd->act != Act::allow) add(*data.memfd);
   return (below == "/.git/config" ? "run this git command outside agent-run, or " : "") + steps.text();
@@ -213,15 +230,17 @@ std::string Policy::remedy_connect(const Verdict& verdict, const Destination& to
   const Destination inner = without_mapping(to);
   if (verdict.by == By::rule && verdict.rule != nullptr) {
     using Which = NetworkTable::Which;
-    auto speaking = name.empty() ? data_->network.all_by_address(inner, is_loopback(inner) ? Which::ranges_only : Which::all)
-                                 : data_->network.all_by_name(name, inner.protocol, inner.port);
+    auto speaking = name.empty()
+                        ? data_->network.all_by_address(inner, is_loopback(inner) ? Which::ranges_only : Which::all)
+                        : data_->network.all_by_name(name, inner.protocol, inner.port);
     // "*" names no address, and egress dials one that is private or the host's only where a rule does.
     if (name.empty()) speaking.allowed = data_->network.all_by_address(inner, Which::ranges_only).allowed;
     Steps steps;
     steps.add(without_rule(*verdict.rule));
     for (const Rule* const rule : speaking.stop) steps.add(without_rule(*rule));
     // What is moved to network.allow is allowed by that.
-    const bool moved = verdict.act == Act::ask || std::ranges::any_of(speaking.stop, [](const Rule* rule) { return rule->act == Act::ask; });
+    const bool moved = verdict.act == Act::ask ||
+                       std::ranges::any_of(speaking.stop, [](const Rule* rule) { return rule->act == Act::ask; });
     if (!speaking.allowed && !moved && !is_loopback(inner)) steps.add(allowing(endpoint(inner, name)));
     return steps.text();
   }
@@ -247,7 +266,8 @@ std::string Policy::remedy_name(const Verdict& verdict, std::string_view name) c
   // No port is known. One that is allowed but for these rules is what was meant, else that of https.
   const auto found = data_->network.any_allowed(*host);
   constexpr unsigned https = 443;
-  const auto speaking = data_->network.all_by_name(*host, found ? found->protocol : Protocol::tcp, found ? found->ports.first : https);
+  const auto speaking =
+      data_->network.all_by_name(*host, found ? found->protocol : Protocol::tcp, found ? found->ports.first : https);
   for (const Rule* const rule : speaking.stop) steps.add(without_rule(*rule));
   if (!found && verdict.act != Act::ask) steps.add(allowing(*host + ":443"));
   return steps.text();

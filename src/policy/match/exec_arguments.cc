@@ -6,12 +6,15 @@ namespace agentrun::policy {
 
 ArgumentsPattern::ArgumentsPattern(const std::vector<std::string>& words) {
   for (const std::string& word : words) {
-    if (word == "**") words_.emplace_back(std::nullopt);
-    else words_.emplace_back(Glob(word));
+    if (word == "**")
+      words_.emplace_back(std::nullopt);
+    else
+      words_.emplace_back(Glob(word));
   }
 }
 
-// ends[j]: do the pattern's words from the current one on match the arguments from j on? From the last word to the first.
+// ends[j]: do the pattern's words from the current one on match the arguments from j on? From the last word to the
+// first.
 ArgumentsPattern::Match ArgumentsPattern::match(std::span<const std::string> words, bool complete) const {
   const std::size_t size = words.size();
   std::vector<Match> ends(size + 1, Match::no);
@@ -25,9 +28,12 @@ ArgumentsPattern::Match ArgumentsPattern::match(std::span<const std::string> wor
     const Match beyond = complete ? Match::no : Match::maybe;  // what is not known may be what this word wants
     for (std::size_t j = size + 1; j-- > 0;) {
       const Match next = j == size ? beyond : now[j + 1];
-      if (!words_[i]) now[j] = std::max(ends[j], next);
-      else if (j == size) now[j] = beyond;
-      else if (words_[i]->matches(words[j])) now[j] = ends[j + 1];
+      if (!words_[i])
+        now[j] = std::max(ends[j], next);
+      else if (j == size)
+        now[j] = beyond;
+      else if (words_[i]->matches(words[j]))
+        now[j] = ends[j + 1];
     }
     ends = std::move(now);
   }

@@ -17,8 +17,8 @@ class ArgumentsPattern {
   /// Every word must be a well-formed glob.
   explicit ArgumentsPattern(const std::vector<std::string>& words);
 
-  /// `words` are the arguments without the program's name. When they are not `complete`, at least one more follows, and the
-  /// answer may be `maybe`.
+  /// `words` are the arguments without the program's name. When they are not `complete`, at least one more follows, and
+  /// the answer may be `maybe`.
   [[nodiscard]] Match match(std::span<const std::string> words, bool complete) const;
 
  private:

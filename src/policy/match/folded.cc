@@ -1,6 +1,6 @@
-// Names as file systems fold them: letter case (ASCII, and the two letters beyond that Unicode folds to ASCII ones), dots and
-// blanks at the end (vfat, NTFS, CIFS). Patterns are folded the same way, so nothing is missed; that more is matched than a
-// certain file system takes for the same costs a name that nobody uses.
+// Names as file systems fold them: letter case (ASCII, and the two letters beyond that Unicode folds to ASCII ones),
+// dots and blanks at the end (vfat, NTFS, CIFS). Patterns are folded the same way, so nothing is missed; that more is
+// matched than a certain file system takes for the same costs a name that nobody uses.
 #include "policy/match/folded.h"
 
 namespace agentrun::policy {
@@ -53,7 +53,8 @@ constexpr LayerSet guarding = layers({Layer::files_deny, Layer::files_protect, L
 
 }  // namespace
 
-FoldedRules fold_rules(std::span<const Draft::Bound> bound, std::span<const std::uint32_t> by_rank, std::span<const Rule> rules) {
+FoldedRules fold_rules(std::span<const Draft::Bound> bound, std::span<const std::uint32_t> by_rank,
+                       std::span<const Rule> rules) {
   std::vector<std::uint32_t> rank_of(by_rank.size());
   auto data = std::make_shared<FoldedRules::Data>();
   for (std::uint32_t r = 0; r < by_rank.size(); ++r) {
@@ -62,7 +63,8 @@ FoldedRules fold_rules(std::span<const Draft::Bound> bound, std::span<const std:
   }
   Matcher::Builder builder;
   for (const auto& [pattern, layer, rule] : bound) {
-    if (((guarding | layers({Layer::way})) >> number(layer) & 1U) != 0) builder.add(folded(pattern), number(layer), rank_of[rule]);
+    if (((guarding | layers({Layer::way})) >> number(layer) & 1U) != 0)
+      builder.add(folded(pattern), number(layer), rank_of[rule]);
   }
   data->matcher = builder.build();
   data->denies_reads = data->matcher.may_match_below("/", layers({Layer::files_deny}));

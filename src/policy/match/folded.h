@@ -18,6 +18,7 @@ struct FoldedRules::Data {
 };
 
 /// Of the patterns of files.deny, protect and keep. `by_rank`: as the policy's own matcher numbers them.
-FoldedRules fold_rules(std::span<const Draft::Bound> bound, std::span<const std::uint32_t> by_rank, std::span<const Rule> rules);
+FoldedRules fold_rules(std::span<const Draft::Bound> bound, std::span<const std::uint32_t> by_rank,
+                       std::span<const Rule> rules);
 
 }  // namespace agentrun::policy

@@ -46,8 +46,8 @@ class Matcher {
   /// Could a rule of `layers` match some path strictly below `path`? True when `path` is not normal.
   [[nodiscard]] bool may_match_below(std::string_view path, LayerSet layers) const;
 
-  /// Does every rule of `layers` that matches `path`, or could match below it, do the same of `other` and the names below
-  /// that? False when in doubt, or when a path is not normal.
+  /// Does every rule of `layers` that matches `path`, or could match below it, do the same of `other` and the names
+  /// below that? False when in doubt, or when a path is not normal.
   [[nodiscard]] bool matches_no_more(std::string_view path, std::string_view other, LayerSet layers) const;
 
  private:

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "policy/match/glob.h"
 #include <agentrun/profile/fail.h>
+#include "policy/match/glob.h"
 
 namespace agentrun::policy {
 
@@ -36,7 +36,8 @@ const std::string& value_of(std::string_view name, const Variables& variables, c
   const auto* found = std::find_if(std::begin(names), std::end(names), [&](const Named& n) { return n.name == name; });
   if (found == std::end(names))
     fail(origin, "${" + std::string(name) + "} is not a variable",
-         "there are ~, ${workspace}, ${HOME} and ${SSH_AUTH_SOCK}; in files.deny, protect and keep also ${writable}, ${writable-home}, ${path}, ${git} and ${git-named}");
+         "there are ~, ${workspace}, ${HOME} and ${SSH_AUTH_SOCK}; in files.deny, protect and keep also ${writable}, "
+         "${writable-home}, ${path}, ${git} and ${git-named}");
   return known(variables.*found->value, found->name, origin);
 }
 

@@ -9,10 +9,18 @@ namespace agentrun::policy {
 
 namespace {
 
-bool is_blank(int c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }  // git's own isspace()
-bool is_letter(int c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool is_key(int c) { return is_letter(c) || (c >= '0' && c <= '9') || c == '-'; }
-char lower(int c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c); }
+bool is_blank(int c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}  // git's own isspace()
+bool is_letter(int c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+bool is_key(int c) {
+  return is_letter(c) || (c >= '0' && c <= '9') || c == '-';
+}
+char lower(int c) {
+  return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+}
 
 class Reader {
  public:
@@ -25,7 +33,8 @@ class Reader {
       const int c = next();
       if (c == '\n' && ended_) break;
       if (is_blank(c)) continue;
-      if (c == '#' || c == ';') skip_line();
+      if (c == '#' || c == ';')
+        skip_line();
       else if (c == '[') {
         if (!section()) break;
       } else if (!is_letter(c) || !setting(c)) {
@@ -43,8 +52,10 @@ class Reader {
       return '\n';
     }
     const unsigned char c = static_cast<unsigned char>(text_[at_++]);
-    if (c == '\r' && at_ < text_.size() && text_[at_] == '\n') ++at_;
-    else return c;
+    if (c == '\r' && at_ < text_.size() && text_[at_] == '\n')
+      ++at_;
+    else
+      return c;
     return '\n';
   }
 
@@ -101,12 +112,17 @@ class Reader {
 
   static std::optional<char> escaped(int c) {
     switch (c) {
-      case 't': return '\t';
-      case 'b': return '\b';
-      case 'n': return '\n';
+      case 't':
+        return '\t';
+      case 'b':
+        return '\b';
+      case 'n':
+        return '\n';
       case '\\':
-      case '"': return static_cast<char>(c);
-      default: return std::nullopt;
+      case '"':
+        return static_cast<char>(c);
+      default:
+        return std::nullopt;
     }
   }
 
@@ -156,20 +172,60 @@ class Reader {
   GitConfig found_;
 };
 
-// By what a key begins and ends with, as git-config(1) and the manual page of each command say. Subsections may be any text.
+// By what a key begins and ends with, as git-config(1) and the manual page of each command say. Subsections may be any
+// text.
 struct Names {
   std::string_view begin, end;
 };
 constexpr std::array<Names, 48> programs = {{
-    {"core.fsmonitor", ""}, {"core.hookspath", ""}, {"core.sshcommand", ""}, {"core.pager", ""}, {"core.editor", ""}, {"core.askpass", ""},
-    {"core.gitproxy", ""}, {"core.alternaterefscommand", ""}, {"include.", "path"},
-    {"includeif.", ".path"}, {"alias.", ""}, {"pager.", ""}, {"filter.", ".clean"}, {"filter.", ".smudge"}, {"filter.", ".process"},
-    {"diff.external", ""}, {"diff.", ".command"}, {"diff.", ".textconv"}, {"merge.", ".driver"}, {"mergetool.", "cmd"}, {"mergetool.", "path"},
-    {"difftool.", "cmd"}, {"difftool.", "path"}, {"credential.", "helper"}, {"credential.helper", ""}, {"gpg.", "program"}, {"gpg.ssh.", "command"},
-    {"sequence.editor", ""}, {"interactive.difffilter", ""}, {"trailer.", ".command"}, {"trailer.", ".cmd"}, {"tar.", ".command"},
-    {"remote.", ".uploadpack"}, {"remote.", ".receivepack"}, {"remote.", ".vcs"}, {"url.", "insteadof"}, {"protocol.", "allow"},
-    {"submodule.", ".update"}, {"uploadpack.packobjectshook", ""}, {"browser.", ""}, {"man.", ""}, {"web.browser", ""}, {"sendemail.", ""},
-    {"init.templatedir", ""}, {"hook.", ".command"}, {"imap.tunnel", ""}, {"guitool.", ".cmd"}, {"instaweb.", ""},
+    {"core.fsmonitor", ""},
+    {"core.hookspath", ""},
+    {"core.sshcommand", ""},
+    {"core.pager", ""},
+    {"core.editor", ""},
+    {"core.askpass", ""},
+    {"core.gitproxy", ""},
+    {"core.alternaterefscommand", ""},
+    {"include.", "path"},
+    {"includeif.", ".path"},
+    {"alias.", ""},
+    {"pager.", ""},
+    {"filter.", ".clean"},
+    {"filter.", ".smudge"},
+    {"filter.", ".process"},
+    {"diff.external", ""},
+    {"diff.", ".command"},
+    {"diff.", ".textconv"},
+    {"merge.", ".driver"},
+    {"mergetool.", "cmd"},
+    {"mergetool.", "path"},
+    {"difftool.", "cmd"},
+    {"difftool.", "path"},
+    {"credential.", "helper"},
+    {"credential.helper", ""},
+    {"gpg.", "program"},
+    {"gpg.ssh.", "command"},
+    {"sequence.editor", ""},
+    {"interactive.difffilter", ""},
+    {"trailer.", ".command"},
+    {"trailer.", ".cmd"},
+    {"tar.", ".command"},
+    {"remote.", ".uploadpack"},
+    {"remote.", ".receivepack"},
+    {"remote.", ".vcs"},
+    {"url.", "insteadof"},
+    {"protocol.", "allow"},
+    {"submodule.", ".update"},
+    {"uploadpack.packobjectshook", ""},
+    {"browser.", ""},
+    {"man.", ""},
+    {"web.browser", ""},
+    {"sendemail.", ""},
+    {"init.templatedir", ""},
+    {"hook.", ".command"},
+    {"imap.tunnel", ""},
+    {"guitool.", ".cmd"},
+    {"instaweb.", ""},
 }};
 
 }  // namespace
@@ -180,7 +236,8 @@ GitConfig parse_git_config(std::string_view text) {
 
 bool names_program(std::string_view key) {
   return std::ranges::any_of(programs, [&](const Names& each) {
-    return each.end.empty() && !each.begin.ends_with('.') ? key == each.begin : key.starts_with(each.begin) && key.ends_with(each.end);
+    return each.end.empty() && !each.begin.ends_with('.') ? key == each.begin
+                                                          : key.starts_with(each.begin) && key.ends_with(each.end);
   });
 }
 

@@ -13,9 +13,11 @@ namespace {
 constexpr std::size_t max_settings = 1U << 20;  // bytes of a file
 constexpr std::size_t max_files = 10'000;       // that are read
 constexpr std::size_t max_said = 20'000;
-constexpr int max_depth = 10;                   // of includes, as git has it
+constexpr int max_depth = 10;  // of includes, as git has it
 
-bool is_include(std::string_view key) { return key == "include.path" || (key.starts_with("includeif.") && key.ends_with(".path")); }
+bool is_include(std::string_view key) {
+  return key == "include.path" || (key.starts_with("includeif.") && key.ends_with(".path"));
+}
 
 }  // namespace
 
@@ -23,13 +25,16 @@ void GitFound::add_repository(const std::string& directory, const std::string& g
   for (const char* file : {"/config", "/config.worktree"}) add_settings(directory + file, directory, guarded_name, 0);
 }
 
-void GitFound::add_settings(const std::string& file, const std::string& repository, const std::string& guarded_name, int depth) {
-  if (depth <= max_depth && queued_.insert(repository + '\n' + file).second) pending_.push_back({file, repository, guarded_name, depth});
+void GitFound::add_settings(const std::string& file, const std::string& repository, const std::string& guarded_name,
+                            int depth) {
+  if (depth <= max_depth && queued_.insert(repository + '\n' + file).second)
+    pending_.push_back({file, repository, guarded_name, depth});
 }
 
 void GitFound::read(Tree& tree, const Settings& settings) {
   if (tree.look(settings.file).kind != TreeNode::Kind::file) return;
-  const auto text = ++files_ > max_files || said_.size() > max_said ? std::nullopt : tree.content(settings.file, max_settings);
+  const auto text =
+      ++files_ > max_files || said_.size() > max_said ? std::nullopt : tree.content(settings.file, max_settings);
   if (!text && unread_.empty()) unread_ = settings.file;
   if (!text) return;
   for (const auto& [key, value] : parse_git_config(*text)) add_said(key, value, settings);
@@ -81,7 +86,8 @@ std::vector<GitFound::Named> GitFound::named(Tree& tree) {
   for (const Said& said : said_) {
     for (const std::string& base : bases_of(said)) {
       if (!told_.insert(said.by.repository + '\n' + base + '\n' + said.by.file + '\n' + said.value).second) continue;
-      news.push_back({said.kind, said.value, base, said.by.file, said.by.repository, said.by.guarded_name, said.by.depth});
+      news.push_back(
+          {said.kind, said.value, base, said.by.file, said.by.repository, said.by.guarded_name, said.by.depth});
     }
   }
   return news;

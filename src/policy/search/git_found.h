@@ -12,8 +12,9 @@
 
 namespace agentrun::policy {
 
-/// All paths are absolute and without links, as the search has them. Nothing here is decided: what is named is told once, and the
-/// search asks again when it has found more, since a worktree may be met after the repository whose settings hold for it.
+/// All paths are absolute and without links, as the search has them. Nothing here is decided: what is named is told
+/// once, and the search asks again when it has found more, since a worktree may be met after the repository whose
+/// settings hold for it.
 class GitFound {
  public:
   enum class Kind : std::uint8_t { hooks, program, settings };
@@ -57,7 +58,8 @@ class GitFound {
   std::string home_;
   std::deque<Settings> pending_;
   std::set<std::string> queued_, told_;
-  std::map<std::string, std::set<std::string>> tops_, linked_;  // of a repository: tops of its worktrees; repositories of linked worktrees
+  std::map<std::string, std::set<std::string>> tops_,
+      linked_;  // of a repository: tops of its worktrees; repositories of linked worktrees
   std::vector<Said> said_;
   std::size_t files_ = 0;
   std::string unread_;

@@ -12,7 +12,8 @@ namespace agentrun::policy {
 
 namespace {
 
-// What the value is: the place of `name` itself; several of these, with colons between; the directory that `name` is in.
+// What the value is: the place of `name` itself; several of these, with colons between; the directory that `name` is
+// in.
 enum class Form : std::uint8_t { place, places, parent };
 
 struct Row {
@@ -23,50 +24,93 @@ struct Row {
 
 constexpr std::array<Row, 56> rows = {{
     // XDG Base Directory Specification.
-    {"XDG_CONFIG_HOME", ".config"}, {"XDG_DATA_HOME", ".local/share"}, {"XDG_CONFIG_DIRS", ".config", Form::places}, {"XDG_DATA_DIRS", ".local/share", Form::places},
+    {"XDG_CONFIG_HOME", ".config"},
+    {"XDG_DATA_HOME", ".local/share"},
+    {"XDG_CONFIG_DIRS", ".config", Form::places},
+    {"XDG_DATA_DIRS", ".local/share", Form::places},
     // zsh(1), STARTUP/SHUTDOWN FILES.
-    {"ZDOTDIR", ".zshrc", Form::parent}, {"ZDOTDIR", ".zshenv", Form::parent}, {"ZDOTDIR", ".zprofile", Form::parent}, {"ZDOTDIR", ".zlogin", Form::parent},
+    {"ZDOTDIR", ".zshrc", Form::parent},
+    {"ZDOTDIR", ".zshenv", Form::parent},
+    {"ZDOTDIR", ".zprofile", Form::parent},
+    {"ZDOTDIR", ".zlogin", Form::parent},
     {"ZDOTDIR", ".zlogout", Form::parent},
     // bash(1), INVOCATION; sh(1p); readline(3); editrc(5).
-    {"BASH_ENV", ".bashrc"}, {"ENV", ".bashrc"}, {"INPUTRC", ".inputrc"}, {"EDITRC", ".editrc"},
+    {"BASH_ENV", ".bashrc"},
+    {"ENV", ".bashrc"},
+    {"INPUTRC", ".inputrc"},
+    {"EDITRC", ".editrc"},
     // startx(1).
     {"XINITRC", ".xinitrc"},
-    // The Cargo Book, Environment Variables; README of nvm, pyenv, rbenv, asdf, sdkman, Volta; Bun's and Deno's installers.
-    {"CARGO_HOME", ".cargo"}, {"NVM_DIR", ".nvm"}, {"PYENV_ROOT", ".pyenv"}, {"RBENV_ROOT", ".rbenv"}, {"ASDF_DATA_DIR", ".asdf"}, {"SDKMAN_DIR", ".sdkman"},
-    {"VOLTA_HOME", ".volta"}, {"BUN_INSTALL", ".bun"}, {"DENO_INSTALL_ROOT", ".deno"},
+    // The Cargo Book, Environment Variables; README of nvm, pyenv, rbenv, asdf, sdkman, Volta; Bun's and Deno's
+    // installers.
+    {"CARGO_HOME", ".cargo"},
+    {"NVM_DIR", ".nvm"},
+    {"PYENV_ROOT", ".pyenv"},
+    {"RBENV_ROOT", ".rbenv"},
+    {"ASDF_DATA_DIR", ".asdf"},
+    {"SDKMAN_DIR", ".sdkman"},
+    {"VOLTA_HOME", ".volta"},
+    {"BUN_INSTALL", ".bun"},
+    {"DENO_INSTALL_ROOT", ".deno"},
     // hg(1), jj's and gh's manuals.
-    {"HGRCPATH", ".hgrc", Form::places}, {"JJ_CONFIG", ".jjconfig.toml"}, {"GH_CONFIG_DIR", ".config/gh"},
+    {"HGRCPATH", ".hgrc", Form::places},
+    {"JJ_CONFIG", ".jjconfig.toml"},
+    {"GH_CONFIG_DIR", ".config/gh"},
     // gpg(1).
     {"GNUPGHOME", ".gnupg"},
     // Configuration of starship, direnv, mise, kitty, Kakoune, WezTerm, screen(1).
-    {"STARSHIP_CONFIG", ".config/starship.toml"}, {"DIRENV_CONFIG", ".config/direnv"}, {"MISE_CONFIG_DIR", ".config/mise"}, {"KITTY_CONFIG_DIRECTORY", ".config/kitty"},
-    {"KAKOUNE_CONFIG_DIR", ".config/kak"}, {"WEZTERM_CONFIG_FILE", ".config/wezterm"}, {"SCREENRC", ".screenrc"},
+    {"STARSHIP_CONFIG", ".config/starship.toml"},
+    {"DIRENV_CONFIG", ".config/direnv"},
+    {"MISE_CONFIG_DIR", ".config/mise"},
+    {"KITTY_CONFIG_DIRECTORY", ".config/kitty"},
+    {"KAKOUNE_CONFIG_DIR", ".config/kak"},
+    {"WEZTERM_CONFIG_FILE", ".config/wezterm"},
+    {"SCREENRC", ".screenrc"},
     // Python, Command line and environment; R's Startup; psql(1); irb; pry.
-    {"PYTHONSTARTUP", ".pythonrc.py"}, {"R_PROFILE_USER", ".Rprofile"}, {"R_ENVIRON_USER", ".Renviron"}, {"PSQLRC", ".psqlrc"}, {"IRBRC", ".irbrc"}, {"PRYRC", ".pryrc"},
-    // pip's and uv's configuration; containers.conf(5); npm config; curl(1); wget(1); Docker's CLI; kubectl; the AWS CLI.
-    {"PIP_CONFIG_FILE", ".config/pip"}, {"UV_CONFIG_FILE", ".config/uv"}, {"CONTAINERS_CONF", ".config/containers"}, {"NPM_CONFIG_USERCONFIG", ".npmrc"},
-    {"npm_config_userconfig", ".npmrc"}, {"CURL_HOME", ".curlrc", Form::parent}, {"WGETRC", ".wgetrc"}, {"DOCKER_CONFIG", ".docker"}, {"KUBECONFIG", ".kube", Form::places},
-    {"AWS_CONFIG_FILE", ".aws"}, {"AWS_SHARED_CREDENTIALS_FILE", ".aws"},
+    {"PYTHONSTARTUP", ".pythonrc.py"},
+    {"R_PROFILE_USER", ".Rprofile"},
+    {"R_ENVIRON_USER", ".Renviron"},
+    {"PSQLRC", ".psqlrc"},
+    {"IRBRC", ".irbrc"},
+    {"PRYRC", ".pryrc"},
+    // pip's and uv's configuration; containers.conf(5); npm config; curl(1); wget(1); Docker's CLI; kubectl; the AWS
+    // CLI.
+    {"PIP_CONFIG_FILE", ".config/pip"},
+    {"UV_CONFIG_FILE", ".config/uv"},
+    {"CONTAINERS_CONF", ".config/containers"},
+    {"NPM_CONFIG_USERCONFIG", ".npmrc"},
+    {"npm_config_userconfig", ".npmrc"},
+    {"CURL_HOME", ".curlrc", Form::parent},
+    {"WGETRC", ".wgetrc"},
+    {"DOCKER_CONFIG", ".docker"},
+    {"KUBECONFIG", ".kube", Form::places},
+    {"AWS_CONFIG_FILE", ".aws"},
+    {"AWS_SHARED_CREDENTIALS_FILE", ".aws"},
     // Gradle's Build Environment; mailcap(5).
-    {"GRADLE_USER_HOME", ".gradle"}, {"MAILCAPS", ".mailcap", Form::places},
+    {"GRADLE_USER_HOME", ".gradle"},
+    {"MAILCAPS", ".mailcap", Form::places},
     // Settings of Claude Code and of Codex; xonsh's environment variables.
-    {"CLAUDE_CONFIG_DIR", ".claude"}, {"CODEX_HOME", ".codex"},
+    {"CLAUDE_CONFIG_DIR", ".claude"},
+    {"CODEX_HOME", ".codex"},
     {"XONSHRC", ".config/xonsh", Form::places},
 }};
 
 // Absolute and without odd parts; nothing where it is not known what is meant.
-std::optional<std::string> absolute(const HostFacts& facts, const Variables& variables, const Row& row, std::string value) {
+std::optional<std::string> absolute(const HostFacts& facts, const Variables& variables, const Row& row,
+                                    std::string value) {
   for (const std::string_view home : {"~/", "$HOME/", "${HOME}/"}) {
     if (variables.home && value.starts_with(home)) value = *variables.home + "/" + value.substr(home.size());
   }
   if (value.empty() || value.find('\0') != std::string::npos) return std::nullopt;
   if (!value.starts_with('/')) {
     // A word (ENV=production) is rarely a file.
-    if (row.variable.starts_with("XDG_") || !variables.workspace || value.find('/') == std::string::npos) return std::nullopt;
+    if (row.variable.starts_with("XDG_") || !variables.workspace || value.find('/') == std::string::npos)
+      return std::nullopt;
     value = *variables.workspace + "/" + value;
   }
   // A ".." behind a link leads elsewhere than the words say.
-  if (std::ranges::any_of(std::filesystem::path(value), [](const auto& part) { return part == ".."; })) value = resolve(facts, value);
+  if (std::ranges::any_of(std::filesystem::path(value), [](const auto& part) { return part == ".."; }))
+    value = resolve(facts, value);
   value = std::filesystem::path(value).lexically_normal().string();
   while (value.size() > 1 && value.back() == '/') value.pop_back();
   if (value == "/") return std::nullopt;
@@ -99,7 +143,8 @@ std::vector<MovedHome> moved_home(const HostFacts& facts, const Variables& varia
       if (variables.home && place == *variables.home + "/" + std::string(row.name)) continue;
       all.push_back({.variable = row.variable, .name = name, .place = place, .listed = row.form == Form::places});
       const std::string target = resolve(facts, place);
-      if (target != place) all.push_back({.variable = row.variable, .name = name, .place = target, .listed = row.form == Form::places});
+      if (target != place)
+        all.push_back({.variable = row.variable, .name = name, .place = target, .listed = row.form == Form::places});
     }
   }
   return all;
@@ -111,7 +156,9 @@ std::optional<PathPattern> moved_pattern(const MovedHome& moved, const PathPatte
   for (std::size_t i = 0; i < common; ++i) {
     const Component& part = parts[i];
     if (part.kind == Component::Kind::any) return std::nullopt;
-    if (part.kind == Component::Kind::literal ? part.text != moved.name[i].text : !Glob(part.text).matches(moved.name[i].text)) return std::nullopt;
+    if (part.kind == Component::Kind::literal ? part.text != moved.name[i].text
+                                              : !Glob(part.text).matches(moved.name[i].text))
+      return std::nullopt;
   }
   if (names == Names::below && parts.size() <= moved.name.size()) return std::nullopt;
   // It names a directory above, with all below it.

@@ -9,8 +9,9 @@
 
 namespace agentrun::policy {
 
-/// What the variables of HostFacts::environment say: each directory or file, as named and where it leads. Relative values start at
-/// the workspace, but for the XDG ones, which are to be ignored then; "~/" and "$HOME/" are expanded, nothing else is.
+/// What the variables of HostFacts::environment say: each directory or file, as named and where it leads. Relative
+/// values start at the workspace, but for the XDG ones, which are to be ignored then; "~/" and "$HOME/" are expanded,
+/// nothing else is.
 std::vector<MovedHome> moved_home(const HostFacts& facts, const Variables& variables);
 
 /// Is the pattern, which begins in the home directory, one of what `moved` puts elsewhere? There it is this one.

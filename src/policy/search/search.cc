@@ -1,15 +1,15 @@
-// Looking for protected objects. Theory of operation: directories are walked breadth first, each by a name that it is judged
-// by, which at first is its path. A link that is met is followed hop by hop, as path_resolution(7) says; each name that
-// then stands for the link in full (where a hop leads, with what is left of the path) gets the link's name as another one of
-// its own, unless its own names guard as much. So a link that means nothing costs one look, and the walk ends: what a link
-// leads to is walked only when it gained a name. What is on the way of a link is noted: another link must not be put there.
-// A .git file and git's commondir are links too, which git follows (gitrepository-layout(5)); so is what settings of a repository name:
-// these are read as they are met (git_found.cc), and what they name stands for a hook or for settings of that repository.
-// What may only be read is walked as well, since the host obeys the names that stand there: names that are noted in it serve
-// the walk, and are dropped at its end.
-// Names that the view does not show are walked on the host (Searched::unshown), each by its own name, and whatever links lead
-// to is walked as well: only what lies in a grant gets another name. They may be large, and an earlier run may have filled one of
-// them: first what stands directly at and in each, then the one of which least was seen. Looking for hard links costs more than names.
+// Looking for protected objects. Theory of operation: directories are walked breadth first, each by a name that it is
+// judged by, which at first is its path. A link that is met is followed hop by hop, as path_resolution(7) says; each
+// name that then stands for the link in full (where a hop leads, with what is left of the path) gets the link's name as
+// another one of its own, unless its own names guard as much. So a link that means nothing costs one look, and the walk
+// ends: what a link leads to is walked only when it gained a name. What is on the way of a link is noted: another link
+// must not be put there. A .git file and git's commondir are links too, which git follows (gitrepository-layout(5)); so
+// is what settings of a repository name: these are read as they are met (git_found.cc), and what they name stands for a
+// hook or for settings of that repository. What may only be read is walked as well, since the host obeys the names that
+// stand there: names that are noted in it serve the walk, and are dropped at its end. Names that the view does not show
+// are walked on the host (Searched::unshown), each by its own name, and whatever links lead to is walked as well: only
+// what lies in a grant gets another name. They may be large, and an earlier run may have filled one of them: first what
+// stands directly at and in each, then the one of which least was seen. Looking for hard links costs more than names.
 #include <agentrun/policy/objects.h>
 
 #include <algorithm>
@@ -32,14 +32,15 @@ using Kind = TreeNode::Kind;
 
 constexpr std::size_t max_entries = 10'000'000;  // some seconds: nothing is changed, or started, without the rest
 constexpr std::size_t max_names = 20'000;
-constexpr std::size_t max_path = 4096;  // PATH_MAX
-constexpr int max_links = 40;           // MAXSYMLINKS
+constexpr std::size_t max_path = 4096;                                               // PATH_MAX
+constexpr int max_links = 40;                                                        // MAXSYMLINKS
 constexpr unsigned part_head = 1, part_objects = 2, part_refs = 4, part_common = 8;  // of a repository of git
-// Of what the view does not show, below the directories that rules begin at: names, and files that are looked at for further links.
+// Of what the view does not show, below the directories that rules begin at: names, and files that are looked at for
+// further links.
 constexpr std::size_t max_unshown = 200'000;
 constexpr std::size_t max_looks = 20'000;
-// Of what a rule of the program's own profiles names (~/.pyenv, ~/.nvm hold tens of thousands of files that nobody links to): so many
-// names below the first level of each, and no word about the rest, which agent-run-profile(5) says.
+// Of what a rule of the program's own profiles names (~/.pyenv, ~/.nvm hold tens of thousands of files that nobody
+// links to): so many names below the first level of each, and no word about the rest, which agent-run-profile(5) says.
 constexpr std::size_t max_of_shipped = 4'000;
 
 std::string child(const std::string& directory, std::string_view name) {
@@ -67,28 +68,36 @@ std::deque<std::string> components(std::string_view text) {
 
 class ObjectSearch {
  public:
-  ObjectSearch(const Policy& policy, Tree& tree, Searched searched) : policy_(policy), tree_(tree), searched_(searched), git_(policy.home()) {}
+  ObjectSearch(const Policy& policy, Tree& tree, Searched searched)
+      : policy_(policy), tree_(tree), searched_(searched), git_(policy.home()) {}
 
   ProtectedObjects run() {
     for (const Grant& grant : policy_.view()) {
-      const bool searched = grant.access != Grant::Access::scratch && (searched_ != Searched::unchangeable || changes_host(grant.access) || !is_vendor(grant.path));
+      const bool searched =
+          grant.access != Grant::Access::scratch &&
+          (searched_ != Searched::unchangeable || changes_host(grant.access) || !is_vendor(grant.path));
       if (searched) roots_.push_back(grant.path);
       if (searched_ == Searched::denied || changes_host(grant.access)) targets_.push_back(grant.path);
     }
     if (searched_ == Searched::unshown) return run_unshown();
     if (searched_ == Searched::unchangeable && targets_.empty()) return std::move(objects_);
     for (const std::string& root : roots_) {
-      const bool covered = std::ranges::any_of(roots_, [&](const std::string& other) { return &other != &root && within(root, other) && (root != other || &other < &root); });
+      const bool covered = std::ranges::any_of(roots_, [&](const std::string& other) {
+        return &other != &root && within(root, other) && (root != other || &other < &root);
+      });
       if (!covered) start(root, root);
     }
     start_at_mounts();
     do {
       walk();
     } while (!objects_.refuses_ && follow_settings());
-    if (!git_.unread().empty()) leave_out(git_.unread(), "is too long or cannot be read: what it names, and git would execute, is not known");
-    if (const ProtectedObjects* unshown = policy_.denied_objects().found_unshown(); unshown != nullptr && searched_ == Searched::unchangeable)
+    if (!git_.unread().empty())
+      leave_out(git_.unread(), "is too long or cannot be read: what it names, and git would execute, is not known");
+    if (const ProtectedObjects* unshown = policy_.denied_objects().found_unshown();
+        unshown != nullptr && searched_ == Searched::unchangeable)
       objects_.add(*unshown);
-    if (searched_ == Searched::unchangeable) std::erase_if(objects_.names_, [&](const auto& one) { return !is_target(one.first); });
+    if (searched_ == Searched::unchangeable)
+      std::erase_if(objects_.names_, [&](const auto& one) { return !is_target(one.first); });
     return std::move(objects_);
   }
 
@@ -96,7 +105,9 @@ class ObjectSearch {
   // What is in the view by one name of a mount is looked at by the others as well.
   void start_at_mounts() {
     const MountNames& mounts = policy_.denied_objects().mounts();
-    const auto inside = [&](const std::string& path) { return std::ranges::any_of(roots_, [&](const std::string& root) { return within(path, root); }); };
+    const auto inside = [&](const std::string& path) {
+      return std::ranges::any_of(roots_, [&](const std::string& root) { return within(path, root); });
+    };
     for (const std::string& root : roots_) {
       for (const std::string& other : mounts.others(root)) start(root, other);
     }
@@ -130,7 +141,8 @@ class ObjectSearch {
     const auto beginnings = unshown().beginnings();
     tours_.resize(beginnings.size());
     for (std::size_t i = 0; i < tours_.size(); ++i) tours_[i].shipped = is_shipped(beginnings[i]);
-    for (tour_ = 0; tour_ < tours_.size(); ++tour_) follow(beginnings[tour_], {}, components(beginnings[tour_]), beginnings[tour_], 0);
+    for (tour_ = 0; tour_ < tours_.size(); ++tour_)
+      follow(beginnings[tour_], {}, components(beginnings[tour_]), beginnings[tour_], 0);
     for (tour_ = 0; tour_ < tours_.size(); ++tour_) {
       for (std::size_t left = tours_[tour_].todo.size(); left > 0 && !objects_.refuses_; --left) next_unshown();
     }
@@ -144,7 +156,9 @@ class ObjectSearch {
       next_unshown();
       if (!tours_[tour_].todo.empty()) order.emplace(tours_[tour_].entries, tour_);
     }
-    for (const auto& [entries, i] : order) leave_out_unshown(tours_[i].todo.front().name, "and more was not looked at: what the view does not show holds more than 200,000 names");
+    for (const auto& [entries, i] : order)
+      leave_out_unshown(tours_[i].todo.front().name,
+                        "and more was not looked at: what the view does not show holds more than 200,000 names");
     return std::move(objects_);
   }
 
@@ -172,13 +186,15 @@ class ObjectSearch {
 
   // What the agent may change is searched where the agent sees it, by what it may not change there.
   [[nodiscard]] bool is_the_agents(const Place& place) const {
-    return place.path == place.name && std::ranges::any_of(targets_, [&](const std::string& target) { return within(place.path, target); });
+    return place.path == place.name &&
+           std::ranges::any_of(targets_, [&](const std::string& target) { return within(place.path, target); });
   }
 
   void directory_unshown(const Place& place) {
     if (!unshown().may_guard_below(place.name) || is_the_agents(place) || !walked_.insert(place.path).second) return;
     const bool vendor = is_vendor(place.path);
-    if (vendor && !within(place.path, "/usr/local")) return;  // of packages alone: thousands of links, and each start would follow them
+    if (vendor && !within(place.path, "/usr/local"))
+      return;  // of packages alone: thousands of links, and each start would follow them
     const int level = place.level + 1;
     if (level > 1 && is_enough()) return;
     const Tree::Listed listed = tree_.list(place.path, [&](std::string_view entry, Kind kind) {
@@ -190,25 +206,32 @@ class ObjectSearch {
       if (kind == Kind::link && !(vendor && stays_with_packages(path, place)))
         follow(path, place.path == "/" ? "" : place.path, {std::string(entry)}, child(place.name, entry), level);
       if (vendor) return;
-      if (kind == Kind::directory) later({std::move(path), child(place.name, entry), level});
-      else if (kind == Kind::file) file_unshown(path, child(place.name, entry), level);
+      if (kind == Kind::directory)
+        later({std::move(path), child(place.name, entry), level});
+      else if (kind == Kind::file)
+        file_unshown(path, child(place.name, entry), level);
     });
-    if (level > 1 && deep_entries_ > max_unshown) leave_out_unshown(place.name, "and more was not looked at: what the view does not show holds more than 200,000 names");
+    if (level > 1 && deep_entries_ > max_unshown)
+      leave_out_unshown(place.name,
+                        "and more was not looked at: what the view does not show holds more than 200,000 names");
     if (listed == Tree::Listed::partly) leave_out_unshown(place.name, "cannot be listed");
   }
 
   void file_unshown(const std::string& path, const std::string& name, int level) {
     if (!guarded(name)) return;
-    if (level > 1 && !tours_[tour_].shipped && ++looks_ > max_looks) return leave_out_unshown(name, "and more was not looked at for hard links: what the view does not show holds more than 20,000 files");
+    if (level > 1 && !tours_[tour_].shipped && ++looks_ > max_looks)
+      return leave_out_unshown(
+          name, "and more was not looked at for hard links: what the view does not show holds more than 20,000 files");
     file(path, name, false);
   }
 
-  // Most links of /usr/bin lead to another entry of it, which is followed itself, or to what packages have elsewhere, also by
-  // update-alternatives(1).
+  // Most links of /usr/bin lead to another entry of it, which is followed itself, or to what packages have elsewhere,
+  // also by update-alternatives(1).
   [[nodiscard]] bool stays_with_packages(const std::string& path, const Place& place) {
     constexpr std::string_view up = "../";
     std::string text = tree_.link_text(path);
-    if (text.find('/') == std::string::npos && text != "..") return unshown().guards(child(place.name, text)) != nullptr;
+    if (text.find('/') == std::string::npos && text != "..")
+      return unshown().guards(child(place.name, text)) != nullptr;
     std::string_view above = place.path, rest = text;
     for (; rest.starts_with(up); rest.remove_prefix(up.size())) above = parent_of(above);
     if (rest.size() < text.size()) text = child(std::string(above), rest);
@@ -226,7 +249,8 @@ class ObjectSearch {
 
   [[nodiscard]] const UnshownRules& unshown() const { return policy_.denied_objects().unshown(); }
 
-  // What may get a name that the view does not show: what lies in a grant where it would mean something, and is not all of it.
+  // What may get a name that the view does not show: what lies in a grant where it would mean something, and is not all
+  // of it.
   [[nodiscard]] bool takes_unshown(const std::string& path, const std::string& name) {
     bool writable = false, shown = false, whole = false;
     for (const Grant& grant : policy_.view()) {
@@ -236,7 +260,9 @@ class ObjectSearch {
       whole = whole || (within(grant.path, path) && changes_host(grant.access) && !lies_in_another(grant));
     }
     const bool takes = writable || (shown && denies(name)) || by_mounts(path);
-    const bool known = std::ranges::any_of(objects_.whole_, [&](const auto& one) { return one.second == path && unshown().guards_no_more(name, one.first); });
+    const bool known = std::ranges::any_of(objects_.whole_, [&](const auto& one) {
+      return one.second == path && unshown().guards_no_more(name, one.first);
+    });
     if (whole && path != "/" && !known && unshown().may_guard_below(name)) objects_.whole_.emplace_back(name, path);
     return takes && !whole;
   }
@@ -274,11 +300,13 @@ class ObjectSearch {
   [[nodiscard]] bool by_mounts(const std::string& path) const {
     const auto& pairs = policy_.denied_objects().mounts().pairs();
     const auto beside = [&](const std::string& side) { return within(side, path) || within(path, side); };
-    return std::ranges::any_of(pairs, [&](const MountNames::Pair& pair) { return beside(pair.place) || beside(pair.other); });
+    return std::ranges::any_of(pairs,
+                               [&](const MountNames::Pair& pair) { return beside(pair.place) || beside(pair.other); });
   }
 
   static bool within_any(std::span<const std::string> roots, const std::string& path) {
-    return std::ranges::any_of(roots, [&](const std::string& root) { return within(path, root) || within(root, path); });
+    return std::ranges::any_of(roots,
+                               [&](const std::string& root) { return within(path, root) || within(root, path); });
   }
   [[nodiscard]] bool within_roots(const std::string& path) const { return by_mounts(path) || within_any(roots_, path); }
   [[nodiscard]] bool is_target(const std::string& path) const { return within_any(targets_, path); }
@@ -297,8 +325,10 @@ class ObjectSearch {
   void start(const std::string& path, const std::string& name) {
     const TreeNode node = tree_.look(path);
     if (node.kind == Kind::directory) folds_ = folds_ || tree_.folds(path);
-    if (node.kind == Kind::directory) todo_.push_back({path, name});
-    else if (node.kind == Kind::file) file(path, name, tree_.folds(std::string(parent_of(path))));
+    if (node.kind == Kind::directory)
+      todo_.push_back({path, name});
+    else if (node.kind == Kind::file)
+      file(path, name, tree_.folds(std::string(parent_of(path))));
   }
 
   void directory(const Place& place) {
@@ -328,14 +358,18 @@ class ObjectSearch {
 
   // As git's is_git_directory(); what a link or a commondir leads to is not asked, since it may come to be there.
   void repository(const Place& place, unsigned parts) {
-    const bool whole = (parts & part_head) != 0 && ((parts & part_common) != 0 || (parts & (part_objects | part_refs)) == (part_objects | part_refs));
+    const bool whole = (parts & part_head) != 0 && ((parts & part_common) != 0 ||
+                                                    (parts & (part_objects | part_refs)) == (part_objects | part_refs));
     const bool named = name_of(place.path) == ".git";
     if (!whole && !named) return;
     const TreeNode node = tree_.look(place.path);
-    objects_.repositories_[{.dev = node.dev, .ino = node.ino}] = whole ? ProtectedObjects::Parts::all : ProtectedObjects::Parts::some;
+    objects_.repositories_[{.dev = node.dev, .ino = node.ino}] =
+        whole ? ProtectedObjects::Parts::all : ProtectedObjects::Parts::some;
     // A bare one, whatever it is called: the rules speak of .git.
     const std::string name = child(place.path, ".git");
-    if (!whole || named || place.name.find("/.git/") != std::string::npos || name_of(place.name) == ".git" || !add_name(place.path, name)) return;
+    if (!whole || named || place.name.find("/.git/") != std::string::npos || name_of(place.name) == ".git" ||
+        !add_name(place.path, name))
+      return;
     git_.add_repository(place.path, name);
     todo_.push_front({place.path, name});
   }
@@ -354,12 +388,14 @@ class ObjectSearch {
 
   void entry_of(const Place& place, std::string_view entry, Kind kind, std::optional<bool>& folds) {
     switch (kind) {
-      case Kind::link: return link(place, entry);
+      case Kind::link:
+        return link(place, entry);
       case Kind::directory: {
         std::string name = child(place.name, entry), path = child(place.path, entry);
         // A guarded directory first: it is what matters when there is too much.
         const bool first = guarded(name) || on_the_way(name);
-        if (name.size() < max_path) todo_.insert(first ? todo_.begin() : todo_.end(), {std::move(path), std::move(name)});
+        if (name.size() < max_path)
+          todo_.insert(first ? todo_.begin() : todo_.end(), {std::move(path), std::move(name)});
         return;
       }
       case Kind::file:
@@ -372,7 +408,8 @@ class ObjectSearch {
         file(child(place.path, entry), name, *folds);
         return;
       }
-      case Kind::absent: return;
+      case Kind::absent:
+        return;
     }
   }
 
@@ -381,7 +418,8 @@ class ObjectSearch {
     if (!guarded(name)) return;
     if (path != name) denied_path(path, name);
     const TreeNode node = tree_.look(path);
-    if (node.kind == Kind::file && denies(name) && node.links > 1) objects_.linked_at_[{.dev = node.dev, .ino = node.ino}].insert(path);
+    if (node.kind == Kind::file && denies(name) && node.links > 1)
+      objects_.linked_at_[{.dev = node.dev, .ino = node.ino}].insert(path);
     if (node.kind == Kind::file && (folds || node.links > 1)) add_identity(node, name);
   }
 
@@ -393,7 +431,8 @@ class ObjectSearch {
 
   // Does the name forbid to read, as far as this search is about that?
   [[nodiscard]] bool denies(const std::string& name) const {
-    return searched_ == Searched::denied || (searched_ == Searched::unshown && any_denied_ && policy_.guarded(Right::read, name));
+    return searched_ == Searched::denied ||
+           (searched_ == Searched::unshown && any_denied_ && policy_.guarded(Right::read, name));
   }
 
   void denied_path(const std::string& path, const std::string& name) {
@@ -408,20 +447,24 @@ class ObjectSearch {
   // Does `path` guard as much as `name` already, by its own name or those that it has?
   [[nodiscard]] bool covered(const std::string& path, const std::string& name) const {
     const auto no_more = [&](const std::string& other) {
-      return searched_ == Searched::unshown ? unshown().guards_no_more(name, other) : policy_.guards_no_more(name, other);
+      return searched_ == Searched::unshown ? unshown().guards_no_more(name, other)
+                                            : policy_.guards_no_more(name, other);
     };
     return no_more(path) || objects_.any_name(path, no_more);
   }
 
   bool add_name(const std::string& path, const std::string& name) {
-    if (path == name || !(searched_ == Searched::unshown ? takes_unshown(path, name) : within_roots(path)) || covered(path, name)) return false;
+    if (path == name || !(searched_ == Searched::unshown ? takes_unshown(path, name) : within_roots(path)) ||
+        covered(path, name))
+      return false;
     if (searched_ == Searched::unshown && denies(name)) objects_.denies_reads_ = true;
     if (++count_ > max_names) {
       refuse(name, "is one of more than 20,000 links at guarded names");
       return false;
     }
     objects_.names_[path].push_back(name);
-    for (std::string_view above = parent_of(path); above != "/"; above = parent_of(above)) objects_.ways_.try_emplace(std::string(above), name);
+    for (std::string_view above = parent_of(path); above != "/"; above = parent_of(above))
+      objects_.ways_.try_emplace(std::string(above), name);
     return true;
   }
 
@@ -438,9 +481,12 @@ class ObjectSearch {
   static bool is_settings(std::string_view entry) { return entry == "config" || entry == "config.worktree"; }
 
   void file_of_git(const Place& place, std::string_view entry) {
-    if (entry == ".git" || entry == "commondir") link_of_git(place, entry);
-    else if (entry == "gitdir") worktree_of_git(place);
-    else if (is_settings(entry) && guarded(child(place.name, entry))) git_.add_settings(child(place.path, entry), place.path, place.name, 0);
+    if (entry == ".git" || entry == "commondir")
+      link_of_git(place, entry);
+    else if (entry == "gitdir")
+      worktree_of_git(place);
+    else if (is_settings(entry) && guarded(child(place.name, entry)))
+      git_.add_settings(child(place.path, entry), place.path, place.name, 0);
   }
 
   // The path in a file that holds nothing else, but for what it begins with.
@@ -453,17 +499,22 @@ class ObjectSearch {
     return text;
   }
 
-  // The directory that a .git file names stands for a .git there; the one that a commondir names, for the repository that has it.
+  // The directory that a .git file names stands for a .git there; the one that a commondir names, for the repository
+  // that has it.
   void link_of_git(const Place& place, std::string_view entry) {
     const bool git_file = entry == ".git";
     const auto text = path_in(child(place.path, entry), git_file ? "gitdir: " : "");
     if (!text) return;
     const std::string name = git_file ? child(place.name, entry) : place.name;
-    const auto end = follow(child(place.path, entry), text->starts_with('/') || place.path == "/" ? std::string() : place.path, components(*text), name);
+    const auto end =
+        follow(child(place.path, entry), text->starts_with('/') || place.path == "/" ? std::string() : place.path,
+               components(*text), name);
     if (!end) return;
     if (tree_.look(*end).kind == Kind::absent) objects_.absent_repositories_.insert(*end);
-    if (git_file) git_.add_top(*end, place.path);
-    else git_.add_common(place.path, *end);
+    if (git_file)
+      git_.add_top(*end, place.path);
+    else
+      git_.add_common(place.path, *end);
     git_.add_repository(*end, name);
     // A repository that cannot be changed is not walked, and its settings hold here.
     if (git_file && !within_roots(*end)) link_of_git({*end, name}, "commondir");
@@ -472,7 +523,8 @@ class ObjectSearch {
   // Of a linked worktree's directory in its repository: where the worktree is.
   void worktree_of_git(const Place& place) {
     const auto text = path_in(child(place.path, "gitdir"), "");
-    if (text) git_.add_top(place.path, std::string(parent_of(text->starts_with('/') ? *text : child(place.path, *text))));
+    if (text)
+      git_.add_top(place.path, std::string(parent_of(text->starts_with('/') ? *text : child(place.path, *text))));
   }
 
   // The name that what a setting names stands for, if the rules guard any: nothing is made or changed there.
@@ -504,7 +556,8 @@ class ObjectSearch {
       const std::string name = name_for(named);
       if (name.empty()) continue;
       const auto end = follow(named.file, {}, components(named.base + "/" + named.value), name);
-      if (end && named.kind == GitFound::Kind::settings) git_.add_settings(*end, named.repository, named.guarded_name, named.depth + 1);
+      if (end && named.kind == GitFound::Kind::settings)
+        git_.add_settings(*end, named.repository, named.guarded_name, named.depth + 1);
     }
     return !all.empty() || !todo_.empty();
   }
@@ -522,8 +575,10 @@ class ObjectSearch {
     }
   }
 
-  // `pending` from the directory `done`: what the link at `path` means, which is judged by `name`. Where it leads, if anywhere.
-  std::optional<std::string> follow(const std::string& path, std::string done, std::deque<std::string> pending, const std::string& name, int level = 0) {
+  // `pending` from the directory `done`: what the link at `path` means, which is judged by `name`. Where it leads, if
+  // anywhere.
+  std::optional<std::string> follow(const std::string& path, std::string done, std::deque<std::string> pending,
+                                    const std::string& name, int level = 0) {
     if (name.size() >= max_path || !interesting_below(name)) return std::nullopt;
     std::vector<std::string> through;
     bool gained = false, blind = false;
@@ -551,14 +606,17 @@ class ObjectSearch {
         pending.pop_front();
       }
       const auto spelling = spelled(done, pending);
-      if (spelling) gained = add_name(*spelling, name) || gained;
-      else blind = true;
+      if (spelling)
+        gained = add_name(*spelling, name) || gained;
+      else
+        blind = true;
     }
     const auto end = spelled(done, pending);
     if (end) gained = add_name(*end, name) || gained;
     // A ".." behind a name leads elsewhere when another link stands by that name.
     const bool noted = gained || (blind && (guarded(name) || on_the_way(name)));
-    if (noted) for (const std::string& way : through) objects_.ways_.try_emplace(way, name);
+    if (noted)
+      for (const std::string& way : through) objects_.ways_.try_emplace(way, name);
     if (!(gained || searched_ == Searched::unshown) || !end || !pending.empty()) return end;
     const TreeNode& node = look(*end);
     if (guarded(name) && node.kind != Kind::absent) denied_path(*end, name);

@@ -1,5 +1,6 @@
-// Where else is a denied file? A hard link is found only by looking at every file, so this is done only when a denied one has more
-// links than are known. Found ones are judged, and masked, by their paths: an overlay shows its files with devices of its own.
+// Where else is a denied file? A hard link is found only by looking at every file, so this is done only when a denied
+// one has more links than are known. Found ones are judged, and masked, by their paths: an overlay shows its files with
+// devices of its own.
 #include <algorithm>
 #include <deque>
 #include <map>
@@ -30,7 +31,8 @@ class LinkSearch {
 
   void want(Identity file, const std::set<std::string>& known, const std::string& name) {
     const TreeNode node = tree_.look(*known.begin());
-    if (node.kind == Kind::file && node.links > known.size()) wanted_[file] = {.known = &known, .name = name, .links = node.links - known.size()};
+    if (node.kind == Kind::file && node.links > known.size())
+      wanted_[file] = {.known = &known, .name = name, .links = node.links - known.size()};
   }
 
   /// `found` is told each further path, with one of the names of its file. False when there was too much.
@@ -87,7 +89,8 @@ bool find_second_links(const Policy& policy, Tree& tree, ProtectedObjects& objec
   return search.run([&](const std::string& path, const std::string& name) {
     objects.names_[path].push_back(name);
     objects.denied_paths_.push_back(path);
-    for (std::string_view above = parent_of(path); above != "/"; above = parent_of(above)) objects.ways_.try_emplace(std::string(above), name);
+    for (std::string_view above = parent_of(path); above != "/"; above = parent_of(above))
+      objects.ways_.try_emplace(std::string(above), name);
   });
 }
 

@@ -1,5 +1,6 @@
-// Names of the host that decide what its programs do, and of which the view shows nothing that may be changed. They are rules of
-// their own, in a matcher of their own: the private home directory of a run has files by the same names, which nothing guards.
+// Names of the host that decide what its programs do, and of which the view shows nothing that may be changed. They are
+// rules of their own, in a matcher of their own: the private home directory of a run has files by the same names, which
+// nothing guards.
 #include "policy/search/unshown.h"
 
 #include <algorithm>
@@ -18,7 +19,8 @@ constexpr std::string_view any_name = "/\1";
 
 }  // namespace
 
-UnshownRules unshown_rules(std::span<const Draft::Bound> unshown, std::span<const std::uint32_t> by_rank, std::span<const Rule> rules) {
+UnshownRules unshown_rules(std::span<const Draft::Bound> unshown, std::span<const std::uint32_t> by_rank,
+                           std::span<const Rule> rules) {
   UnshownRules result;
   if (unshown.empty()) return result;
   auto data = std::make_shared<UnshownRules::Data>();
@@ -58,11 +60,13 @@ std::span<const std::string> UnshownRules::beginnings() const {
 }
 
 void add_unshown(Draft& draft, const PathPattern& pattern, Layer layer, std::size_t rule) {
-  const bool deep = std::ranges::any_of(pattern.components, [](const Component& c) { return c.kind == Component::Kind::any; });
+  const bool deep =
+      std::ranges::any_of(pattern.components, [](const Component& c) { return c.kind == Component::Kind::any; });
   const std::string begins = pattern.literal_prefix();
   if (deep || begins == "/") return;
   const bool seen = std::ranges::any_of(draft.claims, [&](const Draft::Claim& claim) {
-    const bool searched = layer == Layer::files_deny ? claim.access != Grant::Access::scratch : changes_host(claim.access);
+    const bool searched =
+        layer == Layer::files_deny ? claim.access != Grant::Access::scratch : changes_host(claim.access);
     return searched && claim.exists && within(begins, claim.path);
   });
   if (!seen) draft.unshown.push_back({pattern, layer, rule});

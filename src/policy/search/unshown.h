@@ -19,10 +19,11 @@ struct UnshownRules::Data {
 };
 
 /// Of Draft::unshown. `by_rank`: as the policy's own matcher numbers rules.
-UnshownRules unshown_rules(std::span<const Draft::Bound> unshown, std::span<const std::uint32_t> by_rank, std::span<const Rule> rules);
+UnshownRules unshown_rules(std::span<const Draft::Bound> unshown, std::span<const std::uint32_t> by_rank,
+                           std::span<const Rule> rules);
 
-/// Binds the pattern as one of the host's names, unless it lies where the agent may change things (for files.deny: in what is
-/// shown), where other searches see it, or says too little of where its names are (a `**` before others).
+/// Binds the pattern as one of the host's names, unless it lies where the agent may change things (for files.deny: in
+/// what is shown), where other searches see it, or says too little of where its names are (a `**` before others).
 void add_unshown(Draft& draft, const PathPattern& pattern, Layer layer, std::size_t rule);
 
 }  // namespace agentrun::policy

@@ -28,19 +28,19 @@ constexpr std::int64_t longest_wait = 10 * second;  // sigtimedwait does not cou
 // A parent that does not read must not hold init: what the agent can cause at will is dropped then.
 void report(const Fd& status_socket, char kind, int status, int flags) noexcept {
   const auto message = encode_change(kind, status);
-  (void)retry_eintr(
-      [&] { return ::send(status_socket.get(), message.data(), message.size(), flags | MSG_NOSIGNAL); });
+  (void)retry_eintr([&] { return ::send(status_socket.get(), message.data(), message.size(), flags | MSG_NOSIGNAL); });
 }
 
-// With init the kernel kills what is left of the pid namespace (pid_namespaces(7)); it dies first, so that nothing lives on
-// while the last word waits for a parent that is stopped.
+// With init the kernel kills what is left of the pid namespace (pid_namespaces(7)); it dies first, so that nothing
+// lives on while the last word waits for a parent that is stopped.
 [[noreturn]] void end(const Fd& status_socket, char kind, int status) noexcept {
   ::kill(-1, SIGKILL);
   report(status_socket, kind, status, 0);
   ::_exit(0);
 }
 
-// `paused`: a stop is ours, and no news. (It may come late: for a parent that was continued meanwhile it would be another one.)
+// `paused`: a stop is ours, and no news. (It may come late: for a parent that was continued meanwhile it would be
+// another one.)
 void reap(const Fd& status_socket, pid_t agent, bool paused) noexcept {
   int status = 0;
   for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED | __WALL)) > 0;) {

@@ -14,14 +14,21 @@
 namespace agentrun::sandbox {
 
 /// Signals that init passes on to the agent's process group.
-inline constexpr std::array forwarded_signals{SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGALRM,
+inline constexpr std::array forwarded_signals{SIGTERM,  SIGINT,  SIGHUP,  SIGQUIT, SIGALRM,
                                               SIGWINCH, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2};
 
 /// What the parent asks of init by signal: to stop every process of the sandbox, to give the agent, which waits in the
-/// background, its terminal, and to let all go on. The lower number is taken first: who goes on has its terminal already.
-inline int pause_signal() noexcept { return SIGRTMIN; }
-inline int terminal_signal() noexcept { return SIGRTMIN + 1; }
-inline int resume_signal() noexcept { return SIGRTMIN + 2; }
+/// background, its terminal, and to let all go on. The lower number is taken first: who goes on has its terminal
+/// already.
+inline int pause_signal() noexcept {
+  return SIGRTMIN;
+}
+inline int terminal_signal() noexcept {
+  return SIGRTMIN + 1;
+}
+inline int resume_signal() noexcept {
+  return SIGRTMIN + 2;
+}
 
 /// A change of the agent's state as the payload of Tag::change.
 std::array<char, 6> encode_change(char kind, int status) noexcept;
@@ -34,9 +41,10 @@ void reset_signals();
 
 /// Makes init untouchable before the agent's first instruction: not dumpable, its own name, its own filter.
 void seal_init();
-/// Never returns. `status`: the socket to the parent. `wall_seconds`: after so long everything is killed, whether the parent
-/// runs or not (a stopped one keeps no limit). `terminal`: the agent's, when it is held back from it.
-[[noreturn]] void run_init(const Fd& status, pid_t agent, const Fd& terminal, std::optional<std::uint64_t> wall_seconds) noexcept;
+/// Never returns. `status`: the socket to the parent. `wall_seconds`: after so long everything is killed, whether the
+/// parent runs or not (a stopped one keeps no limit). `terminal`: the agent's, when it is held back from it.
+[[noreturn]] void run_init(const Fd& status, pid_t agent, const Fd& terminal,
+                           std::optional<std::uint64_t> wall_seconds) noexcept;
 
 /// Loads a filter on the calling thread (seccomp(2)); returns the listener for SECCOMP_FILTER_FLAG_NEW_LISTENER.
 Fd load_filter(filter::Variant variant, unsigned flags);

@@ -7,8 +7,8 @@
 //   makes
 //      itself dumpable: else its id maps are root's to write, and P is no root.
 //   2. P writes the id maps. Until then C has no ids, so nothing of C's may create files.
-//   3. C needs capabilities for everything up to drop_privileges. When something may leave, the sockets that egress serves
-//   are made here, in C's network namespace, and passed up. The packet filter is loaded by a program of the host
+//   3. C needs capabilities for everything up to drop_privileges. When something may leave, the sockets that egress
+//   serves are made here, in C's network namespace, and passed up. The packet filter is loaded by a program of the host
 //      that P started earlier; when the ids are mapped it enters C's user and network namespaces and works beside C. P
 //      compares what the kernel lists with what was wanted before it lets anybody go.
 //   4. The limit of user namespaces is written through the new /proc before that is made read-only.
@@ -44,16 +44,16 @@
 #include <span>
 
 #include "sandbox/launch/agent_exec.h"
+#include "sandbox/launch/id_maps.h"
 #include "sandbox/launch/init.h"
-#include "sandbox/restrict/landlock.h"
-#include "sandbox/restrict/resource_limits.h"
-#include "sandbox/mounts/mounts.h"
-#include "sandbox/net/net.h"
+#include "sandbox/launch/launch_wire.h"
 #include "sandbox/launch/pty.h"
 #include "sandbox/launch/seal.h"
-#include "sandbox/launch/id_maps.h"
+#include "sandbox/mounts/mounts.h"
 #include "sandbox/net/egress_sockets.h"
-#include "sandbox/launch/launch_wire.h"
+#include "sandbox/net/net.h"
+#include "sandbox/restrict/landlock.h"
+#include "sandbox/restrict/resource_limits.h"
 
 namespace agentrun::sandbox {
 

@@ -5,8 +5,8 @@
 #include <agentrun/sys/fd.h>
 
 #include "sandbox/cgroup/cgroup.h"
-#include "sandbox/launch/launch_failure.h"
 #include "sandbox/cgroup/systemd_scope.h"
+#include "sandbox/launch/launch_failure.h"
 
 namespace agentrun::sandbox {
 

@@ -36,15 +36,21 @@ constexpr Remedy remedies[] = {
     {"mounts", "", ELOOP, "a symbolic link stands where the profile named a folder or file: remove it and start again"},
     {"mounts", "", ESTALE, "it was replaced while agent-run started: start again"},
     {"mounts", "overlay", EINVAL,
-     "overlayfs does not take this folder, or not the one for the changes: it has other mounts below it, or lies itself "
-     "on an overlay or a file system without extended attributes (see dmesg); choose another --journal folder, or write "
+     "overlayfs does not take this folder, or not the one for the changes: it has other mounts below it, or lies "
+     "itself "
+     "on an overlay or a file system without extended attributes (see dmesg); choose another --journal folder, or "
+     "write "
      "instead of overlay"},
     {"mounts", "overlay", any,
-     "overlayfs cannot be mounted in a user namespace here (see `agent-run doctor`): use write or read instead of overlay"},
-    {"mounts", "fsopen", ENODEV, "the kernel lacks overlayfs: load the module overlay, or use write or read instead of overlay"},
+     "overlayfs cannot be mounted in a user namespace here (see `agent-run doctor`): use write or read instead of "
+     "overlay"},
+    {"mounts", "fsopen", ENODEV,
+     "the kernel lacks overlayfs: load the module overlay, or use write or read instead of overlay"},
     {"mounts", "fsmount", EPERM,
-     "the /proc of this host is partly masked (a container): unmask it (docker: --security-opt systempaths=unconfined; podman: "
-     "--security-opt unmask=ALL; Kubernetes: procMount: Unmasked with hostUsers: false), see CONTAINERS in agent-run(1)"},
+     "the /proc of this host is partly masked (a container): unmask it (docker: --security-opt systempaths=unconfined; "
+     "podman: "
+     "--security-opt unmask=ALL; Kubernetes: procMount: Unmasked with hostUsers: false), see CONTAINERS in "
+     "agent-run(1)"},
     {"mounts", "pivot_root", EINVAL,
      "the root of this host is its initial ramfs: start from a mounted root file system"},
     {"mounts", "", EACCES,
@@ -54,9 +60,11 @@ constexpr Remedy remedies[] = {
     {"mounts", "", EPERM,
      "mounting in a user namespace is refused here: check AppArmor, SELinux and the container's seccomp"},
     {"net", "nft", any,
-     "the kernel needs nf_tables with the inet family, reject and counters (CONFIG_NF_TABLES_INET), and for network.allow dnat, "
+     "the kernel needs nf_tables with the inet family, reject and counters (CONFIG_NF_TABLES_INET), and for "
+     "network.allow dnat, "
      "connection tracking and log (CONFIG_NFT_NAT, CONFIG_NFT_CT, CONFIG_NFT_LOG)"},
-    {"net", "nfnl_log_create", any, "network.allow needs the packet log: load the module nfnetlink_log (CONFIG_NETFILTER_NETLINK_LOG)"},
+    {"net", "nfnl_log_create", any,
+     "network.allow needs the packet log: load the module nfnetlink_log (CONFIG_NETFILTER_NETLINK_LOG)"},
     {"net", "setns", any, "joining a namespace of one's own is refused: the seccomp filter of a container or sandbox"},
     {"net", "", EPERM,
      "a network namespace of one's own cannot be set up: check AppArmor, SELinux and the container's seccomp"},
@@ -95,7 +103,9 @@ constexpr Remedy remedies[] = {
     {"cwd", "", ENOENT, "the working directory is not in the view: choose another with -w, or add it to the profile"},
     {"seal", "", any, "a guarantee of the sandbox does not hold on this host: see `agent-run doctor`"},
     {"exec", "", ENOENT, "no such program in the view: check PATH and the files that the profile shows"},
-    {"", "", EAGAIN, "start it where `ulimit -u` says more, or limits.tasks, the control group (pids.max) or the host (kernel.pid_max) allows more processes"},
+    {"", "", EAGAIN,
+     "start it where `ulimit -u` says more, or limits.tasks, the control group (pids.max) or the host (kernel.pid_max) "
+     "allows more processes"},
     {"", "", ENOMEM, "start it where `ulimit -d` and `ulimit -v` say more, or where there is more memory"},
     {"exec", "", EACCES, "it is not executable, or the profile does not allow to execute it (exec.allow)"},
 };
@@ -190,7 +200,8 @@ std::string remedy_for(const Failure& failure, const HostKnobs& knobs) {
            "user.max_user_namespaces=15000";
   if (failure.error == EPERM && failure.object.ends_with("/uid_map") && knobs.root_without_setfcap)
     return "root needs the capability CAP_SETFCAP to map uid 0 (docker, podman: --cap-add SETFCAP; Kubernetes: "
-           "capabilities: {add: [SETFCAP]}; systemd: CapabilityBoundingSet=), or start agent-run as another user than root";
+           "capabilities: {add: [SETFCAP]}; systemd: CapabilityBoundingSet=), or start agent-run as another user than "
+           "root";
   const bool early = failure.stage == "user" || failure.stage == "mounts" || failure.stage == "net";
   if (early && refused && knobs.apparmor_restricts)
     return "AppArmor restricts user namespaces (Ubuntu 24.04): install the profile that `agent-run doctor` prints";

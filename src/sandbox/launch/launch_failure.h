@@ -20,11 +20,11 @@ Failure decode_failure(std::string_view bytes);
 
 /// What of the host decides between causes that share an errno.
 struct HostKnobs {
-  bool userns_switched_off = false;  // Debian's kernel.unprivileged_userns_clone or user.max_user_namespaces is 0
-  bool apparmor_restricts = false;   // kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu 24.04)
-  bool no_ptrace = false;            // kernel.yama.ptrace_scope is 3
+  bool userns_switched_off = false;   // Debian's kernel.unprivileged_userns_clone or user.max_user_namespaces is 0
+  bool apparmor_restricts = false;    // kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu 24.04)
+  bool no_ptrace = false;             // kernel.yama.ptrace_scope is 3
   bool root_without_setfcap = false;  // this process is root, and CAP_SETFCAP is not in its effective set
-  bool inside_agent_run = false;     // pid 1 is the init of a sandbox of ours
+  bool inside_agent_run = false;      // pid 1 is the init of a sandbox of ours
 };
 HostKnobs read_knobs();
 

@@ -9,8 +9,8 @@
 
 #include <string>
 
-#include "sandbox/restrict/resource_limits.h"
 #include "sandbox/mounts/mounts.h"
+#include "sandbox/restrict/resource_limits.h"
 
 namespace agentrun::sandbox {
 

@@ -14,7 +14,6 @@
 #include <algorithm>
 #include <array>
 
-
 namespace agentrun::sandbox {
 
 namespace {
@@ -90,7 +89,8 @@ Fd new_overlay(const Layers& layers, unsigned attributes, const std::string& obj
   // "auto": one number of the device for all, where the layers allow it, as programs that compare st_dev expect.
   check(::fsconfig(context.get(), FSCONFIG_SET_STRING, "xino", "auto", 0), "fsconfig", "overlay xino");
   for (const auto& [key, fd] : {std::pair<const char*, const Fd&>{"lowerdir", layers.lower},
-                                {"upperdir", layers.upper}, {"workdir", layers.work}}) {
+                                {"upperdir", layers.upper},
+                                {"workdir", layers.work}}) {
     // Descriptors as such are taken since Linux 6.13 only.
     const std::string path = "/proc/self/fd/" + std::to_string(fd.get());
     check(::fsconfig(context.get(), FSCONFIG_SET_STRING, key, path.c_str(), 0), "overlay", object);
@@ -206,8 +206,8 @@ void View::overlay(View& view, const MountStep& step) {
   view.attach(mount, view.mount_point(step.target, Point::directory), step.target, attributes);
 }
 
-// One file system for all, so that half of the memory is the bound of all together (tmpfs(5), size). Only what is attached can be
-// cloned: the whole lies below the first of its directories, where nobody sees it.
+// One file system for all, so that half of the memory is the bound of all together (tmpfs(5), size). Only what is
+// attached can be cloned: the whole lies below the first of its directories, where nobody sees it.
 void View::attach_scratch(const std::string& path, unsigned mode, std::uint64_t attributes) {
   Fd point = mount_point(path, Point::directory);
   if (!scratch_) {
@@ -246,9 +246,11 @@ void View::cover_text(View& view, const MountStep& step) {
   const Fd target = view.open(step.target, O_PATH);
   if (!S_ISREG(status_of(target, step.target).st_mode)) throw SysError(ESTALE, "mount point", step.target);
   constexpr int flags = O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC;
-  const Fd written(check(::openat(view.mask_home_.get(), cover_file_name, flags, step.mode), "openat", cover_file_name));
+  const Fd written(
+      check(::openat(view.mask_home_.get(), cover_file_name, flags, step.mode), "openat", cover_file_name));
   write_all(written, step.source, step.target);
-  const Fd source(check(::openat(view.mask_home_.get(), cover_file_name, O_PATH | O_CLOEXEC), "openat", cover_file_name));
+  const Fd source(
+      check(::openat(view.mask_home_.get(), cover_file_name, O_PATH | O_CLOEXEC), "openat", cover_file_name));
   constexpr std::uint64_t attributes = base_attributes | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
   const Fd mount = clone_tree(source, step.target);
   restrict_mount(mount, attributes, Reach::whole_tree, step.target);

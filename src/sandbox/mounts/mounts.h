@@ -32,8 +32,9 @@ using Option = std::pair<const char*, const char*>;
 Fd new_filesystem(const char* type, std::initializer_list<Option> options, unsigned attributes);
 
 /// A detached overlayfs of user namespaces: `lower` is shown, changes go to `upper` (Linux 5.11, overlayfs.rst
-/// "userxattr"). Folders are handed over by descriptor, so no character of a path means anything. `upper` and `work` are
-/// folders of one mount, which must keep extended attributes of users. `object` is what errors name. Throws SysError.
+/// "userxattr"). Folders are handed over by descriptor, so no character of a path means anything. `upper` and `work`
+/// are folders of one mount, which must keep extended attributes of users. `object` is what errors name. Throws
+/// SysError.
 struct Layers {
   const Fd &lower, &upper, &work;
 };

@@ -22,7 +22,7 @@ namespace agentrun::sandbox {
 
 namespace {
 
-constexpr int loopback_index = 1;  // the first device of every network namespace
+constexpr int loopback_index = 1;      // the first device of every network namespace
 constexpr unsigned snap_length = 128;  // of a refused packet: its headers
 
 template <typename T, void (*give_back)(T*)>
@@ -90,12 +90,15 @@ struct Knob {
 constexpr Knob knobs[] = {
     // A connection's source port can be used again at once: many short connections would use up the ports.
     {"/proc/sys/net/ipv4/tcp_max_tw_buckets", "0"},
-    // Ended connections do not fill the table of connection tracking. But not 0: a FIN that is sent twice counts as one of each
-    // side (nf_conntrack_proto_tcp.c, sFW → sLA), so a connection that is ended in one direction may be taken for ended; an entry
+    // Ended connections do not fill the table of connection tracking. But not 0: a FIN that is sent twice counts as one
+    // of each
+    // side (nf_conntrack_proto_tcp.c, sFW → sLA), so a connection that is ended in one direction may be taken for
+    // ended; an entry
     // that went at once took the answer with it (seen once in 15 uploads of a second under load).
     {"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_time_wait", "10"},
     {"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close", "0"},
-    // Nor is one sent twice without need: on lo nothing is lost, and a probe for a lost tail only answers a busy processor.
+    // Nor is one sent twice without need: on lo nothing is lost, and a probe for a lost tail only answers a busy
+    // processor.
     {"/proc/sys/net/ipv4/tcp_early_retrans", "0"},
     // A late duplicate is not taken for a packet of nobody, which would be refused with a reset.
     {"/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal", "1"},

@@ -1,5 +1,5 @@
-// What the sandbox's network namespace has beside loopback when something may leave it: addresses and routes on lo, so that
-// packets come to be that the ruleset can send to the relay, and the sockets that egress serves (egress.h).
+// What the sandbox's network namespace has beside loopback when something may leave it: addresses and routes on lo, so
+// that packets come to be that the ruleset can send to the relay, and the sockets that egress serves (egress.h).
 #pragma once
 
 #include <agentrun/egress.h>

@@ -23,8 +23,8 @@ namespace {
 constexpr int deadline_ms = 30'000;
 constexpr int cannot_enter = 2;  // an exit status of agent-run-nft
 
-// Not posix_spawn(3): it lends this process' memory and processor to the other until that has begun, and then both stay on one
-// processor for a while though another is idle (2 of 18 ms of a start; `perf sched timehist`).
+// Not posix_spawn(3): it lends this process' memory and processor to the other until that has begun, and then both stay
+// on one processor for a while though another is idle (2 of 18 ms of a start; `perf sched timehist`).
 pid_t spawn(const std::string& program, const Fd& socket) {
   const pid_t pid = fork_process();
   if (pid != 0) return pid;
@@ -72,7 +72,8 @@ std::string read_all(const Fd& socket) {
 /// The exit status; -1 for an end by a signal.
 int reap(const Fd& pidfd) {
   siginfo_t info{};
-  check(retry_eintr([&] { return ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd.get()), &info, WEXITED); }),
+  check(retry_eintr(
+            [&] { return ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd.get()), &info, WEXITED); }),
         "waitid", "nft");
   return info.si_code == CLD_EXITED ? info.si_status : -1;
 }
@@ -99,7 +100,8 @@ RulesetLoader::~RulesetLoader() {
   if (!pidfd_) return;
   (void)pidfd_signal(pidfd_, SIGKILL);
   siginfo_t info{};
-  (void)retry_eintr([&] { return ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_.get()), &info, WEXITED); });
+  (void)retry_eintr(
+      [&] { return ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_.get()), &info, WEXITED); });
 }
 
 void RulesetLoader::load(const Fd& pidfd, std::string_view ruleset) {
@@ -107,7 +109,8 @@ void RulesetLoader::load(const Fd& pidfd, std::string_view ruleset) {
     send_message(socket_, "\n", {pidfd.get()});
     await_entry(socket_);
     while (!ruleset.empty()) {
-      const ssize_t n = retry_eintr([&] { return ::send(socket_.get(), ruleset.data(), ruleset.size(), MSG_NOSIGNAL); });
+      const ssize_t n =
+          retry_eintr([&] { return ::send(socket_.get(), ruleset.data(), ruleset.size(), MSG_NOSIGNAL); });
       ruleset.remove_prefix(static_cast<std::size_t>(check(n, "send", "nft")));
     }
   } catch (const SysError& error) {

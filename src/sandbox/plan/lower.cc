@@ -109,9 +109,16 @@ class Lowering {
       if (reserved(grant.path) || denied(grant.path) || steps_.contains(grant.path)) continue;
       const Entry entry = host_.look(grant.path);
       if (entry.kind == Entry::Kind::absent) continue;  // nothing listens: inside, too
-      if (entry.kind != Entry::Kind::socket) throw Refusal(grant.path + ": not a socket", "name the socket itself in `sockets`, and files in files.read");
+      if (entry.kind != Entry::Kind::socket)
+        throw Refusal(grant.path + ": not a socket", "name the socket itself in `sockets`, and files in files.read");
       if (is_bound(mount_above(grant.path))) continue;
-      add({.kind = Kind::bind, .source = grant.path, .target = grant.path, .read_only = true, .no_exec = true, .dev = entry.dev, .ino = entry.ino});
+      add({.kind = Kind::bind,
+           .source = grant.path,
+           .target = grant.path,
+           .read_only = true,
+           .no_exec = true,
+           .dev = entry.dev,
+           .ino = entry.ino});
     }
   }
 
@@ -139,10 +146,17 @@ class Lowering {
   void insist_on_text(std::string_view path, std::string_view text) {
     const Walk end = walk(host_, std::string(path));
     for (const std::string& target : {std::string(path), end.path}) {
-      if (const auto found = steps_.find(target); found != steps_.end() && (found->second.kind == Kind::bind || found->second.kind == Kind::symlink)) steps_.erase(found);
+      if (const auto found = steps_.find(target);
+          found != steps_.end() && (found->second.kind == Kind::bind || found->second.kind == Kind::symlink))
+        steps_.erase(found);
       if (!is_bound(mount_above(target))) continue;
       if (target != end.path || end.entry.kind != Entry::Kind::file || denied(target)) continue;
-      add({.kind = Kind::text_over, .source = std::string(text), .target = target, .read_only = true, .no_exec = true, .mode = 0444});
+      add({.kind = Kind::text_over,
+           .source = std::string(text),
+           .target = target,
+           .read_only = true,
+           .no_exec = true,
+           .mode = 0444});
     }
     show_text(std::string(path), std::string(text));
   }
@@ -253,7 +267,8 @@ class Lowering {
     return found != steps_.end() ? is_bound(found->second) : !denied(path) && is_bound(mount_above(path));
   }
 
-  /// /proc and the nodes of /dev are the sandbox's own, whatever a profile says. Below /dev/shm the host's can be shown.
+  /// /proc and the nodes of /dev are the sandbox's own, whatever a profile says. Below /dev/shm the host's can be
+  /// shown.
   static bool reserved(std::string_view path) {
     if (within(path, "/proc") || path == "/dev") return true;
     if (!within(path, "/dev") || (within(path, shared_memory) && path != shared_memory)) return false;
@@ -279,7 +294,9 @@ class Lowering {
       throw Refusal(grant.path + ": became a symbolic link while agent-run looked at it", "start again");
     const bool read_only = grant.access == policy::Grant::Access::read;
     const bool overlay = grant.access == policy::Grant::Access::overlay;
-    MountStep step{.kind = grant.path == "/" ? Kind::root : overlay ? Kind::overlay : Kind::bind,
+    MountStep step{.kind = grant.path == "/" ? Kind::root
+                           : overlay         ? Kind::overlay
+                                             : Kind::bind,
                    .source = grant.path,
                    .target = grant.path,
                    .read_only = read_only,
@@ -317,15 +334,18 @@ class Lowering {
 // What the host has in their place leads to name services that the sandbox does not have (nsswitch.conf(5)).
 constexpr std::string_view nsswitch_path = "/etc/nsswitch.conf";
 std::array<std::pair<std::string_view, std::string>, 3> name_service_texts(const std::string& hostname) {
-  return {{{"/etc/hosts", "127.0.0.1 localhost\n127.0.0.1 " + hostname + "\n::1 localhost ip6-localhost ip6-loopback\n::1 " + hostname + "\n"},
+  return {{{"/etc/hosts", "127.0.0.1 localhost\n127.0.0.1 " + hostname +
+                              "\n::1 localhost ip6-localhost ip6-loopback\n::1 " + hostname + "\n"},
            {"/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"},
-           {nsswitch_path, "passwd: files\ngroup: files\nhosts: files dns\nnetworks: files\nservices: files\nprotocols: files\n"}}};
+           {nsswitch_path,
+            "passwd: files\ngroup: files\nhosts: files dns\nnetworks: files\nservices: files\nprotocols: files\n"}}};
 }
 
 filter::Variant variant_of(const policy::Policy& policy) {
   if (policy.weakened(policy::Weakening::floor_only)) return filter::Variant::agent_floor_only;
   const bool off = policy.reads_kept() == profile::Reads::off;
-  if (policy.memory_files_execute()) return off ? filter::Variant::agent_reads_off_memfd : filter::Variant::agent_reads_trapped_memfd;
+  if (policy.memory_files_execute())
+    return off ? filter::Variant::agent_reads_off_memfd : filter::Variant::agent_reads_trapped_memfd;
   return off ? filter::Variant::agent_reads_off : filter::Variant::agent_reads_trapped;
 }
 
@@ -350,7 +370,8 @@ Entry RealHost::look(const std::string& path) const {
 
 Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch) {
   if (launch.argv.empty()) throw Refusal("no command", "write it after --");
-  if (launch.argv.front().empty()) throw Refusal("the command is an empty word", "write a program's name or path after --");
+  if (launch.argv.front().empty())
+    throw Refusal("the command is an empty word", "write a program's name or path after --");
   Lowering lowering(policy, host, launch);
   lowering.collect_denied();
   lowering.show_home();
@@ -360,8 +381,10 @@ Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch)
   const bool egress = policy.has_egress();
   Plan plan;
   for (const auto& [path, text] : name_service_texts(plan.hostname)) {
-    if (egress) lowering.insist_on_text(path, text);
-    else if (path != nsswitch_path) lowering.show_text(std::string(path), text);
+    if (egress)
+      lowering.insist_on_text(path, text);
+    else if (path != nsswitch_path)
+      lowering.show_text(std::string(path), text);
   }
   if (launch.passwd_line) lowering.show_text("/etc/passwd", *launch.passwd_line);
   if (launch.group_line) lowering.show_text("/etc/group", *launch.group_line);

@@ -26,13 +26,13 @@
 #include <utility>
 #include <vector>
 
-#include "sandbox/launch/launch_failure.h"
-#include "sandbox/restrict/landlock.h"
-#include "sandbox/mounts/mounts.h"
-#include "sandbox/net/net.h"
 #include "sandbox/launch/id_maps.h"
-#include "sandbox/net/egress_sockets.h"
+#include "sandbox/launch/launch_failure.h"
 #include "sandbox/launch/launch_wire.h"
+#include "sandbox/mounts/mounts.h"
+#include "sandbox/net/egress_sockets.h"
+#include "sandbox/net/net.h"
+#include "sandbox/restrict/landlock.h"
 
 namespace agentrun::sandbox {
 
@@ -193,7 +193,8 @@ std::string probe_way_out(const ProbeTools&) {
   enter_namespaces(CLONE_NEWNET);
   bring_loopback_up();
   make_way_out();
-  return make_egress_sockets().relay6 ? "addresses, routes and sockets, IPv4 and IPv6" : "addresses, routes and sockets, IPv4";
+  return make_egress_sockets().relay6 ? "addresses, routes and sockets, IPv4 and IPv6"
+                                      : "addresses, routes and sockets, IPv4";
 }
 
 std::string probe_landlock(const ProbeTools&) {
@@ -247,14 +248,16 @@ constexpr Probe probes[] = {
     {"user namespaces", required, "clone", probe_user_namespace, "sysctl -w user.max_user_namespaces=15000"},
     {"id maps", required, "user", probe_id_maps, "/proc must be mounted, with writable files of one's own processes"},
     {"mounts", required, "mounts", probe_mounts, "Linux 6.1 or newer is needed"},
-    {"overlays", optional, "mounts", probe_overlay, "Linux 5.11 or newer with overlayfs: only workspace.mode: overlay and files.overlay need it"},
+    {"overlays", optional, "mounts", probe_overlay,
+     "Linux 5.11 or newer with overlayfs: only workspace.mode: overlay and files.overlay need it"},
     {"pid namespace and proc", required, "mounts", probe_proc, "run outside of a container, or with an unmasked /proc"},
     {"terminals", required, "mounts", probe_terminals, "the kernel needs CONFIG_UNIX98_PTYS"},
     {"network namespace", required, "net", probe_network, "the kernel needs CONFIG_NET_NS"},
     {"nftables", required, "net", probe_nftables, "load the module nf_tables"},
     {"redirection", optional, "net", probe_redirection,
      "load the modules nft_chain_nat, nft_ct and nft_log: only network.allow and --allow-host need them"},
-    {"connections out", optional, "net", probe_way_out, "load the module nfnetlink_log: only network.allow and --allow-host need it"},
+    {"connections out", optional, "net", probe_way_out,
+     "load the module nfnetlink_log: only network.allow and --allow-host need it"},
     {"Landlock", required, "landlock", probe_landlock, "Linux 5.13 or newer with lsm=landlock,…"},
     {"seccomp notification", broker, "filter", probe_notification, "Linux 6.1 or newer is needed"},
     {"pidfd_getfd", broker, "listener", probe_pidfd_getfd, "Linux 5.6 or newer is needed"},
@@ -314,7 +317,8 @@ constexpr Step steps[] = {
 // Refused calls of mounts can have causes of their own (a masked /proc): they follow only when it is the same call.
 bool follows(const Failure& failure, std::string_view earlier, const Failure& cause) {
   return std::ranges::any_of(steps, [&](const Step& step) {
-    return step.tried_by == earlier && (step.call.empty() || step.call == failure.call) && failure.object.ends_with(step.object_end) &&
+    return step.tried_by == earlier && (step.call.empty() || step.call == failure.call) &&
+           failure.object.ends_with(step.object_end) &&
            (earlier != "mounts" || (cause.call == failure.call && cause.error == failure.error));
   });
 }
@@ -322,9 +326,12 @@ bool follows(const Failure& failure, std::string_view earlier, const Failure& ca
 // What failed so far.
 using Failed = std::vector<std::pair<std::string_view, Failure>>;
 
-void explain(Feature& feature, const Probe& probe, const Failure& failure, const Failed& failed, const HostKnobs& knobs) {
-  feature.detail = failure.call + (failure.object.empty() ? "" : " " + failure.object) + ": " + std::string(errno_name(failure.error));
-  const auto cause = std::ranges::find_if(failed, [&](const auto& earlier) { return follows(failure, earlier.first, earlier.second); });
+void explain(Feature& feature, const Probe& probe, const Failure& failure, const Failed& failed,
+             const HostKnobs& knobs) {
+  feature.detail = failure.call + (failure.object.empty() ? "" : " " + failure.object) + ": " +
+                   std::string(errno_name(failure.error));
+  const auto cause = std::ranges::find_if(
+      failed, [&](const auto& earlier) { return follows(failure, earlier.first, earlier.second); });
   if (cause != failed.end()) {
     feature.detail += ", which follows from " + std::string(cause->first) + " above";
     return;
@@ -355,7 +362,10 @@ std::vector<Feature> probe_features(const ProbeTools& tools) {
   Failed failed;
   for (const Probe& probe : probes) {
     const std::string text = ask(probe, tools);
-    Feature feature{.name = probe.name, .present = text.starts_with('+'), .required = probe.need != optional, .of_broker = probe.need == broker};
+    Feature feature{.name = probe.name,
+                    .present = text.starts_with('+'),
+                    .required = probe.need != optional,
+                    .of_broker = probe.need == broker};
     if (feature.present) {
       feature.detail = text.substr(1);
     } else {

@@ -19,7 +19,8 @@ namespace agentrun::sandbox {
 
 namespace {
 
-constexpr rlim_t share = 2;  // what the kernel counts for each user: a run gets one part of so many, the rest is the person's
+constexpr rlim_t share =
+    2;  // what the kernel counts for each user: a run gets one part of so many, the rest is the person's
 
 // The kernel counts in this user namespace, and in those above it as well (user_namespaces(7), ucounts).
 void leave_half(const Fd& proc, const char* ours, const char* hosts) {
@@ -73,8 +74,8 @@ void halve_limit(__rlimit_resource_t resource, const char* name) {
 }  // namespace
 
 void set_process_limits(const Plan& plan) {
-  // 0 would forbid files only: where core_pattern is a pipe the host's program would be started, with this process's memory. 1
-  // forbids that too, and is less than any file (core(5); do_coredump).
+  // 0 would forbid files only: where core_pattern is a pipe the host's program would be started, with this process's
+  // memory. 1 forbids that too, and is less than any file (core(5); do_coredump).
   lower_limit(RLIMIT_CORE, "RLIMIT_CORE", std::max<rlim_t>(plan.core_size, 1));
   halve_limit(RLIMIT_SIGPENDING, "RLIMIT_SIGPENDING");
   halve_limit(RLIMIT_MSGQUEUE, "RLIMIT_MSGQUEUE");
@@ -111,11 +112,16 @@ namespace {
 
 bool is_planned(const Plan& plan, std::size_t resource) {
   switch (resource) {
-    case RLIMIT_CORE: return true;
-    case RLIMIT_NOFILE: return plan.open_files.has_value();
-    case RLIMIT_DATA: return plan.limits.process_memory.has_value();
-    case RLIMIT_NPROC: return plan.limits.process_tasks.has_value();
-    default: return false;
+    case RLIMIT_CORE:
+      return true;
+    case RLIMIT_NOFILE:
+      return plan.open_files.has_value();
+    case RLIMIT_DATA:
+      return plan.limits.process_memory.has_value();
+    case RLIMIT_NPROC:
+      return plan.limits.process_tasks.has_value();
+    default:
+      return false;
   }
 }
 

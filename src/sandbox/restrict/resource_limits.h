@@ -12,12 +12,12 @@ namespace agentrun::sandbox {
 /// CAP_SYS_RESOURCE is held).
 void set_kernel_limits(const Fd& proc);
 
-/// `proc`: as above. Writes 1 to vm/memfd_noexec of our own pid namespace where there is one and we may (Linux 6.3): files of
-/// memfd_create(2) cannot be executed unless they are asked for so.
+/// `proc`: as above. Writes 1 to vm/memfd_noexec of our own pid namespace where there is one and we may (Linux 6.3):
+/// files of memfd_create(2) cannot be executed unless they are asked for so.
 void make_memory_files_data(const Fd& proc);
 
-/// The plan's size of core files, open files and memory, as far as resource limits carry them, never more than before; the
-/// plan's umask.
+/// The plan's size of core files, open files and memory, as far as resource limits carry them, never more than before;
+/// the plan's umask.
 void set_process_limits(const Plan& plan);
 
 /// RLIMIT_NPROC, of the agent alone: what else runs in its user namespace meanwhile (agent-run-nft) must not fail for
@@ -25,8 +25,8 @@ void set_process_limits(const Plan& plan);
 /// that works. For a process that is not pid 1 of the sandbox and has no threads.
 void set_task_limit(const Plan& plan);
 
-/// The soft limits that the command's parent had set, but for those that the plan sets, and never above the hard ones. Last
-/// before the command's exec.
+/// The soft limits that the command's parent had set, but for those that the plan sets, and never above the hard ones.
+/// Last before the command's exec.
 void hand_on_limits(const Plan& plan);
 
 /// Closes every descriptor from `first` on but those of `keep` (close_range(2)).

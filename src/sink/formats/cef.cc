@@ -37,8 +37,8 @@ std::string to_cef(const Facts& f, const RunFacts& run) {
   const bool decision = f.is("decision");
   const std::string cls = decision ? f.text("class") + ":" + f.text("sys") : f.type();
   const int severity = f.is("exec.verified") && f.refused() ? 10 : f.refused() ? 6 : 1;
-  std::string out = "CEF:0|agent-run|agent-run|" + header(run.version) + "|" + header(cls) + "|" + header(f.type() + (f.refused() ? " refused" : "")) + "|" +
-                    std::to_string(severity) + "|";
+  std::string out = "CEF:0|agent-run|agent-run|" + header(run.version) + "|" + header(cls) + "|" +
+                    header(f.type() + (f.refused() ? " refused" : "")) + "|" + std::to_string(severity) + "|";
   const auto add = [&](const std::string& key, const std::string& value) {
     if (value.empty()) return;
     if (out.back() != '|') out += ' ';

@@ -7,7 +7,8 @@ namespace {
 
 void add_category(Json& event, const Facts& f) {
   const std::string cls = f.text("class"), type = f.type();
-  const bool network = cls == "connect" || type.starts_with("net") || type.starts_with("nft") || type.starts_with("dns");
+  const bool network =
+      cls == "connect" || type.starts_with("net") || type.starts_with("nft") || type.starts_with("dns");
   const bool process = cls == "exec" || type.starts_with("exec") || type.starts_with("journal.");
   event["category"] = Json::array({network ? "network" : process ? "process" : cls.empty() ? "configuration" : "file"});
   Json types = Json::array();
@@ -24,16 +25,25 @@ void add_category(Json& event, const Facts& f) {
 }  // namespace
 
 Json to_ecs(const Facts& f, const RunFacts& run) {
-  Json event = {{"kind", f.is("exec.verified") && f.refused() ? "alert" : "event"}, {"module", "agent_run"}, {"dataset", "agent_run.journal"},
-                {"id", f.id(run)}, {"sequence", f.index()}, {"action", f.is("decision") ? f.text("sys") : f.type()},
+  Json event = {{"kind", f.is("exec.verified") && f.refused() ? "alert" : "event"},
+                {"module", "agent_run"},
+                {"dataset", "agent_run.journal"},
+                {"id", f.id(run)},
+                {"sequence", f.index()},
+                {"action", f.is("decision") ? f.text("sys") : f.type()},
                 {"outcome", f.failed() ? "failure" : "success"}};
   add_category(event, f);
   if (const auto us = f.number("dur_us")) event["duration"] = *us * 1000;
   put(event, "reason", f.text("errno"));
 
-  Json out = {{"@timestamp", rfc3339(f.time_ns())}, {"ecs", {{"version", "8.11.0"}}}, {"message", f.sentence()}, {"event", event},
-              {"observer", {{"product", "agent-run"}, {"vendor", "agent-run"}, {"version", run.version}, {"type", "sandbox"}}},
-              {"labels", {{"run", run.run}}}, {"agent_run", f.record()}};
+  Json out = {
+      {"@timestamp", rfc3339(f.time_ns())},
+      {"ecs", {{"version", "8.11.0"}}},
+      {"message", f.sentence()},
+      {"event", event},
+      {"observer", {{"product", "agent-run"}, {"vendor", "agent-run"}, {"version", run.version}, {"type", "sandbox"}}},
+      {"labels", {{"run", run.run}}},
+      {"agent_run", f.record()}};
   Json process = Json::object();
   put(process, "pid", f.number("pid"));
   put(process, "name", f.text("comm"));
@@ -55,8 +65,11 @@ Json to_ecs(const Facts& f, const RunFacts& run) {
   if (!destination.empty()) out["destination"] = destination;
   if (f.has("bytes_out")) out["source"] = {{"bytes", f.number("bytes_out").value_or(0)}};
   if (const std::string proto = f.text("proto"); !proto.empty()) out["network"] = {{"transport", proto}};
-  if (f.is("dns.query")) out["dns"] = {{"question", {{"name", f.text("host")}, {"type", f.text("qtype")}}}, {"response_code", f.text("rcode")}};
-  if (const std::string rule = f.text("rule"); !rule.empty()) out["rule"] = {{"id", rule}, {"ruleset", f.text("profile")}};
+  if (f.is("dns.query"))
+    out["dns"] = {{"question", {{"name", f.text("host")}, {"type", f.text("qtype")}}},
+                  {"response_code", f.text("rcode")}};
+  if (const std::string rule = f.text("rule"); !rule.empty())
+    out["rule"] = {{"id", rule}, {"ruleset", f.text("profile")}};
   return out;
 }
 

@@ -18,12 +18,15 @@ constexpr std::size_t batch = 256;  // records of one OTLP request
 
 std::string certify_sink_key(const journal::Key& identity, const std::string& origin, const journal::Key& key) {
   const journal::Key signer = identity.renamed(origin);
-  const std::string text = "agent-run/sinkkey/v1\n" + origin + "\n" + key.vkey() + "\n" + rfc3339(wall_clock_ns()).substr(0, 19) + "Z\n";
+  const std::string text =
+      "agent-run/sinkkey/v1\n" + origin + "\n" + key.vkey() + "\n" + rfc3339(wall_clock_ns()).substr(0, 19) + "Z\n";
   const std::array<const journal::Key*, 1> keys{&signer};
   return journal::sign_note(text, keys);
 }
 
-std::string_view name(Format format) noexcept { return names[static_cast<std::size_t>(format)]; }
+std::string_view name(Format format) noexcept {
+  return names[static_cast<std::size_t>(format)];
+}
 
 std::optional<Format> format_named(std::string_view text) noexcept {
   const auto found = std::ranges::find(names, text);
@@ -53,7 +56,11 @@ struct Exporter::State {
 
   void learn(const Facts& f) {
     if (!f.is("journal.open")) return;
-    run = {.run = f.text("run"), .origin = f.text("origin"), .version = f.text("version"), .boot_id = f.text("boot_id"), .kernel = f.text("kernel"),
+    run = {.run = f.text("run"),
+           .origin = f.text("origin"),
+           .version = f.text("version"),
+           .boot_id = f.text("boot_id"),
+           .kernel = f.text("kernel"),
            .command = {}};
   }
 
@@ -64,9 +71,12 @@ struct Exporter::State {
         numbered["i"] = f.index();
         return emit(one_line(numbered));
       }
-      case Format::ocsf: return emit(one_line(to_ocsf(f, run)));
-      case Format::ecs: return emit(one_line(to_ecs(f, run)));
-      case Format::cef: return emit(to_cef(f, run));
+      case Format::ocsf:
+        return emit(one_line(to_ocsf(f, run)));
+      case Format::ecs:
+        return emit(one_line(to_ecs(f, run)));
+      case Format::cef:
+        return emit(to_cef(f, run));
       case Format::otlp:
         batch.push_back(to_otlp_record(f));
         if (batch.size() >= sink::batch) flush();
@@ -81,7 +91,8 @@ struct Exporter::State {
 };
 
 Exporter::Exporter(Format format, std::optional<Signer> signer, Emit emit)
-    : state_(std::make_unique<State>(State{.format = format, .signer = std::move(signer), .emit = std::move(emit), .run = {}})) {}
+    : state_(std::make_unique<State>(
+          State{.format = format, .signer = std::move(signer), .emit = std::move(emit), .run = {}})) {}
 Exporter::~Exporter() = default;
 
 bool Exporter::add(std::uint64_t index, std::string_view line) {
@@ -98,6 +109,8 @@ void Exporter::learn(std::string_view line) {
   if (record.is_object()) state_->learn(Facts(record, 0));
 }
 
-void Exporter::finish() { state_->flush(); }
+void Exporter::finish() {
+  state_->flush();
+}
 
 }  // namespace agentrun::sink

@@ -15,7 +15,9 @@ std::string Facts::text(const char* key) const {
   const auto found = record_.find(key);
   if (found != record_.end()) return found->is_string() ? found->get<std::string>() : std::string();
   const auto encoded = record_.find(key + std::string(journal::base64_suffix));
-  return encoded != record_.end() && encoded->is_string() ? journal::shown_base64(encoded->get_ref<const std::string&>()) : std::string();
+  return encoded != record_.end() && encoded->is_string()
+             ? journal::shown_base64(encoded->get_ref<const std::string&>())
+             : std::string();
 }
 
 std::vector<std::string> Facts::list(const char* key) const {
@@ -25,7 +27,8 @@ std::vector<std::string> Facts::list(const char* key) const {
   std::vector<std::string> words;
   if (found == record_.end() || !found->is_array()) return words;
   for (const Json& word : *found) {
-    if (word.is_string()) words.push_back(plain ? word.get<std::string>() : journal::shown_base64(word.get_ref<const std::string&>()));
+    if (word.is_string())
+      words.push_back(plain ? word.get<std::string>() : journal::shown_base64(word.get_ref<const std::string&>()));
   }
   return words;
 }

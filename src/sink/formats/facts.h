@@ -21,8 +21,8 @@ struct RunFacts {
   std::string run, origin, version, boot_id, kernel, command;
 };
 
-/// Text, number and list members by name; absent and of another type are the same. Numbers that stand as decimal strings count.
-/// A text that is not UTF-8 (KEY_b64) counts under its own name, with its odd bytes as \xNN.
+/// Text, number and list members by name; absent and of another type are the same. Numbers that stand as decimal
+/// strings count. A text that is not UTF-8 (KEY_b64) counts under its own name, with its odd bytes as \xNN.
 class Facts {
  public:
   Facts(const Json& record, std::uint64_t index) : record_(record), index_(index) {}

@@ -1,5 +1,6 @@
-// OCSF 1.3.0 (schema.ocsf.io): File System Activity 1001, Process Activity 1007, Detection Finding 2004, Network Activity
-// 4001, DNS Activity 4003, Application Lifecycle 6002; what fits none is a Base Event 0. Profile security_control.
+// OCSF 1.3.0 (schema.ocsf.io): File System Activity 1001, Process Activity 1007, Detection Finding 2004, Network
+// Activity 4001, DNS Activity 4003, Application Lifecycle 6002; what fits none is a Base Event 0. Profile
+// security_control.
 #include <fcntl.h>
 
 #include <algorithm>
@@ -13,18 +14,35 @@ namespace {
 
 constexpr const char* schema_version = "1.3.0";
 
-enum class Class : int { base = 0, file = 1001, process = 1007, finding = 2004, network = 4001, dns = 4003, lifecycle = 6002 };
+enum class Class : int {
+  base = 0,
+  file = 1001,
+  process = 1007,
+  finding = 2004,
+  network = 4001,
+  dns = 4003,
+  lifecycle = 6002
+};
 constexpr int other = 99;
 
-enum File : int { create = 1, read = 2, update = 3, remove_it = 4, rename_it = 5, set_attributes = 6, set_security = 7 };
+enum File : int {
+  create = 1,
+  read = 2,
+  update = 3,
+  remove_it = 4,
+  rename_it = 5,
+  set_attributes = 6,
+  set_security = 7
+};
 struct Activity {
   std::string_view prefix;  // of the call's name
   int id;
 };
 constexpr std::array activities = {
-    Activity{"unlink", remove_it}, Activity{"rmdir", remove_it}, Activity{"rename", rename_it}, Activity{"mkdir", create},
-    Activity{"mknod", create},     Activity{"symlink", create},  Activity{"link", create},      Activity{"creat", create},
-    Activity{"chmod", set_security}, Activity{"fchmod", set_security}, Activity{"chown", set_security}, Activity{"lchown", set_security},
+    Activity{"unlink", remove_it},    Activity{"rmdir", remove_it},    Activity{"rename", rename_it},
+    Activity{"mkdir", create},        Activity{"mknod", create},       Activity{"symlink", create},
+    Activity{"link", create},         Activity{"creat", create},       Activity{"chmod", set_security},
+    Activity{"fchmod", set_security}, Activity{"chown", set_security}, Activity{"lchown", set_security},
     Activity{"fchown", set_security}, Activity{"truncate", update},
 };
 
@@ -47,7 +65,7 @@ struct Kind {
 Kind kind_of(const Facts& f) {
   const std::string cls = f.text("class");
   if (f.is("decision")) {
-    if (cls == "exec") return {Class::process, 1};   // Launch
+    if (cls == "exec") return {Class::process, 1};                                       // Launch
     if (cls == "connect" && f.has("dst")) return {Class::network, f.refused() ? 5 : 1};  // Refuse, Open
     if (f.has("path")) return {Class::file, file_activity(f)};
   }
@@ -67,7 +85,8 @@ Json process_of(const Facts& f) {
   put(process, "tid", f.number("tid"));
   put(process, "name", f.text("comm"));
   put(process, "working_directory", f.text("cwd"));
-  if (const std::string exe = f.text("exe"); !exe.empty()) process["file"] = {{"path", exe}, {"name", exe.substr(exe.rfind('/') + 1)}, {"type_id", 1}};
+  if (const std::string exe = f.text("exe"); !exe.empty())
+    process["file"] = {{"path", exe}, {"name", exe.substr(exe.rfind('/') + 1)}, {"type_id", 1}};
   if (const auto parent = f.number("ppid")) process["parent_process"] = {{"pid", *parent}};
   return process;
 }
@@ -87,7 +106,9 @@ void add_network(Json& event, const Facts& f) {
   put(connection, "protocol_name", f.text("proto"));
   put(connection, "uid", f.text("id"));
   event["connection_info"] = connection;
-  if (f.has("bytes_out")) event["traffic"] = {{"bytes_out", f.number("bytes_out").value_or(0)}, {"bytes_in", f.number("bytes_in").value_or(0)}};
+  if (f.has("bytes_out"))
+    event["traffic"] = {{"bytes_out", f.number("bytes_out").value_or(0)},
+                        {"bytes_in", f.number("bytes_in").value_or(0)}};
   if (f.has("pid")) event["actor"] = {{"process", process_of(f)}};
 }
 
@@ -95,7 +116,8 @@ struct Rcode {
   std::string_view name;
   int id;
 };
-constexpr std::array rcodes = {Rcode{"NOERROR", 0}, Rcode{"FORMERR", 1}, Rcode{"SERVFAIL", 2}, Rcode{"NXDOMAIN", 3}, Rcode{"NOTIMP", 4}, Rcode{"REFUSED", 5}};
+constexpr std::array rcodes = {Rcode{"NOERROR", 0},  Rcode{"FORMERR", 1}, Rcode{"SERVFAIL", 2},
+                               Rcode{"NXDOMAIN", 3}, Rcode{"NOTIMP", 4},  Rcode{"REFUSED", 5}};
 
 void add_dns(Json& event, const Facts& f) {
   event["query"] = {{"hostname", f.text("host")}, {"type", f.text("qtype")}, {"class", "IN"}};
@@ -103,7 +125,8 @@ void add_dns(Json& event, const Facts& f) {
   const auto found = std::ranges::find(rcodes, rcode, &Rcode::name);
   event["rcode_id"] = found == rcodes.end() ? other : found->id;
   put(event, "rcode", rcode);
-  if (const std::string answer = f.text("answer"); !answer.empty()) event["answers"] = Json::array({{{"rdata", answer}, {"type", f.text("qtype")}}});
+  if (const std::string answer = f.text("answer"); !answer.empty())
+    event["answers"] = Json::array({{{"rdata", answer}, {"type", f.text("qtype")}}});
   event["dst_endpoint"] = {{"ip", "127.0.0.1"}, {"port", 53}};
 }
 
@@ -127,16 +150,23 @@ void add_class(Json& event, Class cls, const Facts& f, const RunFacts& run) {
       event["file"] = file_of(f.text("path"));
       if (f.has("to")) event["file_result"] = file_of(f.text("to"));
       return;
-    case Class::process: return add_process(event, f);
+    case Class::process:
+      return add_process(event, f);
     case Class::finding:
-      event["finding_info"] = {{"uid", f.id(run)}, {"title", "a program that is not allowed ran"}, {"desc", f.sentence()}};
+      event["finding_info"] = {
+          {"uid", f.id(run)}, {"title", "a program that is not allowed ran"}, {"desc", f.sentence()}};
       event["is_alert"] = true;
       event["evidences"] = Json::array({{{"process", process_of(f)}}});
       return;
-    case Class::network: return add_network(event, f);
-    case Class::dns: return add_dns(event, f);
-    case Class::lifecycle: event["app"] = {{"name", "agent-run"}, {"version", run.version}, {"uid", run.run}}; return;
-    case Class::base: return;
+    case Class::network:
+      return add_network(event, f);
+    case Class::dns:
+      return add_dns(event, f);
+    case Class::lifecycle:
+      event["app"] = {{"name", "agent-run"}, {"version", run.version}, {"uid", run.run}};
+      return;
+    case Class::base:
+      return;
   }
 }
 
@@ -152,13 +182,22 @@ Json to_ocsf(const Facts& f, const RunFacts& run) {
       {"class_uid", cls},
       {"type_uid", cls * 100 + kind.activity},
       {"time", f.time_ns() / 1'000'000},
-      {"severity_id", kind.cls == Class::finding ? 5 : refused ? 3 : 1},  // critical, medium, informational
+      {"severity_id", kind.cls == Class::finding ? 5
+                      : refused                  ? 3
+                                                 : 1},  // critical, medium, informational
       {"status_id", f.failed() ? 2 : 1},
       {"message", f.sentence()},
-      {"metadata", {{"version", schema_version}, {"uid", f.id(run)}, {"sequence", f.index()}, {"log_name", run.origin},
-                    {"product", {{"name", "agent-run"}, {"vendor_name", "agent-run"}, {"version", run.version}}},
-                    {"profiles", {"host", "security_control"}}}},
-      {"device", {{"type_id", 0}, {"uid", run.boot_id}, {"os", {{"name", "Linux"}, {"type_id", 200}, {"kernel_release", run.kernel}}}}},
+      {"metadata",
+       {{"version", schema_version},
+        {"uid", f.id(run)},
+        {"sequence", f.index()},
+        {"log_name", run.origin},
+        {"product", {{"name", "agent-run"}, {"vendor_name", "agent-run"}, {"version", run.version}}},
+        {"profiles", {"host", "security_control"}}}},
+      {"device",
+       {{"type_id", 0},
+        {"uid", run.boot_id},
+        {"os", {{"name", "Linux"}, {"type_id", 200}, {"kernel_release", run.kernel}}}}},
       {"unmapped", f.record()},
   };
   put(event, "status_code", f.text("errno"));
@@ -167,7 +206,8 @@ Json to_ocsf(const Facts& f, const RunFacts& run) {
     event["action_id"] = refused ? 2 : 1;
     event["disposition_id"] = refused ? 2 : 1;  // Blocked, Allowed
     event["is_alert"] = refused;
-    if (const std::string rule = f.text("rule"); !rule.empty()) event["policy"] = {{"name", f.text("profile")}, {"uid", rule}};
+    if (const std::string rule = f.text("rule"); !rule.empty())
+      event["policy"] = {{"name", f.text("profile")}, {"uid", rule}};
   }
   add_class(event, kind.cls, f, run);
   return event;

@@ -27,15 +27,19 @@ constexpr std::size_t max_event_text = 200;
 constexpr std::array<std::string_view, 4> event_names = {"at", "down", "failed", "lost"};
 constexpr std::array<std::string_view, 2> word_names = {"end", "close"};
 
-std::string cursor_file(std::size_t number) { return "sink." + std::to_string(number); }
+std::string cursor_file(std::size_t number) {
+  return "sink." + std::to_string(number);
+}
 
 std::optional<std::uint64_t> take_number(std::string_view& text) {
   std::uint64_t value = 0;
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{}) return std::nullopt;
   text.remove_prefix(static_cast<std::size_t>(stop - text.data()));
-  if (text.starts_with(' ')) text.remove_prefix(1);
-  else if (!text.empty()) return std::nullopt;
+  if (text.starts_with(' '))
+    text.remove_prefix(1);
+  else if (!text.empty())
+    return std::nullopt;
   return value;
 }
 
@@ -49,10 +53,15 @@ std::string tame(std::string_view text) {
 /// Secrets are in it: memory that has no name.
 Fd configuration(const Live::Setup& setup) {
   const Contents& contents = setup.contents;
-  const nlohmann::json json = {{"url", setup.target.url},     {"ca", contents.ca},           {"cert", contents.cert},
-                               {"key", contents.key},         {"headers", contents.headers}, {"key_name", setup.key_name},
+  const nlohmann::json json = {{"url", setup.target.url},
+                               {"ca", contents.ca},
+                               {"cert", contents.cert},
+                               {"key", contents.key},
+                               {"headers", contents.headers},
+                               {"key_name", setup.key_name},
                                {"key_seed", nlohmann::json::binary({setup.key_seed.begin(), setup.key_seed.end()})},
-                               {"certificate", setup.certificate}, {"over", setup.over}};
+                               {"certificate", setup.certificate},
+                               {"over", setup.over}};
   Fd memory(check(::memfd_create("sink", MFD_CLOEXEC), "memfd_create", "sink"));
   const std::vector<std::uint8_t> bytes = nlohmann::json::to_cbor(json);
   write_all(memory, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, "sink");
@@ -67,10 +76,13 @@ class Spawn {
     ::posix_spawn_file_actions_init(&actions_);
     ::posix_spawnattr_init(&attributes_);
     // First out of the way of the numbers that they get.
-    for (const int fd : descriptors) high_.emplace_back(fd < 0 ? -1 : check(::fcntl(fd, F_DUPFD_CLOEXEC, 64), "fcntl", "F_DUPFD_CLOEXEC"));
+    for (const int fd : descriptors)
+      high_.emplace_back(fd < 0 ? -1 : check(::fcntl(fd, F_DUPFD_CLOEXEC, 64), "fcntl", "F_DUPFD_CLOEXEC"));
     for (int number = 0; const Fd& fd : high_) {
-      if (fd) ::posix_spawn_file_actions_adddup2(&actions_, fd.get(), number++);
-      else ::posix_spawn_file_actions_addopen(&actions_, number++, "/dev/null", O_RDWR, 0);
+      if (fd)
+        ::posix_spawn_file_actions_adddup2(&actions_, fd.get(), number++);
+      else
+        ::posix_spawn_file_actions_addopen(&actions_, number++, "/dev/null", O_RDWR, 0);
     }
     ::posix_spawn_file_actions_addclosefrom_np(&actions_, static_cast<int>(high_.size()));
     sigset_t set;
@@ -108,7 +120,8 @@ class Spawn {
 
 }  // namespace
 
-// ---- the files of a run -----------------------------------------------------------------------------------------------
+// ---- the files of a run
+// -----------------------------------------------------------------------------------------------
 
 void write_urls(const std::filesystem::path& run_directory, const std::vector<std::string>& urls) {
   std::string text;
@@ -139,7 +152,8 @@ std::uint64_t read_cursor(const std::filesystem::path& run_directory, std::size_
   return take_number(digits).value_or(0);
 }
 
-// ---- messages -----------------------------------------------------------------------------------------------------------
+// ---- messages
+// -----------------------------------------------------------------------------------------------------------
 
 std::string encode(const Event& event) {
   std::string message(event_names[static_cast<std::size_t>(event.kind)]);
@@ -166,7 +180,8 @@ std::string encode(Word word, std::uint64_t records) {
   return std::string(word_names[static_cast<std::size_t>(word)]) + " " + std::to_string(records);
 }
 
-// ---- the process --------------------------------------------------------------------------------------------------------
+// ---- the process
+// --------------------------------------------------------------------------------------------------------
 
 Live Live::start(Setup setup) {
   const std::string folder = setup.run_directory.string();
@@ -179,7 +194,8 @@ Live Live::start(Setup setup) {
   Live live;
   live.control_.reset(ends[0]);
   const Fd theirs(ends[1]);
-  Spawn spawn({input.get(), -1, -1, theirs.get(), directory.get(), cursor.get(), setup.output ? setup.output.get() : -1});
+  Spawn spawn(
+      {input.get(), -1, -1, theirs.get(), directory.get(), cursor.get(), setup.output ? setup.output.get() : -1});
   live.pidfd_ = pidfd_open(spawn.run(setup.program, std::move(setup.environment)));
   return live;
 }
@@ -216,7 +232,8 @@ void Live::kill() noexcept {
   // A process that waits for a file server dies when that answers: not this one's matter.
   constexpr int patience_ms = 500;
   siginfo_t info{};
-  if (pidfd_wait(pidfd_, patience_ms)) (void)::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_.get()), &info, WEXITED | WNOHANG);
+  if (pidfd_wait(pidfd_, patience_ms))
+    (void)::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_.get()), &info, WEXITED | WNOHANG);
   pidfd_.reset();
 }
 

@@ -14,15 +14,16 @@ namespace {
 using Kind = Target::Kind;
 
 constexpr const char* shapes =
-    "write file:/PATH, syslog:///dev/log, syslog+tcp://HOST:PORT, syslog+tls://HOST:PORT, journald:, otlp+http://HOST:PORT or otlp+https://HOST:PORT";
+    "write file:/PATH, syslog:///dev/log, syslog+tcp://HOST:PORT, syslog+tls://HOST:PORT, journald:, "
+    "otlp+http://HOST:PORT or otlp+https://HOST:PORT";
 
 enum class Place : std::uint8_t { path, host, host_and_path };
 struct Scheme {
   std::string_view name;
   Kind kind;
   Place place;
-  std::uint16_t port;         // when none is written; 0: one must be
-  std::string_view path;      // when none is written
+  std::uint16_t port;           // when none is written; 0: one must be
+  std::string_view path;        // when none is written
   std::string_view parameters;  // that it knows, beside format and drain
 };
 constexpr std::array schemes = {
@@ -57,7 +58,8 @@ std::string decoded(std::string_view url, std::string_view text) {
     unsigned byte = 0;
     const char* const digits = text.data() + i + 1;
     const bool two = text.size() - i >= 3;
-    if (!two || std::from_chars(digits, digits + 2, byte, 16).ptr != digits + 2 || byte == 0) refuse(url, "a '%' that is not followed by two digits of a byte", "write a percent sign as %25");
+    if (!two || std::from_chars(digits, digits + 2, byte, 16).ptr != digits + 2 || byte == 0)
+      refuse(url, "a '%' that is not followed by two digits of a byte", "write a percent sign as %25");
     out.push_back(static_cast<char>(byte));
     i += 2;
   }
@@ -65,17 +67,22 @@ std::string decoded(std::string_view url, std::string_view text) {
 }
 
 bool is_host(std::string_view text) {
-  const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_'; };
-  return !text.empty() && text.size() <= 253 && text.front() != '-' && text.front() != '.' && std::ranges::all_of(text, fits);
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+  };
+  return !text.empty() && text.size() <= 253 && text.front() != '-' && text.front() != '.' &&
+         std::ranges::all_of(text, fits);
 }
 
 bool is_address6(std::string_view text) {
-  return text.find(':') != std::string_view::npos && text.size() <= 45 && text.find_first_not_of("0123456789abcdef:.") == std::string_view::npos;
+  return text.find(':') != std::string_view::npos && text.size() <= 45 &&
+         text.find_first_not_of("0123456789abcdef:.") == std::string_view::npos;
 }
 
 void read_authority(std::string_view authority, const Scheme& scheme, Target& target) {
   const std::string_view url = target.url;
-  if (authority.find('@') != std::string_view::npos) refuse(url, "a user or password", "URLs are seen by others: put what is secret into a file, headers=FILE");
+  if (authority.find('@') != std::string_view::npos)
+    refuse(url, "a user or password", "URLs are seen by others: put what is secret into a file, headers=FILE");
   std::string_view port;
   std::string host;
   if (authority.starts_with('[')) {
@@ -88,15 +95,18 @@ void read_authority(std::string_view authority, const Scheme& scheme, Target& ta
     host = authority.substr(0, colon);
     port = authority.substr(colon);
   }
-  std::ranges::transform(host, host.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  std::ranges::transform(host, host.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   if (!(authority.starts_with('[') ? is_address6(host) : is_host(host))) refuse(url, "no host");
   target.host = host;
   target.port = scheme.port;
-  if (port.empty() && scheme.port == 0) refuse(url, "no port", "write " + std::string(scheme.name) + "://" + host + ":514");
+  if (port.empty() && scheme.port == 0)
+    refuse(url, "no port", "write " + std::string(scheme.name) + "://" + host + ":514");
   if (port.empty()) return;
   const char* const end = port.data() + port.size();
   const auto [stop, error] = std::from_chars(port.data() + 1, end, target.port);
-  if (port.front() != ':' || error != std::errc{} || stop != end || target.port == 0) refuse(url, "not a port: \"" + std::string(port.substr(1, 20)) + "\"", "write a number from 1 to 65535");
+  if (port.front() != ':' || error != std::errc{} || stop != end || target.port == 0)
+    refuse(url, "not a port: \"" + std::string(port.substr(1, 20)) + "\"", "write a number from 1 to 65535");
 }
 
 void read_path(std::string_view path, const Scheme& scheme, Target& target) {
@@ -109,12 +119,14 @@ void read_path(std::string_view path, const Scheme& scheme, Target& target) {
   target.path = scheme.place == Place::host_and_path ? std::string(path) : decoded(url, path);
   if (target.path.empty() || (target.path == "/" && scheme.place == Place::host_and_path)) target.path = scheme.path;
   const bool home = target.kind == Kind::file && target.path.starts_with("~/");
-  if (target.path.empty() || (target.path.front() != '/' && !home)) refuse(url, "not an absolute path", "write " + std::string(scheme.name) + ":/PATH");
+  if (target.path.empty() || (target.path.front() != '/' && !home))
+    refuse(url, "not an absolute path", "write " + std::string(scheme.name) + ":/PATH");
   if (target.path.ends_with('/') && scheme.place == Place::path) refuse(url, "a folder", "name a file in it");
   const bool plain = std::ranges::all_of(target.path, [](char c) { return c > ' ' && c < 0x7f; });
   if (scheme.place == Place::host_and_path && !plain) refuse(url, "a character that no URL has", "write it as %XX");
   constexpr std::size_t longest_socket = 107;  // unix(7)
-  if ((target.kind == Kind::syslog_unix || target.kind == Kind::journald) && target.path.size() > longest_socket) refuse(url, "a path that is too long for a socket", "at most 107 bytes");
+  if ((target.kind == Kind::syslog_unix || target.kind == Kind::journald) && target.path.size() > longest_socket)
+    refuse(url, "a path that is too long for a socket", "at most 107 bytes");
 }
 
 std::uint32_t read_drain(std::string_view url, std::string_view text) {
@@ -123,17 +135,23 @@ std::uint32_t read_drain(std::string_view url, std::string_view text) {
   const std::string_view unit(stop, static_cast<std::size_t>(text.data() + text.size() - stop));
   const std::uint32_t factor = unit == "ms" ? 1 : unit == "s" ? 1000 : 0;
   constexpr std::uint32_t longest_ms = 60'000;
-  if (error != std::errc{} || factor == 0 || value > longest_ms / factor) refuse(url, "drain=" + std::string(text.substr(0, 20)) + " is no time that can be waited", "write 0s to 60s, or 500ms");
+  if (error != std::errc{} || factor == 0 || value > longest_ms / factor)
+    refuse(url, "drain=" + std::string(text.substr(0, 20)) + " is no time that can be waited",
+           "write 0s to 60s, or 500ms");
   return value * factor;
 }
 
 bool takes(Kind kind, Format format) {
   switch (kind) {
-    case Kind::file: return true;
+    case Kind::file:
+      return true;
     case Kind::otlp_http:
-    case Kind::otlp_https: return format == Format::otlp;
-    case Kind::journald: return false;  // it has fields of its own
-    default: return format != Format::otlp;  // a request is no message
+    case Kind::otlp_https:
+      return format == Format::otlp;
+    case Kind::journald:
+      return false;  // it has fields of its own
+    default:
+      return format != Format::otlp;  // a request is no message
   }
 }
 
@@ -148,22 +166,27 @@ void read_parameter(std::string_view word, const Scheme& scheme, Target& target)
   const bool special = !key.empty() && scheme.parameters.find(" " + key + " ") != std::string_view::npos;
   if (!special && key != "format" && key != "drain") {
     std::string known = "format drain " + std::string(scheme.parameters);
-    refuse(url, "it has no parameter \"" + key.substr(0, 20) + "\"", "of this sink there are: " + known.substr(0, known.find_last_not_of(' ') + 1));
+    refuse(url, "it has no parameter \"" + key.substr(0, 20) + "\"",
+           "of this sink there are: " + known.substr(0, known.find_last_not_of(' ') + 1));
   }
   if (value.empty()) refuse(url, "an empty " + key, "write " + key + "=VALUE");
   if (key == "drain") target.drain_ms = read_drain(url, value);
   if (key == "format") {
     const auto format = format_named(value);
-    if (!format || !takes(target.kind, *format)) refuse(url, "no format \"" + value.substr(0, 20) + "\" here", "leave format= out, or see journal.sinks in agent-run-profile(5)");
+    if (!format || !takes(target.kind, *format))
+      refuse(url, "no format \"" + value.substr(0, 20) + "\" here",
+             "leave format= out, or see journal.sinks in agent-run-profile(5)");
     target.format = *format;
   }
   for (const auto& [name, member] : file_parameters) {
     if (key != name) continue;
-    if (!value.starts_with('/') && !value.starts_with("~/")) refuse(url, key + " is not an absolute path", "write " + key + "=/PATH");
+    if (!value.starts_with('/') && !value.starts_with("~/"))
+      refuse(url, key + " is not an absolute path", "write " + key + "=/PATH");
     target.*member = value;
   }
   if (key == "name") {
-    if (!is_host(value)) refuse(url, "name is not the name of a host", "write it in lower case, as the certificate has it");
+    if (!is_host(value))
+      refuse(url, "name is not the name of a host", "write it in lower case, as the certificate has it");
     target.server_name = value;
   }
 }
@@ -174,7 +197,8 @@ void read_parameters(std::string_view query, const Scheme& scheme, Target& targe
     const std::size_t end = std::min(query.find('&'), query.size());
     const std::string_view word = query.substr(0, end);
     const std::string key = std::string(word.substr(0, word.find('='))) + " ";
-    if (seen.find(" " + key) != std::string::npos) refuse(target.url, "a parameter that is given twice", "give it once");
+    if (seen.find(" " + key) != std::string::npos)
+      refuse(target.url, "a parameter that is given twice", "give it once");
     seen += key;
     read_parameter(word, scheme, target);
     query.remove_prefix(std::min(end + 1, query.size()));
@@ -191,11 +215,21 @@ std::string name_of(const Scheme& scheme, const Target& target) {
 
 Target parse_target(std::string_view url) {
   if (url.size() > max_url) refuse(url, "longer than 1024 bytes");
-  if (std::ranges::any_of(url, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; })) refuse("", "a control character");
+  if (std::ranges::any_of(url, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }))
+    refuse("", "a control character");
   const std::size_t colon = std::min(url.find(':'), url.size());
   const auto scheme = std::ranges::find(schemes, url.substr(0, colon), &Scheme::name);
   if (scheme == schemes.end() || colon == url.size()) refuse(url, "not a kind of sink that there is");
-  Target target{.kind = scheme->kind, .url = std::string(url), .name = {}, .path = {}, .host = {}, .ca = {}, .cert = {}, .key = {}, .headers = {}, .server_name = {}};
+  Target target{.kind = scheme->kind,
+                .url = std::string(url),
+                .name = {},
+                .path = {},
+                .host = {},
+                .ca = {},
+                .cert = {},
+                .key = {},
+                .headers = {},
+                .server_name = {}};
   if (target.otlp()) target.format = Format::otlp;
   std::string_view rest = url.substr(colon + 1);
   if (rest.find('#') != std::string_view::npos) refuse(url, "a '#'", "write it as %23");
@@ -205,7 +239,8 @@ Target parse_target(std::string_view url) {
   const bool slashes = rest.starts_with("//");
   if (slashes) rest.remove_prefix(2);
   if (scheme->place == Place::path) {
-    if (slashes && !rest.empty() && rest.front() != '/') refuse(url, "a host", "write " + std::string(scheme->name) + ":/PATH");
+    if (slashes && !rest.empty() && rest.front() != '/')
+      refuse(url, "a host", "write " + std::string(scheme->name) + ":/PATH");
     read_path(rest, *scheme, target);
   } else {
     if (!slashes) refuse(url, "no host");
@@ -214,7 +249,8 @@ Target parse_target(std::string_view url) {
     read_path(rest.substr(slash), *scheme, target);
   }
   read_parameters(query, *scheme, target);
-  if (target.cert.empty() != target.key.empty()) refuse(url, "cert and key belong together", "write cert=/PATH&key=/PATH");
+  if (target.cert.empty() != target.key.empty())
+    refuse(url, "cert and key belong together", "write cert=/PATH&key=/PATH");
   target.name = name_of(*scheme, target);
   return target;
 }

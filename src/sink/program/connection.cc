@@ -41,13 +41,17 @@ struct FreeAddresses {
 Fd connect_to(const addrinfo& address, int& error) {
   Fd socket(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   error = 0;
-  if (!socket) error = errno;
-  else if (::connect(socket.get(), address.ai_addr, address.ai_addrlen) != 0) error = errno;
+  if (!socket)
+    error = errno;
+  else if (::connect(socket.get(), address.ai_addr, address.ai_addrlen) != 0)
+    error = errno;
   if (error == EINPROGRESS) {
     pollfd ready{.fd = socket.get(), .events = POLLOUT, .revents = 0};
     socklen_t size = sizeof error;
-    if (retry_eintr([&] { return ::poll(&ready, 1, connect_ms); }) != 1) error = ETIMEDOUT;
-    else if (::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    if (retry_eintr([&] { return ::poll(&ready, 1, connect_ms); }) != 1)
+      error = ETIMEDOUT;
+    else if (::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+      error = errno;
   }
   return error == 0 ? std::move(socket) : Fd();
 }
@@ -72,8 +76,12 @@ using Bio = std::unique_ptr<BIO, FreeBio>;
 
 }  // namespace
 
-void FreeContext::operator()(ssl_ctx_st* context) const noexcept { ::SSL_CTX_free(context); }
-void FreeSession::operator()(ssl_st* session) const noexcept { ::SSL_free(session); }
+void FreeContext::operator()(ssl_ctx_st* context) const noexcept {
+  ::SSL_CTX_free(context);
+}
+void FreeSession::operator()(ssl_st* session) const noexcept {
+  ::SSL_free(session);
+}
 
 namespace {
 
@@ -83,8 +91,10 @@ void show_certificate(SSL_CTX* context, const Contents& contents) {
   const Bio text(::BIO_new_mem_buf(contents.key.data(), static_cast<int>(contents.key.size())));
   X509* const own = ::PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr);
   // A key with a passphrase is refused: nobody is there to be asked.
-  EVP_PKEY* const key = ::PEM_read_bio_PrivateKey(text.get(), nullptr, [](char*, int, int, void*) { return -1; }, nullptr);
-  const bool good = own != nullptr && key != nullptr && ::SSL_CTX_use_certificate(context, own) == 1 && ::SSL_CTX_use_PrivateKey(context, key) == 1;
+  EVP_PKEY* const key = ::PEM_read_bio_PrivateKey(
+      text.get(), nullptr, [](char*, int, int, void*) { return -1; }, nullptr);
+  const bool good = own != nullptr && key != nullptr && ::SSL_CTX_use_certificate(context, own) == 1 &&
+                    ::SSL_CTX_use_PrivateKey(context, key) == 1;
   ::X509_free(own);
   ::EVP_PKEY_free(key);
   if (!good) throw Refusal("cert and key: " + openssl_reason("not a pair"));
@@ -131,12 +141,14 @@ Connection::Connection(const Target& target, ssl_ctx_st* context) : socket_(conn
 void Connection::agree(const Target& target, ssl_ctx_st* context) {
   session_.reset(::SSL_new(context));
   SSL* const ssl = session_.get();
-  if (ssl == nullptr || ::SSL_set_fd(ssl, socket_.get()) != 1) throw Refusal("OpenSSL: " + openssl_reason("no session"));
+  if (ssl == nullptr || ::SSL_set_fd(ssl, socket_.get()) != 1)
+    throw Refusal("OpenSSL: " + openssl_reason("no session"));
   const std::string& name = target.server_name.empty() ? target.host : target.server_name;
   // An address must be in the certificate as an address (RFC 5280 §4.2.1.6); SNI is for names (RFC 6066 §3).
   const bool address = ::X509_VERIFY_PARAM_set1_ip_asc(::SSL_get0_param(ssl), name.c_str()) == 1;
   ::ERR_clear_error();
-  if (!address && (::SSL_set1_host(ssl, name.c_str()) != 1 || ::SSL_set_tlsext_host_name(ssl, name.c_str()) != 1)) throw Refusal("OpenSSL: " + openssl_reason("no name"));
+  if (!address && (::SSL_set1_host(ssl, name.c_str()) != 1 || ::SSL_set_tlsext_host_name(ssl, name.c_str()) != 1))
+    throw Refusal("OpenSSL: " + openssl_reason("no name"));
   ::SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
   const std::int64_t began = boot_clock_ns(), deadline = began + handshake_ms * 1'000'000LL;
   for (;;) {
@@ -149,12 +161,14 @@ void Connection::agree(const Target& target, ssl_ctx_st* context) {
       throw Refusal("TLS: " + openssl_reason("the connection was closed"));
     }
     const auto left = static_cast<int>((deadline - boot_clock_ns()) / 1'000'000);
-    if (left <= 0 || !wait(want == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, left)) throw Refusal("TLS: no answer in time");
+    if (left <= 0 || !wait(want == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, left))
+      throw Refusal("TLS: no answer in time");
   }
 }
 
-// In TLS 1.3 the server judges our certificate when we are done already (RFC 8446 §4.4.2), and what was sent meanwhile would be
-// acknowledged by its kernel and thrown away. Servers say something then, tickets or an alert; one that says nothing is believed.
+// In TLS 1.3 the server judges our certificate when we are done already (RFC 8446 §4.4.2), and what was sent meanwhile
+// would be acknowledged by its kernel and thrown away. Servers say something then, tickets or an alert; one that says
+// nothing is believed.
 void Connection::await_acceptance(int took_ms) {
   if (::SSL_version(session_.get()) != TLS1_3_VERSION) return;
   constexpr int least_ms = 300;

@@ -25,7 +25,8 @@ struct FreeSession {
 };
 using TlsContext = std::unique_ptr<ssl_ctx_st, FreeContext>;
 
-/// Verifies the certificate of a server, and shows one of its own where there is one. Throws Refusal for what holds none.
+/// Verifies the certificate of a server, and shows one of its own where there is one. Throws Refusal for what holds
+/// none.
 TlsContext tls_context(const Contents& contents);
 
 class Connection {

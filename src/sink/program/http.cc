@@ -1,5 +1,6 @@
-// OTLP/HTTP with JSON (opentelemetry.io/docs/specs/otlp, "OTLP/HTTP"): a request a batch; an answer of 200 says that it has
-// arrived. 429, 502, 503 and 504 are to be tried again, after what Retry-After says; what the receiver calls bad is not.
+// OTLP/HTTP with JSON (opentelemetry.io/docs/specs/otlp, "OTLP/HTTP"): a request a batch; an answer of 200 says that it
+// has arrived. 429, 502, 503 and 504 are to be tried again, after what Retry-After says; what the receiver calls bad is
+// not.
 #include <curl/curl.h>
 #include <strings.h>
 
@@ -49,7 +50,8 @@ std::size_t keep_header(char* data, std::size_t size, std::size_t count, void* u
     std::string_view value = line.substr(name.size());
     value.remove_prefix(std::min(value.find_first_not_of(" \t"), value.size()));
     std::uint32_t seconds = 0;  // a date is not understood, and the usual back-off taken
-    if (std::from_chars(value.data(), value.data() + value.size(), seconds).ec == std::errc{}) static_cast<Answer*>(user)->wait_s = std::min(seconds, most_wait_s);
+    if (std::from_chars(value.data(), value.data() + value.size(), seconds).ec == std::errc{})
+      static_cast<Answer*>(user)->wait_s = std::min(seconds, most_wait_s);
   }
   return size * count;
 }
@@ -66,15 +68,18 @@ Result judge_success(const Answer& answer, const Item& item) {
   }
   if (rejected == 0) return {};
   std::string reason = "rejected";
-  if (const auto said = partial->find("errorMessage"); said != partial->end() && said->is_string()) reason += ": " + said->get<std::string>();
+  if (const auto said = partial->find("errorMessage"); said != partial->end() && said->is_string())
+    reason += ": " + said->get<std::string>();
   return {.status = Status::lost, .reason = reason, .count = std::min(rejected, item.last - item.first + 1)};
 }
 
 Result judge(long code, const Answer& answer, const Item& item) {
   const std::string reason = "HTTP " + std::to_string(code);
   if (code == 200) return judge_success(answer, item);
-  if (code == 429 || code == 502 || code == 503 || code == 504) return {.status = Status::later, .reason = reason, .wait_ms = answer.wait_s * 1000};
-  if (code == 400 || code == 413 || code == 422) return {.status = Status::lost, .reason = reason, .count = item.last - item.first + 1};
+  if (code == 429 || code == 502 || code == 503 || code == 504)
+    return {.status = Status::later, .reason = reason, .wait_ms = answer.wait_s * 1000};
+  if (code == 400 || code == 413 || code == 422)
+    return {.status = Status::lost, .reason = reason, .count = item.last - item.first + 1};
   return {.status = Status::refused, .reason = reason};  // wrong path, no permission: nothing is wrong with the records
 }
 
@@ -114,7 +119,8 @@ class HttpSender : public Sender {
     set(CURLOPT_WRITEDATA, &answer);
     set(CURLOPT_HEADERDATA, &answer);
     const CURLcode result = ::curl_easy_perform(handle_.get());
-    if (result != CURLE_OK) return {.status = Status::down, .reason = error_.front() != '\0' ? error_.data() : ::curl_easy_strerror(result)};
+    if (result != CURLE_OK)
+      return {.status = Status::down, .reason = error_.front() != '\0' ? error_.data() : ::curl_easy_strerror(result)};
     long code = 0;
     ::curl_easy_getinfo(handle_.get(), CURLINFO_RESPONSE_CODE, &code);
     Result judged = judge(code, answer, item);
@@ -126,15 +132,14 @@ class HttpSender : public Sender {
  private:
   template <typename T>
   void set(CURLoption option, T value) {
-    if (const CURLcode result = ::curl_easy_setopt(handle_.get(), option, value); result != CURLE_OK) throw Refusal(std::string("libcurl: ") + ::curl_easy_strerror(result));
+    if (const CURLcode result = ::curl_easy_setopt(handle_.get(), option, value); result != CURLE_OK)
+      throw Refusal(std::string("libcurl: ") + ::curl_easy_strerror(result));
   }
   void set_blob(CURLoption option, const std::string& content) {
     curl_blob blob{.data = const_cast<char*>(content.data()), .len = content.size(), .flags = CURL_BLOB_COPY};
     if (!content.empty()) set(option, &blob);
   }
-  void add_header(const std::string& line) {
-    headers_.reset(::curl_slist_append(headers_.release(), line.c_str()));
-  }
+  void add_header(const std::string& line) { headers_.reset(::curl_slist_append(headers_.release(), line.c_str())); }
   void add_lines(std::string_view text) {
     while (!text.empty()) {
       const std::size_t end = std::min(text.find('\n'), text.size());

@@ -51,9 +51,11 @@ struct Field {
   std::string_view name;
 };
 constexpr Field journald_fields[] = {
-    {"type", "AGENTRUN_TYPE"}, {"run", "AGENTRUN_RUN"},   {"act", "AGENTRUN_ACT"},     {"rule", "AGENTRUN_RULE"}, {"profile", "AGENTRUN_PROFILE"},
-    {"class", "AGENTRUN_CLASS"}, {"sys", "AGENTRUN_SYSCALL"}, {"path", "AGENTRUN_PATH"}, {"to", "AGENTRUN_TO"},     {"host", "AGENTRUN_HOST"},
-    {"dst", "AGENTRUN_DESTINATION"}, {"exe", "AGENTRUN_EXE"}, {"comm", "AGENTRUN_COMM"}, {"errno", "AGENTRUN_ERRNO"}, {"remedy", "AGENTRUN_REMEDY"},
+    {"type", "AGENTRUN_TYPE"},   {"run", "AGENTRUN_RUN"},         {"act", "AGENTRUN_ACT"},
+    {"rule", "AGENTRUN_RULE"},   {"profile", "AGENTRUN_PROFILE"}, {"class", "AGENTRUN_CLASS"},
+    {"sys", "AGENTRUN_SYSCALL"}, {"path", "AGENTRUN_PATH"},       {"to", "AGENTRUN_TO"},
+    {"host", "AGENTRUN_HOST"},   {"dst", "AGENTRUN_DESTINATION"}, {"exe", "AGENTRUN_EXE"},
+    {"comm", "AGENTRUN_COMM"},   {"errno", "AGENTRUN_ERRNO"},     {"remedy", "AGENTRUN_REMEDY"},
 };
 
 std::string journald_entry(const Facts& f, std::string_view line) {
@@ -73,7 +75,9 @@ std::string journald_entry(const Facts& f, std::string_view line) {
 }  // namespace
 
 Encoder::Encoder(const Target& target, std::optional<Signer> signer)
-    : target_(target), exporter_(target.format, std::move(signer), [this](const std::string& line) { emit(line); }), host_(host_name()) {}
+    : target_(target),
+      exporter_(target.format, std::move(signer), [this](const std::string& line) { emit(line); }),
+      host_(host_name()) {}
 
 // RFC 5424 §6. The record's number is in the message; sequenceId (§7.3.1) starts anew after 2147483647.
 std::string Encoder::syslog(const std::string& message) const {
@@ -81,22 +85,27 @@ std::string Encoder::syslog(const std::string& message) const {
   const Facts f(record, last_);
   std::string time = rfc3339(f.time_ns());
   time.replace(time.find('.') + 7, 3, "");  // six digits at most
-  return "<" + std::to_string(log_audit * 8 + severity_of(f)) + ">1 " + time + " " + host_ + " agent-run - " + header_word(f.type(), 32) +
-         " [meta sequenceId=\"" + std::to_string(last_ % 2147483647 + 1) + "\"] " + message;
+  return "<" + std::to_string(log_audit * 8 + severity_of(f)) + ">1 " + time + " " + host_ + " agent-run - " +
+         header_word(f.type(), 32) + " [meta sequenceId=\"" + std::to_string(last_ % 2147483647 + 1) + "\"] " + message;
 }
 
 void Encoder::emit(const std::string& line) {
   Item item{.first = first_, .last = last_, .bytes = {}};
   switch (target_.kind) {
-    case Target::Kind::file: item.bytes = line + "\n"; break;
-    case Target::Kind::syslog_unix: item.bytes = syslog(line); break;
+    case Target::Kind::file:
+      item.bytes = line + "\n";
+      break;
+    case Target::Kind::syslog_unix:
+      item.bytes = syslog(line);
+      break;
     case Target::Kind::syslog_tcp:
     case Target::Kind::syslog_tls: {  // octet counting: RFC 6587 §3.4.1, RFC 5425 §4.3
       const std::string message = syslog(line);
       item.bytes = std::to_string(message.size()) + " " + message;
       break;
     }
-    default: item.bytes = line;
+    default:
+      item.bytes = line;
   }
   into_->push_back(std::move(item));
   first_ = last_ + 1;
@@ -110,7 +119,8 @@ void Encoder::add(std::uint64_t index, std::string_view line, std::deque<Item>& 
   if (waiting_ == 0) first_ = index;
   if (target_.kind == Target::Kind::journald) {
     const Json record = Json::parse(line, nullptr, false);
-    if (record.is_object()) into.push_back({.first = index, .last = index, .bytes = journald_entry(Facts(record, index), line)});
+    if (record.is_object())
+      into.push_back({.first = index, .last = index, .bytes = journald_entry(Facts(record, index), line)});
     return;
   }
   if (target_.format != Format::otlp) {

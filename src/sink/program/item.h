@@ -35,7 +35,7 @@ class Encoder {
   Exporter exporter_;
   std::string host_;
   std::deque<Item>* into_ = nullptr;
-  std::string_view line_;       // the record that is being encoded
+  std::string_view line_;  // the record that is being encoded
   std::uint64_t first_ = 0, last_ = 0;
   std::size_t waiting_ = 0;  // bytes of records that wait to be sent together
 };

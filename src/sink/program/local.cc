@@ -1,8 +1,8 @@
 // Receivers on this host: a file, and unix sockets.
+#include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <linux/sockios.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,7 +18,9 @@ namespace {
 
 using Status = Result::Status;
 
-std::string reason(int error) { return std::string(errno_name(error)); }
+std::string reason(int error) {
+  return std::string(errno_name(error));
+}
 
 class FileSender : public Sender {
  public:
@@ -27,8 +29,11 @@ class FileSender : public Sender {
   Result send(const Item& item) override {
     if (fresh_) begin();
     while (done_ < item.bytes.size()) {
-      const ssize_t n = retry_eintr([&] { return ::write(file_.get(), item.bytes.data() + done_, item.bytes.size() - done_); });
-      if (n < 0) return {.status = Status::down, .reason = reason(errno)};  // a full disk, too; the rest of the line follows then
+      const ssize_t n =
+          retry_eintr([&] { return ::write(file_.get(), item.bytes.data() + done_, item.bytes.size() - done_); });
+      if (n < 0)
+        return {.status = Status::down,
+                .reason = reason(errno)};  // a full disk, too; the rest of the line follows then
       done_ += static_cast<std::size_t>(n);
     }
     done_ = 0;
@@ -61,9 +66,11 @@ class UnixSender : public Sender {
     }
     const std::string line = stream_ ? item.bytes + "\n" : std::string();
     const std::string_view bytes = stream_ ? std::string_view(line).substr(done_) : std::string_view(item.bytes);
-    const ssize_t n = retry_eintr([&] { return ::send(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL); });
+    const ssize_t n =
+        retry_eintr([&] { return ::send(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL); });
     if (n < 0 && (errno == EAGAIN || errno == ENOBUFS)) return full();
-    if (n < 0 && errno == EMSGSIZE) return {.status = Status::lost, .reason = "too long for a datagram", .count = item.last - item.first + 1};
+    if (n < 0 && errno == EMSGSIZE)
+      return {.status = Status::lost, .reason = "too long for a datagram", .count = item.last - item.first + 1};
     if (n < 0) {
       const int error = errno;
       close();
@@ -82,7 +89,8 @@ class UnixSender : public Sender {
   // Of a stream it is known what the other side has read: the kernel keeps the rest for it.
   std::size_t take_arrived() override {
     int unread = 0;
-    if (stream_ && waiting_ > 0 && ::ioctl(socket_.get(), SIOCOUTQ, &unread) == 0 && unread == 0) arrived_ += std::exchange(waiting_, 0);
+    if (stream_ && waiting_ > 0 && ::ioctl(socket_.get(), SIOCOUTQ, &unread) == 0 && unread == 0)
+      arrived_ += std::exchange(waiting_, 0);
     return std::exchange(arrived_, 0);
   }
   [[nodiscard]] pollfd interest() const override {
@@ -130,7 +138,11 @@ class UnixSender : public Sender {
 
 }  // namespace
 
-std::unique_ptr<Sender> file_sender(Fd file) { return std::make_unique<FileSender>(std::move(file)); }
-std::unique_ptr<Sender> unix_sender(const Target& target) { return std::make_unique<UnixSender>(target); }
+std::unique_ptr<Sender> file_sender(Fd file) {
+  return std::make_unique<FileSender>(std::move(file));
+}
+std::unique_ptr<Sender> unix_sender(const Target& target) {
+  return std::make_unique<UnixSender>(target);
+}
 
 }  // namespace agentrun::sink

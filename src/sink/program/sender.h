@@ -25,8 +25,8 @@ struct Result {
   };
   Status status = Status::sent;
   std::string reason{};
-  std::uint32_t wait_ms = 0;   // what the receiver asks to wait; 0: nothing
-  std::uint64_t count = 0;     // lost records of the item
+  std::uint32_t wait_ms = 0;  // what the receiver asks to wait; 0: nothing
+  std::uint64_t count = 0;    // lost records of the item
 };
 
 class Sender {

@@ -11,10 +11,10 @@
 #include <nlohmann/json.hpp>
 
 #include <agentrun/filter.h>
-#include <agentrun/sys/syscall_limits.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include <agentrun/sys/service.h>
+#include <agentrun/sys/syscall_limits.h>
 #include "sink/program/tail.h"
 
 namespace agentrun::sink {
@@ -33,13 +33,16 @@ struct Configuration {
 Configuration read_configuration() {
   const std::string text = read_file("/proc/self/fd/0", most_configuration);
   const auto json = nlohmann::json::from_cbor(text);
-  Configuration configuration{.target = parse_target(json.at("url").get<std::string>()),
-                              .contents = {.ca = json.at("ca"), .cert = json.at("cert"), .key = json.at("key"), .headers = json.at("headers")},
-                              .signer = {}, .over = json.at("over")};
+  Configuration configuration{
+      .target = parse_target(json.at("url").get<std::string>()),
+      .contents = {.ca = json.at("ca"), .cert = json.at("cert"), .key = json.at("key"), .headers = json.at("headers")},
+      .signer = {},
+      .over = json.at("over")};
   const auto& seed = json.at("key_seed").get_binary();
   if (std::array<std::uint8_t, 32> bytes{}; seed.size() == bytes.size()) {
     std::copy(seed.begin(), seed.end(), bytes.begin());
-    configuration.signer = Signer{.key = journal::Key::from_seed(json.at("key_name"), bytes), .certificate = json.at("certificate")};
+    configuration.signer =
+        Signer{.key = journal::Key::from_seed(json.at("key_name"), bytes), .certificate = json.at("certificate")};
     ::explicit_bzero(bytes.data(), bytes.size());
   }
   return configuration;
@@ -48,12 +51,16 @@ Configuration read_configuration() {
 std::unique_ptr<Sender> sender_of(const Configuration& configuration) {
   const Target& target = configuration.target;
   switch (target.kind) {
-    case Target::Kind::file: return file_sender(Fd(output_fd));
+    case Target::Kind::file:
+      return file_sender(Fd(output_fd));
     case Target::Kind::syslog_unix:
-    case Target::Kind::journald: return unix_sender(target);
+    case Target::Kind::journald:
+      return unix_sender(target);
     case Target::Kind::syslog_tcp:
-    case Target::Kind::syslog_tls: return stream_sender(target, configuration.contents);
-    default: return http_sender(target, configuration.contents);
+    case Target::Kind::syslog_tls:
+      return stream_sender(target, configuration.contents);
+    default:
+      return http_sender(target, configuration.contents);
   }
 }
 
@@ -75,9 +82,12 @@ void serve() {
   if (::recv(control_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) return;
   const Configuration configuration = read_configuration();
   ::close(STDIN_FILENO);
-  if (configuration.target.otlp() && ::curl_global_init(CURL_GLOBAL_DEFAULT) != 0) throw Refusal("libcurl does not start");
+  if (configuration.target.otlp() && ::curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
+    throw Refusal("libcurl does not start");
   confine();
-  Tail(Fd(control_fd), Fd(directory_fd), Fd(cursor_fd), configuration.target, configuration.signer, sender_of(configuration), configuration.over).run();
+  Tail(Fd(control_fd), Fd(directory_fd), Fd(cursor_fd), configuration.target, configuration.signer,
+       sender_of(configuration), configuration.over)
+      .run();
 }
 
 }  // namespace

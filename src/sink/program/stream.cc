@@ -1,5 +1,5 @@
-// syslog over TCP and TLS. The protocol has no acknowledgements: what the other side's kernel has acknowledged counts as
-// arrived, and what it has not is sent again over the next connection.
+// syslog over TCP and TLS. The protocol has no acknowledgements: what the other side's kernel has acknowledged counts
+// as arrived, and what it has not is sent again over the next connection.
 #include <deque>
 #include <optional>
 
@@ -16,7 +16,8 @@ constexpr int finish_ms = 300;
 
 class StreamSender : public Sender {
  public:
-  StreamSender(const Target& target, const Contents& contents) : target_(target), context_(target.tls() ? tls_context(contents) : nullptr) {}
+  StreamSender(const Target& target, const Contents& contents)
+      : target_(target), context_(target.tls() ? tls_context(contents) : nullptr) {}
 
   Result send(const Item& item) override {
     try {
@@ -27,9 +28,12 @@ class StreamSender : public Sender {
     // It may have closed its side while there was nothing to send; what is sent then is answered by a reset.
     if (done_ == 0 && !connection_->listen()) return gone();
     switch (connection_->write(item.bytes, done_)) {
-      case Connection::Wrote::gone: return gone();
-      case Connection::Wrote::part: return {.status = Status::full};
-      case Connection::Wrote::all: break;
+      case Connection::Wrote::gone:
+        return gone();
+      case Connection::Wrote::part:
+        return {.status = Status::full};
+      case Connection::Wrote::all:
+        break;
     }
     done_ = 0;
     ends_.push_back(connection_->written());
@@ -69,12 +73,14 @@ class StreamSender : public Sender {
   const Target& target_;
   TlsContext context_;
   std::optional<Connection> connection_;
-  std::size_t done_ = 0;             // bytes of the present item that were written
-  std::deque<std::uint64_t> ends_;   // of items that were written, by bytes of this connection
+  std::size_t done_ = 0;            // bytes of the present item that were written
+  std::deque<std::uint64_t> ends_;  // of items that were written, by bytes of this connection
 };
 
 }  // namespace
 
-std::unique_ptr<Sender> stream_sender(const Target& target, const Contents& contents) { return std::make_unique<StreamSender>(target, contents); }
+std::unique_ptr<Sender> stream_sender(const Target& target, const Contents& contents) {
+  return std::make_unique<StreamSender>(target, contents);
+}
 
 }  // namespace agentrun::sink

@@ -19,8 +19,8 @@ namespace {
 constexpr std::size_t window_items = 1024;
 constexpr std::size_t window_bytes = 4U << 20;
 constexpr std::size_t records_a_turn = 256;
-constexpr int look_ms = 100;      // at the journal
-constexpr int settle_ms = 10;     // while something is on its way
+constexpr int look_ms = 100;   // at the journal
+constexpr int settle_ms = 10;  // while something is on its way
 constexpr std::int64_t first_wait_ms = 100, most_wait_ms = 30'000;
 constexpr std::int64_t ms = 1'000'000;
 constexpr std::uint64_t most_record = 1ULL << 53;
@@ -35,8 +35,13 @@ std::uint64_t read_cursor(const Fd& file) {
 
 }  // namespace
 
-Tail::Tail(Fd control, Fd directory, Fd cursor, const Target& target, std::optional<Signer> signer, std::unique_ptr<Sender> sender, bool over)
-    : control_(std::move(control)), cursor_(std::move(cursor)), follower_(std::move(directory)), encoder_(target, std::move(signer)), sender_(std::move(sender)) {
+Tail::Tail(Fd control, Fd directory, Fd cursor, const Target& target, std::optional<Signer> signer,
+           std::unique_ptr<Sender> sender, bool over)
+    : control_(std::move(control)),
+      cursor_(std::move(cursor)),
+      follower_(std::move(directory)),
+      encoder_(target, std::move(signer)),
+      sender_(std::move(sender)) {
   skip_ = at_ = read_ = read_cursor(cursor_);
   if (over) follower_.set_over();
 }
@@ -66,8 +71,10 @@ bool Tail::read() {
       --turn;
       continue;
     }
-    if (got) encoder_.add(index, line, window_);
-    else encoder_.flush(window_);
+    if (got)
+      encoder_.add(index, line, window_);
+    else
+      encoder_.flush(window_);
     for (std::size_t i = before; i < window_.size(); ++i) bytes_ += window_[i].bytes.size();
     if (!got) return false;
     read_ = index + 1;
@@ -89,9 +96,13 @@ void Tail::send() {
         reached_ = true;
         told_down_ = false;
         continue;
-      case Status::full: return;
-      case Status::lost: lose(window_[sent_], result); continue;
-      default: return fail(result);
+      case Status::full:
+        return;
+      case Status::lost:
+        lose(window_[sent_], result);
+        continue;
+      default:
+        return fail(result);
     }
   }
 }
@@ -109,11 +120,16 @@ void Tail::fail(const Result& result) {
   if (off_) off_reason_ = result.reason;
   if (!told_down_) say({.kind = Event::Kind::down, .record = at_, .text = result.reason});
   told_down_ = true;
-  if (target_ && result.status != Result::Status::later) say({.kind = Event::Kind::failed, .record = at_, .text = result.reason});
+  if (target_ && result.status != Result::Status::later)
+    say({.kind = Event::Kind::failed, .record = at_, .text = result.reason});
 }
 
 void Tail::lose(const Item& item, const Result& result) {
-  say({.kind = Event::Kind::lost, .record = item.first, .last = item.last, .count = result.count, .text = result.reason});
+  say({.kind = Event::Kind::lost,
+       .record = item.first,
+       .last = item.last,
+       .count = result.count,
+       .text = result.reason});
   failures_ = 0;
   reached_ = true;
   bytes_ -= item.bytes.size();
@@ -136,7 +152,8 @@ void Tail::move_cursor(std::uint64_t record) {
   std::array<char, 24> text{};
   const int size = std::snprintf(text.data(), text.size(), "%020llu\n", static_cast<unsigned long long>(at_));
   // The same length each time: kill -9 leaves the old number or the new one.
-  (void)!(::lseek(cursor_.get(), 0, SEEK_SET) == 0 && ::write(cursor_.get(), text.data(), static_cast<std::size_t>(size)) == size);
+  (void)!(::lseek(cursor_.get(), 0, SEEK_SET) == 0 &&
+          ::write(cursor_.get(), text.data(), static_cast<std::size_t>(size)) == size);
 }
 
 void Tail::answer() {
@@ -148,7 +165,8 @@ void Tail::answer() {
 /// False: the supervisor is gone.
 bool Tail::wait(Pace pace) {
   std::int64_t timeout = window_.empty() || off_ ? look_ms : settle_ms;
-  if (sent_ == 0 && !off_ && not_before_ != 0) timeout = std::clamp((not_before_ - boot_clock_ns()) / ms + 1, std::int64_t{settle_ms}, std::int64_t{look_ms});
+  if (sent_ == 0 && !off_ && not_before_ != 0)
+    timeout = std::clamp((not_before_ - boot_clock_ns()) / ms + 1, std::int64_t{settle_ms}, std::int64_t{look_ms});
   if (pace == Pace::go_on) timeout = 0;
   pollfd receiver = sender_->interest();
   std::array<pollfd, 2> fds{pollfd{.fd = control_.get(), .events = POLLIN, .revents = 0}, receiver};
@@ -165,7 +183,8 @@ bool Tail::listen() {
   const std::size_t space = std::min(message.find(' '), message.size());
   std::uint64_t records = 0;
   const char* const end = message.data() + message.size();
-  if (space == message.size() || std::from_chars(message.data() + space + 1, end, records).ptr != end) return false;  // also: end of file
+  if (space == message.size() || std::from_chars(message.data() + space + 1, end, records).ptr != end)
+    return false;  // also: end of file
   closing_ = message.substr(0, space) == "close";
   if (closing_) follower_.set_over();
   target_ = records;

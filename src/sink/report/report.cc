@@ -1,5 +1,5 @@
-// The journal as a page. The records go into it as JSON inside a script element that is no script: all that could end that
-// element is a '<', which stands only inside JSON texts and is escaped there.
+// The journal as a page. The records go into it as JSON inside a script element that is no script: all that could end
+// that element is a '<', which stands only inside JSON texts and is escaped there.
 #include <agentrun/sink.h>
 
 #include <algorithm>
@@ -19,16 +19,20 @@ namespace {
 
 constexpr std::size_t most_of_a_kind = 100'000;
 // The page takes these for texts: of a journal that somebody tampered with, what is none is left out.
-constexpr std::array texts = {"act", "audit_reads", "by", "class", "comm", "cwd", "dst", "end", "errno", "exe", "file", "host", "kernel", "name",
-                              "path", "path_req", "profile", "program_sha256", "question", "reason", "remedy", "rule", "sha256", "sys", "to", "type", "version"};
-constexpr std::array numbers = {"pid", "ppid", "dport", "exit", "decisions", "denials", "absent", "bytes_in", "bytes_out", "in", "out"};
+constexpr std::array texts = {
+    "act",      "audit_reads", "by",     "class",  "comm",   "cwd",  "dst",      "end",     "errno",
+    "exe",      "file",        "host",   "kernel", "name",   "path", "path_req", "profile", "program_sha256",
+    "question", "reason",      "remedy", "rule",   "sha256", "sys",  "to",       "type",    "version"};
+constexpr std::array numbers = {"pid",    "ppid",     "dport",     "exit", "decisions", "denials",
+                                "absent", "bytes_in", "bytes_out", "in",   "out"};
 constexpr std::array lists = {"argv", "limits", "overlays", "weaken"};
 // What the page does not show, and what makes a record long.
 constexpr std::array unshown = {"run", "t", "tb", "nr", "id", "dev", "ino", "tid"};
 
 std::string dump(const Json& value) {
   std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  for (std::size_t at = text.find('<'); at != std::string::npos; at = text.find('<', at + 6)) text.replace(at, 1, "\\u003c");
+  for (std::size_t at = text.find('<'); at != std::string::npos; at = text.find('<', at + 6))
+    text.replace(at, 1, "\\u003c");
   return text;
 }
 
@@ -52,7 +56,9 @@ class Page {
     for (std::size_t at = rest.find('@'); at != std::string_view::npos; at = rest.find('@')) {
       const std::size_t end = rest.find('@', at + 1);
       const std::string_view name = rest.substr(at + 1, end - at - 1);
-      const bool is_name = end != std::string_view::npos && std::all_of(name.begin(), name.end(), [](char c) { return (c >= 'A' && c <= 'Z') || c == '_'; });
+      const bool is_name = end != std::string_view::npos && std::all_of(name.begin(), name.end(), [](char c) {
+                             return (c >= 'A' && c <= 'Z') || c == '_';
+                           });
       out_ << rest.substr(0, is_name ? at : at + 1);
       if (is_name) fill(name);
       rest.remove_prefix(is_name ? end + 1 : at + 1);
@@ -63,8 +69,12 @@ class Page {
   void data(const std::filesystem::path& run_directory, const journal::Report& verified) {
     Json findings = Json::array();
     for (const journal::Finding& f : verified.findings) findings.push_back(f.rule + " " + f.where + ": " + f.message);
-    out_ << "{\"run\":" << dump(run_directory.filename().string()) << ",\"version\":" << dump(AGENTRUN_VERSION) << ",\"verified\":"
-         << dump({{"status", journal::name(verified.status)}, {"origin", verified.origin}, {"signed", verified.signed_records}, {"findings", findings}})
+    out_ << "{\"run\":" << dump(run_directory.filename().string()) << ",\"version\":" << dump(AGENTRUN_VERSION)
+         << ",\"verified\":"
+         << dump({{"status", journal::name(verified.status)},
+                  {"origin", verified.origin},
+                  {"signed", verified.signed_records},
+                  {"findings", findings}})
          << ",\"records\":[";
     std::uint64_t total = 0;
     journal::show(run_directory, {}, [&](std::uint64_t index, std::string_view line) {
@@ -76,7 +86,8 @@ class Page {
   }
 
  private:
-  /// Names that are not UTF-8 come under their own key, as they are shown; what is of another type than it should be goes.
+  /// Names that are not UTF-8 come under their own key, as they are shown; what is of another type than it should be
+  /// goes.
   static void keep_types(Json& r) {
     const Json whole = r;
     const Facts facts(whole, 0);
@@ -92,7 +103,8 @@ class Page {
       r.erase(key);
       if (auto words = facts.list(key); !words.empty()) r[key] = std::move(words);
     }
-    for (const char* key : {"path", "path_req", "to", "comm", "exe", "cwd", "argv"}) r.erase(key + std::string(journal::base64_suffix));
+    for (const char* key : {"path", "path_req", "to", "comm", "exe", "cwd", "argv"})
+      r.erase(key + std::string(journal::base64_suffix));
   }
 
   void record(std::uint64_t index, std::string_view line) {

@@ -13,7 +13,8 @@ constexpr unsigned max_pairs = 1000;
 
 // Letters of a subsection count as they are, but no key that is asked for has one whose case matters.
 std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  std::ranges::transform(text, text.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return text;
 }
 
@@ -37,7 +38,8 @@ void add_parameters(std::string_view text, GitSettings& settings) {
   for (std::size_t at = 0; at < text.size() && settings.size() < max_pairs; ++at) {
     if (text[at] != '\'') continue;
     std::string key = unquoted(text, at), value;
-    if (at < text.size() && text[at] == '=') value = unquoted(text, ++at);
+    if (at < text.size() && text[at] == '=')
+      value = unquoted(text, ++at);
     else if (const std::size_t equals = key.find('='); equals != std::string::npos) {
       value = key.substr(equals + 1);
       key.resize(equals);
@@ -58,7 +60,8 @@ GitSettings git_settings_of_environment(const std::map<std::string, std::string>
   unsigned count = 0;
   std::from_chars(text.data(), text.data() + text.size(), count);
   for (unsigned i = 0; i < std::min(count, max_pairs); ++i)
-    settings.emplace_back(lower(value_of("GIT_CONFIG_KEY_" + std::to_string(i))), value_of("GIT_CONFIG_VALUE_" + std::to_string(i)));
+    settings.emplace_back(lower(value_of("GIT_CONFIG_KEY_" + std::to_string(i))),
+                          value_of("GIT_CONFIG_VALUE_" + std::to_string(i)));
   add_parameters(value_of("GIT_CONFIG_PARAMETERS"), settings);
   return settings;
 }

@@ -8,8 +8,8 @@
 
 namespace agentrun::supervisor {
 
-/// What GIT_CONFIG_COUNT, GIT_CONFIG_KEY_N, GIT_CONFIG_VALUE_N and GIT_CONFIG_PARAMETERS say, keys in small letters. What git could not
-/// read says nothing. Bounded.
+/// What GIT_CONFIG_COUNT, GIT_CONFIG_KEY_N, GIT_CONFIG_VALUE_N and GIT_CONFIG_PARAMETERS say, keys in small letters.
+/// What git could not read says nothing. Bounded.
 GitSettings git_settings_of_environment(const std::map<std::string, std::string>& environment);
 
 }  // namespace agentrun::supervisor

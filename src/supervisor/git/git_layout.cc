@@ -1,5 +1,6 @@
-// Theory: gitrepository-layout(5) and git-worktree(1), as git's setup.c does it. A directory is a repository's top when it has
-// a .git directory, a .git file ("gitdir: PATH"), or is itself bare (HEAD, objects, refs); the settings are those of commondir.
+// Theory: gitrepository-layout(5) and git-worktree(1), as git's setup.c does it. A directory is a repository's top when
+// it has a .git directory, a .git file ("gitdir: PATH"), or is itself bare (HEAD, objects, refs); the settings are
+// those of commondir.
 #include "supervisor/git/git_layout.h"
 
 #include <limits.h>
@@ -18,22 +19,24 @@ namespace agentrun::supervisor {
 
 namespace {
 
-constexpr std::size_t max_text = 64U << 10;      // a .git file or commondir: a path
-constexpr std::size_t max_head = 4096;           // a ref or a hash
+constexpr std::size_t max_text = 64U << 10;  // a .git file or commondir: a path
+constexpr std::size_t max_head = 4096;       // a ref or a hash
 constexpr std::size_t sha1_digits = 40;
-constexpr std::size_t max_settings = 1U << 20;   // a file of settings
-constexpr std::size_t max_entries = 2048;        // names of a directory that are looked at
+constexpr std::size_t max_settings = 1U << 20;  // a file of settings
+constexpr std::size_t max_entries = 2048;       // names of a directory that are looked at
 constexpr std::size_t max_repositories = 4096;
-constexpr std::size_t max_worktrees = 256;       // of one repository
-constexpr std::size_t max_parsed = 256;          // files of settings that git is asked about
+constexpr std::size_t max_worktrees = 256;  // of one repository
+constexpr std::size_t max_parsed = 256;     // files of settings that git is asked about
 constexpr int max_module_depth = 16;
-constexpr int max_depth = 10;                    // of includes, as git has it
+constexpr int max_depth = 10;  // of includes, as git has it
 
 mode_t kind_of(const std::string& path) {
   struct stat st {};
   return ::stat(path.c_str(), &st) == 0 ? st.st_mode & S_IFMT : 0;
 }
-bool is_directory(const std::string& path) { return kind_of(path) == S_IFDIR; }
+bool is_directory(const std::string& path) {
+  return kind_of(path) == S_IFDIR;
+}
 
 std::string without_line_ends(std::string text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
@@ -49,7 +52,8 @@ std::optional<std::string> path_in(const std::string& file, std::string_view beg
   return path.starts_with('/') ? path : base + "/" + path;
 }
 
-// As git's is_git_directory(), but for what a command could add to make it one: objects, refs, or what HEAD holds if it is a link.
+// As git's is_git_directory(), but for what a command could add to make it one: objects, refs, or what HEAD holds if it
+// is a link.
 bool is_bare(const std::string& directory) {
   struct stat st {};
   if (::lstat((directory + "/HEAD").c_str(), &st) != 0) return false;
@@ -71,7 +75,8 @@ std::string with_home(const std::string& path, const std::string& home) {
 
 // The patterns of git-safe name these already, and let what must go on working in submodules and worktrees.
 bool has_pattern(const std::string& repository) {
-  return repository.ends_with("/.git") || repository.find("/.git/modules/") != std::string::npos || repository.find("/.git/worktrees/") != std::string::npos;
+  return repository.ends_with("/.git") || repository.find("/.git/modules/") != std::string::npos ||
+         repository.find("/.git/worktrees/") != std::string::npos;
 }
 
 bool is_include(std::string_view key) {
@@ -88,7 +93,8 @@ bool GitLayout::is_writable(const std::string& path) const {
 std::optional<std::string> GitLayout::resolved(const std::string& path) {
   std::string rest, above = path;
   for (;;) {
-    if (auto canonical = host_.canonical(above)) return rest.empty() ? *canonical : (*canonical == "/" ? "" : *canonical) + rest;
+    if (auto canonical = host_.canonical(above))
+      return rest.empty() ? *canonical : (*canonical == "/" ? "" : *canonical) + rest;
     while (above.size() > 1 && above.back() == '/') above.pop_back();
     const std::size_t slash = above.rfind('/');
     if (slash == std::string::npos) return std::nullopt;
@@ -107,7 +113,8 @@ void GitLayout::add_repository(const std::string& directory, const std::optional
   if (!repository || *repository == "/" || (kind != 0 && kind != S_IFDIR)) return;
   if (worktree) worktrees_.emplace_back(*repository, *worktree);
   if (repositories_.size() >= max_repositories)
-    throw Refusal("more than " + std::to_string(max_repositories) + " repositories of git lie in what may be written", "name the project's own directory with -w");
+    throw Refusal("more than " + std::to_string(max_repositories) + " repositories of git lie in what may be written",
+                  "name the project's own directory with -w");
   if (!repositories_.insert(*repository).second) return;
   if (const auto common = path_in(*repository + "/commondir", "", *repository)) {
     add_repository(*common, std::nullopt);
@@ -124,8 +131,10 @@ void GitLayout::add_modules(const std::string& folder, int depth) {
   for (const std::string& name : host_.entries(folder)) {
     if (++looked_at > max_entries) return;
     const std::string directory = folder + "/" + name;
-    if (is_bare(directory)) add_repository(directory, std::nullopt);
-    else add_modules(directory, depth + 1);
+    if (is_bare(directory))
+      add_repository(directory, std::nullopt);
+    else
+      add_modules(directory, depth + 1);
   }
 }
 
@@ -178,19 +187,25 @@ void GitLayout::add_named(const std::string& path) {
   if (path.size() >= PATH_MAX) return;  // git cannot open it
   const auto target = resolved(path);
   if (!target) return;
-  const bool holds_grant = std::ranges::any_of(writable_, [&](const std::string& directory) { return within(directory, *target); });
+  const bool holds_grant =
+      std::ranges::any_of(writable_, [&](const std::string& directory) { return within(directory, *target); });
   if (holds_grant && *target != "/")
-    throw Refusal("settings of git name " + *target + ", which holds what the agent may write: all of it could be hooks", "name a directory of its own in core.hooksPath");
+    throw Refusal(
+        "settings of git name " + *target + ", which holds what the agent may write: all of it could be hooks",
+        "name a directory of its own in core.hooksPath");
   named_.insert(*target);
   // By links outside of what may be written: each of them may lead through it.
-  if (path != *target && !is_writable(path) && std::filesystem::path(path).lexically_normal() == path) named_.insert(path);
+  if (path != *target && !is_writable(path) && std::filesystem::path(path).lexically_normal() == path)
+    named_.insert(path);
 }
 
-void GitLayout::add_setting(const std::string& key, const std::string& value, const std::string& file, const std::string& repository, int depth) {
+void GitLayout::add_setting(const std::string& key, const std::string& value, const std::string& file,
+                            const std::string& repository, int depth) {
   // Where git was installed (git-config(1), Values): one of these, as packages and as `make install` have it.
   constexpr std::string_view prefix = "%(prefix)/";
   if (value.starts_with(prefix)) {
-    for (const char* installed : {"/usr/", "/usr/local/"}) add_setting(key, installed + value.substr(prefix.size()), file, repository, depth);
+    for (const char* installed : {"/usr/", "/usr/local/"})
+      add_setting(key, installed + value.substr(prefix.size()), file, repository, depth);
     return;
   }
   std::string path = with_home(value, home_);
@@ -200,7 +215,8 @@ void GitLayout::add_setting(const std::string& key, const std::string& value, co
     return read_settings(path, repository, depth + 1);
   }
   // git gives core.fsmonitor to a shell, and no other one.
-  if (key == "core.fsmonitor" && path.find_first_of("$`\"'\\;&|(){}<>*?\n") != std::string::npos) unfollowed_.insert(key + " of " + file);
+  if (key == "core.fsmonitor" && path.find_first_of("$`\"'\\;&|(){}<>*?\n") != std::string::npos)
+    unfollowed_.insert(key + " of " + file);
   if (key == "core.fsmonitor") path = path.substr(0, path.find(' '));  // a command
   const bool names_path = key == "core.hookspath" || (key == "core.fsmonitor" && path.find('/') != std::string::npos);
   if (!names_path || path.empty()) return;
@@ -214,11 +230,13 @@ void GitLayout::read_settings(const std::string& file, const std::string& reposi
   if (!text || !names_other_files(*text)) return;
   // Each of these starts git; a directory of many clones has many files that need it not.
   if (++parsed_ > max_parsed)
-    throw Refusal("more than " + std::to_string(max_parsed) + " files of git's settings name other files", "name the project's own directory with -w");
+    throw Refusal("more than " + std::to_string(max_parsed) + " files of git's settings name other files",
+                  "name the project's own directory with -w");
   const GitSettings settings = parse_git_settings(*text, file);
   // First, since it says where relative names begin, wherever it stands.
   for (const auto& [key, value] : settings) {
-    if (key == "core.worktree" && !repository.empty()) worktrees_.emplace_back(repository, value.starts_with('/') ? value : repository + "/" + value);
+    if (key == "core.worktree" && !repository.empty())
+      worktrees_.emplace_back(repository, value.starts_with('/') ? value : repository + "/" + value);
   }
   for (const auto& [key, value] : settings) add_setting(key, value, file, repository, depth);
 }
@@ -236,7 +254,8 @@ void GitLayout::read_all_settings() {
     read_settings(file, {}, 0);
   }
   for (const auto& [key, value] : environment_) {
-    if (!is_include(key) || value.starts_with('/') || value.starts_with('~')) add_setting(key, value, "the environment", {}, 0);
+    if (!is_include(key) || value.starts_with('/') || value.starts_with('~'))
+      add_setting(key, value, "the environment", {}, 0);
   }
 }
 

@@ -1,5 +1,5 @@
-// What git on the host really opens when it is started in a directory that the agent may write: the directories behind a .git
-// file, bare repositories, commondir, and the files that settings name.
+// What git on the host really opens when it is started in a directory that the agent may write: the directories behind
+// a .git file, bare repositories, commondir, and the files that settings name.
 #pragma once
 
 #include <optional>
@@ -14,16 +14,20 @@
 
 namespace agentrun::supervisor {
 
-/// A bounded look at the host, made once at the start of a run. Files of an earlier run's agent are read: every size, number and
-/// depth has a bound, and nothing of a repository is executed. Looked at are the directories that may be written, those above them,
-/// those one level below, and the repositories of their submodules. Deeper down the patterns of git-safe hold, and the broker's search
-/// follows .git files and commondir, and what settings there name (policy/search.cc, git_found.cc).
+/// A bounded look at the host, made once at the start of a run. Files of an earlier run's agent are read: every size,
+/// number and depth has a bound, and nothing of a repository is executed. Looked at are the directories that may be
+/// written, those above them, those one level below, and the repositories of their submodules. Deeper down the patterns
+/// of git-safe hold, and the broker's search follows .git files and commondir, and what settings there name
+/// (policy/search.cc, git_found.cc).
 class GitLayout {
  public:
   /// `home`: of the user, for ~ in settings. `own_settings`: the files of settings that git reads in every repository.
   /// `environment`: settings that stand there.
   GitLayout(HostPaths& host, std::string home, std::vector<std::string> own_settings, GitSettings environment)
-      : host_(host), home_(std::move(home)), own_settings_(std::move(own_settings)), environment_(std::move(environment)) {}
+      : host_(host),
+        home_(std::move(home)),
+        own_settings_(std::move(own_settings)),
+        environment_(std::move(environment)) {}
 
   /// HostFacts::git. Throws Refusal when a file that says what git executes cannot be read.
   policy::HostFacts::Git look(const std::vector<std::string>& writable);
@@ -39,7 +43,8 @@ class GitLayout {
   void add_worktrees(const std::string& repository);
   void add_modules(const std::string& folder, int depth);
   void read_settings(const std::string& file, const std::string& repository, int depth);
-  void add_setting(const std::string& key, const std::string& value, const std::string& file, const std::string& repository, int depth);
+  void add_setting(const std::string& key, const std::string& value, const std::string& file,
+                   const std::string& repository, int depth);
   void add_named(const std::string& path);
   void read_all_settings();
   [[nodiscard]] std::vector<std::string> bases_of(const std::string& repository) const;

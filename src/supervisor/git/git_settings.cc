@@ -57,9 +57,11 @@ class SpawnPlan {
   [[nodiscard]] pid_t start(const char* program) const {
     std::array<const char*, 8> argv = {"git", "config", "--file", "-", "--no-includes", "--null", "--list", nullptr};
     // No repository around "/" has a say, nor any file of the user or the system.
-    std::array<const char*, 5> environment = {"GIT_DIR=/nonexistent", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "LC_ALL=C", nullptr};
+    std::array<const char*, 5> environment = {"GIT_DIR=/nonexistent", "GIT_CONFIG_NOSYSTEM=1",
+                                              "GIT_CONFIG_GLOBAL=/dev/null", "LC_ALL=C", nullptr};
     pid_t child = -1;
-    check_result(::posix_spawn(&child, program, &actions_, &attributes_, const_cast<char**>(argv.data()), const_cast<char**>(environment.data())));
+    check_result(::posix_spawn(&child, program, &actions_, &attributes_, const_cast<char**>(argv.data()),
+                               const_cast<char**>(environment.data())));
     return child;
   }
 
@@ -109,7 +111,8 @@ std::optional<std::string> output_of(const Fd& from) {
   for (;;) {
     const std::int64_t left = deadline - boot_clock_ns();
     pollfd ready{.fd = from.get(), .events = POLLIN, .revents = 0};
-    if (left <= 0 || retry_eintr([&] { return ::poll(&ready, 1, static_cast<int>(left / 1'000'000) + 1); }) < 1) return std::nullopt;
+    if (left <= 0 || retry_eintr([&] { return ::poll(&ready, 1, static_cast<int>(left / 1'000'000) + 1); }) < 1)
+      return std::nullopt;
     const ssize_t n = retry_eintr([&] { return ::read(from.get(), piece.data(), piece.size()); });
     if (n < 0) return std::nullopt;
     if (n == 0) return text;
@@ -143,24 +146,34 @@ std::optional<std::string> read_regular(const std::string& path, std::size_t lim
     const auto expected = static_cast<std::size_t>(st.st_size) + 1;
     if (size == text.size()) text.resize(std::min(limit + 1, size < expected ? expected : size + 4096));
     const ssize_t n = retry_eintr([&] { return ::read(file.get(), text.data() + size, text.size() - size); });
-    if (n < 0) throw Refusal(path + ": " + std::string(errno_name(errno)) + ": it says what git executes here", "make it readable, or remove it");
+    if (n < 0)
+      throw Refusal(path + ": " + std::string(errno_name(errno)) + ": it says what git executes here",
+                    "make it readable, or remove it");
     if (n == 0) break;
     size += static_cast<std::size_t>(n);
   }
-  if (size > limit) throw Refusal(path + " is longer than " + std::to_string(limit >> 10) + " KiB: it says what git executes here", "make it shorter, or remove it");
+  if (size > limit)
+    throw Refusal(path + " is longer than " + std::to_string(limit >> 10) + " KiB: it says what git executes here",
+                  "make it shorter, or remove it");
   text.resize(size);
   return text;
 }
 
 bool names_other_files(const std::string& text) {
   const auto same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b; };
-  return std::ranges::any_of(words, [&](std::string_view word) { return std::search(text.begin(), text.end(), word.begin(), word.end(), same) != text.end(); });
+  return std::ranges::any_of(words, [&](std::string_view word) {
+    return std::search(text.begin(), text.end(), word.begin(), word.end(), same) != text.end();
+  });
 }
 
 GitSettings parse_git_settings(const std::string& text, const std::string& origin) {
-  const auto* const program = std::ranges::find_if(programs, [](const char* path) { return ::access(path, X_OK) == 0; });
+  const auto* const program =
+      std::ranges::find_if(programs, [](const char* path) { return ::access(path, X_OK) == 0; });
   if (program == programs.end())
-    throw Refusal(origin + " names other files (core.hooksPath, include or core.fsmonitor), and there is no git in /usr/bin to say which", "install git, or take these settings out");
+    throw Refusal(origin +
+                      " names other files (core.hooksPath, include or core.fsmonitor), and there is no git in /usr/bin "
+                      "to say which",
+                  "install git, or take these settings out");
   std::array<int, 2> ends{};
   check(::pipe2(ends.data(), O_CLOEXEC), "pipe2", "");
   const Fd from(ends[0]);
@@ -170,7 +183,9 @@ GitSettings parse_git_settings(const std::string& text, const std::string& origi
   to.reset();
   const auto listed = output_of(from);
   const auto status = listed ? child.wait() : std::nullopt;
-  if (!status || !WIFEXITED(*status)) throw Refusal(origin + ": git did not say what is in it", "look at it with git config --file " + origin + " --list");
+  if (!status || !WIFEXITED(*status))
+    throw Refusal(origin + ": git did not say what is in it",
+                  "look at it with git config --file " + origin + " --list");
   return WEXITSTATUS(*status) == 0 ? settings_of(*listed) : GitSettings{};
 }
 

@@ -22,7 +22,8 @@ constexpr std::size_t shown = 5;  // paths of a sentence
 std::optional<std::int64_t> birth_of(const std::string& path) {
   struct statx found {};
   // What cannot be reached may stand there: the command may have taken the mode away.
-  if (::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BTIME | STATX_TYPE, &found) != 0) return errno == EACCES ? std::optional<std::int64_t>(0) : std::nullopt;
+  if (::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BTIME | STATX_TYPE, &found) != 0)
+    return errno == EACCES ? std::optional<std::int64_t>(0) : std::nullopt;
   if ((found.stx_mask & STATX_BTIME) == 0) return 0;
   return found.stx_btime.tv_sec * 1'000'000'000 + found.stx_btime.tv_nsec;
 }
@@ -40,7 +41,8 @@ void Aftermath::add(const broker::Event& event) {
   if (const auto kind = broker::trace_of(event.remedy)) found_.push_back({*kind, event.text});
 }
 
-// What does not stand any more, or was there before, is nothing to look at. Time stamps of files lag the clock by a tick.
+// What does not stand any more, or was there before, is nothing to look at. Time stamps of files lag the clock by a
+// tick.
 bool Aftermath::stands(const Found& found) const {
   constexpr std::int64_t tick = 20'000'000;
   const auto is_new = [&](const std::string& path) {
@@ -48,18 +50,22 @@ bool Aftermath::stands(const Found& found) const {
     return birth && (*birth == 0 || *birth >= began_ - tick);
   };
   switch (found.kind) {
-    case Trace::repository: return is_new(found.path);
+    case Trace::repository:
+      return is_new(found.path);
     // The broker tells none that stood before.
     case Trace::bare_repository: {
       const std::string directory(parent_of(found.path));
       return birth_of(found.path) && birth_of(directory + "/refs") && birth_of(directory + "/objects");
     }
     // git also tries to make and to remove directories that stand, or must stay, and needs neither.
-    case Trace::not_updated: return !is_directory(found.path);
+    case Trace::not_updated:
+      return !is_directory(found.path);
     case Trace::changed:
     case Trace::executes:
-    case Trace::more: return true;
-    default: return birth_of(found.path).has_value();
+    case Trace::more:
+      return true;
+    default:
+      return birth_of(found.path).has_value();
   }
 }
 
@@ -69,7 +75,8 @@ std::string Aftermath::paths_of(std::initializer_list<Trace> kinds) const {
   for (const Found& found : found_) {
     if (std::ranges::find(kinds, found.kind) == kinds.end() || !stands(found)) continue;
     const bool is_directory = found.kind == Trace::repository || found.kind == Trace::bare_repository;
-    if (++count <= shown) text += (count == 1 ? "" : ", ") + (is_directory ? std::string(parent_of(found.path)) : found.path);
+    if (++count <= shown)
+      text += (count == 1 ? "" : ", ") + (is_directory ? std::string(parent_of(found.path)) : found.path);
   }
   if (count > shown) text += " and " + std::to_string(count - shown) + " more";
   return text;
@@ -97,27 +104,35 @@ std::vector<std::string> Aftermath::sentences() const {
   const bool more = has(Trace::more);
   if (const std::string made = paths_of({Trace::repository, Trace::bare_repository}); !made.empty()) {
     const std::string programs = paths_of({Trace::executes});
-    std::string text = "repositories of git were made in " + made + ": git obeys their settings, which are the command's own";
-    if (!programs.empty()) text += "; there it would execute " + programs;
-    else text += more ? ", and not all of which were looked at" : ", and which name no program now";
+    std::string text =
+        "repositories of git were made in " + made + ": git obeys their settings, which are the command's own";
+    if (!programs.empty())
+      text += "; there it would execute " + programs;
+    else
+      text += more ? ", and not all of which were looked at" : ", and which name no program now";
     if (index_above()) text += "; an index above changed too, and what it names git status enters";
     list.push_back(text.append(look));
   }
   if (const std::string changed = paths_of({Trace::changed}); !changed.empty())
-    list.push_back(std::string("parts of git repositories were made or changed, and git would execute there ").append(changed).append(look));
+    list.push_back(std::string("parts of git repositories were made or changed, and git would execute there ")
+                       .append(changed)
+                       .append(look));
   if (const std::string todo = paths_of({Trace::rebase}); !todo.empty())
-    list.push_back("a rebase, cherry-pick or revert that the command began or changed is in progress: its --continue executes the exec lines and the "
-                   "merge strategies of " + todo + ". Read that first, or end it with --abort");
+    list.push_back(
+        "a rebase, cherry-pick or revert that the command began or changed is in progress: its --continue executes the "
+        "exec lines and the "
+        "merge strategies of " +
+        todo + ". Read that first, or end it with --abort");
   if (const std::string text = paths_of({Trace::instructions}); !text.empty())
     list.push_back("instructions for agents changed: " + text + ". Read them before an agent does");
   if (const std::string refused = paths_of({Trace::not_updated}); !refused.empty())
-    list.push_back("git was refused to change protected files, and may have exited 0 all the same: " + refused +
-                   ". The work is not what the branch says there: see git status, and run this git command outside agent-run");
+    list.push_back(
+        "git was refused to change protected files, and may have exited 0 all the same: " + refused +
+        ". The work is not what the branch says there: see git status, and run this git command outside agent-run");
   if (const std::string left = paths_of({Trace::worktree}); !left.empty())
-    list.push_back("git was refused to remove worktrees that stood before the run, and may have left them by half: " + left +
-                   ". Outside agent-run: remove the worktree's directory with rm -r, then git worktree prune");
-  if (more)
-    list.push_back("there is more of this than is told here: see agent-run journal show");
+    list.push_back("git was refused to remove worktrees that stood before the run, and may have left them by half: " +
+                   left + ". Outside agent-run: remove the worktree's directory with rm -r, then git worktree prune");
+  if (more) list.push_back("there is more of this than is told here: see agent-run journal show");
   return list;
 }
 

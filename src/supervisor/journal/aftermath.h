@@ -1,5 +1,5 @@
-// What is said at the end of a run of what it leaves behind: repositories, rebases and instructions that the host's tools or the
-// next agent obey. The broker saw the names; here it is looked whether they stand at the end.
+// What is said at the end of a run of what it leaves behind: repositories, rebases and instructions that the host's
+// tools or the next agent obey. The broker saw the names; here it is looked whether they stand at the end.
 #pragma once
 
 #include <string>
@@ -13,8 +13,8 @@ class Aftermath {
  public:
   Aftermath();
   void add(const broker::Event& event);
-  /// Once nothing of the sandbox lives. One sentence for each kind, with the first few paths. Looks at paths that the agent
-  /// named, without following a link or opening anything.
+  /// Once nothing of the sandbox lives. One sentence for each kind, with the first few paths. Looks at paths that the
+  /// agent named, without following a link or opening anything.
   [[nodiscard]] std::vector<std::string> sentences() const;
 
  private:

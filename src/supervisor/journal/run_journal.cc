@@ -30,7 +30,8 @@ void Keeper::open(const Prepared& prepared, const std::vector<std::string>& argv
   journal::IndexOpened index = journal::index_open(state_, identity_, run_);
   index_head_ = std::move(index.head);
   notice_ = std::move(index.notice);
-  const Opening opening{.before = index.before, .argv = argv, .redactor = &redactor_, .identity = &identity_, .durability = durability_};
+  const Opening opening{
+      .before = index.before, .argv = argv, .redactor = &redactor_, .identity = &identity_, .durability = durability_};
   int error = append_open(entries_, run_, id_, prepared, opening);
   if (error == 0) error = append_policies(entries_, id_, prepared.policy);
   if (error != 0) throw SysError(error, "write", run_.directory().string());
@@ -88,7 +89,8 @@ void Keeper::close(Closing closing) {
   run_.end_segment();
   closing.records = run_.size();
   closing.decisions = run_.decisions();
-  if (const int error = append_close(entries_, id_, closing); error != 0) throw SysError(error, "write", run_.directory().string());
+  if (const int error = append_close(entries_, id_, closing); error != 0)
+    throw SysError(error, "write", run_.directory().string());
   const std::string note = run_.close(durability_);
   closed_ = true;
   notice_ = journal::index_close(state_, identity_, run_, note, index_head_);

@@ -15,8 +15,8 @@
 
 namespace agentrun::supervisor {
 
-/// Opens it, seals it, lets segments and keys follow each other, closes it, or says why it cannot. All calls throw SysError
-/// (or Refusal) when the journal cannot be kept: then nothing may be allowed any more.
+/// Opens it, seals it, lets segments and keys follow each other, closes it, or says why it cannot. All calls throw
+/// SysError (or Refusal) when the journal cannot be kept: then nothing may be allowed any more.
 class Keeper {
  public:
   Keeper(const Prepared& prepared, const std::vector<std::string>& argv);
@@ -35,8 +35,8 @@ class Keeper {
   [[nodiscard]] journal::Entries appender() { return run_.appender(); }
   /// Readable when seal() is wanted at once.
   [[nodiscard]] const Fd& wake() const noexcept { return run_.wake(); }
-  /// Where such a process is told of the next segment (journal::segment_message): a socket that outlives this. Before the
-  /// first seal().
+  /// Where such a process is told of the next segment (journal::segment_message): a socket that outlives this. Before
+  /// the first seal().
   void add_writer(const Fd& channel) { writers_.push_back(&channel); }
   /// One of them has moved to the segment that it was told of.
   void moved();
@@ -53,8 +53,8 @@ class Keeper {
   void close(Closing closing);
   /// The end without journal.close: signs what is there.
   void leave();
-  /// The end of a journal that cannot be written: journal.fail, as far as that is possible. Never throws. Behind the closing
-  /// checkpoint nothing is written: what failed then is only the index, which the next start mends.
+  /// The end of a journal that cannot be written: journal.fail, as far as that is possible. Never throws. Behind the
+  /// closing checkpoint nothing is written: what failed then is only the index, which the next start mends.
   void fail(std::string_view errno_name, std::string_view what) noexcept {
     if (!closed_) (void)run_.fail(id_, errno_name, what);
   }
@@ -76,7 +76,7 @@ class Keeper {
   journal::Appender entries_;
   std::vector<const Fd*> writers_;
   std::size_t unmoved_ = 0;
-  std::uint64_t seen_ = 0;       // records, when last looked
+  std::uint64_t seen_ = 0;  // records, when last looked
   std::int64_t seen_at_ = 0;
   bool closed_ = false;
   Syncer syncer_;

@@ -1,10 +1,10 @@
 #include "supervisor/journal/run_sinks.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,31 +25,40 @@ constexpr std::size_t most_in_file = 4U << 20;
 // libcurl's, which no other sink has a use for.
 std::vector<std::string> proxies() {
   std::vector<std::string> list;
-  for (const char* name : {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"}) {
-    if (const char* const value = ::getenv(name); value != nullptr && *value != '\0') list.push_back(std::string(name) + "=" + value);
+  for (const char* name :
+       {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"}) {
+    if (const char* const value = ::getenv(name); value != nullptr && *value != '\0')
+      list.push_back(std::string(name) + "=" + value);
   }
   return list;
 }
 
 Fd open_output(const std::string& path) {
-  Fd file(check(::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0600), "open", path));
+  Fd file(
+      check(::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0600),
+            "open", path));
   struct stat st {};
   if (::fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) throw SysError(EINVAL, "open", path);
   return file;
 }
 
-std::string read_named(const sink::Target& target, const std::string& path, const char* parameter, const Places& places) {
+std::string read_named(const sink::Target& target, const std::string& path, const char* parameter,
+                       const Places& places) {
   if (path.empty()) return {};
   try {
     return read_file(path.starts_with("~/") ? places.home + path.substr(1) : path, most_in_file);
   } catch (const SysError& e) {
-    throw Refusal("sink " + target.name + ": " + parameter + "=" + path + ": " + std::string(errno_name(e.error())), "name a file that you can read");
+    throw Refusal("sink " + target.name + ": " + parameter + "=" + path + ": " + std::string(errno_name(e.error())),
+                  "name a file that you can read");
   }
 }
 
-void check_pem(const sink::Target& target, const std::string& parameter, const std::string& content, std::string_view what) {
+void check_pem(const sink::Target& target, const std::string& parameter, const std::string& content,
+               std::string_view what) {
   if (parameter.ends_with('=') || content.find(what) != std::string::npos) return;
-  throw Refusal("sink " + target.name + ": " + parameter + " holds no " + (what.starts_with("C") ? "certificate" : "private key"), "name a file in PEM");
+  throw Refusal(
+      "sink " + target.name + ": " + parameter + " holds no " + (what.starts_with("C") ? "certificate" : "private key"),
+      "name a file in PEM");
 }
 
 // RFC 9110 §5: a name of token characters and a value without control characters.
@@ -61,10 +70,15 @@ void check_headers(const sink::Target& target, std::string_view text) {
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.empty() || line.front() == '#') continue;
     const std::size_t colon = line.find(':');
-    const bool name = colon != std::string_view::npos && colon > 0 &&
-                      line.substr(0, colon).find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!#$%&'*+^`|~") == std::string_view::npos;
-    const bool plain = std::ranges::all_of(line, [](char c) { return static_cast<unsigned char>(c) >= 0x20 || c == '\t'; });
-    if (!name || !plain) throw Refusal("sink " + target.name + ": headers=" + target.headers + " has a line that is no header", "write lines as Authorization: Bearer …");
+    const bool name =
+        colon != std::string_view::npos && colon > 0 &&
+        line.substr(0, colon).find_first_not_of(
+            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!#$%&'*+^`|~") == std::string_view::npos;
+    const bool plain =
+        std::ranges::all_of(line, [](char c) { return static_cast<unsigned char>(c) >= 0x20 || c == '\t'; });
+    if (!name || !plain)
+      throw Refusal("sink " + target.name + ": headers=" + target.headers + " has a line that is no header",
+                    "write lines as Authorization: Bearer …");
   }
 }
 
@@ -73,9 +87,12 @@ void check_headers(const sink::Target& target, std::string_view text) {
 PreparedSink prepare_sink(const std::string& url, const Places& places) {
   PreparedSink sink{.target = sink::parse_target(url), .contents = {}};
   sink::Target& target = sink.target;
-  if (target.path.starts_with("~/") && target.kind == sink::Target::Kind::file) target.path = places.home + target.path.substr(1);
-  sink.contents = {.ca = read_named(target, target.ca, "ca", places), .cert = read_named(target, target.cert, "cert", places),
-                   .key = read_named(target, target.key, "key", places), .headers = read_named(target, target.headers, "headers", places)};
+  if (target.path.starts_with("~/") && target.kind == sink::Target::Kind::file)
+    target.path = places.home + target.path.substr(1);
+  sink.contents = {.ca = read_named(target, target.ca, "ca", places),
+                   .cert = read_named(target, target.cert, "cert", places),
+                   .key = read_named(target, target.key, "key", places),
+                   .headers = read_named(target, target.headers, "headers", places)};
   check_pem(target, "ca=" + target.ca, sink.contents.ca, "CERTIFICATE-----");
   check_pem(target, "cert=" + target.cert, sink.contents.cert, "CERTIFICATE-----");
   check_pem(target, "key=" + target.key, sink.contents.key, "PRIVATE KEY-----");
@@ -92,18 +109,28 @@ Sinks::Sinks(const std::vector<PreparedSink>& sinks, const std::vector<std::size
 }
 
 void Sinks::start(One& one, const Of& of) {
-  sink::Live::Setup setup{.target = one.sink.target, .program = find_sink_program(), .run_directory = of.run_directory, .number = one.number,
-                          .contents = one.sink.contents, .key_name = {}, .key_seed = {}, .certificate = {}, .output = {},
-                          .environment = one.sink.target.otlp() ? proxies() : std::vector<std::string>{}, .over = of.state == Of::State::over};
+  sink::Live::Setup setup{.target = one.sink.target,
+                          .program = find_sink_program(),
+                          .run_directory = of.run_directory,
+                          .number = one.number,
+                          .contents = one.sink.contents,
+                          .key_name = {},
+                          .key_seed = {},
+                          .certificate = {},
+                          .output = {},
+                          .environment = one.sink.target.otlp() ? proxies() : std::vector<std::string>{},
+                          .over = of.state == Of::State::over};
   try {
     if (one.sink.target.kind == sink::Target::Kind::file) setup.output = open_output(one.sink.target.path);
     if (one.sink.target.format == sink::Format::cloudevents) {
-      // Who speaks with the network never holds the journal's keys; this one can sign nothing that a verifier would take for a journal.
+      // Who speaks with the network never holds the journal's keys; this one can sign nothing that a verifier would
+      // take for a journal.
       std::array<std::uint8_t, 32> seed{};
       check(::getrandom(seed.data(), seed.size(), 0), "getrandom");
       setup.key_name = of.origin + "/sink";
       setup.key_seed.assign(seed.begin(), seed.end());
-      setup.certificate = sink::certify_sink_key(*of.identity, of.origin, journal::Key::from_seed(setup.key_name, seed));
+      setup.certificate =
+          sink::certify_sink_key(*of.identity, of.origin, journal::Key::from_seed(setup.key_name, seed));
       ::explicit_bzero(seed.data(), seed.size());
     }
     one.live.emplace(sink::Live::start(std::move(setup)));
@@ -116,7 +143,8 @@ void Sinks::start(One& one, const Of& of) {
 }
 
 void Sinks::add_interests(std::vector<pollfd>& fds) const {
-  for (const One& one : ones_) fds.push_back({.fd = one.live ? one.live->events().get() : -1, .events = POLLIN, .revents = 0});
+  for (const One& one : ones_)
+    fds.push_back({.fd = one.live ? one.live->events().get() : -1, .events = POLLIN, .revents = 0});
 }
 
 void Sinks::relay() {
@@ -135,17 +163,22 @@ void Sinks::hear(One& one, const std::optional<sink::Event>& event) {
   const std::string& name = one.sink.target.name;
   if (!event) {
     one.live.reset();
-    if (one.state != One::State::failed) one.reason = one.reason.empty() ? "its process ended" : one.reason + ", and its process ended";
+    if (one.state != One::State::failed)
+      one.reason = one.reason.empty() ? "its process ended" : one.reason + ", and its process ended";
     if (one.state == One::State::arrived) return;  // as it was told, or the cursor will tell
     one.state = One::State::dead;
-    if (!std::exchange(one.warned, true) && warn_) warn_("sink " + name + ": " + one.reason + "; the run goes on without it, the journal has everything");
+    if (!std::exchange(one.warned, true) && warn_)
+      warn_("sink " + name + ": " + one.reason + "; the run goes on without it, the journal has everything");
     return;
   }
   switch (event->kind) {
-    case Kind::at: one.state = One::State::arrived; return;
+    case Kind::at:
+      one.state = One::State::arrived;
+      return;
     case Kind::down:
       one.reason = event->text;
-      if (!std::exchange(one.warned, true) && warn_) warn_("sink " + name + " cannot be reached: " + event->text + "; records wait for it in the journal");
+      if (!std::exchange(one.warned, true) && warn_)
+        warn_("sink " + name + " cannot be reached: " + event->text + "; records wait for it in the journal");
       return;
     case Kind::failed:
       one.reason = event->text;
@@ -195,14 +228,18 @@ void Sinks::wait(const std::function<std::int64_t(const One&)>& deadline, const 
     std::vector<pollfd> fds = {{.fd = interrupt.fd, .events = POLLIN, .revents = 0}};
     add_interests(fds);
     constexpr std::int64_t look_ms = 200;
-    if (::poll(fds.data(), fds.size(), static_cast<int>(std::min((last - now) / ms + 1, look_ms))) < 0 && errno != EINTR) return;
+    if (::poll(fds.data(), fds.size(), static_cast<int>(std::min((last - now) / ms + 1, look_ms))) < 0 &&
+        errno != EINTR)
+      return;
     if (fds[0].revents != 0 && interrupt.came()) interrupted_ = true;
     if (interrupted_) return;
     relay();
   }
 }
 
-std::uint64_t Sinks::arrived(const One& one) const { return sink::read_cursor(directory_, one.number); }
+std::uint64_t Sinks::arrived(const One& one) const {
+  return sink::read_cursor(directory_, one.number);
+}
 
 std::vector<Lost> Sinks::drain(std::uint64_t records, const Interrupt& interrupt) {
   end_began_ = boot_clock_ns();
@@ -214,7 +251,11 @@ std::vector<Lost> Sinks::drain(std::uint64_t records, const Interrupt& interrupt
     const std::uint64_t at = arrived(one);
     if (at >= records) continue;
     const std::string reason = one.reason.empty() ? "the receiver is slow" : one.reason;
-    lost.push_back({.sink = one.sink.target.name, .first = at, .last = records - 1, .count = records - at, .reason = "not sent when the run ended: " + reason});
+    lost.push_back({.sink = one.sink.target.name,
+                    .first = at,
+                    .last = records - 1,
+                    .count = records - at,
+                    .reason = "not sent when the run ended: " + reason});
   }
   return lost;
 }
@@ -226,7 +267,9 @@ void Sinks::finish(std::uint64_t records, const Interrupt& interrupt) {
   await_exits();
 }
 
-std::int64_t Sinks::end_of(const One& one) const { return end_began_ + one.sink.target.drain_ms * ms; }
+std::int64_t Sinks::end_of(const One& one) const {
+  return end_began_ + one.sink.target.drain_ms * ms;
+}
 
 void Sinks::await_exits() {
   // Those that arrived end their connections.
@@ -245,25 +288,31 @@ void Sinks::finish_patiently(std::uint64_t records, int patience_ms) {
   };
   std::vector<Progress> progress(ones_.size());
   tell(sink::Word::close, records);
-  wait([&](const One& one) {
-    Progress& p = progress[static_cast<std::size_t>(&one - ones_.data())];
-    const std::uint64_t at = arrived(one);
-    if (p.since == 0 || at != p.at) p = {.at = at, .since = boot_clock_ns()};
-    return p.since + patience_ms * ms;
-  }, {});
+  wait(
+      [&](const One& one) {
+        Progress& p = progress[static_cast<std::size_t>(&one - ones_.data())];
+        const std::uint64_t at = arrived(one);
+        if (p.since == 0 || at != p.at) p = {.at = at, .since = boot_clock_ns()};
+        return p.since + patience_ms * ms;
+      },
+      {});
   end_began_ = boot_clock_ns();
   await_exits();
 }
 
 std::vector<std::string> Sinks::unsent(std::uint64_t records, const std::string& run) const {
   std::vector<std::string> sentences;
-  const auto counted = [](std::uint64_t count) { return std::to_string(count) + (count == 1 ? " record was " : " records were "); };
+  const auto counted = [](std::uint64_t count) {
+    return std::to_string(count) + (count == 1 ? " record was " : " records were ");
+  };
   for (const One& one : ones_) {
     const std::string begin = "sink " + one.sink.target.name + ": ";
     if (one.rejected != 0) sentences.push_back(begin + counted(one.rejected) + "refused by the receiver");
     const std::uint64_t at = arrived(one);
     if (at >= records) continue;
-    sentences.push_back(begin + counted(records - at) + "not sent (" + (one.reason.empty() ? "the receiver is slow" : one.reason) + "); they stay: agent-run journal forward " + run);
+    sentences.push_back(begin + counted(records - at) + "not sent (" +
+                        (one.reason.empty() ? "the receiver is slow" : one.reason) +
+                        "); they stay: agent-run journal forward " + run);
   }
   return sentences;
 }
@@ -284,12 +333,16 @@ std::string quoted(const std::string& text) {
   return std::string(line.substr(5, line.size() - 7));  // between {"n": and } LF
 }
 
-/// Of the URLs in the run's folder, which anybody may have written there, those whose receivers its signed journal.open names.
-std::vector<std::string> own_urls(const std::vector<std::string>& urls, const journal::Report& report, const Places& places) {
+/// Of the URLs in the run's folder, which anybody may have written there, those whose receivers its signed journal.open
+/// names.
+std::vector<std::string> own_urls(const std::vector<std::string>& urls, const journal::Report& report,
+                                  const Places& places) {
   constexpr std::string_view member = ",\"sinks\":[";
   const std::size_t at = report.signed_records == 0 ? std::string::npos : report.opening.find(member);
   const std::size_t end = report.opening.find(']', at == std::string::npos ? 0 : at);
-  const std::string named = at == std::string::npos || end == std::string::npos ? "" : "," + report.opening.substr(at + member.size(), end - at - member.size()) + ",";
+  const std::string named = at == std::string::npos || end == std::string::npos
+                                ? ""
+                                : "," + report.opening.substr(at + member.size(), end - at - member.size()) + ",";
   std::vector<std::string> own;
   for (const std::string& url : urls) {
     if (named.find("," + quoted(prepare_sink(url, places).target.name) + ",") != std::string::npos) own.push_back(url);
@@ -299,20 +352,29 @@ std::vector<std::string> own_urls(const std::vector<std::string>& urls, const jo
 
 }  // namespace
 
-std::vector<std::string> forward(const std::filesystem::path& run_directory, const std::filesystem::path& state_directory,
-                                 const std::vector<std::string>& urls, int patience_ms) {
+std::vector<std::string> forward(const std::filesystem::path& run_directory,
+                                 const std::filesystem::path& state_directory, const std::vector<std::string>& urls,
+                                 int patience_ms) {
   const Places places = find_places();
-  const Fd folder(check(::open(run_directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", run_directory.string()));
-  if (::flock(folder.get(), LOCK_EX | LOCK_NB) != 0) throw Refusal("run " + run_directory.filename().string() + " is going on, or somebody else forwards it", "its sinks follow it; wait for its end");
+  const Fd folder(
+      check(::open(run_directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", run_directory.string()));
+  if (::flock(folder.get(), LOCK_EX | LOCK_NB) != 0)
+    throw Refusal("run " + run_directory.filename().string() + " is going on, or somebody else forwards it",
+                  "its sinks follow it; wait for its end");
   std::vector<std::string> known = sink::read_urls(run_directory);
   const journal::Report report = verified(run_directory, state_directory);
   const bool sound = report.status == journal::Status::complete || report.status == journal::Status::incomplete;
   if (urls.empty() && !sound)
-    throw Refusal("the run is " + std::string(journal::name(report.status)) + ": who its receivers were is not believed", "agent-run journal verify says why; name receivers: --sink URL");
+    throw Refusal(
+        "the run is " + std::string(journal::name(report.status)) + ": who its receivers were is not believed",
+        "agent-run journal verify says why; name receivers: --sink URL");
   const std::vector<std::string> wanted = urls.empty() ? own_urls(known, report, places) : urls;
   if (wanted.empty() && !known.empty())
-    throw Refusal("the receivers in the folder of run " + run_directory.filename().string() + " are not those that its journal names", "name them: --sink URL");
-  if (wanted.empty()) throw Refusal("run " + run_directory.filename().string() + " had no sink", "name one: --sink URL");
+    throw Refusal("the receivers in the folder of run " + run_directory.filename().string() +
+                      " are not those that its journal names",
+                  "name them: --sink URL");
+  if (wanted.empty())
+    throw Refusal("run " + run_directory.filename().string() + " had no sink", "name one: --sink URL");
   std::vector<PreparedSink> sinks;
   std::vector<std::size_t> numbers;
   for (const std::string& url : wanted) {
@@ -329,14 +391,23 @@ std::vector<std::string> forward(const std::filesystem::path& run_directory, con
   const StateUse use(state_directory, "--journal", places, written);
   sink::write_urls(run_directory, known);
   const std::uint64_t records = journal::show(run_directory, {}, [](std::uint64_t, std::string_view) { return true; });
-  if (records == 0) throw Refusal("run " + run_directory.filename().string() + " has no records: they were pruned, or it never began");
+  if (records == 0)
+    throw Refusal("run " + run_directory.filename().string() + " has no records: they were pruned, or it never began");
   std::optional<journal::Key> identity;
-  const bool signs = std::ranges::any_of(sinks, [](const PreparedSink& sink) { return sink.target.format == sink::Format::cloudevents; });
-  if (signs && !sound) throw Refusal("the run is " + std::string(journal::name(report.status)) + ": its records are not signed as events", "agent-run journal verify says why");
+  const bool signs = std::ranges::any_of(
+      sinks, [](const PreparedSink& sink) { return sink.target.format == sink::Format::cloudevents; });
+  if (signs && !sound)
+    throw Refusal("the run is " + std::string(journal::name(report.status)) + ": its records are not signed as events",
+                  "agent-run journal verify says why");
   if (signs) identity = journal::load_or_make_identity(state_directory);
   const std::string run = run_directory.filename().string();
   const std::string origin = identity ? journal::identity_name(*identity) + "/" + run : "";
-  Sinks all(sinks, numbers, {.run_directory = run_directory, .origin = origin, .identity = identity ? &*identity : nullptr, .state = Sinks::Of::State::over}, {});
+  Sinks all(sinks, numbers,
+            {.run_directory = run_directory,
+             .origin = origin,
+             .identity = identity ? &*identity : nullptr,
+             .state = Sinks::Of::State::over},
+            {});
   all.finish_patiently(records, patience_ms);
   return all.unsent(records, run);
 }

@@ -16,8 +16,9 @@
 
 namespace agentrun::supervisor {
 
-/// One process each. Nothing here throws once they are started: a sink that fails is no reason to end a run, since the journal
-/// has everything. What a receiver will never have, or has not got by the end, is told in records of the type `lost`.
+/// One process each. Nothing here throws once they are started: a sink that fails is no reason to end a run, since the
+/// journal has everything. What a receiver will never have, or has not got by the end, is told in records of the type
+/// `lost`.
 class Sinks {
  public:
   struct Of {
@@ -41,8 +42,8 @@ class Sinks {
     int fd = -1;
     std::function<bool()> came;
   };
-  /// The end, in two steps: until the records before `records` have arrived everywhere, or three quarters of the time are over.
-  /// What has not arrived then is lost to the sink as far as this run goes.
+  /// The end, in two steps: until the records before `records` have arrived everywhere, or three quarters of the time
+  /// are over. What has not arrived then is lost to the sink as far as this run goes.
   std::vector<Lost> drain(std::uint64_t records, const Interrupt& interrupt);
   /// Until the last ones have arrived and the connections are ended, or the time is over. The processes are killed.
   void finish(std::uint64_t records, const Interrupt& interrupt);
@@ -58,9 +59,9 @@ class Sinks {
     std::optional<sink::Live> live;
     enum class State : std::uint8_t { going, arrived, failed, dead } state = State::going;
     bool warned = false;
-    std::string reason;               // of the last failure
-    std::optional<Lost> lost;         // not recorded yet
-    std::int64_t recorded_at = 0;     // boot time; 0: never
+    std::string reason;            // of the last failure
+    std::optional<Lost> lost;      // not recorded yet
+    std::int64_t recorded_at = 0;  // boot time; 0: never
     std::uint64_t rejected = 0;
   };
   void start(One& one, const Of& of);

@@ -43,7 +43,9 @@ std::optional<std::array<std::uint8_t, 64>> parse_signature(std::string_view hex
 }
 
 // What the identity signs of a cached hash: no note has this form (two lines, of which the first is this).
-std::string cached_text(const std::string& key, const std::string& hash) { return "agent-run/program/v1\n" + key + hash + "\n"; }
+std::string cached_text(const std::string& key, const std::string& hash) {
+  return "agent-run/program/v1\n" + key + hash + "\n";
+}
 
 // The hash that is kept, when the identity has signed it for what the program's file is now.
 std::optional<std::string> cached_hash(const std::string& path, const std::string& key, const journal::Key& identity) {
@@ -57,7 +59,8 @@ std::optional<std::string> cached_hash(const std::string& path, const std::strin
   return hash;
 }
 
-void cache_hash(const std::string& path, const std::string& key, const std::string& hash, const journal::Key& identity) {
+void cache_hash(const std::string& path, const std::string& key, const std::string& hash,
+                const journal::Key& identity) {
   std::string line;
   try {
     line = key + hash + " " + journal::hex(identity.sign(cached_text(key, hash))) + "\n";
@@ -70,15 +73,16 @@ void cache_hash(const std::string& path, const std::string& key, const std::stri
   if (!written || ::rename(fresh.c_str(), path.c_str()) != 0) ::unlink(fresh.c_str());  // only slower next time
 }
 
-// SHA-256 of the running program. Hashing some megabytes costs more than all else at start, so the result is kept beside
-// the identity, under what changes with the file: ctime cannot be set back (inode(7)). It is signed: who writes there without the
-// key has no say in what journals say of the program.
+// SHA-256 of the running program. Hashing some megabytes costs more than all else at start, so the result is kept
+// beside the identity, under what changes with the file: ctime cannot be set back (inode(7)). It is signed: who writes
+// there without the key has no say in what journals say of the program.
 std::string program_hash(const std::filesystem::path& state, const journal::Key& identity) {
   struct stat st {};
   if (::stat("/proc/self/exe", &st) != 0) return "";
   std::string key;
-  for (const std::int64_t part : {static_cast<std::int64_t>(st.st_dev), static_cast<std::int64_t>(st.st_ino), st.st_size,
-                                  st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ctim.tv_sec, st.st_ctim.tv_nsec}) {
+  for (const std::int64_t part :
+       {static_cast<std::int64_t>(st.st_dev), static_cast<std::int64_t>(st.st_ino), st.st_size, st.st_mtim.tv_sec,
+        st.st_mtim.tv_nsec, st.st_ctim.tv_sec, st.st_ctim.tv_nsec}) {
     key += std::to_string(part) + " ";
   }
   const std::string path = (state / "program.sha256").string();
@@ -119,20 +123,23 @@ std::string weakenings_line(const Prepared& prepared) {
     line += (line.empty() ? "weakened: " : ", ") + weakening;
     if (weakening == policy::name(policy::Weakening::floor_only)) {
       const auto rules = prepared.policy.rules();
-      const auto kept_by_nobody = std::count_if(rules.begin(), rules.end(), [](const policy::Rule& rule) { return rule.label == policy::Label::nobody; });
-      line += " (nothing is trapped: calls are not recorded, and " + std::to_string(kept_by_nobody) + " rules are kept by nobody: agent-run explain)";
+      const auto kept_by_nobody = std::count_if(
+          rules.begin(), rules.end(), [](const policy::Rule& rule) { return rule.label == policy::Label::nobody; });
+      line += " (nothing is trapped: calls are not recorded, and " + std::to_string(kept_by_nobody) +
+              " rules are kept by nobody: agent-run explain)";
     }
     if (weakening != policy::name(policy::Weakening::limits)) continue;
     std::string in_part;
     for (const sandbox::KeptLimit& kept : prepared.plan.limits.kept)
-      if (kept.weaker()) in_part += (in_part.empty() ? "" : "; ") + kept.name + ": " + std::string(sandbox::name(kept.keeper));
+      if (kept.weaker())
+        in_part += (in_part.empty() ? "" : "; ") + kept.name + ": " + std::string(sandbox::name(kept.keeper));
     line += in_part.empty() ? " (all are kept here)" : " (" + in_part + ")";
   }
   return line;
 }
 
-int append_open(journal::Appender& entries, const journal::Run& run, const std::string& run_id, const Prepared& prepared,
-                const Opening& opening) {
+int append_open(journal::Appender& entries, const journal::Run& run, const std::string& run_id,
+                const Prepared& prepared, const Opening& opening) {
   const sandbox::Plan& plan = prepared.plan;
   const std::vector<std::string> weakenings(prepared.policy.weakenings().begin(), prepared.policy.weakenings().end());
   journal::Record record;
@@ -142,7 +149,9 @@ int append_open(journal::Appender& entries, const journal::Run& run, const std::
   record.list("argv", argv).text("audit_reads", profile::name(prepared.reads));
   if (opening.before) record.raw("before", before_json(*opening.before));
   record.text("boot_id", boot_id());
-  record.text("cwd", plan.cwd).text("durability", opening.durability == journal::Durability::synced ? "synced" : "written").number("format", 1);
+  record.text("cwd", plan.cwd)
+      .text("durability", opening.durability == journal::Durability::synced ? "synced" : "written")
+      .number("format", 1);
   record.text("gid_map", std::to_string(plan.gid) + " " + std::to_string(plan.gid) + " 1").text("kernel", kernel());
   record.list("limits", limit_lines(prepared)).text("origin", run.origin());
   if (std::vector<std::string> overlays; !prepared.overlays.empty()) {
@@ -190,7 +199,10 @@ std::string lost_line(const std::string& run_id, const Lost& lost) {
   journal::Record record;
   record.begin();
   record.number("count", static_cast<std::int64_t>(lost.count)).number("first", static_cast<std::int64_t>(lost.first));
-  record.number("last", static_cast<std::int64_t>(lost.last)).text("reason", lost.reason).text("run", run_id).text("sink", lost.sink);
+  record.number("last", static_cast<std::int64_t>(lost.last))
+      .text("reason", lost.reason)
+      .text("run", run_id)
+      .text("sink", lost.sink);
   times(record);
   record.text("type", "lost");
   return std::string(record.line());
@@ -201,7 +213,9 @@ int append_close(journal::Appender& entries, const std::string& run_id, const Cl
   record.begin();
   const auto& traffic = closing.traffic;
   record.number("absent", static_cast<std::int64_t>(closing.absent));
-  if (traffic) record.number("bytes_in", static_cast<std::int64_t>(traffic->bytes_in)).number("bytes_out", static_cast<std::int64_t>(traffic->bytes_out));
+  if (traffic)
+    record.number("bytes_in", static_cast<std::int64_t>(traffic->bytes_in))
+        .number("bytes_out", static_cast<std::int64_t>(traffic->bytes_out));
   record.number("decisions", static_cast<std::int64_t>(closing.decisions));
   record.number("denials", static_cast<std::int64_t>(closing.denials));
   if (traffic) record.number("dropped", static_cast<std::int64_t>(traffic->dropped));

@@ -13,9 +13,10 @@
 namespace agentrun::supervisor {
 
 struct Closing {
-  std::string reason;  // exited, time-limit, oom, broker-died, egress-died, sandbox-lost, journal-failed, denied-image, start-failed, failed
+  std::string reason;  // exited, time-limit, oom, broker-died, egress-died, sandbox-lost, journal-failed, denied-image,
+                       // start-failed, failed
   int exit_code = 0;
-  std::uint64_t records = 0;       // before it
+  std::uint64_t records = 0;  // before it
   std::uint64_t decisions = 0, denials = 0, absent = 0, oom_kills = 0;
   std::uint64_t lost = 0;          // to sinks
   std::optional<Traffic> traffic;  // with egress
@@ -36,8 +37,8 @@ struct Opening {
   const journal::Key* identity = nullptr;
   journal::Durability durability = journal::Durability::written;
 };
-int append_open(journal::Appender& entries, const journal::Run& run, const std::string& run_id, const Prepared& prepared,
-                const Opening& opening);
+int append_open(journal::Appender& entries, const journal::Run& run, const std::string& run_id,
+                const Prepared& prepared, const Opening& opening);
 /// "weakened: host-root, limits (memory: each process; cpus: nothing)", or empty.
 std::string weakenings_line(const Prepared& prepared);
 int append_policies(journal::Appender& entries, const std::string& run_id, const policy::Policy& policy);

@@ -9,8 +9,8 @@
 #include <agentrun/policy.h>
 #include <agentrun/policy/objects.h>
 #include <agentrun/profile.h>
-#include <agentrun/sys/paths.h>
 #include <agentrun/sys/file_tree.h>
+#include <agentrun/sys/paths.h>
 #include "supervisor/git/git_environment.h"
 #include "supervisor/git/git_layout.h"
 #include "supervisor/prepare/host_facts.h"

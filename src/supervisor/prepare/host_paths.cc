@@ -2,8 +2,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <grp.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -17,7 +17,7 @@
 namespace agentrun::supervisor {
 
 namespace {
-constexpr int max_links = 40;  // path_resolution(7)
+constexpr int max_links = 40;           // path_resolution(7)
 constexpr std::size_t max_depth = 256;  // open folders at once
 
 using Directory = std::unique_ptr<DIR, int (*)(DIR*)>;
@@ -28,7 +28,9 @@ bool is_kind(DIR* directory, const dirent& entry, unsigned char type, mode_t mod
   struct stat st {};
   return ::fstatat(::dirfd(directory), entry.d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & S_IFMT) == mode;
 }
-bool is_link(DIR* directory, const dirent& entry) { return is_kind(directory, entry, DT_LNK, S_IFLNK); }
+bool is_link(DIR* directory, const dirent& entry) {
+  return is_kind(directory, entry, DT_LNK, S_IFLNK);
+}
 }  // namespace
 
 const HostPaths::Object& HostPaths::look(const std::string& path) {
@@ -133,8 +135,8 @@ Directory open_folder(int parent, const char* name) {
   return {directory, ::closedir};
 }
 
-// A folder that could not be listed: does it hold nothing that a program of this user could open? What is gone or no folder
-// does not; nor what can neither be searched nor be made so by its owner.
+// A folder that could not be listed: does it hold nothing that a program of this user could open? What is gone or no
+// folder does not; nor what can neither be searched nor be made so by its owner.
 bool out_of_reach(int parent, const char* name, int error) {
   if (error == ENOENT || error == ENOTDIR || error == ELOOP) return true;
   if (error != EACCES || ::faccessat(parent, name, X_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0) return false;

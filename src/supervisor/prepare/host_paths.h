@@ -10,8 +10,8 @@
 
 namespace agentrun::supervisor {
 
-/// A snapshot, made as it is asked. What changes afterwards does no harm: the launch compares device and inode of what it
-/// mounts with what was looked at.
+/// A snapshot, made as it is asked. What changes afterwards does no harm: the launch compares device and inode of what
+/// it mounts with what was looked at.
 class HostPaths {
  public:
   /// realpath(3) of an absolute path; nullopt when nothing is there, or nothing that this user can reach.
@@ -22,8 +22,8 @@ class HostPaths {
   std::vector<std::string> links(const std::string& path);
   /// policy::HostFacts::scan.
   static bool scan(const std::string& folder, const policy::HostFacts::Visitor& visit);
-  /// Can a program of this user that has no capability, as the command has none, come to know what a directory holds? Also when
-  /// it would have to change the mode first, as the owner can. True when in doubt.
+  /// Can a program of this user that has no capability, as the command has none, come to know what a directory holds?
+  /// Also when it would have to change the mode first, as the owner can. True when in doubt.
   static bool may_search(const std::string& directory);
   /// The same of all directories above a path.
   static bool may_reach(const std::string& path);

@@ -33,13 +33,15 @@ struct Helper {
 };
 constexpr std::array helpers = {Helper{"agent-run-nft", "egress"}, Helper{"agent-run-sink", "sink"}};
 
-// Where such a program may be, the first one counts: beside agent-run (unpacked), in a build tree, where meson installs it.
+// Where such a program may be, the first one counts: beside agent-run (unpacked), in a build tree, where meson installs
+// it.
 std::vector<std::string> helper_places(const std::string& name, const std::string& room) {
   const std::string program = program_path();
   const std::string folder = program.substr(0, program.rfind('/'));
   const std::string above(parent_of(folder));
   const std::string root = above == "/" ? "" : above;
-  return {folder + "/" + name, folder + "/src/" + room + "/" + name, root + "/libexec/agent-run/" + name, root + "/lib/agent-run/" + name};
+  return {folder + "/" + name, folder + "/src/" + room + "/" + name, root + "/libexec/agent-run/" + name,
+          root + "/lib/agent-run/" + name};
 }
 
 std::string find_beside(const Helper& helper) {
@@ -47,7 +49,8 @@ std::string find_beside(const Helper& helper) {
     if (::access(path.c_str(), X_OK) == 0) return path;
   }
   const std::string program = program_path();
-  throw Refusal(std::string(helper.name) + " is not beside " + program, "install agent-run whole: meson install -C build");
+  throw Refusal(std::string(helper.name) + " is not beside " + program,
+                "install agent-run whole: meson install -C build");
 }
 
 // With the other names that mounts give it, or parts of it, in the view.
@@ -55,22 +58,27 @@ std::vector<std::string> names_in_view(const policy::Policy& policy, const std::
   return policy.denied_objects().mounts().with_parts(path);
 }
 
-// What the agent read there would be its journal, and what it wrote a forged one. As the path is named, and as it leads.
-// Without a policy: by a command beside the runs, which shows nothing.
+// What the agent read there would be its journal, and what it wrote a forged one. As the path is named, and as it
+// leads. Without a policy: by a command beside the runs, which shows nothing.
 void refuse_reachable_file(const policy::Policy* policy, const std::string& file) {
   const std::size_t slash = file.rfind('/');
   const std::string folder = canonical(slash == 0 ? "/" : file.substr(0, slash)).value_or("");
   if (folder.empty()) throw Refusal("sink file:" + file + ": its folder is not there", "make the folder first");
   struct stat st {};
-  if (::lstat(file.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) throw Refusal("sink file:" + file + ": not a regular file", "name a new file or one that records may be appended to");
+  if (::lstat(file.c_str(), &st) == 0 && !S_ISREG(st.st_mode))
+    throw Refusal("sink file:" + file + ": not a regular file",
+                  "name a new file or one that records may be appended to");
   if (policy == nullptr) return;
   const auto view = policy->view();
   std::vector<std::string> paths = names_in_view(*policy, canonical(file).value_or(file));
   paths.insert(paths.end(), {file, folder + file.substr(slash)});
   for (const std::string& path : paths) {
-    const bool shown = std::ranges::any_of(view, [&](const policy::Grant& grant) { return grant.access != policy::Grant::Access::scratch && within(path, grant.path); });
+    const bool shown = std::ranges::any_of(view, [&](const policy::Grant& grant) {
+      return grant.access != policy::Grant::Access::scratch && within(path, grant.path);
+    });
     if (shown || within(path, policy->workspace()))
-      throw Refusal("sink file:" + file + " lies where the agent may read or write", "keep it outside the workspace and outside every files.read, files.write and files.overlay");
+      throw Refusal("sink file:" + file + " lies where the agent may read or write",
+                    "keep it outside the workspace and outside every files.read, files.write and files.overlay");
   }
 }
 
@@ -84,10 +92,11 @@ std::vector<std::string> each_once(const std::vector<std::string>& paths) {
 
 }  // namespace
 
-// Who could change these would decide what the next run may do. The helper programs wherever the next start would look for
-// them: also what is not there now.
+// Who could change these would decide what the next run may do. The helper programs wherever the next start would look
+// for them: also what is not there now.
 std::vector<std::string> own_paths(const Places& places, const std::vector<std::string>& states) {
-  std::vector<std::string> own = {std::string(parent_of(places.user_profiles)), std::string(parent_of(places.usual_profiles)), program_path()};
+  std::vector<std::string> own = {std::string(parent_of(places.user_profiles)),
+                                  std::string(parent_of(places.usual_profiles)), program_path()};
   own.insert(own.end(), states.begin(), states.end());
   for (const auto& [name, room] : helpers) {
     for (std::string& place : helper_places(name, room)) own.push_back(std::move(place));
@@ -95,34 +104,42 @@ std::vector<std::string> own_paths(const Places& places, const std::vector<std::
   return own;
 }
 
-// What lies there is not changed by any agent, also where more is granted; nor can it be moved away with what is above it.
-// Without a broker nobody keeps that.
+// What lies there is not changed by any agent, also where more is granted; nor can it be moved away with what is above
+// it. Without a broker nobody keeps that.
 void refuse_unkept(const policy::Policy& policy, const std::vector<std::string>& own) {
   if (!policy.weakened(policy::Weakening::floor_only)) return;
   for (const std::string& path : own) {
     for (const policy::Grant& grant : policy.view()) {
-      if (grant.path == "/" || !policy::changes_host(grant.access) || !within(canonical(path).value_or(path), grant.path)) continue;
-      throw Refusal("weaken: [floor-only] leaves nobody to keep " + path + ", which lies in " + grant.path + ", where the agent may write",
+      if (grant.path == "/" || !policy::changes_host(grant.access) ||
+          !within(canonical(path).value_or(path), grant.path))
+        continue;
+      throw Refusal("weaken: [floor-only] leaves nobody to keep " + path + ", which lies in " + grant.path +
+                        ", where the agent may write",
                     "grant less than " + grant.path + ", or take floor-only out of the profile");
     }
   }
 }
 
-// Before anything in them counts: a profile that an agent wrote in an earlier run would grant what it liked in this one.
+// Before anything in them counts: a profile that an agent wrote in an earlier run would grant what it liked in this
+// one.
 void refuse_agents_profiles(const std::vector<profile::Profile>& chain, const UsersOwn& own, const Places& places) {
   for (const profile::Profile& profile : chain) {
     if (!profile.place.file.starts_with('/')) continue;  // shipped in the program
     const std::string fault = own.fault(profile.place.file);
     if (fault.empty()) continue;
-    throw Refusal("profile " + profile.place.file + " " + fault, "read it, then copy it to " + places.usual_profiles + " and name the copy");
+    throw Refusal("profile " + profile.place.file + " " + fault,
+                  "read it, then copy it to " + places.usual_profiles + " and name the copy");
   }
 }
 
-// Keys and records of a state directory must have been out of reach of every agent. Runs that kept their own state there hid it, and
-// so did those that remember it: none is remembered where an agent could write, and what is remembered is hidden from then on.
+// Keys and records of a state directory must have been out of reach of every agent. Runs that kept their own state
+// there hid it, and so did those that remember it: none is remembered where an agent could write, and what is
+// remembered is hidden from then on.
 std::string fault_of_state(const std::string& state, HostPaths& host, const Places& places) {
   const std::string real = canonical(state).value_or(state);
-  const auto agrees = [&](const std::string& other) { return other == state || WrittenFolders({other}, Memory::states).is_object(real); };
+  const auto agrees = [&](const std::string& other) {
+    return other == state || WrittenFolders({other}, Memory::states).is_object(real);
+  };
   std::vector<std::string> strangers = written_directories(state, places);
   std::erase_if(strangers, agrees);
   const WrittenFolders written(strangers);
@@ -133,14 +150,16 @@ std::string fault_of_state(const std::string& state, HostPaths& host, const Plac
 void refuse_agents_state(const std::string& state, HostPaths& host, const Places& places) {
   const std::string fault = fault_of_state(state, host, places);
   if (!fault.empty())
-    throw Refusal("the journal's directory " + state + " " + fault, "name a new directory outside of it with --journal, or leave --journal and XDG_STATE_HOME out");
+    throw Refusal("the journal's directory " + state + " " + fault,
+                  "name a new directory outside of it with --journal, or leave --journal and XDG_STATE_HOME out");
 }
 
 // A profile that the agent could write would be no limit in the next run (ATTACKS L3, L4).
 void refuse_writable_profiles(const policy::Policy& policy, const std::vector<std::string>& own, HostPaths& host) {
   const auto view = policy.view();
   const auto kept = [&](const std::string& path) {
-    return std::ranges::any_of(own, [&](const std::string& folder) { return within(path, canonical(folder).value_or(folder)); });
+    return std::ranges::any_of(
+        own, [&](const std::string& folder) { return within(path, canonical(folder).value_or(folder)); });
   };
   for (const policy::Policy::Source& source : policy.sources()) {
     if (!source.file.starts_with('/')) continue;  // shipped in the program
@@ -155,7 +174,8 @@ void refuse_writable_profiles(const policy::Policy& policy, const std::vector<st
       if (kept(path)) continue;  // as for every agent
       if (std::any_of(view.begin(), view.end(), writable) || within(path, policy.workspace())) {
         throw Refusal("profile " + path + " lies where the agent could change it",
-                      "keep it outside the workspace and outside every files.write and files.overlay, for example in ~/.config/agent-run/profiles");
+                      "keep it outside the workspace and outside every files.write and files.overlay, for example in "
+                      "~/.config/agent-run/profiles");
       }
     }
   }
@@ -172,23 +192,29 @@ void refuse_reachable_state(const policy::Policy& policy, const std::string& sta
     return std::ranges::any_of(names, [&](const std::string& name) { return within(name, grant.path); });
   });
   if (reachable || within(path, policy.workspace()))
-    throw Refusal("--journal " + state + " lies where the agent may write", "keep journals and keys outside the workspace and outside every files.write and files.overlay");
+    throw Refusal("--journal " + state + " lies where the agent may write",
+                  "keep journals and keys outside the workspace and outside every files.write and files.overlay");
 }
 
 // Who receives the records, by which certificate, and who this is to the receiver.
-void refuse_agents_sink(const policy::Policy* policy, const sink::Target& target, const UsersOwn& own, const Places& places) {
+void refuse_agents_sink(const policy::Policy* policy, const sink::Target& target, const UsersOwn& own,
+                        const Places& places) {
   using Kind = sink::Target::Kind;
   if (target.kind == Kind::file) refuse_reachable_file(policy, target.path);
   const bool local = target.kind == Kind::file || target.kind == Kind::syslog_unix || target.kind == Kind::journald;
-  const std::pair<const char*, const std::string*> named[] = {
-      {"", local ? &target.path : nullptr}, {"ca=", &target.ca}, {"cert=", &target.cert}, {"key=", &target.key}, {"headers=", &target.headers}};
+  const std::pair<const char*, const std::string*> named[] = {{"", local ? &target.path : nullptr},
+                                                              {"ca=", &target.ca},
+                                                              {"cert=", &target.cert},
+                                                              {"key=", &target.key},
+                                                              {"headers=", &target.headers}};
   for (const auto& [parameter, name] : named) {
     if (name == nullptr || name->empty()) continue;
     std::string path = name->starts_with("~/") ? places.home + name->substr(1) : *name;
     if (!path.starts_with('/')) path = canonical(".").value_or("") + "/" + path;
     const std::string fault = own.fault(path, policy);
     if (fault.empty()) continue;
-    throw Refusal("sink " + target.name + ": " + parameter + path + " " + fault, "keep it outside the workspace and every directory that agents may or might write");
+    throw Refusal("sink " + target.name + ": " + parameter + path + " " + fault,
+                  "keep it outside the workspace and every directory that agents may or might write");
   }
 }
 
@@ -200,7 +226,11 @@ std::vector<std::string> state_directories(const std::string& own, const Places&
   return each_once({own, places.state, places.usual_state, places.account_state});
 }
 
-std::string find_nft_program() { return find_beside(helpers[0]); }
-std::string find_sink_program() { return find_beside(helpers[1]); }
+std::string find_nft_program() {
+  return find_beside(helpers[0]);
+}
+std::string find_sink_program() {
+  return find_beside(helpers[1]);
+}
 
 }  // namespace agentrun::supervisor

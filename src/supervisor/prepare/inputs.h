@@ -1,4 +1,5 @@
-// What decides what a run may do, and must not have been an agent's to decide: profiles, the state directory, helper programs, sinks.
+// What decides what a run may do, and must not have been an agent's to decide: profiles, the state directory, helper
+// programs, sinks.
 #pragma once
 
 #include <string>
@@ -29,8 +30,9 @@ void refuse_writable_profiles(const policy::Policy& policy, const std::vector<st
 void refuse_agents_state(const std::string& state, HostPaths& host, const Places& places);
 /// --journal where the agent of this run may write.
 void refuse_reachable_state(const policy::Policy& policy, const std::string& state);
-/// A sink whose file the agent may read or write, or whose receiver or certificates an agent could have chosen. No policy: of a
-/// command beside the runs.
-void refuse_agents_sink(const policy::Policy* policy, const sink::Target& target, const UsersOwn& own, const Places& places);
+/// A sink whose file the agent may read or write, or whose receiver or certificates an agent could have chosen. No
+/// policy: of a command beside the runs.
+void refuse_agents_sink(const policy::Policy* policy, const sink::Target& target, const UsersOwn& own,
+                        const Places& places);
 
 }  // namespace agentrun::supervisor

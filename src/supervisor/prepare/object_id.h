@@ -14,8 +14,8 @@ struct ObjectId {
   std::int64_t born = 0;
 };
 
-/// Number and time of birth tell an object from one that got its number later, and do not change when devices are numbered
-/// anew by a reboot. Without a time of birth the device has to be the same.
+/// Number and time of birth tell an object from one that got its number later, and do not change when devices are
+/// numbered anew by a reboot. Without a time of birth the device has to be the same.
 bool same_object(const ObjectId& a, const ObjectId& b) noexcept;
 
 /// Of what stands at a path; a link at its end is not followed. nullopt: nothing, or nothing that can be looked at.

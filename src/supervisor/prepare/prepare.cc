@@ -15,18 +15,18 @@
 #include <agentrun/journal.h>
 #include <agentrun/supervisor.h>
 #include <agentrun/sys/error.h>
+#include <agentrun/sys/file_tree.h>
 #include <agentrun/sys/mount_names.h>
 #include <agentrun/sys/paths.h>
 #include "supervisor/git/git_environment.h"
 #include "supervisor/git/git_layout.h"
-#include <agentrun/sys/file_tree.h>
 #include "supervisor/prepare/host_facts.h"
 #include "supervisor/prepare/host_paths.h"
 #include "supervisor/prepare/inputs.h"
-#include "supervisor/state/live_runs.h"
 #include "supervisor/prepare/remarks.h"
-#include "supervisor/state/state_search.h"
 #include "supervisor/prepare/users_own.h"
+#include "supervisor/state/live_runs.h"
+#include "supervisor/state/state_search.h"
 #include "supervisor/state/written.h"
 
 namespace agentrun::supervisor {
@@ -55,48 +55,59 @@ bool is_folder(const std::string& path) {
 std::string canonical_folder(const std::string& path, std::string_view what) {
   const auto real = canonical(path);
   if (!real) {
-    throw Refusal(std::string(what) + " " + path + ": " + std::string(errno_name(errno)), "name a folder that exists and that you can enter");
+    throw Refusal(std::string(what) + " " + path + ": " + std::string(errno_name(errno)),
+                  "name a folder that exists and that you can enter");
   }
-  if (!is_folder(*real)) throw Refusal(std::string(what) + " " + path + " is not a folder", "name a folder that exists");
+  if (!is_folder(*real))
+    throw Refusal(std::string(what) + " " + path + " is not a folder", "name a folder that exists");
   if (::access(real->c_str(), R_OK | X_OK) != 0) {
-    throw Refusal(std::string(what) + " " + path + " cannot be read: " + std::string(errno_name(errno)), "run agent-run as a user who can read it");
+    throw Refusal(std::string(what) + " " + path + " cannot be read: " + std::string(errno_name(errno)),
+                  "run agent-run as a user who can read it");
   }
   return *real;
 }
 
 // As the shell shows it, links and all, when that is where we are.
 std::string current_folder_as_named() {
-  struct stat named {}, real {};
+  struct stat named {
+  }, real{};
   const auto shown = environment("PWD");
   const bool plain = shown && shown->starts_with('/') && std::filesystem::path(*shown).lexically_normal() == *shown;
-  if (plain && ::stat(shown->c_str(), &named) == 0 && ::stat(".", &real) == 0 && named.st_dev == real.st_dev && named.st_ino == real.st_ino)
+  if (plain && ::stat(shown->c_str(), &named) == 0 && ::stat(".", &real) == 0 && named.st_dev == real.st_dev &&
+      named.st_ino == real.st_ino)
     return *shown;
   return canonical(".").value_or("/");
 }
 
-// The absolute path by which a person names what is at `real`, links and all; `real` where the words do not lead there plainly.
+// The absolute path by which a person names what is at `real`, links and all; `real` where the words do not lead there
+// plainly.
 std::string as_named(const std::string& path, const std::string& real) {
   const std::filesystem::path absolute = path.starts_with('/') ? path : current_folder_as_named() + "/" + path;
-  if (std::any_of(absolute.begin(), absolute.end(), [](const std::filesystem::path& part) { return part == ".."; })) return real;
+  if (std::any_of(absolute.begin(), absolute.end(), [](const std::filesystem::path& part) { return part == ".."; }))
+    return real;
   std::string named = absolute.lexically_normal().string();
   if (named.size() > 1 && named.ends_with('/')) named.pop_back();
   return canonical(named) == real ? named : real;
 }
 
-// What a person names on the command line, or where they start, is not followed through a link that an agent could have left.
-void refuse_planted_links(HostPaths& host, const WrittenFolders& written, const std::string& path, std::string_view what) {
+// What a person names on the command line, or where they start, is not followed through a link that an agent could have
+// left.
+void refuse_planted_links(HostPaths& host, const WrittenFolders& written, const std::string& path,
+                          std::string_view what) {
   const std::string absolute = path.starts_with('/') ? path : current_folder_as_named() + "/" + path;
   const auto target = host.canonical(absolute);
   if (!target) return;  // that the target was once an agent's, too, does not say who made the link
   for (const std::string& folder : host.links(absolute)) {
     if (!written.holds(folder)) continue;
-    throw Refusal(std::string(what) + " " + path + " leads through a link in " + folder + ", where an agent could write: it leads to " + *target,
+    throw Refusal(std::string(what) + " " + path + " leads through a link in " + folder +
+                      ", where an agent could write: it leads to " + *target,
                   path == "." ? "cd -P . if that is meant" : "if that is meant, name " + *target);
   }
 }
 
 // --read, --write, --overlay and --allow-host as one more profile of the chain.
-Profile command_line_profile(const Options& options, const std::string& workspace, HostPaths& host_paths, const WrittenFolders& written) {
+Profile command_line_profile(const Options& options, const std::string& workspace, HostPaths& host_paths,
+                             const WrittenFolders& written) {
   const profile::Place place{.file = "command line"};
   Profile profile;
   profile.place = place;
@@ -104,7 +115,9 @@ Profile command_line_profile(const Options& options, const std::string& workspac
   const auto add = [&](const std::vector<std::string>& paths, const char* option, profile::Patterns& to) {
     for (const std::string& path : paths) {
       const auto real = canonical(path);
-      if (!real) throw Refusal(std::string(option) + " " + path + ": " + std::string(errno_name(errno)), "name something that exists");
+      if (!real)
+        throw Refusal(std::string(option) + " " + path + ": " + std::string(errno_name(errno)),
+                      "name something that exists");
       refuse_planted_links(host_paths, written, path, option);
       to.push_back({.value = policy::pattern_of(*real == workspace ? *real : as_named(path, *real)), .place = place});
     }
@@ -117,8 +130,9 @@ Profile command_line_profile(const Options& options, const std::string& workspac
     profile.network.allow.push_back({.to = host, .by = {}, .tls = {}, .place = place});
   }
   // What its hash is over, so that the journal can tell two command lines apart.
-  for (const auto& [key, patterns] : {std::pair{"read ", &profile.files.read}, std::pair{"write ", &profile.files.write},
-                                      std::pair{"overlay ", &profile.files.overlay}}) {
+  for (const auto& [key, patterns] :
+       {std::pair{"read ", &profile.files.read}, std::pair{"write ", &profile.files.write},
+        std::pair{"overlay ", &profile.files.overlay}}) {
     for (const profile::Pattern& pattern : *patterns) profile.text += key + pattern.value + "\n";
   }
   for (const std::string& host : options.allow_hosts) profile.text += "allow-host " + host + "\n";
@@ -152,10 +166,10 @@ struct Workspace {
   std::string path, named;  // canonical, and as a person names it
 };
 
-// The workspace: the option, else the last profile that says one, else the current folder. A relative path starts in the
-// current folder.
+// The workspace: the option, else the last profile that says one, else the current folder. A relative path starts in
+// the current folder.
 Workspace workspace_of(const Options& options, const std::vector<Profile>& chain, const Places& places, HostPaths& host,
-                         const WrittenFolders& written) {
+                       const WrittenFolders& written) {
   std::string path = options.workspace.value_or("");
   for (auto it = chain.rbegin(); path.empty() && it != chain.rend(); ++it) {
     if (it->workspace.path) path = it->workspace.path->value;
@@ -168,8 +182,9 @@ Workspace workspace_of(const Options& options, const std::vector<Profile>& chain
   return {.path = std::move(folder), .named = std::move(named)};
 }
 
-// The kernel writes core files as the process that dumps: in its Landlock domain, where only floor-only lets anything be written
-// (docs/decisions/003). For a pipe or a socket as its pattern the host reads what a crash of the agent sends (core(5)).
+// The kernel writes core files as the process that dumps: in its Landlock domain, where only floor-only lets anything
+// be written (docs/decisions/003). For a pipe or a socket as its pattern the host reads what a crash of the agent sends
+// (core(5)).
 void refuse_core_files(const policy::Policy& policy) {
   if (!policy.limits().core) return;
   if (!policy.weakened(policy::Weakening::floor_only))
@@ -177,7 +192,8 @@ void refuse_core_files(const policy::Policy& policy) {
                   "remove limits.core, and use gdb or gcore inside; or weaken: [floor-only]");
   const std::string pattern = try_read_file("/proc/sys/kernel/core_pattern").value_or("|");
   if (pattern.starts_with('|') || pattern.starts_with('@'))
-    throw Refusal("limits.core: this host hands core files to a program (kernel.core_pattern)", "remove limits.core, or have root set a file name: sysctl kernel.core_pattern=core");
+    throw Refusal("limits.core: this host hands core files to a program (kernel.core_pattern)",
+                  "remove limits.core, or have root set a file name: sysctl kernel.core_pattern=core");
 }
 
 std::vector<PreparedSink> sinks_of(const policy::Policy& policy, const UsersOwn& own, const Places& places) {
@@ -215,7 +231,8 @@ std::string current_folder(const policy::Policy& policy) {
   char path[PATH_MAX];
   // Removed, or out of this process's root (getcwd(3)): then it is where the workspace is.
   if (::getcwd(path, sizeof path) == nullptr || path[0] != '/') return policy.workspace();
-  if (policy.decide(policy::Right::read, path).act == policy::Act::allow && within(path, policy.workspace())) return path;
+  if (policy.decide(policy::Right::read, path).act == policy::Act::allow && within(path, policy.workspace()))
+    return path;
   return policy.workspace();
 }
 
@@ -241,8 +258,8 @@ void refuse_folders_as_standard_files() {
   }
 }
 
-// Nor a socket of the host's network that could send where it likes: a datagram socket, or one that is not connected. A stream
-// that is connected stays what it is; connect(2), which could undo that, is the broker's.
+// Nor a socket of the host's network that could send where it likes: a datagram socket, or one that is not connected. A
+// stream that is connected stays what it is; connect(2), which could undo that, is the broker's.
 void refuse_free_sockets_as_standard_files() {
   for (int fd = 0; fd <= 2; ++fd) {
     struct stat st {};
@@ -251,7 +268,8 @@ void refuse_free_sockets_as_standard_files() {
     socklen_t size = sizeof type;
     sockaddr_storage peer{};
     socklen_t length = sizeof peer;
-    const bool stream = ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && (type == SOCK_STREAM || type == SOCK_SEQPACKET);
+    const bool stream =
+        ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && (type == SOCK_STREAM || type == SOCK_SEQPACKET);
     if (!stream || ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) != 0) {
       throw Refusal("descriptor " + std::to_string(fd) + " is a socket of the host that could be used to send anywhere",
                     "redirect it to a file, a pipe or to /dev/null");
@@ -284,8 +302,8 @@ std::map<std::string, std::string> environment_map() {
 
 namespace {
 
-// Of one's own and of other runs' state directories those that may be there and within the command's reach: they hold keys, and what runs changed in overlays.
-// Also what runs that are going on keep elsewhere, in sinks.
+// Of one's own and of other runs' state directories those that may be there and within the command's reach: they hold
+// keys, and what runs changed in overlays. Also what runs that are going on keep elsewhere, in sinks.
 std::vector<std::string> states_to_hide(const std::vector<std::string>& states, const WrittenFolders& elsewhere) {
   std::vector<std::string> hidden = states;
   const auto add = [&](const std::string& path) {
@@ -324,8 +342,10 @@ constexpr std::size_t max_names_searched = 3'000;
 void refuse_hidden_workspace(const policy::Policy& policy, const std::vector<std::string>& found) {
   for (const std::string& state : found) {
     if (within(policy.workspace(), state))
-      throw Refusal("workspace " + policy.workspace() + " lies in " + state + ", which holds an identity of agent-run (identity.key or identity.vkey)",
-                    "choose another workspace with -w; or, if that is no state directory of yours, remove these files from it");
+      throw Refusal(
+          "workspace " + policy.workspace() + " lies in " + state +
+              ", which holds an identity of agent-run (identity.key or identity.vkey)",
+          "choose another workspace with -w; or, if that is no state directory of yours, remove these files from it");
   }
 }
 
@@ -333,7 +353,9 @@ void refuse_hidden_workspace(const policy::Policy& policy, const std::vector<std
 void add_remarks(Remarks& remarks, const policy::Policy& policy, const std::vector<std::string>& found) {
   if (policy.weakened(policy::Weakening::host_root)) return;
   for (const std::string& state : found)
-    remarks.sentences.push_back(state + " is hidden: it holds an identity of agent-run (identity.key or identity.vkey), keep it outside of what is granted");
+    remarks.sentences.push_back(state +
+                                " is hidden: it holds an identity of agent-run (identity.key or identity.vkey), keep "
+                                "it outside of what is granted");
 }
 
 // What cannot be kept whole is refused, unless the profile says that less will do.
@@ -404,7 +426,8 @@ std::string state_directory_of(const Options& options, const Places& places) {
 Prepared prepare(const Options& options, const Places& places) {
   std::vector<Profile> chain;
   for (const std::string& name : options.profiles) {
-    for (Profile& profile : profile::Loader(places.user_profiles).load(profile_argument(name))) chain.push_back(std::move(profile));
+    for (Profile& profile : profile::Loader(places.user_profiles).load(profile_argument(name)))
+      chain.push_back(std::move(profile));
   }
   const std::string state = state_directory_of(options, places);
   const std::vector<std::string> states = state_directories(state, places);
@@ -424,7 +447,8 @@ Prepared prepare(const Options& options, const Places& places) {
   make_workspace_overlay(chain.back(), workspace);
   for (Profile& profile : chain) profile.sha256 = journal::hex(journal::sha256(profile.text));
 
-  GitLayout git(host, canonical(places.home).value_or(places.home), git_settings_of_user(places), git_settings_of_environment(environment_map()));
+  GitLayout git(host, canonical(places.home).value_or(places.home), git_settings_of_user(places),
+                git_settings_of_environment(environment_map()));
   policy::HostFacts facts{
       .home = canonical(places.home).value_or(places.home),
       .workspace = workspace,
@@ -452,7 +476,8 @@ Prepared prepare(const Options& options, const Places& places) {
   hidden.insert(hidden.end(), guarded.begin(), guarded.end());
   facts.own.insert(facts.own.end(), guarded.begin(), guarded.end());
   const auto reaches = [&](const policy::Grant& grant) {
-    return policy::changes_host(grant.access) && std::ranges::any_of(guarded, [&](const std::string& path) { return within(path, grant.path); });
+    return policy::changes_host(grant.access) &&
+           std::ranges::any_of(guarded, [&](const std::string& path) { return within(path, grant.path); });
   };
   if (std::ranges::any_of(policy.view(), reaches)) policy = policy::compile(chain, facts);
   refuse_unkept(policy, facts.own);
@@ -487,9 +512,19 @@ Prepared prepare(const Options& options, const Places& places) {
   Remarks remarks = remarks_of(policy, plan);
   add_remarks(remarks, policy, found);
   for (const std::string& setting : git.unfollowed())
-    remarks.sentences.push_back(setting + " is for a shell to expand: the programs that it names are not guarded; write the path itself");
-  return {.policy = std::move(policy), .plan = std::move(plan), .reads = reads, .state_directory = state, .other_states = {states.begin() + 1, states.end()}, .written_directories = in_which_written, .run = run,
-          .overlays = std::move(overlays), .hidden = std::move(hidden), .sinks = std::move(sinks), .remarks = std::move(remarks)};
+    remarks.sentences.push_back(
+        setting + " is for a shell to expand: the programs that it names are not guarded; write the path itself");
+  return {.policy = std::move(policy),
+          .plan = std::move(plan),
+          .reads = reads,
+          .state_directory = state,
+          .other_states = {states.begin() + 1, states.end()},
+          .written_directories = in_which_written,
+          .run = run,
+          .overlays = std::move(overlays),
+          .hidden = std::move(hidden),
+          .sinks = std::move(sinks),
+          .remarks = std::move(remarks)};
 }
 
 }  // namespace agentrun::supervisor

@@ -41,10 +41,12 @@ bool is_shown(const sandbox::Plan& plan, std::string_view path) {
   const sandbox::MountStep* deepest = nullptr;
   for (const sandbox::MountStep& step : plan.mounts) {
     const bool mounts = step.kind != Kind::directory && step.kind != Kind::symlink && step.kind != Kind::text_file;
-    if (mounts && within(path, step.target) && (deepest == nullptr || step.target.size() >= deepest->target.size())) deepest = &step;
+    if (mounts && within(path, step.target) && (deepest == nullptr || step.target.size() >= deepest->target.size()))
+      deepest = &step;
   }
   if (deepest == nullptr) return false;
-  return deepest->kind == Kind::bind || deepest->kind == Kind::overlay || (deepest->kind == Kind::root && !deepest->source.empty());
+  return deepest->kind == Kind::bind || deepest->kind == Kind::overlay ||
+         (deepest->kind == Kind::root && !deepest->source.empty());
 }
 
 namespace {
@@ -54,8 +56,8 @@ std::string section_of(const policy::Rule& rule) {
   return rule.id.substr(begin, rule.id.find('[') - begin);
 }
 
-// Shipped profiles grant what may be there. Whoever wrote a profile or an option meant something that is. What is absent outside too
-// reads the same inside; but what a command writes below it is lost.
+// Shipped profiles grant what may be there. Whoever wrote a profile or an option meant something that is. What is
+// absent outside too reads the same inside; but what a command writes below it is lost.
 void add_dead_grants(std::vector<std::string>& sentences, const policy::Policy& policy, const sandbox::Plan& plan) {
   for (const policy::Rule& rule : policy.rules()) {
     const std::string section = section_of(rule);
@@ -65,8 +67,10 @@ void add_dead_grants(std::vector<std::string>& sentences, const policy::Policy& 
     const auto target = canonical(rule.meant);
     const std::string begin = section + " " + rule.meant + " (" + rule.place.text() + ") shows nothing: ";
     if (!target && section == "files.read") continue;
-    if (!target) sentences.push_back(begin + "there is nothing on the host now; make it before the run");
-    else if (!is_shown(plan, *target)) sentences.push_back(begin + "the sandbox has its own there, or another rule hides it; put it elsewhere");
+    if (!target)
+      sentences.push_back(begin + "there is nothing on the host now; make it before the run");
+    else if (!is_shown(plan, *target))
+      sentences.push_back(begin + "the sandbox has its own there, or another rule hides it; put it elsewhere");
   }
 }
 
@@ -75,7 +79,9 @@ void add_absent_sockets(std::vector<std::string>& sentences, const policy::Polic
   for (const policy::Policy::SocketGrant& grant : policy.sockets()) {
     struct stat st {};
     if (::lstat(grant.path.c_str(), &st) == 0 || grant.rule == nullptr) continue;
-    sentences.push_back("sockets " + grant.path + " (" + grant.rule->place.text() + ") is not there: start what listens on it before the run (for an agent: ssh-add -l), or remove the rule");
+    sentences.push_back(
+        "sockets " + grant.path + " (" + grant.rule->place.text() +
+        ") is not there: start what listens on it before the run (for an agent: ssh-add -l), or remove the rule");
   }
 }
 
@@ -84,24 +90,38 @@ void add_absent_programs(std::vector<std::string>& sentences, const policy::Poli
   for (const policy::Rule& rule : policy.rules()) {
     const bool own = rule.place.file.starts_with('/') || rule.place.file == "command line";
     struct stat st {};
-    if (!own || section_of(rule) != "exec.allow" || rule.meant.find_first_of("*?[{") != std::string::npos || ::lstat(rule.meant.c_str(), &st) == 0) continue;
-    if (!is_shown(plan, rule.meant) || policy.decide(policy::Right::change, rule.meant).act == policy::Act::allow) continue;
-    if (std::ranges::any_of(policy.exec_roots(), [&](const std::string& root) { return within(rule.meant, root) && ::lstat(root.c_str(), &st) == 0; })) continue;
-    sentences.push_back("exec.allow " + rule.meant + " (" + rule.place.text() + ") is not there, and is not executed in this run when it comes to be: make it before the run");
+    if (!own || section_of(rule) != "exec.allow" || rule.meant.find_first_of("*?[{") != std::string::npos ||
+        ::lstat(rule.meant.c_str(), &st) == 0)
+      continue;
+    if (!is_shown(plan, rule.meant) || policy.decide(policy::Right::change, rule.meant).act == policy::Act::allow)
+      continue;
+    if (std::ranges::any_of(policy.exec_roots(), [&](const std::string& root) {
+          return within(rule.meant, root) && ::lstat(root.c_str(), &st) == 0;
+        }))
+      continue;
+    sentences.push_back("exec.allow " + rule.meant + " (" + rule.place.text() +
+                        ") is not there, and is not executed in this run when it comes to be: make it before the run");
   }
 }
 
 void add_single_files(std::vector<std::string>& sentences, const policy::Policy& policy, const sandbox::Plan& plan) {
   for (const policy::Grant& grant : policy.view()) {
     struct stat st {};
-    if (std::ranges::none_of(plan.mounts, [&](const sandbox::MountStep& step) { return step.kind == Kind::bind && step.target == grant.path; })) continue;
+    if (std::ranges::none_of(plan.mounts, [&](const sandbox::MountStep& step) {
+          return step.kind == Kind::bind && step.target == grant.path;
+        }))
+      continue;
     if (!policy::changes_host(grant.access) || ::lstat(grant.path.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) continue;
     // What holds the home directory, or is it, is much more than was meant.
     const std::string above(parent_of(grant.path));
-    const std::string remedy = within(policy.home(), above) ? "to let it, put the file in a directory of its own and grant that"
-                                                            : "to let it, grant the directory above, " + above;
-    sentences.push_back(grant.path + " is granted by itself: a program that replaces it by rename has its content (up to 1 MiB) written in place, what else it "
-                        "does beside it or by removing it is refused (EBUSY); " + remedy);
+    const std::string remedy = within(policy.home(), above)
+                                   ? "to let it, put the file in a directory of its own and grant that"
+                                   : "to let it, grant the directory above, " + above;
+    sentences.push_back(grant.path +
+                        " is granted by itself: a program that replaces it by rename has its content (up to 1 MiB) "
+                        "written in place, what else it "
+                        "does beside it or by removing it is refused (EBUSY); " +
+                        remedy);
   }
 }
 
@@ -117,9 +137,12 @@ std::optional<std::string> line_of(const std::string& path, std::string_view beg
   return text.substr(begin.size(), text.find('\n') - begin.size());
 }
 
-std::string below(const std::string& folder, const std::string& path) { return path.starts_with('/') ? path : folder + "/" + path; }
+std::string below(const std::string& folder, const std::string& path) {
+  return path.starts_with('/') ? path : folder + "/" + path;
+}
 
-// What stands at .git leads to: by a link, by a file ("gitdir: PATH"), or by a link to such a file; nothing for a directory, or for none.
+// What stands at .git leads to: by a link, by a file ("gitdir: PATH"), or by a link to such a file; nothing for a
+// directory, or for none.
 std::optional<std::string> gitdir_of(const std::string& folder) {
   const std::string git = folder + "/.git";
   struct stat st {};
@@ -140,21 +163,25 @@ void add_git_elsewhere(std::vector<std::string>& sentences, const sandbox::Plan&
   for (const std::string& path : {gitdir, whole}) {
     const auto target = canonical(path);
     if (!target || is_shown(plan, *target)) continue;
-    sentences.push_back(folder + "/.git leads to " + *target + ", which is on the host and is not shown: git finds no repository; to show it: files: {write: [\"" +
-                        policy::pattern_of(canonical(whole).value_or(*target)) + "\"]}");
+    sentences.push_back(
+        folder + "/.git leads to " + *target +
+        ", which is on the host and is not shown: git finds no repository; to show it: files: {write: [\"" +
+        policy::pattern_of(canonical(whole).value_or(*target)) + "\"]}");
     return;
   }
 }
 
 // Of the directories in the workspace: worktrees, submodules.
-void add_git_elsewhere_below(std::vector<std::string>& sentences, const sandbox::Plan& plan, const std::string& workspace) {
+void add_git_elsewhere_below(std::vector<std::string>& sentences, const sandbox::Plan& plan,
+                             const std::string& workspace) {
   constexpr std::size_t most_entries = 256;
   const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(workspace.c_str()), ::closedir);
   if (!dir) return;
   std::size_t looked_at = 0;
   for (const dirent* entry; looked_at++ < most_entries && (entry = ::readdir(dir.get())) != nullptr;) {
     const std::string_view name = entry->d_name;
-    if (entry->d_type == DT_DIR && name != "." && name != ".." && name != ".git") add_git_elsewhere(sentences, plan, workspace + "/" + std::string(name));
+    if (entry->d_type == DT_DIR && name != "." && name != ".." && name != ".git")
+      add_git_elsewhere(sentences, plan, workspace + "/" + std::string(name));
   }
 }
 
@@ -163,12 +190,15 @@ void add_loopback(std::vector<std::string>& sentences, const policy::Policy& pol
   std::string named;
   for (const policy::Rule& rule : policy.rules()) {
     const std::string_view to = rule.meant;
-    const bool loopback = to.starts_with("localhost:") || to.starts_with("127.") || to.starts_with("[::1]") || to.starts_with("[::1/");
+    const bool loopback =
+        to.starts_with("localhost:") || to.starts_with("127.") || to.starts_with("[::1]") || to.starts_with("[::1/");
     if (rule.act != policy::Act::allow || !loopback || rule.id.find(":network.allow[") == std::string::npos) continue;
     named += (named.empty() ? "" : ", ") + rule.pattern;
   }
   if (named.empty()) return;
-  sentences.push_back(named + " is the sandbox's own loopback, not the host's: a server of the host is reached by another of its addresses, when it "
+  sentences.push_back(named +
+                      " is the sandbox's own loopback, not the host's: a server of the host is reached by another of "
+                      "its addresses, when it "
                       "listens there and a rule names it, or by a unix socket (sockets)");
 }
 
@@ -185,15 +215,21 @@ void add_whole(std::vector<std::string>& sentences, const policy::Policy& policy
       if (&list == &written) options += " --overlay " + grant.path;
     }
     const std::string begin = name + " leads to " + path + ": what the command changes in";
-    if (!held.empty()) sentences.push_back(begin + held + ", programs of the host may run; it is held back until agent-run apply --trusted");
-    if (!written.empty()) sentences.push_back(begin + written + ", programs of the host may run; to see it first:" + options);
+    if (!held.empty())
+      sentences.push_back(begin + held +
+                          ", programs of the host may run; it is held back until agent-run apply --trusted");
+    if (!written.empty())
+      sentences.push_back(begin + written + ", programs of the host may run; to see it first:" + options);
   }
-  if (!found->left_out().empty()) sentences.push_back("names of the host that lead to what may be written were not all followed: " + found->left_out());
+  if (!found->left_out().empty())
+    sentences.push_back("names of the host that lead to what may be written were not all followed: " +
+                        found->left_out());
 }
 
 std::vector<std::string> unshown_path(const sandbox::Plan& plan) {
   std::vector<std::string> found;
-  const auto path = std::ranges::find_if(plan.environment, [](const std::string& entry) { return entry.starts_with("PATH="); });
+  const auto path =
+      std::ranges::find_if(plan.environment, [](const std::string& entry) { return entry.starts_with("PATH="); });
   if (path == plan.environment.end()) return found;
   const std::string text = path->substr(5);
   for (std::size_t at = 0; at <= text.size();) {
@@ -217,7 +253,8 @@ Remarks remarks_of(const policy::Policy& policy, const sandbox::Plan& plan) {
   add_whole(remarks.sentences, policy);
   add_loopback(remarks.sentences, policy);
   add_git_elsewhere(remarks.sentences, plan, policy.workspace());
-  if (plan.cwd != policy.workspace() && parent_of(plan.cwd) != policy.workspace()) add_git_elsewhere(remarks.sentences, plan, plan.cwd);
+  if (plan.cwd != policy.workspace() && parent_of(plan.cwd) != policy.workspace())
+    add_git_elsewhere(remarks.sentences, plan, plan.cwd);
   if (!policy.workspace().empty()) add_git_elsewhere_below(remarks.sentences, plan, policy.workspace());
   if (remarks.sentences.size() > most_sentences) {
     const std::size_t more = remarks.sentences.size() - most_sentences;
@@ -230,8 +267,10 @@ Remarks remarks_of(const policy::Policy& policy, const sandbox::Plan& plan) {
 
 std::string remedy_of_unshown(const Prepared& prepared, const std::string& command) {
   std::vector<std::string> names;
-  if (command.find('/') != std::string::npos) names.push_back(below(prepared.plan.cwd, command));
-  else for (const std::string& folder : prepared.remarks.unshown_path) names.push_back(folder + "/" + command);
+  if (command.find('/') != std::string::npos)
+    names.push_back(below(prepared.plan.cwd, command));
+  else
+    for (const std::string& folder : prepared.remarks.unshown_path) names.push_back(folder + "/" + command);
   for (const std::string& name : names) {
     const auto target = canonical(name);
     if (!target || ::access(name.c_str(), X_OK) != 0 || is_shown(prepared.plan, *target)) continue;
@@ -243,7 +282,8 @@ std::string remedy_of_unshown(const Prepared& prepared, const std::string& comma
     const bool link = ::lstat(name.c_str(), &st) == 0 && S_ISLNK(st.st_mode);
     const std::string by_name = std::filesystem::path(name).lexically_normal().string();
     const std::string shown = link && canonical(by_name) == target ? by_name : *target;
-    return name + " is on the host and is not shown; to show it: " + prepared.policy.remedy({}, policy::Right::read, shown) +
+    return name +
+           " is on the host and is not shown; to show it: " + prepared.policy.remedy({}, policy::Right::read, shown) +
            (executing.empty() ? "" : "; and " + executing);
   }
   return {};

@@ -25,7 +25,8 @@ std::string UsersOwn::earlier(std::string_view place, std::string_view how) cons
   return std::string(how) + std::string(holder) + ", where an agent could write in an earlier run";
 }
 
-// What another user owns, and only that user may write, no agent of this one has written by whatever name (a store of packages).
+// What another user owns, and only that user may write, no agent of this one has written by whatever name (a store of
+// packages).
 std::string UsersOwn::second_name(const std::string& file) const {
   struct stat st {};
   if (::lstat(file.c_str(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink < 2) return {};
@@ -46,7 +47,9 @@ std::string UsersOwn::second_name(const std::string& file) const {
     struct stat there {};
     if (folder == "/" || ::lstat(folder.c_str(), &there) != 0) continue;  // "/": see holder()
     if (S_ISDIR(there.st_mode) ? HostPaths::scan(folder, visit) : visit(folder, false) != Visit::stop) continue;
-    if (found.empty()) return "has other names (hard links), which are not all found in " + folder + ", where an agent could write in an earlier run";
+    if (found.empty())
+      return "has other names (hard links), which are not all found in " + folder +
+             ", where an agent could write in an earlier run";
     return "is also " + found + " (a hard link), where an agent could write in an earlier run";
   }
   return {};

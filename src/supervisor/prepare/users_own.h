@@ -1,5 +1,6 @@
-// Is a name the user's alone? Profiles, their parents, the journal's directory, sinks and what they name decide what a run may
-// do or who reads of it: an agent must not have had a hand in them, in no run before this one and not in this one.
+// Is a name the user's alone? Profiles, their parents, the journal's directory, sinks and what they name decide what a
+// run may do or who reads of it: an agent must not have had a hand in them, in no run before this one and not in this
+// one.
 #pragma once
 
 #include <string>
@@ -14,12 +15,13 @@ namespace agentrun::supervisor {
 
 class UsersOwn {
  public:
-  /// `kept`: directories that no run lets its agent change, whatever it grants (policy::HostFacts::own). All are borrowed.
+  /// `kept`: directories that no run lets its agent change, whatever it grants (policy::HostFacts::own). All are
+  /// borrowed.
   UsersOwn(HostPaths& host, const WrittenFolders& written, const std::vector<std::string>& kept)
       : host_(host), written_(written), kept_(kept) {}
 
-  /// How an agent could have decided what stands at `path` (absolute; it need not exist): a clause, "lies in /x, where …";
-  /// empty when the name is the user's alone. With a policy, what the run itself lets its agent change counts too.
+  /// How an agent could have decided what stands at `path` (absolute; it need not exist): a clause, "lies in /x, where
+  /// …"; empty when the name is the user's alone. With a policy, what the run itself lets its agent change counts too.
   [[nodiscard]] std::string fault(const std::string& path, const policy::Policy* policy = nullptr) const;
   /// The same of the links on the way only: enough for what is proven by its content (a pin's digest).
   [[nodiscard]] std::string fault_on_the_way(const std::string& path) const;

@@ -1,10 +1,10 @@
 // Theory of operation. One thread, one poll loop. In order:
 //   (run.cc: agent-run-nft is started, for later → prepare: profiles, policy, plan) → the sandbox begins to
-//   build itself → journal → the broker is forked, and egress when something may leave → the sandbox stands before its go
-//   byte → both are admitted, confined, serving → go → loop → the command has ended, or a guarantee cannot be kept →
+//   build itself → journal → the broker is forked, and egress when something may leave → the sandbox stands before its
+//   go byte → both are admitted, confined, serving → go → loop → the command has ended, or a guarantee cannot be kept →
 //   sandbox dead → their counts → journal.close under a signed checkpoint.
-// Must not: let the agent exec before the broker is ready; let anything of the sandbox live when the broker, egress, the
-// journal or this process fails. The children carry PDEATHSIG, so the last holds for kill -9 of this process too.
+// Must not: let the agent exec before the broker is ready; let anything of the sandbox live when the broker, egress,
+// the journal or this process fails. The children carry PDEATHSIG, so the last holds for kill -9 of this process too.
 #include "supervisor/run/session.h"
 
 #include <poll.h>
@@ -27,8 +27,8 @@ constexpr int seal_period_ms = 100;
 constexpr int start_deadline_ms = 30'000;
 constexpr std::int64_t ms = 1'000'000;
 
-// Lower case counts first, and HTTP_PROXY in capitals does not count where a web server might have set it (httpoxy): here
-// a person did.
+// Lower case counts first, and HTTP_PROXY in capitals does not count where a web server might have set it (httpoxy):
+// here a person did.
 egress::Proxies proxies_of_environment() {
   const auto either = [](const char* lower, const char* upper) -> std::string {
     for (const char* name : {lower, upper}) {
@@ -47,18 +47,21 @@ std::string proxies_line(const policy::Policy& policy) {
   if (policy.openings().empty()) return {};
   const egress::Proxies proxies = proxies_of_environment();
   if (proxies.https.empty() && proxies.http.empty() && proxies.all.empty()) return {};
-  return "connections go through the proxy of your environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY): names are judged by the addresses "
+  return "connections go through the proxy of your environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY): names are judged "
+         "by the addresses "
          "that they have here, and the proxy may find others";
 }
 
 template <typename Process, typename Kind>
 void require_ready(const Process& process, Kind kind, const std::string& name) {
   pollfd ready{.fd = process.events().get(), .events = POLLIN, .revents = 0};
-  if (retry_eintr([&] { return ::poll(&ready, 1, start_deadline_ms); }) != 1) throw Refusal(name + " did not start in time");
+  if (retry_eintr([&] { return ::poll(&ready, 1, start_deadline_ms); }) != 1)
+    throw Refusal(name + " did not start in time");
   const auto first = process.next_event();
   if (first && first->kind == kind) return;
   const bool knows = first && !first->remedy.empty();
-  throw Refusal(name + " did not start: " + (first ? first->text : "it died"), knows ? first->remedy : "agent-run doctor");
+  throw Refusal(name + " did not start: " + (first ? first->text : "it died"),
+                knows ? first->remedy : "agent-run doctor");
 }
 
 }  // namespace
@@ -68,7 +71,8 @@ void Session::execute(sandbox::RulesetLoader loader) {
     overlays_.emplace(review::Overlays::create(prepared_.state_directory, prepared_.run, prepared_.overlays));
   std::optional<sandbox::LaunchError> refused;
   try {
-    sandbox_.emplace(sandbox::Sandbox::begin(prepared_.plan, std::move(loader)));  // it builds while the journal is made
+    sandbox_.emplace(
+        sandbox::Sandbox::begin(prepared_.plan, std::move(loader)));  // it builds while the journal is made
   } catch (const sandbox::LaunchError& e) {
     refused = e;
   }
@@ -88,7 +92,10 @@ void Session::execute(sandbox::RulesetLoader loader) {
     fail("failed", e.what(), e.remedy());
   } catch (const SysError& e) {
     const bool few = e.error() == EAGAIN, little = e.error() == ENOMEM;
-    fail("failed", e.what(), few ? "start it where `ulimit -u` says more" : little ? "start it where `ulimit -d` and `ulimit -v` say more" : "");
+    fail("failed", e.what(),
+         few      ? "start it where `ulimit -u` says more"
+         : little ? "start it where `ulimit -d` and `ulimit -v` say more"
+                  : "");
   } catch (const std::exception& e) {
     fail("failed", e.what(), "");
   }
@@ -117,15 +124,18 @@ void Session::remember_written() {
   const std::string own = prepared_.state_directory;
   std::error_code error;
   const std::string real = std::filesystem::canonical(own, error).string();
-  for (const std::string& other : prepared_.other_states) remember_elsewhere(other, Memory::states, {error ? own : real});  // first: it is no agent's
+  for (const std::string& other : prepared_.other_states)
+    remember_elsewhere(other, Memory::states, {error ? own : real});  // first: it is no agent's
   for (const std::string& state : prepared_.written_directories) {
-    if (state == own) WrittenFolders({state}).remember(state, folders);
-    else remember_elsewhere(state, Memory::written, folders);
+    if (state == own)
+      WrittenFolders({state}).remember(state, folders);
+    else
+      remember_elsewhere(state, Memory::written, folders);
   }
 }
 
-// A later run that keeps its state elsewhere has to know as well: what this one's agent may change, and where its keys are.
-// Nobody can run with a state directory that cannot be made.
+// A later run that keeps its state elsewhere has to know as well: what this one's agent may change, and where its keys
+// are. Nobody can run with a state directory that cannot be made.
 void Session::remember_elsewhere(const std::string& other, Memory memory, const std::vector<std::string>& paths) {
   if (::access(other.c_str(), F_OK) != 0) return;
   try {
@@ -143,8 +153,11 @@ void Session::start_sinks() {
     urls.push_back(sink.target.url);
   }
   sink::write_urls(journal_->directory(), urls);
-  sinks_.emplace(prepared_.sinks, numbers,
-                 Sinks::Of{.run_directory = journal_->directory(), .origin = journal_->origin(), .identity = &journal_->identity()}, options_.warn);
+  sinks_.emplace(
+      prepared_.sinks, numbers,
+      Sinks::Of{
+          .run_directory = journal_->directory(), .origin = journal_->origin(), .identity = &journal_->identity()},
+      options_.warn);
 }
 
 // Broker and egress are forked while the sandbox still builds itself.
@@ -194,7 +207,8 @@ void Session::loop() {
   const std::string weakened = weakenings_line(prepared_);
   if (!weakened.empty() && options_.warn) options_.warn(weakened);
   const std::string& left_out = prepared_.policy.denied_objects().left_out();
-  if (!left_out.empty() && options_.warn) options_.warn("links at names that files.deny denies were not all followed: " + left_out);
+  if (!left_out.empty() && options_.warn)
+    options_.warn("links at names that files.deny denies were not all followed: " + left_out);
   for (const std::string& remark : prepared_.remarks.sentences) {
     if (options_.warn) options_.warn(remark);
   }
@@ -248,9 +262,14 @@ bool names_directory(const std::string& command, const std::string& cwd) {
 // What the broker refused it has told before it replied: the rule that refused is what to change.
 void Session::fail_launch(const sandbox::LaunchError& e) {
   const bool refused = e.stage == "exec" && e.error == EACCES && !summary_.first_denials.empty();
-  const std::string unshown = e.stage == "exec" && e.error == ENOENT ? remedy_of_unshown(prepared_, options_.argv.front()) : std::string();
-  const std::string otherwise = e.stage == "exec" && names_directory(options_.argv.front(), prepared_.plan.cwd) ? "it is a directory: name a program" : unshown.empty() ? e.remedy() : unshown;
-  fail("start-failed", e.what(), refused ? "it was denied; to allow it: " + summary_.first_denials.back().second : otherwise);
+  const std::string unshown =
+      e.stage == "exec" && e.error == ENOENT ? remedy_of_unshown(prepared_, options_.argv.front()) : std::string();
+  const std::string otherwise = e.stage == "exec" && names_directory(options_.argv.front(), prepared_.plan.cwd)
+                                    ? "it is a directory: name a program"
+                                : unshown.empty() ? e.remedy()
+                                                  : unshown;
+  fail("start-failed", e.what(),
+       refused ? "it was denied; to allow it: " + summary_.first_denials.back().second : otherwise);
   if (e.stage != "exec") return;
   summary_.started = false;
   closing_.exit_code = e.error == ENOENT ? 127 : 126;

@@ -14,15 +14,21 @@ std::string journal_remedy(std::string_view error, const std::string& state_dire
            " (or the disk gives back other bytes): find out which; what the run itself recorded is in its journal";
   }
   if (error == "EFBIG") {
-    return "the journal does not fit under the file size limit (RLIMIT_FSIZE) that agent-run was started with: start it where "
+    return "the journal does not fit under the file size limit (RLIMIT_FSIZE) that agent-run was started with: start "
+           "it where "
            "`ulimit -H -f` says more; only the soft limit (`ulimit -S -f`) can be kept for the command alone";
   }
   if (error == "EACCES" || error == "EPERM" || error == "EROFS")
-    return "give yourself the right to write in " + state_directory + " (chmod -R u+rwX) or choose another place with --journal";
+    return "give yourself the right to write in " + state_directory +
+           " (chmod -R u+rwX) or choose another place with --journal";
   if (error == "ENOENT" || error == "ENOTDIR" || error == "ESTALE")
-    return "something in " + state_directory + " was removed or moved while the run went on: leave it alone, or choose another place with --journal";
-  if (error == "EIO") return "the disk below " + state_directory + " fails: look into the kernel's log, and choose another place with --journal";
-  if (error == "EDQUOT") return "your quota is used up: make room below " + state_directory + " or choose another place with --journal";
+    return "something in " + state_directory +
+           " was removed or moved while the run went on: leave it alone, or choose another place with --journal";
+  if (error == "EIO")
+    return "the disk below " + state_directory +
+           " fails: look into the kernel's log, and choose another place with --journal";
+  if (error == "EDQUOT")
+    return "your quota is used up: make room below " + state_directory + " or choose another place with --journal";
   if (error == "ENOSPC") return "make room below " + state_directory + " or choose another place with --journal";
   return "look at " + state_directory + " or choose another place with --journal";
 }
@@ -35,8 +41,11 @@ bool Session::is_last_word(const std::optional<Event>& word, const char* reason,
   if (word && word->kind == Kind::counts) return true;
   if (!went_ || !is_whole()) return false;
   ended_ = false;
-  if (word) fail_journal(word->text, "the journal could not be written to its end (" + word->text + ")");
-  else fail(reason, who + " did not tell what it did last", "agent-run doctor; the journal tells what was done until then");
+  if (word)
+    fail_journal(word->text, "the journal could not be written to its end (" + word->text + ")");
+  else
+    fail(reason, who + " did not tell what it did last",
+         "agent-run doctor; the journal tells what was done until then");
   return false;
 }
 
@@ -63,12 +72,16 @@ void Session::close() {
   if (egress_) {
     const auto counts = egress_->finish();
     if (is_last_word(counts, "egress-died", "the process that lets connections out")) {
-      closing_.traffic = summary_.traffic = Traffic{.flows = counts->flows, .bytes_out = counts->bytes_out, .bytes_in = counts->bytes_in,
-                                                    .questions = counts->questions, .refused = counts->refused, .dropped = counts->dropped};
+      closing_.traffic = summary_.traffic = Traffic{.flows = counts->flows,
+                                                    .bytes_out = counts->bytes_out,
+                                                    .bytes_in = counts->bytes_in,
+                                                    .questions = counts->questions,
+                                                    .refused = counts->refused,
+                                                    .dropped = counts->dropped};
     }
   }
-  // Nobody writes any more: who said its last word was dismissed, and is waited for below. But the broker's end is the end of
-  // the view, and overlays are released after it.
+  // Nobody writes any more: who said its last word was dismissed, and is waited for below. But the broker's end is the
+  // end of the view, and overlays are released after it.
   if (!went_ || !is_whole() || overlays_) end_services();
   release_overlays();
   summary_.aftermath = aftermath_.sentences();
@@ -78,9 +91,12 @@ void Session::close() {
   try {
     if (!signals_) signals_.emplace();
     if (is_whole() && sinks_) record(sinks_->drain(journal_->records(), interrupt()));
-    if (is_whole()) close_journal();
-    else if (!journal_error_.empty()) journal_->fail(journal_error_, summary_.error);
-    else journal_->leave();
+    if (is_whole())
+      close_journal();
+    else if (!journal_error_.empty())
+      journal_->fail(journal_error_, summary_.error);
+    else
+      journal_->leave();
   } catch (const std::exception& e) {
     const auto* failed = dynamic_cast<const SysError*>(&e);
     journal_->fail(failed != nullptr ? errno_name(failed->error()) : "EIO", e.what());
@@ -109,7 +125,8 @@ void Session::end_services() {
 void Session::fail_to_close(const std::exception& e) {
   const auto* failed = dynamic_cast<const SysError*>(&e);
   summary_.error = std::string("the journal could not be closed: ") + e.what();
-  summary_.remedy = journal_remedy(failed != nullptr ? errno_name(failed->error()) : "", prepared_.state_directory.string());
+  summary_.remedy =
+      journal_remedy(failed != nullptr ? errno_name(failed->error()) : "", prepared_.state_directory.string());
   summary_.exit_code = 125;
 }
 

@@ -21,13 +21,20 @@ constexpr const char* denied_image = "denied-image";
 template <typename Event>
 void Session::hear(const std::optional<Event>& event, const char* reason, const std::string& who) {
   using Kind = decltype(Event::kind);
-  if (!event) return fail(reason, who + " died, so the sandbox was killed", "agent-run doctor; the journal tells what was done until then");
+  if (!event)
+    return fail(reason, who + " died, so the sandbox was killed",
+                "agent-run doctor; the journal tells what was done until then");
   switch (event->kind) {
-    case Kind::denial: summary_.first_denials.emplace_back(event->text, event->remedy); return;
+    case Kind::denial:
+      summary_.first_denials.emplace_back(event->text, event->remedy);
+      return;
     case Kind::journal_fail:
-      return fail_journal(event->text, "the journal could not be written (" + event->text + "), so the sandbox was killed");
-    case Kind::moved: return moved();
-    default: return fail(reason, who + " said something unexpected: " + event->text, "");
+      return fail_journal(event->text,
+                          "the journal could not be written (" + event->text + "), so the sandbox was killed");
+    case Kind::moved:
+      return moved();
+    default:
+      return fail(reason, who + " said something unexpected: " + event->text, "");
   }
 }
 
@@ -40,8 +47,7 @@ void Session::on_signal(int signal, Terminal& terminal) {
 
 void Session::on_broker() {
   const auto event = broker_->next_event();
-  if (event && event->kind == broker::Event::Kind::kill)
-    return on_denied_image(event->text);
+  if (event && event->kind == broker::Event::Kind::kill) return on_denied_image(event->text);
   if (event && event->kind == broker::Event::Kind::notice) {
     if (options_.warn) options_.warn(event->text);
     return;
@@ -49,7 +55,8 @@ void Session::on_broker() {
   hear(event, "broker-died", "the broker");
 }
 
-// Traces, and what was said before the command's end and is read after it: a command that is denied its last act may be faster.
+// Traces, and what was said before the command's end and is read after it: a command that is denied its last act may be
+// faster.
 void Session::on_late(const broker::Event& event) {
   using Kind = broker::Event::Kind;
   if (event.kind == Kind::denial) summary_.first_denials.emplace_back(event.text, event.remedy);
@@ -59,14 +66,18 @@ void Session::on_late(const broker::Event& event) {
   on_denied_image(event.text);
 }
 
-void Session::on_denied_image(const std::string& path) { fail(denied_image, "a program that is not allowed ran and was killed: " + path, ""); }
+void Session::on_denied_image(const std::string& path) {
+  fail(denied_image, "a program that is not allowed ran and was killed: " + path, "");
+}
 
-void Session::on_egress() { hear(egress_->next_event(), "egress-died", "the process that lets connections out"); }
+void Session::on_egress() {
+  hear(egress_->next_event(), "egress-died", "the process that lets connections out");
+}
 
-// Ctrl-Z, as outside: the person's shell sees this job stop, and `fg` goes on with both. With the agent's own terminal the
-// keys are for that, so a stop of the command in the foreground is the job's; else this process was asked to stop, and the
-// command followed. Any other stop is the agent's own affair: this process seals, watches and ends the run, and is not
-// stopped by whom it watches. While it is, nothing of the sandbox runs, and pid 1 keeps limits.wall.
+// Ctrl-Z, as outside: the person's shell sees this job stop, and `fg` goes on with both. With the agent's own terminal
+// the keys are for that, so a stop of the command in the foreground is the job's; else this process was asked to stop,
+// and the command followed. Any other stop is the agent's own affair: this process seals, watches and ends the run, and
+// is not stopped by whom it watches. While it is, nothing of the sandbox runs, and pid 1 keeps limits.wall.
 void Session::on_stop(Terminal& terminal, int signal) {
   if (terminal.held_back() && (signal == SIGTTIN || signal == SIGTTOU)) return on_use(terminal);
   const bool by_keys = terminal.in_foreground() && !terminal.held_back();
@@ -89,8 +100,8 @@ bool Session::stop_with_the_agent(Terminal& terminal, pid_t target) {
   return true;
 }
 
-// It reads or sets its terminal, from which it was held back. A whole job in the background stops for that, as outside. The
-// terminal is given before it goes on: else it is stopped by the same call again, and that would pass for a key's.
+// It reads or sets its terminal, from which it was held back. A whole job in the background stops for that, as outside.
+// The terminal is given before it goes on: else it is stopped by the same call again, and that would pass for a key's.
 void Session::on_use(Terminal& terminal) {
   const bool stopped = !terminal.in_foreground();
   if (stopped && !stop_with_the_agent(terminal, 0)) return;
@@ -101,7 +112,8 @@ void Session::on_use(Terminal& terminal) {
 }
 
 void Session::on_time_limit() {
-  summary_.limit = "the time limit of " + std::to_string(*prepared_.policy.limits().wall_seconds) + " s was reached: killed";
+  summary_.limit =
+      "the time limit of " + std::to_string(*prepared_.policy.limits().wall_seconds) + " s was reached: killed";
   end("time-limit", 124);
 }
 
@@ -110,13 +122,17 @@ void Session::on_change(Terminal& terminal) {
   const auto change = sandbox_->next_change();
   if (!change) return;
   switch (change->kind) {
-    case Kind::exited: return on_exit(change->status);
+    case Kind::exited:
+      return on_exit(change->status);
     case Kind::lost:
       if (out_of_memory()) return end("oom", 128 + SIGKILL);
       return fail("sandbox-lost", "the sandbox died unexpectedly", "");
-    case Kind::continued: return;
-    case Kind::timed_out: return on_time_limit();
-    case Kind::stopped: return on_stop(terminal, WSTOPSIG(change->status));
+    case Kind::continued:
+      return;
+    case Kind::timed_out:
+      return on_time_limit();
+    case Kind::stopped:
+      return on_stop(terminal, WSTOPSIG(change->status));
   }
 }
 

@@ -1,4 +1,5 @@
-// The state of one run, which session.cc, session_events.cc and session_close.cc share. Theory of operation: session.cc.
+// The state of one run, which session.cc, session_events.cc and session_close.cc share. Theory of operation:
+// session.cc.
 #pragma once
 
 #include <optional>
@@ -12,9 +13,9 @@
 #include <agentrun/supervisor.h>
 #include "supervisor/journal/aftermath.h"
 #include "supervisor/journal/run_journal.h"
+#include "supervisor/journal/run_sinks.h"
 #include "supervisor/journal/supervisor_records.h"
 #include "supervisor/run/signals.h"
-#include "supervisor/journal/run_sinks.h"
 #include "supervisor/run/terminal.h"
 #include "supervisor/state/written.h"
 

@@ -13,7 +13,8 @@
 
 namespace agentrun::supervisor {
 
-constexpr std::array forwarded = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGWINCH};
+constexpr std::array forwarded = {SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGALRM,
+                                  SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGWINCH};
 
 /// The signals that the loop reads instead of dying of them; the old mask comes back at the end.
 class Signals {
@@ -34,8 +35,9 @@ class Signals {
     signalfd_siginfo info{};
     return ::read(fd_.get(), &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
   }
-  /// Stops as SIGTSTP does by default, and returns after SIGCONT. `target`: as kill(2) takes it, this process among them.
-  /// Where no shell could continue it (an orphaned process group) the kernel does not stop it; by SIGSTOP it would.
+  /// Stops as SIGTSTP does by default, and returns after SIGCONT. `target`: as kill(2) takes it, this process among
+  /// them. Where no shell could continue it (an orphaned process group) the kernel does not stop it; by SIGSTOP it
+  /// would.
   static void stop(pid_t target) {
     sigset_t set;
     ::sigemptyset(&set);

@@ -1,5 +1,5 @@
-// A run, from the options on: agent-run-nft is started, for later → the state folder → prepare (profiles, policy, plan: refusals
-// happen here) → session.cc.
+// A run, from the options on: agent-run-nft is started, for later → the state folder → prepare (profiles, policy, plan:
+// refusals happen here) → session.cc.
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -14,8 +14,8 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include "supervisor/prepare/host_paths.h"
-#include "supervisor/state/live_runs.h"
 #include "supervisor/run/session.h"
+#include "supervisor/state/live_runs.h"
 #include "supervisor/state/state_folder.h"
 #include "supervisor/state/written.h"
 
@@ -28,24 +28,37 @@ constexpr rlim_t least_descriptors = 32;
 void require_descriptors() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= least_descriptors) return;
-  throw Refusal("RLIMIT_NOFILE is " + std::to_string(limit.rlim_cur) + ": agent-run's own processes need " + std::to_string(least_descriptors),
-                "start it where `ulimit -H -n` says more; only the soft limit (`ulimit -S -n`) can be kept for the command alone");
+  throw Refusal("RLIMIT_NOFILE is " + std::to_string(limit.rlim_cur) + ": agent-run's own processes need " +
+                    std::to_string(least_descriptors),
+                "start it where `ulimit -H -n` says more; only the soft limit (`ulimit -S -n`) can be kept for the "
+                "command alone");
 }
 
-constexpr auto few_processes = "start it where `ulimit -u` says more, or the control group (pids.max) or the host (kernel.pid_max) allows more processes";
+constexpr auto few_processes =
+    "start it where `ulimit -u` says more, or the control group (pids.max) or the host (kernel.pid_max) allows more "
+    "processes";
 constexpr auto little_memory = "start it where `ulimit -d` and `ulimit -v` say more, or where there is more memory";
 
 // What helps when the host has no room for what a start makes.
 std::string remedy_of(const SysError& error) {
   switch (error.error()) {
-    case EFBIG: return "start it where `ulimit -H -f` says more; only the soft limit (`ulimit -S -f`) can be kept for the command alone";
-    case ENOSPC: return "make room there, or choose another place with --journal";
-    case EDQUOT: return "your quota there is used up: make room, or choose another place with --journal";
-    case EAGAIN: return few_processes;
-    case ENOMEM: return little_memory;
-    case EMFILE: return "start it where `ulimit -H -n` says more";
-    case ENFILE: return "the host has no file descriptors left: sysctl fs.file-max";
-    default: return {};
+    case EFBIG:
+      return "start it where `ulimit -H -f` says more; only the soft limit (`ulimit -S -f`) can be kept for the "
+             "command alone";
+    case ENOSPC:
+      return "make room there, or choose another place with --journal";
+    case EDQUOT:
+      return "your quota there is used up: make room, or choose another place with --journal";
+    case EAGAIN:
+      return few_processes;
+    case ENOMEM:
+      return little_memory;
+    case EMFILE:
+      return "start it where `ulimit -H -n` says more";
+    case ENFILE:
+      return "the host has no file descriptors left: sysctl fs.file-max";
+    default:
+      return {};
   }
 }
 
@@ -69,7 +82,8 @@ void refuse_newer_states(const Prepared& prepared) {
   const MountNames mounts = read_mount_names();
   for (const Remembered& known : states.folders()) {
     if (::access(known.path.c_str(), F_OK) == 0 && HostPaths::may_reach(known.path) && shows(view, known.path, mounts))
-      throw Refusal("a state directory came to be in what the command would be shown: " + known.path, "start again: it is hidden then");
+      throw Refusal("a state directory came to be in what the command would be shown: " + known.path,
+                    "start again: it is hidden then");
   }
 }
 
@@ -81,7 +95,8 @@ Summary run(const Options& options, const Places& places) {
     require_descriptors();
     // Nothing of this process may be read by the agent's uid, whatever the sandbox does.
     check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");
-    // A journal beyond RLIMIT_FSIZE is an errno, not a death. A handler, since what is ignored would be so for the command too.
+    // A journal beyond RLIMIT_FSIZE is an errno, not a death. A handler, since what is ignored would be so for the
+    // command too.
     ::signal(SIGXFSZ, [](int) {});
     sandbox::RulesetLoader loader(find_nft_program());
     StateFolder state(state_directory_of(options, places));
@@ -89,7 +104,8 @@ Summary run(const Options& options, const Places& places) {
     make_other_state(places.account_state);
     Prepared prepared = prepare(options, places);
     journal::require_state_directory(prepared.state_directory);
-    const LiveRun live(live_view(prepared.policy, own_of(prepared), prepared.hidden), prepared.state_directory, prepared.other_states);
+    const LiveRun live(live_view(prepared.policy, own_of(prepared), prepared.hidden), prepared.state_directory,
+                       prepared.other_states);
     refuse_newer_states(prepared);
     state.keep();
     carry_out(prepared, options, summary, std::move(loader));

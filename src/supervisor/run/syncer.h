@@ -8,8 +8,8 @@
 
 namespace agentrun::supervisor {
 
-/// Once a second at most what was written is brought to the disk, in a thread that is made at the first request (a short run
-/// has none). The thread is never waited for: with the process it ends.
+/// Once a second at most what was written is brought to the disk, in a thread that is made at the first request (a
+/// short run has none). The thread is never waited for: with the process it ends.
 class Syncer {
  public:
   Syncer();
@@ -18,7 +18,8 @@ class Syncer {
   Syncer& operator=(const Syncer&) = delete;
   /// `file` is synced soon, unless the last one was less than a second ago.
   void request(Fd file, std::int64_t boot_ns);
-  /// 0, or the errno of a sync that failed. What it was about may never reach the disk, so it is not repeated (fsync(2), NOTES).
+  /// 0, or the errno of a sync that failed. What it was about may never reach the disk, so it is not repeated
+  /// (fsync(2), NOTES).
   [[nodiscard]] int error() const noexcept;
 
  private:

@@ -16,7 +16,9 @@ constexpr std::size_t buffer_limit = 64 * 1024;
 
 namespace {
 
-Fd open_terminal_at(const std::string& path) { return Fd(::open(path.c_str(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)); }
+Fd open_terminal_at(const std::string& path) {
+  return Fd(::open(path.c_str(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+}
 
 // In the foreground standard input is one. Else the one that controls this process, or the first that it was given.
 Fd persons_terminal(Terminal::Mode mode) {
@@ -48,9 +50,13 @@ Terminal::Terminal(int master, Mode mode) : master_(master), held_back_(mode == 
   take();
 }
 
-Terminal::~Terminal() { give_back(Unread::discard); }
+Terminal::~Terminal() {
+  give_back(Unread::discard);
+}
 
-bool Terminal::in_foreground() const { return saved_ && ::tcgetpgrp(tty_.get()) == ::getpgrp(); }
+bool Terminal::in_foreground() const {
+  return saved_ && ::tcgetpgrp(tty_.get()) == ::getpgrp();
+}
 
 void Terminal::bring_forward() {
   if (!held_back_) return;
@@ -100,13 +106,17 @@ void Terminal::pump(int from, int to, std::string& buffer, bool& open) {
   std::array<char, 16384> piece;
   if (open && buffer.size() < buffer_limit) {
     const ssize_t n = ::read(from, piece.data(), piece.size());
-    if (n > 0) buffer.append(piece.data(), static_cast<std::size_t>(n));
-    else if (n == 0 || (errno != EAGAIN && errno != EINTR)) open = false;  // EIO: the other side of a pty is closed
+    if (n > 0)
+      buffer.append(piece.data(), static_cast<std::size_t>(n));
+    else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+      open = false;  // EIO: the other side of a pty is closed
   }
   if (buffer.empty()) return;
   const ssize_t n = ::write(to, buffer.data(), buffer.size());
-  if (n > 0) buffer.erase(0, static_cast<std::size_t>(n));
-  else if (n < 0 && errno != EAGAIN && errno != EINTR) buffer.clear();  // nobody is there to read it
+  if (n > 0)
+    buffer.erase(0, static_cast<std::size_t>(n));
+  else if (n < 0 && errno != EAGAIN && errno != EINTR)
+    buffer.clear();  // nobody is there to read it
 }
 
 void Terminal::relay(const std::vector<pollfd>& ready) {

@@ -17,8 +17,8 @@ namespace agentrun::supervisor {
 /// makes the signals. Inactive (and harmless) without a terminal.
 class Terminal {
  public:
-  /// held_back: this process is one of a pipeline, or has no standard descriptor that is a terminal. Others may read the
-  /// person's keys, so the terminal is left as it is until bring_forward(); what the agent writes is shown at once.
+  /// held_back: this process is one of a pipeline, or has no standard descriptor that is a terminal. Others may read
+  /// the person's keys, so the terminal is left as it is until bring_forward(); what the agent writes is shown at once.
   enum class Mode : std::uint8_t { foreground, held_back };
   /// `master`: the agent's pty, borrowed; −1 for none.
   Terminal(int master, Mode mode);
@@ -32,9 +32,9 @@ class Terminal {
   void relay(const std::vector<pollfd>& ready);
   /// Takes the window size of the person's terminal over to the agent's.
   void resize() const;
-  /// Gives the terminal back (before stopping, at the end) and takes it again (after fg). take() does nothing while this
-  /// process is in the background. At the end what was typed for the agent, or came as a terminal's answer to it, is not
-  /// left for who reads next.
+  /// Gives the terminal back (before stopping, at the end) and takes it again (after fg). take() does nothing while
+  /// this process is in the background. At the end what was typed for the agent, or came as a terminal's answer to it,
+  /// is not left for who reads next.
   enum class Unread : std::uint8_t { keep, discard };
   void give_back(Unread unread);
   void take();

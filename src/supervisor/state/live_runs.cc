@@ -1,6 +1,6 @@
-// A file a run in live/ of each state directory, locked by flock(2) while the run lives. Entries, each ended by NUL: a letter
-// (own, shown, scratch, hidden), the identity, a blank, the path. A file is made and locked under a hidden name and gets its own by
-// rename(2), so that whoever sees it unlocked sees one that its run has left behind.
+// A file a run in live/ of each state directory, locked by flock(2) while the run lives. Entries, each ended by NUL: a
+// letter (own, shown, scratch, hidden), the identity, a blank, the path. A file is made and locked under a hidden name
+// and gets its own by rename(2), so that whoever sees it unlocked sees one that its run has left behind.
 #include "supervisor/state/live_runs.h"
 
 #include <dirent.h>
@@ -34,7 +34,8 @@ struct List {
   char letter;
   std::vector<LiveView::Place> LiveView::*member;
 };
-constexpr std::array<List, 4> lists = {{{'o', &LiveView::own}, {'s', &LiveView::shown}, {'p', &LiveView::scratch}, {'h', &LiveView::hidden}}};
+constexpr std::array<List, 4> lists = {
+    {{'o', &LiveView::own}, {'s', &LiveView::shown}, {'p', &LiveView::scratch}, {'h', &LiveView::hidden}}};
 
 std::string encode(const LiveView& view) {
   std::string text;
@@ -57,7 +58,8 @@ LiveView decode(std::string_view text) {
     const std::size_t blank = entry.find(' ');
     const auto list = std::ranges::find(lists, entry.empty() ? '\0' : entry[0], &List::letter);
     if (blank == std::string_view::npos || list == lists.end()) continue;
-    (view.*list->member).push_back({.path = std::string(entry.substr(blank + 1)), .id = parse_object_id(entry.substr(1, blank - 1))});
+    (view.*list->member)
+        .push_back({.path = std::string(entry.substr(blank + 1)), .id = parse_object_id(entry.substr(1, blank - 1))});
   }
   return view;
 }
@@ -66,19 +68,26 @@ bool is_place(const LiveView::Place& place, std::string_view path, const std::op
   return place.path == path || (id && place.id && place.path != "/" && same_object(*place.id, *id));
 }
 
-std::string live_directory(const std::string& state) { return state + "/live"; }
+std::string live_directory(const std::string& state) {
+  return state + "/live";
+}
 
 // Locked: its run lives. Else it is what a killed one left. Where that cannot be asked, it may live.
-bool lives(const Fd& file) { return ::flock(file.get(), LOCK_SH | LOCK_NB) != 0; }
+bool lives(const Fd& file) {
+  return ::flock(file.get(), LOCK_SH | LOCK_NB) != 0;
+}
 
 // As tell() names them: anything else in the directory is not ours to read, still less to remove.
 bool is_entry_name(std::string_view name) {
   const std::size_t dash = name.find('-');
-  const auto is_number = [](std::string_view text) { return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos; };
+  const auto is_number = [](std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+  };
   return dash != std::string_view::npos && is_number(name.substr(0, dash)) && is_number(name.substr(dash + 1));
 }
 
-// The directory itself and this user's: who could exchange it for a link would have files removed elsewhere, and what runs tell forged.
+// The directory itself and this user's: who could exchange it for a link would have files removed elsewhere, and what
+// runs tell forged.
 std::optional<Fd> open_live_directory(const std::string& path) {
   Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   struct stat st {};
@@ -93,7 +102,8 @@ std::optional<Fd> open_live_directory(const std::string& path) {
   return directory;
 }
 
-void read_live_run(const Fd& directory, const std::string& name, const std::string& path, std::vector<LiveView>& views) {
+void read_live_run(const Fd& directory, const std::string& name, const std::string& path,
+                   std::vector<LiveView>& views) {
   const Fd file(::openat(directory.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!file && errno == ENOENT) return;  // it has ended
   if (!file) throw SysError(errno, "open", path);
@@ -108,7 +118,8 @@ void read_live_run(const Fd& directory, const std::string& name, const std::stri
   }
 }
 
-void read_live_runs_of(const std::string& state, const std::function<bool(const std::string&)>& is_own, std::vector<LiveView>& views) {
+void read_live_runs_of(const std::string& state, const std::function<bool(const std::string&)>& is_own,
+                       std::vector<LiveView>& views) {
   const std::string path = live_directory(state);
   const std::optional<Fd> directory = open_live_directory(path);
   if (!directory) return;
@@ -117,12 +128,15 @@ void read_live_runs_of(const std::string& state, const std::function<bool(const 
   if (!entries) throw SysError(errno, "open", path);
   (void)again.release();
   while (const dirent* const entry = ::readdir(entries.get())) {
-    if (is_entry_name(entry->d_name) && !is_own(path + "/" + entry->d_name)) read_live_run(*directory, entry->d_name, path + "/" + entry->d_name, views);
+    if (is_entry_name(entry->d_name) && !is_own(path + "/" + entry->d_name))
+      read_live_run(*directory, entry->d_name, path + "/" + entry->d_name, views);
   }
 }
 
 [[noreturn]] void refuse(const std::string& what, const LiveView::Place& own) {
-  throw Refusal(what + own.path, "wait for that run's end, or keep journals and keys outside of what runs show: --journal, XDG_STATE_HOME, sinks");
+  throw Refusal(
+      what + own.path,
+      "wait for that run's end, or keep journals and keys outside of what runs show: --journal, XDG_STATE_HOME, sinks");
 }
 
 // Neither may show what the other one keeps.
@@ -131,13 +145,15 @@ void require_apart(const LiveView& view, const LiveView& other, const MountNames
     if (shows(other, own.path, mounts)) refuse("a run that is going on shows its command what would be kept in ", own);
   }
   for (const LiveView::Place& own : other.own) {
-    if (shows(view, own.path, mounts)) refuse("this run would show its command what another one, which is going on, keeps in ", own);
+    if (shows(view, own.path, mounts))
+      refuse("this run would show its command what another one, which is going on, keeps in ", own);
   }
 }
 
 }  // namespace
 
-LiveView live_view(const policy::Policy& policy, const std::vector<std::string>& own, const std::vector<std::string>& hidden) {
+LiveView live_view(const policy::Policy& policy, const std::vector<std::string>& own,
+                   const std::vector<std::string>& hidden) {
   LiveView view;
   for (const policy::Grant& grant : policy.view()) {
     auto& list = grant.access == policy::Grant::Access::scratch ? view.scratch : view.shown;
@@ -150,31 +166,37 @@ LiveView live_view(const policy::Policy& policy, const std::vector<std::string>&
   return view;
 }
 
-// From the object upwards: the first thing above it that the run knows decides, as the mounts do. A mask stands on an object: that
-// something else stood there by this name helps nobody.
+// From the object upwards: the first thing above it that the run knows decides, as the mounts do. A mask stands on an
+// object: that something else stood there by this name helps nobody.
 static bool shows_by_name(const LiveView& view, const std::string& path) {
   for (std::string_view above = path;; above = parent_of(above)) {
     const auto id = object_id(std::string(above));
     const auto here = [&](const LiveView::Place& place) { return is_place(place, above, id); };
-    if (id && std::ranges::any_of(view.hidden, [&](const LiveView::Place& place) { return place.id && same_object(*place.id, *id); })) return false;
-    if (above == "/") return false;  // all of the host is shown by who said so (weaken: [host-root]): no other run is held up by that
+    if (id && std::ranges::any_of(
+                  view.hidden, [&](const LiveView::Place& place) { return place.id && same_object(*place.id, *id); }))
+      return false;
+    if (above == "/")
+      return false;  // all of the host is shown by who said so (weaken: [host-root]): no other run is held up by that
     if (std::ranges::any_of(view.shown, here)) return true;
     if (std::ranges::any_of(view.scratch, here)) return false;
   }
 }
 
 bool shows(const LiveView& view, const std::string& path, const MountNames& mounts) {
-  return std::ranges::any_of(mounts.with_parts(path), [&](const std::string& name) { return shows_by_name(view, name); });
+  return std::ranges::any_of(mounts.with_parts(path),
+                             [&](const std::string& name) { return shows_by_name(view, name); });
 }
 
 namespace {
-std::vector<LiveView> read_others(const std::vector<std::string>& states, const std::function<bool(const std::string&)>& is_own) {
+std::vector<LiveView> read_others(const std::vector<std::string>& states,
+                                  const std::function<bool(const std::string&)>& is_own) {
   std::vector<LiveView> views;
   for (const std::string& state : states) {
     try {
       read_live_runs_of(state, is_own, views);
     } catch (const SysError& e) {
-      throw Refusal(std::string(e.what()) + ": it says what other runs show", "make it readable, or remove it when no run is going on");
+      throw Refusal(std::string(e.what()) + ": it says what other runs show",
+                    "make it readable, or remove it when no run is going on");
     }
   }
   return views;
@@ -212,13 +234,17 @@ LiveRun::LiveRun(const LiveView& view, const std::vector<std::string>& states) {
 }
 
 void LiveRun::look(const LiveView& view, const std::vector<std::string>& states) const {
-  const auto is_own = [&](const std::string& path) { return std::ranges::find(entries_, path, &Entry::path) != entries_.end(); };
+  const auto is_own = [&](const std::string& path) {
+    return std::ranges::find(entries_, path, &Entry::path) != entries_.end();
+  };
   const std::vector<LiveView> running = read_others(states, is_own);
   const MountNames mounts = running.empty() ? MountNames() : read_mount_names();
   for (const LiveView& other : running) require_apart(view, other, mounts);
 }
 
-LiveRun::~LiveRun() { withdraw(); }
+LiveRun::~LiveRun() {
+  withdraw();
+}
 
 void LiveRun::withdraw() noexcept {
   for (const Entry& entry : entries_) ::unlink(entry.path.c_str());
@@ -243,8 +269,11 @@ void LiveRun::tell(const std::string& state, const std::string& text) {
   for (int attempt = 0; !file; ++attempt) {  // a start that is refused may take the directory away
     if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) throw SysError(errno, "mkdir", directory);
     place = open_live_directory(directory);
-    if (place) file.reset(::openat(place->get(), ("." + name).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-    else errno = ENOENT;
+    if (place)
+      file.reset(
+          ::openat(place->get(), ("." + name).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+    else
+      errno = ENOENT;
     if (!file && (errno != ENOENT || attempt == most_attempts)) throw SysError(errno, "open", hidden);
   }
   entries_.push_back({.path = hidden, .file = std::move(file)});

@@ -1,5 +1,6 @@
-// Runs that are going on know of each other: what each shows to its agent, and which directories and files hold the journals and
-// keys of each. A start must neither show those of another run nor keep its own where another run shows them.
+// Runs that are going on know of each other: what each shows to its agent, and which directories and files hold the
+// journals and keys of each. A start must neither show those of another run nor keep its own where another run shows
+// them.
 #pragma once
 
 #include <string>
@@ -25,10 +26,11 @@ struct LiveView {
 };
 
 /// What this run tells, from its policy. `own` and `hidden` are paths, which need not exist.
-LiveView live_view(const policy::Policy& policy, const std::vector<std::string>& own, const std::vector<std::string>& hidden);
+LiveView live_view(const policy::Policy& policy, const std::vector<std::string>& own,
+                   const std::vector<std::string>& hidden);
 
-/// Does such a view show what stands at a canonical path, or a part of it that is mounted elsewhere? By the names and by the
-/// identities of what is above it.
+/// Does such a view show what stands at a canonical path, or a part of it that is mounted elsewhere? By the names and
+/// by the identities of what is above it.
 bool shows(const LiveView& view, const std::string& path, const MountNames& mounts);
 
 /// What the runs that are going on have told in these state directories. Throws Refusal when that cannot be read.
@@ -37,8 +39,9 @@ std::vector<LiveView> read_live_runs(const std::vector<std::string>& states);
 /// This run's own entry in each state directory, until it ends; with kill -9 the next start takes it away.
 class LiveRun {
  public:
-  /// Tells first and looks then, so that of two starts at once one sees the other. `state`: must be writable; of `others` what
-  /// cannot be written is left out. Throws Refusal (a run shows this one's own, or the other way round), SysError.
+  /// Tells first and looks then, so that of two starts at once one sees the other. `state`: must be writable; of
+  /// `others` what cannot be written is left out. Throws Refusal (a run shows this one's own, or the other way round),
+  /// SysError.
   LiveRun(const LiveView& view, const std::string& state, const std::vector<std::string>& others);
   /// The same of a command that shows nothing and keeps something; nobody needs to be able to write any of `states`.
   LiveRun(const LiveView& view, const std::vector<std::string>& states);

@@ -14,12 +14,14 @@ std::size_t make(const std::string& path, std::string_view option) {
   try {
     return make_directories(path);
   } catch (const SysError& e) {
-    throw Refusal(std::string("the journal's folder: ") + e.what(), "name one that you can write, outside the workspace, with " + std::string(option));
+    throw Refusal(std::string("the journal's folder: ") + e.what(),
+                  "name one that you can write, outside the workspace, with " + std::string(option));
   }
 }
 }  // namespace
 
-StateFolder::StateFolder(std::string path, std::string_view option) : path_(std::move(path)), made_(make(path_, option)) {}
+StateFolder::StateFolder(std::string path, std::string_view option)
+    : path_(std::move(path)), made_(make(path_, option)) {}
 
 StateFolder::~StateFolder() {
   for (; made_ > 0 && ::rmdir(path_.c_str()) == 0; --made_) path_.erase(path_.rfind('/'));
@@ -30,7 +32,8 @@ void make_other_state(const std::string& path) {
   try {
     (void)make_directories(path);
   } catch (const SysError& e) {
-    if (e.error() != EACCES && e.error() != EROFS && e.error() != EPERM && e.error() != ENOENT && e.error() != ENOTDIR) throw;
+    if (e.error() != EACCES && e.error() != EROFS && e.error() != EPERM && e.error() != ENOENT && e.error() != ENOTDIR)
+      throw;
   }
 }
 

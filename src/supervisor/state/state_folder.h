@@ -1,4 +1,5 @@
-// A state directory that a start or a command makes where it is not there, and takes away again when nothing came of it.
+// A state directory that a start or a command makes where it is not there, and takes away again when nothing came of
+// it.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +9,8 @@
 
 namespace agentrun::supervisor {
 
-/// The state folder, made before the view is planned: what does not exist yet could not be hidden. What it made goes with it
-/// when the run is refused.
+/// The state folder, made before the view is planned: what does not exist yet could not be hidden. What it made goes
+/// with it when the run is refused.
 class StateFolder {
  public:
   /// Throws Refusal. `option`: the one that names another.
@@ -25,8 +26,9 @@ class StateFolder {
   std::size_t made_;
 };
 
-/// Where other runs look: the usual one when --journal names another, and that of the account, whatever HOME says. They remember this
-/// run's own, and where HOME is the account's also what its agent may write. Who cannot make them has no such runs. Throws SysError.
+/// Where other runs look: the usual one when --journal names another, and that of the account, whatever HOME says. They
+/// remember this run's own, and where HOME is the account's also what its agent may write. Who cannot make them has no
+/// such runs. Throws SysError.
 void make_other_state(const std::string& path);
 
 }  // namespace agentrun::supervisor

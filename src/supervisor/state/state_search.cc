@@ -1,5 +1,5 @@
-// The search at start. Its end is bounded, since every start waits for it; directories near the top come first, and state
-// directories stand there: the ways in which one comes to be shown are a grant of what is above it, and `mv`.
+// The search at start. Its end is bounded, since every start waits for it; directories near the top come first, and
+// state directories stand there: the ways in which one comes to be shown are a grant of what is above it, and `mv`.
 #include "supervisor/state/state_search.h"
 
 #include <algorithm>
@@ -8,8 +8,8 @@
 #include <unordered_set>
 
 #include <agentrun/journal/state_shape.h>
-#include <agentrun/sys/paths.h>
 #include <agentrun/sys/file_tree.h>
+#include <agentrun/sys/paths.h>
 #include "supervisor/prepare/host_paths.h"
 
 namespace agentrun::supervisor {
@@ -19,11 +19,13 @@ namespace {
 using Kind = TreeNode::Kind;
 
 // Of the system's packages, or none of the host's files: no state directory is kept there.
-constexpr std::array<std::string_view, 11> passed_over = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/proc", "/sys", "/dev"};
+constexpr std::array<std::string_view, 11> passed_over = {"/usr",    "/bin", "/sbin", "/lib", "/lib32", "/lib64",
+                                                          "/libx32", "/etc", "/proc", "/sys", "/dev"};
 
 class StateSearch {
  public:
-  StateSearch(const policy::Policy& policy, const std::vector<std::string>& hidden, const WrittenFolders& states, std::size_t most)
+  StateSearch(const policy::Policy& policy, const std::vector<std::string>& hidden, const WrittenFolders& states,
+              std::size_t most)
       : policy_(policy), hidden_(hidden), states_(states), most_(most) {}
 
   std::vector<std::string> run() {
@@ -36,8 +38,13 @@ class StateSearch {
     for (const std::string& root : roots) look_above(root);
     for (const std::string& root : roots) {
       // What a private directory stands before is shown only by a grant of its own.
-      const auto stands_before = [&](const std::string& other) { return std::ranges::any_of(private_, [&](const std::string& path) { return within(root, path) && within(path, other); }); };
-      const bool covered = std::ranges::any_of(roots, [&](const std::string& other) { return other != root && within(root, other) && !stands_before(other); });
+      const auto stands_before = [&](const std::string& other) {
+        return std::ranges::any_of(private_,
+                                   [&](const std::string& path) { return within(root, path) && within(path, other); });
+      };
+      const bool covered = std::ranges::any_of(roots, [&](const std::string& other) {
+        return other != root && within(root, other) && !stands_before(other);
+      });
       if (!covered && tree_.look(root).kind == Kind::directory) todo_.push_back(root);
     }
     while (!todo_.empty() && names_ <= most_) {
@@ -93,7 +100,8 @@ class StateSearch {
 
 }  // namespace
 
-std::vector<std::string> find_states(const policy::Policy& policy, const std::vector<std::string>& hidden, const WrittenFolders& states, std::size_t most) {
+std::vector<std::string> find_states(const policy::Policy& policy, const std::vector<std::string>& hidden,
+                                     const WrittenFolders& states, std::size_t most) {
   return StateSearch(policy, hidden, states, most).run();
 }
 

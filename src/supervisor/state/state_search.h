@@ -9,9 +9,10 @@
 
 namespace agentrun::supervisor {
 
-/// Their canonical paths. Looks at what stands above each grant of the host, then below them all, breadth first, at `most` names at most: by shape
-/// (journal/state.h), and by identity for what `states` remembers. Not below `hidden` (canonical), links, or where packages of
-/// the system put their files.
-std::vector<std::string> find_states(const policy::Policy& policy, const std::vector<std::string>& hidden, const WrittenFolders& states, std::size_t most);
+/// Their canonical paths. Looks at what stands above each grant of the host, then below them all, breadth first, at
+/// `most` names at most: by shape (journal/state.h), and by identity for what `states` remembers. Not below `hidden`
+/// (canonical), links, or where packages of the system put their files.
+std::vector<std::string> find_states(const policy::Policy& policy, const std::vector<std::string>& hidden,
+                                     const WrittenFolders& states, std::size_t most);
 
 }  // namespace agentrun::supervisor

@@ -1,4 +1,5 @@
-// What commands beside a run must ask before they use keys or write records: the same questions as a start, and they tell runs of themselves.
+// What commands beside a run must ask before they use keys or write records: the same questions as a start, and they
+// tell runs of themselves.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,9 +12,9 @@
 #include <agentrun/sys/paths.h>
 #include "supervisor/prepare/host_paths.h"
 #include "supervisor/prepare/inputs.h"
+#include "supervisor/prepare/users_own.h"
 #include "supervisor/state/live_runs.h"
 #include "supervisor/state/state_folder.h"
-#include "supervisor/prepare/users_own.h"
 #include "supervisor/state/written.h"
 
 namespace agentrun::supervisor {
@@ -31,12 +32,14 @@ LiveView::Place place_of(const std::string& path) {
   return {.path = std::move(real), .id = id};
 }
 
-void refuse_shown(const std::string& named, const std::string& path, std::string_view option, const std::vector<LiveView>& runs) {
+void refuse_shown(const std::string& named, const std::string& path, std::string_view option,
+                  const std::vector<LiveView>& runs) {
   const std::string real = HostPaths().resolved(path);
   const MountNames mounts = runs.empty() ? MountNames() : read_mount_names();
   for (const LiveView& run : runs) {
     if (shows(run, real, mounts))
-      throw Refusal(named + " is shown to the command of a run that is going on", "wait for its end, or name another with " + std::string(option));
+      throw Refusal(named + " is shown to the command of a run that is going on",
+                    "wait for its end, or name another with " + std::string(option));
   }
 }
 
@@ -55,12 +58,15 @@ struct StateUse::Parts {
   std::optional<LiveRun> live;
 };
 
-StateUse::StateUse(const std::string& directory, std::string_view option, const Places& places, const std::vector<std::string>& files) {
+StateUse::StateUse(const std::string& directory, std::string_view option, const Places& places,
+                   const std::vector<std::string>& files) {
   const std::string path = absolute(directory);
   const std::vector<std::string> states = state_directories(path, places);
   HostPaths host;
   const std::string fault = fault_of_state(path, host, places);
-  if (!fault.empty()) throw Refusal(directory + " " + fault + ": what it holds may be the agent's", "name a directory outside of it with " + std::string(option));
+  if (!fault.empty())
+    throw Refusal(directory + " " + fault + ": what it holds may be the agent's",
+                  "name a directory outside of it with " + std::string(option));
   const std::vector<LiveView> runs = read_live_runs(states);  // before anything is made
   refuse_shown(directory, path, option, runs);
   for (const std::string& file : files) refuse_shown("sink file:" + file, file, "--sink", runs);
@@ -72,7 +78,8 @@ StateUse::StateUse(const std::string& directory, std::string_view option, const 
   parts_->live.emplace(own, states);
   // A start that has looked before may tell of itself when this command is over: it looks into these memories then.
   for (std::size_t i = 1; i < states.size(); ++i) {
-    if (::access(states[i].c_str(), W_OK) == 0) WrittenFolders({states[i]}, Memory::states).remember(states[i], {own.own.front().path});
+    if (::access(states[i].c_str(), W_OK) == 0)
+      WrittenFolders({states[i]}, Memory::states).remember(states[i], {own.own.front().path});
   }
 }
 StateUse::~StateUse() = default;
@@ -95,7 +102,10 @@ std::string way_of_output(const std::string& path, const Places& places) {
   const std::vector<std::string> none;
   const std::string fault = UsersOwn(host, written, none).fault_on_the_way(above);
   const auto real = host.canonical(above);
-  if (!fault.empty()) throw Refusal(path + " " + fault + (real ? ": it leads to " + *real : ""), real ? "if that is meant, name " + (*real == "/" ? "" : *real) + whole.substr(slash) : "name another file");
+  if (!fault.empty())
+    throw Refusal(
+        path + " " + fault + (real ? ": it leads to " + *real : ""),
+        real ? "if that is meant, name " + (*real == "/" ? "" : *real) + whole.substr(slash) : "name another file");
   return real ? (*real == "/" ? "" : *real) + whole.substr(slash) : path;
 }
 

@@ -1,6 +1,7 @@
-// The files `written` and `states`: canonical paths, each ended by NUL, in the order they were first granted; before the path of a
-// directory stand "//", its identity (object_id.h) and a blank. A file only grows by one write(2) a run, and is made anew when it
-// has become long. flock(2) keeps the two apart. What is gone by its name may be elsewhere: its identity is kept, of the newest.
+// The files `written` and `states`: canonical paths, each ended by NUL, in the order they were first granted; before
+// the path of a directory stand "//", its identity (object_id.h) and a blank. A file only grows by one write(2) a run,
+// and is made anew when it has become long. flock(2) keeps the two apart. What is gone by its name may be elsewhere:
+// its identity is kept, of the newest.
 #include "supervisor/state/written.h"
 
 #include <fcntl.h>
@@ -74,7 +75,8 @@ Fd open_locked(const std::string& path) {
   for (;;) {
     Fd file = open_regular(AT_FDCWD, path, O_RDWR | O_CREAT | O_APPEND);
     check(retry_eintr([&] { return ::flock(file.get(), LOCK_EX); }), "flock", path);
-    struct stat ours {}, named {};
+    struct stat ours {
+    }, named{};
     check(::fstat(file.get(), &ours), "fstat", path);
     if (::lstat(path.c_str(), &named) == 0 && ours.st_ino == named.st_ino && ours.st_dev == named.st_dev) return file;
   }
@@ -104,7 +106,8 @@ WrittenFolders::WrittenFolders(const std::vector<std::string>& states, Memory me
       folders_.insert(folders_.end(), found.begin(), found.end());
     } catch (const SysError& e) {
       if (e.error() == ENOENT || e.error() == ENOTDIR) continue;
-      throw Refusal(std::string(e.what()) + ": it says where agents could leave links", "make it readable, or remove it if you trust every link");
+      throw Refusal(std::string(e.what()) + ": it says where agents could leave links",
+                    "make it readable, or remove it if you trust every link");
     }
   }
   index_from(0);
@@ -161,7 +164,8 @@ std::string_view WrittenFolders::holder_by_name(std::string_view path) const {
 
 bool WrittenFolders::knows(const Remembered& folder) const {
   if (folder.id) return is_known(*folder.id);
-  return std::any_of(folders_.begin(), folders_.end(), [&](const Remembered& other) { return within(folder.path, other.path); });
+  return std::any_of(folders_.begin(), folders_.end(),
+                     [&](const Remembered& other) { return within(folder.path, other.path); });
 }
 
 void WrittenFolders::remember(const std::string& state, const std::vector<std::string>& folders) {

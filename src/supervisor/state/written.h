@@ -1,5 +1,5 @@
-// Which folders agents could ever write. A link that stands in one of them may be an agent's, and what it leads to is not what
-// the user meant when they name it: as a workspace, in a grant, or by starting below it.
+// Which folders agents could ever write. A link that stands in one of them may be an agent's, and what it leads to is
+// not what the user meant when they name it: as a workspace, in a grant, or by starting below it.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@
 
 namespace agentrun::supervisor {
 
-/// What a state directory remembers, a file each: the directories that agents could write, and the state directories that runs
-/// kept elsewhere (--journal), whose keys no later run may show.
+/// What a state directory remembers, a file each: the directories that agents could write, and the state directories
+/// that runs kept elsewhere (--journal), whose keys no later run may show.
 enum class Memory : std::uint8_t { written, states };
 
 /// A directory by the name that it had, and as the object that it was: it may have been moved since.
@@ -26,11 +26,12 @@ struct Remembered {
 
 class WrittenFolders {
  public:
-  /// Reads what runs have remembered in these state folders; one that is not there has nothing. Throws Refusal when what is
-  /// there cannot be read.
+  /// Reads what runs have remembered in these state folders; one that is not there has nothing. Throws Refusal when
+  /// what is there cannot be read.
   explicit WrittenFolders(const std::vector<std::string>& states, Memory memory = Memory::written);
-  /// Does the canonical path lie in such a folder, by its name, by another one that a mount gives it or by one of the directories on the way? "/" is not counted: who
-  /// let an agent change the whole host (weaken: [host-root]) has said that nothing of it is theirs alone.
+  /// Does the canonical path lie in such a folder, by its name, by another one that a mount gives it or by one of the
+  /// directories on the way? "/" is not counted: who let an agent change the whole host (weaken: [host-root]) has said
+  /// that nothing of it is theirs alone.
   [[nodiscard]] bool holds(std::string_view path) const;
   /// The one that it lies in, the deepest, by its name of today; empty for none.
   [[nodiscard]] std::string_view holder(std::string_view path) const;

@@ -1,5 +1,5 @@
-// Precompiled for the builds of scripts/test (meson option b_pch). A build by hand does without, so that each file includes
-// what it uses.
+// Precompiled for the builds of scripts/test (meson option b_pch). A build by hand does without, so that each file
+// includes what it uses.
 #ifndef AGENTRUN_PCH_H  // not "once": it is also compiled by itself
 #define AGENTRUN_PCH_H
 

@@ -1,4 +1,5 @@
-// Who runs what: claims of execve are known by what dies with their caller, and executions by what only the kernel writes.
+// Who runs what: claims of execve are known by what dies with their caller, and executions by what only the kernel
+// writes.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,31 +16,43 @@
 #include <thread>
 
 #include <agentrun/sys/error.h>
-#include "broker/task/task.h"
 #include "broker/exec/verified.h"
+#include "broker/task/task.h"
 
 using namespace agentrun;
 using namespace agentrun::broker;
 
 namespace {
 
-Fd host_proc() { return Fd(check(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/proc")); }
+Fd host_proc() {
+  return Fd(check(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/proc"));
+}
 
 Task task_of(const Fd& proc, pid_t tid, pid_t pid, const std::string& exe = "/before") {
   Task task;
   task.tid = tid;
   task.pid = pid;
   task.exe = exe;
-  task.proc.reset(check(::openat(proc.get(), std::to_string(tid).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "task"));
+  task.proc.reset(
+      check(::openat(proc.get(), std::to_string(tid).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "task"));
   return task;
 }
 
-pid_t own_tid() { return static_cast<pid_t>(::syscall(SYS_gettid)); }
+pid_t own_tid() {
+  return static_cast<pid_t>(::syscall(SYS_gettid));
+}
 
 /// A thread that lives as long as this.
 class Waiting {
  public:
-  Waiting() : thread_([this] { tid_ = own_tid(); there_.count_down(); go_.wait(); }) { there_.wait(); }
+  Waiting()
+      : thread_([this] {
+          tid_ = own_tid();
+          there_.count_down();
+          go_.wait();
+        }) {
+    there_.wait();
+  }
   ~Waiting() {
     go_.count_down();
     thread_.join();
@@ -93,7 +106,9 @@ class Child {
   pid_t pid_ = -1;
 };
 
-void execute() { ::execl("/bin/sh", "sh", "-c", "echo x >&9; kill -STOP $$", nullptr); }
+void execute() {
+  ::execl("/bin/sh", "sh", "-c", "echo x >&9; kill -STOP $$", nullptr);
+}
 
 }  // namespace
 

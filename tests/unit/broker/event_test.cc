@@ -5,7 +5,12 @@
 using namespace agentrun::broker;
 
 TEST_CASE("events survive the wire") {
-  const Event event{.kind = Event::Kind::denial, .text = "change /x", .remedy = "files: {write: [/x]}", .decisions = 1, .denials = 2, .absent = 3};
+  const Event event{.kind = Event::Kind::denial,
+                    .text = "change /x",
+                    .remedy = "files: {write: [/x]}",
+                    .decisions = 1,
+                    .denials = 2,
+                    .absent = 3};
   const auto back = decode_event(encode(event));
   REQUIRE(back.has_value());
   CHECK(back->kind == event.kind);
@@ -24,14 +29,15 @@ TEST_CASE("what the agent named cannot break the wire") {
 }
 
 TEST_CASE("anything else is refused") {
-  for (const std::string& bytes : {std::string(), std::string("?"), std::string("a"), std::string("a\0\0\0\0", 5), encode({}) + "x",
-                                  std::string("a\0\0x\0000\0000\0", 9)}) {
+  for (const std::string& bytes : {std::string(), std::string("?"), std::string("a"), std::string("a\0\0\0\0", 5),
+                                   encode({}) + "x", std::string("a\0\0x\0000\0000\0", 9)}) {
     CHECK_FALSE(decode_event(bytes).has_value());
   }
 }
 
 TEST_CASE("traces have names that come back") {
-  for (const Trace trace : {Trace::repository, Trace::bare_repository, Trace::rebase, Trace::index, Trace::instructions, Trace::not_updated, Trace::more})
+  for (const Trace trace : {Trace::repository, Trace::bare_repository, Trace::rebase, Trace::index, Trace::instructions,
+                            Trace::not_updated, Trace::more})
     CHECK(trace_of(name(trace)) == trace);
   CHECK_FALSE(trace_of("").has_value());
 }

@@ -8,11 +8,13 @@ using namespace agentrun::broker;
 using Kind = Launched::Kind;
 
 TEST_CASE("dynamic loaders by name") {
-  for (const char* path : {"/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1", "/lib/ld-2.36.so", "ld.so"}) {
+  for (const char* path :
+       {"/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1", "/lib/ld-2.36.so", "ld.so"}) {
     CAPTURE(path);
     CHECK(is_loader(path));
   }
-  for (const char* path : {"/usr/bin/ld", "/usr/bin/x86_64-linux-gnu-ld.bfd", "/usr/lib/libld-linux.so", "/x/ld-linux", ""}) {
+  for (const char* path :
+       {"/usr/bin/ld", "/usr/bin/x86_64-linux-gnu-ld.bfd", "/usr/lib/libld-linux.so", "/x/ld-linux", ""}) {
     CAPTURE(path);
     CHECK_FALSE(is_loader(path));
   }

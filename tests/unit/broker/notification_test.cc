@@ -24,7 +24,9 @@ namespace {
 /// A thread that calls mkdir(2), which somebody must answer.
 class Caller {
  public:
-  Caller() : thread_([this] { run(); }), listener_(Fd(filter_.get_future().get())) { CHECK(listener_.receive(call_) == 0); }
+  Caller() : thread_([this] { run(); }), listener_(Fd(filter_.get_future().get())) {
+    CHECK(listener_.receive(call_) == 0);
+  }
   ~Caller() { thread_.join(); }
   Caller(const Caller&) = delete;
   Caller& operator=(const Caller&) = delete;
@@ -42,7 +44,8 @@ class Caller {
     };
     const sock_fprog loaded{.len = program.size(), .filter = const_cast<sock_filter*>(program.data())};
     ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    filter_.set_value(static_cast<int>(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &loaded)));
+    filter_.set_value(
+        static_cast<int>(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &loaded)));
     answer_.set_value(::syscall(SYS_mkdir, "/nowhere/at/all", 0700) == 0 ? 0 : errno);
   }
 
@@ -68,7 +71,8 @@ TEST_CASE("what nobody took over is answered with an errno") {
   CHECK(Reply::deferred(Deferral::refused(EAGAIN)).number() == EAGAIN);
   Caller caller;
   auto& workers = *new Workers(caller.listener());  // its watcher never ends
-  const Deferral taken = workers.start(caller.id(), {.call = [] { return Reply::error(EXFULL); }, .interruption = [] { return 0; }});
+  const Deferral taken =
+      workers.start(caller.id(), {.call = [] { return Reply::error(EXFULL); }, .interruption = [] { return 0; }});
   CHECK(taken.taken());
   CHECK(Reply::deferred(taken).kind() == Reply::Kind::deferred);
   CHECK(caller.answer() == EXFULL);

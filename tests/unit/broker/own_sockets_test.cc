@@ -38,14 +38,18 @@ class Folder {
     object.mount = st.stx_mnt_id;
     return object;
   }
-  void rename(const std::string& from, const std::string& to) const { std::filesystem::rename(path_ + "/" + from, path_ + "/" + to); }
+  void rename(const std::string& from, const std::string& to) const {
+    std::filesystem::rename(path_ + "/" + from, path_ + "/" + to);
+  }
   void remove(const std::string& name) const { std::filesystem::remove(path_ + "/" + name); }
 
  private:
   std::string path_ = "/tmp/own-sockets-XXXXXX";
 };
 
-Fd copy(const Object& object) { return Fd(::fcntl(object.fd.get(), F_DUPFD_CLOEXEC, 0)); }
+Fd copy(const Object& object) {
+  return Fd(::fcntl(object.fd.get(), F_DUPFD_CLOEXEC, 0));
+}
 
 }  // namespace
 
@@ -77,7 +81,8 @@ TEST_CASE("own sockets: a number is not used again while it is remembered") {
 TEST_CASE("own sockets: the bound lets go of the unlinked first, then of the one that was used longest ago") {
   const Folder folder;
   OwnSockets own({}, 3);
-  const Object a = folder.make("a"), b = folder.make("b"), c = folder.make("c"), d = folder.make("d"), e = folder.make("e");
+  const Object a = folder.make("a"), b = folder.make("b"), c = folder.make("c"), d = folder.make("d"),
+               e = folder.make("e");
   own.add(copy(a));
   own.add(copy(b));
   own.add(copy(c));

@@ -107,7 +107,10 @@ TEST_CASE("openat2 reads its structure as the kernel does") {
       {"larger with zeros", {.flags = O_RDWR, .mode = 0, .resolve = RESOLVE_BENEATH}, sizeof(open_how) + 8, 0},
       {"unknown flag", {.flags = 1ULL << 40, .mode = 0, .resolve = 0}, sizeof(open_how), EINVAL},
       {"unknown resolve", {.flags = 0, .mode = 0, .resolve = 0x1000}, sizeof(open_how), EINVAL},
-      {"beneath and in-root", {.flags = 0, .mode = 0, .resolve = RESOLVE_BENEATH | RESOLVE_IN_ROOT}, sizeof(open_how), EINVAL},
+      {"beneath and in-root",
+       {.flags = 0, .mode = 0, .resolve = RESOLVE_BENEATH | RESOLVE_IN_ROOT},
+       sizeof(open_how),
+       EINVAL},
       {"mode without creation", {.flags = O_RDWR, .mode = 0644, .resolve = 0}, sizeof(open_how), EINVAL},
       {"mode out of range", {.flags = O_RDWR | O_CREAT, .mode = 010000, .resolve = 0}, sizeof(open_how), EINVAL},
       {"O_PATH with writing", {.flags = O_PATH | O_RDWR, .mode = 0, .resolve = 0}, sizeof(open_how), EINVAL},
@@ -116,7 +119,8 @@ TEST_CASE("openat2 reads its structure as the kernel does") {
     CAPTURE(row.what);
     std::string bytes = at(at(std::string(8192, '\0'), 0, std::string_view("f\0", 2)), 64, bytes_of(row.how));
     const FakeMemory memory(base, bytes);
-    CHECK(decode_call(SYS_openat2, {static_cast<std::uint64_t>(AT_FDCWD), base, base + 64, row.size, 0, 0}, memory).error == row.error);
+    CHECK(decode_call(SYS_openat2, {static_cast<std::uint64_t>(AT_FDCWD), base, base + 64, row.size, 0, 0}, memory)
+              .error == row.error);
   }
   SUBCASE("a larger structure with something behind what we know is E2BIG, not ignored") {
     std::string bytes = at(std::string(8192, '\0'), 0, "f");

@@ -26,7 +26,8 @@ TEST_CASE("one task is never several") {
 TEST_CASE("a script that starts one program after the other is not several") {
   Callers callers;
   constexpr int of_each = 20;  // calls of a program, then two of the script
-  CHECK(calls_until(callers, true, many, [](int i) { return i % (of_each + 2) < 2 ? 7 : 100 + i / (of_each + 2); }) == many);
+  CHECK(calls_until(callers, true, many, [](int i) { return i % (of_each + 2) < 2 ? 7 : 100 + i / (of_each + 2); }) ==
+        many);
 }
 
 TEST_CASE("tasks that call by turns are several, at once, and until one is alone again") {

@@ -68,7 +68,7 @@ constexpr Row rows[] = {
     {"255.255.255.255", AddressKind::broadcast},
     {"::", AddressKind::unspecified},
     {"::1", AddressKind::loopback},
-    {"::2", AddressKind::unspecified},                  // compatible form of 0.0.0.2
+    {"::2", AddressKind::unspecified},  // compatible form of 0.0.0.2
     {"::ffff:127.0.0.1", AddressKind::loopback},
     {"::ffff:10.0.0.5", AddressKind::private_use},
     {"::ffff:169.254.169.254", AddressKind::metadata},
@@ -91,7 +91,7 @@ constexpr Row rows[] = {
     {"2001:2::1", AddressKind::benchmark},
     {"2001:200::1", AddressKind::open},
     {"2606:4700::1111", AddressKind::open},
-    {"2606:4700::5efe:10.0.0.1", AddressKind::private_use},      // ISATAP
+    {"2606:4700::5efe:10.0.0.1", AddressKind::private_use},  // ISATAP
     {"2606:4700::200:5efe:127.0.0.1", AddressKind::loopback},
     {"fc00::1", AddressKind::unique_local},
     {"fd00:198:18::1", AddressKind::unique_local},

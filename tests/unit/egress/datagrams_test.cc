@@ -9,9 +9,9 @@
 #include <condition_variable>
 #include <mutex>
 
-#include "egress/relay/datagrams.h"
-#include "egress/packet/netfilter.h"
 #include "egress/egress_fds.h"
+#include "egress/packet/netfilter.h"
+#include "egress/relay/datagrams.h"
 
 using namespace agentrun;
 using namespace agentrun::egress;
@@ -33,7 +33,9 @@ void run_for(Loop& loop, int milliseconds) {
 
 // The kernel's answer, as the test wants it.
 struct Told : Origins {
-  [[nodiscard]] std::optional<Original> original(const policy::Destination&) const override { return Original{.to = to, .source_port = 0}; }
+  [[nodiscard]] std::optional<Original> original(const policy::Destination&) const override {
+    return Original{.to = to, .source_port = 0};
+  }
   policy::Destination to;
 };
 
@@ -55,7 +57,8 @@ struct SlowNames {
 };
 
 policy::Policy policy_of(const std::string& network) {
-  const std::vector<profile::Profile> chain = {profile::parse("agent-run: 1\nname: t\nnetwork: " + network + "\n", "t.yaml")};
+  const std::vector<profile::Profile> chain = {
+      profile::parse("agent-run: 1\nname: t\nnetwork: " + network + "\n", "t.yaml")};
   return policy::compile(chain, {.home = "/home/u", .workspace = "/w"});
 }
 
@@ -81,13 +84,23 @@ struct World {
   Fd journal{check(::open("/tmp", O_RDWR | O_APPEND | O_TMPFILE | O_CLOEXEC, 0600), "open", "journal")};
   Fd nobody;
   Loop loop;
-  Recorder recorder{journal::Entries{.segment = Fd(::fcntl(journal.get(), F_DUPFD_CLOEXEC, 0)), .wake = {}}, journal::Durability::written, nobody, "test"};
+  Recorder recorder{journal::Entries{.segment = Fd(::fcntl(journal.get(), F_DUPFD_CLOEXEC, 0)), .wake = {}},
+                    journal::Durability::written, nobody, "test"};
   Lookup lookup{loop, [names = slow](const std::string& name) { return (*names)(name); }, 1};
   OwnAddresses own{[] { return std::vector<policy::Destination>{}; }};
   ProxyRules proxies{{}};
   HelloReader hello;
   Told told;
-  Context context{.loop = loop, .policy = policy, .names = names, .recorder = recorder, .lookup = lookup, .own = own, .proxies = proxies, .hello = hello, .conntrack = &told, .most_flows = 4096};
+  Context context{.loop = loop,
+                  .policy = policy,
+                  .names = names,
+                  .recorder = recorder,
+                  .lookup = lookup,
+                  .own = own,
+                  .proxies = proxies,
+                  .hello = hello,
+                  .conntrack = &told,
+                  .most_flows = 4096};
   Drops drops{loop, policy, recorder};
   std::uint16_t port = 0;
   Datagrams datagrams{context, drops, bound(port), Fd(), -1};
@@ -100,7 +113,8 @@ struct World {
   }
   void send(const Fd& socket, const std::string& bytes) const {
     const Address at(policy::Destination{.v6 = false, .address = {127, 0, 0, 1}, .port = port});
-    REQUIRE(::sendto(socket.get(), bytes.data(), bytes.size(), 0, at.get(), at.size()) == static_cast<ssize_t>(bytes.size()));
+    REQUIRE(::sendto(socket.get(), bytes.data(), bytes.size(), 0, at.get(), at.size()) ==
+            static_cast<ssize_t>(bytes.size()));
   }
 };
 

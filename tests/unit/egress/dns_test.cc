@@ -8,7 +8,9 @@ using namespace std::string_literals;
 
 namespace {
 
-std::string u16(unsigned value) { return {static_cast<char>(value >> 8), static_cast<char>(value & 0xFF)}; }
+std::string u16(unsigned value) {
+  return {static_cast<char>(value >> 8), static_cast<char>(value & 0xFF)};
+}
 
 std::string wire_name(const std::string& name) {
   std::string out;
@@ -40,7 +42,9 @@ dns::Reply never(const dns::Question&) {
   return {};
 }
 
-int rcode(const std::string& answer) { return answer[3] & 15; }
+int rcode(const std::string& answer) {
+  return answer[3] & 15;
+}
 unsigned count_at(const std::string& answer, std::size_t at) {
   return static_cast<unsigned char>(answer[at]) << 8 | static_cast<unsigned char>(answer[at + 1]);
 }
@@ -73,7 +77,9 @@ TEST_CASE("no address of another family, and no record of another type") {
 }
 
 TEST_CASE("a refusal says why to who can read it") {
-  const auto refuse = [](const dns::Question&) { return dns::Reply{.rcode = dns::Rcode::refused, .why = "not allowed"}; };
+  const auto refuse = [](const dns::Question&) {
+    return dns::Reply{.rcode = dns::Rcode::refused, .why = "not allowed"};
+  };
   const auto plain = dns::answer(query("evil.example", 1), 512, refuse);
   REQUIRE(plain);
   CHECK(rcode(*plain) == 5);
@@ -100,7 +106,8 @@ TEST_CASE("an answer that is too long is cut") {
 
 TEST_CASE("names that are no host names are shown escaped, and not plain") {
   for (const std::string& label : {"a\0b"s, "a.b"s, "a b"s, "a\\b"s, "a\nb"s, "\xC3\xBC"s}) {
-    const std::string message = "\xAB\xCD\1\0\0\1\0\0\0\0\0\0"s + static_cast<char>(label.size()) + label + "\3com\0\0\1\0\1"s;
+    const std::string message =
+        "\xAB\xCD\1\0\0\1\0\0\0\0\0\0"s + static_cast<char>(label.size()) + label + "\3com\0\0\1\0\1"s;
     bool asked = false;
     const auto answer = dns::answer(message, 512, [&](const dns::Question& q) {
       asked = true;
@@ -116,9 +123,9 @@ TEST_CASE("names that are no host names are shown escaped, and not plain") {
 }
 
 TEST_CASE("other classes, EDNS versions and opcodes are not judged") {
-  CHECK(rcode(*dns::answer(query("github.com", 1, 0x0100, 3), 512, never)) == 5);     // CHAOS
-  CHECK(rcode(*dns::answer(query("github.com", 1, 0x0100, 255), 512, never)) == 5);   // ANY
-  CHECK(rcode(*dns::answer(query("github.com", 1, 0x2800), 512, never)) == 4);        // UPDATE
+  CHECK(rcode(*dns::answer(query("github.com", 1, 0x0100, 3), 512, never)) == 5);      // CHAOS
+  CHECK(rcode(*dns::answer(query("github.com", 1, 0x0100, 255), 512, never)) == 5);    // ANY
+  CHECK(rcode(*dns::answer(query("github.com", 1, 0x2800), 512, never)) == 4);         // UPDATE
   const auto version = dns::answer(with_edns(query("github.com", 1), 1), 512, never);  // BADVERS
   REQUIRE(version);
   CHECK(rcode(*version) == 0);
@@ -140,14 +147,16 @@ TEST_CASE("what is malformed gets FORMERR, or nothing") {
     bad[static_cast<std::size_t>(at)] = static_cast<char>(value);
     CHECK(rcode(*dns::answer(bad, 512, never)) == 1);
   }
-  CHECK(rcode(*dns::answer("\xAB\xCD\1\0\0\1\0\0\0\0\0\0\xC0\x0C\0\1\0\1"s, 512, never)) == 1);  // a name that points to itself
+  CHECK(rcode(*dns::answer("\xAB\xCD\1\0\0\1\0\0\0\0\0\0\xC0\x0C\0\1\0\1"s, 512, never)) ==
+        1);  // a name that points to itself
   CHECK(rcode(*dns::answer(good + std::string(2000, 'x'), 512, never)) == 1);
 }
 
 TEST_CASE("reverse names") {
   CHECK(dns::reverse_address("5.1.18.198.in-addr.arpa") == 0xC612'0105);
-  for (const char* bad : {"1.18.198.in-addr.arpa", "1.5.1.18.198.in-addr.arpa", "x.1.18.198.in-addr.arpa", "256.1.18.198.in-addr.arpa",
-                          ".1.18.198.in-addr.arpa", "5.1.18.198.ip6.arpa", "in-addr.arpa", "+5.1.18.198.in-addr.arpa"}) {
+  for (const char* bad :
+       {"1.18.198.in-addr.arpa", "1.5.1.18.198.in-addr.arpa", "x.1.18.198.in-addr.arpa", "256.1.18.198.in-addr.arpa",
+        ".1.18.198.in-addr.arpa", "5.1.18.198.ip6.arpa", "in-addr.arpa", "+5.1.18.198.in-addr.arpa"}) {
     CAPTURE(bad);
     CHECK_FALSE(dns::reverse_address(bad));
   }

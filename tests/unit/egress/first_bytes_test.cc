@@ -78,7 +78,9 @@ Finding judge(const std::string& bytes, const std::string& name = "api.example.c
   return judge_first_bytes(bytes, name, port, reader());
 }
 
-std::string request(const std::string& line, const std::string& headers) { return line + "\r\n" + headers + "\r\n\r\n"; }
+std::string request(const std::string& line, const std::string& headers) {
+  return line + "\r\n" + headers + "\r\n\r\n";
+}
 
 }  // namespace
 
@@ -103,18 +105,20 @@ TEST_CASE("odd server names are refused") {
   CHECK(judge(hello_of("192.0.2.1")).kind == Kind::refuse);
   const std::string nul("api.example.com\0evil", 20);
   CHECK(judge(with(hello_of("api.example.comXevil"), "api.example.comXevil", nul)).kind == Kind::refuse);
-  CHECK(judge(with(hello_of("api.example.com"), std::string("\0\0\x0F", 3) + "api", std::string("\1\0\x0F", 3) + "api")).reason ==
-        "a ClientHello with an odd server name");  // of a type that is no host name
+  CHECK(judge(with(hello_of("api.example.com"), std::string("\0\0\x0F", 3) + "api", std::string("\1\0\x0F", 3) + "api"))
+            .reason == "a ClientHello with an odd server name");  // of a type that is no host name
   // Two names: the list holds an entry behind the first.
   const std::string two = std::string("\0\x12\0\0\x0F", 5) + "api.example.com";
   const std::string first_of_two = std::string("\0\x12\0\0\x03", 5) + "api" + std::string("\0\0\x09", 3) + "example.x";
-  CHECK(judge(with(hello_of("api.example.com"), two, first_of_two), "api").reason == "a ClientHello with an odd server name");
+  CHECK(judge(with(hello_of("api.example.com"), two, first_of_two), "api").reason ==
+        "a ClientHello with an odd server name");
 }
 
 TEST_CASE("an encrypted ClientHello hides the name that counts") {
   const std::string hello = with_extension(hello_of("api.example.com"), 0xFE0D);
   CHECK(judge(hello).reason == "an encrypted ClientHello, whose name cannot be seen");
-  CHECK(judge(with_extension(hello_of("api.example.com"), 0x5A5A)).kind == Kind::pass);  // control: an unknown extension
+  CHECK(judge(with_extension(hello_of("api.example.com"), 0x5A5A)).kind ==
+        Kind::pass);  // control: an unknown extension
 }
 
 TEST_CASE("a ClientHello in pieces is waited for, in records of any size too") {
@@ -143,7 +147,8 @@ TEST_CASE("what only begins like TLS is refused") {
   CHECK(judge("\x16\x03\x01\x00\x04\x01\xFF\xFF\xFF"s).reason == "too long");
   CHECK(judge("\x16\x03\x01\x00\x08\x01\x00\x00\x04\x00\x00\x00\x00"s).reason == "a ClientHello that cannot be read");
   // An alert before the ClientHello, which a server may pass over.
-  CHECK(judge("\x15\x03\x01\x00\x02\x01\x5A"s + hello_of("evil.example.com"), "api.example.com", 8443).kind == Kind::refuse);
+  CHECK(judge("\x15\x03\x01\x00\x02\x01\x5A"s + hello_of("evil.example.com"), "api.example.com", 8443).kind ==
+        Kind::refuse);
 }
 
 TEST_CASE("on 443 only TLS; elsewhere the bytes say what it is") {
@@ -164,17 +169,34 @@ TEST_CASE("the Host must be the name") {
   CHECK(http("GET / HTTP/1.1", "host:API.example.com:80").kind == Kind::pass);
   CHECK(http("FROBNICATE / HTTP/1.1", "X: y\r\nHost: api.example.com.").kind == Kind::pass);
   CHECK(http("GET http://api.example.com/x HTTP/1.1", "Host: api.example.com").kind == Kind::pass);
-  for (const char* host : {"Host: evil.example.com", "Host: api.example.com.evil", "Host: evil\r\nHost: api.example.com",
-                           "Host: api.example.com\r\nHost: evil", "Host : api.example.com", "X: y\r\n Host: api.example.com", "X: y",
-                           "Host: api.example.com@evil", "Host: api.example.com:80@evil", "Host: api.example.com, evil", "Host:"}) {
+  for (const char* host :
+       {"Host: evil.example.com", "Host: api.example.com.evil", "Host: evil\r\nHost: api.example.com",
+        "Host: api.example.com\r\nHost: evil", "Host : api.example.com", "X: y\r\n Host: api.example.com", "X: y",
+        "Host: api.example.com@evil", "Host: api.example.com:80@evil", "Host: api.example.com, evil", "Host:"}) {
     CAPTURE(host);
     CHECK(http("GET / HTTP/1.1", host).kind == Kind::refuse);
   }
-  for (const char* line : {"GET http://evil/ HTTP/1.1", "CONNECT evil:443 HTTP/1.1", "GET / HTTP/1.2", "GET / http/1.1", "PRI * HTTP/2.0",
-                           "GET  / HTTP/1.1", "GET / HTTP/1.1 ", "GET evil HTTP/1.1", "GET http://api.example.com@evil/ HTTP/1.1",
-                           "GET http://evil\\@api.example.com/ HTTP/1.1", "GET\v/ HTTP/1.1", "GET /", "GET\r/ HTTP/1.1", "GET\t/\tHTTP/1.1",
-                           "GET\x1C/\x1CHTTP/1.1", "GET\x1F/ HTTP/1.1", "GET\x85/\xA0HTTP/1.1", "GET\x1C/", "\x1CGET\x1D/ HTTP/1.1",
-                           "GET /\x1C HTTP/1.1", "GET /\x01 HTTP/1.1"}) {
+  for (const char* line : {"GET http://evil/ HTTP/1.1",
+                           "CONNECT evil:443 HTTP/1.1",
+                           "GET / HTTP/1.2",
+                           "GET / http/1.1",
+                           "PRI * HTTP/2.0",
+                           "GET  / HTTP/1.1",
+                           "GET / HTTP/1.1 ",
+                           "GET evil HTTP/1.1",
+                           "GET http://api.example.com@evil/ HTTP/1.1",
+                           "GET http://evil\\@api.example.com/ HTTP/1.1",
+                           "GET\v/ HTTP/1.1",
+                           "GET /",
+                           "GET\r/ HTTP/1.1",
+                           "GET\t/\tHTTP/1.1",
+                           "GET\x1C/\x1CHTTP/1.1",
+                           "GET\x1F/ HTTP/1.1",
+                           "GET\x85/\xA0HTTP/1.1",
+                           "GET\x1C/",
+                           "\x1CGET\x1D/ HTTP/1.1",
+                           "GET /\x1C HTTP/1.1",
+                           "GET /\x01 HTTP/1.1"}) {
     CAPTURE(line);
     CHECK(http(line, "Host: api.example.com").kind == Kind::refuse);
   }
@@ -185,22 +207,27 @@ TEST_CASE("requests behind empty lines, with bare line ends, in pieces") {
   CHECK(judge(" \nGET / HTTP/1.1\nHost: evil\n\n", "api.example.com", 80).kind == Kind::refuse);
   CHECK(judge("GET / HTTP/1.1\nHost: api.example.com\n\n", "api.example.com", 80).kind == Kind::pass);
   const std::string whole = request("GET / HTTP/1.1", "Accept: */*\r\nHost: api.example.com");
-  for (std::size_t size = 0; size < whole.size(); ++size) CHECK(judge(whole.substr(0, size), "api.example.com", 80).kind == Kind::more);
-  CHECK(judge("GET / HTTP/1.1\r\nX: " + std::string(most_head, 'x'), "api.example.com", 80).reason == "a head that is too long");
+  for (std::size_t size = 0; size < whole.size(); ++size)
+    CHECK(judge(whole.substr(0, size), "api.example.com", 80).kind == Kind::more);
+  CHECK(judge("GET / HTTP/1.1\r\nX: " + std::string(most_head, 'x'), "api.example.com", 80).reason ==
+        "a head that is too long");
 }
 
 TEST_CASE("what servers read as a request or a hello is not passed as something else") {
   const std::string host = "\r\nHost: evil.test\r\n\r\n";
-  for (const char* line : {"\x1CGET / HTTP/1.1", "\vGET / HTTP/1.1", "\xA0GET / HTTP/1.1", "\x85\n\x1FGET\x1C/\x1CHTTP/1.1", "0GET /\x1CHTTP/1.1"}) {
+  for (const char* line : {"\x1CGET / HTTP/1.1", "\vGET / HTTP/1.1", "\xA0GET / HTTP/1.1",
+                           "\x85\n\x1FGET\x1C/\x1CHTTP/1.1", "0GET /\x1CHTTP/1.1"}) {
     CAPTURE(line);
     CHECK(judge(line + host, "api.example.com", 8080).kind == Kind::refuse);
     for (std::size_t size = 0; size < std::string_view(line).size(); ++size)
       CHECK(judge(std::string(line).substr(0, size), "api.example.com", 8080).kind == Kind::more);
   }
   // RFC 5246 §E.2, of OpenSSL 1.0.2: 46 bytes, version 3.1, 3 of ciphers, no session, 16 of challenge.
-  const std::string old = std::string("\x80\x1C\x01\x03\x01\x00\x03\x00\x00\x00\x10\x00\x00\x2F", 14) + std::string(16, 'c');
+  const std::string old =
+      std::string("\x80\x1C\x01\x03\x01\x00\x03\x00\x00\x00\x10\x00\x00\x2F", 14) + std::string(16, 'c');
   CHECK(judge(old, "api.example.com", 8443).reason == "a ClientHello without a server name, in the format of SSL 2");
-  for (std::size_t size = 0; size < 4; ++size) CHECK(judge(old.substr(0, size), "api.example.com", 8443).kind == Kind::more);
+  for (std::size_t size = 0; size < 4; ++size)
+    CHECK(judge(old.substr(0, size), "api.example.com", 8443).kind == Kind::more);
   CHECK(judge("\x80\x1C\x02\x03", "api.example.com", 8443).kind == Kind::pass);  // control: another message
 }
 
@@ -245,23 +272,31 @@ TEST_CASE("what comes a byte at a time is judged again only when that can change
   CHECK(judged(hello) < 10);
 }
 
-// ---- what may come after the first ClientHello -----------------------------------------------------------------------------
+// ---- what may come after the first ClientHello
+// -----------------------------------------------------------------------------
 
 namespace {
 
 using namespace std::string_literals;
 using Answer = ServerAnswer::State;
 
-const std::string retry_random = "\xCF\x21\xAD\x74\xE5\x9A\x61\x11\xBE\x1D\x8C\x02\x1E\x65\xB8\x91"
-                                 "\xC2\xA2\x11\x16\x7A\xBB\x8C\x5E\x07\x9E\x09\xE2\xC8\xA8\x33\x9C";
+const std::string retry_random =
+    "\xCF\x21\xAD\x74\xE5\x9A\x61\x11\xBE\x1D\x8C\x02\x1E\x65\xB8\x91"
+    "\xC2\xA2\x11\x16\x7A\xBB\x8C\x5E\x07\x9E\x09\xE2\xC8\xA8\x33\x9C";
 
 std::string record(int content, const std::string& body) {
-  return std::string{static_cast<char>(content), 3, 3, static_cast<char>(body.size() >> 8), static_cast<char>(body.size() & 0xFF)} + body;
+  return std::string{static_cast<char>(content), 3, 3, static_cast<char>(body.size() >> 8),
+                     static_cast<char>(body.size() & 0xFF)} +
+         body;
 }
 std::string message(int type, const std::string& body) {
-  return std::string{static_cast<char>(type), 0, static_cast<char>(body.size() >> 8), static_cast<char>(body.size() & 0xFF)} + body;
+  return std::string{static_cast<char>(type), 0, static_cast<char>(body.size() >> 8),
+                     static_cast<char>(body.size() & 0xFF)} +
+         body;
 }
-std::string server_hello(const std::string& random) { return message(2, "\3\3" + random + "\0\x13\1\0\0\0"s); }
+std::string server_hello(const std::string& random) {
+  return message(2, "\3\3" + random + "\0\x13\1\0\0\0"s);
+}
 const std::string some_random(32, 'r');
 
 Answer answer_to(const std::string& bytes, std::size_t piece) {
@@ -326,7 +361,8 @@ TEST_CASE("a server's answer to a ClientHello: whole, in pieces, in records of a
     CHECK(answer_to(warning, piece) == Answer::more);
     CHECK(answer_to("HTTP/1.1 400 Bad Request\r\n", piece) == Answer::not_tls);
     CHECK(answer_to(record(0x16, message(0, "")), piece) == Answer::retry);  // HelloRequest
-    CHECK(answer_to(record(0x16, message(6, std::string(60, 'x'))), piece) == Answer::retry);  // of the drafts of TLS 1.3
+    CHECK(answer_to(record(0x16, message(6, std::string(60, 'x'))), piece) ==
+          Answer::retry);  // of the drafts of TLS 1.3
     CHECK(answer_to(record(0x16, message(2, "short")), piece) == Answer::retry);
     CHECK(answer_to(record(0x17, server_hello(some_random)), piece) == Answer::not_tls);
     std::string split;
@@ -381,8 +417,10 @@ TEST_CASE("records of another version are no other protocol") {
   for (const int major : {0, 1, 2, 4, 15, 16, 255}) {
     CAPTURE(major);
     const auto refused = [&](const std::string& bytes) {
-      CHECK(judge(bytes, "api.example.com", 8443).reason == "a TLS record of a version that servers read in different ways");
-      for (std::size_t size = 0; size < 6; ++size) CHECK(judge(bytes.substr(0, size), "api.example.com", 8443).kind == Kind::more);
+      CHECK(judge(bytes, "api.example.com", 8443).reason ==
+            "a TLS record of a version that servers read in different ways");
+      for (std::size_t size = 0; size < 6; ++size)
+        CHECK(judge(bytes.substr(0, size), "api.example.com", 8443).kind == Kind::more);
     };
     refused(versioned(evil, major));
     refused(versioned(record(0x15, "\1\x5A"), major) + evil);
@@ -393,12 +431,16 @@ TEST_CASE("records of another version are no other protocol") {
   // Controls: protocols whose messages begin with their length, as MongoDB's and MySQL's X do.
   CHECK(judge("\x16\x01\0\0\x07\0\0\0\0\0\0\0\xDD\x07\0\0"s, "api.example.com", 27017).kind == Kind::pass);
   CHECK(judge("\x15\x01\0\0\0\0\0\0"s, "api.example.com", 27017).kind == Kind::pass);
-  CHECK(judge("\x14\0\0\0\x20" "abc"s, "api.example.com", 33060).kind == Kind::pass);
+  CHECK(judge("\x14\0\0\0\x20"
+              "abc"s,
+              "api.example.com", 33060)
+            .kind == Kind::pass);
 }
 
 TEST_CASE("a method and a target are a request, with no version or one of any protocol") {
   const std::string host = "\r\nHost: evil.test\r\n\r\n";
-  for (const char* line : {"PUT /", "M-SEARCH *", "SETUP http://a/", "DELETE\t/", "CONNECT evil.test:80", "PUT / X/1", "GET / FOO", "\r\nPATCH /"}) {
+  for (const char* line : {"PUT /", "M-SEARCH *", "SETUP http://a/", "DELETE\t/", "CONNECT evil.test:80", "PUT / X/1",
+                           "GET / FOO", "\r\nPATCH /"}) {
     CAPTURE(line);
     CHECK(judge(line + host, "api.example.com", 8080).reason == "a request that is not HTTP/1.1 or HTTP/1.0");
   }
@@ -406,10 +448,26 @@ TEST_CASE("a method and a target are a request, with no version or one of any pr
 
 TEST_CASE("any first line that names a version of HTTP is a request") {
   const std::string host = "\r\nHost: evil.test\r\n\r\n";
-  for (const std::string& line : {"@GET / HTTP/1.1"s, "(GET / HTTP/1.1"s, "\0GET / HTTP/1.1"s, "G\"T / HTTP/1.1"s, "\xFFGET / http/1.1"s, "GET/HTTP/1.1"s,
-                                  "\x16\x04GET / HTTP/1.1"s, "\nHHTTP/1.1"s, "@\rGET / HTTP/1.0"s, "\x80GET / HTTP/1.1"s, "[] HTTP/1.1"s,
-                                  "GET / RTSP/1.1"s, "GET /  rtsp/1.0"s, "POST / RTSP/1.1"s, "SOURCE / ICE/1.1"s, "SOURCE /\tice/1"s, "@ RTSP/2"s,
-                                  "\0 ICE/1.0"s, "PLAY / RRTSP/1 RTSP/1"s, "DESCRIBE rtsp://a/ RTSP/1.0"s}) {
+  for (const std::string& line : {"@GET / HTTP/1.1"s,
+                                  "(GET / HTTP/1.1"s,
+                                  "\0GET / HTTP/1.1"s,
+                                  "G\"T / HTTP/1.1"s,
+                                  "\xFFGET / http/1.1"s,
+                                  "GET/HTTP/1.1"s,
+                                  "\x16\x04GET / HTTP/1.1"s,
+                                  "\nHHTTP/1.1"s,
+                                  "@\rGET / HTTP/1.0"s,
+                                  "\x80GET / HTTP/1.1"s,
+                                  "[] HTTP/1.1"s,
+                                  "GET / RTSP/1.1"s,
+                                  "GET /  rtsp/1.0"s,
+                                  "POST / RTSP/1.1"s,
+                                  "SOURCE / ICE/1.1"s,
+                                  "SOURCE /\tice/1"s,
+                                  "@ RTSP/2"s,
+                                  "\0 ICE/1.0"s,
+                                  "PLAY / RRTSP/1 RTSP/1"s,
+                                  "DESCRIBE rtsp://a/ RTSP/1.0"s}) {
     CAPTURE(line);
     CHECK(judge(line + host, "api.example.com", 8080).kind == Kind::refuse);
     // In pieces: held back, or passed on and watched until it is one.
@@ -425,11 +483,15 @@ TEST_CASE("any first line that names a version of HTTP is a request") {
     }
   }
   // Controls: other protocols are passed, at once.
-  for (const std::string& line : {"*1\r\n$4\r\nPING\r\n"s, "\0\0\0\x08\x04\xD2\x16\x2F"s, "\x13" "BitTorrent protocol"s, "@RSYNCD: 31.0\n"s, "{\"http\": 1}\n"s}) {
+  for (const std::string& line : {"*1\r\n$4\r\nPING\r\n"s, "\0\0\0\x08\x04\xD2\x16\x2F"s,
+                                  "\x13"
+                                  "BitTorrent protocol"s,
+                                  "@RSYNCD: 31.0\n"s, "{\"http\": 1}\n"s}) {
     CHECK(judge(line, "api.example.com", 8080).kind == Kind::pass);
   }
-  for (const char* line : {"get device/1\r\n", "GET_IT ICE/x\r\n", "OPTIONS sip:a@b SIP/2.0\r\n", "INVITE sip:a@b SIP/2.0\r\n", "KEYS *\r\n", "COPY a b\r\n",
-                           "set /key 0 0 5\r\n", "EHLO a.example\r\n", "SSH-2.0-x\r\n"}) {
+  for (const char* line :
+       {"get device/1\r\n", "GET_IT ICE/x\r\n", "OPTIONS sip:a@b SIP/2.0\r\n", "INVITE sip:a@b SIP/2.0\r\n",
+        "KEYS *\r\n", "COPY a b\r\n", "set /key 0 0 5\r\n", "EHLO a.example\r\n", "SSH-2.0-x\r\n"}) {
     CAPTURE(line);
     CHECK(judge(line, "api.example.com", 8080).kind == Kind::pass);
   }

@@ -9,8 +9,16 @@ using namespace agentrun::egress;
 
 namespace {
 Announcement full() {
-  Announcement a{.id = 0x0123'4567'89AB'CDEF, .dial = false, .cancel = true, .source_v6 = true, .source_port = 40'001, .source = {0xfd, 0, 1, 0x98, 0, 0x18, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
-  a.to = {.v6 = true, .address = {0x20, 1, 0xD, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, .port = 443, .protocol = policy::Protocol::udp};
+  Announcement a{.id = 0x0123'4567'89AB'CDEF,
+                 .dial = false,
+                 .cancel = true,
+                 .source_v6 = true,
+                 .source_port = 40'001,
+                 .source = {0xfd, 0, 1, 0x98, 0, 0x18, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+  a.to = {.v6 = true,
+          .address = {0x20, 1, 0xD, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1},
+          .port = 443,
+          .protocol = policy::Protocol::udp};
   a.pid = 77;
   a.tid = 78;
   a.name = "xn--bcher-kva.example";

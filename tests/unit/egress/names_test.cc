@@ -48,7 +48,8 @@ TEST_CASE("names of impossible length are refused") {
 TEST_CASE("addresses that no name has") {
   Names names;
   REQUIRE(names.address_for("a.example"));
-  for (const std::uint32_t address : {0U, 0xC612'0001U, 0xC612'0100U, 0xC612'01FFU, 0xC613'FFFFU, 0xC614'0101U, 0x7F00'0001U, ~0U}) {
+  for (const std::uint32_t address :
+       {0U, 0xC612'0001U, 0xC612'0100U, 0xC612'01FFU, 0xC613'FFFFU, 0xC614'0101U, 0x7F00'0001U, ~0U}) {
     CHECK_FALSE(names.name_of(address));
   }
 }

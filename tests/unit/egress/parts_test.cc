@@ -6,11 +6,11 @@
 
 #include <atomic>
 
-#include "egress/relay/dial.h"
-#include "egress/egress_event.h"
 #include "egress/dns/lookup.h"
+#include "egress/egress_event.h"
 #include "egress/packet/netfilter.h"
 #include "egress/rate.h"
+#include "egress/relay/dial.h"
 
 using namespace agentrun;
 using namespace agentrun::egress;
@@ -26,10 +26,13 @@ policy::Destination to(const char* address, std::uint16_t port = 0) {
   return d;
 }
 
-std::vector<policy::Destination> nobody() { return {}; }
+std::vector<policy::Destination> nobody() {
+  return {};
+}
 
 policy::Policy policy_of(const std::string& network) {
-  const std::vector<profile::Profile> chain = {profile::parse("agent-run: 1\nname: t\nnetwork: " + network + "\n", "t.yaml")};
+  const std::vector<profile::Profile> chain = {
+      profile::parse("agent-run: 1\nname: t\nnetwork: " + network + "\n", "t.yaml")};
   return policy::compile(chain, {.home = "/home/u", .workspace = "/w"});
 }
 
@@ -51,7 +54,15 @@ TEST_CASE("a rate: the burst, then so many a second") {
 }
 
 TEST_CASE("events survive the way, and nothing else is one") {
-  const Event event{.kind = Event::Kind::counts, .text = "a\nb", .remedy = "r", .flows = 1, .bytes_out = ~0ULL, .bytes_in = 3, .questions = 4, .refused = 5, .dropped = 6};
+  const Event event{.kind = Event::Kind::counts,
+                    .text = "a\nb",
+                    .remedy = "r",
+                    .flows = 1,
+                    .bytes_out = ~0ULL,
+                    .bytes_in = 3,
+                    .questions = 4,
+                    .refused = 5,
+                    .dropped = 6};
   const std::string bytes = encode(event);
   const auto back = decode_event(bytes);
   REQUIRE(back);
@@ -65,7 +76,8 @@ TEST_CASE("events survive the way, and nothing else is one") {
 }
 
 TEST_CASE("heads of packets") {
-  std::string v4 = "\x45\0\0\x28\0\0\0\0\x40\x06\0\0\x0A\0\0\1\xCB\0\x71\x05"s + "\x9C\x40\x01\xBB"s + std::string(16, '\0');
+  std::string v4 =
+      "\x45\0\0\x28\0\0\0\0\x40\x06\0\0\x0A\0\0\1\xCB\0\x71\x05"s + "\x9C\x40\x01\xBB"s + std::string(16, '\0');
   auto head = read_packet(v4);
   REQUIRE(head);
   CHECK(head->proto == "tcp");
@@ -81,7 +93,8 @@ TEST_CASE("heads of packets") {
   CHECK_FALSE(read_packet(v4));
   v4[0] = '\x4F';  // and one that is longer than the packet
   CHECK(read_packet(v4)->to.port == 0);
-  const std::string v6 = "\x60\0\0\0\0\x08\x11\x40"s + std::string(16, '\1') + "\x20\1\x0D\xB8"s + std::string(11, '\0') + "\5"s + "\0\x35\0\x7B\0\x08\0\0"s;
+  const std::string v6 = "\x60\0\0\0\0\x08\x11\x40"s + std::string(16, '\1') + "\x20\1\x0D\xB8"s +
+                         std::string(11, '\0') + "\5"s + "\0\x35\0\x7B\0\x08\0\0"s;
   head = read_packet(v6);
   REQUIRE(head);
   CHECK(head->to.v6);
@@ -93,10 +106,12 @@ TEST_CASE("heads of packets") {
 
 TEST_CASE("which addresses may be dialed") {
   OwnAddresses own(nobody);
-  const policy::Policy policy = policy_of("{allow: [\"a.test:443\", \"10.1.0.0/16:443\", \"*:443\"], deny: [\"203.0.113.0/24:443\"]}");
+  const policy::Policy policy =
+      policy_of("{allow: [\"a.test:443\", \"10.1.0.0/16:443\", \"*:443\"], deny: [\"203.0.113.0/24:443\"]}");
   FlowFacts facts{.id = 1, .to = to("198.18.1.1", 443)};
   facts.name = "a.test";
-  const Checked checked = check_addresses(policy, own, {to("10.9.0.1"), to("198.51.100.1"), to("10.1.2.3"), to("127.0.0.1"), to("203.0.113.5")}, facts);
+  const Checked checked = check_addresses(
+      policy, own, {to("10.9.0.1"), to("198.51.100.1"), to("10.1.2.3"), to("127.0.0.1"), to("203.0.113.5")}, facts);
   REQUIRE(checked.addresses.size() == 2);
   CHECK(checked.addresses[0].address[0] == 198);
   CHECK(checked.addresses[0].port == 443);
@@ -111,10 +126,12 @@ TEST_CASE("which addresses may be dialed") {
 TEST_CASE("loopback and what means this machine is never dialed, whatever rule names it") {
   OwnAddresses own(nobody);
   const policy::Policy policy = policy_of(
-      "{allow: [\"*:80\", \"127.0.0.1:80\", \"127.0.0.0/8:80\", \"[::1]:80\", \"0.0.0.0:80\", \"[::]:80\", \"255.255.255.255:80\", \"[64:ff9b::7f00:1]:80\", "
+      "{allow: [\"*:80\", \"127.0.0.1:80\", \"127.0.0.0/8:80\", \"[::1]:80\", \"0.0.0.0:80\", \"[::]:80\", "
+      "\"255.255.255.255:80\", \"[64:ff9b::7f00:1]:80\", "
       "\"[2002:7f00:1::]:80\", \"udp://*:80\", \"udp://127.0.0.1:80\", \"localhost:80\"]}");
-  for (const char* const address : {"127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::", "::ffff:0.0.0.0", "255.255.255.255", "64:ff9b::127.0.0.1",
-                                    "2002:7f00:1::", "::127.0.0.1"})
+  for (const char* const address :
+       {"127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::", "::ffff:0.0.0.0", "255.255.255.255",
+        "64:ff9b::127.0.0.1", "2002:7f00:1::", "::127.0.0.1"})
     for (const policy::Protocol protocol : {policy::Protocol::tcp, policy::Protocol::udp})
       for (const char* const name : {"", "a.test"}) {
         FlowFacts facts{.id = 1, .to = to("198.18.1.1", 80)};
@@ -159,22 +176,38 @@ TEST_CASE("a range names what is special only when it lies within the special ra
     bool dialed;
   };
   constexpr Row rows[] = {
-      {"128.0.0.0/1:80", "169.254.169.254", false}, {"169.0.0.0/8:80", "169.254.169.254", false},
-      {"169.254.0.0/16:80", "169.254.169.254", true}, {"169.254.169.254:80", "169.254.169.254", true},
-      {"168.63.128.0/17:80", "168.63.129.16", false}, {"168.63.129.16/31:80", "168.63.129.16", false},
-      {"168.63.129.16:80", "168.63.129.16", true},    {"100.64.0.0/10:80", "100.100.100.200", false},
-      {"100.100.100.200:80", "100.100.100.200", true}, {"100.64.0.0/10:80", "100.100.100.201", true},
-      {"0.0.0.0/1:80", "10.0.0.5", false},            {"8.0.0.0/6:80", "10.0.0.5", false},
-      {"10.0.0.0/8:80", "10.0.0.5", true},            {"10.0.0.0/8:80", "8.8.8.8", true},
-      {"192.168.1.0/24:80", "192.168.1.1", true},     {"192.0.0.0/2:80", "192.168.1.1", false},
-      {"128.0.0.0/1:80", "203.0.113.7", false},       {"203.0.113.0/24:80", "203.0.113.7", true},
-      {"[fd00::/8]:80", "fd00:ec2::254", false},      {"[fd00:ec2::254]:80", "fd00:ec2::254", true},
-      {"[fc00::/7]:80", "fd12::1", true},             {"[8000::/1]:80", "fd12::1", false},
-      {"10.0.0.0/8:80", "64:ff9b::a00:5", true},      {"[64:ff9b::/96]:80", "64:ff9b::a00:5", false},
-      {"[64:ff9b::a00:0/104]:80", "64:ff9b::a00:5", true}, {"128.0.0.0/1:80", "64:ff9b::a9fe:a9fe", false},
-      {"[64:ff9b::/32]:80", "64:ff9b::a9fe:a9fe", false}, {"[2002::/16]:80", "2002:808:808::1", true},
-      {"[2002::/16]:80", "2002:a00:1::1", false},     {"[2002:a00::/24]:80", "2002:a00:1::1", true},
-      {"[64:ff9b::/96]:80", "64:ff9b::808:808", true}, {"[64:ff9b::/96]:80", "64:ff9b::cb00:7107", false},
+      {"128.0.0.0/1:80", "169.254.169.254", false},
+      {"169.0.0.0/8:80", "169.254.169.254", false},
+      {"169.254.0.0/16:80", "169.254.169.254", true},
+      {"169.254.169.254:80", "169.254.169.254", true},
+      {"168.63.128.0/17:80", "168.63.129.16", false},
+      {"168.63.129.16/31:80", "168.63.129.16", false},
+      {"168.63.129.16:80", "168.63.129.16", true},
+      {"100.64.0.0/10:80", "100.100.100.200", false},
+      {"100.100.100.200:80", "100.100.100.200", true},
+      {"100.64.0.0/10:80", "100.100.100.201", true},
+      {"0.0.0.0/1:80", "10.0.0.5", false},
+      {"8.0.0.0/6:80", "10.0.0.5", false},
+      {"10.0.0.0/8:80", "10.0.0.5", true},
+      {"10.0.0.0/8:80", "8.8.8.8", true},
+      {"192.168.1.0/24:80", "192.168.1.1", true},
+      {"192.0.0.0/2:80", "192.168.1.1", false},
+      {"128.0.0.0/1:80", "203.0.113.7", false},
+      {"203.0.113.0/24:80", "203.0.113.7", true},
+      {"[fd00::/8]:80", "fd00:ec2::254", false},
+      {"[fd00:ec2::254]:80", "fd00:ec2::254", true},
+      {"[fc00::/7]:80", "fd12::1", true},
+      {"[8000::/1]:80", "fd12::1", false},
+      {"10.0.0.0/8:80", "64:ff9b::a00:5", true},
+      {"[64:ff9b::/96]:80", "64:ff9b::a00:5", false},
+      {"[64:ff9b::a00:0/104]:80", "64:ff9b::a00:5", true},
+      {"128.0.0.0/1:80", "64:ff9b::a9fe:a9fe", false},
+      {"[64:ff9b::/32]:80", "64:ff9b::a9fe:a9fe", false},
+      {"[2002::/16]:80", "2002:808:808::1", true},
+      {"[2002::/16]:80", "2002:a00:1::1", false},
+      {"[2002:a00::/24]:80", "2002:a00:1::1", true},
+      {"[64:ff9b::/96]:80", "64:ff9b::808:808", true},
+      {"[64:ff9b::/96]:80", "64:ff9b::cb00:7107", false},
   };
   for (const Row& row : rows) {
     CAPTURE(row.rule);
@@ -207,9 +240,12 @@ TEST_CASE("an address of the host itself is dialed only where a rule names it") 
   CHECK(check_addresses(policy, own, {to("203.0.113.7")}, facts).refused == "203.0.113.7 (of this host)");
   CHECK(check_addresses(policy, own, {to("203.0.113.7")}, facts).remedy == "network: {allow: [\"203.0.113.7:443\"]}");
   CHECK(check_addresses(policy, own, {to("2001:db8::7")}, facts).addresses.empty());
-  CHECK(check_addresses(policy, own, {to("203.0.113.8"), to("203.0.113.9"), to("2001:db8::8")}, facts).addresses.size() == 3);
+  CHECK(
+      check_addresses(policy, own, {to("203.0.113.8"), to("203.0.113.9"), to("2001:db8::8")}, facts).addresses.size() ==
+      3);
   bool loopback = false;
-  for (const policy::Destination& one : OwnAddresses::of_host()) loopback = loopback || (!one.v6 && one.address[0] == 127);
+  for (const policy::Destination& one : OwnAddresses::of_host())
+    loopback = loopback || (!one.v6 && one.address[0] == 127);
   CHECK(loopback);
 }
 
@@ -222,13 +258,18 @@ TEST_CASE("lookups: one question for many who wait, the answer kept for a while,
   };
   Loop loop;
   std::atomic<int> asked{0};
-  Lookup lookup(loop, [&asked](const std::string& name) {
-    ++asked;
-    Found found;
-    if (name == "known.test") found.addresses.push_back(policy::Destination{.v6 = false, .address = {192, 0, 2, 1}});
-    else found.error = EHOSTUNREACH;
-    return found;
-  }, 2);
+  Lookup lookup(
+      loop,
+      [&asked](const std::string& name) {
+        ++asked;
+        Found found;
+        if (name == "known.test")
+          found.addresses.push_back(policy::Destination{.v6 = false, .address = {192, 0, 2, 1}});
+        else
+          found.error = EHOSTUNREACH;
+        return found;
+      },
+      2);
   int answers = 0;
   const auto count = [&](const Found& found) { answers += found.addresses.empty() ? 100 : 1; };
   lookup.find("known.test", count);

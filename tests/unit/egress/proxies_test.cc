@@ -20,7 +20,8 @@ policy::Destination to(const char* address, std::uint16_t port) {
 }
 const char* const somewhere = "198.18.1.1";
 
-bool excepted(const std::string& no_proxy, const std::string& name, const char* address = somewhere, std::uint16_t port = 443) {
+bool excepted(const std::string& no_proxy, const std::string& name, const char* address = somewhere,
+              std::uint16_t port = 443) {
   const ProxyRules rules({.https = "http://p:1", .http = "http://p:1", .all = {}, .no = no_proxy});
   return rules.choose(name, to(address, port)) == nullptr;
 }
@@ -39,8 +40,8 @@ TEST_CASE("proxies as people write them") {
   CHECK(parse_proxy("X", "socks5h://proxy").text() == "socks5h://proxy:1080");
   CHECK(parse_proxy("X", "socks5://[2001:db8::1]:9").text() == "socks5h://[2001:db8::1]:9");
   CHECK(parse_proxy("X", "http://u:p%zz%4@h:1").password == "p%zz%4");
-  for (const char* bad : {"https://proxy:1", "ftp://proxy", "http://", "http://:3128", "http://host:0", "http://host:65536", "http://host:x", "http://a b:1",
-                          "http://host:1\r\nX: y"}) {
+  for (const char* bad : {"https://proxy:1", "ftp://proxy", "http://", "http://:3128", "http://host:0",
+                          "http://host:65536", "http://host:x", "http://a b:1", "http://host:1\r\nX: y"}) {
     CAPTURE(bad);
     CHECK_THROWS_AS(parse_proxy("X", bad), Refusal);
   }
@@ -87,7 +88,8 @@ TEST_CASE("NO_PROXY") {
 TEST_CASE("CONNECT") {
   const Proxy proxy = parse_proxy("X", "http://u:p@h:1");
   ProxyTalk talk(proxy, "a.example", to(somewhere, 443));
-  CHECK(talk.take_output() == "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\nProxy-Authorization: Basic dTpw\r\n\r\n");
+  CHECK(talk.take_output() ==
+        "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\nProxy-Authorization: Basic dTpw\r\n\r\n");
   CHECK(talk.take_output().empty());
   CHECK(talk.take_input("HTTP/1.1 200 OK\r\nX: y\r") == 22);
   CHECK(talk.state() == State::talking);
@@ -97,8 +99,13 @@ TEST_CASE("CONNECT") {
 
 TEST_CASE("CONNECT that fails") {
   const Proxy proxy = parse_proxy("X", "http://h:1");
-  for (const auto& [answer, error] : {std::pair{"HTTP/1.1 403 No\r\n\r\n", EACCES}, {"HTTP/1.0 407 Login\r\n\r\n", EACCES}, {"HTTP/1.1 504 x\r\n\r\n", ETIMEDOUT},
-                                      {"HTTP/1.1 500 x\r\n\r\n", EHOSTUNREACH}, {"HTTP/1.1 2x0\r\n\r\n", EPROTO}, {"SSH-2.0\r\n\r\n", EPROTO}, {"\r\n\r\n", EPROTO}}) {
+  for (const auto& [answer, error] : {std::pair{"HTTP/1.1 403 No\r\n\r\n", EACCES},
+                                      {"HTTP/1.0 407 Login\r\n\r\n", EACCES},
+                                      {"HTTP/1.1 504 x\r\n\r\n", ETIMEDOUT},
+                                      {"HTTP/1.1 500 x\r\n\r\n", EHOSTUNREACH},
+                                      {"HTTP/1.1 2x0\r\n\r\n", EPROTO},
+                                      {"SSH-2.0\r\n\r\n", EPROTO},
+                                      {"\r\n\r\n", EPROTO}}) {
     const std::string said = answer;
     CAPTURE(said);
     ProxyTalk talk(proxy, "", to("2001:db8::1", 80));
@@ -137,7 +144,10 @@ TEST_CASE("SOCKS5 with and without a login, byte by byte") {
     CHECK(refused.state() == State::failed);
     CHECK(refused.error() == error);
   }
-  for (const auto& [answer, error] : {std::pair{"\5\5\0\1\0"s, ECONNREFUSED}, {"\5\2\0\1\0"s, EACCES}, {"\5\0\0\7\0"s, EPROTO}, {"\4\0\0\1\0\0\0\0\0\0"s, EPROTO}}) {
+  for (const auto& [answer, error] : {std::pair{"\5\5\0\1\0"s, ECONNREFUSED},
+                                      {"\5\2\0\1\0"s, EACCES},
+                                      {"\5\0\0\7\0"s, EPROTO},
+                                      {"\4\0\0\1\0\0\0\0\0\0"s, EPROTO}}) {
     ProxyTalk refused(open, "", to("192.0.2.1", 80));
     (void)refused.take_output();
     refused.take_input("\5\0"s);

@@ -9,7 +9,8 @@ using namespace agentrun;
 namespace {
 
 std::string ruleset(const std::string& network) {
-  const std::vector<profile::Profile> chain = {profile::parse("agent-run: 1\nname: t\nnetwork: " + network + "\n", "t.yaml")};
+  const std::vector<profile::Profile> chain = {
+      profile::parse("agent-run: 1\nname: t\nnetwork: " + network + "\n", "t.yaml")};
   return egress::ruleset_of(policy::compile(chain, {.home = "/home/u", .workspace = "/w"}));
 }
 
@@ -20,7 +21,9 @@ std::string block(const std::string& text, std::string_view begin) {
   return text.substr(at, text.find("  }\n", at) - at);
 }
 
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
 
 }  // namespace
 
@@ -30,7 +33,8 @@ TEST_CASE("nothing may leave: the closed ruleset, also when only denials and que
 }
 
 TEST_CASE("only the ports of rules by name, of the addresses that stand for names") {
-  const std::string text = ruleset("{allow: [\"a.test:443\", \"b.test:80-90\", \"*.c.test:85-443\", \"d.test:8443\"], deny: [\"x.test:9\"]}");
+  const std::string text = ruleset(
+      "{allow: [\"a.test:443\", \"b.test:80-90\", \"*.c.test:85-443\", \"d.test:8443\"], deny: [\"x.test:9\"]}");
   CHECK(has(block(text, "set tcp_names"), "elements = { 80-443, 8443 }"));
   const std::string nat = block(text, "chain to_relay");
   CHECK(has(nat, "meta l4proto 6 ip daddr 198.18.0.0/15 tcp dport @tcp_names dnat ip to 198.18.0.1:1\n"));
@@ -44,7 +48,8 @@ TEST_CASE("only the ports of rules by name, of the addresses that stand for name
 
 TEST_CASE("ranges: a set for each range of ports, no prefix inside of another") {
   const std::string text = ruleset(
-      "{allow: [\"10.1.0.0/16:5432\", \"10.0.0.0/8:5432\", \"10.255.0.0/16:5432\", \"11.0.0.0/8:5432\", \"10.0.0.0/8:22\", \"[2001:db8::/32]:443\", "
+      "{allow: [\"10.1.0.0/16:5432\", \"10.0.0.0/8:5432\", \"10.255.0.0/16:5432\", \"11.0.0.0/8:5432\", "
+      "\"10.0.0.0/8:22\", \"[2001:db8::/32]:443\", "
       "\"[2001:db8:1::/48]:443\", \"udp://192.0.2.1:123\"]}");
   CHECK(has(text, "set tcp_ip_0 {\n    type ipv4_addr; flags interval;\n    elements = { 10.0.0.0/8 }\n"));
   CHECK(has(text, "elements = { 10.0.0.0/8, 11.0.0.0/8 }"));
@@ -60,8 +65,10 @@ TEST_CASE("what is not sent to the relay is logged, counted and refused at once"
   for (const char* network : {"{allow: [\"*:443\"]}", "{allow: [\"udp://a.test:123\"]}"}) {
     const std::string text = ruleset(network), out = block(text, "chain output");
     CHECK(has(out, "policy drop;"));
-    CHECK(out.ends_with("    ct status dnat accept\n    ct state related accept\n    counter\n    log group 5 snaplen 128\n    meta l4proto 6 reject with tcp reset\n"
-                        "    reject with icmpx port-unreachable\n"));
+    CHECK(
+        out.ends_with("    ct status dnat accept\n    ct state related accept\n    counter\n    log group 5 snaplen "
+                      "128\n    meta l4proto 6 reject with tcp reset\n"
+                      "    reject with icmpx port-unreachable\n"));
     CHECK(has(block(text, "chain input"), "policy drop;"));
   }
 }

@@ -28,7 +28,8 @@ std::uint32_t promised(Disposition disposition) {
 }
 
 bool looks_at_registers(const Row& row) {
-  return row.disposition == Disposition::trap_opens || row.disposition == Disposition::trap_leases || row.disposition == Disposition::checked;
+  return row.disposition == Disposition::trap_opens || row.disposition == Disposition::trap_leases ||
+         row.disposition == Disposition::checked;
 }
 
 Args random_args(std::mt19937_64& random) {

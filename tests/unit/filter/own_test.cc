@@ -64,7 +64,8 @@ TEST_CASE("broker: what it performs, and nothing that makes a process, a socket,
   const Names expected = {"read",
                           "write",
                           "fdatasync",
-                          "pread64", "pwrite64",
+                          "pread64",
+                          "pwrite64",
                           "readv",
                           "lseek",
                           "close",
@@ -137,7 +138,8 @@ TEST_CASE("broker: what it performs, and nothing that makes a process, a socket,
                           "fremovexattr",
                           "removexattrat",
                           "umask",
-                          "fchdir", "flock",
+                          "fchdir",
+                          "flock",
                           "capget",
                           "capset",
                           "prctl",
@@ -177,11 +179,15 @@ TEST_CASE("broker: ioctl for the listener only") {
 }
 
 TEST_CASE("broker: two options of the agent's sockets, no other one") {
-  const auto option = [](std::uint64_t level, std::uint64_t name) { return answer(Variant::broker, __NR_setsockopt, {3, level, name}); };
+  const auto option = [](std::uint64_t level, std::uint64_t name) {
+    return answer(Variant::broker, __NR_setsockopt, {3, level, name});
+  };
   CHECK(option(SOL_SOCKET, SO_SNDTIMEO) == allowed);
   CHECK(option(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT) == allowed);
-  for (const int name : {SO_DEBUG, SO_REUSEADDR, SO_BROADCAST, SO_ATTACH_FILTER, SO_MARK, IP_BIND_ADDRESS_NO_PORT}) CHECK(option(SOL_SOCKET, name) == killed);
-  for (const int level : {int{IPPROTO_IP}, int{IPPROTO_TCP}, int{IPPROTO_IPV6}, 270}) CHECK(option(level, SO_SNDTIMEO) == killed);
+  for (const int name : {SO_DEBUG, SO_REUSEADDR, SO_BROADCAST, SO_ATTACH_FILTER, SO_MARK, IP_BIND_ADDRESS_NO_PORT})
+    CHECK(option(SOL_SOCKET, name) == killed);
+  for (const int level : {int{IPPROTO_IP}, int{IPPROTO_TCP}, int{IPPROTO_IPV6}, 270})
+    CHECK(option(level, SO_SNDTIMEO) == killed);
 }
 
 TEST_CASE("broker: threads, no processes, no namespaces") {
@@ -209,14 +215,21 @@ TEST_CASE("our own processes: numbers that nobody knows kill") {
 
 TEST_CASE("sinks: they speak and read, serve nobody, change no file, run nothing") {
   constexpr std::uint32_t eperm = SECCOMP_RET_ERRNO | EPERM;
-  for (const int nr : {__NR_read, __NR_pread64, __NR_write, __NR_connect, __NR_sendto, __NR_getsockopt, __NR_lseek, __NR_futex}) CHECK(answer(Variant::sink, nr) == allowed);
+  for (const int nr :
+       {__NR_read, __NR_pread64, __NR_write, __NR_connect, __NR_sendto, __NR_getsockopt, __NR_lseek, __NR_futex})
+    CHECK(answer(Variant::sink, nr) == allowed);
   for (const int nr : {__NR_listen, __NR_accept4, __NR_accept}) CHECK(answer(Variant::sink, nr) == eperm);
   CHECK(answer(Variant::egress, __NR_listen) == allowed);  // the one is not the other
-  for (const int nr : {__NR_unlink, __NR_rename, __NR_mkdir, __NR_chmod, __NR_ftruncate, __NR_kill, __NR_setuid, __NR_prctl}) CHECK(answer(Variant::sink, nr) == eperm);
-  for (const int nr : {__NR_execve, __NR_fork, __NR_ptrace, __NR_process_vm_readv, __NR_pidfd_getfd, __NR_setns, __NR_bpf}) CHECK(answer(Variant::sink, nr) == killed);
+  for (const int nr :
+       {__NR_unlink, __NR_rename, __NR_mkdir, __NR_chmod, __NR_ftruncate, __NR_kill, __NR_setuid, __NR_prctl})
+    CHECK(answer(Variant::sink, nr) == eperm);
+  for (const int nr :
+       {__NR_execve, __NR_fork, __NR_ptrace, __NR_process_vm_readv, __NR_pidfd_getfd, __NR_setns, __NR_bpf})
+    CHECK(answer(Variant::sink, nr) == killed);
   constexpr std::uint64_t reads = 0, writes = 1, creates = 0100;
   CHECK(answer(Variant::sink, __NR_openat, {0, 0, reads}) == allowed);
-  for (const std::uint64_t flags : {writes, creates}) CHECK(answer(Variant::sink, __NR_openat, {0, 0, flags}) == (SECCOMP_RET_ERRNO | EACCES));
+  for (const std::uint64_t flags : {writes, creates})
+    CHECK(answer(Variant::sink, __NR_openat, {0, 0, flags}) == (SECCOMP_RET_ERRNO | EACCES));
   CHECK(answer(Variant::sink, __NR_ioctl, {3, 0x5411}) == allowed);
   CHECK(answer(Variant::egress, __NR_ioctl, {3, 0x5411}) == (SECCOMP_RET_ERRNO | ENOTTY));
 }

@@ -179,7 +179,8 @@ TEST_CASE("ioctl: all directions, types and numbers against the list of what is 
         return number == 0x12 || number == 0x1c || number == 0x23;
       case 'f':
         return direction == only_in || (direction == only_out && number == 19) ||
-               (direction == both && number >= 23 && number <= 25);  // FS_IOC_ADD_ENCRYPTION_KEY, REMOVE, REMOVE of all users
+               (direction == both && number >= 23 &&
+                number <= 25);  // FS_IOC_ADD_ENCRYPTION_KEY, REMOVE, REMOVE of all users
       case 'v':
       case 0xf5:
         return direction == only_in;
@@ -225,7 +226,8 @@ TEST_CASE("socket and socketpair: families, types and protocols") {
             expect(known ? allowed : refused(EPROTONOSUPPORT), nr, {family, type | extra, protocol});
           }
         for (const std::uint64_t type : {4U, 5U, 6U})
-          for (const std::uint64_t protocol : {0U, 6U, 33U, 132U}) expect(refused(ESOCKTNOSUPPORT), nr, {family, type | extra, protocol});
+          for (const std::uint64_t protocol : {0U, 6U, 33U, 132U})
+            expect(refused(ESOCKTNOSUPPORT), nr, {family, type | extra, protocol});
         expect(allowed, nr, {family | 0xabc00000000U, 1 | extra, 0x500000000U | 6});  // the kernel takes ints
         expect(refused(EPROTONOSUPPORT), nr, {family, 1 | extra, 0x80000006U});
         expect(refused(EPERM), nr, {family, 3 | extra, 255});
@@ -252,7 +254,8 @@ TEST_CASE("personality: only values that change nothing of what protects") {
 TEST_CASE("fcntl: only what takes or returns a lease or a delegation is trapped, whatever is asked for") {
   for (std::uint64_t command = 0; command < 4096; ++command) {
     const bool leases = command == 1024 || command == 1040;  // F_SETLEASE, F_SETDELEG
-    for (const std::uint64_t lease : {0U, 1U, 2U, 0xffffffffU}) expect(leases ? trapped : allowed, __NR_fcntl, {3, command, lease});
+    for (const std::uint64_t lease : {0U, 1U, 2U, 0xffffffffU})
+      expect(leases ? trapped : allowed, __NR_fcntl, {3, command, lease});
   }
   for (int bit = 11; bit < 32; ++bit) expect(allowed, __NR_fcntl, {3, 1024 | std::uint64_t{1} << bit, 0});
   CHECK(answer(Variant::agent_floor_only, __NR_fcntl, {3, 1024, 0}) == allowed);
@@ -261,7 +264,8 @@ TEST_CASE("fcntl: only what takes or returns a lease or a delegation is trapped,
 TEST_CASE("prctl: everything but where the memory's parts are") {
   for (std::uint64_t option = 0; option < 128; ++option) {
     const bool set_mm = option == 35;  // PR_SET_MM
-    for (const std::uint64_t part : {0U, 9U, 14U, 15U}) expect(set_mm ? refused(EPERM) : allowed, __NR_prctl, {option, part});
+    for (const std::uint64_t part : {0U, 9U, 14U, 15U})
+      expect(set_mm ? refused(EPERM) : allowed, __NR_prctl, {option, part});
     expect(set_mm ? refused(EPERM) : allowed, __NR_prctl, {0x100000000U | option, 14});  // the kernel takes an int
   }
 }
@@ -275,8 +279,10 @@ TEST_CASE("seccomp: the agent's own filters, but no listener") {
 }
 
 TEST_CASE("memfd_create: executable memory files where the profile allows them") {
-  for (const auto& [variant, plain] : {std::pair{Variant::agent_reads_trapped_memfd, Variant::agent_reads_trapped}, {Variant::agent_reads_off_memfd, Variant::agent_reads_off}}) {
-    for (std::uint64_t flags = 0; flags < 0x40; ++flags) CHECK(answer(variant, __NR_memfd_create, {0x1000, flags}) == allowed);
+  for (const auto& [variant, plain] : {std::pair{Variant::agent_reads_trapped_memfd, Variant::agent_reads_trapped},
+                                       {Variant::agent_reads_off_memfd, Variant::agent_reads_off}}) {
+    for (std::uint64_t flags = 0; flags < 0x40; ++flags)
+      CHECK(answer(variant, __NR_memfd_create, {0x1000, flags}) == allowed);
     for (const Row& one : table()) {
       if (one.nr == __NR_memfd_create) continue;
       for (const std::uint64_t value : {0ULL, 1ULL, 0x10ULL, 0x240ULL, 0xffffffffULL})
@@ -286,14 +292,17 @@ TEST_CASE("memfd_create: executable memory files where the profile allows them")
 }
 
 TEST_CASE("memfd_create: no executable memory files by request") {
-  // Without MFD_EXEC it is the kernel's to judge. With it: EINVAL for what the kernel gives EINVAL for, and for every bit that
-  // may come, or EACCES.
+  // Without MFD_EXEC it is the kernel's to judge. With it: EINVAL for what the kernel gives EINVAL for, and for every
+  // bit that may come, or EACCES.
   for (std::uint64_t flags = 0; flags < 32; ++flags) {
     const bool exec = (flags & 0x10) != 0, sealed = (flags & 8) != 0, huge = (flags & 4) != 0;
     expect(!exec ? allowed : sealed ? refused(EINVAL) : refused(EACCES), __NR_memfd_create, {0x1000, flags});
     for (std::uint64_t bit = 0x20; bit <= 0x80000000U; bit <<= 1) {
       const bool size = bit >= 0x04000000U;
-      expect(!exec ? allowed : sealed || !size || !huge ? refused(EINVAL) : refused(EACCES), __NR_memfd_create, {0x1000, flags | bit});
+      expect(!exec                      ? allowed
+             : sealed || !size || !huge ? refused(EINVAL)
+                                        : refused(EACCES),
+             __NR_memfd_create, {0x1000, flags | bit});
     }
   }
   expect(allowed, __NR_memfd_create, {0x10, 0x1});
@@ -301,8 +310,10 @@ TEST_CASE("memfd_create: no executable memory files by request") {
 }
 
 TEST_CASE("TCP Fast Open: no connection without connect") {
-  constexpr std::uint64_t fast_open = 0x2000'0000, other_flags = 0x4000 | 0x40 | 1;  // MSG_NOSIGNAL, MSG_DONTWAIT, MSG_OOB
-  for (const std::uint64_t flags : {std::uint64_t{0}, other_flags, fast_open, fast_open | other_flags, fast_open | 0xffff'ffff'0000'0000U}) {
+  constexpr std::uint64_t fast_open = 0x2000'0000,
+                          other_flags = 0x4000 | 0x40 | 1;  // MSG_NOSIGNAL, MSG_DONTWAIT, MSG_OOB
+  for (const std::uint64_t flags :
+       {std::uint64_t{0}, other_flags, fast_open, fast_open | other_flags, fast_open | 0xffff'ffff'0000'0000U}) {
     const auto wanted = (flags & fast_open) != 0 ? refused(EOPNOTSUPP) : allowed;
     expect(wanted, __NR_sendto, {3, 0x1000, 10, flags, 0x2000, 16});
     expect(wanted, __NR_sendmsg, {3, 0x1000, flags});
@@ -315,8 +326,9 @@ TEST_CASE("TCP Fast Open: no connection without connect") {
 }
 
 TEST_CASE("every checked row is tested here: it has a value that is allowed and one that is refused") {
-  const std::set<std::string_view> tested = {"clone",      "unshare",     "ioctl",   "socket",
-                                             "socketpair", "personality", "seccomp", "memfd_create", "prctl", "sendto", "sendmsg", "sendmmsg", "setsockopt"};
+  const std::set<std::string_view> tested = {"clone",       "unshare",  "ioctl",        "socket", "socketpair",
+                                             "personality", "seccomp",  "memfd_create", "prctl",  "sendto",
+                                             "sendmsg",     "sendmmsg", "setsockopt"};
   std::set<std::string_view> checked;
   for (const Row& row : table())
     if (row.disposition == Disposition::checked) checked.insert(row.name);

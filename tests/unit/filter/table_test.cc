@@ -15,7 +15,8 @@ namespace {
 using Names = std::set<std::string_view>;
 
 bool is_trapped(const Row& row) {
-  return row.disposition == Disposition::trap || row.disposition == Disposition::trap_opens || row.disposition == Disposition::trap_leases;
+  return row.disposition == Disposition::trap || row.disposition == Disposition::trap_opens ||
+         row.disposition == Disposition::trap_leases;
 }
 
 Names names_of(Operation operation) {

@@ -8,7 +8,8 @@ namespace journal_test {
 
 struct Epochs {
   explicit Epochs(agentrun::journal::RunLimits limits)
-      : run(agentrun::journal::Run::create(scratch.path() / "state", identity, agentrun::journal::new_run_id(), limits)),
+      : run(agentrun::journal::Run::create(scratch.path() / "state", identity, agentrun::journal::new_run_id(),
+                                           limits)),
         appender(run.appender()) {
     append(life("journal.open", 1));
     turn();

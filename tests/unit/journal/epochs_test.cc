@@ -85,8 +85,8 @@ TEST_CASE("the old segment is read to its end before the new one") {
   REQUIRE(journal.run.segment_ending());
   CHECK_FALSE(journal.run.segment_full());
   journal.appender.move_to(journal.run.segment());
-  journal.append(decision(61));                 // into the new one
-  REQUIRE(slow.append(decision(60)) == 0);      // late, into the old one
+  journal.append(decision(61));             // into the new one
+  REQUIRE(slow.append(decision(60)) == 0);  // late, into the old one
   slow.move_to(journal.run.segment());
   journal.run.end_segment();
   std::vector<std::string> paths;

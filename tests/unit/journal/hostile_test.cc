@@ -1,4 +1,5 @@
-// Somebody else writes the files of a run that goes on: whatever stands in them and was not written by the run is never signed.
+// Somebody else writes the files of a run that goes on: whatever stands in them and was not written by the run is never
+// signed.
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -15,7 +16,9 @@ using namespace journal_test;
 
 namespace {
 
-void add(const std::filesystem::path& file, const std::string& bytes) { std::ofstream(file, std::ios::binary | std::ios::app) << bytes; }
+void add(const std::filesystem::path& file, const std::string& bytes) {
+  std::ofstream(file, std::ios::binary | std::ios::app) << bytes;
+}
 
 int error_of(const std::function<void()>& act) {
   try {
@@ -61,16 +64,20 @@ const std::vector<Attack>& attacks() {
       {"append a record that was written before", [](Attacked& j) { add(j.entries(), decision(3)); }},
       {"append half a record", [](Attacked& j) { add(j.entries(), "{\"act\""); }},
       {"append an empty line", [](Attacked& j) { add(j.entries(), "\n"); }},
-      {"change a byte that is not sealed", [](Attacked& j) { spill(j.entries(), one_byte_other(slurp(j.entries()), "/work/file7")); }},
-      {"exchange two records", [](Attacked& j) {
+      {"change a byte that is not sealed",
+       [](Attacked& j) { spill(j.entries(), one_byte_other(slurp(j.entries()), "/work/file7")); }},
+      {"exchange two records",
+       [](Attacked& j) {
          std::string text = slurp(j.entries());
          const std::string six = decision(6), seven = decision(7);
          text.replace(text.find(six + seven), six.size() + seven.size(), seven + six);
          spill(j.entries(), text);
        }},
-      {"cut what is not sealed", [](Attacked& j) { std::filesystem::resize_file(j.entries(), slurp(j.entries()).find(decision(8))); }},
+      {"cut what is not sealed",
+       [](Attacked& j) { std::filesystem::resize_file(j.entries(), slurp(j.entries()).find(decision(8))); }},
       {"cut what is sealed", [](Attacked& j) { std::filesystem::resize_file(j.entries(), 20); }},
-      {"take a record out of the middle", [](Attacked& j) {
+      {"take a record out of the middle",
+       [](Attacked& j) {
          std::string text = slurp(j.entries());
          text.erase(text.find(decision(6)), decision(6).size());
          spill(j.entries(), text);

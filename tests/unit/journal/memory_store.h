@@ -52,7 +52,8 @@ bool each_mapping(F&& each) {
       end = to;
       wanted = std::string_view(rights.data()) == "rw-p" && line.find("[vvar") == std::string::npos;
     } else if (wanted && line.starts_with("VmFlags:")) {
-      if (each(reinterpret_cast<const unsigned char*>(begin), reinterpret_cast<const unsigned char*>(end), line)) return true;
+      if (each(reinterpret_cast<const unsigned char*>(begin), reinterpret_cast<const unsigned char*>(end), line))
+        return true;
     }
   }
   return false;

@@ -137,6 +137,7 @@ TEST_CASE("tiles: names, widths and bundles") {
   CHECK(std::filesystem::file_size(target / "tile/1/000.p/2") == 2 * 32);
   CHECK(std::filesystem::exists(target / "tile/entries/002.p/90"));
   CHECK(slurp(target / "checkpoint") == slurp(journal.file("checkpoint")));
-  CHECK(slurp(target / "tile/0/000") + slurp(target / "tile/0/001") + slurp(target / "tile/0/002.p/90") == slurp(journal.file("hashes")));
+  CHECK(slurp(target / "tile/0/000") + slurp(target / "tile/0/001") + slurp(target / "tile/0/002.p/90") ==
+        slurp(journal.file("hashes")));
   CHECK_THROWS_AS(export_tiles(journal.run.directory(), target), SysError);
 }

@@ -22,7 +22,11 @@ std::string line_of(const std::function<void(Record&)>& fill) {
 }
 
 const std::string opening = line_of([](Record& r) {
-  r.text("act", "deny").text("class", "open").text("comm", "sh").text("exe", "/usr/bin/dash").text("path", "/work/a b/c");
+  r.text("act", "deny")
+      .text("class", "open")
+      .text("comm", "sh")
+      .text("exe", "/usr/bin/dash")
+      .text("path", "/work/a b/c");
   r.number("pid", 7).word("t", 1'000'000'000'000'000'000).number("tid", 8).text("type", "decision");
 });
 
@@ -45,9 +49,8 @@ TEST_CASE("filters: each list must have one that fits") {
   CHECK(Filter{.since = 1'000'000'000'000'000'000, .until = 1'000'000'000'000'000'000}.fits(opening));
   CHECK_FALSE(Filter{.since = 1'000'000'000'000'000'001}.fits(opening));
   CHECK_FALSE(Filter{.until = 999'999'999'999'999'999}.fits(opening));
-  CHECK(Filter{.types = {"exec.verified"}, .paths = {"/usr/bin/cat"}}.fits(line_of([](Record& r) {
-    r.text("exe", "/usr/bin/cat").text("type", "exec.verified");
-  })));
+  CHECK(Filter{.types = {"exec.verified"}, .paths = {"/usr/bin/cat"}}.fits(
+      line_of([](Record& r) { r.text("exe", "/usr/bin/cat").text("type", "exec.verified"); })));
   CHECK_FALSE(Filter{.types = {"decision"}}.fits("rubbish"));
   CHECK_FALSE(Filter{.acts = {"deny"}}.fits(R"({"act":"allow","comm":"deny","type":"decision"})"));
   CHECK_FALSE(Filter{.acts = {"De ny"}}.fits(opening));
@@ -61,7 +64,8 @@ TEST_CASE("times: of the calendar, and so long ago") {
   CHECK(time_of("90s", 100 * s) == 10 * s);
   CHECK(time_of("2h", 7200 * s) == 0);
   CHECK(time_of("1d", 86400 * s) == 0);
-  for (const char* bad : {"", "x", "1970-13-01", "1970-01-01T", "-5s", "5", "1970-01-01T00:00:00+01:00", "99999999999d"}) {
+  for (const char* bad :
+       {"", "x", "1970-13-01", "1970-01-01T", "-5s", "5", "1970-01-01T00:00:00+01:00", "99999999999d"}) {
     CAPTURE(bad);
     CHECK_THROWS_AS((void)time_of(bad, 0), Refusal);
   }
@@ -117,7 +121,8 @@ TEST_CASE("pruning: only what is old, closed and whole; what stays proves what w
   const auto old_close = [] {
     Record record;
     record.begin();
-    record.word("t", static_cast<std::uint64_t>(wall_clock_ns() - 201LL * 86'400'000'000'000)).number("tb", INT64_C(1) << 52);
+    record.word("t", static_cast<std::uint64_t>(wall_clock_ns() - 201LL * 86'400'000'000'000))
+        .number("tb", INT64_C(1) << 52);
     return std::string(record.text("type", "journal.close").line());
   };
   Epochs journal({.segment_bytes = 1000, .epoch_records = 20});
@@ -147,7 +152,9 @@ TEST_CASE("pruning: only what is old, closed and whole; what stays proves what w
     hashes[100] ^= 1;
     spill(journal.file("hashes"), hashes);
     SUBCASE("changed") {}
-    SUBCASE("removed") { std::filesystem::remove(journal.file("hashes")); }
+    SUBCASE("removed") {
+      std::filesystem::remove(journal.file("hashes"));
+    }
     REQUIRE(journal.verify().status == Status::complete);
     REQUIRE(prune(state, 200, Prune::remove).size() == 1);
     CHECK(verify_index(state, journal.trusted).status == Status::complete);

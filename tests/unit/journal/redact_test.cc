@@ -13,13 +13,15 @@ Words after(const Redactor& redactor, Words words) {
   return words;
 }
 bool is_digest(const std::string& word) {
-  return word.starts_with("hmac:") && word.size() == 21 && word.find_first_not_of("0123456789abcdef", 5) == std::string::npos;
+  return word.starts_with("hmac:") && word.size() == 21 &&
+         word.find_first_not_of("0123456789abcdef", 5) == std::string::npos;
 }
 }  // namespace
 
 TEST_CASE("words, values of names and values of options are replaced; all else stays") {
   const Redactor redactor({"*TOKEN*", "sk-*", "p?ss"});
-  const Words words = after(redactor, {"curl", "-H", "my_token=abc=d", "--token", "next", "--token=x", "sk-1", "PASS", "pss", "ask-1", ""});
+  const Words words = after(
+      redactor, {"curl", "-H", "my_token=abc=d", "--token", "next", "--token=x", "sk-1", "PASS", "pss", "ask-1", ""});
   CHECK(words[0] == "curl");
   CHECK(words[1] == "-H");
   CHECK(words[2].starts_with("my_token="));
@@ -75,7 +77,8 @@ TEST_CASE("words inside a shell string, and no name that is none") {
       {"env", "A=B", "bash", "-c", "env A=B curl --token 'a S3CR3T'"},
       {"curl", "https://h/?token=S3CR3T"},
   };
-  for (const std::vector<std::string>& globs : {std::vector<std::string>{"*token*"}, {"*token"}, {"--token", "my_token", "*token=*", "token"}}) {
+  for (const std::vector<std::string>& globs :
+       {std::vector<std::string>{"*token*"}, {"*token"}, {"--token", "my_token", "*token=*", "token"}}) {
     const Redactor redactor(globs);
     for (const Words& command : commands) {
       std::string whole;
@@ -96,7 +99,8 @@ TEST_CASE("words inside a shell string, and no name that is none") {
   CHECK(kept[2].starts_with("a=b; make 'all of it' && x --token hmac:"));
   CHECK(kept[2].ends_with(" \"y z\""));
   std::string deep = "x --token S3CR3T";
-  for (int level = 0; level < 12; ++level) {  // each level as a person who quotes rightly writes it; more than 8 are replaced whole
+  for (int level = 0; level < 12;
+       ++level) {  // each level as a person who quotes rightly writes it; more than 8 are replaced whole
     CAPTURE(level);
     CHECK(after(redactor, {deep})[0].find("S3CR3T") == std::string::npos);
     std::string quoted;

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <set>
 
-#include "journal/write/ledger.h"
 #include "journal/format/note.h"
+#include "journal/write/ledger.h"
 #include "scratch.h"
 
 using namespace agentrun;

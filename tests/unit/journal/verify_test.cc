@@ -275,7 +275,8 @@ TEST_CASE("a tail after the closing checkpoint is never complete") {
     Sealed journal(3);
     spill(journal.entries(), journal.original + tail);
     CAPTURE(tail);
-    CHECK(journal.verify().exit_code() == (tail.ends_with('\n') ? 1 : 3));  // half a record is what a power cut leaves, too
+    CHECK(journal.verify().exit_code() ==
+          (tail.ends_with('\n') ? 1 : 3));  // half a record is what a power cut leaves, too
   }
   Sealed journal(3);
   spill(journal.file("entries.000001.jsonl"), decision(9));
@@ -393,7 +394,7 @@ TEST_CASE("gaps, steps of the wall clock and lost records are remarked") {
   journal.append(stamped("journal.open", 1000 * s, 10 * s));
   journal.append(stamped("tick", 1010 * s, 20 * s));
   CHECK(journal.verify().exit_code() == 3);
-  journal.append(stamped("tick", 1070 * s, 60 * s));   // set forward by 20 s, and 40 s of silence
+  journal.append(stamped("tick", 1070 * s, 60 * s));  // set forward by 20 s, and 40 s of silence
   journal.append(stamped("lost", 1071 * s, 61 * s));
   journal.append(stamped("journal.close", 1072 * s, 62 * s));
   journal.run.close();
@@ -402,8 +403,10 @@ TEST_CASE("gaps, steps of the wall clock and lost records are remarked") {
   CHECK(report.findings.size() == 3);
   CHECK(mentions(report, "V4", record(2)));
   CHECK(mentions(report, "V4", record(3)));
-  CHECK(std::ranges::any_of(report.findings, [](const Finding& f) { return f.message == "nothing for 40 s before it (first such gap)"; }));
-  CHECK(std::ranges::any_of(report.findings, [](const Finding& f) { return f.message == "the wall clock was set by 20000 ms"; }));
+  CHECK(std::ranges::any_of(
+      report.findings, [](const Finding& f) { return f.message == "nothing for 40 s before it (first such gap)"; }));
+  CHECK(std::ranges::any_of(report.findings,
+                            [](const Finding& f) { return f.message == "the wall clock was set by 20000 ms"; }));
 }
 
 TEST_CASE("boot time is a member of the record itself, not of something inside it") {

@@ -52,13 +52,16 @@ TEST_CASE("a witness cosigns what continues what it has seen, and nothing else")
   CHECK(reborn.add_checkpoint(first).body == "9\n");
   // The index agrees with what was seen; cut off or made anew it does not.
   const std::vector<Anchor> anchors{{.where = "witness", .origin = {}, .note = seen, .head = {}, .first_key = {}}};
-  CHECK(verify_index(log.state, log.logs, {.anchors = anchors, .authorities = {}, .progress = {}}).status == Status::complete);
+  CHECK(verify_index(log.state, log.logs, {.anchors = anchors, .authorities = {}, .progress = {}}).status ==
+        Status::complete);
   for (const char* folder : {"index", "runs"}) std::filesystem::remove_all(log.state / folder);
   log.one_run();
-  CHECK(verify_index(log.state, log.logs, {.anchors = anchors, .authorities = {}, .progress = {}}).status == Status::truncated);
+  CHECK(verify_index(log.state, log.logs, {.anchors = anchors, .authorities = {}, .progress = {}}).status ==
+        Status::truncated);
   CHECK_THROWS_AS((void)submission(log.state, 9), Refusal);
   for (int i = 0; i < 6; ++i) log.one_run();
-  CHECK(verify_index(log.state, log.logs, {.anchors = anchors, .authorities = {}, .progress = {}}).status == Status::forked);
+  CHECK(verify_index(log.state, log.logs, {.anchors = anchors, .authorities = {}, .progress = {}}).status ==
+        Status::forked);
   CHECK(reborn.add_checkpoint(submission(log.state, 9)).status == 422);
 }
 

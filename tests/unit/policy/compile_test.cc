@@ -54,11 +54,13 @@ TEST_CASE("the view: united, existing, deepest last") {
 TEST_CASE("overlays: shown, changeable, and never less than they say") {
   const FakeHost host = debian_host();
   const HostFacts facts = host.facts();
-  const Policy policy = compile_text("workspace: {mode: overlay}\nfiles: {read: [/home/u/proj/src, /opt], overlay: [~/notes, /opt/sdk], "
-                                     "write: [~/proj/src]}\n", facts);
+  const Policy policy = compile_text(
+      "workspace: {mode: overlay}\nfiles: {read: [/home/u/proj/src, /opt], overlay: [~/notes, /opt/sdk], "
+      "write: [~/proj/src]}\n",
+      facts);
   CHECK(policy.workspace_mode() == agentrun::profile::WorkspaceMode::overlay);
-  CHECK(view_of(policy) == Texts{"r /opt", "s /tmp", "s /dev/shm", "s /home/u", "o /opt/sdk", "s /var/tmp", "o /home/u/notes",
-                                 "o /home/u/proj", "w /home/u/proj/src"});
+  CHECK(view_of(policy) == Texts{"r /opt", "s /tmp", "s /dev/shm", "s /home/u", "o /opt/sdk", "s /var/tmp",
+                                 "o /home/u/notes", "o /home/u/proj", "w /home/u/proj/src"});
   for (const char* path : {"/home/u/proj/x", "/home/u/notes/a", "/opt/sdk/x"}) {
     CHECK(policy.decide(Right::change, path).act == Act::allow);
     CHECK(policy.decide(Right::read, path).act == Act::allow);
@@ -66,7 +68,8 @@ TEST_CASE("overlays: shown, changeable, and never less than they say") {
   CHECK(policy.decide(Right::change, "/opt/x").act == Act::deny);
   CHECK(policy.decide(Right::change, "/home/u/proj/.env").rule->id == "t:workspace.mode");
 
-  const Policy guarded = compile_text("workspace: {mode: overlay}\nfiles: {protect: [\"**/.git/hooks\"], deny: [~/proj/.env]}\n", facts);
+  const Policy guarded =
+      compile_text("workspace: {mode: overlay}\nfiles: {protect: [\"**/.git/hooks\"], deny: [~/proj/.env]}\n", facts);
   CHECK(guarded.decide(Right::change, "/home/u/proj/.git/hooks").act == Act::deny);
   CHECK(list(guarded.masks()) == Texts{"/home/u/proj/.env"});
 }
@@ -78,11 +81,13 @@ TEST_CASE("an overlay that would hold nothing back is refused") {
   const std::string idle = ": nothing would be held back";
   CHECK(refusal("files: {write: [~/notes], overlay: [~/notes]}\n", facts) ==
         "t.yaml:3:37: files.overlay[0]: /home/u/notes is granted for writing too, by t:files.write[0]" + idle);
-  CHECK(refusal("files: {write: [~/.cache, ~/notes], overlay: [~/notes/a]}\n", facts).find("not a folder") != std::string::npos);
+  CHECK(refusal("files: {write: [~/.cache, ~/notes], overlay: [~/notes/a]}\n", facts).find("not a folder") !=
+        std::string::npos);
   CHECK(refusal("workspace: {mode: write}\nfiles: {overlay: [~/proj/src]}\n", facts).find(idle) != std::string::npos);
   CHECK(refusal("workspace: {mode: write}\nfiles: {overlay: [~/proj/absent]}\n", facts) == "accepted");
   CHECK(refusal("files: {overlay: [/]}\n", facts) == "t.yaml:3:19: files.overlay[0]: grants the whole host");
-  CHECK(refusal("files: {overlay: [/etc]}\n", facts) == "t.yaml:3:19: files.overlay[0]: would let the agent write /etc");
+  CHECK(refusal("files: {overlay: [/etc]}\n", facts) ==
+        "t.yaml:3:19: files.overlay[0]: would let the agent write /etc");
 }
 
 TEST_CASE("the view shows links by the name that was written") {
@@ -130,10 +135,11 @@ TEST_CASE("read denials are masks of what exists, by their canonical paths") {
   for (const char* deny : {"~/proj/.env", "~/proj/.env.later", "~/proj/k", "~/.ssh", "\"~/.s*\"", "\"/etc/*\""})
     CHECK_FALSE(with(deny).reads_need_broker());
 
-  // With reads off nobody but the kernel stands in the way: enough for what is not shown. What comes to be later is under no
-  // mask, and what is there is under none any more when the host replaces it.
+  // With reads off nobody but the kernel stands in the way: enough for what is not shown. What comes to be later is
+  // under no mask, and what is there is under none any more when the host replaces it.
   const auto off = [&](const std::string& deny) {
-    return compile_text("workspace: {mode: write}\nfiles: {read: [/data], deny: [" + deny + "]}\naudit: {reads: off}\n", host.facts())
+    return compile_text("workspace: {mode: write}\nfiles: {read: [/data], deny: [" + deny + "]}\naudit: {reads: off}\n",
+                        host.facts())
         .reads_kept();
   };
   CHECK(off("/etc/shadow, ~/.ssh") == agentrun::profile::Reads::off);
@@ -153,7 +159,10 @@ TEST_CASE("read denials are masks of what exists, by their canonical paths") {
 
 TEST_CASE("read denials with globs are masks of what a scan finds") {
   FakeHost host = debian_host();
-  host.file("/home/u/proj/a/.env").file("/home/u/proj/a/b/.env/deep").file("/home/u/proj/a/key.pem").link("/home/u/proj/l.pem", "/usr/lib");
+  host.file("/home/u/proj/a/.env")
+      .file("/home/u/proj/a/b/.env/deep")
+      .file("/home/u/proj/a/key.pem")
+      .link("/home/u/proj/l.pem", "/usr/lib");
   host.file("/usr/share/x/.env").file("/usr/local/y/key.pem").file("/data/secrets/one").file("/data/secrets/two/x");
   const std::string granted = "workspace: {mode: write}\nfiles: {read: [/usr, /data, /usr/share], deny: [";
   const auto masks = [&](const std::string& deny) {
@@ -163,7 +172,7 @@ TEST_CASE("read denials with globs are masks of what a scan finds") {
   };
   CHECK(masks("\"**/.env\"") == Texts{"/home/u/proj/.env", "/home/u/proj/a/.env", "/home/u/proj/a/b/.env"});
   CHECK(masks("\"~/proj/**/*.pem\"") == Texts{"/home/u/proj/a/key.pem"});  // never at a link
-  CHECK(masks("\"/usr/**/*.pem\"") == Texts{"/usr/local/y/key.pem"});       // /usr when it is named
+  CHECK(masks("\"/usr/**/*.pem\"") == Texts{"/usr/local/y/key.pem"});      // /usr when it is named
   CHECK(masks("\"/data/s*/**\"") == Texts{"/data/secrets/one", "/data/secrets/two"});
   CHECK(masks("\"**/nothing\"").empty());
   CHECK(masks("\"/*/secrets/one\"") == Texts{"/data/secrets/one"});  // only ** floats
@@ -224,9 +233,12 @@ exec: {allow: ["${workspace}/tools/*.sh"]}
 network: {allow: [{to: "git.example:22", by: /usr/bin/ssh}, "10.1.0.0/20:5432"]}
 )",
                                      host.facts());
-  const auto execute = [&](const std::string& path) { return policy.keeper(policy.decide(Right::execute, path), Right::execute, path); };
+  const auto execute = [&](const std::string& path) {
+    return policy.keeper(policy.decide(Right::execute, path), Right::execute, path);
+  };
   CHECK(execute("/home/u/proj/tools/evil") == Label::broker);  // Landlock lets the folder's scripts be executed
-  CHECK(execute("/home/u/proj/evil") == Label::broker);  // the run could make the folder anew: Landlock names what is mounted
+  CHECK(execute("/home/u/proj/evil") ==
+        Label::broker);  // the run could make the folder anew: Landlock names what is mounted
   CHECK(execute("/srv/evil") == Label::kernel);
   CHECK(policy.keeper(policy.decide(Right::change, "/etc/x"), Right::change, "/etc/x") == Label::kernel);
   const auto connect = [&](const std::string& to, std::string_view program = {}) {
@@ -270,9 +282,12 @@ TEST_CASE("exec roots") {
         Texts{"/home/u", "/opt/sdk/run", "/usr/bin"});
   // What the run can make, or make anew, is not there to be named, or not for long: what holds it is.
   CHECK(roots("/tmp/t, /var/tmp/bin/x, ~/.cache/go-build") == Texts{"/home/u", "/tmp", "/var/tmp"});
-  const auto list_with = [&](const std::string& sections) { return list(compile_text(sections, host.facts()).exec_roots()); };
+  const auto list_with = [&](const std::string& sections) {
+    return list(compile_text(sections, host.facts()).exec_roots());
+  };
   CHECK(list_with("workspace: {mode: write}\nexec: {allow: [\"${workspace}/out/prog\"]}\n") == Texts{"/home/u/proj"});
-  CHECK(list_with("workspace: {mode: read}\nexec: {allow: [\"${workspace}/out/prog\"]}\n") == Texts{"/home/u/proj/out/prog"});
+  CHECK(list_with("workspace: {mode: read}\nexec: {allow: [\"${workspace}/out/prog\"]}\n") ==
+        Texts{"/home/u/proj/out/prog"});
 }
 
 TEST_CASE("what cannot be meant") {
@@ -310,13 +325,18 @@ TEST_CASE("what cannot be meant") {
             .starts_with("t.yaml:4:16: exec.allow[0]: /home/u/proj/out leads"));
   for (const std::string section : {"write", "overlay"})
     CHECK(refusal(ws + "files: {" + section + ": [~/proj/out]}\n", facts) ==
-          "t.yaml:4:" + std::to_string(12 + section.size()) + ": files." + section + "[0]: /home/u/proj/out leads through a link that the agent may have made");
+          "t.yaml:4:" + std::to_string(12 + section.size()) + ": files." + section +
+              "[0]: /home/u/proj/out leads through a link that the agent may have made");
   CHECK(refusal(ws + "files: {read: [~/proj/in]}\n", facts) == "accepted");
   HostFacts later = facts;
   later.agent_could_write = [](const std::string& path) { return path == "/home/u/proj"; };
-  CHECK(refusal("workspace: {mode: read}\nfiles: {read: [~/proj/out]}\n", later).find("leads through a link") != std::string::npos);
-  later.agent_could_write = [](const std::string&) { return true; };  // the target too, which does not say who made the link
-  CHECK(refusal("workspace: {mode: read}\nfiles: {read: [~/proj/out]}\n", later).find("leads through a link") != std::string::npos);
+  CHECK(refusal("workspace: {mode: read}\nfiles: {read: [~/proj/out]}\n", later).find("leads through a link") !=
+        std::string::npos);
+  later.agent_could_write = [](const std::string&) {
+    return true;
+  };  // the target too, which does not say who made the link
+  CHECK(refusal("workspace: {mode: read}\nfiles: {read: [~/proj/out]}\n", later).find("leads through a link") !=
+        std::string::npos);
   CHECK(refusal("workspace: {mode: read}\nfiles: {read: [~/proj/out]}\n", facts) == "accepted");
 
   HostFacts at_home = facts;
@@ -339,7 +359,8 @@ TEST_CASE("agent-run's own files are changed in no run") {
   HostFacts facts = host.facts();
   facts.own = {"/home/u/cfg/agent-run", "/home/u/proj/build/agent-run"};
   const Policy policy = compile_text("workspace: {mode: write}\nfiles: {write: [~/.config]}\n", facts);
-  for (const std::string path : {"/home/u/.config/agent-run", "/home/u/.config/agent-run/profiles/default.yaml", "/home/u/proj/build/agent-run"}) {
+  for (const std::string path : {"/home/u/.config/agent-run", "/home/u/.config/agent-run/profiles/default.yaml",
+                                 "/home/u/proj/build/agent-run"}) {
     const auto verdict = policy.decide(Right::change, path);
     CHECK(verdict.act == Act::deny);
     CHECK(policy.remedy(verdict, Right::change, path) == "no profile change: it would decide what later runs may do");
@@ -422,15 +443,18 @@ TEST_CASE("the environment") {
   CHECK(compile_text("environment: {pass: [\"*\"], set: {PATH: /x}}\n", facts).environment() ==
         Texts{"HOME=/home/u", "LANG=C", "LC_ALL=x", "PATH=/x", "PLAIN=p"});
   CHECK(compile_text("environment: {pass: [GITHUB_TOKEN]}\n", facts).environment()[0] == "GITHUB_TOKEN=s");
-  for (const char* name :
-       {"AWS_SECRET_ACCESS_KEY", "npm_config__authToken", "SSH_AUTH_SOCK", "PGPASSWORD", "DATABASE_URL", "MY_PAT", "DB_PASS", "PASS", "DBPASS",
-        "db_passwd", "PIN", "CARD_PIN", "OTP", "JWT", "ID_JWT", "CRED", "AWS_CREDS", "DSN", "SENTRY_DSN"})
+  for (const char* name : {"AWS_SECRET_ACCESS_KEY", "npm_config__authToken", "SSH_AUTH_SOCK", "PGPASSWORD",
+                           "DATABASE_URL", "MY_PAT", "DB_PASS", "PASS", "DBPASS", "db_passwd", "PIN", "CARD_PIN", "OTP",
+                           "JWT", "ID_JWT", "CRED", "AWS_CREDS", "DSN", "SENTRY_DSN"})
     CHECK_MESSAGE(looks_secret(name), std::string(name));
-  for (const char* name : {"PATH", "LANG", "TERM", "PWD", "EDITOR", "PINE", "SHIPPING", "PASSAGE", "REDIS_URL", "PATTERN"})
+  for (const char* name :
+       {"PATH", "LANG", "TERM", "PWD", "EDITOR", "PINE", "SHIPPING", "PASSAGE", "REDIS_URL", "PATTERN"})
     CHECK_MESSAGE(!looks_secret(name), std::string(name));
   // By what it holds, whatever its name is.
-  facts.environment = {{"A", "redis://:pw@h:6379/0"}, {"B", "amqp://u:p/w@h"}, {"C", "x mysql://u:p@h y"}, {"D", "postgres://h/d?password=p"},
-                       {"E", "https://h:8080/x"},     {"F", "ssh://git@h:22/x"}, {"G", "http://h/a@b"},    {"H", "ftp://u:@h"}};
+  facts.environment = {{"A", "redis://:pw@h:6379/0"}, {"B", "amqp://u:p/w@h"},
+                       {"C", "x mysql://u:p@h y"},    {"D", "postgres://h/d?password=p"},
+                       {"E", "https://h:8080/x"},     {"F", "ssh://git@h:22/x"},
+                       {"G", "http://h/a@b"},         {"H", "ftp://u:@h"}};
   CHECK(compile_text("environment: {pass: [\"*\"], set: {PATH: /x}}\n", facts).environment() ==
         Texts{"E=https://h:8080/x", "F=ssh://git@h:22/x", "G=http://h/a@b", "H=ftp://u:@h", "PATH=/x"});
 }
@@ -450,7 +474,8 @@ exec: {deny: ["/opt/*"]}
   CHECK(remedy(Right::change, "/home/u/proj/a b") == "files: {write: [\"${workspace}/a b\"]}");
   CHECK(remedy(Right::execute, "/home/u/bin/x") == "exec: {allow: [\"~/bin/x\"]}");
   CHECK(remedy(Right::execute, "/home/u") == "exec: {allow: [\"~\"]}");
-  CHECK(remedy(Right::read, "/srv/.env") == "remove \"**/.env\" from files.deny of t (t.yaml:4:16); and files: {read: [\"/srv/.env\"]}");
+  CHECK(remedy(Right::read, "/srv/.env") ==
+        "remove \"**/.env\" from files.deny of t (t.yaml:4:16); and files: {read: [\"/srv/.env\"]}");
   CHECK(remedy(Right::change, "/tmp/.git/hooks/x") ==
         "remove \"**/.git/hooks/**\" from files.protect of t (t.yaml:4:38)");
   const Policy git = compile(Loader("").load("default"), host.facts());
@@ -458,8 +483,10 @@ exec: {deny: ["/opt/*"]}
     return git.remedy(git.decide(Right::change, "/home/u/proj/.git/config"), Right::change, path);
   };
   CHECK(by_config("/home/u/proj/.git") == "run git init before agent-run");
-  CHECK(by_config("/home/u/proj/.git/config").starts_with("run this git command outside agent-run, or remove \"${writable}/.git/config\" from"));
-  CHECK(remedy(Right::execute, "/opt/x") == "remove \"/opt/*\" from exec.deny of t (t.yaml:5:15); and exec: {allow: [\"/opt/x\"]}");
+  CHECK(by_config("/home/u/proj/.git/config")
+            .starts_with("run this git command outside agent-run, or remove \"${writable}/.git/config\" from"));
+  CHECK(remedy(Right::execute, "/opt/x") ==
+        "remove \"/opt/*\" from exec.deny of t (t.yaml:5:15); and exec: {allow: [\"/opt/x\"]}");
   CHECK(remedy(Right::change, "/proc/sys/x") == "no profile change: /proc is the sandbox's own");
   CHECK(remedy(Right::read, "/tmp/x").empty());
   CHECK(remedy(Right::read, "/srv/[a]*?{b}\"\\") == R"(files: {read: ["/srv/[[]a][*][?][{]b[}]\"[\\]"]})");
@@ -467,8 +494,7 @@ exec: {deny: ["/opt/*"]}
   CHECK(policy.remedy({Act::deny, By::human, nullptr}, Right::read, "/x") == "no profile change: a person refused it");
 
   const auto connect = [&](const Destination& to) { return policy.remedy_connect(policy.decide_connect(to), to); };
-  CHECK(connect({.v6 = false, .address = {203, 0, 113, 5}, .port = 443}) ==
-        "network: {allow: [\"203.0.113.5:443\"]}");
+  CHECK(connect({.v6 = false, .address = {203, 0, 113, 5}, .port = 443}) == "network: {allow: [\"203.0.113.5:443\"]}");
   CHECK(connect({.v6 = true, .address = {0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5}, .port = 443}) ==
         "network: {allow: [\"[2001:db8::5]:443\"]}");
   CHECK(connect({.v6 = false, .address = {127, 0, 0, 1}, .port = 443}).empty());
@@ -538,11 +564,13 @@ TEST_CASE("what the shipped profiles are for") {
   CHECK(standard.decide(Right::execute, "/tmp/run").act == Act::deny);
   CHECK(standard.decide(Right::read, "/etc/python3.11/x").act == Act::allow);
   const std::string git = "/home/u/proj/.git/";
-  for (const char* path : {"hooks/pre-commit", "hooks", "config", "config.lock", "config.worktree.lock", "modules/a/b/hooks/x"})
+  for (const char* path :
+       {"hooks/pre-commit", "hooks", "config", "config.lock", "config.worktree.lock", "modules/a/b/hooks/x"})
     CHECK(standard.decide(Right::change, git + path).act == Act::deny);
   for (const char* path : {"index.lock", "HEAD", "objects/ab/cd", "refs/heads/x", "HEAD.lock", "worktrees/w/HEAD"})
     CHECK(standard.decide(Right::change, git + path).act == Act::allow);
-  for (const char* path : {"sub/.git/config", "sub/.git/config.lock", "sub/.git/HEAD", "sub/.git", ".git/modules/m/config", ".git/modules/m/config.lock"})
+  for (const char* path : {"sub/.git/config", "sub/.git/config.lock", "sub/.git/HEAD", "sub/.git",
+                           ".git/modules/m/config", ".git/modules/m/config.lock"})
     CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path), Age::since).act == Act::allow);
   for (const char* path : {"sub/.git/config", "sub/.git", ".git/modules/m/n/config"}) {
     const Verdict verdict = standard.decide(Right::change, "/home/u/proj/" + std::string(path));
@@ -554,16 +582,18 @@ TEST_CASE("what the shipped profiles are for") {
   const Verdict own = standard.decide(Right::change, "/home/u/proj/sub/.agent-run-0123/x");
   CHECK((own.act == Act::deny && own.rule->id == "built-in:apply[0]" && own.rule->label == Label::broker));
   CHECK_FALSE(standard.guarded(Right::change, "/home/u/proj/sub/.agent-run-0123"));
-  for (const char* path : {"sub/.git/hooks/x", ".envrc", ".vscode/tasks.json", "HEAD", ".mcp.json", ".husky/_/x", ".github/workflows/x",
-                           ".cargo/config.toml", "x.code-workspace"})
+  for (const char* path : {"sub/.git/hooks/x", ".envrc", ".vscode/tasks.json", "HEAD", ".mcp.json", ".husky/_/x",
+                           ".github/workflows/x", ".cargo/config.toml", "x.code-workspace"})
     CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::deny);
   // What packages, clones and worktrees bring, and folders in which only some files are protected.
-  for (const char* path : {"node_modules/a/.idea/a.xml", "wt/.vscode/tasks.json", ".github", ".github/CODEOWNERS", ".cargo", "AGENTS.md"})
+  for (const char* path :
+       {"node_modules/a/.idea/a.xml", "wt/.vscode/tasks.json", ".github", ".github/CODEOWNERS", ".cargo", "AGENTS.md"})
     CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::allow);
   const auto& env = standard.environment();
   CHECK(std::find(env.begin(), env.end(), "GIT_TEMPLATE_DIR=") != env.end());
   const Policy strict = compile(chain_of({"default", "host-exec-strict"}), host.facts());
-  for (const char* path : {"node_modules/a/.idea/a.xml", "wt/.vscode/x", "sub/.git", "sub/.git/config", "a/b/HEAD", ".github/HEAD", ".gi/HEAD"})
+  for (const char* path : {"node_modules/a/.idea/a.xml", "wt/.vscode/x", "sub/.git", "sub/.git/config", "a/b/HEAD",
+                           ".github/HEAD", ".gi/HEAD"})
     CHECK(strict.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::deny);
   for (const char* path : {".git/HEAD", ".git/refs/remotes/o/HEAD", ".git/logs/HEAD", ".git/index", "HEADER"})
     CHECK(strict.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::allow);
@@ -587,7 +617,10 @@ TEST_CASE("what the shipped profiles are for") {
 
 TEST_CASE("${writable}: the workspace, every grant to write, and a grant below the name") {
   FakeHost host = debian_host();
-  host.folder("/home/u/p2/src").folder("/home/u/.cargo/registry").folder("/home/u/proj/.claude/worktrees/a").file("/home/u/.bashrc");
+  host.folder("/home/u/p2/src")
+      .folder("/home/u/.cargo/registry")
+      .folder("/home/u/proj/.claude/worktrees/a")
+      .file("/home/u/.bashrc");
   host.folder("/home/u/.config/app").folder("/home/u/.claude");
   const auto denied = [](const Policy& policy, const char* path) {
     const Verdict verdict = policy.decide(Right::change, path);
@@ -600,18 +633,23 @@ TEST_CASE("${writable}: the workspace, every grant to write, and a grant below t
   };
   const Policy two = with("files: {write: [~/p2, ~/.cargo, ~/.config, ~/.claude], overlay: [/opt/sdk]}\n");
   for (const char* path :
-       {"/home/u/proj/.envrc", "/home/u/p2/.envrc", "/home/u/p2/.vscode/tasks.json", "/home/u/p2/.mcp.json", "/home/u/p2/.cargo/config.toml",
-        "/home/u/p2/.github/workflows/x.yml", "/home/u/p2/.git/config", "/home/u/p2/HEAD", "/home/u/p2/rust-toolchain.toml", "/opt/sdk/.envrc",
-        "/home/u/.cargo/config.toml", "/home/u/.cargo/config", "/home/u/.cargo/env", "/home/u/.cargo/bin/ls", "/home/u/.config/autostart/x.desktop",
-        "/home/u/.config/systemd/user/x.service", "/home/u/.config/fish/config.fish", "/home/u/.config/mise.toml", "/home/u/.claude/settings.json"})
+       {"/home/u/proj/.envrc", "/home/u/p2/.envrc", "/home/u/p2/.vscode/tasks.json", "/home/u/p2/.mcp.json",
+        "/home/u/p2/.cargo/config.toml", "/home/u/p2/.github/workflows/x.yml", "/home/u/p2/.git/config",
+        "/home/u/p2/HEAD", "/home/u/p2/rust-toolchain.toml", "/opt/sdk/.envrc", "/home/u/.cargo/config.toml",
+        "/home/u/.cargo/config", "/home/u/.cargo/env", "/home/u/.cargo/bin/ls", "/home/u/.config/autostart/x.desktop",
+        "/home/u/.config/systemd/user/x.service", "/home/u/.config/fish/config.fish", "/home/u/.config/mise.toml",
+        "/home/u/.claude/settings.json"})
     CHECK_MESSAGE(denied(two, path), path);
-  for (const char* path : {"/home/u/p2/src/.envrc", "/home/u/.cargo/registry/x", "/home/u/.config/app/x", "/home/u/.claude/projects/x",
-                           "/home/u/.claude/todo.json", "/home/u/p2/bin/x", "/home/u/p2/.bashrc", "/home/u/.profile", "/tmp/.envrc"})
+  for (const char* path :
+       {"/home/u/p2/src/.envrc", "/home/u/.cargo/registry/x", "/home/u/.config/app/x", "/home/u/.claude/projects/x",
+        "/home/u/.claude/todo.json", "/home/u/p2/bin/x", "/home/u/p2/.bashrc", "/home/u/.profile", "/tmp/.envrc"})
     CHECK_MESSAGE(two.decide(Right::change, path).act == Act::allow, path);
-  for (const char* grant : {"~/.ssh", "~/.ssh/keys", "~/.gnupg", "~/.bashrc", "~/.config/autostart", "~/.local/bin", "~/proj/.vscode", "~/proj/.github/workflows"}) {
+  for (const char* grant : {"~/.ssh", "~/.ssh/keys", "~/.gnupg", "~/.bashrc", "~/.config/autostart", "~/.local/bin",
+                            "~/proj/.vscode", "~/proj/.github/workflows"}) {
     const std::string files = "files: {write: [\"" + std::string(grant) + "\"]}\n";
     CHECK_THROWS_AS_MESSAGE((void)with(files), ProfileError, grant);
-    CHECK(compile_text(files, host.facts()).decide(Right::change, "/home/u/.zshrc").act == Act::allow);  // without home-exec
+    CHECK(compile_text(files, host.facts()).decide(Right::change, "/home/u/.zshrc").act ==
+          Act::allow);  // without home-exec
     CHECK_NOTHROW((void)with(files + "weaken: [trusted-grants]\n"));
   }
   CHECK(denied(with("files: {write: [\"~/.ssh\"]}\nweaken: [trusted-grants]\n"), "/home/u/proj/.envrc"));
@@ -628,7 +666,8 @@ TEST_CASE("${writable}: the workspace, every grant to write, and a grant below t
   // Nothing of it for the whole host, and never in a grant.
   CHECK(with("files: {write: [/]}\nweaken: [host-root]\n").decide(Right::change, "/.envrc").act == Act::allow);
   CHECK(refusal("files: {write: [\"${writable}/x\"]}\n", host.facts()).find("not a variable") != std::string::npos);
-  CHECK(refusal("files: {protect: [\"${writable}\"]}\n", host.facts()).find("several directories") != std::string::npos);
+  CHECK(refusal("files: {protect: [\"${writable}\"]}\n", host.facts()).find("several directories") !=
+        std::string::npos);
 }
 
 TEST_CASE("${git}: what the host says git uses is guarded under its own names") {
@@ -637,12 +676,14 @@ TEST_CASE("${git}: what the host says git uses is guarded under its own names") 
   std::vector<std::string> asked;
   facts.git = [&](const std::vector<std::string>& writable) {
     asked = writable;
-    return HostFacts::Git{.directories = {"/home/u/proj/.bare"}, .named = {"/home/u/proj/tools/hooks", "/home/u/proj/inc"}};
+    return HostFacts::Git{.directories = {"/home/u/proj/.bare"},
+                          .named = {"/home/u/proj/tools/hooks", "/home/u/proj/inc"}};
   };
   const auto chain = Loader("").load("default");
   const Policy policy = compile(chain, facts);
   CHECK(asked == std::vector<std::string>{"/home/u/proj"});
-  for (const char* path : {".bare/config", ".bare/config.lock", ".bare/hooks/post-commit", ".bare/worktrees/m/config.worktree", "tools/hooks/x", "tools/hooks", "inc"})
+  for (const char* path : {".bare/config", ".bare/config.lock", ".bare/hooks/post-commit",
+                           ".bare/worktrees/m/config.worktree", "tools/hooks/x", "tools/hooks", "inc"})
     CHECK_MESSAGE(policy.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::deny, path);
   for (const char* path : {".bare/HEAD", ".bare/refs/heads/x", ".bare/worktrees/m/index", "tools/x"})
     CHECK_MESSAGE(policy.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::allow, path);

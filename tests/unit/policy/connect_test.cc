@@ -17,7 +17,10 @@ namespace {
 constexpr auto allow = Act::allow, ask = Act::ask, deny = Act::deny;
 
 Destination to(const std::string& address, int port, Protocol protocol = Protocol::tcp) {
-  Destination destination{.v6 = address.find(':') != std::string::npos, .address = {}, .port = static_cast<std::uint16_t>(port), .protocol = protocol};
+  Destination destination{.v6 = address.find(':') != std::string::npos,
+                          .address = {},
+                          .port = static_cast<std::uint16_t>(port),
+                          .protocol = protocol};
   REQUIRE(::inet_pton(destination.v6 ? AF_INET6 : AF_INET, address.c_str(), destination.address) == 1);
   return destination;
 }
@@ -28,7 +31,8 @@ struct Compiled {
   Policy policy;
   explicit Compiled(const std::string& body) : policy(compile_text(body, host.facts())) {}
 
-  [[nodiscard]] Act name(std::string_view name, int port, std::string_view program = "/usr/bin/curl", Protocol protocol = Protocol::tcp) const {
+  [[nodiscard]] Act name(std::string_view name, int port, std::string_view program = "/usr/bin/curl",
+                         Protocol protocol = Protocol::tcp) const {
     return policy.decide_connect(to("198.18.0.7", port, protocol), name, program).act;
   }
   [[nodiscard]] Act raw(const std::string& address, int port, std::string_view program = "/usr/bin/curl") const {
@@ -52,14 +56,16 @@ TEST_CASE("a name is that name, in every way that it is written, and no other") 
   const Compiled c("network: {allow: [\"Example.COM.:443\", \"*.npm.example:443\"]}\n");
   CHECK(c.name("example.com", 443) == allow);
   for (const int port : {0, 80, 442, 444, 65535}) CHECK(c.name("example.com", port) == deny);
-  for (const char* other : {"evilexample.com", "example.com.evil.test", "www.example.com", "example.co", "com", "example", "xample.com"}) {
+  for (const char* other :
+       {"evilexample.com", "example.com.evil.test", "www.example.com", "example.co", "com", "example", "xample.com"}) {
     CAPTURE(other);
     CHECK(c.name(other, 443) == deny);
     CHECK(c.policy.decide_name(other).act == deny);
   }
   CHECK(c.name("a.npm.example", 443) == allow);
   CHECK(c.name("a.b.c.npm.example", 443) == allow);
-  for (const char* other : {"npm.example", "evilnpm.example", "anpm.example", "npm.example.evil"}) CHECK(c.name(other, 443) == deny);
+  for (const char* other : {"npm.example", "evilnpm.example", "anpm.example", "npm.example.evil"})
+    CHECK(c.name(other, 443) == deny);
   for (const char* written : {"example.com", "EXAMPLE.com", "example.com.", "eXaMpLe.CoM.", "x.NPM.example."}) {
     CAPTURE(written);
     CHECK(c.policy.decide_name(written).act == allow);
@@ -78,18 +84,36 @@ TEST_CASE("what is no host name is not answered for, whatever the rules") {
   }();
   CHECK(longest.size() == 253);
   CHECK(c.policy.decide_name(longest).act == allow);
-  for (const std::string& bad : {std::string(), std::string("."), std::string(".."), std::string("a..example.com"), std::string(".example.com"),
-                                 std::string("example.com.."), label + ".example.com", nul, "a" + longest, std::string("a b.example.com"),
-                                 std::string("-a.example.com"), std::string("a-.example.com"), std::string("*.example.com"),
-                                 std::string("b\xc3\xbc.example.com"), std::string("127.0.0.1"), std::string("0x7f.1"), std::string("0x7f000001"),
-                                 std::string("2130706433"), std::string("1.example.0x"), std::string("a/../b"), std::string("a:80")}) {
+  for (const std::string& bad : {std::string(),
+                                 std::string("."),
+                                 std::string(".."),
+                                 std::string("a..example.com"),
+                                 std::string(".example.com"),
+                                 std::string("example.com.."),
+                                 label + ".example.com",
+                                 nul,
+                                 "a" + longest,
+                                 std::string("a b.example.com"),
+                                 std::string("-a.example.com"),
+                                 std::string("a-.example.com"),
+                                 std::string("*.example.com"),
+                                 std::string("b\xc3\xbc.example.com"),
+                                 std::string("127.0.0.1"),
+                                 std::string("0x7f.1"),
+                                 std::string("0x7f000001"),
+                                 std::string("2130706433"),
+                                 std::string("1.example.0x"),
+                                 std::string("a/../b"),
+                                 std::string("a:80")}) {
     CAPTURE(bad);
     CHECK(c.policy.decide_name(bad).act == deny);
   }
 }
 
 TEST_CASE("ports: one, a range, all; port 0 is none of them") {
-  const Compiled c("network: {allow: [\"a.test:8000-8100\", \"b.test:*\", \"10.1.0.0/16:5432\", \"[2001:db8::/32]:443\", \"203.0.113.5:80\"]}\n");
+  const Compiled c(
+      "network: {allow: [\"a.test:8000-8100\", \"b.test:*\", \"10.1.0.0/16:5432\", \"[2001:db8::/32]:443\", "
+      "\"203.0.113.5:80\"]}\n");
   for (const int port : {8000, 8050, 8100}) CHECK(c.name("a.test", port) == allow);
   for (const int port : {0, 7999, 8101}) CHECK(c.name("a.test", port) == deny);
   for (const int port : {1, 443, 65535}) CHECK(c.name("b.test", port) == allow);
@@ -105,7 +129,9 @@ TEST_CASE("ports: one, a range, all; port 0 is none of them") {
 }
 
 TEST_CASE("mapped addresses are IPv4, also in rules") {
-  const Compiled c("network: {allow: [\"10.1.0.0/16:80\", \"[::ffff:192.0.2.0/120]:80\", \"[2000::/3]:80\"], deny: [\"10.1.9.9:80\"]}\n");
+  const Compiled c(
+      "network: {allow: [\"10.1.0.0/16:80\", \"[::ffff:192.0.2.0/120]:80\", \"[2000::/3]:80\"], deny: "
+      "[\"10.1.9.9:80\"]}\n");
   CHECK(c.raw("::ffff:10.1.2.3", 80) == allow);
   CHECK(c.raw("::ffff:10.1.9.9", 80) == deny);
   CHECK(c.raw("::10.1.2.3", 80) == deny);  // "compatible": another address
@@ -131,12 +157,14 @@ TEST_CASE("synthetic addresses are nothing without their name, and names nothing
   CHECK(c.raw("fd00:198:18::1", 1) == deny);  // egress's own
   CHECK(c.policy.decide_connect(to("203.0.113.5", 443), "a.test").act == deny);
   CHECK(c.policy.decide_connect(to("::ffff:198.18.0.7", 443), "a.test").act == allow);
-  CHECK(refusal("network: {allow: [\"198.18.4.0/24:443\"]}\n").find("198.18.0.0/15 stands for names") != std::string::npos);
+  CHECK(refusal("network: {allow: [\"198.18.4.0/24:443\"]}\n").find("198.18.0.0/15 stands for names") !=
+        std::string::npos);
 }
 
 TEST_CASE("deny before ask before allow, in any order and from any profile") {
-  const Compiled c("network: {allow: [\"*.example.com:*\", \"10.0.0.0/8:*\"], ask: [\"ask.example.com:443\"],\n"
-                   "          deny: [\"evil.example.com:*\", \"*.bad.example.com:443\", \"10.6.6.0/24:*\"]}\n");
+  const Compiled c(
+      "network: {allow: [\"*.example.com:*\", \"10.0.0.0/8:*\"], ask: [\"ask.example.com:443\"],\n"
+      "          deny: [\"evil.example.com:*\", \"*.bad.example.com:443\", \"10.6.6.0/24:*\"]}\n");
   CHECK(c.name("a.example.com", 443) == allow);
   CHECK(c.name("evil.example.com", 443) == deny);
   CHECK(c.name("x.bad.example.com", 443) == deny);
@@ -157,26 +185,33 @@ TEST_CASE("deny before ask before allow, in any order and from any profile") {
   const FakeHost host = debian_host();
   const std::vector<agentrun::profile::Profile> chain = {
       agentrun::profile::parse("agent-run: 1\nname: parent\nnetwork: {deny: [\"a.test:443\"]}\n", "p.yaml"),
-      agentrun::profile::parse("agent-run: 1\nname: child\nnetwork: {allow: [\"a.test:443\", \"b.test:443\"]}\n", "c.yaml")};
+      agentrun::profile::parse("agent-run: 1\nname: child\nnetwork: {allow: [\"a.test:443\", \"b.test:443\"]}\n",
+                               "c.yaml")};
   const Policy united = compile(chain, host.facts());
   CHECK(united.decide_connect(to("198.18.0.9", 443), "a.test").act == deny);
   CHECK(united.decide_connect(to("198.18.0.9", 443), "b.test").act == allow);
 }
 
 TEST_CASE("names with no port left are not answered for") {
-  const Compiled c("network: {allow: [\"a.test:80\", \"a.test:443\", \"b.test:1-100\"], deny: [\"a.test:80-443\", \"b.test:1-50\", \"b.test:51-100\"],\n"
-                   "          ask: [\"c.test:443\"]}\n");
+  const Compiled c(
+      "network: {allow: [\"a.test:80\", \"a.test:443\", \"b.test:1-100\"], deny: [\"a.test:80-443\", \"b.test:1-50\", "
+      "\"b.test:51-100\"],\n"
+      "          ask: [\"c.test:443\"]}\n");
   CHECK(c.policy.decide_name("a.test").act == deny);
   CHECK(c.policy.decide_name("b.test").act == deny);
   CHECK(c.policy.decide_name("c.test").act == ask);
-  CHECK(c.policy.remedy_name(c.policy.decide_name("c.test"), "c.test").find("move \"c.test:443\" from network.ask to network.allow") != std::string::npos);
+  CHECK(c.policy.remedy_name(c.policy.decide_name("c.test"), "c.test")
+            .find("move \"c.test:443\" from network.ask to network.allow") != std::string::npos);
   CHECK(c.policy.remedy_name(c.policy.decide_name("Q.test."), "Q.test.") == "network: {allow: [\"q.test:443\"]}");
 }
 
 TEST_CASE("by: speaks of the program") {
-  const Compiled c("network: {allow: [{to: \"git.test:22\", by: /usr/bin/ssh}, \"*.d.test:443\"], deny: [{to: \"x.d.test:443\", by: \"/opt/**\"}]}\n");
+  const Compiled c(
+      "network: {allow: [{to: \"git.test:22\", by: /usr/bin/ssh}, \"*.d.test:443\"], deny: [{to: \"x.d.test:443\", by: "
+      "\"/opt/**\"}]}\n");
   CHECK(c.name("git.test", 22, "/usr/bin/ssh") == allow);
-  for (const char* program : {"", "/usr/bin/ssh2", "/home/u/proj/ssh", "/usr/bin/ssh (deleted)", "usr/bin/ssh", "/usr/bin/../bin/ssh"})
+  for (const char* program :
+       {"", "/usr/bin/ssh2", "/home/u/proj/ssh", "/usr/bin/ssh (deleted)", "usr/bin/ssh", "/usr/bin/../bin/ssh"})
     CHECK(c.name("git.test", 22, program) == deny);
   CHECK(c.policy.decide_name("git.test").act == allow);
   CHECK(c.name("x.d.test", 443, "/usr/bin/curl") == allow);
@@ -195,7 +230,8 @@ TEST_CASE("UDP is for rules that say so") {
   CHECK(c.policy.decide_connect(to("192.0.2.9", 53, Protocol::udp)).act == allow);
   CHECK(c.policy.decide_connect(to("192.0.2.9", 53)).act == deny);
   const auto denied = c.policy.decide_connect(to("198.18.0.9", 123, Protocol::udp), "b.test");
-  CHECK(c.policy.remedy_connect(denied, to("198.18.0.9", 123, Protocol::udp), "b.test") == "network: {allow: [\"udp://b.test:123\"]}");
+  CHECK(c.policy.remedy_connect(denied, to("198.18.0.9", 123, Protocol::udp), "b.test") ==
+        "network: {allow: [\"udp://b.test:123\"]}");
 }
 
 TEST_CASE("loopback is the sandbox's own; * does not speak of it") {
@@ -208,7 +244,9 @@ TEST_CASE("loopback is the sandbox's own; * does not speak of it") {
 }
 
 TEST_CASE("only a rule of a range names private addresses") {
-  const Compiled c("network: {allow: [\"*:*\", \"0.0.0.0/0:80\", \"[::/0]:80\", \"10.0.0.0/8:5432\", {to: \"172.16.0.0/12:1\", by: /usr/bin/ssh}]}\n");
+  const Compiled c(
+      "network: {allow: [\"*:*\", \"0.0.0.0/0:80\", \"[::/0]:80\", \"10.0.0.0/8:5432\", {to: \"172.16.0.0/12:1\", by: "
+      "/usr/bin/ssh}]}\n");
   CHECK(c.policy.names_address(to("10.1.2.3", 5432)));
   CHECK(c.policy.names_address(to("::ffff:10.1.2.3", 5432)));
   CHECK(c.policy.names_address(to("172.16.0.1", 1), "/usr/bin/ssh"));
@@ -229,23 +267,28 @@ TEST_CASE("egress's own address is no rule's to open, and no remedy says so") {
 }
 
 TEST_CASE("what must be in TLS: the rules unite") {
-  const Compiled c("network: {allow: [\"a.test:443\", {to: \"*.test:443\", tls: any}, {to: \"b.example:443\", tls: name}]}\n");
+  const Compiled c(
+      "network: {allow: [\"a.test:443\", {to: \"*.test:443\", tls: any}, {to: \"b.example:443\", tls: name}]}\n");
   CHECK(c.policy.decide_connect(to("198.18.0.9", 443), "a.test").rule->any_tls);
   CHECK_FALSE(c.policy.decide_connect(to("198.18.0.9", 443), "b.example").rule->any_tls);
 }
 
 TEST_CASE("what the packet filter opens") {
-  const Compiled c("network: {allow: [\"a.test:443\", \"b.test:443\", \"c.test:8000-8100\", \"udp://n.test:123\", \"10.0.0.0/8:5432\", \"10.0.0.0/8:5432\",\n"
-                   "                  \"*:22\"], deny: [\"z.test:9\"], ask: [\"y.test:8\"]}\n");
+  const Compiled c(
+      "network: {allow: [\"a.test:443\", \"b.test:443\", \"c.test:8000-8100\", \"udp://n.test:123\", "
+      "\"10.0.0.0/8:5432\", \"10.0.0.0/8:5432\",\n"
+      "                  \"*:22\"], deny: [\"z.test:9\"], ask: [\"y.test:8\"]}\n");
   std::vector<std::string> have;
   for (const Policy::Opening& o : c.policy.openings()) {
     agentrun::profile::AddressRange range{.v6 = o.v6, .address = {}, .length = o.length};
     std::copy(std::begin(o.address), std::end(o.address), range.address.begin());
     const bool names = o.kind == Policy::Opening::Kind::names;
-    have.push_back(std::string(name(o.protocol)) + " " + (names ? "names" : agentrun::profile::text_of(range)) + " " + std::to_string(o.first_port) + "-" + std::to_string(o.last_port));
+    have.push_back(std::string(name(o.protocol)) + " " + (names ? "names" : agentrun::profile::text_of(range)) + " " +
+                   std::to_string(o.first_port) + "-" + std::to_string(o.last_port));
   }
-  CHECK(have == std::vector<std::string>{"tcp names 22-22", "tcp names 443-443", "tcp names 8000-8100", "udp names 123-123", "tcp 0.0.0.0/0 22-22",
-                                         "tcp 10.0.0.0/8 5432-5432", "tcp [::/0] 22-22"});
+  CHECK(have == std::vector<std::string>{"tcp names 22-22", "tcp names 443-443", "tcp names 8000-8100",
+                                         "udp names 123-123", "tcp 0.0.0.0/0 22-22", "tcp 10.0.0.0/8 5432-5432",
+                                         "tcp [::/0] 22-22"});
   CHECK(c.policy.has_egress());
   CHECK_FALSE(Compiled("network: {allow: [], deny: [\"*:*\"], ask: [\"*:*\"]}\n").policy.has_egress());
   CHECK(Compiled("network: {publish: [\"3000\"]}\n").policy.has_egress());
@@ -273,21 +316,26 @@ TEST_CASE("published ports and sockets") {
 
 TEST_CASE("the remedy is the smallest rule, by name where there is one") {
   const Compiled c("network: {deny: [\"evil.test:*\"]}\n");
-  const auto remedy = [&](const Destination& d, std::string_view name = {}) { return c.policy.remedy_connect(c.policy.decide_connect(d, name), d, name); };
+  const auto remedy = [&](const Destination& d, std::string_view name = {}) {
+    return c.policy.remedy_connect(c.policy.decide_connect(d, name), d, name);
+  };
   CHECK(remedy(to("198.18.0.9", 443), "github.com") == "network: {allow: [\"github.com:443\"]}");
   CHECK(remedy(to("203.0.113.5", 22)) == "network: {allow: [\"203.0.113.5:22\"]}");
   CHECK(remedy(to("::ffff:203.0.113.5", 22)) == "network: {allow: [\"203.0.113.5:22\"]}");
   CHECK(remedy(to("2001:db8::5", 22)) == "network: {allow: [\"[2001:db8::5]:22\"]}");
   CHECK(remedy(to("198.18.0.9", 443)).starts_with("no profile change"));
   CHECK(remedy(to("203.0.113.5", 0)).starts_with("no profile change"));
-  CHECK(remedy(to("198.18.0.9", 443), "evil.test") == "remove \"evil.test:*\" from network.deny of t (t.yaml:3:18); and network: {allow: [\"evil.test:443\"]}");
+  CHECK(remedy(to("198.18.0.9", 443), "evil.test") ==
+        "remove \"evil.test:*\" from network.deny of t (t.yaml:3:18); and network: {allow: [\"evil.test:443\"]}");
   // And what it says is enough.
   CHECK(Compiled("network: {allow: [\"[2001:db8::5]:22\"]}\n").raw("2001:db8::5", 22) == allow);
 }
 
 TEST_CASE("no rule of datagrams names a program") {
   for (const char* list : {"allow", "deny", "ask"}) {
-    const auto chain = std::vector<agentrun::profile::Profile>{agentrun::profile::parse("agent-run: 1\nname: t\nnetwork: {" + std::string(list) + ": [{to: \"udp://a.test:53\", by: /usr/bin/dig}]}\n", "t.yaml")};
+    const auto chain = std::vector<agentrun::profile::Profile>{agentrun::profile::parse(
+        "agent-run: 1\nname: t\nnetwork: {" + std::string(list) + ": [{to: \"udp://a.test:53\", by: /usr/bin/dig}]}\n",
+        "t.yaml")};
     CHECK_THROWS_WITH(agentrun::policy::compile(chain, agentrun::policy::HostFacts{.home = "/h", .workspace = "/w"}),
                       doctest::Contains("[0].by: no rule of datagrams can name a program"));
   }
@@ -298,7 +346,8 @@ TEST_CASE("10,000 rules: no allocation, and hardly slower than ten") {
   many.name = few.name = "t";
   for (int i = 0; i < 10'000; ++i) {
     const std::string n = std::to_string(i);
-    for (const std::string& rule : {"h" + n + ".example.com:443", "*.z" + n + ".example.org:443", "10." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ".0/24:80"}) {
+    for (const std::string& rule : {"h" + n + ".example.com:443", "*.z" + n + ".example.org:443",
+                                    "10." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ".0/24:80"}) {
       many.network.allow.push_back({.to = rule, .by = {}, .tls = {}, .place = {}});
       if (i < 4) few.network.allow.push_back(many.network.allow.back());
     }
@@ -325,7 +374,8 @@ TEST_CASE("10,000 rules: no allocation, and hardly slower than ten") {
     of_few = std::min(of_few, ask_all(small));
     of_many = std::min(of_many, ask_all(large));
   }
-  MESSAGE("2000 rounds of five questions: " << std::chrono::duration_cast<std::chrono::microseconds>(of_few).count() << " µs with 12 rules, "
-                                             << std::chrono::duration_cast<std::chrono::microseconds>(of_many).count() << " µs with 30,000");
+  MESSAGE("2000 rounds of five questions: "
+          << std::chrono::duration_cast<std::chrono::microseconds>(of_few).count() << " µs with 12 rules, "
+          << std::chrono::duration_cast<std::chrono::microseconds>(of_many).count() << " µs with 30,000");
   CHECK(of_many < 10 * of_few);  // a search through all of them would be 1000 times slower
 }

@@ -238,14 +238,15 @@ TEST_CASE("exec.memfd") {
     Act act;
     std::string rule;
   };
-  for (const Case& one : {Case{all, deny, ""},
-                          {"exec: {allow: [\"/memfd:x\"]}\n", deny, ""},
-                          {"exec: {memfd: allow}\n", allow, "t:exec.memfd"},
-                          {"exec: {memfd: deny}\n", deny, "t:exec.memfd"},
-                          {"exec: {memfd: allow, writable: deny}\n", deny, "t:exec.writable"},
-                          {"exec: {memfd: allow, deny: [\"/**\"]}\n", deny, "t:exec.deny[0]"},
-                          {"exec: {memfd: allow, allow: [{path: /usr/bin/git, argv: [push]}]}\n", allow, "t:exec.memfd"},
-                          {"exec: {memfd: allow, deny: [{path: \"/memfd:*\", argv: [x]}]}\n", deny, "t:exec.deny[0]"}}) {
+  for (const Case& one :
+       {Case{all, deny, ""},
+        {"exec: {allow: [\"/memfd:x\"]}\n", deny, ""},
+        {"exec: {memfd: allow}\n", allow, "t:exec.memfd"},
+        {"exec: {memfd: deny}\n", deny, "t:exec.memfd"},
+        {"exec: {memfd: allow, writable: deny}\n", deny, "t:exec.writable"},
+        {"exec: {memfd: allow, deny: [\"/**\"]}\n", deny, "t:exec.deny[0]"},
+        {"exec: {memfd: allow, allow: [{path: /usr/bin/git, argv: [push]}]}\n", allow, "t:exec.memfd"},
+        {"exec: {memfd: allow, deny: [{path: \"/memfd:*\", argv: [x]}]}\n", deny, "t:exec.deny[0]"}}) {
     CAPTURE(one.profile);
     const Policy policy = compile_text(one.profile, host.facts());
     const std::vector<std::string> words{"x"};
@@ -253,7 +254,8 @@ TEST_CASE("exec.memfd") {
     CHECK(verdict.act == one.act);
     CHECK((verdict.rule == nullptr ? "" : verdict.rule->id) == one.rule);
     CHECK(policy.decide(Right::execute, "/usr/bin/false").act == (one.profile == all ? allow : deny));
-    CHECK(policy.keeper(verdict, Right::execute, "/memfd:x") == (one.rule == "t:exec.writable" ? Label::kernel : Label::broker));
+    CHECK(policy.keeper(verdict, Right::execute, "/memfd:x") ==
+          (one.rule == "t:exec.writable" ? Label::kernel : Label::broker));
     if (one.rule.empty()) CHECK(policy.remedy(verdict, Right::execute, "/memfd:x") == "exec: {memfd: allow}");
   }
 }
@@ -418,7 +420,9 @@ TEST_CASE("pins: the content must keep every digest, and the program is protecte
   host.file("/usr/bin/node").link("/usr/bin/nodejs", "/usr/bin/node");
   const std::string a(64, 'a'), b(64, 'b');
   const auto with = [&](const std::string& pins) {
-    return compile_text("workspace: {mode: write}\nfiles: {read: [/usr]}\nexec: {allow: [\"/usr/**\"], pin: {" + pins + "}}\n", host.facts());
+    return compile_text(
+        "workspace: {mode: write}\nfiles: {read: [/usr]}\nexec: {allow: [\"/usr/**\"], pin: {" + pins + "}}\n",
+        host.facts());
   };
   const Policy policy = with("/usr/bin/nodejs: \"sha256:" + a + "\", ~/proj/tool: \"sha256:" + b + "\"");
   int asked = 0;

@@ -18,7 +18,8 @@ namespace {
 
 // What git lists of these bytes; nothing when it stops at an error.
 std::string listed_by_git(const std::string& file) {
-  const std::string command = "cd / && env -i GIT_DIR=/nonexistent GIT_CONFIG_NOSYSTEM=1 /usr/bin/git config --file " + file + " --no-includes --null --list 2>/dev/null";
+  const std::string command = "cd / && env -i GIT_DIR=/nonexistent GIT_CONFIG_NOSYSTEM=1 /usr/bin/git config --file " +
+                              file + " --no-includes --null --list 2>/dev/null";
   FILE* const pipe = ::popen(command.c_str(), "r");
   REQUIRE(pipe != nullptr);
   std::string text;
@@ -36,7 +37,9 @@ bool holds(const GitConfig& config, const std::string& key, const std::string& v
 }  // namespace
 
 TEST_CASE("settings of git, as git-config(1) writes them") {
-  const GitConfig config = parse_git_config("\xef\xbb\xbf; comment\n[CORE]hooksPath=\"x/ho\\\noks\" ; c\n[include]\r\n\tpath = a b\\tc # d\r\n[includeIf \"gitdir:~/W\\\"\"] path=q\n[a.B]\nflag\n");
+  const GitConfig config = parse_git_config(
+      "\xef\xbb\xbf; comment\n[CORE]hooksPath=\"x/ho\\\noks\" ; c\n[include]\r\n\tpath = a b\\tc # d\r\n[includeIf "
+      "\"gitdir:~/W\\\"\"] path=q\n[a.B]\nflag\n");
   CHECK(holds(config, "core.hookspath", "x/hooks"));
   CHECK(holds(config, "include.path", "a b\tc"));
   CHECK(holds(config, "includeif.gitdir:~/W\".path", "q"));
@@ -53,14 +56,21 @@ TEST_CASE("whatever git reads in any bytes is read here too") {
   const int fd = ::mkstemp(file.data());
   REQUIRE(fd >= 0);
   ::close(fd);
-  const std::array<std::string, 8> sections = {"[core]\n", "[CORE \"Sub\\\"x\"]", "[include] ", "[includeIf \"gitdir:/\"]\n\t", "[a.B]\r\n", "[core]", "[co re]", "[x \"y\" ]"};
+  const std::array<std::string, 8> sections = {
+      "[core]\n", "[CORE \"Sub\\\"x\"]", "[include] ", "[includeIf \"gitdir:/\"]\n\t", "[a.B]\r\n", "[core]",
+      "[co re]",  "[x \"y\" ]"};
   const std::array<std::string, 7> keys = {"hooksPath", "path", "fsMonitor", "x", "x-1", "\xef\xbb\xbf", "1x"};
   const std::array<std::string, 6> equals = {" = ", "=", "\t=", " ", "\\\n=", "\r="};
-  const std::array<std::string, 24> pieces = {"a", "y/z", " ", " ", "\t", "\\\n", "\\\\", "\\t", "\\b", "\"\"", "\"q r\"", "\"", ";", "#", "\r", "=", "]", "[", "\xc3\xa9", std::string(1, '\0'), "\\q", "\"\\\n\"", "~/", "\\\""};
+  const std::array<std::string, 24> pieces = {
+      "a",       "y/z",      " ",  " ",   "\t", "\\\n", "\\\\", "\\t", "\\b",      "\"\"",
+      "\"q r\"", "\"",       ";",  "#",   "\r", "=",    "]",    "[",   "\xc3\xa9", std::string(1, '\0'),
+      "\\q",     "\"\\\n\"", "~/", "\\\""};
   std::mt19937 random(7);
   std::size_t read = 0;
   for (int round = 0; round < 400; ++round) {
-    const auto pick = [&](const auto& from, std::size_t rare) { return from[random() % (random() % 12 == 0 ? from.size() : rare)]; };
+    const auto pick = [&](const auto& from, std::size_t rare) {
+      return from[random() % (random() % 12 == 0 ? from.size() : rare)];
+    };
     std::string text = random() % 8 != 0 ? "" : "\xef\xbb\xbf";
     for (std::size_t lines = random() % 4 + 1; lines > 0; --lines) {
       if (random() % 2 != 0 || lines == 1) text += pick(sections, 6);
@@ -75,7 +85,8 @@ TEST_CASE("whatever git reads in any bytes is read here too") {
       const std::string entry = listed.substr(at, listed.find('\0', at) - at);
       at += entry.size() + 1;
       const std::size_t line = entry.find('\n');
-      const std::string key = entry.substr(0, line), value = line == std::string::npos ? std::string() : entry.substr(line + 1);
+      const std::string key = entry.substr(0, line),
+                        value = line == std::string::npos ? std::string() : entry.substr(line + 1);
       CAPTURE(text);
       CHECK_MESSAGE(holds(config, key, value), key, " = ", value);
       ++read;
@@ -86,8 +97,10 @@ TEST_CASE("whatever git reads in any bytes is read here too") {
 }
 
 TEST_CASE("which settings name programs") {
-  for (const char* key : {"core.fsmonitor", "core.hookspath", "include.path", "includeif.gitdir:x.path", "alias.st", "filter.lfs.process", "diff.x.textconv", "credential.https://h.helper", "gpg.program"})
+  for (const char* key : {"core.fsmonitor", "core.hookspath", "include.path", "includeif.gitdir:x.path", "alias.st",
+                          "filter.lfs.process", "diff.x.textconv", "credential.https://h.helper", "gpg.program"})
     CHECK_MESSAGE(names_program(key), key);
-  for (const char* key : {"core.bare", "remote.origin.url", "branch.main.merge", "user.name", "core.repositoryformatversion", "diff.renames"})
+  for (const char* key : {"core.bare", "remote.origin.url", "branch.main.merge", "user.name",
+                          "core.repositoryformatversion", "diff.renames"})
     CHECK_FALSE_MESSAGE(names_program(key), key);
 }

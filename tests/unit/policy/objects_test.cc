@@ -25,9 +25,15 @@ class FakeTree final : public Tree {
     return *this;
   }
   FakeTree& file(const std::string& path) { return add(path, {.kind = TreeNode::Kind::file, .links = 1}); }
-  FakeTree& holds(const std::string& path, const std::string& text) { return add(path, {.kind = TreeNode::Kind::file, .text = text, .links = 1}); }
-  FakeTree& hard(const std::string& path, std::uint64_t ino) { return add(path, {.kind = TreeNode::Kind::file, .ino = ino, .links = 2}); }
-  FakeTree& link(const std::string& path, const std::string& to) { return add(path, {.kind = TreeNode::Kind::link, .text = to}); }
+  FakeTree& holds(const std::string& path, const std::string& text) {
+    return add(path, {.kind = TreeNode::Kind::file, .text = text, .links = 1});
+  }
+  FakeTree& hard(const std::string& path, std::uint64_t ino) {
+    return add(path, {.kind = TreeNode::Kind::file, .ino = ino, .links = 2});
+  }
+  FakeTree& link(const std::string& path, const std::string& to) {
+    return add(path, {.kind = TreeNode::Kind::link, .text = to});
+  }
 
   TreeNode look(const std::string& path) override {
     ++looks;
@@ -38,7 +44,8 @@ class FakeTree final : public Tree {
     if (directory == unreadable) return Listed::partly;
     if (directory == closed) return Listed::shut;
     for (const auto& [path, node] : nodes_) {
-      if (path.starts_with(directory + "/") && path.find('/', directory.size() + 1) == std::string::npos) each(path.substr(directory.size() + 1), node.kind);
+      if (path.starts_with(directory + "/") && path.find('/', directory.size() + 1) == std::string::npos)
+        each(path.substr(directory.size() + 1), node.kind);
     }
     return Listed::whole;
   }
@@ -67,14 +74,17 @@ struct World {
   ProtectedObjects found;
 
   World(const std::string& files, FakeTree& tree)
-      : policy(compile_text("workspace: {mode: write}\nfiles: {" + files + "}\n", facts)), found(find_protected(policy, tree, Searched::unchangeable)) {}
+      : policy(compile_text("workspace: {mode: write}\nfiles: {" + files + "}\n", facts)),
+        found(find_protected(policy, tree, Searched::unchangeable)) {}
 
   // The name by which a change of the path is denied; "" when it is not.
   [[nodiscard]] std::string name_of(const std::string& path, Age age = Age::before) const {
     const auto denial = found.denies(policy, Right::change, ws + path, age);
     return denial ? denial->name : "";
   }
-  [[nodiscard]] bool no_link_at(const std::string& path) const { return found.on_the_way(policy, ws + path).has_value(); }
+  [[nodiscard]] bool no_link_at(const std::string& path) const {
+    return found.on_the_way(policy, ws + path).has_value();
+  }
 };
 
 const std::string hooks = "protect: [\"**/.git/hooks/**\", \"**/.git/hooks\", \"${workspace}/.envrc\"]";
@@ -93,10 +103,13 @@ TEST_CASE("a directory that its owner has shut must stay shut; nothing else is d
 
 TEST_CASE("what a .git file or a commondir names is guarded as .git, at any depth") {
   FakeTree tree;
-  tree.holds(ws + "/a/b/tree/.git", "gitdir: ../../../store/worktrees/t\n").holds(ws + "/store/worktrees/t/commondir", "../..\n");
+  tree.holds(ws + "/a/b/tree/.git", "gitdir: ../../../store/worktrees/t\n")
+      .holds(ws + "/store/worktrees/t/commondir", "../..\n");
   tree.file(ws + "/store/HEAD").file(ws + "/store/hooks/x");
   tree.holds(ws + "/c/d/.git", "gitdir: " + ws + "/e\r\n").file(ws + "/e/HEAD");
-  tree.holds(ws + "/f/.git", "no gitdir: ../g").holds(ws + "/g/commondir", "../h").holds(ws + "/i/.git", "gitdir: /elsewhere");
+  tree.holds(ws + "/f/.git", "no gitdir: ../g")
+      .holds(ws + "/g/commondir", "../h")
+      .holds(ws + "/i/.git", "gitdir: /elsewhere");
   const World world("protect: [\"**/.git/hooks/**\", \"**/.git/hooks\"]", tree);
   CHECK(world.name_of("/store/hooks/new") == ws + "/a/b/tree/.git/hooks/new");
   CHECK(world.name_of("/e/hooks") == ws + "/c/d/.git/hooks");
@@ -108,17 +121,27 @@ TEST_CASE("what a .git file or a commondir names is guarded as .git, at any dept
 
 TEST_CASE("what settings of a repository name is guarded as its hooks or settings, at any depth") {
   FakeTree tree;
-  tree.holds(ws + "/a/b/.git/config", "[core]\n\thooksPath = ../h\n\tfsmonitor = sh t/mon -x\n[include]\n\tpath = ../../more.inc\n").file(ws + "/a/b/.git/HEAD");
+  tree.holds(ws + "/a/b/.git/config",
+             "[core]\n\thooksPath = ../h\n\tfsmonitor = sh t/mon -x\n[include]\n\tpath = ../../more.inc\n")
+      .file(ws + "/a/b/.git/HEAD");
   tree.holds(ws + "/a/more.inc", "[core]\nhooksPath=" + ws + "/abs/hooks\n[include]\npath=later.inc\n");
   // Two worktrees, one of them met after the settings; one repository behind a link.
-  tree.holds(ws + "/c/d/.git/config", "[core]\nhooksPath = .hk\n").holds(ws + "/c/d/.git/worktrees/w/gitdir", ws + "/z/w/.git\n");
-  tree.holds(ws + "/c/d/.git/worktrees/w/commondir", "../..\n").holds(ws + "/z/w/.git", "gitdir: " + ws + "/c/d/.git/worktrees/w\n");
-  tree.link(ws + "/l/m/.git", "../../store").holds(ws + "/store/config", "[core]\nhooksPath = hk\n").file(ws + "/store/HEAD");
+  tree.holds(ws + "/c/d/.git/config", "[core]\nhooksPath = .hk\n")
+      .holds(ws + "/c/d/.git/worktrees/w/gitdir", ws + "/z/w/.git\n");
+  tree.holds(ws + "/c/d/.git/worktrees/w/commondir", "../..\n")
+      .holds(ws + "/z/w/.git", "gitdir: " + ws + "/c/d/.git/worktrees/w\n");
+  tree.link(ws + "/l/m/.git", "../../store")
+      .holds(ws + "/store/config", "[core]\nhooksPath = hk\n")
+      .file(ws + "/store/HEAD");
   // A submodule, and a repository whose directory cannot be changed.
   tree.holds(ws + "/s/t/.git/modules/lib/config", "[core]\nworktree = ../../../lib\nhooksPath = hk\n");
-  tree.holds(ws + "/o/p/.git", "gitdir: /opt/r/.git/worktrees/p\n").holds("/opt/r/.git/worktrees/p/commondir", "../..\n");
+  tree.holds(ws + "/o/p/.git", "gitdir: /opt/r/.git/worktrees/p\n")
+      .holds("/opt/r/.git/worktrees/p/commondir", "../..\n");
   tree.holds("/opt/r/.git/config", "[core]\nhooksPath = hk\n");
-  const World world("protect: [\"**/.git/hooks/**\", \"**/.git/hooks\", \"**/.git/config.worktree\"], keep: [\"**/.git/config\", \"**/.git/modules/**/config\"]", tree);
+  const World world(
+      "protect: [\"**/.git/hooks/**\", \"**/.git/hooks\", \"**/.git/config.worktree\"], keep: [\"**/.git/config\", "
+      "\"**/.git/modules/**/config\"]",
+      tree);
   CHECK(world.found.left_out().empty());
   CHECK(world.name_of("/a/h/pre-commit", Age::since) == ws + "/a/b/.git/hooks/pre-commit");
   CHECK(world.name_of("/a/b/t/mon", Age::since) == ws + "/a/b/.git/hooks/fsmonitor");
@@ -137,7 +160,9 @@ TEST_CASE("what settings of a repository name is guarded as its hooks or setting
 
 TEST_CASE("settings that cannot be read are told, and hold up nothing else") {
   FakeTree tree;
-  tree.holds(ws + "/a/b/.git/config", "[core]\nhooksPath = ../h\n").holds(ws + "/c/d/.git/config", "[include]\npath = config\n").unread = ws + "/c/d/.git/config";
+  tree.holds(ws + "/a/b/.git/config", "[core]\nhooksPath = ../h\n")
+      .holds(ws + "/c/d/.git/config", "[include]\npath = config\n")
+      .unread = ws + "/c/d/.git/config";
   const World world("protect: [\"**/.git/hooks/**\", \"**/.git/hooks\"], keep: [\"**/.git/config\"]", tree);
   CHECK(world.found.left_out().find("/c/d/.git/config is too long") != std::string::npos);
   CHECK_FALSE(world.name_of("/a/h/x").empty());
@@ -146,7 +171,10 @@ TEST_CASE("settings that cannot be read are told, and hold up nothing else") {
 TEST_CASE("what a link at a guarded name leads to is guarded by that name") {
   FakeTree tree;
   tree.file(ws + "/scripts/pc").link(ws + "/.git/hooks/pre-commit", "../../scripts/pc");
-  tree.link(ws + "/.envrc", "nowhere").link(ws + "/sub/.git/hooks", ws + "/h").file(ws + "/h/x").link(ws + "/docs", "scripts");
+  tree.link(ws + "/.envrc", "nowhere")
+      .link(ws + "/sub/.git/hooks", ws + "/h")
+      .file(ws + "/h/x")
+      .link(ws + "/docs", "scripts");
   const World world(hooks, tree);
   CHECK(world.found.left_out().empty());
   CHECK(world.name_of("/scripts/pc") == ws + "/.git/hooks/pre-commit");
@@ -160,7 +188,11 @@ TEST_CASE("what a link at a guarded name leads to is guarded by that name") {
 
 TEST_CASE("chains, links on the way, links inside what a link leads to, and back") {
   FakeTree tree;
-  tree.link(ws + "/.envrc", "a").link(ws + "/a", "m/b").link(ws + "/m", "mm").link(ws + "/mm/b", "../end").file(ws + "/end");
+  tree.link(ws + "/.envrc", "a")
+      .link(ws + "/a", "m/b")
+      .link(ws + "/m", "mm")
+      .link(ws + "/mm/b", "../end")
+      .file(ws + "/end");
   tree.link(ws + "/.git", "gd").link(ws + "/gd/hooks", "../h").link(ws + "/h/up", "../h").link(ws + "/h/all", ".");
   const World world(hooks, tree);
   for (const char* path : {"/a", "/m/b", "/mm/b", "/end"}) CHECK(world.name_of(path) == ws + "/.envrc");
@@ -185,17 +217,20 @@ TEST_CASE("hard links count by identity, and files.keep by age") {
   FakeTree tree;
   tree.hard(ws + "/.envrc", 7).hard(ws + "/copy", 7).link(ws + "/sub/.git/config", "../../shared").file(ws + "/shared");
   const World world(hooks + ", keep: [\"**/.git/config\"]", tree);
-  const auto denial = world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 7}, Age::before);
+  const auto denial =
+      world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 7}, Age::before);
   REQUIRE(denial);
   CHECK(denial->name == ws + "/.envrc");
-  CHECK_FALSE(world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 1, .ino = 7}, Age::before));
+  CHECK_FALSE(
+      world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 1, .ino = 7}, Age::before));
   CHECK(world.name_of("/shared") == ws + "/sub/.git/config");
   CHECK(world.name_of("/shared", Age::since).empty());
 }
 
 TEST_CASE("links that mean nothing gain nothing, and what is not looked at is told") {
   FakeTree tree;
-  for (int i = 0; i < 100; ++i) tree.link(ws + "/node_modules/p" + std::to_string(i), "../packages/p" + std::to_string(i));
+  for (int i = 0; i < 100; ++i)
+    tree.link(ws + "/node_modules/p" + std::to_string(i), "../packages/p" + std::to_string(i));
   const World world(hooks, tree);
   CHECK(world.found.empty());
   tree.file(ws + "/secret/x").unreadable = ws + "/secret";
@@ -224,16 +259,21 @@ TEST_CASE("denied: masks and reads") {
   CHECK(denied.denies(policy, Right::read, ProtectedObjects::Identity{.dev = 0, .ino = 9}, Age::before));
   // What is below a directory is denied, not the directory.
   const Policy below = compile_text("workspace: {mode: write}\nfiles: {deny: [\"${workspace}/src/**\"]}\n", facts);
-  CHECK(std::vector<std::string>(below.masks().begin(), below.masks().end()) == std::vector<std::string>{ws + "/src/a.c"});
+  CHECK(std::vector<std::string>(below.masks().begin(), below.masks().end()) ==
+        std::vector<std::string>{ws + "/src/a.c"});
 }
 
 TEST_CASE("spellings that a file system may take for a guarded name") {
   FakeTree tree;
   const World world(hooks + ", deny: [\"**/Key\"], keep: [\"**/.git/config\"]", tree);
   const FoldedRules& folded = world.policy.denied_objects().folded();
-  for (const char* name : {"/.ENVRC", "/.envrc. .", "/.Git/Hooks/x", "/sub/.git /hOOKS", "/.git/hoo\xe2\x84\xaa" "s", "/KEY", "/key"})
+  for (const char* name : {"/.ENVRC", "/.envrc. .", "/.Git/Hooks/x", "/sub/.git /hOOKS",
+                           "/.git/hoo\xe2\x84\xaa"
+                           "s",
+                           "/KEY", "/key"})
     CHECK(folded.denies(Right::change, ws + name, Age::since) != nullptr);
-  for (const char* name : {"/envrc", "/.git/refs", "/.envrc-", "/..", "/ "}) CHECK(folded.denies(Right::change, ws + name, Age::since) == nullptr);
+  for (const char* name : {"/envrc", "/.git/refs", "/.envrc-", "/..", "/ "})
+    CHECK(folded.denies(Right::change, ws + name, Age::since) == nullptr);
   CHECK(folded.denies(Right::read, ws + "/kEy", Age::before) != nullptr);
   CHECK(folded.denies(Right::read, ws + "/.ENVRC", Age::before) == nullptr);
   CHECK(folded.denies(Right::change, ws + "/.GIT/CONFIG", Age::before) != nullptr);
@@ -249,8 +289,10 @@ TEST_CASE("where names are folded, guarded objects count by identity: they have 
   tree.add(ws + "/.GIT", {.kind = TreeNode::Kind::directory, .ino = 6}).file(ws + "/.GIT/hooks/x");
   const World world(hooks, tree);
   CHECK(world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 5}, Age::before));
-  CHECK(world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 6}, "hooks", Age::before));
-  CHECK_FALSE(world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 6}, "refs", Age::before));
+  CHECK(world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 6}, "hooks",
+                           Age::before));
+  CHECK_FALSE(world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 6}, "refs",
+                                 Age::before));
 }
 
 TEST_CASE("the workspace's rules at any depth, for hard links") {
@@ -285,15 +327,23 @@ struct WholeWorld {
 };
 
 const std::string home_rules =
-    "workspace: {mode: write}\nfiles: {protect: [\"${writable-home}/.config/fish\", \"${writable-home}/{.zshrc,.vim,.profile}\", \"${path}/*\"]}\n";
+    "workspace: {mode: write}\nfiles: {protect: [\"${writable-home}/.config/fish\", "
+    "\"${writable-home}/{.zshrc,.vim,.profile}\", \"${path}/*\"]}\n";
 
 }  // namespace
 
 TEST_CASE("names that the view does not show guard what they lead to, and nothing of the private home") {
   FakeTree tree;
-  tree.file(ws + "/fish").link("/home/u/.config/fish/config.fish", ws + "/fish").link("/home/u/.config/fish/conf", "../../proj/nowhere");
+  tree.file(ws + "/fish")
+      .link("/home/u/.config/fish/config.fish", ws + "/fish")
+      .link("/home/u/.config/fish/conf", "../../proj/nowhere");
   tree.link("/home/u/.profile", "proj/hop").link(ws + "/hop", "end").file(ws + "/end");
-  tree.hard("/home/u/.zshrc", 9).hard(ws + "/z", 9).file(ws + "/tool").file(ws + "/own").link("/opt/bin/t", ws + "/tool").link(ws + "/bin/o", "../own");
+  tree.hard("/home/u/.zshrc", 9)
+      .hard(ws + "/z", 9)
+      .file(ws + "/tool")
+      .file(ws + "/own")
+      .link("/opt/bin/t", ws + "/tool")
+      .link(ws + "/bin/o", "../own");
   const WholeWorld world(home_rules, tree);
   CHECK(world.name_of("/fish") == "/home/u/.config/fish/config.fish");
   CHECK(world.name_of("/nowhere") == "/home/u/.config/fish/conf");
@@ -302,7 +352,8 @@ TEST_CASE("names that the view does not show guard what they lead to, and nothin
   CHECK(world.name_of("/tool") == "/opt/bin/t");
   CHECK(world.name_of("/own").empty());
   CHECK(world.name_of("/bin/o").empty());
-  const auto hard = world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 9}, Age::since);
+  const auto hard =
+      world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 9}, Age::since);
   REQUIRE(hard);
   CHECK(hard->name == "/home/u/.zshrc");
   CHECK(world.policy.decide(Right::change, "/home/u/.zshrc").act == Act::allow);
@@ -312,8 +363,16 @@ TEST_CASE("names that the view does not show guard what they lead to, and nothin
 
 TEST_CASE("what is not shown: through directories elsewhere, loops, a whole grant, deep down") {
   FakeTree tree;
-  tree.link("/home/u/.vim", "/srv/vim").link("/srv/vim/a", ws + "/d").file(ws + "/d/x").link("/srv/vim/self", ".").link("/srv/vim/up", "..");
-  tree.link("/srv/vim/pack/mine", ws).link("/srv/vim/1/2/3/four", ws + "/four").link("/srv/vim/1/2/3/4/five", ws + "/five").file(ws + "/four").file(ws + "/five");
+  tree.link("/home/u/.vim", "/srv/vim")
+      .link("/srv/vim/a", ws + "/d")
+      .file(ws + "/d/x")
+      .link("/srv/vim/self", ".")
+      .link("/srv/vim/up", "..");
+  tree.link("/srv/vim/pack/mine", ws)
+      .link("/srv/vim/1/2/3/four", ws + "/four")
+      .link("/srv/vim/1/2/3/4/five", ws + "/five")
+      .file(ws + "/four")
+      .file(ws + "/five");
   const WholeWorld world(home_rules, tree);
   CHECK(world.name_of("/d/new") == "/home/u/.vim/a/new");
   CHECK(world.name_of("/four") == "/home/u/.vim/1/2/3/four");
@@ -331,7 +390,8 @@ TEST_CASE("denied files: further hard links are masked, and names of what is not
   FakeTree tree;
   tree.hard(ws + "/.env", 7).hard(ws + "/conf/copy", 7).hard("/home/u/secret", 8).hard(ws + "/twin", 8);
   tree.link("/home/u/linked", "proj/real").file(ws + "/real").file(ws + "/free");
-  const WholeWorld world("workspace: {mode: overlay}\nfiles: {deny: [\"**/.env\", ~/secret, ~/linked]}\naudit: {reads: off}\n", tree);
+  const WholeWorld world(
+      "workspace: {mode: overlay}\nfiles: {deny: [\"**/.env\", ~/secret, ~/linked]}\naudit: {reads: off}\n", tree);
   const auto& denied = world.policy.denied_objects();
   for (const char* path : {"/conf/copy", "/twin", "/real"}) {
     CHECK(denied.denies(world.policy, Right::read, ws + path, Age::since));
@@ -344,14 +404,20 @@ TEST_CASE("denied files: further hard links are masked, and names of what is not
 
 TEST_CASE("what is written by one name is not executed by another, also of directories") {
   FakeTree tree;
-  tree.hard(ws + "/x", 7).hard("/opt/sdk/x", 7).file(ws + "/d/plain").add("/opt/sdk/d", {.kind = TreeNode::Kind::directory, .ino = 50});
-  const WholeWorld world("workspace: {mode: write}\nfiles: {read: [/opt/sdk]}\nexec: {allow: [/opt/sdk/**], writable: deny}\n", tree);
+  tree.hard(ws + "/x", 7)
+      .hard("/opt/sdk/x", 7)
+      .file(ws + "/d/plain")
+      .add("/opt/sdk/d", {.kind = TreeNode::Kind::directory, .ino = 50});
+  const WholeWorld world(
+      "workspace: {mode: write}\nfiles: {read: [/opt/sdk]}\nexec: {allow: [/opt/sdk/**], writable: deny}\n", tree);
   const ProtectedObjects writable = find_writable(world.policy, tree);
-  const auto file = writable.denies(world.policy, Right::execute, ProtectedObjects::Identity{.dev = 0, .ino = 7}, Age::since);
+  const auto file =
+      writable.denies(world.policy, Right::execute, ProtectedObjects::Identity{.dev = 0, .ino = 7}, Age::since);
   REQUIRE(file);
   CHECK(file->name == ws + "/x");
   const TreeNode directory = tree.look(ws + "/d");
-  const auto in_it = writable.denies(world.policy, Right::execute, {.dev = directory.dev, .ino = directory.ino}, "new", Age::since);
+  const auto in_it =
+      writable.denies(world.policy, Right::execute, {.dev = directory.dev, .ino = directory.ino}, "new", Age::since);
   REQUIRE(in_it);
   CHECK(in_it->name == ws + "/d/new");
   CHECK_FALSE(writable.denies(world.policy, Right::execute, {.dev = 0, .ino = 50}, "new", Age::since));

@@ -29,7 +29,8 @@ class Lists {
       for (const auto& [section, patterns] : lists_) {
         if (!section.starts_with(group + ".") || patterns.empty()) continue;
         text += separator + section.substr(group.size() + 1) + ": [";
-        for (const std::string& pattern : patterns) text += "\"" + pattern + (&pattern == &patterns.back() ? "\"" : "\", ");
+        for (const std::string& pattern : patterns)
+          text += "\"" + pattern + (&pattern == &patterns.back() ? "\"" : "\", ");
         text += "]";
         separator = ", ";
       }
@@ -38,7 +39,8 @@ class Lists {
     return text;
   }
 
-  // Does what the remedy says: `remove "P" from S of t (…)`, `move "P" from S to T of t (…)` and `S: {L: ["P"]}`. False when it does not say that.
+  // Does what the remedy says: `remove "P" from S of t (…)`, `move "P" from S to T of t (…)` and `S: {L: ["P"]}`. False
+  // when it does not say that.
   bool follow(std::string remedy) {
     for (bool more = true; more;) {
       const std::size_t next = remedy.find("; and ");
@@ -75,8 +77,10 @@ TEST_CASE("a remedy that is followed once is enough, whatever else stops it") {
   std::mt19937 random(3);
   const std::vector<std::string> paths = {"/srv/a/b", "/srv/a/b.env", "/srv/a", "/home/u/proj/a/b"};
   for (const std::string& path : paths) host.file(path == "/srv/a" ? "/srv/a/c" : path);
-  const std::vector<std::string> patterns = {"/srv/a/b", "/srv/a/**", "/srv/*/b", "**/b", "/srv/a", "**/*.env", "${workspace}/a/b", "/home/u/proj/a"};
-  const std::vector<std::string> sections = {"files.deny", "files.deny", "files.protect", "files.keep", "files.read", "files.write", "exec.deny", "exec.allow", "exec.ask"};
+  const std::vector<std::string> patterns = {"/srv/a/b", "/srv/a/**", "/srv/*/b",         "**/b",
+                                             "/srv/a",   "**/*.env",  "${workspace}/a/b", "/home/u/proj/a"};
+  const std::vector<std::string> sections = {"files.deny",  "files.deny", "files.protect", "files.keep", "files.read",
+                                             "files.write", "exec.deny",  "exec.allow",    "exec.ask"};
   std::size_t denied = 0, several = 0;
   for (int round = 0; round < 1500; ++round) {
     Lists lists;
@@ -109,17 +113,20 @@ TEST_CASE("a remedy that is followed once is enough, whatever else stops it") {
 TEST_CASE("a remedy of a connection that is followed once is enough") {
   const FakeHost host = debian_host();
   std::mt19937 random(4);
-  const std::vector<std::string> patterns = {"a.test:443", "*.test:443", "*:443", "a.test:*", "203.0.113.5:443", "203.0.113.0/24:443", "203.0.113.0/24:*"};
+  const std::vector<std::string> patterns = {"a.test:443",      "*.test:443",         "*:443",           "a.test:*",
+                                             "203.0.113.5:443", "203.0.113.0/24:443", "203.0.113.0/24:*"};
   const std::vector<std::string> sections = {"network.deny", "network.deny", "network.allow", "network.ask"};
   std::size_t denied = 0;
   for (int round = 0; round < 600; ++round) {
     Lists lists;
-    for (std::size_t left = random() % 5; left > 0; --left) lists.add(sections[random() % sections.size()], patterns[random() % patterns.size()]);
+    for (std::size_t left = random() % 5; left > 0; --left)
+      lists.add(sections[random() % sections.size()], patterns[random() % patterns.size()]);
     const auto asked = agentrun::policy::parse_endpoint(random() % 2 == 0 ? "a.test:443" : "203.0.113.5:443");
     REQUIRE(asked);
     const std::string text = lists.text();
     const Policy policy = compile_text(text, host.facts());
-    const auto by_connect = policy.remedy_connect(policy.decide_connect(asked->to, asked->name), asked->to, asked->name);
+    const auto by_connect =
+        policy.remedy_connect(policy.decide_connect(asked->to, asked->name), asked->to, asked->name);
     if (by_connect.empty()) continue;
     ++denied;
     CAPTURE(text);

@@ -11,8 +11,8 @@
 #include <set>
 #include <string>
 
-#include "profile/profile_reader.h"
 #include "profile/embedded.h"
+#include "profile/profile_reader.h"
 
 using namespace agentrun::profile;
 
@@ -85,7 +85,8 @@ TEST_CASE("every shipped profile loads with its ancestors first") {
     CHECK(chain.back().name == name);
     CHECK(chain.back().text == text);
   }
-  CHECK(names(loader.load("coding")) == Names{"debian", "git-safe", "home-exec", "host-exec", "build-settings", "path-programs", "default", "coding-base", "coding"});
+  CHECK(names(loader.load("coding")) == Names{"debian", "git-safe", "home-exec", "host-exec", "build-settings",
+                                              "path-programs", "default", "coding-base", "coding"});
   CHECK(loader.load("git-safe").front().files.protect.front().place.text() == "git-safe.yaml:8:7");
 }
 
@@ -94,7 +95,8 @@ TEST_CASE("names are looked up in the user's folder first, then among the shippe
   folder.put("mine.yaml", "agent-run: 1\nextends: [default]\n");
   folder.put("git-safe.yaml", "agent-run: 1\nname: git-safe\n");
   const Loader loader(folder.path());
-  CHECK(names(loader.load("mine")) == Names{"debian", "git-safe", "home-exec", "host-exec", "build-settings", "path-programs", "default", "mine"});
+  CHECK(names(loader.load("mine")) ==
+        Names{"debian", "git-safe", "home-exec", "host-exec", "build-settings", "path-programs", "default", "mine"});
   CHECK(loader.load("mine")[1].place.file == folder / "git-safe.yaml");
 }
 
@@ -132,9 +134,11 @@ TEST_CASE("files that are refused") {
   std::filesystem::create_directory(folder / "shared");
   REQUIRE(::symlink((folder / "self.yaml").c_str(), (folder / "shared/link.yaml").c_str()) == 0);
   ::chmod((folder / "shared").c_str(), 0777);
-  CHECK(refusal(loader, folder / "shared/link.yaml") == folder / "shared/link.yaml: a symbolic link that somebody else could change");
+  CHECK(refusal(loader, folder / "shared/link.yaml") ==
+        folder / "shared/link.yaml: a symbolic link that somebody else could change");
   ::chmod((folder / "shared").c_str(), 01777);  // as /tmp: only the owner replaces a link there
-  CHECK(refusal(loader, folder / "shared/link.yaml") == folder / "shared/link.yaml:2:11: extends: \"self\" extends itself");
+  CHECK(refusal(loader, folder / "shared/link.yaml") ==
+        folder / "shared/link.yaml:2:11: extends: \"self\" extends itself");
   REQUIRE(::mkfifo((folder / "fifo.yaml").c_str(), 0600) == 0);
   CHECK(refusal(loader, folder / "fifo.yaml") == folder / "fifo.yaml: not a regular file");
   std::filesystem::create_directory(folder / "dir.yaml");

@@ -1,8 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <agentrun/sys/utf8.h>
 #include "profile/profile_reader.h"
 #include "profile/scalar.h"
-#include <agentrun/sys/utf8.h>
 
 using namespace agentrun::profile;
 

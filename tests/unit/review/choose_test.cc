@@ -23,7 +23,8 @@ std::vector<Change> some() {
 
 std::string paths(const std::vector<Change>& changes) {
   std::string text;
-  for (const Change& change : changes) text += (text.empty() ? "" : " ") + std::to_string(change.target) + ":" + change.path;
+  for (const Change& change : changes)
+    text += (text.empty() ? "" : " ") + std::to_string(change.target) + ":" + change.path;
   return text;
 }
 std::string left(const Chosen& chosen) {

@@ -17,26 +17,85 @@ Change change(const std::string& path, Kind before, Kind after, mode_t mode = 06
 }  // namespace
 
 TEST_CASE("what the host runs or obeys, by name") {
-  for (const char* path : {".git/hooks/pre-commit", "sub/.git/hooks/x", ".git/config", ".git/modules/m/config",
-                           ".git/modules/m/hooks/post-checkout", ".git/worktrees/w/config.worktree", ".git/commondir", ".git",
-                           "vendor/x/.git", ".gitmodules", ".envrc", "a/b/.envrc", ".vscode/tasks.json", ".idea/x.xml", ".mcp.json",
-                           ".claude/settings.json", "CLAUDE.md", ".husky/pre-commit", ".github/workflows/ci.yml", ".gitlab-ci.yml",
-                           ".bashrc", ".ssh/authorized_keys", ".cargo/config.toml", ".local/bin/ls", ".config/systemd/user/x.service",
-                           "x.pth", "p.code-workspace", "bare.git/HEAD", "HEAD", ".GIT/Hooks/pre-commit", ".VSCode/tasks.json", ".git.", ".vscode. /x", ".git/hooks../x", ".Envrc ",
-                           "CLAUDE.local.md", ".windsurfrules", ".config/nvim/init.lua", ".hg/hgrc", "a.desktop"})
+  for (const char* path : {".git/hooks/pre-commit",
+                           "sub/.git/hooks/x",
+                           ".git/config",
+                           ".git/modules/m/config",
+                           ".git/modules/m/hooks/post-checkout",
+                           ".git/worktrees/w/config.worktree",
+                           ".git/commondir",
+                           ".git",
+                           "vendor/x/.git",
+                           ".gitmodules",
+                           ".envrc",
+                           "a/b/.envrc",
+                           ".vscode/tasks.json",
+                           ".idea/x.xml",
+                           ".mcp.json",
+                           ".claude/settings.json",
+                           "CLAUDE.md",
+                           ".husky/pre-commit",
+                           ".github/workflows/ci.yml",
+                           ".gitlab-ci.yml",
+                           ".bashrc",
+                           ".ssh/authorized_keys",
+                           ".cargo/config.toml",
+                           ".local/bin/ls",
+                           ".config/systemd/user/x.service",
+                           "x.pth",
+                           "p.code-workspace",
+                           "bare.git/HEAD",
+                           "HEAD",
+                           ".GIT/Hooks/pre-commit",
+                           ".VSCode/tasks.json",
+                           ".git.",
+                           ".vscode. /x",
+                           ".git/hooks../x",
+                           ".Envrc ",
+                           "CLAUDE.local.md",
+                           ".windsurfrules",
+                           ".config/nvim/init.lua",
+                           ".hg/hgrc",
+                           "a.desktop"})
     CHECK_MESSAGE(is_trusted_name(path), path);
 }
 
 TEST_CASE("one table: what apply holds back by name is what a profile protects, and what is no project's") {
   // What tools obey in a project: held back by apply and refused by the profile.
   auto chain = agentrun::profile::Loader("").load("coding");
-  const agentrun::policy::Policy coding = agentrun::policy::compile(chain, {.home = "/home/u", .workspace = "/home/u/proj"});
-  for (const char* path :
-       {".mvn/extensions.xml", ".mvn/jvm.config", ".helix/languages.toml", ".kiro/settings/mcp.json", ".amazonq/mcp.json", ".pnpmfile.cjs",
-        ".yarn/releases/yarn.cjs", ".overcommit.yml", ".pre-commit-config.yml", "lefthook-local.yml", "lefthook.toml", ".autoenv",
-        ".mise/config.toml", ".aider.conf.yaml", "opencode.jsonc", ".dir-locals-2.el", ".cirrus.yml", ".builds/x.yml", ".build.yml",
-        "gradle/wrapper/gradle-wrapper.jar", ".hg/hgrc", ".gitconfig", ".jj/repo/config.toml", ".qwen/settings.json", "crush.json",
-        ".bundle/config", ".config/mise.toml", ".git/config.lock", ".envrc", ".Rprofile", ".agent-run.yaml"}) {
+  const agentrun::policy::Policy coding =
+      agentrun::policy::compile(chain, {.home = "/home/u", .workspace = "/home/u/proj"});
+  for (const char* path : {".mvn/extensions.xml",
+                           ".mvn/jvm.config",
+                           ".helix/languages.toml",
+                           ".kiro/settings/mcp.json",
+                           ".amazonq/mcp.json",
+                           ".pnpmfile.cjs",
+                           ".yarn/releases/yarn.cjs",
+                           ".overcommit.yml",
+                           ".pre-commit-config.yml",
+                           "lefthook-local.yml",
+                           "lefthook.toml",
+                           ".autoenv",
+                           ".mise/config.toml",
+                           ".aider.conf.yaml",
+                           "opencode.jsonc",
+                           ".dir-locals-2.el",
+                           ".cirrus.yml",
+                           ".builds/x.yml",
+                           ".build.yml",
+                           "gradle/wrapper/gradle-wrapper.jar",
+                           ".hg/hgrc",
+                           ".gitconfig",
+                           ".jj/repo/config.toml",
+                           ".qwen/settings.json",
+                           "crush.json",
+                           ".bundle/config",
+                           ".config/mise.toml",
+                           ".git/config.lock",
+                           ".envrc",
+                           ".Rprofile",
+                           ".agent-run.yaml"}) {
     CHECK_MESSAGE(is_trusted_name(path), path);
     CHECK_MESSAGE(is_trusted_name(std::string("sub/deep/") + path), path);
     const auto verdict = coding.decide(agentrun::policy::Right::change, std::string("/home/u/proj/") + path);
@@ -48,7 +107,9 @@ TEST_CASE("one table: what apply holds back by name is what a profile protects, 
     for (const auto& profile : agentrun::profile::Loader("").load(name))
       for (const auto* list : {&profile.files.protect, &profile.files.keep})
         for (const auto& pattern : *list) {
-          if (pattern.value.starts_with("${git") || pattern.value.starts_with("${path}") || pattern.value == "${writable-home}/{bin,go/bin}") continue;  // no name of a project
+          if (pattern.value.starts_with("${git") || pattern.value.starts_with("${path}") ||
+              pattern.value == "${writable-home}/{bin,go/bin}")
+            continue;          // no name of a project
           std::string sample;  // of the first alternative
           int depth = 0, alternative = 0;
           for (const char c : pattern.value.substr(pattern.value.starts_with("$") ? pattern.value.find('/') + 1 : 0)) {
@@ -69,9 +130,29 @@ TEST_CASE("one table: what apply holds back by name is what a profile protects, 
 }
 
 TEST_CASE("what a project is made of is not in the group") {
-  for (const char* path : {"src/main.c", "Makefile", "package.json", "src/hooks/useState.ts", ".git/objects/ab/cdef", ".git/HEAD",
-                           ".git/refs/heads/main", ".git/index", ".git/logs/HEAD", "config", "config/x", ".gitignore", ".config/nextest.toml",
-                           "README.md", "git/hooks.md", ".cargo/registry/x", "", "/", ".", "/tmp/x", "/proc/x", ".jj/repo/store/x", ".bundle/x"})
+  for (const char* path : {"src/main.c",
+                           "Makefile",
+                           "package.json",
+                           "src/hooks/useState.ts",
+                           ".git/objects/ab/cdef",
+                           ".git/HEAD",
+                           ".git/refs/heads/main",
+                           ".git/index",
+                           ".git/logs/HEAD",
+                           "config",
+                           "config/x",
+                           ".gitignore",
+                           ".config/nextest.toml",
+                           "README.md",
+                           "git/hooks.md",
+                           ".cargo/registry/x",
+                           "",
+                           "/",
+                           ".",
+                           "/tmp/x",
+                           "/proc/x",
+                           ".jj/repo/store/x",
+                           ".bundle/x"})
     CHECK_FALSE_MESSAGE(is_trusted_name(path), path);
 }
 
@@ -130,7 +211,11 @@ TEST_CASE("links that lead out") {
 
 TEST_CASE("deletions first, then what is trusted, then the rest") {
   std::vector<Change> changes;
-  for (auto [path, group] : {std::pair{"z", Group::ordinary}, {"b", Group::trusted}, {"y", Group::deletion}, {"a", Group::ordinary}, {"x", Group::deletion}}) {
+  for (auto [path, group] : {std::pair{"z", Group::ordinary},
+                             {"b", Group::trusted},
+                             {"y", Group::deletion},
+                             {"a", Group::ordinary},
+                             {"x", Group::deletion}}) {
     changes.push_back({.path = path, .group = group});
   }
   sort_for_review(changes);
@@ -142,16 +227,21 @@ TEST_CASE("deletions first, then what is trusted, then the rest") {
 TEST_CASE("what names of the host lead to is trusted, and what is on their way keeps its kind") {
   const std::vector<Target> targets = {{.path = "/ws", .ino = 1}};
   const auto change = [](std::string path, Kind before, Kind after, std::string link = {}) {
-    return Change{.path = std::move(path), .before = {.kind = before}, .after = {.kind = after, .link = std::move(link)}};
+    return Change{
+        .path = std::move(path), .before = {.kind = before}, .after = {.kind = after, .link = std::move(link)}};
   };
-  HostNames names{.guarded = [](const std::string& path) { return path.starts_with("/ws/fish") ? "/home/u/.config/fish" : ""; },
-                  .on_the_way = [](const std::string& path) { return path == "/ws/cur" ? "/home/u/.zshrc" : ""; },
-                  .left_out = {}};
-  std::vector<Change> changes = {change("fish/a", Kind::absent, Kind::file), change("fish", Kind::absent, Kind::folder),  change("cur", Kind::link, Kind::folder),
-                                 change("cur", Kind::folder, Kind::folder),  change("free", Kind::file, Kind::file),     change("to", Kind::absent, Kind::link, "x/../fish"),
-                                 change("fish/b", Kind::file, Kind::file)};
+  HostNames names{
+      .guarded = [](const std::string& path) { return path.starts_with("/ws/fish") ? "/home/u/.config/fish" : ""; },
+      .on_the_way = [](const std::string& path) { return path == "/ws/cur" ? "/home/u/.zshrc" : ""; },
+      .left_out = {}};
+  std::vector<Change> changes = {
+      change("fish/a", Kind::absent, Kind::file), change("fish", Kind::absent, Kind::folder),
+      change("cur", Kind::link, Kind::folder),    change("cur", Kind::folder, Kind::folder),
+      change("free", Kind::file, Kind::file),     change("to", Kind::absent, Kind::link, "x/../fish"),
+      change("fish/b", Kind::file, Kind::file)};
   changes.back().difference = Difference::time;
-  const std::vector<Group> expected = {Group::trusted, Group::ordinary, Group::trusted, Group::ordinary, Group::ordinary, Group::trusted, Group::ordinary};
+  const std::vector<Group> expected = {Group::trusted,  Group::ordinary, Group::trusted, Group::ordinary,
+                                       Group::ordinary, Group::trusted,  Group::ordinary};
   const std::vector<Change> unjudged = changes;
   mark_guarded(changes, targets, names);
   for (std::size_t i = 0; i < changes.size(); ++i) CHECK_MESSAGE(changes[i].group == expected[i], changes[i].path);

@@ -89,7 +89,8 @@ TEST_CASE("applied to the old text, the hunks give the new one") {
 }
 
 TEST_CASE("it is the shortest, where that is exact") {
-  const std::string hunks = unified_hunks("a\nb\nc\na\nb\nb\na\n", "c\nb\na\nb\na\nc\n");  // Myers' own example: 5 edits
+  const std::string hunks =
+      unified_hunks("a\nb\nc\na\nb\nb\na\n", "c\nb\na\nb\na\nc\n");  // Myers' own example: 5 edits
   std::size_t edits = 0;
   for (const std::string& line : lines_of(hunks)) edits += line.starts_with("+") || line.starts_with("-") ? 1 : 0;
   CHECK(edits == 5);

@@ -7,8 +7,8 @@
 #include <filesystem>
 
 #include <agentrun/sys/error.h>
-#include "review/review_fields.h"
 #include "review/overlay_store.h"
+#include "review/review_fields.h"
 
 using namespace agentrun;
 using namespace agentrun::review;
@@ -33,7 +33,8 @@ TEST_CASE("nothing above the root and nothing behind a link is opened") {
   std::filesystem::create_directory_symlink("a", s.path / "l");
   CHECK(try_open_beneath(s.fd, "a/b", O_PATH));
   CHECK(try_open_beneath(s.fd, "", O_PATH));
-  for (const char* path : {"..", "a/../..", "/", "l", "l/b"}) CHECK_FALSE_MESSAGE(try_open_beneath(s.fd, path, O_RDONLY), path);
+  for (const char* path : {"..", "a/../..", "/", "l", "l/b"})
+    CHECK_FALSE_MESSAGE(try_open_beneath(s.fd, path, O_RDONLY), path);
   CHECK(look(s.fd, "l").entry.kind == Entry::Kind::link);
   CHECK(look(s.fd, "l/b").entry.kind == Entry::Kind::absent);
 }

@@ -69,7 +69,8 @@ std::map<std::string, Change> by_path(const Overlays& overlays) {
 }
 std::map<std::string, std::string> apply_all(Overlays& overlays, Overlays::Over over = Overlays::Over::nothing) {
   std::map<std::string, std::string> failures;
-  overlays.apply(overlays.changes(), over, [&](const Change& change, const std::string& why) { failures[change.path] = why; });
+  overlays.apply(overlays.changes(), over,
+                 [&](const Change& change, const std::string& why) { failures[change.path] = why; });
   return failures;
 }
 void set_time(const fs::path& path, time_t seconds) {
@@ -81,8 +82,12 @@ time_t time_of(const fs::path& path) {
   REQUIRE(::lstat(path.c_str(), &st) == 0);
   return st.st_mtime;
 }
-void same_time(const fs::path& a, const fs::path& b) { fs::last_write_time(b, fs::last_write_time(a)); }
-void pass_a_tick() { ::usleep(20'000); }  // of the clock that file systems take their times from
+void same_time(const fs::path& a, const fs::path& b) {
+  fs::last_write_time(b, fs::last_write_time(a));
+}
+void pass_a_tick() {
+  ::usleep(20'000);
+}  // of the clock that file systems take their times from
 
 }  // namespace
 
@@ -154,7 +159,8 @@ TEST_CASE("times are changes, and a shut folder is opened for what was changed i
   struct stat st {};
   REQUIRE(::stat((w.host / "shut").c_str(), &st) == 0);
   CHECK((st.st_mode & 07777) == 0555);
-  for (const fs::path& shut : {w.host / "shut", w.upper / "shut"}) REQUIRE(::chmod(shut.c_str(), 0755) == 0);  // for the end
+  for (const fs::path& shut : {w.host / "shut", w.upper / "shut"})
+    REQUIRE(::chmod(shut.c_str(), 0755) == 0);  // for the end
 }
 
 TEST_CASE("the target's own mode is a change") {
@@ -304,7 +310,8 @@ TEST_CASE("no link is followed on the host") {
   fs::remove(w.host / "d");
   fs::create_directory_symlink(w.top / "elsewhere", w.host / "d");
   std::string why;
-  overlays.apply(changes, Overlays::Over::host_changes, [&](const Change&, const std::string& reason) { why = reason; });
+  overlays.apply(changes, Overlays::Over::host_changes,
+                 [&](const Change&, const std::string& reason) { why = reason; });
   CHECK(why == "its folder is not a folder on the host");
   CHECK(fs::is_empty(w.top / "elsewhere"));
 }
@@ -337,7 +344,8 @@ TEST_CASE("what a cut-off apply left on the host goes with the next one, and wit
   put(w.upper / "d/f", "agent");
   const auto leave = [&] {
     put(w.host / "d/.agent-run-0123456789abcdef/x", "half");
-    std::ofstream(w.upper.parent_path().parent_path() / "leftover", std::ios::binary) << std::string("0\0d/.agent-run-0123456789abcdef\0", 33);
+    std::ofstream(w.upper.parent_path().parent_path() / "leftover", std::ios::binary)
+        << std::string("0\0d/.agent-run-0123456789abcdef\0", 33);
   };
   leave();
   CHECK(apply_all(overlays).empty());
@@ -357,7 +365,8 @@ TEST_CASE("what a cut-off apply left in a folder that was emptied is no change o
   opaque(w.upper / "d");
   pass_a_tick();
   put(w.host / "d/.agent-run-0123456789abcdef", "half");
-  std::ofstream(w.upper.parent_path().parent_path() / "leftover", std::ios::binary) << std::string("0\0d/.agent-run-0123456789abcdef\0", 33);
+  std::ofstream(w.upper.parent_path().parent_path() / "leftover", std::ios::binary)
+      << std::string("0\0d/.agent-run-0123456789abcdef\0", 33);
   CHECK(by_path(overlays).size() == 2);
   CHECK(apply_all(overlays).empty());
   CHECK(fs::exists(w.host / "d/new"));
@@ -428,7 +437,8 @@ TEST_CASE("holes are neither compared nor copied") {
   std::map<std::string, Change> changes;
   for (const Change& change : run.changes()) changes[change.path] = change;
   CHECK(changes.at("same").difference == Difference::mode);
-  run.apply(run.changes(), Overlays::Over::nothing, [](const Change& change, const std::string& why) { FAIL(change.path << why); });
+  run.apply(run.changes(), Overlays::Over::nothing,
+            [](const Change& change, const std::string& why) { FAIL(change.path << why); });
   CHECK(run.changes().empty());
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
   CHECK(fs::file_size(w.host / "new") == size);

@@ -31,9 +31,17 @@ std::set<std::string> marked(std::vector<Change> changes, const std::set<std::st
 }  // namespace
 
 TEST_CASE("beside a HEAD, of whichever layer, what makes a repository is not the rest") {
-  const std::vector<Change> pieces = {made("d/config"), made("d/objects", Kind::folder), made("d/objects/ab/c"), made("d/refs", Kind::folder), made("d/hooks/pre-commit"),
-                                      made("d/commondir"), made("d/src/config"), made("d/x"), made("e/config")};
-  const std::set<std::string> all = {"d/config", "d/objects", "d/objects/ab/c", "d/refs", "d/hooks/pre-commit", "d/commondir"};
+  const std::vector<Change> pieces = {made("d/config"),
+                                      made("d/objects", Kind::folder),
+                                      made("d/objects/ab/c"),
+                                      made("d/refs", Kind::folder),
+                                      made("d/hooks/pre-commit"),
+                                      made("d/commondir"),
+                                      made("d/src/config"),
+                                      made("d/x"),
+                                      made("e/config")};
+  const std::set<std::string> all = {"d/config", "d/objects",          "d/objects/ab/c",
+                                     "d/refs",   "d/hooks/pre-commit", "d/commondir"};
   CHECK(marked(pieces, {}).empty());
   CHECK(marked(pieces, {"d/HEAD"}) == all);
   CHECK(marked({made("config"), made("a/config")}, {"HEAD"}) == std::set<std::string>{"config"});
@@ -48,13 +56,20 @@ TEST_CASE("what is removed, or has another time only, and the work of a reposito
   Change gone = made("d/config", Kind::absent), older = made("d/refs");
   older.difference = Difference::time;
   CHECK(marked({gone, older}, {"d/HEAD"}).empty());
-  CHECK(marked({made(".git/objects/ab/c"), made("s/.git/refs/heads/x"), made(".git/modules/x/refs/heads/y")}, {".git/HEAD", "s/.git/HEAD", ".git/modules/x/HEAD"}).empty());
+  CHECK(marked({made(".git/objects/ab/c"), made("s/.git/refs/heads/x"), made(".git/modules/x/refs/heads/y")},
+               {".git/HEAD", "s/.git/HEAD", ".git/modules/x/HEAD"})
+            .empty());
 }
 
 TEST_CASE("work in progress is told once for each piece of it") {
-  const std::vector<Change> changes = {made(".git/rebase-merge/git-rebase-todo"), made(".git/rebase-merge/done"), made("s/.git/MERGE_HEAD"), made(".git/BISECT_LOG", Kind::absent),
-                                       made("MERGE_HEAD"), made(".git/worktrees/w/BISECT_START")};
-  CHECK(work_in_progress(changes) == std::vector<std::string>{"a rebase is in progress: .git/rebase-merge", "a bisect is in progress: .git/worktrees/w/BISECT_START",
+  const std::vector<Change> changes = {made(".git/rebase-merge/git-rebase-todo"),
+                                       made(".git/rebase-merge/done"),
+                                       made("s/.git/MERGE_HEAD"),
+                                       made(".git/BISECT_LOG", Kind::absent),
+                                       made("MERGE_HEAD"),
+                                       made(".git/worktrees/w/BISECT_START")};
+  CHECK(work_in_progress(changes) == std::vector<std::string>{"a rebase is in progress: .git/rebase-merge",
+                                                              "a bisect is in progress: .git/worktrees/w/BISECT_START",
                                                               "a merge is in progress: s/.git/MERGE_HEAD"});
   CHECK(is_trusted_name(".git/rebase-merge/git-rebase-todo"));
   CHECK(is_trusted_name(".git/sequencer/opts"));

@@ -59,8 +59,9 @@ TEST_CASE("nothing is shown that is not granted") {
 TEST_CASE("an overlay: its own step with layers of its own; what is on it is told from what is on the host") {
   Launch launch = small_launch();
   launch.overlays = "/home/u/.state/overlays/run";
-  const Plan plan = lower_text("workspace: {mode: overlay}\nfiles: {overlay: [/opt/sdk], write: [~/proj/src], deny: [~/proj/.env]}\n",
-                               small_host(), launch);
+  const Plan plan =
+      lower_text("workspace: {mode: overlay}\nfiles: {overlay: [/opt/sdk], write: [~/proj/src], deny: [~/proj/.env]}\n",
+                 small_host(), launch);
   const MountStep* workspace = at(plan, "/home/u/proj");
   REQUIRE(workspace != nullptr);
   CHECK(workspace->kind == Kind::overlay);
@@ -70,7 +71,8 @@ TEST_CASE("an overlay: its own step with layers of its own; what is on it is tol
   REQUIRE(at(plan, "/opt/sdk") != nullptr);
   CHECK(at(plan, "/opt/sdk")->kind == Kind::overlay);
   CHECK(workspace->layers != at(plan, "/opt/sdk")->layers);
-  for (const char* target : {"/home/u/proj", "/opt/sdk"}) CHECK(at(plan, target)->layers.starts_with("/home/u/.state/overlays/run/"));
+  for (const char* target : {"/home/u/proj", "/opt/sdk"})
+    CHECK(at(plan, target)->layers.starts_with("/home/u/.state/overlays/run/"));
   REQUIRE(at(plan, "/home/u/proj/src") != nullptr);
   CHECK(at(plan, "/home/u/proj/src")->kind == Kind::bind);
   REQUIRE(at(plan, "/home/u/proj/.env") != nullptr);
@@ -212,7 +214,8 @@ TEST_CASE("the whole host, when it is weakened so, is the root; scratch, /proc, 
 TEST_CASE("below /dev/shm the host's folders can be shown; /dev/shm itself is the sandbox's own") {
   InventedHost host = small_host();
   host.folder("/dev/shm/ws").folder("/dev/shm/deep/er");
-  const Plan plan = lower_text(std::string(base) + "files: {write: [/dev/shm/ws], read: [/dev/shm/deep/er, /dev/pts, /dev/null]}\n", host);
+  const Plan plan = lower_text(
+      std::string(base) + "files: {write: [/dev/shm/ws], read: [/dev/shm/deep/er, /dev/pts, /dev/null]}\n", host);
   REQUIRE(at(plan, "/dev/shm/ws") != nullptr);
   CHECK(at(plan, "/dev/shm/ws")->kind == Kind::bind);
   CHECK(at(plan, "/dev/shm/deep/er")->kind == Kind::bind);
@@ -284,32 +287,40 @@ TEST_CASE("the filter follows audit.reads, and reads that need the broker are tr
 TEST_CASE("sockets are bound by their inode at their path, where no folder shows them already") {
   InventedHost host = small_host();
   host.socket("/run/user/1000/agent").socket("/home/u/proj/dev.sock").file("/run/plain");
-  const Plan plan = lower_text(std::string(base) + "sockets: [/run/user/1000/agent, /home/u/proj/dev.sock, /run/absent]\n", host);
+  const Plan plan =
+      lower_text(std::string(base) + "sockets: [/run/user/1000/agent, /home/u/proj/dev.sock, /run/absent]\n", host);
   REQUIRE(at(plan, "/run/user/1000/agent") != nullptr);
   CHECK(at(plan, "/run/user/1000/agent")->kind == Kind::bind);
   CHECK(at(plan, "/run/user/1000/agent")->ino == host.look("/run/user/1000/agent").ino);
   CHECK(at(plan, "/run/user")->kind == Kind::directory);
   CHECK(at(plan, "/home/u/proj/dev.sock") == nullptr);
   CHECK(at(plan, "/run/absent") == nullptr);
-  CHECK(remedy_of([&] { lower_text(std::string(base) + "sockets: [/run/plain]\n", host); }).find("files.read") != std::string::npos);
+  CHECK(remedy_of([&] { lower_text(std::string(base) + "sockets: [/run/plain]\n", host); }).find("files.read") !=
+        std::string::npos);
   // What is never shown is not shown as a socket either.
   Launch launch = small_launch();
   launch.hidden = {"/run/user/1000"};
-  CHECK(at(lower_text(std::string(base) + "sockets: [/run/user/1000/agent]\n", host, launch), "/run/user/1000/agent") == nullptr);
+  CHECK(at(lower_text(std::string(base) + "sockets: [/run/user/1000/agent]\n", host, launch), "/run/user/1000/agent") ==
+        nullptr);
 }
 
 TEST_CASE("with egress the files of the name services are the sandbox's own, whatever the profile shows") {
   InventedHost host = small_host();
-  host.file("/etc/nsswitch.conf").file("/etc/hosts").file("/run/resolved/stub.conf").link("/etc/resolv.conf", "/run/resolved/stub.conf");
+  host.file("/etc/nsswitch.conf")
+      .file("/etc/hosts")
+      .file("/run/resolved/stub.conf")
+      .link("/etc/resolv.conf", "/run/resolved/stub.conf");
   const std::string egress = std::string(base) + "network: {allow: [\"a.test:443\"]}\n";
   const auto text = [](const Plan& plan, const char* path) {
     REQUIRE(at(plan, path) != nullptr);
     return at(plan, path)->source;
   };
-  for (const std::string& files : {std::string(), std::string("files: {read: [/etc/hosts, /etc/resolv.conf, /etc/nsswitch.conf]}\n")}) {
+  for (const std::string& files :
+       {std::string(), std::string("files: {read: [/etc/hosts, /etc/resolv.conf, /etc/nsswitch.conf]}\n")}) {
     const Plan plan = lower_text(egress + files, host);
     CHECK(plan.egress);
-    for (const char* path : {"/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf"}) CHECK(at(plan, path)->kind == Kind::text_file);
+    for (const char* path : {"/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf"})
+      CHECK(at(plan, path)->kind == Kind::text_file);
     CHECK(text(plan, "/etc/resolv.conf").starts_with("nameserver 127.0.0.1\n"));
     CHECK(text(plan, "/etc/nsswitch.conf").find("hosts: files dns\n") != std::string::npos);
   }

@@ -9,10 +9,10 @@
 #include <cerrno>
 
 #include "sandbox/launch/agent_exec.h"
-#include "sandbox/launch/launch_failure.h"
 #include "sandbox/launch/init.h"
-#include "sandbox/restrict/landlock.h"
+#include "sandbox/launch/launch_failure.h"
 #include "sandbox/net/net.h"
+#include "sandbox/restrict/landlock.h"
 
 using namespace agentrun;
 using namespace agentrun::sandbox;
@@ -34,8 +34,10 @@ TEST_CASE("remedies name the cause that the host shows") {
   const Failure map{"user", "write", "/proc/7/uid_map", EPERM};
   CHECK(remedy_for(map, {.apparmor_restricts = true}).find("AppArmor") != std::string::npos);
   CHECK(remedy_for(map, {}).find("AppArmor restricts") == std::string::npos);
-  CHECK(remedy_for(map, {.apparmor_restricts = true, .root_without_setfcap = true}).find("CAP_SETFCAP") != std::string::npos);
-  CHECK(remedy_for({"user", "write", "/proc/7/gid_map", EPERM}, {.root_without_setfcap = true}).find("CAP_SETFCAP") == std::string::npos);
+  CHECK(remedy_for(map, {.apparmor_restricts = true, .root_without_setfcap = true}).find("CAP_SETFCAP") !=
+        std::string::npos);
+  CHECK(remedy_for({"user", "write", "/proc/7/gid_map", EPERM}, {.root_without_setfcap = true}).find("CAP_SETFCAP") ==
+        std::string::npos);
   const Failure clone{"clone", "clone3", "namespaces", EPERM};
   CHECK(remedy_for(clone, {.userns_switched_off = true}).find("sysctl") != std::string::npos);
   CHECK(remedy_for(clone, {}).find("docker") != std::string::npos);
@@ -126,10 +128,11 @@ TEST_CASE("programs are searched as execvp does") {
 
 TEST_CASE("no ABI of Landlock leaves a right of change unhandled or granted") {
   const LandlockStep everything{.path = "/dev", .read = true, .execute = true};
-  constexpr std::uint64_t changes =
-      LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
-      LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
-      LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_SYM;
+  constexpr std::uint64_t changes = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+                                    LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
+                                    LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+                                    LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK |
+                                    LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_SYM;
   for (int version = 1; version <= 7; ++version) {
     CHECK((handled_rights(version) & changes) == changes);
     const std::uint64_t granted = granted_rights(everything, Object::directory, version);
@@ -140,7 +143,8 @@ TEST_CASE("no ABI of Landlock leaves a right of change unhandled or granted") {
   CHECK((handled_rights(5) & abi::landlock_access_fs_ioctl_dev) != 0);
   CHECK((granted_rights(everything, Object::file, 7) & LANDLOCK_ACCESS_FS_READ_DIR) == 0);
   for (const char* path : {"/", "/dev", "/dev/tty", "/dev/pts"})  // what a session's leader opens becomes its terminal
-    CHECK(((granted_rights({.path = path, .read = true}, Object::directory, 7) & LANDLOCK_ACCESS_FS_WRITE_FILE) != 0) == (std::string_view(path) == "/dev/pts"));
+    CHECK(((granted_rights({.path = path, .read = true}, Object::directory, 7) & LANDLOCK_ACCESS_FS_WRITE_FILE) != 0) ==
+          (std::string_view(path) == "/dev/pts"));
   CHECK((granted_rights({.path = "/usr", .read = true}, Object::directory, 7) & abi::landlock_access_fs_ioctl_dev) ==
         0);
 }

@@ -25,7 +25,8 @@ TEST_CASE("events and words are read as they were written") {
 }
 
 TEST_CASE("a process that was taken over can say nothing else") {
-  for (const char* message : {"", "at", "at ", "at 1", "at 1 2", "at x 0 0 ", "gone 1 2 3 ", "at -1 0 0 ", "at 99999999999999999999 0 0 ", "at 1,2 0 0 "}) {
+  for (const char* message : {"", "at", "at ", "at 1", "at 1 2", "at x 0 0 ", "gone 1 2 3 ", "at -1 0 0 ",
+                              "at 99999999999999999999 0 0 ", "at 1,2 0 0 "}) {
     CAPTURE(message);
     CHECK_FALSE(decode(message));
   }
@@ -40,7 +41,9 @@ TEST_CASE("a process that was taken over can say nothing else") {
     const auto event = decode(message);
     if (!event) continue;
     CHECK(event->text.size() <= 200);
-    CHECK(event->text.find_first_not_of(" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~") == std::string::npos);
+    CHECK(event->text.find_first_not_of(
+              " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~") ==
+          std::string::npos);
   }
 }
 
@@ -52,7 +55,8 @@ TEST_CASE("URLs and cursors of a run") {
   CHECK(read_cursor(folder, 0) == 0);
   write_urls(folder, {"file:/a", "journald:"});
   CHECK(read_urls(folder) == std::vector<std::string>{"file:/a", "journald:"});
-  for (const auto& [text, expected] : {std::pair{"00000000000000000017\n", 17ULL}, std::pair{"", 0ULL}, std::pair{"x", 0ULL}, std::pair{"12345678901234567890123\n", 0ULL}}) {
+  for (const auto& [text, expected] : {std::pair{"00000000000000000017\n", 17ULL}, std::pair{"", 0ULL},
+                                       std::pair{"x", 0ULL}, std::pair{"12345678901234567890123\n", 0ULL}}) {
     const std::string written = text;
     CAPTURE(written);
     std::ofstream(folder / "sink.1") << text;

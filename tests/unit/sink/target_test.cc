@@ -57,13 +57,18 @@ TEST_CASE("each kind of sink is what its URL says") {
 }
 
 TEST_CASE("a refusal names the sink, and nothing that may be secret") {
-  for (const char* url : {"", "file", "smtp://x", "FILE:/x", "file:x", "file:/x/", "file:/x?", "syslog+tcp://h", "syslog+tcp://h:x", "syslog+tcp://h:514x", "syslog+tcp://h:65536",
-                          "syslog+tcp://-h:1", "syslog+tcp://[1.2.3.4]:1", "syslog+tcp://[::1:1", "otlp+http:/h", "otlp+http://h/a b", "journald:?format=cef", "file:/x?format", "file:/x?=y"}) {
+  for (const char* url : {"", "file", "smtp://x", "FILE:/x", "file:x", "file:/x/", "file:/x?", "syslog+tcp://h",
+                          "syslog+tcp://h:x", "syslog+tcp://h:514x", "syslog+tcp://h:65536", "syslog+tcp://-h:1",
+                          "syslog+tcp://[1.2.3.4]:1", "syslog+tcp://[::1:1", "otlp+http:/h", "otlp+http://h/a b",
+                          "journald:?format=cef", "file:/x?format", "file:/x?=y"}) {
     CAPTURE(url);
-    if (std::string(url) == "file:/x?") CHECK(refusal(url).empty());  // no parameter is no parameter
-    else CHECK(refusal(url).starts_with("sink \""));
+    if (std::string(url) == "file:/x?")
+      CHECK(refusal(url).empty());  // no parameter is no parameter
+    else
+      CHECK(refusal(url).starts_with("sink \""));
   }
-  for (const char* url : {"syslog+tcp://me:s3cret@h:1", "otlp+https://s3cret@h", "otlp+https://h?token=s3cret", "otlp+https://h#s3cret", "http://me:s3cret@h"}) {
+  for (const char* url : {"syslog+tcp://me:s3cret@h:1", "otlp+https://s3cret@h", "otlp+https://h?token=s3cret",
+                          "otlp+https://h#s3cret", "http://me:s3cret@h"}) {
     CAPTURE(url);
     CHECK_FALSE(refusal(url).empty());
     CHECK(refusal(url).find("s3cret") == std::string::npos);
@@ -73,7 +78,9 @@ TEST_CASE("a refusal names the sink, and nothing that may be secret") {
 
 TEST_CASE("what is taken keeps its bounds, whatever the bytes") {
   std::mt19937 random(7);
-  const std::string alphabet = "fileotpsyg+jurnad:/?&=%@[]#.~0159 \x01\xff" "AZ-_";
+  const std::string alphabet =
+      "fileotpsyg+jurnad:/?&=%@[]#.~0159 \x01\xff"
+      "AZ-_";
   const char* heads[] = {"file:", "syslog+tls://", "otlp+https://", "journald:", ""};
   std::size_t taken = 0;
   for (int i = 0; i < 20'000; ++i) {

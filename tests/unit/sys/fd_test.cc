@@ -6,8 +6,12 @@
 using agentrun::Fd;
 
 namespace {
-bool is_open(int fd) { return ::fcntl(fd, F_GETFD) != -1; }
-Fd open_null() { return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+bool is_open(int fd) {
+  return ::fcntl(fd, F_GETFD) != -1;
+}
+Fd open_null() {
+  return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
 }  // namespace
 
 TEST_CASE("an Fd closes what it owns, once") {

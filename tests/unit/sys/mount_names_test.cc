@@ -40,12 +40,17 @@ TEST_CASE("mounts that show different things, or stand where they show, give no 
   CHECK(MountNames("nonsense\n1 2\n").empty());
   // /nix/store onto itself; a container's files; another device; another part of an export.
   CHECK(MountNames(std::string(root) + "30 20 8:1 /nix/store /nix/store ro - ext4 /dev/sda1 rw\n").empty());
-  CHECK(MountNames("20 1 0:50 / / rw - overlay overlay rw\n30 20 8:1 /c/1/hosts /etc/hosts rw - ext4 /dev/sda1 rw\n31 20 8:1 /c/1/hostname /etc/hostname rw - ext4 /dev/sda1 rw\n").empty());
+  CHECK(MountNames("20 1 0:50 / / rw - overlay overlay rw\n30 20 8:1 /c/1/hosts /etc/hosts rw - ext4 /dev/sda1 rw\n31 "
+                   "20 8:1 /c/1/hostname /etc/hostname rw - ext4 /dev/sda1 rw\n")
+            .empty());
   CHECK(MountNames(std::string(root) + "30 20 8:2 /home/u /mnt rw - ext4 /dev/sdb1 rw\n").empty());
   CHECK(MountNames("20 1 0:9 / /a rw - nfs4 server:/a rw\n21 1 0:9 / /b rw - nfs4 server:/b rw\n").empty());
   CHECK_FALSE(MountNames("20 1 0:9 / /a rw - nfs4 server:/a rw\n21 1 0:9 / /b rw - nfs4 server:/a rw\n").empty());
   // What is unlinked has no name, and namespaces have no paths.
-  CHECK(MountNames(std::string(root) + "30 20 8:1 /home/u//deleted /mnt rw - ext4 /dev/sda1 rw\n31 20 0:4 net:[1] /run/n rw - nsfs nsfs rw\n").empty());
+  CHECK(
+      MountNames(std::string(root) +
+                 "30 20 8:1 /home/u//deleted /mnt rw - ext4 /dev/sda1 rw\n31 20 0:4 net:[1] /run/n rw - nsfs nsfs rw\n")
+          .empty());
 }
 
 TEST_CASE("a mount that another one covers has no names") {
@@ -61,8 +66,10 @@ TEST_CASE("a mount that another one covers has no names") {
 }
 
 TEST_CASE("several mounts of one tree, and subvolumes") {
-  const MountNames names(std::string("20 1 0:30 /@ / rw - btrfs /dev/sda1 rw\n21 20 0:30 /@home /home rw - btrfs /dev/sda1 rw\n") +
-                         "22 20 0:30 / /mnt/top rw - btrfs /dev/sda1 rw\n23 21 0:30 /@home/u/work /home/u/two\\040words rw - btrfs /dev/sda1 rw\n");
+  const MountNames names(
+      std::string("20 1 0:30 /@ / rw - btrfs /dev/sda1 rw\n21 20 0:30 /@home /home rw - btrfs /dev/sda1 rw\n") +
+      "22 20 0:30 / /mnt/top rw - btrfs /dev/sda1 rw\n23 21 0:30 /@home/u/work /home/u/two\\040words rw - btrfs "
+      "/dev/sda1 rw\n");
   CHECK(sorted(names.others("/home/u/work/a")) == Names{"/home/u/two words/a", "/mnt/top/@home/u/work/a"});
   CHECK(sorted(names.others("/home/u/two words/a")) == Names{"/home/u/work/a", "/mnt/top/@home/u/work/a"});
   CHECK(sorted(names.others("/mnt/top/@home/u/work/a")) == Names{"/home/u/two words/a", "/home/u/work/a"});
