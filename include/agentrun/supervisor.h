@@ -115,8 +115,8 @@ Prepared prepare(const Options& options, const Places& places);
 /// Does the view show what is on the host at this canonical path?
 bool is_shown(const sandbox::Plan& plan, std::string_view path);
 
-/// agent-run-nft and agent-run-sink: beside the program (build tree, unpacked archive) or where meson installs them.
-/// Throw Refusal.
+/// agent-run-nft and agent-run-sink: beside agent-run (build tree, unpacked archive) or in libexecdir as it lies from
+/// bindir. Throw Refusal.
 std::string find_nft_program();
 std::string find_sink_program();
 

@@ -184,18 +184,16 @@ EOF
     def test_helper_program_that_is_not_there(self):
         """What the next start would look for first is not the agent's to make."""
         import shutil
-        program = self.ws / "build/agent-run"
-        for name in ("src/egress/agent-run-nft", "src/sink/agent-run-sink"):
-            path = self.ws / "build" / name
-            path.parent.mkdir(parents=True)
-            shutil.copy2(harness.BUILD / name, path)
-        shutil.copy2(harness.AGENT_RUN, program)
+        program = self.ws / "bin/agent-run"
+        for path in (program, self.ws / "bin/agent-run-sink", self.ws / "libexec/agent-run/agent-run-nft"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(harness.BUILD / path.name, path)
         self.scratch.write_profile()
-        script = "mkdir -p libexec/agent-run; for f in build/agent-run-nft build/agent-run-sink libexec/agent-run/agent-run-nft; do cp /bin/true $f && echo made; done; mv libexec lib 2>/dev/null; echo end"
+        script = "for f in bin/agent-run-nft libexec/agent-run/agent-run-sink; do cp /bin/true $f && echo made; done; mv libexec lib && echo moved; echo end"
         result = harness.run([program, "-p", self.scratch.profile_file, "--", "bash", "-c", script], env=self.scratch.environment, cwd=self.ws)
         self.assertEqual(result.text.split(), ["end"], str(result))
         control = self.control("bash", "-c", script)
-        self.assertEqual(control.text.split(), ["made", "made", "made", "end"])
+        self.assertEqual(control.text.split(), ["made", "made", "moved", "end"])
 
 
 class TwoRuns(harness.Case):

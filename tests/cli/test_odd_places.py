@@ -102,3 +102,45 @@ class Places(harness.Case):
 if __name__ == "__main__":
     import unittest
     unittest.main()
+
+
+class Installed(harness.Case):
+    """As `meson install` lays it out, at a place that agent-run was not built for."""
+
+    def setUp(self):
+        super().setUp()
+        self.bin = self.outside / "moved" / "bin"
+        self.libexec = self.outside / "moved" / "libexec" / "agent-run"
+        for directory, name in ((self.bin, "agent-run"), (self.libexec, "agent-run-nft"), (self.libexec, "agent-run-sink")):
+            directory.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(harness.BUILD / name, directory / name)
+        # What PATH and the current directory offer under the helper's name leaves a mark when it is started.
+        self.mark = self.outside / "started"
+        self.decoys = self.outside / "decoys"
+        self.decoys.mkdir()
+        decoy = self.decoys / "agent-run-nft"
+        decoy.write_text(f"#!/bin/sh\ntouch {self.mark}\n")
+        decoy.chmod(0o755)
+        shutil.copy2(decoy, self.ws / "agent-run-nft")
+        self.environment = {**self.scratch.environment, "AGENT_RUN_NFT": str(decoy),
+                            "PATH": f"{self.decoys}:{self.scratch.environment.get('PATH', os.environ['PATH'])}"}
+
+    def start(self, program):
+        return harness.run([program, "--", "echo", "in"], env=self.environment, cwd=self.ws)
+
+    def test_helpers_are_found_from_the_program(self):
+        link = self.outside / "link"
+        link.symlink_to(self.bin / "agent-run")
+        for program in (self.bin / "agent-run", link):
+            result = self.start(program)
+            self.assertEqual((result.status, result.text), (0, "in\n"), str(result))
+        self.assertFalse(self.mark.exists())
+
+    def test_missing_helper(self):
+        (self.libexec / "agent-run-nft").unlink()
+        result = self.start(self.bin / "agent-run")
+        self.assert_one_line_refusal(result, f"agent-run-nft is neither at {self.bin}/agent-run-nft nor at {self.libexec}/agent-run-nft")
+        self.assertFalse(self.mark.exists())
+        shutil.copy2(self.decoys / "agent-run-nft", self.libexec / "agent-run-nft")
+        self.start(self.bin / "agent-run")
+        self.assertTrue(self.mark.exists(), "the control: this one is started")

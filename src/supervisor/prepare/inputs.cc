@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <iterator>
 #include <optional>
@@ -16,6 +15,7 @@
 #include <agentrun/policy/objects.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
+#include "supervisor/prepare/helper_programs.h"
 
 namespace agentrun::supervisor {
 
@@ -25,32 +25,6 @@ std::optional<std::string> canonical(const std::string& path) {
   char resolved[PATH_MAX];
   if (::realpath(path.c_str(), resolved) == nullptr) return std::nullopt;
   return resolved;
-}
-
-// The programs that a run starts, and the module that builds each.
-struct Helper {
-  const char *name, *room;
-};
-constexpr std::array helpers = {Helper{"agent-run-nft", "egress"}, Helper{"agent-run-sink", "sink"}};
-
-// Where such a program may be, the first one counts: beside agent-run (unpacked), in a build tree, where meson installs
-// it.
-std::vector<std::string> helper_places(const std::string& name, const std::string& room) {
-  const std::string program = program_path();
-  const std::string folder = program.substr(0, program.rfind('/'));
-  const std::string above(parent_of(folder));
-  const std::string root = above == "/" ? "" : above;
-  return {folder + "/" + name, folder + "/src/" + room + "/" + name, root + "/libexec/agent-run/" + name,
-          root + "/lib/agent-run/" + name};
-}
-
-std::string find_beside(const Helper& helper) {
-  for (const std::string& path : helper_places(helper.name, helper.room)) {
-    if (::access(path.c_str(), X_OK) == 0) return path;
-  }
-  const std::string program = program_path();
-  throw Refusal(std::string(helper.name) + " is not beside " + program,
-                "install agent-run whole: meson install -C build");
 }
 
 // With the other names that mounts give it, or parts of it, in the view.
@@ -98,9 +72,7 @@ std::vector<std::string> own_paths(const Places& places, const std::vector<std::
   std::vector<std::string> own = {std::string(parent_of(places.user_profiles)),
                                   std::string(parent_of(places.usual_profiles)), program_path()};
   own.insert(own.end(), states.begin(), states.end());
-  for (const auto& [name, room] : helpers) {
-    for (std::string& place : helper_places(name, room)) own.push_back(std::move(place));
-  }
+  for (std::string& place : helper_places(program_path())) own.push_back(std::move(place));
   return own;
 }
 
@@ -224,13 +196,6 @@ std::vector<std::string> written_directories(const std::string& own, const Place
 
 std::vector<std::string> state_directories(const std::string& own, const Places& places) {
   return each_once({own, places.state, places.usual_state, places.account_state});
-}
-
-std::string find_nft_program() {
-  return find_beside(helpers[0]);
-}
-std::string find_sink_program() {
-  return find_beside(helpers[1]);
 }
 
 }  // namespace agentrun::supervisor

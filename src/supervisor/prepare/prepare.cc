@@ -376,12 +376,6 @@ sandbox::LimitsPlan limits_of(const policy::Policy& policy) {
 
 }  // namespace
 
-std::string program_path() {
-  const auto self = canonical("/proc/self/exe");
-  if (!self) throw SysError(errno, "realpath", "/proc/self/exe");
-  return *self;
-}
-
 unsigned receiver_count() {
   return std::clamp(std::thread::hardware_concurrency(), 2U, 8U);
 }

@@ -1,0 +1,65 @@
+// Finds agent-run's helper programs by the path of agent-run itself.
+#include "supervisor/prepare/helper_programs.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <filesystem>
+
+#include <agentrun/supervisor.h>
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/paths.h>
+
+namespace agentrun::supervisor {
+
+namespace {
+
+constexpr std::string_view nft = "agent-run-nft", sink = "agent-run-sink";
+constexpr std::array helpers = {nft, sink};
+
+// The first one that exists is used. Beside agent-run comes first: above the directory of an agent-run that was built
+// or unpacked somewhere (/tmp/build) others may be able to make a libexec.
+std::vector<std::string> places_of(std::string_view helper, std::string_view program) {
+  const std::filesystem::path directory = parent_of(program);
+  const std::filesystem::path installed = (directory / AGENTRUN_LIBEXEC_FROM_BIN).lexically_normal();
+  return {directory / helper, installed / helper};
+}
+
+std::string find_helper(std::string_view helper) {
+  const std::string program = program_path();
+  const std::vector<std::string> places = places_of(helper, program);
+  for (const std::string& path : places) {
+    if (::access(path.c_str(), X_OK) == 0) return path;
+  }
+  throw Refusal(std::string(helper) + " is neither at " + places.front() + " nor at " + places.back(),
+                "install agent-run completely: meson install -C build");
+}
+
+}  // namespace
+
+std::vector<std::string> helper_places(std::string_view program) {
+  std::vector<std::string> all;
+  for (const std::string_view helper : helpers) {
+    for (std::string& path : places_of(helper, program)) all.push_back(std::move(path));
+  }
+  return all;
+}
+
+std::string program_path() {
+  char path[PATH_MAX];
+  if (::realpath("/proc/self/exe", path) == nullptr) throw SysError(errno, "realpath", "/proc/self/exe");
+  return path;
+}
+
+std::string find_nft_program() {
+  return find_helper(nft);
+}
+
+std::string find_sink_program() {
+  return find_helper(sink);
+}
+
+}  // namespace agentrun::supervisor
