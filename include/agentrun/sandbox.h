@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -60,7 +61,8 @@ struct MountStep {
        no_exec = false;  // no_exec of proc: memory files are none either, as far as vm.memfd_noexec goes
   unsigned mode = 0755;
   std::uint64_t dev = 0, ino = 0;
-  std::string layers;  // overlay: the folder of the host that holds "upper" and "work", each empty
+  std::string layers;       // overlay: the directory of the host that holds "upper" and "work", each empty
+  std::size_t overlay = 0;  // overlay: its number among those of the plan, from 0
 };
 
 /// Landlock: what may be read and executed below a path. Changes are never granted: the broker performs them.

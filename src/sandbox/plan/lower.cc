@@ -307,17 +307,20 @@ class Lowering {
     const bool same = is_bound(above) && (above.kind == Kind::overlay) == overlay &&
                       above.read_only == step.read_only && above.no_exec == step.no_exec;
     if (same && grant.path != "/") return;
-    if (overlay) step.layers = layers_of_next(grant.path);
+    if (overlay) {
+      require_overlay_possible(grant.path);
+      step.overlay = overlays_++;
+      step.layers = below(launch_.overlays, std::to_string(step.overlay));
+    }
     add(std::move(step));
   }
 
-  std::string layers_of_next(const std::string& target) {
+  void require_overlay_possible(const std::string& target) const {
     if (target == "/")
       throw Refusal("/ as an overlay: agent-run keeps the changes below it", "name the folders that are meant");
     if (within(launch_.overlays, target))
       throw Refusal(target + " as an overlay: agent-run keeps the changes below it, in " + launch_.overlays,
                     "name a folder that does not hold it, or choose another place with --journal");
-    return below(launch_.overlays, std::to_string(overlays_++));
   }
 
   const policy::Policy& policy_;

@@ -34,10 +34,6 @@ mode_t kind_of(const std::string& path) {
   struct stat st {};
   return ::stat(path.c_str(), &st) == 0 ? st.st_mode & S_IFMT : 0;
 }
-bool is_directory(const std::string& path) {
-  return kind_of(path) == S_IFDIR;
-}
-
 std::string without_line_ends(std::string text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
   return text;

@@ -1,3 +1,4 @@
+// The processes of a run's sinks: started, listened to, waited for.
 #include "supervisor/journal/run_sinks.h"
 
 #include <fcntl.h>
@@ -20,7 +21,6 @@ namespace {
 
 constexpr std::int64_t ms = 1'000'000;
 constexpr std::int64_t lost_period_ns = 60'000 * ms;
-constexpr std::size_t most_in_file = 4U << 20;
 
 // libcurl's, which no other sink has a use for.
 std::vector<std::string> proxies() {
@@ -42,63 +42,7 @@ Fd open_output(const std::string& path) {
   return file;
 }
 
-std::string read_named(const sink::Target& target, const std::string& path, const char* parameter,
-                       const Places& places) {
-  if (path.empty()) return {};
-  try {
-    return read_file(path.starts_with("~/") ? places.home + path.substr(1) : path, most_in_file);
-  } catch (const SysError& e) {
-    throw Refusal("sink " + target.name + ": " + parameter + "=" + path + ": " + std::string(errno_name(e.error())),
-                  "name a file that you can read");
-  }
-}
-
-void check_pem(const sink::Target& target, const std::string& parameter, const std::string& content,
-               std::string_view what) {
-  if (parameter.ends_with('=') || content.find(what) != std::string::npos) return;
-  throw Refusal(
-      "sink " + target.name + ": " + parameter + " holds no " + (what.starts_with("C") ? "certificate" : "private key"),
-      "name a file in PEM");
-}
-
-// RFC 9110 §5: a name of token characters and a value without control characters.
-void check_headers(const sink::Target& target, std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    if (line.empty() || line.front() == '#') continue;
-    const std::size_t colon = line.find(':');
-    const bool name =
-        colon != std::string_view::npos && colon > 0 &&
-        line.substr(0, colon).find_first_not_of(
-            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!#$%&'*+^`|~") == std::string_view::npos;
-    const bool plain =
-        std::ranges::all_of(line, [](char c) { return static_cast<unsigned char>(c) >= 0x20 || c == '\t'; });
-    if (!name || !plain)
-      throw Refusal("sink " + target.name + ": headers=" + target.headers + " has a line that is no header",
-                    "write lines as Authorization: Bearer …");
-  }
-}
-
 }  // namespace
-
-PreparedSink prepare_sink(const std::string& url, const Places& places) {
-  PreparedSink sink{.target = sink::parse_target(url), .contents = {}};
-  sink::Target& target = sink.target;
-  if (target.path.starts_with("~/") && target.kind == sink::Target::Kind::file)
-    target.path = places.home + target.path.substr(1);
-  sink.contents = {.ca = read_named(target, target.ca, "ca", places),
-                   .cert = read_named(target, target.cert, "cert", places),
-                   .key = read_named(target, target.key, "key", places),
-                   .headers = read_named(target, target.headers, "headers", places)};
-  check_pem(target, "ca=" + target.ca, sink.contents.ca, "CERTIFICATE-----");
-  check_pem(target, "cert=" + target.cert, sink.contents.cert, "CERTIFICATE-----");
-  check_pem(target, "key=" + target.key, sink.contents.key, "PRIVATE KEY-----");
-  check_headers(target, sink.contents.headers);
-  return sink;
-}
 
 Sinks::Sinks(const std::vector<PreparedSink>& sinks, const std::vector<std::size_t>& numbers, const Of& of, Warn warn)
     : directory_(of.run_directory), warn_(std::move(warn)) {
@@ -315,101 +259,6 @@ std::vector<std::string> Sinks::unsent(std::uint64_t records, const std::string&
                         "); they stay: agent-run journal forward " + run);
   }
   return sentences;
-}
-
-namespace {
-
-journal::Report verified(const std::filesystem::path& run_directory, const std::filesystem::path& state_directory) {
-  const std::vector<std::string> trusted{journal::load_or_make_identity(state_directory).vkey()};
-  const auto anchors = journal::index_anchors(state_directory, run_directory.filename().string(), trusted);
-  return journal::verify(run_directory, trusted, {.anchors = anchors, .authorities = {}, .progress = {}});
-}
-
-/// A text as a record writes it.
-std::string quoted(const std::string& text) {
-  journal::Record record;
-  record.begin();
-  const std::string_view line = record.text("n", text).line();
-  return std::string(line.substr(5, line.size() - 7));  // between {"n": and } LF
-}
-
-/// Of the URLs in the run's folder, which anybody may have written there, those whose receivers its signed journal.open
-/// names.
-std::vector<std::string> own_urls(const std::vector<std::string>& urls, const journal::Report& report,
-                                  const Places& places) {
-  constexpr std::string_view member = ",\"sinks\":[";
-  const std::size_t at = report.signed_records == 0 ? std::string::npos : report.opening.find(member);
-  const std::size_t end = report.opening.find(']', at == std::string::npos ? 0 : at);
-  const std::string named = at == std::string::npos || end == std::string::npos
-                                ? ""
-                                : "," + report.opening.substr(at + member.size(), end - at - member.size()) + ",";
-  std::vector<std::string> own;
-  for (const std::string& url : urls) {
-    if (named.find("," + quoted(prepare_sink(url, places).target.name) + ",") != std::string::npos) own.push_back(url);
-  }
-  return own;
-}
-
-}  // namespace
-
-std::vector<std::string> forward(const std::filesystem::path& run_directory,
-                                 const std::filesystem::path& state_directory, const std::vector<std::string>& urls,
-                                 int patience_ms) {
-  const Places places = find_places();
-  const Fd folder(
-      check(::open(run_directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", run_directory.string()));
-  if (::flock(folder.get(), LOCK_EX | LOCK_NB) != 0)
-    throw Refusal("run " + run_directory.filename().string() + " is going on, or somebody else forwards it",
-                  "its sinks follow it; wait for its end");
-  std::vector<std::string> known = sink::read_urls(run_directory);
-  const journal::Report report = verified(run_directory, state_directory);
-  const bool sound = report.status == journal::Status::complete || report.status == journal::Status::incomplete;
-  if (urls.empty() && !sound)
-    throw Refusal(
-        "the run is " + std::string(journal::name(report.status)) + ": who its receivers were is not believed",
-        "agent-run journal verify says why; name receivers: --sink URL");
-  const std::vector<std::string> wanted = urls.empty() ? own_urls(known, report, places) : urls;
-  if (wanted.empty() && !known.empty())
-    throw Refusal("the receivers in the folder of run " + run_directory.filename().string() +
-                      " are not those that its journal names",
-                  "name them: --sink URL");
-  if (wanted.empty())
-    throw Refusal("run " + run_directory.filename().string() + " had no sink", "name one: --sink URL");
-  std::vector<PreparedSink> sinks;
-  std::vector<std::size_t> numbers;
-  for (const std::string& url : wanted) {
-    sinks.push_back(prepare_sink(url, places));
-    const auto place = std::ranges::find(known, url);
-    numbers.push_back(static_cast<std::size_t>(place - known.begin()));
-    if (place == known.end()) known.push_back(url);
-  }
-  std::vector<std::string> written;
-  for (const PreparedSink& sink : sinks) {
-    if (sink.target.kind == sink::Target::Kind::file) written.push_back(sink.target.path);
-  }
-  require_users_sinks(sinks, state_directory, places);
-  const StateUse use(state_directory, "--journal", places, written);
-  sink::write_urls(run_directory, known);
-  const std::uint64_t records = journal::show(run_directory, {}, [](std::uint64_t, std::string_view) { return true; });
-  if (records == 0)
-    throw Refusal("run " + run_directory.filename().string() + " has no records: they were pruned, or it never began");
-  std::optional<journal::Key> identity;
-  const bool signs = std::ranges::any_of(
-      sinks, [](const PreparedSink& sink) { return sink.target.format == sink::Format::cloudevents; });
-  if (signs && !sound)
-    throw Refusal("the run is " + std::string(journal::name(report.status)) + ": its records are not signed as events",
-                  "agent-run journal verify says why");
-  if (signs) identity = journal::load_or_make_identity(state_directory);
-  const std::string run = run_directory.filename().string();
-  const std::string origin = identity ? journal::identity_name(*identity) + "/" + run : "";
-  Sinks all(sinks, numbers,
-            {.run_directory = run_directory,
-             .origin = origin,
-             .identity = identity ? &*identity : nullptr,
-             .state = Sinks::Of::State::over},
-            {});
-  all.finish_patiently(records, patience_ms);
-  return all.unsent(records, run);
 }
 
 }  // namespace agentrun::supervisor

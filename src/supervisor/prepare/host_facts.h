@@ -1,18 +1,41 @@
-// What prepare.cc learns from the environment of whoever starts agent-run, for others that compile a policy.
+// What compiling a policy asks of the host and of the environment, for a start and for whoever judges as a start would.
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include <agentrun/policy.h>
 #include <agentrun/supervisor.h>
+#include <agentrun/sys/file_tree.h>
+#include "supervisor/git/git_layout.h"
+#include "supervisor/prepare/host_paths.h"
 
 namespace agentrun::supervisor {
 
-/// The files that git reads besides those of a repository: git-config(1), FILES and ENVIRONMENT.
-std::vector<std::string> git_settings_of_user(const Places& places);
+/// A variable of the environment; nullopt also when it is empty.
+std::optional<std::string> environment_variable(const char* name);
 
-/// Name and value of each variable.
-std::map<std::string, std::string> environment_map();
+/// The host as one start looks at it: each path once.
+class HostSnapshot {
+ public:
+  explicit HostSnapshot(const Places& places);
+  HostSnapshot(const HostSnapshot&) = delete;
+  HostSnapshot& operator=(const HostSnapshot&) = delete;
+
+  [[nodiscard]] HostPaths& paths() noexcept { return paths_; }
+  [[nodiscard]] HostTree& tree() noexcept { return tree_; }
+  [[nodiscard]] const GitLayout& git() const noexcept { return git_; }
+  /// Its functions refer to this object, which must outlive them. The caller adds what only it knows: the workspace,
+  /// `own` and `agent_could_write`.
+  [[nodiscard]] policy::HostFacts facts();
+
+ private:
+  std::string home_named_, home_;  // as HOME says, and canonical
+  HostPaths paths_;
+  HostTree tree_;
+  GitLayout git_;
+};
 
 }  // namespace agentrun::supervisor

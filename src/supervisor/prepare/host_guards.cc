@@ -1,20 +1,14 @@
 // A policy whose only grants are overlays of the directories, and the searches that a run would make with it.
 #include <agentrun/supervisor/host_guards.h>
 
-#include <sys/stat.h>
-
 #include <array>
 #include <memory>
 
 #include <agentrun/policy.h>
 #include <agentrun/policy/objects.h>
 #include <agentrun/profile.h>
-#include <agentrun/sys/file_tree.h>
 #include <agentrun/sys/paths.h>
-#include "supervisor/git/git_environment.h"
-#include "supervisor/git/git_layout.h"
 #include "supervisor/prepare/host_facts.h"
-#include "supervisor/prepare/host_paths.h"
 
 namespace agentrun::supervisor {
 
@@ -29,11 +23,6 @@ struct Found {
   policy::Policy policy;
   policy::ProtectedObjects objects;
 };
-
-bool is_directory(const std::string& path) {
-  struct stat st {};
-  return ::stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
-}
 
 std::vector<profile::Profile> chain_of(const std::vector<std::string>& directories) {
   std::vector<profile::Profile> chain;
@@ -55,28 +44,11 @@ std::vector<profile::Profile> chain_of(const std::vector<std::string>& directori
 }
 
 Found find(const std::vector<std::string>& directories, const Places& places) {
-  HostPaths host;
-  HostTree tree;
-  const std::string home = host.canonical(places.home).value_or(places.home);
-  GitLayout git(host, home, git_settings_of_user(places), git_settings_of_environment(environment_map()));
-  const policy::HostFacts facts{
-      .home = home,
-      .workspace = directories.empty() ? "" : directories.front(),
-      .home_named = places.home,
-      .workspace_named = {},
-      .environment = environment_map(),
-      .canonical = [&](const std::string& path) { return host.canonical(path); },
-      .entries = [&](const std::string& folder) { return host.entries(folder); },
-      .scan = HostPaths::scan,
-      .is_folder = is_directory,
-      .links = [&](const std::string& path) { return host.links(path); },
-      .agent_could_write = {},
-      .git = [&](const std::vector<std::string>& writable) { return git.look(writable); },
-      .tree = &tree,
-      .own = {},
-  };
+  HostSnapshot host(places);
+  policy::HostFacts facts = host.facts();
+  if (!directories.empty()) facts.workspace = directories.front();
   policy::Policy policy = policy::compile(chain_of(directories), facts);
-  policy::ProtectedObjects objects = find_protected(policy, tree, policy::Searched::unchangeable);
+  policy::ProtectedObjects objects = find_protected(policy, host.tree(), policy::Searched::unchangeable);
   return {.policy = std::move(policy), .objects = std::move(objects)};
 }
 

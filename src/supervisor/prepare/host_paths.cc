@@ -16,6 +16,17 @@
 
 namespace agentrun::supervisor {
 
+std::optional<std::string> real_path(const std::string& path) {
+  char resolved[PATH_MAX];
+  if (::realpath(path.c_str(), resolved) == nullptr) return std::nullopt;
+  return resolved;
+}
+
+bool is_directory(const std::string& path) {
+  struct stat st {};
+  return ::stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 namespace {
 constexpr int max_links = 40;           // path_resolution(7)
 constexpr std::size_t max_depth = 256;  // open folders at once

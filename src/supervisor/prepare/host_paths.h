@@ -10,6 +10,11 @@
 
 namespace agentrun::supervisor {
 
+/// realpath(3); nullopt, with errno set, when nothing is there that this user can reach.
+std::optional<std::string> real_path(const std::string& path);
+/// Links followed.
+bool is_directory(const std::string& path);
+
 /// A snapshot, made as it is asked. What changes afterwards does no harm: the launch compares device and inode of what
 /// it mounts with what was looked at.
 class HostPaths {

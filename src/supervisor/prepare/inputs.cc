@@ -16,16 +16,11 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
 #include "supervisor/prepare/helper_programs.h"
+#include "supervisor/prepare/host_paths.h"
 
 namespace agentrun::supervisor {
 
 namespace {
-
-std::optional<std::string> canonical(const std::string& path) {
-  char resolved[PATH_MAX];
-  if (::realpath(path.c_str(), resolved) == nullptr) return std::nullopt;
-  return resolved;
-}
 
 // With the other names that mounts give it, or parts of it, in the view.
 std::vector<std::string> names_in_view(const policy::Policy& policy, const std::string& path) {
@@ -36,7 +31,7 @@ std::vector<std::string> names_in_view(const policy::Policy& policy, const std::
 // leads. Without a policy: by a command beside the runs, which shows nothing.
 void refuse_reachable_file(const policy::Policy* policy, const std::string& file) {
   const std::size_t slash = file.rfind('/');
-  const std::string folder = canonical(slash == 0 ? "/" : file.substr(0, slash)).value_or("");
+  const std::string folder = real_path(slash == 0 ? "/" : file.substr(0, slash)).value_or("");
   if (folder.empty()) throw Refusal("sink file:" + file + ": its folder is not there", "make the folder first");
   struct stat st {};
   if (::lstat(file.c_str(), &st) == 0 && !S_ISREG(st.st_mode))
@@ -44,7 +39,7 @@ void refuse_reachable_file(const policy::Policy* policy, const std::string& file
                   "name a new file or one that records may be appended to");
   if (policy == nullptr) return;
   const auto view = policy->view();
-  std::vector<std::string> paths = names_in_view(*policy, canonical(file).value_or(file));
+  std::vector<std::string> paths = names_in_view(*policy, real_path(file).value_or(file));
   paths.insert(paths.end(), {file, folder + file.substr(slash)});
   for (const std::string& path : paths) {
     const bool shown = std::ranges::any_of(view, [&](const policy::Grant& grant) {
@@ -54,14 +49,6 @@ void refuse_reachable_file(const policy::Policy* policy, const std::string& file
       throw Refusal("sink file:" + file + " lies where the agent may read or write",
                     "keep it outside the workspace and outside every files.read, files.write and files.overlay");
   }
-}
-
-std::vector<std::string> each_once(const std::vector<std::string>& paths) {
-  std::vector<std::string> all;
-  for (const std::string& path : paths) {
-    if (!path.empty() && std::ranges::find(all, path) == all.end()) all.push_back(path);
-  }
-  return all;
 }
 
 }  // namespace
@@ -83,7 +70,7 @@ void refuse_unkept(const policy::Policy& policy, const std::vector<std::string>&
   for (const std::string& path : own) {
     for (const policy::Grant& grant : policy.view()) {
       if (grant.path == "/" || !policy::changes_host(grant.access) ||
-          !within(canonical(path).value_or(path), grant.path))
+          !within(real_path(path).value_or(path), grant.path))
         continue;
       throw Refusal("weaken: [floor-only] leaves nobody to keep " + path + ", which lies in " + grant.path +
                         ", where the agent may write",
@@ -108,7 +95,7 @@ void refuse_agents_profiles(const std::vector<profile::Profile>& chain, const Us
 // there hid it, and so did those that remember it: none is remembered where an agent could write, and what is
 // remembered is hidden from then on.
 std::string fault_of_state(const std::string& state, HostPaths& host, const Places& places) {
-  const std::string real = canonical(state).value_or(state);
+  const std::string real = real_path(state).value_or(state);
   const auto agrees = [&](const std::string& other) {
     return other == state || WrittenFolders({other}, Memory::states).is_object(real);
   };
@@ -131,14 +118,14 @@ void refuse_writable_profiles(const policy::Policy& policy, const std::vector<st
   const auto view = policy.view();
   const auto kept = [&](const std::string& path) {
     return std::ranges::any_of(
-        own, [&](const std::string& folder) { return within(path, canonical(folder).value_or(folder)); });
+        own, [&](const std::string& folder) { return within(path, real_path(folder).value_or(folder)); });
   };
   for (const policy::Policy::Source& source : policy.sources()) {
     if (!source.file.starts_with('/')) continue;  // shipped in the program
     // As it was named, and by every link on the way, too: a link in the workspace is the agent's to make.
     std::vector<std::string> paths = host.links(source.file);
     paths.push_back(source.file);
-    std::ranges::copy(names_in_view(policy, canonical(source.file).value_or(source.file)), std::back_inserter(paths));
+    std::ranges::copy(names_in_view(policy, real_path(source.file).value_or(source.file)), std::back_inserter(paths));
     for (const std::string& path : paths) {
       const auto writable = [&](const policy::Grant& grant) {
         return policy::changes_host(grant.access) && within(path, grant.path);
@@ -157,7 +144,7 @@ void refuse_writable_profiles(const policy::Policy& policy, const std::vector<st
 // granted its keys and what it held back, with everything else in the folder.
 void refuse_reachable_state(const policy::Policy& policy, const std::string& state) {
   const auto view = policy.view();
-  const std::string path = canonical(state).value_or(state);
+  const std::string path = real_path(state).value_or(state);
   const std::vector<std::string> names = names_in_view(policy, path);
   const bool reachable = std::any_of(view.begin(), view.end(), [&](const policy::Grant& grant) {
     if (grant.path == "/" || !policy::changes_host(grant.access)) return false;  // "/": weakened so
@@ -182,20 +169,12 @@ void refuse_agents_sink(const policy::Policy* policy, const sink::Target& target
   for (const auto& [parameter, name] : named) {
     if (name == nullptr || name->empty()) continue;
     std::string path = name->starts_with("~/") ? places.home + name->substr(1) : *name;
-    if (!path.starts_with('/')) path = canonical(".").value_or("") + "/" + path;
+    if (!path.starts_with('/')) path = real_path(".").value_or("") + "/" + path;
     const std::string fault = own.fault(path, policy);
     if (fault.empty()) continue;
     throw Refusal("sink " + target.name + ": " + parameter + path + " " + fault,
                   "keep it outside the workspace and every directory that agents may or might write");
   }
-}
-
-std::vector<std::string> written_directories(const std::string& own, const Places& places) {
-  return each_once({own, places.state, places.usual_state});
-}
-
-std::vector<std::string> state_directories(const std::string& own, const Places& places) {
-  return each_once({own, places.state, places.usual_state, places.account_state});
 }
 
 }  // namespace agentrun::supervisor

@@ -18,6 +18,7 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/fd.h>
 #include <agentrun/sys/paths.h>
+#include "supervisor/prepare/host_paths.h"
 
 namespace agentrun::supervisor {
 
@@ -27,12 +28,6 @@ using Kind = sandbox::MountStep::Kind;
 
 constexpr std::size_t most_sentences = 8;
 constexpr std::size_t most_bytes = PATH_MAX + 16;  // of a `.git` file
-
-std::optional<std::string> canonical(const std::string& path) {
-  char resolved[PATH_MAX];
-  if (::realpath(path.c_str(), resolved) == nullptr) return std::nullopt;
-  return resolved;
-}
 
 }  // namespace
 
@@ -64,7 +59,7 @@ void add_dead_grants(std::vector<std::string>& sentences, const policy::Policy& 
     const bool grants = section == "files.read" || section == "files.write" || section == "files.overlay";
     const bool own = rule.place.file.starts_with('/') || rule.place.file == "command line";
     if (!grants || !own || rule.meant.find_first_of("*?[{") != std::string::npos) continue;
-    const auto target = canonical(rule.meant);
+    const auto target = real_path(rule.meant);
     const std::string begin = section + " " + rule.meant + " (" + rule.place.text() + ") shows nothing: ";
     if (!target && section == "files.read") continue;
     if (!target)
@@ -147,7 +142,7 @@ std::optional<std::string> gitdir_of(const std::string& folder) {
   const std::string git = folder + "/.git";
   struct stat st {};
   if (::lstat(git.c_str(), &st) != 0 || S_ISDIR(st.st_mode)) return std::nullopt;
-  const auto target = canonical(git);
+  const auto target = real_path(git);
   if (!target) return std::nullopt;
   if (const auto named = line_of(*target, "gitdir: ")) return below(folder, *named);
   return S_ISLNK(st.st_mode) ? target : std::nullopt;
@@ -161,12 +156,12 @@ void add_git_elsewhere(std::vector<std::string>& sentences, const sandbox::Plan&
   const auto common = line_of(gitdir + "/commondir", "");
   const std::string whole = common ? below(gitdir, *common) : gitdir;
   for (const std::string& path : {gitdir, whole}) {
-    const auto target = canonical(path);
+    const auto target = real_path(path);
     if (!target || is_shown(plan, *target)) continue;
     sentences.push_back(
         folder + "/.git leads to " + *target +
         ", which is on the host and is not shown: git finds no repository; to show it: files: {write: [\"" +
-        policy::pattern_of(canonical(whole).value_or(*target)) + "\"]}");
+        policy::pattern_of(real_path(whole).value_or(*target)) + "\"]}");
     return;
   }
 }
@@ -236,7 +231,7 @@ std::vector<std::string> unshown_path(const sandbox::Plan& plan) {
     const std::size_t end = std::min(text.find(':', at), text.size());
     const std::string folder = text.substr(at, end - at);
     at = end + 1;
-    const auto target = folder.starts_with('/') ? canonical(folder) : std::nullopt;
+    const auto target = folder.starts_with('/') ? real_path(folder) : std::nullopt;
     if (target && !is_shown(plan, *target) && std::ranges::find(found, folder) == found.end()) found.push_back(folder);
   }
   return found;
@@ -272,7 +267,7 @@ std::string remedy_of_unshown(const Prepared& prepared, const std::string& comma
   else
     for (const std::string& folder : prepared.remarks.unshown_path) names.push_back(folder + "/" + command);
   for (const std::string& name : names) {
-    const auto target = canonical(name);
+    const auto target = real_path(name);
     if (!target || ::access(name.c_str(), X_OK) != 0 || is_shown(prepared.plan, *target)) continue;
     if (*target == program_path()) return "nothing can be nested in a sandbox of agent-run: start both from outside";
     const auto verdict = prepared.policy.decide(policy::Right::execute, *target);
@@ -281,7 +276,7 @@ std::string remedy_of_unshown(const Prepared& prepared, const std::string& comma
     struct stat st {};
     const bool link = ::lstat(name.c_str(), &st) == 0 && S_ISLNK(st.st_mode);
     const std::string by_name = std::filesystem::path(name).lexically_normal().string();
-    const std::string shown = link && canonical(by_name) == target ? by_name : *target;
+    const std::string shown = link && real_path(by_name) == target ? by_name : *target;
     return name +
            " is on the host and is not shown; to show it: " + prepared.policy.remedy({}, policy::Right::read, shown) +
            (executing.empty() ? "" : "; and " + executing);

@@ -9,7 +9,7 @@
 #include <agentrun/policy.h>
 #include <agentrun/sys/fd.h>
 #include <agentrun/sys/mount_names.h>
-#include "supervisor/prepare/object_id.h"
+#include "supervisor/state/object_id.h"
 
 namespace agentrun::supervisor {
 

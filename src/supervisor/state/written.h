@@ -10,7 +10,7 @@
 #include <vector>
 
 #include <agentrun/sys/mount_names.h>
-#include "supervisor/prepare/object_id.h"
+#include "supervisor/state/object_id.h"
 
 namespace agentrun::supervisor {
 

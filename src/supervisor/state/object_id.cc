@@ -1,5 +1,5 @@
 // Identities of directories by statx(2).
-#include "supervisor/prepare/object_id.h"
+#include "supervisor/state/object_id.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

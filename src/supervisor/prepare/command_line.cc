@@ -1,0 +1,88 @@
+// Options → profiles.
+#include "supervisor/prepare/command_line.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <utility>
+
+#include <agentrun/policy.h>
+#include <agentrun/sys/error.h>
+#include "supervisor/prepare/workspace.h"
+
+namespace agentrun::supervisor {
+
+namespace {
+
+using profile::Profile;
+
+// A profile that is named by a relative path is that path below the current directory, links and all.
+std::string profile_argument(const std::string& name) {
+  const bool is_path = name.find('/') != std::string::npos || name.ends_with(".yaml");
+  if (!is_path || name.starts_with('/')) return name;
+  const std::string directory = real_path(".").value_or("");
+  std::filesystem::path path = std::filesystem::path(directory) / name;
+  return path.lexically_normal().string();
+}
+
+// --overlay of the workspace says what the workspace is; of another directory, what is shown beside it.
+void make_workspace_overlay(Profile& profile, const std::string& workspace) {
+  const auto same = [&](const profile::Pattern& pattern) { return pattern.value == policy::pattern_of(workspace); };
+  if (std::erase_if(profile.files.overlay, same) == 0) return;
+  profile.workspace.mode = {.value = profile::WorkspaceMode::overlay, .place = profile.place};
+}
+
+// What its hash is over, so that the journal can tell two command lines apart.
+std::string text_of(const Profile& profile, const Options& options) {
+  std::string text;
+  for (const auto& [key, patterns] :
+       {std::pair{"read ", &profile.files.read}, std::pair{"write ", &profile.files.write},
+        std::pair{"overlay ", &profile.files.overlay}}) {
+    for (const profile::Pattern& pattern : *patterns) text += key + pattern.value + "\n";
+  }
+  for (const std::string& host : options.allow_hosts) text += "allow-host " + host + "\n";
+  for (const std::string& url : options.sinks) text += "sink " + url + "\n";
+  return text;
+}
+
+}  // namespace
+
+std::vector<Profile> load_profiles(const Options& options, const Places& places) {
+  std::vector<Profile> chain;
+  for (const std::string& name : options.profiles) {
+    for (Profile& profile : profile::Loader(places.user_profiles).load(profile_argument(name)))
+      chain.push_back(std::move(profile));
+  }
+  return chain;
+}
+
+Profile command_line_profile(const Options& options, const std::string& workspace, HostPaths& host_paths,
+                             const WrittenFolders& written) {
+  const profile::Place place{.file = "command line"};
+  Profile profile;
+  profile.place = place;
+  profile.name = "command-line";
+  const auto add = [&](const std::vector<std::string>& paths, const char* option, profile::Patterns& to) {
+    for (const std::string& path : paths) {
+      const auto real = real_path(path);
+      if (!real)
+        throw Refusal(std::string(option) + " " + path + ": " + std::string(errno_name(errno)),
+                      "name something that exists");
+      refuse_planted_links(host_paths, written, path, option);
+      to.push_back({.value = policy::pattern_of(*real == workspace ? *real : as_named(path, *real)), .place = place});
+    }
+  };
+  add(options.read, "--read", profile.files.read);
+  add(options.write, "--write", profile.files.write);
+  add(options.overlay, "--overlay", profile.files.overlay);
+  for (const std::string& host : options.allow_hosts) {
+    if (host.empty()) throw Refusal("--allow-host: empty", "write --allow-host github.com:443");
+    profile.network.allow.push_back({.to = host, .by = {}, .tls = {}, .place = place});
+  }
+  for (const std::string& url : options.sinks) profile.sinks.push_back({.value = url, .place = place});
+  profile.text = text_of(profile, options);
+  make_workspace_overlay(profile, workspace);
+  return profile;
+}
+
+}  // namespace agentrun::supervisor

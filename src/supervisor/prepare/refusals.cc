@@ -1,0 +1,53 @@
+// Refuses policies of which a part would be enforced by nobody.
+#include "supervisor/prepare/refusals.h"
+
+#include <algorithm>
+#include <string>
+#include <thread>
+
+#include <agentrun/supervisor.h>
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+
+namespace agentrun::supervisor {
+
+// The kernel writes core files as the process that dumps: in its Landlock domain, where only floor-only lets anything
+// be written (docs/decisions/003). For a pipe or a socket as its pattern the host reads what a crash of the agent sends
+// (core(5)).
+void refuse_core_files(const policy::Policy& policy) {
+  if (!policy.limits().core) return;
+  if (!policy.weakened(policy::Weakening::floor_only))
+    throw Refusal("limits.core: the kernel would write core files, and here nothing but the broker writes",
+                  "remove limits.core, and use gdb or gcore inside; or weaken: [floor-only]");
+  const std::string pattern = try_read_file("/proc/sys/kernel/core_pattern").value_or("|");
+  if (pattern.starts_with('|') || pattern.starts_with('@'))
+    throw Refusal("limits.core: this host hands core files to a program (kernel.core_pattern)",
+                  "remove limits.core, or have root set a file name: sysctl kernel.core_pattern=core");
+}
+
+void refuse_network_without_broker(const policy::Policy& policy) {
+  if (!policy.weakened(policy::Weakening::floor_only) || (!policy.has_egress() && policy.sockets().empty())) return;
+  throw Refusal("weaken: [floor-only] leaves nobody to keep what network and sockets allow",
+                "take network.allow, network.publish and sockets out of the profile, or the weakening");
+}
+
+sandbox::LimitsPlan limits_of(const policy::Policy& policy) {
+  const auto& limits = policy.limits();
+  auto plan = sandbox::plan_limits_here({.memory = limits.memory, .tasks = limits.tasks, .cpus = limits.cpus},
+                                        receiver_count() + 2);  // its main thread, and the one that binds
+  if (policy.weakened(policy::Weakening::limits)) return plan;
+  for (const sandbox::KeptLimit& kept : plan.kept) {
+    if (!kept.weaker()) continue;
+    const bool in_part = kept.keeper == sandbox::KeptLimit::Keeper::each_process;
+    throw Refusal("limits." + kept.name + " cannot be kept here: " + kept.lacks,
+                  kept.remedy + "; or add `weaken: [limits]` to the profile: then " +
+                      (in_part ? "it bounds each process, not all together" : "nothing keeps it"));
+  }
+  return plan;
+}
+
+unsigned receiver_count() {
+  return std::clamp(std::thread::hardware_concurrency(), 2U, 8U);
+}
+
+}  // namespace agentrun::supervisor

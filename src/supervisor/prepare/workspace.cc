@@ -1,0 +1,98 @@
+// Finds the workspace; refuses what an agent of an earlier run could have planted on the way to it.
+#include "supervisor/prepare/workspace.h"
+
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <optional>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/paths.h>
+#include "supervisor/prepare/host_facts.h"
+
+namespace agentrun::supervisor {
+
+namespace {
+
+std::string canonical_directory(const std::string& path, std::string_view what) {
+  const auto real = real_path(path);
+  if (!real) {
+    throw Refusal(std::string(what) + " " + path + ": " + std::string(errno_name(errno)),
+                  "name a directory that exists and that you can enter");
+  }
+  if (!is_directory(*real))
+    throw Refusal(std::string(what) + " " + path + " is not a directory", "name a directory that exists");
+  if (::access(real->c_str(), R_OK | X_OK) != 0) {
+    throw Refusal(std::string(what) + " " + path + " cannot be read: " + std::string(errno_name(errno)),
+                  "run agent-run as a user who can read it");
+  }
+  return *real;
+}
+
+// As the shell shows it, links and all, when that is where we are.
+std::string current_directory_as_named() {
+  struct stat named {
+  }, real{};
+  const auto shown = environment_variable("PWD");
+  const bool plain = shown && shown->starts_with('/') && std::filesystem::path(*shown).lexically_normal() == *shown;
+  if (plain && ::stat(shown->c_str(), &named) == 0 && ::stat(".", &real) == 0 && named.st_dev == real.st_dev &&
+      named.st_ino == real.st_ino)
+    return *shown;
+  return real_path(".").value_or("/");
+}
+
+}  // namespace
+
+std::string as_named(const std::string& path, const std::string& real) {
+  const std::filesystem::path absolute = path.starts_with('/') ? path : current_directory_as_named() + "/" + path;
+  if (std::any_of(absolute.begin(), absolute.end(), [](const std::filesystem::path& part) { return part == ".."; }))
+    return real;
+  std::string named = absolute.lexically_normal().string();
+  if (named.size() > 1 && named.ends_with('/')) named.pop_back();
+  return real_path(named) == real ? named : real;
+}
+
+// What a person names on the command line, or where they start, is not followed through a link that an agent could have
+// left.
+void refuse_planted_links(HostPaths& host, const WrittenFolders& written, const std::string& path,
+                          std::string_view what) {
+  const std::string absolute = path.starts_with('/') ? path : current_directory_as_named() + "/" + path;
+  const auto target = host.canonical(absolute);
+  if (!target) return;  // that the target was once an agent's, too, does not say who made the link
+  for (const std::string& directory : host.links(absolute)) {
+    if (!written.holds(directory)) continue;
+    throw Refusal(std::string(what) + " " + path + " leads through a link in " + directory +
+                      ", where an agent could write: it leads to " + *target,
+                  path == "." ? "cd -P . if that is meant" : "if that is meant, name " + *target);
+  }
+}
+
+// A relative path starts in the current directory.
+Workspace workspace_of(const Options& options, const std::vector<profile::Profile>& chain, const Places& places,
+                       HostPaths& host, const WrittenFolders& written) {
+  std::string path = options.workspace.value_or("");
+  for (auto it = chain.rbegin(); path.empty() && it != chain.rend(); ++it) {
+    if (it->workspace.path) path = it->workspace.path->value;
+  }
+  if (path.empty()) path = ".";
+  if (path == "~" || path.starts_with("~/")) path = places.home + path.substr(1);
+  std::string directory = canonical_directory(path, "workspace");
+  refuse_planted_links(host, written, path, "workspace");
+  std::string named = as_named(path, directory);
+  return {.path = std::move(directory), .named = std::move(named)};
+}
+
+std::string start_directory(const policy::Policy& policy) {
+  char path[PATH_MAX];
+  // Removed, or out of this process's root (getcwd(3)): then it is where the workspace is.
+  if (::getcwd(path, sizeof path) == nullptr || path[0] != '/') return policy.workspace();
+  if (policy.decide(policy::Right::read, path).act == policy::Act::allow && within(path, policy.workspace()))
+    return path;
+  return policy.workspace();
+}
+
+}  // namespace agentrun::supervisor
