@@ -1,0 +1,85 @@
+// Names and identities of what is on the host: helper programs, objects, the directories that agents could write.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "supervisor/prepare/helper_programs.h"
+#include "supervisor/prepare/host_paths.h"
+#include "supervisor/state/object_id.h"
+#include "supervisor/state/written.h"
+#include "tests/unit/supervisor/scratch_directory.h"
+
+using namespace agentrun::supervisor;
+using test::ScratchDirectory;
+
+TEST_CASE("helper programs lie beside agent-run or in libexec, whatever the environment says") {
+  const std::vector<std::string> places = helper_places("/opt/agent-run/bin/agent-run");
+  CHECK(std::ranges::find(places, "/opt/agent-run/bin/agent-run-nft") != places.end());
+  CHECK(std::ranges::find(places, "/opt/agent-run/bin/agent-run-sink") != places.end());
+  CHECK(places.size() == 4);
+  for (const std::string& place : places) {
+    CHECK(place.starts_with('/'));
+    CHECK(place.find("..") == std::string::npos);
+  }
+}
+
+TEST_CASE("an object keeps its identity under another name, and another one under its name has another") {
+  const ScratchDirectory scratch;
+  const auto first = object_id(scratch.directory("a"));
+  REQUIRE(first);
+  std::filesystem::rename(scratch / "a", scratch / "b");
+  CHECK_FALSE(object_id(scratch / "a"));
+  const auto moved = object_id(scratch / "b");
+  REQUIRE(moved);
+  CHECK(same_object(*first, *moved));
+  const auto second = object_id(scratch.directory("a"));
+  REQUIRE(second);
+  CHECK_FALSE(same_object(*first, *second));
+  const auto read = parse_object_id(text_of(*first));
+  REQUIRE(read);
+  CHECK(same_object(*first, *read));
+}
+
+TEST_CASE("a number that was used again is not the same object, and without a time of birth the device counts") {
+  const ObjectId object{.dev = 1, .ino = 2, .born = 3};
+  CHECK(same_object(object, {.dev = 9, .ino = 2, .born = 3}));  // devices are numbered anew by a reboot
+  CHECK_FALSE(same_object(object, {.dev = 1, .ino = 2, .born = 4}));
+  CHECK_FALSE(same_object({.dev = 1, .ino = 2}, {.dev = 9, .ino = 2}));
+  CHECK(same_object({.dev = 1, .ino = 2}, {.dev = 1, .ino = 2}));
+}
+
+TEST_CASE("text that is no identity is none") {
+  for (const char* text : {"", ":", "1:2", "1:2:", "1:2:x", "a:b:c", "1:2:3:4", " 1:2:3", "1:2:3 "}) {
+    CAPTURE(text);
+    CHECK_FALSE(parse_object_id(text));
+  }
+}
+
+TEST_CASE("directories that an agent could write are known by name, and by what they are after a move") {
+  const ScratchDirectory scratch;
+  const std::string state = scratch.directory("state"), granted = scratch.directory("granted");
+  scratch.directory("granted/below");
+  WrittenFolders({state}).remember(state, {granted});
+  const auto holds = [&](const std::string& path) { return WrittenFolders({state}).holds(path); };
+  CHECK(holds(granted));
+  CHECK(holds(scratch / "granted/below"));
+  CHECK_FALSE(holds(scratch.directory("granted-too")));
+  CHECK_FALSE(holds(scratch.path()));
+  std::filesystem::rename(granted, scratch / "moved");
+  CHECK(holds(scratch / "moved/below"));
+}
+
+TEST_CASE("paths of the host are followed, with every link on the way") {
+  const ScratchDirectory scratch;
+  scratch.file("real/file");
+  std::filesystem::create_directory_symlink("real", scratch / "link");
+  HostPaths host;
+  CHECK(host.canonical(scratch / "link/file") == scratch / "real/file");
+  CHECK_FALSE(host.canonical(scratch / "link/none"));
+  CHECK(host.resolved(scratch / "link/none") == scratch / "real/none");
+  const std::vector<std::string> links = host.links(scratch / "link/file");
+  CHECK(std::ranges::find(links, scratch.path()) != links.end());  // where it stands
+  CHECK(real_path(scratch / "link") == scratch / "real");
+  CHECK_FALSE(real_path(scratch / "none"));
+}
