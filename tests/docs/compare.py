@@ -183,18 +183,18 @@ def test_named_tests():
 
 def test_links():
     """Every relative link leads somewhere, and so does every path that README or the map name."""
-    files = [TOP / "README.md", TOP / "src/README.md", TOP / "CHANGELOG.md", *sorted((TOP / "docs").rglob("*.md"))]
+    files = [TOP / "README.md", TOP / "src/ARCHITECTURE.md", TOP / "CHANGELOG.md", *sorted((TOP / "docs").rglob("*.md"))]
     for file in files:
         text = file.read_text()
         links = {link for link in re.findall(r"\]\(([^)\s#]+)[^)]*\)", text) if not re.match(r"[a-z]+:", link)}
         broken = sorted(link for link in links if not (file.parent / link).exists())
-        named = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", text)) if file.name == "README.md" else set()
+        named = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", text)) if file.name in ("README.md", "ARCHITECTURE.md") else set()
         broken += sorted(path for path in named if not any((base / path).exists() for base in (TOP, TOP / "src")))
         yield check(f"links of {file.relative_to(TOP)}", not broken, f"lead nowhere: {', '.join(broken)}")
-    map_text = (TOP / "src/README.md").read_text()
+    map_text = (TOP / "src/ARCHITECTURE.md").read_text()
     rooms = {folder.name for folder in (TOP / "src").iterdir() if folder.is_dir()}
     told = set(re.findall(r"^\| \d \| `([a-z]+)` \|", map_text, re.M))
-    yield "rooms of src/README.md", difference(rooms, told, ("src/", "the map"))
+    yield "rooms of src/ARCHITECTURE.md", difference(rooms, told, ("src/", "the map"))
 
 
 def test_see_also():
