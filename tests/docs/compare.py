@@ -33,8 +33,13 @@ def difference(left, right, what):
     return "; ".join(only) or None
 
 
-def sources(folder, pattern):
-    return {file: file.read_text() for file in sorted((TOP / "src" / folder).glob(pattern))}
+def code_of(file):
+    """The text of a source, its lines joined: where the formatter breaks them is no matter."""
+    return re.sub(r"\( ", "(", re.sub(r"\s+", " ", file.read_text()))
+
+
+def sources(directory, pattern):
+    return {file: code_of(file) for file in sorted((TOP / "src" / directory).rglob(pattern)) if file.is_file()}
 
 
 def test_pages_build():
@@ -64,7 +69,7 @@ def test_options():
     shown = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, timeout=60).stdout
     yield "options of --help and of agent-run(1)", difference(
         options_in(shown) | {"-h"}, options_in(page.prose), ("--help", "the page"))
-    known = set(re.findall(r'[oO]ption\w*[({]"(--[a-z-]+)"', "".join(sources("cli", "*").values())))
+    known = set(re.findall(r'[oO]ption\w*[({]"(--[a-z-]+)"', "".join(text for each in ("*.cc", "*.h") for text in sources("cli", each).values())))
     yield "options of the program and of agent-run(1)", difference(
         known | {"--help", "--version"}, {o for o in options_in(page.prose) if o.startswith("--")} | REFUSED_OPTIONS,
         ("the program", "the page"))
@@ -119,13 +124,13 @@ def test_shipped_profiles():
 
 
 def record_writers():
-    return [text for text in sources(".", "*/*.cc").values() if 'text("type", "' in text]
+    return [text for text in sources(".", "*.cc").values() if 'text("type", "' in text]
 
 
 def test_record_types():
     page = Page("agent-run-journal.5")
     written = {kind for text in record_writers() for kind in re.findall(r'text\("type", "([a-z.]+)"\)', text)}
-    written |= {kind for text in sources(".", "*/*.cc").values() for kind in re.findall(r'\.type = "([a-z]+\.[a-z]+)"', text)}
+    written |= {kind for text in sources(".", "*.cc").values() for kind in re.findall(r'\.type = "([a-z]+\.[a-z]+)"', text)}
     yield "record types of the sources and of agent-run-journal(5)", difference(
         written, {kind for part in ("RECORDS", "INDEX") for head in page.subsections(part) for kind in head.split(", ")},
         ("the sources", "RECORDS, INDEX"))
@@ -137,7 +142,7 @@ def test_record_types():
 
 def test_words_of_records():
     page = Page("agent-run-journal.5")
-    run = "".join(path.read_text() for path in sorted((TOP / "src/supervisor").glob("session*.cc")))
+    run = "".join(sources("supervisor", "session*.cc").values())
     reasons = set(re.findall(r'\b(?:(?:end|fail)\(|denied_image = )"([a-z-]+)"', run)) - WRITERLESS_REASONS
     told = re.findall(r"_([a-z-]+)_", page.section("journal.close").split("*reason*")[1].split("\n\n")[0])
     yield "reasons of journal.close", difference(reasons, set(told), ("the sources", "the page"))
@@ -200,7 +205,7 @@ def test_links():
 def test_see_also():
     """Pages that name one another exist."""
     named = {name for page in NAMES for name in re.findall(r"\*(agent-run[a-z-]*)\*\((\d)\)", Page(page).source)}
-    for file in [TOP / "README.md", TOP / "CHANGELOG.md", *sources(".", "*/*.cc"), *sources(".", "*.md")]:
+    for file in [TOP / "README.md", TOP / "CHANGELOG.md", *sources(".", "*.cc"), *sources(".", "*.md")]:
         named |= set(re.findall(r"\b(agent-run[a-z-]*)\((\d)\)", file.read_text()))
     missing = sorted(f"{name}({section})" for name, section in named if f"{name}.{section}" not in NAMES)
     yield check("pages that are named", not missing, f"not there: {', '.join(missing)}")
