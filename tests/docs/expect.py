@@ -141,7 +141,8 @@ EXAMPLES = {
 }
 
 # README's tour has a shell inside: what is typed to it, and what must come back. The last is what agent-run says at its end.
-TOUR_BUILD = "meson setup build && ninja -C build"  # not run: it would build everything a second time
+QUICK_START = ["scripts/packages @build && meson setup build && ninja -C build", "sudo meson install -C build",
+               "cd ~/project && agent-run -- make"]
 TOUR_SHELL = "agent-run -p coding -- bash"
 TOUR_INSIDE = [
     ("echo x > .git/hooks/pre-commit", rf"^bash: \.git/hooks/pre-commit: {DENIED}$"),
