@@ -63,11 +63,10 @@ constexpr Row trap_leases(std::string_view name, int nr, Arguments arguments) {
 }
 
 // Name and number from one word, so that they cannot disagree.
+// clang-format off
 #define CALL(call) #call, __NR_##call
-#define NEW_CALL(call) \
-#call, int {         \
-    abi::sys_##call    \
-  }
+#define NEW_CALL(call) #call, int{abi::sys_##call}
+// clang-format on
 
 constexpr auto rows = std::to_array<Row>({
     allow(CALL(read)),
@@ -426,7 +425,8 @@ constexpr auto rows = std::to_array<Row>({
     allow(CALL(epoll_pwait2)),
     refuse(CALL(mount_setattr)),
     refuse(CALL(quotactl_fd)),
-    absent(CALL(landlock_create_ruleset)),  // the broker performs calls outside of what a program would confine itself to
+    // The broker performs calls outside of what a program would confine itself to.
+    absent(CALL(landlock_create_ruleset)),
     absent(CALL(landlock_add_rule)),
     absent(CALL(landlock_restrict_self)),
     allow(CALL(memfd_secret)),

@@ -1,4 +1,4 @@
-#include <agentrun/witness.h>
+#include <agentrun/witness/witness_http.h>
 
 #include <agentrun/sys/utf8.h>
 

@@ -4,7 +4,7 @@
 
 #include <agentrun/journal/witness.h>
 #include <agentrun/supervisor.h>
-#include <agentrun/witness.h>
+#include <agentrun/witness/witness_http.h>
 #include "cli/cli_common.h"
 #include "cli/journal/journal_command.h"
 

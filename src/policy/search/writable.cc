@@ -1,4 +1,5 @@
-// What can be written by one name and executed by another: by hard links, and where one directory is granted by two paths.
+// What can be written by one name and executed by another: by hard links, and where one directory is granted by two
+// paths.
 #include <deque>
 
 #include <agentrun/policy/objects.h>
@@ -40,7 +41,9 @@ ProtectedObjects find_writable(const Policy& policy, Tree& tree) {
       if (kind == Kind::directory) todo.push_back(path);
     });
     if (listed == Tree::Listed::partly) objects.left_out_ = directory + " cannot be listed";
-    if (entries > max_entries) objects.left_out_ = directory + " and more was not looked at: there are more than 2,000,000 names";
+    if (entries > max_entries) {
+      objects.left_out_ = directory + " and more was not looked at: there are more than 2,000,000 names";
+    }
   }
   return objects;
 }
