@@ -44,7 +44,7 @@ class RealHost final : public Host {
 struct MountStep {
   enum class Kind : std::uint8_t {
     root,       // the tmpfs that everything else stands on, or (host-root weakening) a bind of the host's /
-    directory,  // a plain folder on our own tmpfs
+    directory,  // a plain directory on our own tmpfs
     symlink,    // `source` is its text
     text_file,  // `source` is its content (on our own tmpfs, 0444)
     text_over,  // the same, over a file of the host that is shown; comes after `dev`
@@ -53,7 +53,7 @@ struct MountStep {
     tmpfs,      // scratch
     proc,       // with its masks
     dev,        // minimal /dev: null zero full random urandom tty, fd links, shm, and a new devpts
-    mask,       // hides `target`: an empty mode-000 file or folder, by what is there; comes after `dev`
+    mask,       // hides `target`: an empty mode-000 file or directory, by what is there; comes after `dev`
   };
   Kind kind{};
   std::string source, target;
@@ -80,31 +80,31 @@ struct TreeLimits {
 };
 
 /// What keeps one of them on this host.
-struct KeptLimit {
-  enum class Keeper : std::uint8_t { control_group, rlimit, each_process, nothing };
+struct EnforcedLimit {
+  enum class By : std::uint8_t { control_group, rlimit, each_process, nothing };
   std::string name, value;  // "memory", "4294967296"
-  Keeper keeper{};
+  By enforced_by{};
   std::string lacks, remedy;  // why it is no better, when it is weaker than what was asked for
   /// each_process bounds one process at a time: less than what was asked for, as nothing is.
-  [[nodiscard]] bool weaker() const noexcept { return keeper == Keeper::each_process || keeper == Keeper::nothing; }
+  [[nodiscard]] bool weaker() const noexcept { return enforced_by == By::each_process || enforced_by == By::nothing; }
 };
-std::string_view name(KeptLimit::Keeper) noexcept;
+std::string_view name(EnforcedLimit::By) noexcept;
 
 /// How the limits of a run are kept.
 struct LimitsPlan {
   enum class Carrier : std::uint8_t { none, subtree, scope };
   Carrier carrier = Carrier::none;
-  std::string parent;     // subtree: the folder of the control group that the run's is made in
+  std::string parent;     // subtree: the directory of the control group that the run's is made in
   std::string hierarchy;  // where cgroup v2 is mounted, when there is a carrier: must not be in the view
   TreeLimits grouped;     // what the control group carries
   std::optional<std::uint64_t> process_tasks, process_memory;  // RLIMIT_NPROC, RLIMIT_DATA
-  std::vector<KeptLimit> kept;
+  std::vector<EnforcedLimit> enforced;
 };
 
 /// What of a host can carry limits.
 struct LimitsHost {
   struct Offer {
-    std::string place;                  // subtree: a folder; scope: the manager's
+    std::string place;                  // subtree: a directory; scope: the manager's
     std::set<std::string> controllers;  // "memory", "pids", "cpu"
     std::string why_not, remedy;        // when it has not all three
   };
@@ -150,8 +150,8 @@ struct Launch {
   std::optional<Inherited> inherited;
   bool terminal = false, terminal_held_back = false;
   std::string ruleset;              // see egress.h
-  std::vector<std::string> hidden;  // always masked when the view would show them: the journal's folder, profiles
-  std::string overlays;             // canonical folder of the host where overlay n has its layers, in n
+  std::vector<std::string> hidden;  // always masked when the view would show them: the journal's directory, profiles
+  std::string overlays;             // canonical directory of the host where overlay n has its layers, in n
   std::optional<std::string> passwd_line, group_line;  // what /etc/passwd and /etc/group must at least hold
 };
 Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch);

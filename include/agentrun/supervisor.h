@@ -135,7 +135,7 @@ struct Summary {
   std::uint64_t decisions = 0, denials = 0, absent = 0;
   std::optional<Traffic> traffic;                                  // when the profile lets something out
   std::vector<std::pair<std::string, std::string>> first_denials;  // what, remedy
-  std::filesystem::path journal;                                   // the run's folder; empty when there is none
+  std::filesystem::path journal;                                   // the run's directory; empty when there is none
   bool started = false;                                            // the command ran
   std::vector<std::string> aftermath;  // what to look at before the host's tools do: a sentence each
   bool held = false;                   // changes are held back: agent-run diff
@@ -148,7 +148,7 @@ std::vector<std::string> limit_lines(const Prepared& prepared);
 /// The program that runs.
 std::string program_path();
 
-/// Builds a whole sandbox for the profile `default` on an empty folder, up to the broker or without what that needs,
+/// Builds a whole sandbox for the profile `default` on an empty directory, up to the broker or without what that needs,
 /// and takes it down again. Throws Refusal, or what else went wrong. This process is not dumpable afterwards.
 enum class Trial : std::uint8_t { whole, floor };
 void try_sandbox(const Places& places, Trial trial);

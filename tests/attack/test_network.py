@@ -577,7 +577,7 @@ class Network(NetworkCase):
         self.profile([f"ok.test:{PORT}"])
         # Nothing that it does after "up" is a call that waits for the broker.
         script = self.script("print('up', flush=True); time.sleep(0.4); os._exit(0)")
-        for name, reason in (("agent-run-net", b"lets connections out did not tell"), ("agent-run-brkr", b"the broker did not tell")):
+        for name, reason in (("agent-run-net", b"lets connections out exited without"), ("agent-run-brkr", b"the broker exited without")):
             with self.subTest(name=name):
                 process = self.start(*script, options=("--json",))
                 self.assertEqual(process.stdout.readline(), b"up\n")

@@ -207,20 +207,20 @@ class Limits(harness.Case):
     if not v2_controllers():  # else it depends on what is delegated
 
         def test_memory_is_refused(self):
-            run = self.refused({"memory": "512MiB"}, r"limits\.memory cannot be kept here: cgroup v1|no controller",
+            run = self.refused({"memory": "512MiB"}, r"limits\.memory cannot be enforced here: cgroup v1|no controller",
                                r"weaken: \[limits\]")
             self.assertIn("memory 536870912 each process", self.open_record(run)["limits"])
             self.assertEqual(self.open_record(run)["weaken"], ["limits"])
             self.assertRegex(run.errors, r"\Aagent-run: weakened: limits \(memory: each process\)\n")
 
         def test_cpus_are_refused(self):
-            run = self.refused({"cpus": 0.5}, r"limits\.cpus cannot be kept here", r"then nothing keeps it")
+            run = self.refused({"cpus": 0.5}, r"limits\.cpus cannot be enforced here", r"then nothing enforces it")
             self.assertRegex(run.errors, r"\Aagent-run: weakened: limits \(cpus: nothing\)\n")
 
         if IS_ROOT:
 
             def test_tasks_of_root_are_refused(self):
-                run = self.refused({"tasks": 50}, r"limits\.tasks cannot be kept here")
+                run = self.refused({"tasks": 50}, r"limits\.tasks cannot be enforced here")
                 self.assertRegex(run.errors, r"\Aagent-run: weakened: limits \(tasks: nothing\)\n")
 
         def test_weakened_memory_bounds_each_process(self):

@@ -346,7 +346,7 @@ class Overlays(harness.Case):
         self.assertEqual(plain.status, 0, f"proves nothing: {plain}")
         self.agent_run("discard")
         run = self.control("unshare", "-Urm", "sh", "-c", 'mount -t tmpfs none "$0/below" && exec "$@"', self.ws, *words)
-        self.assert_one_line_refusal(run, "overlayfs does not take this folder", nothing=self.ws / "ran")
+        self.assert_one_line_refusal(run, "overlayfs does not take this directory", nothing=self.ws / "ran")
         self.assertFalse(self.store.exists() and list(self.store.iterdir()), "a refused run keeps nothing")
 
     def test_explain(self):

@@ -480,7 +480,7 @@ class Sinks(harness.Case):
             "": "empty value", "http://host": "not a kind of sink", "file:": "not an absolute path", "file:relative": "not an absolute path", "file://host/path": "a host",
             f"file:{self.out}/": "a folder", f"file:{self.out}/x?format=xml": "no format", f"file:{self.out}/x?colour=red": "no parameter",
             f"file:{self.out}/x?format=cef&format=ecs": "twice", f"file:{self.out}/x?drain=1h": "drain=1h", f"file:{self.out}/x?drain=61s": "drain=61s",
-            f"file:{self.out}/x%00y": "'%'", f"file:{self.out}/x%2": "'%'", f"file:{self.out}/a#b": "'#'", f"file:{self.out}/none/x": "its folder is not there",
+            f"file:{self.out}/x%00y": "'%'", f"file:{self.out}/x%2": "'%'", f"file:{self.out}/a#b": "'#'", f"file:{self.out}/none/x": "its directory is not there",
             "syslog+tcp://host": "no port", "syslog+tcp://host:0": "not a port", "syslog+tcp://host:99999": "not a port", "syslog+tcp://:514": "no host",
             "syslog+tcp://user:pass@host:514": "a user or password", "syslog+tcp://host:514/path": "a path", "syslog+tcp://host:514?ca=/x": "no parameter",
             "syslog+tls://host?ca=relative": "not an absolute path", f"syslog+tls://host?ca={self.out}/none": "ENOENT", f"syslog+tls://host?ca={self.out}/empty": "no certificate",

@@ -25,8 +25,8 @@ constexpr int tries = 200;
 constexpr timespec pause_between{.tv_sec = 0, .tv_nsec = 1'000'000};
 constexpr double unlimited = std::numeric_limits<double>::infinity();
 
-std::string read_at(const Fd& folder, const char* name) {
-  const Fd file(check(::openat(folder.get(), name, O_RDONLY | O_CLOEXEC), "open", name));
+std::string read_at(const Fd& directory, const char* name) {
+  const Fd file(check(::openat(directory.get(), name, O_RDONLY | O_CLOEXEC), "open", name));
   std::string text(4096, '\0');
   const ssize_t n = check(retry_eintr([&] { return ::read(file.get(), text.data(), text.size()); }), "read", name);
   text.resize(static_cast<std::size_t>(n));
@@ -34,8 +34,8 @@ std::string read_at(const Fd& folder, const char* name) {
 }
 
 // No O_CREAT: a file that is not there is a controller that is not there.
-void write_at(const Fd& folder, const std::string& name, const std::string& value) {
-  const Fd file(check(::openat(folder.get(), name.c_str(), O_WRONLY | O_CLOEXEC), "open", name));
+void write_at(const Fd& directory, const std::string& name, const std::string& value) {
+  const Fd file(check(::openat(directory.get(), name.c_str(), O_WRONLY | O_CLOEXEC), "open", name));
   write_all(file, value, name);
 }
 
@@ -55,16 +55,16 @@ double bound_of(std::string_view text) {
 
 // The kernel rounds memory down to pages, and systemd chooses a period of its own for a quota: what counts is "no
 // more".
-void require(const Fd& folder, const Setting& setting) {
-  const double found = bound_of(read_at(folder, setting.file.c_str()));
+void require(const Fd& directory, const Setting& setting) {
+  const double found = bound_of(read_at(directory, setting.file.c_str()));
   if (!(found <= bound_of(setting.value) * 1.001)) throw SysError(ENOTRECOVERABLE, "read back", setting.file);
 }
 
 // Systemd writes the limits of a scope after it has moved the process: the last file tells.
-void require_in_time(const Fd& folder, const Setting& setting) {
+void require_in_time(const Fd& directory, const Setting& setting) {
   for (int i = 0; i < tries; ++i) {
     try {
-      return require(folder, setting);
+      return require(directory, setting);
     } catch (const SysError&) {
       if (i + 1 == tries) throw;
       ::nanosleep(&pause_between, nullptr);
@@ -72,42 +72,42 @@ void require_in_time(const Fd& folder, const Setting& setting) {
   }
 }
 
-void set(const Fd& folder, const Setting& setting) {
+void set(const Fd& directory, const Setting& setting) {
   try {
-    write_at(folder, setting.file, setting.value);
+    write_at(directory, setting.file, setting.value);
   } catch (const SysError& error) {
     if (setting.need == Setting::Need::where_there && error.error() == ENOENT) return;
     throw;
   }
-  require(folder, setting);
+  require(directory, setting);
 }
 
 void enable_controllers(const std::string& parent, const TreeLimits& limits) {
-  const Fd folder(check(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", parent));
-  const std::set<std::string> enabled = words_of(read_at(folder, "cgroup.subtree_control"));
+  const Fd directory(check(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", parent));
+  const std::set<std::string> enabled = words_of(read_at(directory, "cgroup.subtree_control"));
   for (const std::string& controller : controllers_for(limits))
-    if (!enabled.contains(controller)) write_at(folder, "cgroup.subtree_control", "+" + controller);
+    if (!enabled.contains(controller)) write_at(directory, "cgroup.subtree_control", "+" + controller);
 }
 
-bool is_linked(const std::string& path, const Fd& folder) {
+bool is_linked(const std::string& path, const Fd& directory) {
   struct stat named {
   }, held{};
-  return ::stat(path.c_str(), &named) == 0 && ::fstat(folder.get(), &held) == 0 && named.st_ino == held.st_ino &&
+  return ::stat(path.c_str(), &named) == 0 && ::fstat(directory.get(), &held) == 0 && named.st_ino == held.st_ino &&
          named.st_dev == held.st_dev;
 }
 
 // Locked before it is used: remove_stale_groups() of another run takes the lock first too. Empty: it was faster.
 Fd make_locked(const std::string& path) {
   check(::mkdir(path.c_str(), 0755), "mkdir", path);
-  Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (folder && ::flock(folder.get(), LOCK_EX | LOCK_NB) == 0 && is_linked(path, folder)) return folder;
+  Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory && ::flock(directory.get(), LOCK_EX | LOCK_NB) == 0 && is_linked(path, directory)) return directory;
   ::rmdir(path.c_str());
   return {};
 }
 
-std::uint64_t count_oom_kills(const Fd& folder) {
+std::uint64_t count_oom_kills(const Fd& directory) {
   constexpr std::string_view key = "oom_kill ";
-  const std::string events = "\n" + read_at(folder, "memory.events");
+  const std::string events = "\n" + read_at(directory, "memory.events");
   const std::size_t at = events.find("\n" + std::string(key));
   std::uint64_t number = 0;
   if (at != std::string::npos)
@@ -156,28 +156,28 @@ Group Group::make(const std::string& parent, const TreeLimits& limits) {
   enable_controllers(parent, limits);
   Group group;
   const std::string stem = parent + "/" + std::string(prefix) + std::to_string(::getpid()) + "-";
-  for (int i = 0; i < tries && !group.folder_; ++i) {
+  for (int i = 0; i < tries && !group.directory_; ++i) {
     group.path_ = stem + std::to_string(boot_clock_ns());
-    group.folder_ = make_locked(group.path_);
+    group.directory_ = make_locked(group.path_);
   }
-  if (!group.folder_) throw SysError(EBUSY, "mkdir", group.path_);
+  if (!group.directory_) throw SysError(EBUSY, "mkdir", group.path_);
   group.made_ = true;
-  for (const Setting& setting : settings_for(limits)) set(group.folder_, setting);
+  for (const Setting& setting : settings_for(limits)) set(group.directory_, setting);
   return group;
 }
 
-Group Group::adopt(const std::string& folder, const TreeLimits& limits) {
+Group Group::adopt(const std::string& directory, const TreeLimits& limits) {
   Group group;
-  group.path_ = folder;
-  group.folder_.reset(check(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", folder));
+  group.path_ = directory;
+  group.directory_.reset(check(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", directory));
   for (const Setting& setting : settings_for(limits))
-    if (setting.need == Setting::Need::required) require_in_time(group.folder_, setting);
+    if (setting.need == Setting::Need::required) require_in_time(group.directory_, setting);
   return group;
 }
 
 Group& Group::operator=(Group&& other) noexcept {
   end();
-  folder_ = std::move(other.folder_);
+  directory_ = std::move(other.directory_);
   path_ = std::move(other.path_);
   made_ = other.made_;
   last_oom_kills_ = other.last_oom_kills_;
@@ -185,23 +185,23 @@ Group& Group::operator=(Group&& other) noexcept {
 }
 
 std::uint64_t Group::oom_kills() const noexcept {
-  if (!folder_) return last_oom_kills_;
+  if (!directory_) return last_oom_kills_;
   try {
-    return count_oom_kills(folder_);
+    return count_oom_kills(directory_);
   } catch (const std::exception&) {
     return last_oom_kills_;  // without the memory controller there is no such file
   }
 }
 
 void Group::end() noexcept {
-  if (!folder_) return;
+  if (!directory_) return;
   last_oom_kills_ = oom_kills();
-  const Fd kill(::openat(folder_.get(), "cgroup.kill", O_WRONLY | O_CLOEXEC));  // Linux 5.14
+  const Fd kill(::openat(directory_.get(), "cgroup.kill", O_WRONLY | O_CLOEXEC));  // Linux 5.14
   if (kill) (void)!::write(kill.get(), "1", 1);
-  // EBUSY: what was killed has not ended yet. The scope's folder is systemd's to remove.
+  // EBUSY: what was killed has not ended yet. The scope's directory is systemd's to remove.
   for (int i = 0; made_ && i < tries && ::rmdir(path_.c_str()) != 0 && errno == EBUSY; ++i)
     ::nanosleep(&pause_between, nullptr);
-  folder_.reset();
+  directory_.reset();
 }
 
 void remove_stale_groups(const std::string& parent) noexcept {
@@ -212,8 +212,8 @@ void remove_stale_groups(const std::string& parent) noexcept {
   if (!dir) return;
   while (const dirent* entry = ::readdir(dir.get())) {
     if (!std::string_view(entry->d_name).starts_with(prefix)) continue;
-    const Fd folder(::openat(::dirfd(dir.get()), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (folder && ::flock(folder.get(), LOCK_EX | LOCK_NB) == 0)
+    const Fd directory(::openat(::dirfd(dir.get()), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (directory && ::flock(directory.get(), LOCK_EX | LOCK_NB) == 0)
       ::unlinkat(::dirfd(dir.get()), entry->d_name, AT_REMOVEDIR);  // EBUSY: there is still somebody in it
   }
 }

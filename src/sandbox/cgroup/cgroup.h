@@ -28,7 +28,7 @@ std::set<std::string> words_of(std::string_view text);
 /// pids.max for so many tasks of the agent: pid 1 of the sandbox is in the group too.
 std::uint64_t tasks_in_group(std::uint64_t tasks) noexcept;
 
-/// Where a process stands in the hierarchy, as folders.
+/// Where a process stands in the hierarchy, as directories.
 struct Position {
   std::string mount, own;
 };
@@ -41,7 +41,7 @@ std::optional<Position> position_of(pid_t pid);
 enum class Managed : std::uint8_t { by_systemd, by_nobody };
 Managed who_manages();
 
-/// The nearest folder from `own` up in which groups with the controllers that limits need can be made.
+/// The nearest directory from `own` up in which groups with the controllers that limits need can be made.
 LimitsHost::Offer look_at_subtree(const std::optional<Position>& position, Managed managed,
                                   std::string_view proc_cgroups);
 
@@ -53,19 +53,19 @@ class Group {
   /// SysError.
   static Group make(const std::string& parent, const TreeLimits& limits);
   /// One that systemd made, once its limits are read back. Throws SysError.
-  static Group adopt(const std::string& folder, const TreeLimits& limits);
+  static Group adopt(const std::string& directory, const TreeLimits& limits);
   Group(Group&&) noexcept = default;
   Group& operator=(Group&& other) noexcept;
   ~Group() { end(); }
 
-  explicit operator bool() const noexcept { return static_cast<bool>(folder_); }
-  [[nodiscard]] const Fd& folder() const noexcept { return folder_; }  // for CLONE_INTO_CGROUP
+  explicit operator bool() const noexcept { return static_cast<bool>(directory_); }
+  [[nodiscard]] const Fd& directory() const noexcept { return directory_; }  // for CLONE_INTO_CGROUP
   [[nodiscard]] std::uint64_t oom_kills() const noexcept;
   /// cgroup.kill, then removes the group when we made it. What it counted stays readable.
   void end() noexcept;
 
  private:
-  Fd folder_;  // O_RDONLY; holds the lock that says: in use
+  Fd directory_;  // O_RDONLY; holds the lock that says: in use
   std::string path_;
   bool made_ = false;
   std::uint64_t last_oom_kills_ = 0;

@@ -42,10 +42,10 @@ std::set<std::string> read_words(const std::string& path) {
   return words_of(try_read_file(path).value_or(""));
 }
 
-bool is_delegated(const std::string& folder) {
+bool is_delegated(const std::string& directory) {
   for (const char* name : {"user.delegate", "trusted.delegate"}) {
     char value = 0;
-    if (::getxattr(folder.c_str(), name, &value, 1) == 1 && value == '1') return true;
+    if (::getxattr(directory.c_str(), name, &value, 1) == 1 && value == '1') return true;
   }
   return false;
 }
@@ -56,13 +56,13 @@ bool is_writable(const std::string& path) {
 
 // Groups with controllers can be made where they are switched on already, or can be: in the root of all, and in groups
 // that hold no process themselves ("no internal processes" of cgroup-v2.rst).
-std::set<std::string> usable(const std::string& folder) {
-  if (::access(folder.c_str(), W_OK | X_OK) != 0 || !is_writable(folder + "/cgroup.procs")) return {};
-  std::set<std::string> names = read_words(folder + "/cgroup.subtree_control");
-  const bool is_root = ::access((folder + "/cgroup.type").c_str(), F_OK) != 0;
-  const bool empty = read_words(folder + "/cgroup.procs").empty();
-  if ((is_root || empty) && is_writable(folder + "/cgroup.subtree_control"))
-    names.merge(read_words(folder + "/cgroup.controllers"));
+std::set<std::string> usable(const std::string& directory) {
+  if (::access(directory.c_str(), W_OK | X_OK) != 0 || !is_writable(directory + "/cgroup.procs")) return {};
+  std::set<std::string> names = read_words(directory + "/cgroup.subtree_control");
+  const bool is_root = ::access((directory + "/cgroup.type").c_str(), F_OK) != 0;
+  const bool empty = read_words(directory + "/cgroup.procs").empty();
+  if ((is_root || empty) && is_writable(directory + "/cgroup.subtree_control"))
+    names.merge(read_words(directory + "/cgroup.controllers"));
   std::set<std::string> ours;
   for (const char* name : controllers)
     if (names.contains(name)) ours.insert(name);
@@ -128,14 +128,14 @@ LimitsHost::Offer look_at_subtree(const std::optional<Position>& position, Manag
     best.remedy = "mount -t cgroup2 none /sys/fs/cgroup";
     return best;
   }
-  for (std::string folder = position->own;; folder.resize(folder.rfind('/'))) {
-    const bool ours = managed == Managed::by_nobody || is_delegated(folder);
-    auto names = ours ? usable(folder) : std::set<std::string>();
+  for (std::string directory = position->own;; directory.resize(directory.rfind('/'))) {
+    const bool ours = managed == Managed::by_nobody || is_delegated(directory);
+    auto names = ours ? usable(directory) : std::set<std::string>();
     if (names.size() > best.controllers.size()) {
-      best.place = folder;
+      best.place = directory;
       best.controllers = std::move(names);
     }
-    if (folder.size() <= position->mount.size() || folder.rfind('/') == 0) break;
+    if (directory.size() <= position->mount.size() || directory.rfind('/') == 0) break;
   }
   if (best.controllers.size() < std::size(controllers)) explain(best, position->mount, proc_cgroups);
   return best;

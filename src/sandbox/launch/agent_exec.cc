@@ -28,7 +28,7 @@ int attempt(const std::string& file, const std::vector<std::string>& argv, char*
   return errno;
 }
 
-// With these execvp(3) goes on to the next folder.
+// With these execvp(3) goes on to the next directory.
 constexpr int not_here[] = {ENOENT, ENOTDIR, EACCES, ESTALE, ENODEV, ETIMEDOUT};
 
 }  // namespace
@@ -43,8 +43,8 @@ std::vector<std::string> exec_candidates(const std::string& name, const std::vec
   std::vector<std::string> files;
   for (std::size_t begin = 0; begin <= path.size();) {
     const std::size_t end = std::min(path.find(':', begin), path.size());
-    const std::string folder(path.substr(begin, end - begin));
-    files.push_back(folder.empty() ? name : folder + "/" + name);
+    const std::string directory(path.substr(begin, end - begin));
+    files.push_back(directory.empty() ? name : directory + "/" + name);
     begin = end + 1;
   }
   return files;

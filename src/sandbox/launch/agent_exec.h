@@ -6,8 +6,8 @@
 
 namespace agentrun::sandbox {
 
-/// The files that execvp(3) would try, in its order: `name` itself when it has a slash, else name in each folder of
-/// PATH of `environment` (an empty folder is the working directory; without PATH "/bin:/usr/bin"). Pure.
+/// The files that execvp(3) would try, in its order: `name` itself when it has a slash, else name in each directory of
+/// PATH of `environment` (an empty directory is the working directory; without PATH "/bin:/usr/bin"). Pure.
 std::vector<std::string> exec_candidates(const std::string& name, const std::vector<std::string>& environment);
 
 /// Tries them. A file without a format that the kernel knows is run by /bin/sh. Returns by SysError only: the errno

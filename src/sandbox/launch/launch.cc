@@ -85,16 +85,16 @@ struct Verb {
   void (*run)(Child&);
 };
 
-void say_hello(Child& child) {
+void send_hello(Child& child) {
   close_all_from(STDERR_FILENO + 1, {child.status.get()});
   block_signals();
   tie_to_parent();
-  tell(child.status, Tag::hello);
+  send(child.status, Tag::hello);
 }
 
 void wait_for_ids(Child& child) {
-  const auto answer = hear(child.status);
-  if (!answer || answer->tag != Tag::mapped) throw SysError(EPROTO, "hear", "mapped");
+  const auto answer = receive(child.status);
+  if (!answer || answer->tag != Tag::mapped) throw SysError(EPROTO, "receive", "mapped");
   // Only now: the root of a cgroup namespace is the group that its maker stands in (cgroup_namespaces(7)).
   check(::unshare(CLONE_NEWCGROUP), "unshare", "CLONE_NEWCGROUP");
 }
@@ -107,12 +107,12 @@ void start_session(Child& child) {
 }
 
 // While it has the capabilities: a port below 1024 and netfilter's messages are nobody's of the sandbox later.
-void open_way_out(Child& child) {
+void open_egress(Child& child) {
   if (!child.plan.egress) return;
-  make_way_out();
+  make_egress_interfaces();
   const egress::Sockets sockets = make_egress_sockets();
   const PackedSockets packed = pack(sockets);
-  tell(child.status, Tag::sockets, packed.which, packed.fds);
+  send(child.status, Tag::sockets, packed.which, packed.fds);
 }
 
 void build_view(Child& child) {
@@ -130,7 +130,7 @@ void make_terminal(Child& child) {
   Terminal terminal = open_terminal();
   take_terminal(terminal.slave);
   const std::array fds{terminal.master.get()};
-  tell(child.status, Tag::terminal, {}, fds);
+  send(child.status, Tag::terminal, {}, fds);
   child.slave = std::move(terminal.slave);
 }
 
@@ -147,14 +147,14 @@ void release_agent(Child& child) {
   if (child.slave && !child.plan.terminal_held_back) give_foreground(child.slave, child.agent);
   const Fd agent = pidfd_open(child.agent);
   const std::array fds{agent.get()};
-  tell(child.status, Tag::agent, {}, fds);
+  send(child.status, Tag::agent, {}, fds);
   write_all(child.go_write, "a", "go");  // X speaks to P on the same socket: only after this word
   child.view.reset();
   if (!child.plan.terminal_held_back) child.slave.reset();
   child.go_read.reset();
   close_all_from(0, {child.status.get(), child.go_write.get(), child.slave.get()});
-  const auto answer = hear(child.status);
-  if (!answer || answer->tag != Tag::go) throw SysError(EPROTO, "hear", "go");
+  const auto answer = receive(child.status);
+  if (!answer || answer->tag != Tag::go) throw SysError(EPROTO, "receive", "go");
   seal_init();
   (void)!::write(child.go_write.get(), "g", 1);  // EPIPE: killed before it went; run_init reports that
   child.go_write.reset();
@@ -188,12 +188,12 @@ void enter_domain(Child& child) {
 void load_agent_filter(Child& child) {
   if (!is_trapped(child.plan)) {
     load_filter(child.plan.filter, 0);
-    return tell(child.status, Tag::ready);
+    return send(child.status, Tag::ready);
   }
   constexpr unsigned flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
   child.listener = load_filter(child.plan.filter, flags);
   check(::fcntl(child.listener.get(), F_SETFD, FD_CLOEXEC), "fcntl", "listener");
-  tell(child.status, Tag::ready, bytes_of(child.listener.get()));
+  send(child.status, Tag::ready, bytes_of(child.listener.get()));
 }
 
 void wait_for_go(Child& child) {
@@ -208,11 +208,11 @@ void execute(Child& child) {
 }
 
 constexpr Verb as_init[] = {
-    {"user", say_hello},
+    {"user", send_hello},
     {"user", wait_for_ids},
     {"session", start_session},
     {"net", [](Child&) { bring_loopback_up(); }},
-    {"net", open_way_out},
+    {"net", open_egress},
     {"mounts", build_view},
     {"mounts", enter_view},
     {"terminal", make_terminal},
@@ -248,7 +248,7 @@ void run(std::span<const Verb> verbs, Child& child) noexcept {
     failure = {std::string(stage), "set-up", error.what(), ENOTRECOVERABLE};
   }
   try {
-    tell(child.status, Tag::failure, encode(failure));
+    send(child.status, Tag::failure, encode(failure));
   } catch (const std::exception&) {
     ::_exit(status_failed);  // P is gone, or sees the end of the socket
   }
@@ -276,21 +276,21 @@ std::array<Fd, 2> make_socket_pair() {
 }
 
 /// Waits for the next word of C or X; a failure that it tells is thrown. `agent` may be empty: X is not known yet.
-Word expect(const Fd& status, Tag tag, const Fd& agent = {}) {
+Message expect(const Fd& status, Tag tag, const Fd& agent = {}) {
   std::array<pollfd, 2> polled{
       {{.fd = status.get(), .events = POLLIN, .revents = 0}, {.fd = agent.get(), .events = POLLIN, .revents = 0}}};
   const int ready = retry_eintr([&] { return ::poll(polled.data(), polled.size(), set_up_deadline_ms); });
   if (check(ready, "poll", "child") == 0) throw SysError(ETIMEDOUT, "poll", "child");
   if (polled[0].revents == 0) throw SysError(ECONNRESET, "poll", "agent");  // X is dead and had no word to say
-  auto word = hear(status);
-  if (!word) throw SysError(ECONNRESET, "hear", "child");
+  auto word = receive(status);
+  if (!word) throw SysError(ECONNRESET, "receive", "child");
   if (word->tag == Tag::failure) throw launch_error(decode_failure(word->payload));
-  if (word->tag != tag) throw SysError(EPROTO, "hear", "child");
+  if (word->tag != tag) throw SysError(EPROTO, "receive", "child");
   return std::move(*word);
 }
 
-Fd take_fd(Word word) {
-  if (word.fds.size() != 1) throw SysError(EPROTO, "hear", "descriptor");
+Fd take_fd(Message word) {
+  if (word.fds.size() != 1) throw SysError(EPROTO, "receive", "descriptor");
   return std::move(word.fds.front());
 }
 
@@ -313,7 +313,7 @@ pid_t clone_child(Fd& pidfd, const Group& group) {
                CLONE_CLEAR_SIGHAND;
   if (group) {
     args.flags |= CLONE_INTO_CGROUP;
-    args.cgroup = static_cast<std::uint64_t>(group.folder().get());
+    args.cgroup = static_cast<std::uint64_t>(group.directory().get());
   }
   args.pidfd = reinterpret_cast<std::uintptr_t>(&fd);
   args.exit_signal = SIGCHLD;
@@ -335,7 +335,7 @@ Failure cause(const Fd& status, Failure otherwise) noexcept {
   try {
     pollfd poll{.fd = status.get(), .events = POLLIN, .revents = 0};
     while (status && ::poll(&poll, 1, 0) > 0) {
-      const auto word = hear(status);
+      const auto word = receive(status);
       if (!word) break;
       if (word->tag == Tag::failure) return decode_failure(word->payload);
     }
@@ -384,7 +384,7 @@ Sandbox Sandbox::begin(const Plan& plan, RulesetLoader loader) {
     if (plan.limits.carrier == LimitsPlan::Carrier::scope) state->scope = Scope(state->init_pid, plan.limits.grouped);
     stage = "user";
     write_id_maps(state->init_pid, plan.uid, plan.gid);
-    tell(state->status, Tag::mapped);
+    send(state->status, Tag::mapped);
     stage = "net";
     loader.load(state->init, plan.ruleset);
     state->loader.emplace(std::move(loader));
@@ -403,13 +403,13 @@ void Sandbox::await() {
   std::string_view stage = "launch";
   try {
     if (s.wants_sockets) {
-      Word word = expect(s.status, Tag::sockets);
+      Message word = expect(s.status, Tag::sockets);
       s.sockets = unpack_sockets(word.payload, std::move(word.fds));
     }
     if (s.wants_terminal) s.terminal = take_fd(expect(s.status, Tag::terminal));
     s.agent = take_fd(expect(s.status, Tag::agent));
     s.agent_pid = pid_of(s.agent);
-    const Word ready = expect(s.status, Tag::ready, s.agent);
+    const Message ready = expect(s.status, Tag::ready, s.agent);
     stage = "listener";
     if (s.trapped) s.listener = pidfd_getfd(s.agent, int_of(ready.payload).value_or(-1));
     stage = "net";

@@ -23,7 +23,7 @@ struct Sandbox::State {
   egress::Sockets sockets;  // with Plan::egress
   bool wants_terminal = false, wants_sockets = false;
   bool trapped = true;
-  bool told_end = false;  // the agent's end, or `lost`, was given out
+  bool end_reported = false;  // the agent's end, or `lost`, was given out
 
   State() = default;
   State(const State&) = delete;

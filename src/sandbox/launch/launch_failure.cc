@@ -33,12 +33,13 @@ constexpr Remedy remedies[] = {
     {"clone", "", EUSERS, "user namespaces are nested too deeply here"},
     {"clone", "", EINVAL, "the kernel lacks a kind of namespace: CONFIG_USER_NS, PID_NS, NET_NS, IPC_NS and UTS_NS"},
     {"user", "", EPERM, "the host does not let this user map its own uid: check AppArmor, SELinux and /proc"},
-    {"mounts", "", ELOOP, "a symbolic link stands where the profile named a folder or file: remove it and start again"},
+    {"mounts", "", ELOOP,
+     "a symbolic link stands where the profile named a directory or file: remove it and start again"},
     {"mounts", "", ESTALE, "it was replaced while agent-run started: start again"},
     {"mounts", "overlay", EINVAL,
-     "overlayfs does not take this folder, or not the one for the changes: it has other mounts below it, or lies "
+     "overlayfs does not take this directory, or not the one for the changes: it has other mounts below it, or lies "
      "itself "
-     "on an overlay or a file system without extended attributes (see dmesg); choose another --journal folder, or "
+     "on an overlay or a file system without extended attributes (see dmesg); choose another --journal directory, or "
      "write "
      "instead of overlay"},
     {"mounts", "overlay", any,
@@ -55,7 +56,8 @@ constexpr Remedy remedies[] = {
      "the root of this host is its initial ramfs: start from a mounted root file system"},
     {"mounts", "", EACCES,
      "the user who runs agent-run must be able to read and search it, or the profile must not name it"},
-    {"mounts", "", ENOENT, "it vanished while agent-run started, or its folder cannot hold a mount point: start again"},
+    {"mounts", "", ENOENT,
+     "it vanished while agent-run started, or its directory cannot hold a mount point: start again"},
     {"mounts", "", ENOSYS, "Linux 6.1 or newer is needed"},
     {"mounts", "", EPERM,
      "mounting in a user namespace is refused here: check AppArmor, SELinux and the container's seccomp"},

@@ -26,23 +26,23 @@ enum class Tag : char {
   failure = 'f',   // child or agent → parent: payload Failure
 };
 
-struct Word {
+struct Message {
   Tag tag{};
   std::string payload;
   std::vector<Fd> fds;
 };
 
 /// Throws SysError.
-inline void tell(const Fd& socket, Tag tag, std::string_view payload = {}, std::span<const int> fds = {}) {
+inline void send(const Fd& socket, Tag tag, std::string_view payload = {}, std::span<const int> fds = {}) {
   std::string bytes(1, static_cast<char>(tag));
   send_message(socket, bytes.append(payload), fds);
 }
 
 /// Blocks; nullopt at end of file. Throws SysError.
-inline std::optional<Word> hear(const Fd& socket) {
+inline std::optional<Message> receive(const Fd& socket) {
   auto message = recv_message(socket);
   if (!message || message->bytes.empty()) return std::nullopt;
-  return Word{static_cast<Tag>(message->bytes.front()), message->bytes.substr(1), std::move(message->fds)};
+  return Message{static_cast<Tag>(message->bytes.front()), message->bytes.substr(1), std::move(message->fds)};
 }
 
 /// Numbers travel as the bytes of an int: both ends are one program.

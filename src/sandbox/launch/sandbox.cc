@@ -82,20 +82,20 @@ const Fd& Sandbox::status_fd() const noexcept {
 
 void Sandbox::go() {
   try {
-    tell(state_->status, Tag::go);
+    send(state_->status, Tag::go);
   } catch (const SysError& error) {
     throw launch_error({"go", error.call(), error.object(), error.error()});
   }
 }
 
 std::optional<Sandbox::Change> Sandbox::next_change() {
-  if (state_->told_end || !is_readable(state_->status)) return std::nullopt;
-  const auto word = hear(state_->status);
+  if (state_->end_reported || !is_readable(state_->status)) return std::nullopt;
+  const auto word = receive(state_->status);
   if (word && word->tag == Tag::failure) throw launch_error(decode_failure(word->payload));
   std::optional<Change> change;
   if (word && word->tag == Tag::change) change = decode_change(word->payload);
   if (!change) change = Change{Change::Kind::lost, 0};
-  state_->told_end = change->kind != Change::Kind::stopped && change->kind != Change::Kind::continued;
+  state_->end_reported = change->kind != Change::Kind::stopped && change->kind != Change::Kind::continued;
   return change;
 }
 

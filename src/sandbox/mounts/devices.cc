@@ -27,9 +27,9 @@ constexpr const char* proc_masked[] = {"allocinfo",     "asound",     "dynamic_d
                                        "latency_stats", "mtrr",       "sched_debug",   "slabinfo",   "timer_list",
                                        "timer_stats",   "vmallocinfo"};
 
-void bind_device(View& view, const std::string& folder, const Device& device) {
+void bind_device(View& view, const std::string& directory, const Device& device) {
   const std::string host_path = std::string("/dev/").append(device.name);
-  const std::string path = folder + "/" + std::string(device.name);
+  const std::string path = directory + "/" + std::string(device.name);
   const Fd node = view.open_host(host_path, O_PATH);
   struct stat st {};
   check(::fstat(node.get(), &st), "fstat", host_path);

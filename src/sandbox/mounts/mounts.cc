@@ -18,7 +18,8 @@ namespace agentrun::sandbox {
 
 namespace {
 
-constexpr const char *mask_file_name = ".masked-file", *mask_folder_name = ".masked-folder", *cover_file_name = ".text";
+constexpr const char *mask_file_name = ".masked-file", *mask_directory_name = ".masked-directory",
+                     *cover_file_name = ".text";
 constexpr std::uint64_t base_attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 
 // statfs(2) reports these four with the values that mount_setattr(2) takes.
@@ -139,8 +140,8 @@ void View::attach(const Fd& mount, const Fd& point, const std::string& path, std
   placed_.push_back({path, attributes, st.st_dev, st.st_ino});
 }
 
-// The tree is attached on top of the host's "/": that folder is always there, and our own path resolution stays below
-// it until pivot_root, because a walk does not cross what is mounted on its own start.
+// The tree is attached on top of the host's "/": that directory is always there, and our own path resolution stays
+// below it until pivot_root, because a walk does not cross what is mounted on its own start.
 void View::make_root(const MountStep& step) {
   std::uint64_t attributes = attributes_of(step);
   if (step.source.empty()) {
@@ -159,10 +160,11 @@ void View::make_root(const MountStep& step) {
 void View::hold_mask_sources(const Fd& mount) {
   constexpr int flags = O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC;
   mask_home_.reset(check(::fcntl(mount.get(), F_DUPFD_CLOEXEC, 0), "fcntl", "masks"));
-  check(::mkdirat(mount.get(), mask_folder_name, 0), "mkdirat", mask_folder_name);
+  check(::mkdirat(mount.get(), mask_directory_name, 0), "mkdirat", mask_directory_name);
   const Fd made(check(::openat(mount.get(), mask_file_name, flags, 0), "openat", mask_file_name));
   mask_file_.reset(check(::openat(mount.get(), mask_file_name, O_PATH | O_CLOEXEC), "openat", mask_file_name));
-  mask_folder_.reset(check(::openat(mount.get(), mask_folder_name, O_PATH | O_CLOEXEC), "openat", mask_folder_name));
+  mask_directory_.reset(
+      check(::openat(mount.get(), mask_directory_name, O_PATH | O_CLOEXEC), "openat", mask_directory_name));
 }
 
 void View::make_directory(View& view, const MountStep& step) {
@@ -200,7 +202,7 @@ void View::overlay(View& view, const MountStep& step) {
   const Fd work = view.open_host(step.layers + "/work", O_PATH | O_DIRECTORY);
   struct statfs host {};
   check(::fstatfs(lower.get(), &host), "fstatfs", step.source);
-  // What the host forbids on the folder's mount, its overlay forbids too.
+  // What the host forbids on the directory's mount, its overlay forbids too.
   const std::uint64_t attributes = attributes_of(step) | (static_cast<std::uint64_t>(host.f_flags) & ST_NOEXEC);
   const Fd mount = new_overlay({lower, upper, work}, static_cast<unsigned>(attributes), step.source);
   view.attach(mount, view.mount_point(step.target, Point::directory), step.target, attributes);
@@ -233,7 +235,7 @@ void View::mask(View& view, const MountStep& step) {
   const Fd target = view.open(step.target, O_PATH);
   const struct stat st = status_of(target, step.target);
   if (step.dev != 0 || step.ino != 0) require_identity(st, step);
-  const Fd& source = S_ISDIR(st.st_mode) ? view.mask_folder_ : view.mask_file_;
+  const Fd& source = S_ISDIR(st.st_mode) ? view.mask_directory_ : view.mask_file_;
   constexpr std::uint64_t attributes = base_attributes | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
   const Fd mount = clone_tree(source, step.target);
   restrict_mount(mount, attributes, Reach::whole_tree, step.target);
@@ -288,7 +290,7 @@ void View::build(const std::vector<MountStep>& steps) {
   }
   if (mask_home_) {
     check(::unlinkat(mask_home_.get(), mask_file_name, 0), "unlinkat", mask_file_name);
-    check(::unlinkat(mask_home_.get(), mask_folder_name, AT_REMOVEDIR), "unlinkat", mask_folder_name);
+    check(::unlinkat(mask_home_.get(), mask_directory_name, AT_REMOVEDIR), "unlinkat", mask_directory_name);
     mask_home_.reset();
   }
   for (const auto& [mount, path] : read_only_) restrict_mount(mount, MOUNT_ATTR_RDONLY, Reach::this_mount, path);

@@ -32,9 +32,9 @@ using Option = std::pair<const char*, const char*>;
 Fd new_filesystem(const char* type, std::initializer_list<Option> options, unsigned attributes);
 
 /// A detached overlayfs of user namespaces: `lower` is shown, changes go to `upper` (Linux 5.11, overlayfs.rst
-/// "userxattr"). Folders are handed over by descriptor, so no character of a path means anything. `upper` and `work`
-/// are folders of one mount, which must keep extended attributes of users. `object` is what errors name. Throws
-/// SysError.
+/// "userxattr"). Directories are handed over by descriptor, so no character of a path means anything. `upper` and
+/// `work` are directories of one mount, which must keep extended attributes of users. `object` is what errors name.
+/// Throws SysError.
 struct Layers {
   const Fd &lower, &upper, &work;
 };
@@ -74,14 +74,14 @@ class View {
   void own(const Fd& mount);
   /// Makes an empty directory of the run there. All of them share one file system.
   void attach_scratch(const std::string& path, unsigned mode, std::uint64_t attributes);
-  /// Makes the empty file and folder that masks are clones of, on a mounted file system of our own; build() removes the
-  /// names again.
+  /// Makes the empty file and directory that masks are clones of, on a mounted file system of our own; build() removes
+  /// the names again.
   void hold_mask_sources(const Fd& mount);
   /// Read-only once everything stands on it.
   void finish_read_only(Fd mount, std::string path);
-  /// Hides what stands at `path` behind an empty file or folder that nobody may open.
+  /// Hides what stands at `path` behind an empty file or directory that nobody may open.
   void mask_place(const std::string& path) { mask(*this, {.kind = MountStep::Kind::mask, .target = path}); }
-  /// The folder that will hold `path`, on a file system of our own (else EXDEV).
+  /// The directory that will hold `path`, on a file system of our own (else EXDEV).
   [[nodiscard]] Fd own_parent(const std::string& path) const;
 
  private:
@@ -105,7 +105,7 @@ class View {
   Fd old_root_, root_;
   Fd scratch_;
   unsigned scratch_places_ = 0;
-  Fd mask_home_, mask_file_, mask_folder_;
+  Fd mask_home_, mask_file_, mask_directory_;
   std::vector<dev_t> own_;
   std::vector<Placed> placed_;
   std::vector<std::pair<Fd, std::string>> read_only_;

@@ -172,7 +172,7 @@ constexpr std::array<Member, 8> members = {{{'d', &egress::Sockets::dns_udp},
 
 }  // namespace
 
-void make_way_out() {
+void make_egress_interfaces() {
   const Socket netlink = made(Socket(::nl_socket_alloc()), "nl_socket_alloc");
   require(::nl_connect(netlink.get(), NETLINK_ROUTE), "nl_connect", "route");
   add_family(netlink, egress::own_address4, AF_INET);
@@ -214,10 +214,10 @@ PackedSockets pack(const egress::Sockets& sockets) {
 
 egress::Sockets unpack_sockets(std::string_view which, std::vector<Fd> fds) {
   egress::Sockets sockets;
-  if (which.size() != fds.size()) throw SysError(EPROTO, "hear", "sockets");
+  if (which.size() != fds.size()) throw SysError(EPROTO, "receive", "sockets");
   for (std::size_t i = 0; i < which.size(); ++i) {
     const auto* const member = std::ranges::find(members, which[i], &Member::letter);
-    if (member == members.end()) throw SysError(EPROTO, "hear", "sockets");
+    if (member == members.end()) throw SysError(EPROTO, "receive", "sockets");
     sockets.*member->socket = std::move(fds[i]);
   }
   return sockets;

@@ -12,7 +12,7 @@
 namespace agentrun::sandbox {
 
 /// Own addresses and default routes of both families. Without IPv6 on this host: IPv4 alone. Throws SysError.
-void make_way_out();
+void make_egress_interfaces();
 
 /// Binds them; the caller has CAP_NET_BIND_SERVICE and CAP_NET_ADMIN in the network namespace. Throws SysError.
 egress::Sockets make_egress_sockets();

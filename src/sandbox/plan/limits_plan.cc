@@ -13,7 +13,7 @@ namespace agentrun::sandbox {
 
 namespace {
 
-using Keeper = KeptLimit::Keeper;
+using By = EnforcedLimit::By;
 using Carrier = LimitsPlan::Carrier;
 using Names = std::set<std::string>;
 
@@ -52,19 +52,19 @@ Choice choose(const Names& needed, const LimitsHost& host) {
   return best;
 }
 
-void bound_tasks(LimitsPlan& plan, KeptLimit& kept, const LimitsHost& host, std::uint64_t tasks) {
+void bound_tasks(LimitsPlan& plan, EnforcedLimit& kept, const LimitsHost& host, std::uint64_t tasks) {
   plan.process_tasks = tasks + 1 + host.own_tasks;  // pid 1 of the sandbox counts too
-  if (host.task_rlimit_holds) kept.keeper = Keeper::rlimit;
+  if (host.task_rlimit_holds) kept.enforced_by = By::rlimit;
 }
 
-void bound_memory(LimitsPlan& plan, KeptLimit& kept, std::uint64_t bytes) {
+void bound_memory(LimitsPlan& plan, EnforcedLimit& kept, std::uint64_t bytes) {
   plan.process_memory = bytes;
-  kept.keeper = Keeper::each_process;
+  kept.enforced_by = By::each_process;
 }
 
 }  // namespace
 
-std::string_view name(Keeper keeper) noexcept {
+std::string_view name(By keeper) noexcept {
   static constexpr std::array<std::string_view, 4> names = {"control group", "rlimit", "each process", "nothing"};
   return names[static_cast<std::size_t>(keeper)];
 }
@@ -72,32 +72,32 @@ std::string_view name(Keeper keeper) noexcept {
 LimitsPlan plan_limits(const TreeLimits& wanted, const LimitsHost& host) {
   LimitsPlan plan;
   const Choice choice = choose(controllers_for(wanted), host);
-  const auto keep = [&](const char* limit, const char* controller, std::string value) -> KeptLimit& {
-    KeptLimit& kept =
-        plan.kept.emplace_back(KeptLimit{.name = limit, .value = std::move(value), .keeper = Keeper::nothing});
-    if (choice.offer->controllers.contains(controller)) kept.keeper = Keeper::control_group;
+  const auto keep = [&](const char* limit, const char* controller, std::string value) -> EnforcedLimit& {
+    EnforcedLimit& kept =
+        plan.enforced.emplace_back(EnforcedLimit{.name = limit, .value = std::move(value), .enforced_by = By::nothing});
+    if (choice.offer->controllers.contains(controller)) kept.enforced_by = By::control_group;
     return kept;
   };
   if (wanted.memory) {
-    KeptLimit& kept = keep("memory", "memory", std::to_string(*wanted.memory));
-    if (kept.keeper == Keeper::control_group)
+    EnforcedLimit& kept = keep("memory", "memory", std::to_string(*wanted.memory));
+    if (kept.enforced_by == By::control_group)
       plan.grouped.memory = wanted.memory;
     else
       bound_memory(plan, kept, *wanted.memory);
   }
   if (wanted.tasks) {
-    KeptLimit& kept = keep("tasks", "pids", std::to_string(*wanted.tasks));
-    if (kept.keeper == Keeper::control_group)
+    EnforcedLimit& kept = keep("tasks", "pids", std::to_string(*wanted.tasks));
+    if (kept.enforced_by == By::control_group)
       plan.grouped.tasks = wanted.tasks;
     else
       bound_tasks(plan, kept, host, *wanted.tasks);
   }
   if (wanted.cpus) {
-    const KeptLimit& kept = keep("cpus", "cpu", text_of(*wanted.cpus));
-    if (kept.keeper == Keeper::control_group) plan.grouped.cpus = wanted.cpus;
+    const EnforcedLimit& kept = keep("cpus", "cpu", text_of(*wanted.cpus));
+    if (kept.enforced_by == By::control_group) plan.grouped.cpus = wanted.cpus;
   }
   const bool by_scope = choice.carrier == Carrier::scope;
-  for (KeptLimit& kept : plan.kept) {
+  for (EnforcedLimit& kept : plan.enforced) {
     if (!kept.weaker()) continue;
     kept.lacks = host.subtree.why_not;
     if (!host.scope.why_not.empty()) kept.lacks += (kept.lacks.empty() ? "" : "; ") + host.scope.why_not;

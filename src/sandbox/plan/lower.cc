@@ -38,8 +38,8 @@ void push_front(std::deque<std::string>& pending, std::string_view path) {
   pending.insert(pending.begin(), parts.begin(), parts.end());
 }
 
-std::string below(const std::string& folder, std::string_view name) {
-  return (folder == "/" ? "/" : folder + "/").append(name);
+std::string below(const std::string& directory, std::string_view name) {
+  return (directory == "/" ? "/" : directory + "/").append(name);
 }
 
 Walk walk(const Host& host, const std::string& path) {
@@ -103,7 +103,7 @@ class Lowering {
     for (const policy::Grant* grant : grants) show(*grant);
   }
 
-  /// Sockets of the host, each at its own path and by its inode. One that a folder shows already is there.
+  /// Sockets of the host, each at its own path and by its inode. One that a directory shows already is there.
   void show_sockets() {
     for (const policy::Policy::SocketGrant& grant : policy_.sockets()) {
       if (reserved(grant.path) || denied(grant.path) || steps_.contains(grant.path)) continue;
@@ -176,25 +176,26 @@ class Lowering {
   }
 
   /// What lies between the root and a step, on file systems of our own.
-  void add_folders() {
+  void add_directories() {
     std::vector<std::string> targets;
     for (const auto& [target, step] : steps_) targets.push_back(target);
     for (const std::string& target : targets)
       for (std::string_view up = parent_of(target); up != "/"; up = parent_of(up)) {
-        const std::string folder(up);
-        if (folder == shared_memory) continue;  // made with /dev
-        const auto found = steps_.find(folder);
+        const std::string directory(up);
+        if (directory == shared_memory) continue;  // made with /dev
+        const auto found = steps_.find(directory);
         if (found != steps_.end() && (found->second.kind == Kind::symlink || found->second.kind == Kind::text_file))
-          throw Refusal(folder + ": changed while agent-run looked at it", "start again");
-        if (found != steps_.end() || is_bound(mount_above(folder)) || mount_above(folder).kind == Kind::proc) continue;
-        add({.kind = Kind::directory, .target = folder});
+          throw Refusal(directory + ": changed while agent-run looked at it", "start again");
+        if (found != steps_.end() || is_bound(mount_above(directory)) || mount_above(directory).kind == Kind::proc)
+          continue;
+        add({.kind = Kind::directory, .target = directory});
       }
   }
 
   void require_workspace() const {
     const std::string& workspace = policy_.workspace();
     if (!workspace.empty() && host_.look(workspace).kind != Entry::Kind::directory)
-      throw Refusal("workspace " + workspace + ": no such folder", "make it, or choose another with -w");
+      throw Refusal("workspace " + workspace + ": no such directory", "make it, or choose another with -w");
     if (!exists(launch_.cwd))
       throw Refusal("working directory " + launch_.cwd + ": the profile does not show it",
                     "start in the workspace, choose another one with -w, or add it to files.read");
@@ -317,10 +318,10 @@ class Lowering {
 
   void require_overlay_possible(const std::string& target) const {
     if (target == "/")
-      throw Refusal("/ as an overlay: agent-run keeps the changes below it", "name the folders that are meant");
+      throw Refusal("/ as an overlay: agent-run keeps the changes below it", "name the directories that are meant");
     if (within(launch_.overlays, target))
       throw Refusal(target + " as an overlay: agent-run keeps the changes below it, in " + launch_.overlays,
-                    "name a folder that does not hold it, or choose another place with --journal");
+                    "name a directory that does not hold it, or choose another place with --journal");
   }
 
   const policy::Policy& policy_;
@@ -392,7 +393,7 @@ Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch)
   if (launch.passwd_line) lowering.show_text("/etc/passwd", *launch.passwd_line);
   if (launch.group_line) lowering.show_text("/etc/group", *launch.group_line);
   lowering.hide();
-  lowering.add_folders();
+  lowering.add_directories();
   lowering.require_workspace();
 
   plan.uid = launch.uid;

@@ -134,13 +134,13 @@ std::string probe_overlay(const ProbeTools&) {
   const Fd place = view.open_host("/tmp", O_PATH | O_DIRECTORY);
   constexpr unsigned flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
   check(::move_mount(layers.get(), "", place.get(), "", flags), "move_mount", "/tmp");
-  std::array<Fd, 3> folders;
-  for (std::size_t i = 0; i < folders.size(); ++i) {
+  std::array<Fd, 3> directories;
+  for (std::size_t i = 0; i < directories.size(); ++i) {
     const std::string name = std::to_string(i);
     check(::mkdirat(layers.get(), name.c_str(), 0700), "mkdirat", name);
-    folders[i].reset(check(::openat(layers.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC), "openat", name));
+    directories[i].reset(check(::openat(layers.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC), "openat", name));
   }
-  new_overlay({folders[0], folders[1], folders[2]}, 0, "tmpfs");
+  new_overlay({directories[0], directories[1], directories[2]}, 0, "tmpfs");
   return "overlayfs with userxattr";
 }
 
@@ -192,7 +192,7 @@ std::string probe_redirection(const ProbeTools& tools) {
 std::string probe_way_out(const ProbeTools&) {
   enter_namespaces(CLONE_NEWNET);
   bring_loopback_up();
-  make_way_out();
+  make_egress_interfaces();
   return make_egress_sockets().relay6 ? "addresses, routes and sockets, IPv4 and IPv6"
                                       : "addresses, routes and sockets, IPv4";
 }
@@ -345,8 +345,8 @@ void explain(Feature& feature, const Probe& probe, const Failure& failure, const
 // Which limits this host keeps, and by what. None is needed to run.
 Feature limits_feature() {
   Feature feature{.name = "limits", .present = true, .required = false, .detail = {}, .remedy = {}};
-  for (const KeptLimit& kept : plan_limits_here({.memory = 1U << 30U, .tasks = 100, .cpus = 1}, 0).kept) {
-    feature.detail += (feature.detail.empty() ? "" : ", ") + kept.name + ": " + std::string(name(kept.keeper));
+  for (const EnforcedLimit& kept : plan_limits_here({.memory = 1U << 30U, .tasks = 100, .cpus = 1}, 0).enforced) {
+    feature.detail += (feature.detail.empty() ? "" : ", ") + kept.name + ": " + std::string(name(kept.enforced_by));
     if (!kept.weaker()) continue;
     feature.present = false;
     feature.remedy = kept.lacks + ": " + kept.remedy;

@@ -14,7 +14,7 @@ int landlock_abi();
 
 /// Every file right that an ABI knows: what is handled and not granted is denied. Pure.
 std::uint64_t handled_rights(int abi) noexcept;
-/// The rights of one step on a folder or on a file. Pure.
+/// The rights of one step on a directory or on a file. Pure.
 enum class Object : std::uint8_t { directory, file };
 std::uint64_t granted_rights(const LandlockStep& step, Object object, int abi) noexcept;
 

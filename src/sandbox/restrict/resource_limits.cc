@@ -103,8 +103,8 @@ void prove_task_limit() {
 
 void set_task_limit(const Plan& plan) {
   if (!plan.limits.process_tasks) return;
-  const auto promised = [](const KeptLimit& kept) { return kept.keeper == KeptLimit::Keeper::rlimit; };
-  if (std::ranges::any_of(plan.limits.kept, promised)) prove_task_limit();
+  const auto promised = [](const EnforcedLimit& limit) { return limit.enforced_by == EnforcedLimit::By::rlimit; };
+  if (std::ranges::any_of(plan.limits.enforced, promised)) prove_task_limit();
   lower_limit(RLIMIT_NPROC, "RLIMIT_NPROC", *plan.limits.process_tasks);
 }
 

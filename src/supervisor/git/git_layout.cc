@@ -121,31 +121,31 @@ void GitLayout::add_repository(const std::string& directory, const std::optional
 }
 
 // The repositories of submodules, whose names may hold slashes.
-void GitLayout::add_modules(const std::string& folder, int depth) {
-  if (depth > max_module_depth || !is_directory(folder)) return;
+void GitLayout::add_modules(const std::string& directory, int depth) {
+  if (depth > max_module_depth || !is_directory(directory)) return;
   std::size_t looked_at = 0;
-  for (const std::string& name : host_.entries(folder)) {
+  for (const std::string& name : host_.entries(directory)) {
     if (++looked_at > max_entries) return;
-    const std::string directory = folder + "/" + name;
-    if (is_bare(directory))
-      add_repository(directory, std::nullopt);
+    const std::string module = directory + "/" + name;
+    if (is_bare(module))
+      add_repository(module, std::nullopt);
     else
-      add_modules(directory, depth + 1);
+      add_modules(module, depth + 1);
   }
 }
 
 // Where relative names of settings begin: at the top of each worktree.
 void GitLayout::add_worktrees(const std::string& repository) {
-  const std::string folder = repository + "/worktrees";
-  if (!is_directory(folder)) return;
+  const std::string directory = repository + "/worktrees";
+  if (!is_directory(directory)) return;
   std::size_t looked_at = 0;
-  for (const std::string& name : host_.entries(folder)) {
+  for (const std::string& name : host_.entries(directory)) {
     if (++looked_at > max_worktrees) return;
-    const auto file = path_in(folder + "/" + name + "/gitdir", "", folder + "/" + name);
+    const auto file = path_in(directory + "/" + name + "/gitdir", "", directory + "/" + name);
     if (!file) continue;
     worktrees_.emplace_back(repository, std::string(parent_of(*file)));
-    worktrees_.emplace_back(folder + "/" + name, std::string(parent_of(*file)));
-    repositories_.insert(folder + "/" + name);
+    worktrees_.emplace_back(directory + "/" + name, std::string(parent_of(*file)));
+    repositories_.insert(directory + "/" + name);
   }
 }
 

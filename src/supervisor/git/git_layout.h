@@ -41,7 +41,7 @@ class GitLayout {
   void look_below(const std::string& directory);
   void add_repository(const std::string& directory, const std::optional<std::string>& worktree);
   void add_worktrees(const std::string& repository);
-  void add_modules(const std::string& folder, int depth);
+  void add_modules(const std::string& directory, int depth);
   void read_settings(const std::string& file, const std::string& repository, int depth);
   void add_setting(const std::string& key, const std::string& value, const std::string& file,
                    const std::string& repository, int depth);

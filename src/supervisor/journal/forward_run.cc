@@ -33,8 +33,8 @@ std::string quoted(const std::string& text) {
   return std::string(line.substr(5, line.size() - 7));  // between {"n": and } LF
 }
 
-/// Of the URLs in the run's folder, which anybody may have written there, those whose receivers its signed journal.open
-/// names.
+/// Of the URLs in the run's directory, which anybody may have written there, those whose receivers its signed
+/// journal.open names.
 std::vector<std::string> own_urls(const std::vector<std::string>& urls, const journal::Report& report,
                                   const Places& places) {
   constexpr std::string_view member = ",\"sinks\":[";
@@ -56,9 +56,9 @@ std::vector<std::string> forward(const std::filesystem::path& run_directory,
                                  const std::filesystem::path& state_directory, const std::vector<std::string>& urls,
                                  int patience_ms) {
   const Places places = find_places();
-  const Fd folder(
+  const Fd directory(
       check(::open(run_directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", run_directory.string()));
-  if (::flock(folder.get(), LOCK_EX | LOCK_NB) != 0)
+  if (::flock(directory.get(), LOCK_EX | LOCK_NB) != 0)
     throw Refusal("run " + run_directory.filename().string() + " is going on, or somebody else forwards it",
                   "its sinks follow it; wait for its end");
   std::vector<std::string> known = sink::read_urls(run_directory);
@@ -70,7 +70,7 @@ std::vector<std::string> forward(const std::filesystem::path& run_directory,
         "agent-run journal verify says why; name receivers: --sink URL");
   const std::vector<std::string> wanted = urls.empty() ? own_urls(known, report, places) : urls;
   if (wanted.empty() && !known.empty())
-    throw Refusal("the receivers in the folder of run " + run_directory.filename().string() +
+    throw Refusal("the receivers in the directory of run " + run_directory.filename().string() +
                       " are not those that its journal names",
                   "name them: --sink URL");
   if (wanted.empty())

@@ -15,7 +15,7 @@ journal::Durability durability_of(const Prepared& prepared) {
 
 }  // namespace
 
-Keeper::Keeper(const Prepared& prepared, const std::vector<std::string>& argv)
+RunJournal::RunJournal(const Prepared& prepared, const std::vector<std::string>& argv)
     : state_(prepared.state_directory),
       id_(prepared.run),
       durability_(durability_of(prepared)),
@@ -26,7 +26,7 @@ Keeper::Keeper(const Prepared& prepared, const std::vector<std::string>& argv)
   open(prepared, argv);
 }
 
-void Keeper::open(const Prepared& prepared, const std::vector<std::string>& argv) {
+void RunJournal::open(const Prepared& prepared, const std::vector<std::string>& argv) {
   journal::IndexOpened index = journal::index_open(state_, identity_, run_);
   index_head_ = std::move(index.head);
   notice_ = std::move(index.notice);
@@ -38,11 +38,11 @@ void Keeper::open(const Prepared& prepared, const std::vector<std::string>& argv
   seen_at_ = boot_clock_ns();
 }
 
-void Keeper::append(const std::string& line) {
+void RunJournal::append(const std::string& line) {
   if (const int error = entries_.append(line); error != 0) throw SysError(error, "write", run_.directory().string());
 }
 
-void Keeper::seal() {
+void RunJournal::seal() {
   const std::int64_t now = boot_clock_ns();
   run_.absorb();
   tick(now);
@@ -59,7 +59,7 @@ void Keeper::seal() {
 }
 
 // When nothing happens, that is said.
-void Keeper::tick(std::int64_t now) {
+void RunJournal::tick(std::int64_t now) {
   if (run_.size() != seen_) {
     seen_ = run_.size();
     seen_at_ = now;
@@ -69,7 +69,7 @@ void Keeper::tick(std::int64_t now) {
   }
 }
 
-void Keeper::turn_segment() {
+void RunJournal::turn_segment() {
   if (!run_.segment_full()) return;
   run_.begin_segment();
   const Fd next = run_.segment();
@@ -79,12 +79,12 @@ void Keeper::turn_segment() {
   if (unmoved_ == 0) run_.end_segment();
 }
 
-void Keeper::moved() {
+void RunJournal::moved() {
   if (unmoved_ == 0) throw SysError(EPROTO, "move", "a segment that does not end");
   if (--unmoved_ == 0) run_.end_segment();
 }
 
-void Keeper::close(Closing closing) {
+void RunJournal::close(Closing closing) {
   closing.records = run_.absorb();  // nobody writes any more: as many as there will be before journal.close
   run_.end_segment();
   closing.records = run_.size();
@@ -96,7 +96,7 @@ void Keeper::close(Closing closing) {
   notice_ = journal::index_close(state_, identity_, run_, note, index_head_);
 }
 
-void Keeper::leave() {
+void RunJournal::leave() {
   run_.absorb();
   run_.end_segment();
   run_.sign(boot_clock_ns());

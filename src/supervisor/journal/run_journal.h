@@ -17,9 +17,9 @@ namespace agentrun::supervisor {
 
 /// Opens it, seals it, lets segments and keys follow each other, closes it, or says why it cannot. All calls throw
 /// SysError (or Refusal) when the journal cannot be kept: then nothing may be allowed any more.
-class Keeper {
+class RunJournal {
  public:
-  Keeper(const Prepared& prepared, const std::vector<std::string>& argv);
+  RunJournal(const Prepared& prepared, const std::vector<std::string>& argv);
 
   [[nodiscard]] const std::filesystem::path& directory() const { return run_.directory(); }
   [[nodiscard]] journal::Durability durability() const noexcept { return durability_; }

@@ -97,12 +97,12 @@ void Sinks::relay() {
     for (int turn = 0; turn < 16 && one.live; ++turn) {
       pollfd ready{.fd = one.live->events().get(), .events = POLLIN, .revents = 0};
       if (::poll(&ready, 1, 0) != 1) break;
-      hear(one, one.live->next_event());
+      receive(one, one.live->next_event());
     }
   }
 }
 
-void Sinks::hear(One& one, const std::optional<sink::Event>& event) {
+void Sinks::receive(One& one, const std::optional<sink::Event>& event) {
   using Kind = sink::Event::Kind;
   const std::string& name = one.sink.target.name;
   if (!event) {
@@ -152,7 +152,7 @@ std::vector<Lost> Sinks::take_lost(std::int64_t boot_ns) {
   return lost;
 }
 
-void Sinks::tell(sink::Word word, std::uint64_t records) {
+void Sinks::send(sink::Word word, std::uint64_t records) {
   for (One& one : ones_) {
     if (!one.live) continue;
     if (one.state == One::State::arrived) one.state = One::State::going;
@@ -187,7 +187,7 @@ std::uint64_t Sinks::arrived(const One& one) const {
 
 std::vector<Lost> Sinks::drain(std::uint64_t records, const Interrupt& interrupt) {
   end_began_ = boot_clock_ns();
-  tell(sink::Word::end, records);
+  send(sink::Word::end, records);
   wait([this](const One& one) { return end_began_ + one.sink.target.drain_ms * ms * 3 / 4; }, interrupt);
   std::vector<Lost> lost;
   for (One& one : ones_) {
@@ -206,7 +206,7 @@ std::vector<Lost> Sinks::drain(std::uint64_t records, const Interrupt& interrupt
 
 void Sinks::finish(std::uint64_t records, const Interrupt& interrupt) {
   if (end_began_ == 0) end_began_ = boot_clock_ns();
-  tell(sink::Word::close, records);
+  send(sink::Word::close, records);
   wait([this](const One& one) { return end_of(one); }, interrupt);
   await_exits();
 }
@@ -231,7 +231,7 @@ void Sinks::finish_patiently(std::uint64_t records, int patience_ms) {
     std::int64_t since = 0;
   };
   std::vector<Progress> progress(ones_.size());
-  tell(sink::Word::close, records);
+  send(sink::Word::close, records);
   wait(
       [&](const One& one) {
         Progress& p = progress[static_cast<std::size_t>(&one - ones_.data())];

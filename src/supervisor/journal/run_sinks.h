@@ -65,8 +65,8 @@ class Sinks {
     std::uint64_t rejected = 0;
   };
   void start(One& one, const Of& of);
-  void hear(One& one, const std::optional<sink::Event>& event);
-  void tell(sink::Word word, std::uint64_t records);
+  void receive(One& one, const std::optional<sink::Event>& event);
+  void send(sink::Word word, std::uint64_t records);
   void wait(const std::function<std::int64_t(const One&)>& deadline, const Interrupt& interrupt);
   void await_exits();
   [[nodiscard]] std::int64_t end_of(const One& one) const;

@@ -108,8 +108,8 @@ std::string before_json(const journal::Before& before) {
 
 std::vector<std::string> limit_lines(const Prepared& prepared) {
   std::vector<std::string> list;
-  for (const sandbox::KeptLimit& kept : prepared.plan.limits.kept)
-    list.push_back(kept.name + " " + kept.value + " " + std::string(sandbox::name(kept.keeper)));
+  for (const sandbox::EnforcedLimit& limit : prepared.plan.limits.enforced)
+    list.push_back(limit.name + " " + limit.value + " " + std::string(sandbox::name(limit.enforced_by)));
   const policy::Policy::Limits& limits = prepared.policy.limits();
   if (limits.open_files) list.push_back("open-files " + std::to_string(*limits.open_files) + " rlimit");
   if (limits.core) list.push_back("core " + std::to_string(*limits.core) + " rlimit");
@@ -130,9 +130,9 @@ std::string weakenings_line(const Prepared& prepared) {
     }
     if (weakening != policy::name(policy::Weakening::limits)) continue;
     std::string in_part;
-    for (const sandbox::KeptLimit& kept : prepared.plan.limits.kept)
-      if (kept.weaker())
-        in_part += (in_part.empty() ? "" : "; ") + kept.name + ": " + std::string(sandbox::name(kept.keeper));
+    for (const sandbox::EnforcedLimit& limit : prepared.plan.limits.enforced)
+      if (limit.weaker())
+        in_part += (in_part.empty() ? "" : "; ") + limit.name + ": " + std::string(sandbox::name(limit.enforced_by));
     line += in_part.empty() ? " (all are kept here)" : " (" + in_part + ")";
   }
   return line;

@@ -57,7 +57,7 @@ std::vector<Profile> load_profiles(const Options& options, const Places& places)
 }
 
 Profile command_line_profile(const Options& options, const std::string& workspace, HostPaths& host_paths,
-                             const WrittenFolders& written) {
+                             const AgentWritableDirs& written) {
   const profile::Place place{.file = "command line"};
   Profile profile;
   profile.place = place;

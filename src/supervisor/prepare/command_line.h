@@ -7,7 +7,7 @@
 #include <agentrun/profile.h>
 #include <agentrun/supervisor.h>
 #include "supervisor/prepare/host_paths.h"
-#include "supervisor/state/written.h"
+#include "supervisor/state/agent_writable_dirs.h"
 
 namespace agentrun::supervisor {
 
@@ -16,6 +16,6 @@ std::vector<profile::Profile> load_profiles(const Options& options, const Places
 
 /// --read, --write, --overlay, --allow-host and --sink as one more profile of the chain. Throws Refusal.
 profile::Profile command_line_profile(const Options& options, const std::string& workspace, HostPaths& host_paths,
-                                      const WrittenFolders& written);
+                                      const AgentWritableDirs& written);
 
 }  // namespace agentrun::supervisor

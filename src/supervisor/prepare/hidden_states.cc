@@ -33,12 +33,12 @@ void refuse_hidden_workspace(const policy::Policy& policy, const std::vector<std
 
 }  // namespace
 
-std::vector<std::string> states_to_hide(const std::vector<std::string>& states, const WrittenFolders& elsewhere) {
+std::vector<std::string> states_to_hide(const std::vector<std::string>& states, const AgentWritableDirs& elsewhere) {
   std::vector<std::string> hidden = states;
   const auto add = [&](const std::string& path) {
     if (::access(path.c_str(), F_OK) == 0 || errno != ENOENT) hidden.push_back(path);
   };
-  for (const Remembered& state : elsewhere.folders()) add(state.path);
+  for (const Remembered& state : elsewhere.directories()) add(state.path);
   for (const LiveView& run : read_live_runs(states)) {
     for (const LiveView::Place& place : run.own) add(place.path);
   }
@@ -65,7 +65,7 @@ std::vector<std::string> real_paths(std::vector<std::string> paths) {
 }
 
 std::vector<std::string> find_unnamed_states(const policy::Policy& policy, const std::vector<std::string>& hidden,
-                                             const WrittenFolders& elsewhere) {
+                                             const AgentWritableDirs& elsewhere) {
   std::vector<std::string> found = find_states(policy, real_paths(hidden), elsewhere, max_names_searched);
   refuse_hidden_workspace(policy, found);
   return found;

@@ -29,7 +29,7 @@ bool is_directory(const std::string& path) {
 
 namespace {
 constexpr int max_links = 40;           // path_resolution(7)
-constexpr std::size_t max_depth = 256;  // open folders at once
+constexpr std::size_t max_depth = 256;  // open directories at once
 
 using Directory = std::unique_ptr<DIR, int (*)(DIR*)>;
 
@@ -71,9 +71,9 @@ std::string HostPaths::resolved(const std::string& path) {
 }
 
 std::vector<std::string> HostPaths::links(const std::string& path) {
-  std::vector<std::string> folders;
-  (void)follow(path, folders);
-  return folders;
+  std::vector<std::string> directories;
+  (void)follow(path, directories);
+  return directories;
 }
 
 std::optional<std::string> HostPaths::follow(const std::string& path, std::vector<std::string>& through) {
@@ -121,11 +121,11 @@ bool HostPaths::may_reach(const std::string& path) {
   return true;
 }
 
-const std::vector<std::string>& HostPaths::entries(const std::string& folder) {
-  const auto [at, fresh] = entries_.try_emplace(folder);
+const std::vector<std::string>& HostPaths::entries(const std::string& directory) {
+  const auto [at, fresh] = entries_.try_emplace(directory);
   if (!fresh) return at->second;
-  const Directory directory(::opendir(folder.c_str()), ::closedir);
-  while (const dirent* entry = directory ? ::readdir(directory.get()) : nullptr) {
+  const Directory stream(::opendir(directory.c_str()), ::closedir);
+  while (const dirent* entry = stream ? ::readdir(stream.get()) : nullptr) {
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") at->second.emplace_back(name);
   }
@@ -135,7 +135,7 @@ const std::vector<std::string>& HostPaths::entries(const std::string& folder) {
 namespace {
 
 // Empty, with errno, when it cannot be listed.
-Directory open_folder(int parent, const char* name) {
+Directory open_directory(int parent, const char* name) {
   const int fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
   DIR* const directory = fd < 0 ? nullptr : ::fdopendir(fd);
   if (fd >= 0 && directory == nullptr) {
@@ -146,8 +146,8 @@ Directory open_folder(int parent, const char* name) {
   return {directory, ::closedir};
 }
 
-// A folder that could not be listed: does it hold nothing that a program of this user could open? What is gone or no
-// folder does not; nor what can neither be searched nor be made so by its owner.
+// A directory that could not be listed: does it hold nothing that a program of this user could open? What is gone or no
+// directory does not; nor what can neither be searched nor be made so by its owner.
 bool out_of_reach(int parent, const char* name, int error) {
   if (error == ENOENT || error == ENOTDIR || error == ELOOP) return true;
   if (error != EACCES || ::faccessat(parent, name, X_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0) return false;
@@ -158,7 +158,7 @@ bool out_of_reach(int parent, const char* name, int error) {
 }  // namespace
 
 // By descriptors: a long path is walked once, not once an entry.
-bool HostPaths::scan(const std::string& folder, const policy::HostFacts::Visitor& visit) {
+bool HostPaths::scan(const std::string& directory, const policy::HostFacts::Visitor& visit) {
   using Visit = policy::HostFacts::Visit;
   struct Open {
     Directory directory;
@@ -166,12 +166,12 @@ bool HostPaths::scan(const std::string& folder, const policy::HostFacts::Visitor
   };
   std::vector<Open> stack;
   const auto enter = [&](int parent, const char* name, std::string path) {
-    Directory directory = open_folder(parent, name);
-    if (!directory) return out_of_reach(parent, name, errno);
-    stack.push_back({std::move(directory), std::move(path)});
+    Directory opened = open_directory(parent, name);
+    if (!opened) return out_of_reach(parent, name, errno);
+    stack.push_back({std::move(opened), std::move(path)});
     return true;
   };
-  if (!enter(AT_FDCWD, folder.c_str(), folder == "/" ? "" : folder)) return false;
+  if (!enter(AT_FDCWD, directory.c_str(), directory == "/" ? "" : directory)) return false;
   while (!stack.empty()) {
     errno = 0;
     const dirent* const entry = ::readdir(stack.back().directory.get());
@@ -183,10 +183,10 @@ bool HostPaths::scan(const std::string& folder, const policy::HostFacts::Visitor
     const std::string_view name = entry->d_name;
     if (name == "." || name == ".." || is_link(stack.back().directory.get(), *entry)) continue;
     const std::string path = stack.back().path + "/" + std::string(name);
-    const bool is_folder = is_kind(stack.back().directory.get(), *entry, DT_DIR, S_IFDIR);
-    const Visit how = visit(path, is_folder);
+    const bool is_directory_entry = is_kind(stack.back().directory.get(), *entry, DT_DIR, S_IFDIR);
+    const Visit how = visit(path, is_directory_entry);
     if (how == Visit::stop) return false;
-    if (how != Visit::into || !is_folder) continue;
+    if (how != Visit::into || !is_directory_entry) continue;
     if (stack.size() >= max_depth) return false;
     if (!enter(::dirfd(stack.back().directory.get()), entry->d_name, path)) return false;
   }

@@ -1,4 +1,5 @@
-// Where paths of the host lead. A start asks for hundreds of paths that share their folders: each is looked at once.
+// Where paths of the host lead. A start asks for hundreds of paths that share their directories: each is looked at
+// once.
 #pragma once
 
 #include <optional>
@@ -26,14 +27,14 @@ class HostPaths {
   /// policy::HostFacts::links.
   std::vector<std::string> links(const std::string& path);
   /// policy::HostFacts::scan.
-  static bool scan(const std::string& folder, const policy::HostFacts::Visitor& visit);
+  static bool scan(const std::string& directory, const policy::HostFacts::Visitor& visit);
   /// Can a program of this user that has no capability, as the command has none, come to know what a directory holds?
   /// Also when it would have to change the mode first, as the owner can. True when in doubt.
   static bool may_search(const std::string& directory);
   /// The same of all directories above a path.
   static bool may_reach(const std::string& path);
-  /// The names in a folder, without "." and ".."; empty when it cannot be read.
-  const std::vector<std::string>& entries(const std::string& folder);
+  /// The names in a directory, without "." and ".."; empty when it cannot be read.
+  const std::vector<std::string>& entries(const std::string& directory);
 
  private:
   struct Object {

@@ -31,8 +31,9 @@ std::vector<std::string> names_in_view(const policy::Policy& policy, const std::
 // leads. Without a policy: by a command beside the runs, which shows nothing.
 void refuse_reachable_file(const policy::Policy* policy, const std::string& file) {
   const std::size_t slash = file.rfind('/');
-  const std::string folder = real_path(slash == 0 ? "/" : file.substr(0, slash)).value_or("");
-  if (folder.empty()) throw Refusal("sink file:" + file + ": its folder is not there", "make the folder first");
+  const std::string directory = real_path(slash == 0 ? "/" : file.substr(0, slash)).value_or("");
+  if (directory.empty())
+    throw Refusal("sink file:" + file + ": its directory is not there", "make the directory first");
   struct stat st {};
   if (::lstat(file.c_str(), &st) == 0 && !S_ISREG(st.st_mode))
     throw Refusal("sink file:" + file + ": not a regular file",
@@ -40,7 +41,7 @@ void refuse_reachable_file(const policy::Policy* policy, const std::string& file
   if (policy == nullptr) return;
   const auto view = policy->view();
   std::vector<std::string> paths = names_in_view(*policy, real_path(file).value_or(file));
-  paths.insert(paths.end(), {file, folder + file.substr(slash)});
+  paths.insert(paths.end(), {file, directory + file.substr(slash)});
   for (const std::string& path : paths) {
     const bool shown = std::ranges::any_of(view, [&](const policy::Grant& grant) {
       return grant.access != policy::Grant::Access::scratch && within(path, grant.path);
@@ -97,11 +98,11 @@ void refuse_agents_profiles(const std::vector<profile::Profile>& chain, const Us
 std::string fault_of_state(const std::string& state, HostPaths& host, const Places& places) {
   const std::string real = real_path(state).value_or(state);
   const auto agrees = [&](const std::string& other) {
-    return other == state || WrittenFolders({other}, Memory::states).is_object(real);
+    return other == state || AgentWritableDirs({other}, Memory::states).is_object(real);
   };
   std::vector<std::string> strangers = written_directories(state, places);
   std::erase_if(strangers, agrees);
-  const WrittenFolders written(strangers);
+  const AgentWritableDirs written(strangers);
   const std::vector<std::string> none;
   return UsersOwn(host, written, none).fault(state);
 }
@@ -118,7 +119,7 @@ void refuse_writable_profiles(const policy::Policy& policy, const std::vector<st
   const auto view = policy.view();
   const auto kept = [&](const std::string& path) {
     return std::ranges::any_of(
-        own, [&](const std::string& folder) { return within(path, real_path(folder).value_or(folder)); });
+        own, [&](const std::string& directory) { return within(path, real_path(directory).value_or(directory)); });
   };
   for (const policy::Policy::Source& source : policy.sources()) {
     if (!source.file.starts_with('/')) continue;  // shipped in the program
@@ -140,8 +141,8 @@ void refuse_writable_profiles(const policy::Policy& policy, const std::vector<st
   }
 }
 
-// This run does not see its state folder. A later run that keeps its own elsewhere cannot know this one, and would be
-// granted its keys and what it held back, with everything else in the folder.
+// This run does not see its state directory. A later run that keeps its own elsewhere cannot know this one, and would
+// be granted its keys and what it held back, with everything else in the directory.
 void refuse_reachable_state(const policy::Policy& policy, const std::string& state) {
   const auto view = policy.view();
   const std::string path = real_path(state).value_or(state);

@@ -19,7 +19,7 @@
 #include "supervisor/prepare/standard_files.h"
 #include "supervisor/prepare/users_own.h"
 #include "supervisor/prepare/workspace.h"
-#include "supervisor/state/written.h"
+#include "supervisor/state/agent_writable_dirs.h"
 
 namespace agentrun::supervisor {
 
@@ -39,8 +39,8 @@ struct EarlierRuns {
   std::string state;                // this run's
   std::vector<std::string> states;  // this run's first
   std::vector<std::string> in_which_written;
-  WrittenFolders written;
-  WrittenFolders elsewhere;  // state directories that runs kept in other places
+  AgentWritableDirs written;
+  AgentWritableDirs elsewhere;  // state directories that runs kept in other places
 };
 
 // A policy and what the view hides whatever it grants.

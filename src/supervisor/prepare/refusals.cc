@@ -27,7 +27,7 @@ void refuse_core_files(const policy::Policy& policy) {
 
 void refuse_network_without_broker(const policy::Policy& policy) {
   if (!policy.weakened(policy::Weakening::floor_only) || (!policy.has_egress() && policy.sockets().empty())) return;
-  throw Refusal("weaken: [floor-only] leaves nobody to keep what network and sockets allow",
+  throw Refusal("weaken: [floor-only] leaves nobody to enforce network and sockets",
                 "take network.allow, network.publish and sockets out of the profile, or the weakening");
 }
 
@@ -36,12 +36,12 @@ sandbox::LimitsPlan limits_of(const policy::Policy& policy) {
   auto plan = sandbox::plan_limits_here({.memory = limits.memory, .tasks = limits.tasks, .cpus = limits.cpus},
                                         receiver_count() + 2);  // its main thread, and the one that binds
   if (policy.weakened(policy::Weakening::limits)) return plan;
-  for (const sandbox::KeptLimit& kept : plan.kept) {
-    if (!kept.weaker()) continue;
-    const bool in_part = kept.keeper == sandbox::KeptLimit::Keeper::each_process;
-    throw Refusal("limits." + kept.name + " cannot be kept here: " + kept.lacks,
-                  kept.remedy + "; or add `weaken: [limits]` to the profile: then " +
-                      (in_part ? "it bounds each process, not all together" : "nothing keeps it"));
+  for (const sandbox::EnforcedLimit& limit : plan.enforced) {
+    if (!limit.weaker()) continue;
+    const bool in_part = limit.enforced_by == sandbox::EnforcedLimit::By::each_process;
+    throw Refusal("limits." + limit.name + " cannot be enforced here: " + limit.lacks,
+                  limit.remedy + "; or add `weaken: [limits]` to the profile: then " +
+                      (in_part ? "it bounds each process, not all together" : "nothing enforces it"));
   }
   return plan;
 }

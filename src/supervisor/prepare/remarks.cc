@@ -132,25 +132,25 @@ std::optional<std::string> line_of(const std::string& path, std::string_view beg
   return text.substr(begin.size(), text.find('\n') - begin.size());
 }
 
-std::string below(const std::string& folder, const std::string& path) {
-  return path.starts_with('/') ? path : folder + "/" + path;
+std::string below(const std::string& directory, const std::string& path) {
+  return path.starts_with('/') ? path : directory + "/" + path;
 }
 
 // What stands at .git leads to: by a link, by a file ("gitdir: PATH"), or by a link to such a file; nothing for a
 // directory, or for none.
-std::optional<std::string> gitdir_of(const std::string& folder) {
-  const std::string git = folder + "/.git";
+std::optional<std::string> gitdir_of(const std::string& directory) {
+  const std::string git = directory + "/.git";
   struct stat st {};
   if (::lstat(git.c_str(), &st) != 0 || S_ISDIR(st.st_mode)) return std::nullopt;
   const auto target = real_path(git);
   if (!target) return std::nullopt;
-  if (const auto named = line_of(*target, "gitdir: ")) return below(folder, *named);
+  if (const auto named = line_of(*target, "gitdir: ")) return below(directory, *named);
   return S_ISLNK(st.st_mode) ? target : std::nullopt;
 }
 
 // A worktree, a submodule, a separate git directory: gitrepository-layout(5).
-void add_git_elsewhere(std::vector<std::string>& sentences, const sandbox::Plan& plan, const std::string& folder) {
-  const auto named = gitdir_of(folder);
+void add_git_elsewhere(std::vector<std::string>& sentences, const sandbox::Plan& plan, const std::string& directory) {
+  const auto named = gitdir_of(directory);
   if (!named) return;
   const std::string& gitdir = *named;
   const auto common = line_of(gitdir + "/commondir", "");
@@ -159,7 +159,7 @@ void add_git_elsewhere(std::vector<std::string>& sentences, const sandbox::Plan&
     const auto target = real_path(path);
     if (!target || is_shown(plan, *target)) continue;
     sentences.push_back(
-        folder + "/.git leads to " + *target +
+        directory + "/.git leads to " + *target +
         ", which is on the host and is not shown: git finds no repository; to show it: files: {write: [\"" +
         policy::pattern_of(real_path(whole).value_or(*target)) + "\"]}");
     return;
@@ -229,10 +229,11 @@ std::vector<std::string> unshown_path(const sandbox::Plan& plan) {
   const std::string text = path->substr(5);
   for (std::size_t at = 0; at <= text.size();) {
     const std::size_t end = std::min(text.find(':', at), text.size());
-    const std::string folder = text.substr(at, end - at);
+    const std::string directory = text.substr(at, end - at);
     at = end + 1;
-    const auto target = folder.starts_with('/') ? real_path(folder) : std::nullopt;
-    if (target && !is_shown(plan, *target) && std::ranges::find(found, folder) == found.end()) found.push_back(folder);
+    const auto target = directory.starts_with('/') ? real_path(directory) : std::nullopt;
+    if (target && !is_shown(plan, *target) && std::ranges::find(found, directory) == found.end())
+      found.push_back(directory);
   }
   return found;
 }
@@ -265,7 +266,7 @@ std::string remedy_of_unshown(const Prepared& prepared, const std::string& comma
   if (command.find('/') != std::string::npos)
     names.push_back(below(prepared.plan.cwd, command));
   else
-    for (const std::string& folder : prepared.remarks.unshown_path) names.push_back(folder + "/" + command);
+    for (const std::string& directory : prepared.remarks.unshown_path) names.push_back(directory + "/" + command);
   for (const std::string& name : names) {
     const auto target = real_path(name);
     if (!target || ::access(name.c_str(), X_OK) != 0 || is_shown(prepared.plan, *target)) continue;

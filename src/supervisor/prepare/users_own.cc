@@ -34,21 +34,21 @@ std::string UsersOwn::second_name(const std::string& file) const {
   using Visit = policy::HostFacts::Visit;
   std::size_t looked_at = 0;
   std::string found;
-  const auto visit = [&](const std::string& path, bool is_folder) {
+  const auto visit = [&](const std::string& path, bool is_directory_entry) {
     if (++looked_at > max_looked_at) return Visit::stop;
-    if (is_folder) return Visit::into;
+    if (is_directory_entry) return Visit::into;
     struct stat other {};
     const bool same = ::lstat(path.c_str(), &other) == 0 && other.st_dev == st.st_dev && other.st_ino == st.st_ino;
     if (same) found = path;
     return same ? Visit::stop : Visit::over;
   };
-  for (const Remembered& remembered : written_.folders()) {
-    const std::string& folder = remembered.path;
+  for (const Remembered& remembered : written_.directories()) {
+    const std::string& directory = remembered.path;
     struct stat there {};
-    if (folder == "/" || ::lstat(folder.c_str(), &there) != 0) continue;  // "/": see holder()
-    if (S_ISDIR(there.st_mode) ? HostPaths::scan(folder, visit) : visit(folder, false) != Visit::stop) continue;
+    if (directory == "/" || ::lstat(directory.c_str(), &there) != 0) continue;  // "/": see holder()
+    if (S_ISDIR(there.st_mode) ? HostPaths::scan(directory, visit) : visit(directory, false) != Visit::stop) continue;
     if (found.empty())
-      return "has other names (hard links), which are not all found in " + folder +
+      return "has other names (hard links), which are not all found in " + directory +
              ", where an agent could write in an earlier run";
     return "is also " + found + " (a hard link), where an agent could write in an earlier run";
   }
@@ -68,8 +68,8 @@ std::string UsersOwn::now(std::string_view place, const policy::Policy& policy) 
 }
 
 std::string UsersOwn::fault_on_the_way(const std::string& path) const {
-  for (const std::string& folder : host_.links(path)) {
-    if (std::string found = earlier(folder, "leads through a link in "); !found.empty()) return found;
+  for (const std::string& directory : host_.links(path)) {
+    if (std::string found = earlier(directory, "leads through a link in "); !found.empty()) return found;
   }
   return {};
 }
@@ -81,8 +81,8 @@ std::string UsersOwn::fault(const std::string& path, const policy::Policy* polic
   if (std::string found = second_name(target); !found.empty()) return found;
   if (policy == nullptr) return {};
   if (std::string found = now(target, *policy); !found.empty()) return found;
-  for (const std::string& folder : host_.links(path)) {
-    if (!now(folder, *policy).empty()) return "leads through a link in " + folder + ", where the agent may write";
+  for (const std::string& directory : host_.links(path)) {
+    if (!now(directory, *policy).empty()) return "leads through a link in " + directory + ", where the agent may write";
   }
   return {};
 }

@@ -9,7 +9,7 @@
 
 #include <agentrun/policy.h>
 #include "supervisor/prepare/host_paths.h"
-#include "supervisor/state/written.h"
+#include "supervisor/state/agent_writable_dirs.h"
 
 namespace agentrun::supervisor {
 
@@ -17,7 +17,7 @@ class UsersOwn {
  public:
   /// `kept`: directories that no run lets its agent change, whatever it grants (policy::HostFacts::own). All are
   /// borrowed.
-  UsersOwn(HostPaths& host, const WrittenFolders& written, const std::vector<std::string>& kept)
+  UsersOwn(HostPaths& host, const AgentWritableDirs& written, const std::vector<std::string>& kept)
       : host_(host), written_(written), kept_(kept) {}
 
   /// How an agent could have decided what stands at `path` (absolute; it need not exist): a clause, "lies in /x, where
@@ -33,7 +33,7 @@ class UsersOwn {
   [[nodiscard]] std::string now(std::string_view place, const policy::Policy& policy) const;
 
   HostPaths& host_;
-  const WrittenFolders& written_;
+  const AgentWritableDirs& written_;
   const std::vector<std::string>& kept_;
 };
 

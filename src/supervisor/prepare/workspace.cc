@@ -58,7 +58,7 @@ std::string as_named(const std::string& path, const std::string& real) {
 
 // What a person names on the command line, or where they start, is not followed through a link that an agent could have
 // left.
-void refuse_planted_links(HostPaths& host, const WrittenFolders& written, const std::string& path,
+void refuse_planted_links(HostPaths& host, const AgentWritableDirs& written, const std::string& path,
                           std::string_view what) {
   const std::string absolute = path.starts_with('/') ? path : current_directory_as_named() + "/" + path;
   const auto target = host.canonical(absolute);
@@ -73,7 +73,7 @@ void refuse_planted_links(HostPaths& host, const WrittenFolders& written, const 
 
 // A relative path starts in the current directory.
 Workspace workspace_of(const Options& options, const std::vector<profile::Profile>& chain, const Places& places,
-                       HostPaths& host, const WrittenFolders& written) {
+                       HostPaths& host, const AgentWritableDirs& written) {
   std::string path = options.workspace.value_or("");
   for (auto it = chain.rbegin(); path.empty() && it != chain.rend(); ++it) {
     if (it->workspace.path) path = it->workspace.path->value;

@@ -9,7 +9,7 @@
 #include <agentrun/profile.h>
 #include <agentrun/supervisor.h>
 #include "supervisor/prepare/host_paths.h"
-#include "supervisor/state/written.h"
+#include "supervisor/state/agent_writable_dirs.h"
 
 namespace agentrun::supervisor {
 
@@ -18,14 +18,14 @@ struct Workspace {
 };
 /// The option, else the last profile that says one, else the current directory. Throws Refusal.
 Workspace workspace_of(const Options& options, const std::vector<profile::Profile>& chain, const Places& places,
-                       HostPaths& host, const WrittenFolders& written);
+                       HostPaths& host, const AgentWritableDirs& written);
 
 /// The absolute path by which a person names what is at `real`, links and all; `real` where the words do not lead there
 /// plainly.
 std::string as_named(const std::string& path, const std::string& real);
 
 /// Throws Refusal: what a person names, `what`, is reached through a link that an agent could have left.
-void refuse_planted_links(HostPaths& host, const WrittenFolders& written, const std::string& path,
+void refuse_planted_links(HostPaths& host, const AgentWritableDirs& written, const std::string& path,
                           std::string_view what);
 
 /// Where the command starts: here, if the policy shows it and it lies in the workspace; else in the workspace.

@@ -106,20 +106,20 @@ void Session::open_journal() {
   summary_.run = prepared_.run;
   journal_.emplace(prepared_, options_.argv);
   summary_.journal = journal_->directory();
-  tell_of_index();
-  remember_written();
+  report_index_notice();
+  remember_agent_writable();
   if (!prepared_.sinks.empty()) start_sinks();
 }
 
-void Session::tell_of_index() {
+void Session::report_index_notice() {
   if (const std::string notice = journal_->take_notice(); !notice.empty() && options_.warn) options_.warn(notice);
 }
 
 // Before the agent can write there.
-void Session::remember_written() {
-  std::vector<std::string> folders;
+void Session::remember_agent_writable() {
+  std::vector<std::string> directories;
   for (const policy::Grant& grant : prepared_.policy.view()) {
-    if (policy::changes_host(grant.access)) folders.push_back(grant.path);
+    if (policy::changes_host(grant.access)) directories.push_back(grant.path);
   }
   const std::string own = prepared_.state_directory;
   std::error_code error;
@@ -128,9 +128,9 @@ void Session::remember_written() {
     remember_elsewhere(other, Memory::states, {error ? own : real});  // first: it is no agent's
   for (const std::string& state : prepared_.written_directories) {
     if (state == own)
-      WrittenFolders({state}).remember(state, folders);
+      AgentWritableDirs({state}).remember(state, directories);
     else
-      remember_elsewhere(state, Memory::written, folders);
+      remember_elsewhere(state, Memory::agent_writable, directories);
   }
 }
 
@@ -139,7 +139,7 @@ void Session::remember_written() {
 void Session::remember_elsewhere(const std::string& other, Memory memory, const std::vector<std::string>& paths) {
   if (::access(other.c_str(), F_OK) != 0) return;
   try {
-    WrittenFolders({other}, memory).remember(other, paths);
+    AgentWritableDirs({other}, memory).remember(other, paths);
   } catch (const SysError& e) {
     if (e.error() != EACCES && e.error() != EROFS) throw;
   }

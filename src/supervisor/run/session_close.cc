@@ -33,10 +33,10 @@ std::string journal_remedy(std::string_view error, const std::string& state_dire
   return "look at " + state_directory + " or choose another place with --journal";
 }
 
-// Who does not say its last word may have left records out: such a journal is not closed, whatever the command came to.
-// Before the command began there was nothing to leave out.
+// A service that exits without its final report may have left records out: such a journal is not closed, whatever the
+// command's result. Before the command began there was nothing to leave out.
 template <typename Event>
-bool Session::is_last_word(const std::optional<Event>& word, const char* reason, const std::string& who) {
+bool Session::is_final_report(const std::optional<Event>& word, const char* reason, const std::string& who) {
   using Kind = decltype(Event::kind);
   if (word && word->kind == Kind::counts) return true;
   if (!went_ || !is_whole()) return false;
@@ -44,14 +44,14 @@ bool Session::is_last_word(const std::optional<Event>& word, const char* reason,
   if (word)
     fail_journal(word->text, "the journal could not be written to its end (" + word->text + ")");
   else
-    fail(reason, who + " did not tell what it did last",
-         "agent-run doctor; the journal tells what was done until then");
+    fail(reason, who + " exited without its final report",
+         "agent-run doctor; the journal has what was done until then");
   return false;
 }
 
 void Session::close_journal() {
   journal_->close(closing_);
-  tell_of_index();
+  report_index_notice();
 }
 
 bool Session::is_whole() const {
@@ -63,7 +63,7 @@ void Session::close() {
   make_room();
   if (broker_) {
     const auto counts = broker_->finish([this](const broker::Event& event) { on_late(event); });
-    if (is_last_word(counts, "broker-died", "the broker")) {
+    if (is_final_report(counts, "broker-died", "the broker")) {
       closing_.decisions = summary_.decisions = counts->decisions;
       closing_.denials = summary_.denials = counts->denials;
       closing_.absent = summary_.absent = counts->absent;
@@ -71,7 +71,7 @@ void Session::close() {
   }
   if (egress_) {
     const auto counts = egress_->finish();
-    if (is_last_word(counts, "egress-died", "the process that lets connections out")) {
+    if (is_final_report(counts, "egress-died", "the process that lets connections out")) {
       closing_.traffic = summary_.traffic = Traffic{.flows = counts->flows,
                                                     .bytes_out = counts->bytes_out,
                                                     .bytes_in = counts->bytes_in,

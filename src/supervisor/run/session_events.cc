@@ -17,13 +17,13 @@ constexpr const char* denied_image = "denied-image";
 
 }  // namespace
 
-// What both of them say.
+// What the broker and egress report alike.
 template <typename Event>
-void Session::hear(const std::optional<Event>& event, const char* reason, const std::string& who) {
+void Session::on_service_event(const std::optional<Event>& event, const char* reason, const std::string& who) {
   using Kind = decltype(Event::kind);
   if (!event)
     return fail(reason, who + " died, so the sandbox was killed",
-                "agent-run doctor; the journal tells what was done until then");
+                "agent-run doctor; the journal has what was done until then");
   switch (event->kind) {
     case Kind::denial:
       summary_.first_denials.emplace_back(event->text, event->remedy);
@@ -34,7 +34,7 @@ void Session::hear(const std::optional<Event>& event, const char* reason, const 
     case Kind::moved:
       return moved();
     default:
-      return fail(reason, who + " said something unexpected: " + event->text, "");
+      return fail(reason, who + " sent an unexpected message: " + event->text, "");
   }
 }
 
@@ -52,7 +52,7 @@ void Session::on_broker() {
     if (options_.warn) options_.warn(event->text);
     return;
   }
-  hear(event, "broker-died", "the broker");
+  on_service_event(event, "broker-died", "the broker");
 }
 
 // Traces, and what was said before the command's end and is read after it: a command that is denied its last act may be
@@ -71,7 +71,7 @@ void Session::on_denied_image(const std::string& path) {
 }
 
 void Session::on_egress() {
-  hear(egress_->next_event(), "egress-died", "the process that lets connections out");
+  on_service_event(egress_->next_event(), "egress-died", "the process that lets connections out");
 }
 
 // Ctrl-Z, as outside: the person's shell sees this job stop, and `fg` goes on with both. With the agent's own terminal

@@ -17,7 +17,7 @@
 #include "supervisor/journal/supervisor_records.h"
 #include "supervisor/run/signals.h"
 #include "supervisor/run/terminal.h"
-#include "supervisor/state/written.h"
+#include "supervisor/state/agent_writable_dirs.h"
 
 namespace agentrun::supervisor {
 
@@ -42,8 +42,8 @@ class Session {
  private:
   // session.cc: the start, and the loop.
   void open_journal();
-  void tell_of_index();
-  void remember_written();
+  void report_index_notice();
+  void remember_agent_writable();
   static void remember_elsewhere(const std::string& other, Memory memory, const std::vector<std::string>& paths);
   void start_sinks();
   void start();
@@ -71,7 +71,7 @@ class Session {
   void end(std::string reason, int code);
   void fail(std::string reason, const std::string& error, const std::string& remedy);
   template <typename Event>
-  void hear(const std::optional<Event>& event, const char* reason, const std::string& who);
+  void on_service_event(const std::optional<Event>& event, const char* reason, const std::string& who);
 
   // session_close.cc: the end.
   void close_journal();
@@ -84,13 +84,13 @@ class Session {
   Sinks::Interrupt interrupt();
   void release_overlays() noexcept;
   template <typename Event>
-  bool is_last_word(const std::optional<Event>& word, const char* reason, const std::string& who);
+  bool is_final_report(const std::optional<Event>& word, const char* reason, const std::string& who);
 
   Prepared& prepared_;
   const Options& options_;
   Summary& summary_;
   std::optional<review::Overlays> overlays_;
-  std::optional<Keeper> journal_;
+  std::optional<RunJournal> journal_;
   std::string journal_error_;  // the errno's name, once it cannot be written
   std::optional<sandbox::Sandbox> sandbox_;
   std::optional<egress::Names> names_;

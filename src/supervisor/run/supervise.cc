@@ -1,5 +1,5 @@
-// A run, from the options on: agent-run-nft is started, for later → the state folder → prepare (profiles, policy, plan:
-// refusals happen here) → session.cc.
+// A run, from the options on: agent-run-nft is started, for later → the state directory → prepare (profiles, policy,
+// plan: refusals happen here) → session.cc.
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -15,9 +15,9 @@
 #include <agentrun/sys/process.h>
 #include "supervisor/prepare/host_paths.h"
 #include "supervisor/run/session.h"
+#include "supervisor/state/agent_writable_dirs.h"
 #include "supervisor/state/live_runs.h"
-#include "supervisor/state/state_folder.h"
-#include "supervisor/state/written.h"
+#include "supervisor/state/state_directory.h"
 
 namespace agentrun::supervisor {
 
@@ -78,9 +78,9 @@ std::vector<std::string> own_of(const Prepared& prepared) {
 // Commands that made keys since this start looked, and were over before it told of itself: they remembered where.
 void refuse_newer_states(const Prepared& prepared) {
   const LiveView view = live_view(prepared.policy, {}, prepared.hidden);
-  const WrittenFolders states(prepared.other_states, Memory::states);
+  const AgentWritableDirs states(prepared.other_states, Memory::states);
   const MountNames mounts = read_mount_names();
-  for (const Remembered& known : states.folders()) {
+  for (const Remembered& known : states.directories()) {
     if (::access(known.path.c_str(), F_OK) == 0 && HostPaths::may_reach(known.path) && shows(view, known.path, mounts))
       throw Refusal("a state directory came to be in what the command would be shown: " + known.path,
                     "start again: it is hidden then");
@@ -99,7 +99,7 @@ Summary run(const Options& options, const Places& places) {
     // command too.
     ::signal(SIGXFSZ, [](int) {});
     sandbox::RulesetLoader loader(find_nft_program());
-    StateFolder state(state_directory_of(options, places));
+    StateDirectory state(state_directory_of(options, places));
     if (options.state_directory) make_other_state(places.state);
     make_other_state(places.account_state);
     Prepared prepared = prepare(options, places);

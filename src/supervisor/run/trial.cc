@@ -12,14 +12,14 @@ namespace agentrun::supervisor {
 
 namespace {
 
-class EmptyFolder {
+class EmptyDirectory {
  public:
-  EmptyFolder() : path_((std::filesystem::temp_directory_path() / "agent-run-doctor-XXXXXX").string()) {
+  EmptyDirectory() : path_((std::filesystem::temp_directory_path() / "agent-run-doctor-XXXXXX").string()) {
     if (::mkdtemp(path_.data()) == nullptr) throw SysError(errno, "mkdtemp", path_);
   }
-  ~EmptyFolder() { ::rmdir(path_.c_str()); }
-  EmptyFolder(const EmptyFolder&) = delete;
-  EmptyFolder& operator=(const EmptyFolder&) = delete;
+  ~EmptyDirectory() { ::rmdir(path_.c_str()); }
+  EmptyDirectory(const EmptyDirectory&) = delete;
+  EmptyDirectory& operator=(const EmptyDirectory&) = delete;
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
  private:
@@ -30,9 +30,9 @@ class EmptyFolder {
 
 void try_sandbox(const Places& places, Trial trial) {
   check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");  // as run() does
-  const EmptyFolder folder;
+  const EmptyDirectory directory;
   Options options;
-  options.workspace = folder.path();
+  options.workspace = directory.path();
   options.argv = {"true"};
   Prepared prepared = prepare(options, places);
   prepared.plan.terminal = prepared.plan.terminal_held_back = false;

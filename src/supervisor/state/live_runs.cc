@@ -77,7 +77,7 @@ bool lives(const Fd& file) {
   return ::flock(file.get(), LOCK_SH | LOCK_NB) != 0;
 }
 
-// As tell() names them: anything else in the directory is not ours to read, still less to remove.
+// As announce() names them: anything else in the directory is not ours to read, still less to remove.
 bool is_entry_name(std::string_view name) {
   const std::size_t dash = name.find('-');
   const auto is_number = [](std::string_view text) {
@@ -212,8 +212,8 @@ LiveRun::LiveRun(const LiveView& view, const std::string& state, const std::vect
   std::vector<std::string> states = {state};
   states.insert(states.end(), others.begin(), others.end());
   try {
-    tell(state, text);
-    for (const std::string& other : others) tell_elsewhere(other, text);
+    announce(state, text);
+    for (const std::string& other : others) announce_elsewhere(other, text);
     look(view, states);
   } catch (...) {
     withdraw();
@@ -225,7 +225,7 @@ LiveRun::LiveRun(const LiveView& view, const std::string& state, const std::vect
 LiveRun::LiveRun(const LiveView& view, const std::vector<std::string>& states) {
   const std::string text = encode(view);
   try {
-    for (const std::string& state : states) tell_elsewhere(state, text);
+    for (const std::string& state : states) announce_elsewhere(state, text);
     look(view, states);
   } catch (...) {
     withdraw();
@@ -251,16 +251,16 @@ void LiveRun::withdraw() noexcept {
   entries_.clear();
 }
 
-void LiveRun::tell_elsewhere(const std::string& state, const std::string& text) {
+void LiveRun::announce_elsewhere(const std::string& state, const std::string& text) {
   if (::access(state.c_str(), F_OK) != 0) return;  // nobody can run with a state directory that cannot be made
   try {
-    tell(state, text);
+    announce(state, text);
   } catch (const SysError& e) {
     if (e.error() != EACCES && e.error() != EROFS) throw;
   }
 }
 
-void LiveRun::tell(const std::string& state, const std::string& text) {
+void LiveRun::announce(const std::string& state, const std::string& text) {
   const std::string directory = live_directory(state);
   const std::string name = std::to_string(::getpid()) + "-" + std::to_string(boot_clock_ns());
   const std::string hidden = directory + "/." + name, path = directory + "/" + name;

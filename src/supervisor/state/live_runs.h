@@ -54,8 +54,8 @@ class LiveRun {
     std::string path;
     Fd file;  // flock(2): as long as it is held the run lives
   };
-  void tell(const std::string& state, const std::string& text);
-  void tell_elsewhere(const std::string& state, const std::string& text);
+  void announce(const std::string& state, const std::string& text);
+  void announce_elsewhere(const std::string& state, const std::string& text);
   void look(const LiveView& view, const std::vector<std::string>& states) const;
   void withdraw() noexcept;
   std::vector<Entry> entries_;

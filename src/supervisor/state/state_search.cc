@@ -24,7 +24,7 @@ constexpr std::array<std::string_view, 11> passed_over = {"/usr",    "/bin", "/s
 
 class StateSearch {
  public:
-  StateSearch(const policy::Policy& policy, const std::vector<std::string>& hidden, const WrittenFolders& states,
+  StateSearch(const policy::Policy& policy, const std::vector<std::string>& hidden, const AgentWritableDirs& states,
               std::size_t most)
       : policy_(policy), hidden_(hidden), states_(states), most_(most) {}
 
@@ -88,7 +88,7 @@ class StateSearch {
 
   const policy::Policy& policy_;
   const std::vector<std::string>& hidden_;
-  const WrittenFolders& states_;
+  const AgentWritableDirs& states_;
   const std::size_t most_;
   HostTree tree_;
   std::unordered_set<std::string> above_;
@@ -101,7 +101,7 @@ class StateSearch {
 }  // namespace
 
 std::vector<std::string> find_states(const policy::Policy& policy, const std::vector<std::string>& hidden,
-                                     const WrittenFolders& states, std::size_t most) {
+                                     const AgentWritableDirs& states, std::size_t most) {
   return StateSearch(policy, hidden, states, most).run();
 }
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include <agentrun/policy.h>
-#include "supervisor/state/written.h"
+#include "supervisor/state/agent_writable_dirs.h"
 
 namespace agentrun::supervisor {
 
@@ -13,6 +13,6 @@ namespace agentrun::supervisor {
 /// `most` names at most: by shape (journal/state.h), and by identity for what `states` remembers. Not below `hidden`
 /// (canonical), links, or where packages of the system put their files.
 std::vector<std::string> find_states(const policy::Policy& policy, const std::vector<std::string>& hidden,
-                                     const WrittenFolders& states, std::size_t most);
+                                     const AgentWritableDirs& states, std::size_t most);
 
 }  // namespace agentrun::supervisor

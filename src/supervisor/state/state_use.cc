@@ -13,9 +13,9 @@
 #include "supervisor/prepare/host_paths.h"
 #include "supervisor/prepare/inputs.h"
 #include "supervisor/prepare/users_own.h"
+#include "supervisor/state/agent_writable_dirs.h"
 #include "supervisor/state/live_runs.h"
-#include "supervisor/state/state_folder.h"
-#include "supervisor/state/written.h"
+#include "supervisor/state/state_directory.h"
 
 namespace agentrun::supervisor {
 
@@ -46,14 +46,14 @@ void refuse_shown(const std::string& named, const std::string& path, std::string
 }  // namespace
 
 struct StateUse::Parts {
-  Parts(const std::string& directory, std::string_view option) : folder(directory, option), path(directory) {}
+  Parts(const std::string& directory, std::string_view option) : made(directory, option), path(directory) {}
   ~Parts() {
     live.reset();
-    if (folder.is_new()) ::rmdir((path + "/live").c_str());  // else what was made for nothing would stay
+    if (made.is_new()) ::rmdir((path + "/live").c_str());  // else what was made for nothing would stay
   }
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
-  StateFolder folder;
+  StateDirectory made;
   std::string path;
   std::optional<LiveRun> live;
 };
@@ -79,14 +79,14 @@ StateUse::StateUse(const std::string& directory, std::string_view option, const 
   // A start that has looked before may tell of itself when this command is over: it looks into these memories then.
   for (std::size_t i = 1; i < states.size(); ++i) {
     if (::access(states[i].c_str(), W_OK) == 0)
-      WrittenFolders({states[i]}, Memory::states).remember(states[i], {own.own.front().path});
+      AgentWritableDirs({states[i]}, Memory::states).remember(states[i], {own.own.front().path});
   }
 }
 StateUse::~StateUse() = default;
 StateUse::StateUse(StateUse&&) noexcept = default;
 
 void require_users_sinks(const std::vector<PreparedSink>& sinks, const std::string& state, const Places& places) {
-  const WrittenFolders written(written_directories(absolute(state), places));
+  const AgentWritableDirs written(written_directories(absolute(state), places));
   const std::vector<std::string> usual = {std::string(parent_of(places.usual_profiles))};
   HostPaths host;
   const UsersOwn own(host, written, usual);
@@ -98,7 +98,7 @@ std::string way_of_output(const std::string& path, const Places& places) {
   const std::size_t slash = whole.rfind('/');
   const std::string above = slash == 0 ? "/" : whole.substr(0, slash);
   HostPaths host;
-  const WrittenFolders written(written_directories(places.state, places));
+  const AgentWritableDirs written(written_directories(places.state, places));
   const std::vector<std::string> none;
   const std::string fault = UsersOwn(host, written, none).fault_on_the_way(above);
   const auto real = host.canonical(above);

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 namespace {
 
 using Names = std::set<std::string>;
-using Keeper = KeptLimit::Keeper;
+using By = EnforcedLimit::By;
 constexpr TreeLimits all{.memory = 1U << 30U, .tasks = 64, .cpus = 1.5};
 
 /// Folders and files that look like a hierarchy of control groups.
@@ -63,7 +63,7 @@ LimitsHost::Offer offer(Names controllers) {
 
 std::string keepers(const LimitsPlan& plan) {
   std::string text;
-  for (const KeptLimit& kept : plan.kept) text += kept.name + "=" + std::string(name(kept.keeper)) + " ";
+  for (const EnforcedLimit& kept : plan.enforced) text += kept.name + "=" + std::string(name(kept.enforced_by)) + " ";
   return text;
 }
 
@@ -152,7 +152,7 @@ TEST_CASE("what keeps each limit") {
   root.task_rlimit_holds = false;
 
   SUBCASE("nothing is asked for") {
-    CHECK(plan_limits({}, plain).kept.empty());
+    CHECK(plan_limits({}, plain).enforced.empty());
   }
   SUBCASE("no group: a plain user's tasks are kept, the rest is weaker") {
     const LimitsPlan plan = plan_limits(all, plain);
@@ -160,11 +160,11 @@ TEST_CASE("what keeps each limit") {
     CHECK(plan.carrier == LimitsPlan::Carrier::none);
     CHECK(plan.process_tasks == 64U + 1 + 3);
     CHECK(plan.process_memory == all.memory);
-    CHECK(plan.kept[0].weaker());
-    CHECK_FALSE(plan.kept[1].weaker());
-    CHECK(plan.kept[2].weaker());
-    CHECK(plan.kept[0].lacks == "because; because");
-    CHECK(plan.kept[0].remedy == "do this");
+    CHECK(plan.enforced[0].weaker());
+    CHECK_FALSE(plan.enforced[1].weaker());
+    CHECK(plan.enforced[2].weaker());
+    CHECK(plan.enforced[0].lacks == "because; because");
+    CHECK(plan.enforced[0].remedy == "do this");
   }
   SUBCASE("no group: nothing keeps root's tasks") {
     CHECK(keepers(plan_limits(all, root)) == "memory=each process tasks=nothing cpus=nothing ");

@@ -266,7 +266,7 @@ TEST_CASE("a workspace that is not there is refused") {
   InventedHost gone;
   gone.folder("/usr");
   const policy::Policy policy = compile_text(base, seen.facts());
-  CHECK_THROWS_WITH_AS(lower(policy, gone, small_launch()), "workspace /home/u/proj: no such folder", Refusal);
+  CHECK_THROWS_WITH_AS(lower(policy, gone, small_launch()), "workspace /home/u/proj: no such directory", Refusal);
 }
 
 TEST_CASE("a granted path that became a link since is refused") {

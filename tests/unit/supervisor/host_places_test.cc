@@ -6,8 +6,8 @@
 
 #include "supervisor/prepare/helper_programs.h"
 #include "supervisor/prepare/host_paths.h"
+#include "supervisor/state/agent_writable_dirs.h"
 #include "supervisor/state/object_id.h"
-#include "supervisor/state/written.h"
 #include "tests/unit/supervisor/scratch_directory.h"
 
 using namespace agentrun::supervisor;
@@ -60,8 +60,8 @@ TEST_CASE("directories that an agent could write are known by name, and by what 
   const ScratchDirectory scratch;
   const std::string state = scratch.directory("state"), granted = scratch.directory("granted");
   scratch.directory("granted/below");
-  WrittenFolders({state}).remember(state, {granted});
-  const auto holds = [&](const std::string& path) { return WrittenFolders({state}).holds(path); };
+  AgentWritableDirs({state}).remember(state, {granted});
+  const auto holds = [&](const std::string& path) { return AgentWritableDirs({state}).holds(path); };
   CHECK(holds(granted));
   CHECK(holds(scratch / "granted/below"));
   CHECK_FALSE(holds(scratch.directory("granted-too")));

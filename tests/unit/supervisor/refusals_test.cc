@@ -72,7 +72,7 @@ TEST_CASE("the command line is one more profile, with a text of its own") {
   const ScratchDirectory scratch;
   const std::string workspace = scratch.directory("ws"), shown = scratch.directory("shown");
   HostPaths host;
-  const WrittenFolders written({});
+  const AgentWritableDirs written({});
   Options options;
   options.read = {shown};
   options.overlay = {workspace};

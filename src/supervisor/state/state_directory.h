@@ -9,15 +9,15 @@
 
 namespace agentrun::supervisor {
 
-/// The state folder, made before the view is planned: what does not exist yet could not be hidden. What it made goes
+/// The state directory, made before the view is planned: what does not exist yet could not be hidden. What it made goes
 /// with it when the run is refused.
-class StateFolder {
+class StateDirectory {
  public:
   /// Throws Refusal. `option`: the one that names another.
-  explicit StateFolder(std::string path, std::string_view option = "--journal");
-  ~StateFolder();
-  StateFolder(const StateFolder&) = delete;
-  StateFolder& operator=(const StateFolder&) = delete;
+  explicit StateDirectory(std::string path, std::string_view option = "--journal");
+  ~StateDirectory();
+  StateDirectory(const StateDirectory&) = delete;
+  StateDirectory& operator=(const StateDirectory&) = delete;
   void keep() noexcept { made_ = 0; }
   [[nodiscard]] bool is_new() const noexcept { return made_ > 0; }
 

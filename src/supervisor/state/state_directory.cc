@@ -1,4 +1,4 @@
-#include "supervisor/state/state_folder.h"
+#include "supervisor/state/state_directory.h"
 
 #include <unistd.h>
 
@@ -14,16 +14,16 @@ std::size_t make(const std::string& path, std::string_view option) {
   try {
     return make_directories(path);
   } catch (const SysError& e) {
-    throw Refusal(std::string("the journal's folder: ") + e.what(),
+    throw Refusal(std::string("the journal's directory: ") + e.what(),
                   "name one that you can write, outside the workspace, with " + std::string(option));
   }
 }
 }  // namespace
 
-StateFolder::StateFolder(std::string path, std::string_view option)
+StateDirectory::StateDirectory(std::string path, std::string_view option)
     : path_(std::move(path)), made_(make(path_, option)) {}
 
-StateFolder::~StateFolder() {
+StateDirectory::~StateDirectory() {
   for (; made_ > 0 && ::rmdir(path_.c_str()) == 0; --made_) path_.erase(path_.rfind('/'));
 }
 

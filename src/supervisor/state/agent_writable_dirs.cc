@@ -2,7 +2,7 @@
 // the path of a directory stand "//", its identity (object_id.h) and a blank. A file only grows by one write(2) a run,
 // and is made anew when it has become long. flock(2) keeps the two apart. What is gone by its name may be elsewhere:
 // its identity is kept, of the newest.
-#include "supervisor/state/written.h"
+#include "supervisor/state/agent_writable_dirs.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -49,11 +49,11 @@ std::vector<Remembered> entries(std::string_view text) {
   return found;
 }
 
-std::string text_of(const std::vector<Remembered>& folders) {
+std::string text_of(const std::vector<Remembered>& directories) {
   std::string text;
-  for (const Remembered& folder : folders) {
-    if (folder.id) text.append("//").append(text_of(*folder.id)).append(" ");
-    text.append(folder.path).push_back('\0');
+  for (const Remembered& directory : directories) {
+    if (directory.id) text.append("//").append(text_of(*directory.id)).append(" ");
+    text.append(directory.path).push_back('\0');
   }
   return text;
 }
@@ -86,8 +86,8 @@ Fd open_locked(const std::string& path) {
 void make_anew(const std::string& path) {
   std::vector<Remembered> all = entries(read_regular(path, most)), kept;
   std::size_t gone = 0;
-  for (auto folder = all.rbegin(); folder != all.rend(); ++folder) {
-    if (!is_gone(folder->path) || (folder->id && ++gone <= most_gone)) kept.push_back(std::move(*folder));
+  for (auto directory = all.rbegin(); directory != all.rend(); ++directory) {
+    if (!is_gone(directory->path) || (directory->id && ++gone <= most_gone)) kept.push_back(std::move(*directory));
   }
   std::ranges::reverse(kept);
   const std::string next = path + ".new";
@@ -99,11 +99,11 @@ void make_anew(const std::string& path) {
 
 }  // namespace
 
-WrittenFolders::WrittenFolders(const std::vector<std::string>& states, Memory memory) : memory_(memory) {
+AgentWritableDirs::AgentWritableDirs(const std::vector<std::string>& states, Memory memory) : memory_(memory) {
   for (const std::string& state : states) {
     try {
       const auto found = entries(read_regular(file_of(state, memory), most));
-      folders_.insert(folders_.end(), found.begin(), found.end());
+      directories_.insert(directories_.end(), found.begin(), found.end());
     } catch (const SysError& e) {
       if (e.error() == ENOENT || e.error() == ENOTDIR) continue;
       throw Refusal(std::string(e.what()) + ": it says where agents could leave links",
@@ -113,23 +113,23 @@ WrittenFolders::WrittenFolders(const std::vector<std::string>& states, Memory me
   index_from(0);
 }
 
-void WrittenFolders::index_from(std::size_t first) {
-  for (std::size_t i = first; i < folders_.size(); ++i) {
-    if (folders_[i].id) by_number_.emplace(folders_[i].id->ino, i);
+void AgentWritableDirs::index_from(std::size_t first) {
+  for (std::size_t i = first; i < directories_.size(); ++i) {
+    if (directories_[i].id) by_number_.emplace(directories_[i].id->ino, i);
   }
 }
 
-bool WrittenFolders::is_known(const ObjectId& id) const {
+bool AgentWritableDirs::is_known(const ObjectId& id) const {
   const auto [first, last] = by_number_.equal_range(id.ino);
-  return std::any_of(first, last, [&](const auto& entry) { return same_object(*folders_[entry.second].id, id); });
+  return std::any_of(first, last, [&](const auto& entry) { return same_object(*directories_[entry.second].id, id); });
 }
 
-bool WrittenFolders::is_object(const std::string& path) const {
+bool AgentWritableDirs::is_object(const std::string& path) const {
   const auto id = by_number_.empty() ? std::nullopt : object_id(path);
   return id && is_known(*id);
 }
 
-std::string_view WrittenFolders::moved_holder(std::string_view path) const {
+std::string_view AgentWritableDirs::moved_holder(std::string_view path) const {
   if (by_number_.empty()) return {};
   for (std::string_view above = path; above != "/"; above = parent_of(above)) {
     const auto [at, fresh] = looked_at_.try_emplace(std::string(above));
@@ -139,12 +139,12 @@ std::string_view WrittenFolders::moved_holder(std::string_view path) const {
   return {};
 }
 
-bool WrittenFolders::holds(std::string_view path) const {
+bool AgentWritableDirs::holds(std::string_view path) const {
   return !holder(path).empty();
 }
 
-std::string_view WrittenFolders::holder(std::string_view path) const {
-  if (folders_.empty()) return {};
+std::string_view AgentWritableDirs::holder(std::string_view path) const {
+  if (directories_.empty()) return {};
   if (!mounts_) mounts_ = read_mount_names();
   std::string_view found = holder_by_name(path);
   for (const std::string& other : mounts_->others(path)) {
@@ -154,25 +154,26 @@ std::string_view WrittenFolders::holder(std::string_view path) const {
 }
 
 // What it gives does not depend on `path`.
-std::string_view WrittenFolders::holder_by_name(std::string_view path) const {
+std::string_view AgentWritableDirs::holder_by_name(std::string_view path) const {
   std::string_view deepest = moved_holder(path);
-  for (const Remembered& folder : folders_) {
-    if (folder.path != "/" && within(path, folder.path) && folder.path.size() > deepest.size()) deepest = folder.path;
+  for (const Remembered& directory : directories_) {
+    if (directory.path != "/" && within(path, directory.path) && directory.path.size() > deepest.size())
+      deepest = directory.path;
   }
   return deepest;
 }
 
-bool WrittenFolders::knows(const Remembered& folder) const {
-  if (folder.id) return is_known(*folder.id);
-  return std::any_of(folders_.begin(), folders_.end(),
-                     [&](const Remembered& other) { return within(folder.path, other.path); });
+bool AgentWritableDirs::knows(const Remembered& directory) const {
+  if (directory.id) return is_known(*directory.id);
+  return std::any_of(directories_.begin(), directories_.end(),
+                     [&](const Remembered& other) { return within(directory.path, other.path); });
 }
 
-void WrittenFolders::remember(const std::string& state, const std::vector<std::string>& folders) {
+void AgentWritableDirs::remember(const std::string& state, const std::vector<std::string>& directories) {
   std::vector<Remembered> fresh;
-  for (const std::string& path : folders) {
-    const Remembered folder = described(path);
-    if (!knows(folder)) fresh.push_back(folder);
+  for (const std::string& path : directories) {
+    const Remembered directory = described(path);
+    if (!knows(directory)) fresh.push_back(directory);
   }
   if (fresh.empty()) return;
   const std::string path = file_of(state, memory_);
@@ -191,8 +192,8 @@ void WrittenFolders::remember(const std::string& state, const std::vector<std::s
   const ssize_t n = check(retry_eintr([&] { return ::write(file.get(), text.data(), text.size()); }), "write", path);
   if (static_cast<std::size_t>(n) != text.size()) throw SysError(ENOSPC, "write", path);
   check(::fdatasync(file.get()), "fdatasync", path);
-  const std::size_t first = folders_.size();
-  folders_.insert(folders_.end(), fresh.begin(), fresh.end());
+  const std::size_t first = directories_.size();
+  directories_.insert(directories_.end(), fresh.begin(), fresh.end());
   index_from(first);
 }
 
