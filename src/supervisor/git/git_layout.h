@@ -10,7 +10,7 @@
 #include <agentrun/policy.h>
 
 #include "supervisor/git/git_settings.h"
-#include "supervisor/prepare/host_paths.h"
+#include "supervisor/host/host_paths.h"
 
 namespace agentrun::supervisor {
 

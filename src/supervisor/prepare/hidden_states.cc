@@ -10,7 +10,7 @@
 
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
-#include "supervisor/prepare/host_paths.h"
+#include "supervisor/host/host_paths.h"
 #include "supervisor/state/live_runs.h"
 #include "supervisor/state/state_search.h"
 

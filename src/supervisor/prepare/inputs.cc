@@ -15,8 +15,8 @@
 #include <agentrun/policy/objects.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
-#include "supervisor/prepare/helper_programs.h"
-#include "supervisor/prepare/host_paths.h"
+#include "supervisor/host/helper_programs.h"
+#include "supervisor/host/host_paths.h"
 
 namespace agentrun::supervisor {
 

@@ -9,10 +9,10 @@
 #include <agentrun/supervisor.h>
 #include <agentrun/sys/mount_names.h>
 #include <agentrun/sys/paths.h>
+#include "supervisor/host/host_facts.h"
 #include "supervisor/journal/sinks_config.h"
 #include "supervisor/prepare/command_line.h"
 #include "supervisor/prepare/hidden_states.h"
-#include "supervisor/prepare/host_facts.h"
 #include "supervisor/prepare/inputs.h"
 #include "supervisor/prepare/refusals.h"
 #include "supervisor/prepare/remarks.h"

@@ -18,7 +18,7 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/fd.h>
 #include <agentrun/sys/paths.h>
-#include "supervisor/prepare/host_paths.h"
+#include "supervisor/host/host_paths.h"
 
 namespace agentrun::supervisor {
 

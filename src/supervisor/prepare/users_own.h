@@ -8,7 +8,7 @@
 #include <vector>
 
 #include <agentrun/policy.h>
-#include "supervisor/prepare/host_paths.h"
+#include "supervisor/host/host_paths.h"
 #include "supervisor/state/agent_writable_dirs.h"
 
 namespace agentrun::supervisor {

@@ -12,7 +12,7 @@
 
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
-#include "supervisor/prepare/host_facts.h"
+#include "supervisor/host/host_facts.h"
 
 namespace agentrun::supervisor {
 

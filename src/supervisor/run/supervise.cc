@@ -13,7 +13,7 @@
 #include <agentrun/supervisor.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
-#include "supervisor/prepare/host_paths.h"
+#include "supervisor/host/host_paths.h"
 #include "supervisor/run/session.h"
 #include "supervisor/state/agent_writable_dirs.h"
 #include "supervisor/state/live_runs.h"

@@ -10,7 +10,7 @@
 #include <agentrun/journal/state_shape.h>
 #include <agentrun/sys/file_tree.h>
 #include <agentrun/sys/paths.h>
-#include "supervisor/prepare/host_paths.h"
+#include "supervisor/host/host_paths.h"
 
 namespace agentrun::supervisor {
 

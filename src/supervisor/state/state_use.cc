@@ -10,7 +10,7 @@
 #include <agentrun/supervisor.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
-#include "supervisor/prepare/host_paths.h"
+#include "supervisor/host/host_paths.h"
 #include "supervisor/prepare/inputs.h"
 #include "supervisor/prepare/users_own.h"
 #include "supervisor/state/agent_writable_dirs.h"

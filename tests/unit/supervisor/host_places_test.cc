@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "supervisor/prepare/helper_programs.h"
-#include "supervisor/prepare/host_paths.h"
+#include "supervisor/host/helper_programs.h"
+#include "supervisor/host/host_paths.h"
 #include "supervisor/state/agent_writable_dirs.h"
 #include "supervisor/state/object_id.h"
 #include "tests/unit/supervisor/scratch_directory.h"

@@ -8,7 +8,7 @@
 #include <agentrun/policy/objects.h>
 #include <agentrun/profile.h>
 #include <agentrun/sys/paths.h>
-#include "supervisor/prepare/host_facts.h"
+#include "supervisor/host/host_facts.h"
 
 namespace agentrun::supervisor {
 

@@ -7,8 +7,8 @@
 #include <filesystem>
 
 #include <agentrun/supervisor.h>
-#include "supervisor/prepare/host_facts.h"
-#include "supervisor/prepare/host_paths.h"
+#include "supervisor/host/host_facts.h"
+#include "supervisor/host/host_paths.h"
 
 namespace agentrun::supervisor {
 

@@ -1,5 +1,5 @@
 // Finds agent-run's helper programs by the path of agent-run itself.
-#include "supervisor/prepare/helper_programs.h"
+#include "supervisor/host/helper_programs.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "supervisor/prepare/host_paths.h"
+#include "supervisor/host/host_paths.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 // The one place that makes policy::HostFacts.
-#include "supervisor/prepare/host_facts.h"
+#include "supervisor/host/host_facts.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>

@@ -10,7 +10,7 @@
 #include <agentrun/supervisor.h>
 #include <agentrun/sys/file_tree.h>
 #include "supervisor/git/git_layout.h"
-#include "supervisor/prepare/host_paths.h"
+#include "supervisor/host/host_paths.h"
 
 namespace agentrun::supervisor {
 
