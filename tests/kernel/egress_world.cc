@@ -83,7 +83,7 @@ policy::Policy policy_of(const std::string& network) {
   send_message(channel, "map");
   (void)recv_message(channel);
   sandbox::bring_loopback_up();
-  sandbox::make_way_out();
+  sandbox::make_egress_interfaces();
   const Sockets sockets = sandbox::make_egress_sockets();
   const auto packed = sandbox::pack(sockets);
   send_message(channel, packed.which, packed.fds);
