@@ -38,8 +38,7 @@ agent-run journal show [RUN]       the records of a run (--json, --journal DIR);
 agent-run journal query [RUN…]     the same of several runs, or of all; each line with its run
 agent-run journal tail [RUN]       the last records (-n, --lines N), and (-f, --follow) those that come; the same
                                    options
-agent-run journal prune            removes records older than 200 days (--older-than DAYS, --try); what proves them
-                                   stays
+agent-run journal prune            removes records older than 200 days (--older-than DAYS, --try); their proof stays
 agent-run journal verify [RUN]     are they all there and unchanged? (--json, --key VKEY|FILE, --against FILE,
                                    --journal DIR);
                                    --index: is every run there?

@@ -196,7 +196,7 @@ class Refusals(harness.Case):
         self.refused(env={**self.scratch.environment, "XDG_STATE_HOME": str(state)}, needles=("state-file",))
 
     def test_state_folder_nowhere(self):
-        self.refused("--journal", "/proc/x", needles=(r"the journal's folder: mkdir /proc/x: .* — name one",))
+        self.refused("--journal", "/proc/x", needles=(r"the journal's directory: mkdir /proc/x: .* — name one",))
 
     def test_journal_option(self):
         """--journal names the state folder: refused when it cannot be made, used when it can."""
