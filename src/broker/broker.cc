@@ -30,10 +30,10 @@
 #include <agentrun/sys/service.h>
 #include "broker/broker_event.h"
 #include "broker/confine_broker.h"
-#include "broker/handler.h"
 #include "broker/notify/memory.h"
 #include "broker/notify/sync_wakeup.h"
 #include "broker/path/new_repositories.h"
+#include "broker/receiver.h"
 
 // What a sanitizer finds ends the process, and the broker's end is the run's (125): a finding is never only printed.
 #ifdef AGENTRUN_SANITIZED_THREADS
@@ -58,21 +58,21 @@ std::int64_t file_clock_ns() {
   return now.tv_sec * 1'000'000'000 + now.tv_nsec;
 }
 
-void receive(Shared& shared, WakeUp& wake_up, std::latch& prepared, const std::atomic<bool>& filtered) {
+void receive(BrokerContext& shared, WakeUp& wake_up, std::latch& prepared, const std::atomic<bool>& filtered) {
   // An fs_struct of its own: umask is set for each creation (unshare(2), CLONE_FS).
   const bool unshared = ::unshare(CLONE_FS) == 0;
   ask_for_short_slices();
   prepared.count_down();
   filtered.wait(false);
   if (!unshared) ::_exit(EXIT_FAILURE);
-  Handler handler(shared);
+  Receiver receiver(shared);
   for (;;) {
     seccomp_notif notification;
     const int error = shared.listener.receive(notification);
     if (error == ENOENT) continue;
     if (error != 0) return;  // no task is left that has the filter
     wake_up.note(static_cast<pid_t>(notification.pid));
-    handler.handle(notification);
+    handle(receiver, notification);
   }
 }
 
@@ -156,32 +156,32 @@ void await_end(const Fd& control, journal::Appender& entries) {
   auto& own_sockets = *new OwnSockets(scratch_mounts(*setup.policy), most_own_sockets());
   const unsigned receivers = std::max(2U, setup.receivers);
   auto& tree = *new TreeLock(std::move(common));
-  auto& condemned = *new std::atomic<bool>(false);
+  auto& run_revoked = *new std::atomic<bool>(false);
   auto& digests = *new Digests;
   auto& guards = *new ChangeGuards(*setup.policy);
   const auto& mounts = *new std::vector<std::uint64_t>(mount_ids(host_proc.get()));
-  auto& shared = *new Shared{.policy = *setup.policy,
-                             .reads = setup.reads,
-                             .listener = listener,
-                             .host_proc = host_proc.get(),
-                             .mounts = mounts,
-                             .recorder = recorder,
-                             .claims = claims,
-                             .verified = verified,
-                             .workers = workers,
-                             .binder = binder,
-                             .tree = tree,
-                             .digests = digests,
-                             .flows = flows,
-                             .sockets = sockets,
-                             .own_sockets = own_sockets,
-                             .guards = guards,
-                             .condemned = condemned,
-                             .began = file_clock_ns(),
-                             .host_network = host_network,
-                             .agent_pid = admission.agent,
-                             .own_exe = own_exe,
-                             .own_image = {own_image.st_dev, own_image.st_ino}};
+  auto& shared = *new BrokerContext{.policy = *setup.policy,
+                                    .reads = setup.reads,
+                                    .listener = listener,
+                                    .host_proc = host_proc.get(),
+                                    .mounts = mounts,
+                                    .recorder = recorder,
+                                    .claims = claims,
+                                    .verified = verified,
+                                    .workers = workers,
+                                    .binder = binder,
+                                    .tree = tree,
+                                    .digests = digests,
+                                    .flows = flows,
+                                    .sockets = sockets,
+                                    .own_sockets = own_sockets,
+                                    .guards = guards,
+                                    .run_revoked = run_revoked,
+                                    .began = file_clock_ns(),
+                                    .host_network = host_network,
+                                    .agent_pid = admission.agent,
+                                    .own_exe = own_exe,
+                                    .own_image = {own_image.st_dev, own_image.st_ino}};
   auto& wake_up = *new WakeUp(listener);
   auto& prepared = *new std::latch(receivers);
   auto& filtered = *new std::atomic<bool>(false);

@@ -13,7 +13,7 @@ namespace agentrun::broker {
 
 namespace {
 
-constexpr std::size_t denials_told = 32;
+constexpr std::size_t denials_reported = 32;
 
 std::string address_text(const policy::Destination& to) {
   std::array<char, INET6_ADDRSTRLEN> text{};
@@ -32,7 +32,7 @@ namespace {
 
 // A name in a directory changes, not the object that it names: a grant of that object would not let it, and there may
 // be none.
-bool changes_name(const Case& c) {
+bool changes_name(const Call& c) {
   using filter::Operation;
   switch (c.request.row->operation) {
     case Operation::open:
@@ -53,12 +53,12 @@ bool changes_name(const Case& c) {
 
 }  // namespace
 
-std::string Recorder::remedy(const Case& c) const {
+std::string Recorder::remedy(const Call& c) const {
   if (c.right == policy::Right::execute && !own_program_.empty() && c.path == own_program_)
     return "no profile change: nothing can be nested in a sandbox of agent-run; start both from outside";
   if (c.verdict.by == policy::By::fallback && !c.destination && !c.foreign_socket && changes_name(c))
     return policy_.remedy(c.verdict, c.right, parent_of(c.path));
-  if (c.right == policy::Right::execute && c.cause == Case::Cause::walk && c.error == EACCES)
+  if (c.right == policy::Right::execute && c.cause == Call::Cause::walk && c.error == EACCES)
     return "no profile change: it is a directory and not a program, or lies in one that may not be searched";
   if (c.verdict.by == policy::By::fail)
     return "before the run, make what cannot be listed readable, or name a smaller workspace with -w";
@@ -68,7 +68,7 @@ std::string Recorder::remedy(const Case& c) const {
 }
 
 // Keys in the order that RFC 8785 wants.
-void Recorder::decision_fields(const Case& c, journal::Record& record) {
+void Recorder::decision_fields(const Call& c, journal::Record& record) {
   const Request& r = c.request;
   const bool allowed = c.verdict.act == policy::Act::allow;
   std::size_t redacted = 0;
@@ -119,7 +119,7 @@ void Recorder::decision_fields(const Case& c, journal::Record& record) {
   record.text("type", "decision");
 }
 
-bool Recorder::decision(const Case& c) {
+bool Recorder::decision(const Call& c) {
   traces_.note(c);
   journal::Record& record = thread_record();
   decision_fields(c, record);
@@ -170,19 +170,19 @@ bool Recorder::append(journal::Record& record) {
   return false;
 }
 
-void Recorder::count(const Case& c) {
+void Recorder::count(const Call& c) {
   decisions_.fetch_add(1, std::memory_order_relaxed);
   if (c.verdict.act == policy::Act::allow) return;
-  if (c.cause == Case::Cause::policy) {
+  if (c.cause == Call::Cause::policy) {
     denials_.fetch_add(1, std::memory_order_relaxed);
-    tell_denial(c);
+    report_denial(c);
   } else if (c.error == ENOENT) {
     // What the view does not show looks like any missing file, and is mostly a program that probes.
     absent_.fetch_add(1, std::memory_order_relaxed);
   }
 }
 
-void Recorder::tell_denial(const Case& c) {
+void Recorder::report_denial(const Call& c) {
   std::string what(c.destination || c.foreign_socket ? "connect" : policy::name(c.right));
   what += ' ';
   what += c.destination ? (c.host.empty() ? address_text(*c.destination) : c.host) + " port " +
@@ -190,8 +190,8 @@ void Recorder::tell_denial(const Case& c) {
                         : c.path;
   if (!c.stands_for.empty()) what += ", which stands for " + c.stands_for;
   {
-    const std::scoped_lock lock(told_mutex_);
-    if (told_.size() >= denials_told || !told_.insert(what).second) return;
+    const std::scoped_lock lock(reported_mutex_);
+    if (reported_.size() >= denials_reported || !reported_.insert(what).second) return;
   }
   post(control_, {.kind = Event::Kind::denial, .text = what, .remedy = remedy(c)});
 }

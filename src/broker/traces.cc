@@ -102,7 +102,7 @@ std::string file_within(const std::string& path) {
   return found == in_progress.end() ? std::string() : path + "/" + std::string(found->file);
 }
 
-bool is_refused_to_git(const Case& c) {
+bool is_refused_to_git(const Call& c) {
   return c.verdict.act == policy::Act::deny && c.verdict.rule != nullptr && c.task.comm == "git" && !c.path.empty();
 }
 
@@ -115,13 +115,13 @@ bool is_of_repository(std::string_view pattern) {
 
 // git says that it could not, and exits 0: git-switch, git-checkout and git-stash of a branch that has such a file
 // otherwise.
-bool is_refused_checkout(const Case& c) {
+bool is_refused_checkout(const Call& c) {
   return !is_in_repository(c.path) && name_of(c.path) != ".git" && !is_of_repository(c.verdict.rule->pattern);
 }
 
 // The directory of a linked worktree that git-worktree(1), remove or prune, may not empty; "" when it is something
 // else.
-std::string refused_worktree(const Case& c) {
+std::string refused_worktree(const Call& c) {
   const std::string directory(parent_of(c.path));
   return name_of(c.path) == "commondir" && name_of(parent_of(directory)) == "worktrees" ? directory : std::string();
 }
@@ -181,7 +181,7 @@ void Traces::follow_rename(const std::string& from, const std::string& to) {
     if (within(path, from)) touch(to + path.substr(from.size()), part);
 }
 
-void Traces::note(const Case& c) {
+void Traces::note(const Call& c) {
   if (c.right != policy::Right::change || c.destination || c.effect == "same") return;
   if (c.verdict.act != policy::Act::allow) {
     if (!is_refused_to_git(c)) return;

@@ -13,7 +13,7 @@
 
 namespace agentrun::broker {
 
-struct Case;
+struct Call;
 
 /// Shared by the receivers.
 class Traces {
@@ -24,7 +24,7 @@ class Traces {
   enum class Part : std::uint8_t { other, settings };
   using Touched = std::map<std::string, Part>;
   /// Of this decided call: mostly nothing, at the cost of comparing a name.
-  void note(const Case& c);
+  void note(const Call& c);
   /// All of them so far. Bounded; Trace::more is among them when there were more.
   [[nodiscard]] Found found() {
     const std::scoped_lock lock(mutex_);

@@ -10,24 +10,15 @@
 #include <array>
 
 #include <agentrun/sys/kernel_abi.h>
-#include "broker/handler.h"
+#include "broker/calls/attributes.h"
+#include "broker/calls/open.h"
+#include "broker/calls/outcome.h"
+#include "broker/decide/judge.h"
 #include "broker/task/caller_limits.h"
 
 namespace agentrun::broker {
 
 using policy::Right;
-
-int Handler::attribute_object(const Case& c, Object& object) const {
-  const Request& r = c.request;
-  if (!r.descriptor) return resolver_.object(c.task, r.name, r.follow, 0, object);
-  const int error = resolver_.descriptor(c.task, r.fd, object);
-  // Only AT_EMPTY_PATH works on what was opened with O_PATH (open(2)).
-  const bool null_path = r.row->operation == filter::Operation::utimes && (r.flags & AT_EMPTY_PATH) == 0;
-  const bool by_descriptor = r.row->arguments.fd >= 0 || null_path;
-  if (error == 0 && by_descriptor && object.descriptor_flags >= 0 && (object.descriptor_flags & O_PATH) != 0)
-    return EBADF;
-  return error;
-}
 
 namespace {
 
@@ -45,52 +36,44 @@ bool sets_mode(const Request& r) {
   return r.row->operation == filter::Operation::chmod || r.row->operation == filter::Operation::fchmod;
 }
 
-}  // namespace
-
-mode_t Handler::mode_for_file(mode_t mode) const {
-  return s_.policy.weakened(policy::Weakening::host_root) ? mode : mode & ~static_cast<mode_t>(S_ISUID | S_ISGID);
+int attribute_object(const Receiver& rx, const Call& c, Object& object) {
+  const Request& r = c.request;
+  if (!r.descriptor) return rx.resolver.object(c.task, r.name, r.follow, 0, object);
+  const int error = rx.resolver.descriptor(c.task, r.fd, object);
+  // Only AT_EMPTY_PATH works on what was opened with O_PATH (open(2)).
+  const bool null_path = r.row->operation == filter::Operation::utimes && (r.flags & AT_EMPTY_PATH) == 0;
+  const bool by_descriptor = r.row->arguments.fd >= 0 || null_path;
+  if (error == 0 && by_descriptor && object.descriptor_flags >= 0 && (object.descriptor_flags & O_PATH) != 0)
+    return EBADF;
+  return error;
 }
 
-Reply Handler::attribute(Case& c) {
-  const Request& r = c.request;
-  if (of_layers(r.text)) return refuse(c, Right::change, EPERM);
-  Object object;
-  const int error = attribute_object(c, object);
-  if (error != 0) return refuse(c, Right::change, error);
-  if (object.in_view)
-    judge(c, Right::change, object);
-  else {
-    // To hold a file of the host open for writing is to be allowed its content, not its mode, owner, times or
-    // attributes.
-    if (r.row->operation != filter::Operation::truncate) object.descriptor_flags = -1;
-    judge_foreign(c, object, O_WRONLY);
-  }
-  c.identity = {object.dev, object.ino};
-  const bool masked = sets_mode(r) && !S_ISDIR(object.mode) && mode_for_file(r.mode) != r.mode;
-  if (const int denied = permit(c, masked ? "masked" : "emulated"); denied != 0) return Reply::error(denied);
-  if (r.row->operation == filter::Operation::truncate) return truncate(c, object);
-  return result(c, apply(r, object));
+}  // namespace
+
+mode_t mode_for_file(const Receiver& rx, mode_t mode) {
+  return rx.context.policy.weakened(policy::Weakening::host_root) ? mode
+                                                                  : mode & ~static_cast<mode_t>(S_ISUID | S_ISGID);
 }
 
 // By its path, as the agent's own call: an open would be seen by whoever watches the file (inotify(7)), and asked for
 // rights that truncate(2) does not ask for. It waits where somebody holds a lease of the file: then on a thread of its
 // own, which opens the file, because the path of a descriptor needs a working directory of its own.
-Reply Handler::truncate(Case& c, Object& object) {
+Reply perform_truncate(const Permit& permit, Receiver& rx, Call& c, Object& object) {
   const off_t length = c.request.length;
-  if (const int error = size_allowed(c.task, object, length); error != 0) return result(c, error);
+  if (const int error = size_allowed(c.task, object, length); error != 0) return result(rx, c, error);
   const std::string path = self_fd(object);
-  const int error = s_.workers.briefly([&] { return ::truncate(path.c_str(), length) == 0 ? 0 : errno; });
-  if (error != EINTR) return result(c, error);
+  const int error = rx.context.workers.briefly([&] { return ::truncate(path.c_str(), length) == 0 ? 0 : errno; });
+  if (error != EINTR) return result(rx, c, error);
   auto pinned = std::make_shared<Fd>(std::move(object.fd));
-  return later(c, [this, pinned, length, id = c.request.id] {
-    const Fd waited(::openat(s_.host_proc, self_fd(*pinned).c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
+  return answer_later(permit, rx, c, [&context = rx.context, pinned, length, id = c.request.id] {
+    const Fd waited(::openat(context.host_proc, self_fd(*pinned).c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
     if (!waited) return Reply::error(errno);
-    if (!s_.listener.valid(id)) return Reply::error(ESRCH);  // who asked for it was killed meanwhile
+    if (!context.listener.valid(id)) return Reply::error(ESRCH);  // who asked for it was killed meanwhile
     return ::ftruncate(waited.get(), length) == 0 ? Reply::value(0) : Reply::error(errno);
   });
 }
 
-int Handler::apply(const Request& r, const Object& object) const {
+int perform_attribute(const Permit&, const Receiver& rx, const Request& r, const Object& object) {
   using filter::Operation;
   const std::string self = self_fd(object);
   const int fd = object.fd.get();
@@ -99,7 +82,8 @@ int Handler::apply(const Request& r, const Object& object) const {
     case Operation::chmod:
     case Operation::fchmod:
       if (S_ISLNK(object.mode)) return EOPNOTSUPP;
-      done = ::fchmodat(s_.host_proc, self.c_str(), S_ISDIR(object.mode) ? r.mode : mode_for_file(r.mode), 0);
+      done =
+          ::fchmodat(rx.context.host_proc, self.c_str(), S_ISDIR(object.mode) ? r.mode : mode_for_file(rx, r.mode), 0);
       break;
     case Operation::chown:
     case Operation::fchown:
@@ -120,6 +104,28 @@ int Handler::apply(const Request& r, const Object& object) const {
       return EPERM;
   }
   return done == 0 ? 0 : errno;
+}
+
+Reply answer_attribute(Receiver& rx, Call& c) {
+  const Request& r = c.request;
+  if (of_layers(r.text)) return refuse(rx, c, Right::change, EPERM);
+  Object object;
+  const int error = attribute_object(rx, c, object);
+  if (error != 0) return refuse(rx, c, Right::change, error);
+  if (object.in_view)
+    judge(rx, c, Right::change, object);
+  else {
+    // To hold a file of the host open for writing is to be allowed its content, not its mode, owner, times or
+    // attributes.
+    if (r.row->operation != filter::Operation::truncate) object.descriptor_flags = -1;
+    judge_foreign(c, object, O_WRONLY);
+  }
+  c.identity = {object.dev, object.ino};
+  const bool masked = sets_mode(r) && !S_ISDIR(object.mode) && mode_for_file(rx, r.mode) != r.mode;
+  const Recorded recorded = record(rx, c, masked ? "masked" : "emulated");
+  if (!recorded) return Reply::error(recorded.error());
+  if (r.row->operation == filter::Operation::truncate) return perform_truncate(recorded.permit(), rx, c, object);
+  return result(rx, c, perform_attribute(recorded.permit(), rx, r, object));
 }
 
 }  // namespace agentrun::broker

@@ -1,8 +1,8 @@
 // bind(2) of a unix socket to a path: a file comes to be. Performed here on the agent's own socket, with the address as
 // it was asked for, since getsockname(2) and who gets a datagram see it. So the kernel walks the path a second time,
 // after the slot was pinned and judged: from the same directory, which is looked up once; no call of this run changes a
-// name in between (s_.tree is held alone); and a path through a link of /proc, which the agent changes without a call
-// on names, is bound by its last component in the pinned folder.
+// name in between (rx.context.tree is held alone); and a path through a link of /proc, which the agent changes without
+// a call on names, is bound by its last component in the pinned folder.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -10,63 +10,68 @@
 
 #include <cstring>
 
-#include "broker/handler.h"
+#include "broker/calls/bind.h"
+#include "broker/calls/outcome.h"
+#include "broker/decide/judge.h"
 #include "broker/net/socket.h"
 
 namespace agentrun::broker {
 
 using policy::Right;
 
-int Handler::bind_at(const Case& c, const AgentSocket& socket, const Slot& slot, const Fd& folder,
-                     const sockaddr_un& address, socklen_t size) {
+int perform_bind(const Permit&, Receiver& rx, const Call& c, const AgentSocket& socket, const ParentAndName& slot,
+                 const Fd& folder, const sockaddr_un& address, socklen_t size) {
   const auto mask = Tasks::umask_of(c.task);
-  if (!mask) return without_umask(c);
+  if (!mask) return without_umask(rx, c);
   Binder::Made made{.parent = slot.parent, .name = slot.name, .file = {}};
-  const int error = s_.binder.bind(socket.fd, folder, *mask, reinterpret_cast<const sockaddr*>(&address), size, made);
-  // s_.tree is held alone: no call of a run moved it. Without a descriptor left, connect(2) to it is refused.
-  if (error == 0) s_.own_sockets.add(std::move(made.file));
+  const int error =
+      rx.context.binder.bind(socket.fd, folder, *mask, reinterpret_cast<const sockaddr*>(&address), size, made);
+  // rx.context.tree is held alone: no call of a run moved it. Without a descriptor left, connect(2) to it is refused.
+  if (error == 0) rx.context.own_sockets.add(std::move(made.file));
   return error;
 }
 
-Reply Handler::bind(Case& c) {
+Reply answer_bind(Receiver& rx, Call& c) {
   const Request& r = c.request;
   // No file comes to be, whatever the socket and the address are by the time that the kernel looks: the agent itself
   // may make no socket anywhere.
   if (r.name.path.empty()) return Reply::proceed(FloorCovers{"Landlock MAKE_SOCK"});
   AgentSocket socket;
-  if (const int error = take_socket(c.task, r.fd, s_.host_network, socket); error != 0)
-    return refuse(c, Right::change, error);
-  if (!s_.listener.valid(r.id)) return Reply::gone(s_.listener, r.id, ESRCH);
+  if (const int error = take_socket(c.task, r.fd, rx.context.host_network, socket); error != 0)
+    return refuse(rx, c, Right::change, error);
+  if (!rx.context.listener.valid(r.id)) return Reply::gone(rx.context.listener, r.id, ESRCH);
   if (socket.domain != AF_UNIX) return Reply::proceed(FloorCovers{"Landlock MAKE_SOCK"});
 
-  const std::unique_lock lock(s_.tree);
+  const std::unique_lock lock(rx.context.tree);
   Fd start;
-  if (const int error = resolver_.start(c.task, r.name, start); error != 0) return refuse(c, Right::change, error);
-  Slot slot;
+  if (const int error = rx.resolver.start(c.task, r.name, start); error != 0)
+    return refuse(rx, c, Right::change, error);
+  ParentAndName slot;
   bool as_asked = true;
-  int error = resolver_.slot_below(c.task, start, r.name.path, RESOLVE_NO_MAGICLINKS, slot);
+  int error = rx.resolver.slot_below(c.task, start, r.name.path, RESOLVE_NO_MAGICLINKS, slot);
   if (error == ELOOP || error == ENOENT) {
     as_asked = false;
-    error = resolver_.slot_below(c.task, start, r.name.path, 0, slot);
+    error = rx.resolver.slot_below(c.task, start, r.name.path, 0, slot);
   }
-  if (error != 0) return refuse(c, Right::change, error);
-  judge(c, Right::change, slot);
+  if (error != 0) return refuse(rx, c, Right::change, error);
+  judge(rx, c, Right::change, slot);
   // What stands there cannot be bound, also where nothing may be made: as with mkdir.
   if (::faccessat(slot.parent.get(), slot.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-    return refuse(c, Right::change, EADDRINUSE);
-  if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
+    return refuse(rx, c, Right::change, EADDRINUSE);
+  const Recorded recorded = record(rx, c, "emulated");
+  if (!recorded) return Reply::error(recorded.error());
 
   sockaddr_un address{};
   socklen_t size = r.address_size;
   if (as_asked) {
     std::memcpy(&address, &r.address, size);
-    return result(c, bind_at(c, socket, slot, start, address, size));
+    return result(rx, c, perform_bind(recorded.permit(), rx, c, socket, slot, start, address, size));
   }
   address.sun_family = AF_UNIX;
-  if (slot.name.size() >= sizeof address.sun_path) return result(c, EINVAL);
+  if (slot.name.size() >= sizeof address.sun_path) return result(rx, c, EINVAL);
   slot.name.copy(address.sun_path, slot.name.size());
   size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + slot.name.size() + 1);
-  return result(c, bind_at(c, socket, slot, slot.parent, address, size));
+  return result(rx, c, perform_bind(recorded.permit(), rx, c, socket, slot, slot.parent, address, size));
 }
 
 }  // namespace agentrun::broker

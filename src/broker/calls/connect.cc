@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "broker/handler.h"
+#include "broker/calls/connect.h"
+#include "broker/calls/outcome.h"
+#include "broker/decide/judge.h"
 #include "broker/net/socket.h"
 
 namespace agentrun::broker {
@@ -32,51 +34,39 @@ std::string unix_path(const Request& r) {
 
 constexpr policy::Verdict floor_rule{.act = Act::allow, .by = policy::By::rule, .rule = nullptr};
 
-}  // namespace
-
-Reply Handler::connect(Case& c) {
-  const Request& r = c.request;
-  c.right = Right::change;
-  AgentSocket socket;
-  if (const int error = take_socket(c.task, r.fd, s_.host_network, socket); error != 0)
-    return refuse(c, Right::change, error);
-  if (!s_.listener.valid(r.id)) return Reply::gone(s_.listener, r.id, ESRCH);
-  if (const auto to = destination_of(socket, r)) return connect_network(c, std::move(socket), *to);
-  if (socket.domain == AF_UNIX && r.address.ss_family == AF_UNIX && r.address_size > sizeof(sa_family_t) &&
-      r.address_size <= sizeof(sockaddr_un)) {
-    return connect_unix(c, std::move(socket));
-  }
-  // A disconnect, a peer of netlink, and what the kernel refuses by itself.
-  c.verdict = floor_rule;
-  if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
-  return carry_out(c, std::move(socket), r.address, r.address_size);
+// A connect of a non-blocking socket goes on by itself: that is no failure to be recorded.
+Reply begun(Receiver& rx, Call& c, int error) {
+  return error == EINPROGRESS ? Reply::error(error) : result(rx, c, error);
 }
 
-Reply Handler::carry_out(Case& c, AgentSocket socket, const sockaddr_storage& address, socklen_t size) {
-  const int error = try_connect(s_.workers, socket, address, size);
-  if (error != still_waiting) return begun(c, error);
-  return deferred(c, s_.flows.wait_for(waiting_call(c, std::move(socket), address, size)));
-}
-
-Flows::Call Handler::waiting_call(const Case& c, AgentSocket socket, const sockaddr_storage& address,
-                                  socklen_t size) const {
-  Flows::Call call{.outcome = outcome_of(c), .socket = std::move(socket), .address = address, .size = size};
+Flows::Call waiting_call(const Permit& permit, const Call& c, AgentSocket socket, const sockaddr_storage& address,
+                         socklen_t size) {
+  Flows::Call call{
+      .permit = permit, .outcome = outcome_of(c), .socket = std::move(socket), .address = address, .size = size};
   call.proc.reset(::fcntl(c.task.proc.get(), F_DUPFD_CLOEXEC, 0));
   return call;
 }
 
-Reply Handler::connect_network(Case& c, AgentSocket socket, const policy::Destination& to) {
+Reply carry_out(const Permit& permit, Receiver& rx, Call& c, AgentSocket socket, const sockaddr_storage& address,
+                socklen_t size) {
+  const int error = try_connect(permit, rx.context.workers, socket, address, size);
+  if (error != still_waiting) return begun(rx, c, error);
+  return deferred(rx, c, rx.context.flows.wait_for(waiting_call(permit, c, std::move(socket), address, size)));
+}
+
+Reply connect_network(Receiver& rx, Call& c, AgentSocket socket, const policy::Destination& to) {
   const Request& r = c.request;
   c.destination = to;
-  c.host = s_.flows.name_of(to);
-  c.verdict = s_.policy.decide_connect(to, c.host, c.task.exe);
-  if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
-  const bool leaves = s_.flows.open() && !policy::is_loopback(to) && starts_anew(socket);
-  if (!leaves) return carry_out(c, std::move(socket), r.address, r.address_size);
+  c.host = rx.context.flows.name_of(to);
+  c.verdict = rx.context.policy.decide_connect(to, c.host, c.task.exe);
+  const Recorded recorded = record(rx, c, "emulated");
+  if (!recorded) return Reply::error(recorded.error());
+  const bool leaves = rx.context.flows.open() && !policy::is_loopback(to) && starts_anew(socket);
+  if (!leaves) return carry_out(recorded.permit(), rx, c, std::move(socket), r.address, r.address_size);
 
   egress::Announcement flow;
   policy::Destination source;
-  if (const int error = bind_source_port(socket, source); error != 0) return result(c, error);
+  if (const int error = bind_source_port(recorded.permit(), socket, source); error != 0) return result(rx, c, error);
   flow.to = policy::without_mapping(to);  // as the wire has it
   flow.source_v6 = flow.to.v6;
   flow.source_port = source.port;
@@ -90,71 +80,71 @@ Reply Handler::connect_network(Case& c, AgentSocket socket, const policy::Destin
   flow.comm = c.task.comm;
   if (c.verdict.rule != nullptr) flow.rule = c.verdict.rule->id;
   if (socket.waits()) {
-    return deferred(c,
-                    s_.flows.announce(std::move(flow), waiting_call(c, std::move(socket), r.address, r.address_size)));
+    return deferred(rx, c,
+                    rx.context.flows.announce(std::move(flow), waiting_call(recorded.permit(), c, std::move(socket),
+                                                                            r.address, r.address_size)));
   }
   std::uint64_t announced = 0;
-  if (const int error = s_.flows.announce(std::move(flow), announced); error != 0) return result(c, error);
-  const int error = begin_connect(s_.workers, socket.fd, r.address, r.address_size);
+  if (const int error = rx.context.flows.announce(recorded.permit(), std::move(flow), announced); error != 0)
+    return result(rx, c, error);
+  const int error = begin_connect(recorded.permit(), rx.context.workers, socket.fd, r.address, r.address_size);
   if (error != still_waiting) {
-    s_.flows.withdraw(announced, error);
-    return begun(c, error);
+    rx.context.flows.withdraw(announced, error);
+    return begun(rx, c, error);
   }
   // It blocks by now: another thread of the agent made it so.
-  Flows::Call call = waiting_call(c, std::move(socket), r.address, r.address_size);
+  Flows::Call call = waiting_call(recorded.permit(), c, std::move(socket), r.address, r.address_size);
   call.announced = announced;
-  const Deferral later = s_.flows.wait_for(std::move(call));
-  if (!later.taken()) s_.flows.withdraw(announced, later.error());
-  return deferred(c, later);
-}
-
-// A connect of a non-blocking socket goes on by itself: that is no failure to be recorded.
-Reply Handler::begun(Case& c, int error) {
-  return error == EINPROGRESS ? Reply::error(error) : result(c, error);
+  const Deferral later = rx.context.flows.wait_for(std::move(call));
+  if (!later.taken()) rx.context.flows.withdraw(announced, later.error());
+  return deferred(rx, c, later);
 }
 
 // A socket that has a name in the view is the agent's own when the broker bound it or it stands on a scratch mount, or
 // one of the host that is granted by its very inode. Any other is another program's, also one that came to be during
 // the run, and trusts whoever comes with this user's id.
-void Handler::judge_socket(Case& c, const Object& object) const {
+void judge_socket(const Receiver& rx, Call& c, const Object& object) {
   c.identity = {object.dev, object.ino};
   const auto is_it = [&](const HostSocket& socket) { return socket.dev == object.dev && socket.ino == object.ino; };
-  const auto granted = std::find_if(s_.sockets.begin(), s_.sockets.end(), is_it);
-  if (object.in_view && granted != s_.sockets.end()) {
+  const auto granted = std::find_if(rx.context.sockets.begin(), rx.context.sockets.end(), is_it);
+  if (object.in_view && granted != rx.context.sockets.end()) {
     c.path = object.path;
     c.verdict = {.act = Act::allow, .by = policy::By::rule, .rule = granted->rule};
     return;
   }
   if (object.in_view)
-    judge(c, Right::change, object);
+    judge(rx, c, Right::change, object);
   else
     judge_foreign(c, object, O_WRONLY);
   // What is no socket is ECONNREFUSED by itself: its kind does not change while it is pinned.
-  const bool other = S_ISSOCK(object.mode) && (!object.in_view || !s_.own_sockets.contains(object));
+  const bool other = S_ISSOCK(object.mode) && (!object.in_view || !rx.context.own_sockets.contains(object));
   if (c.verdict.act == Act::allow && other) c.verdict = {};
   c.foreign_socket = c.verdict.act != Act::allow && c.verdict.by == policy::By::fallback;
 }
 
-Reply Handler::connect_unix(Case& c, AgentSocket socket) {
+Reply connect_unix(Receiver& rx, Call& c, AgentSocket socket) {
   const Request& r = c.request;
   c.path_req = unix_path(r);
   if (c.path_req.starts_with('@') || c.path_req.empty()) {  // abstract: a name of this network namespace
     c.path = c.path_req;
     c.verdict = floor_rule;
-    if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
-    return carry_out(c, std::move(socket), r.address, r.address_size);
+    const Recorded recorded = record(rx, c, "emulated");
+    if (!recorded) return Reply::error(recorded.error());
+    return carry_out(recorded.permit(), rx, c, std::move(socket), r.address, r.address_size);
   }
   Object object;
   const Name name{.path = c.path_req};
-  if (const int error = resolver_.object(c.task, name, Follow::yes, 0, object); error != 0) {
+  if (const int error = rx.resolver.object(c.task, name, Follow::yes, 0, object); error != 0) {
     // There is nothing to be judged: what is missing, or refuses to be walked, says so by itself.
-    c.path = resolver_.lexical(c.task, name).value_or(name.path);
+    c.path = rx.resolver.lexical(c.task, name).value_or(name.path);
     c.verdict = floor_rule;
-    if (const int denied = permit(c, "errno"); denied != 0) return Reply::error(denied);
-    return result(c, error);
+    const Recorded recorded = record(rx, c, "errno");
+    if (!recorded) return Reply::error(recorded.error());
+    return result(rx, c, error);
   }
-  judge_socket(c, object);
-  if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
+  judge_socket(rx, c, object);
+  const Recorded recorded = record(rx, c, "emulated");
+  if (!recorded) return Reply::error(recorded.error());
   // By the descriptor that was judged, below the working directory, which is the host's /proc.
   sockaddr_storage address{};
   auto* const pinned = reinterpret_cast<sockaddr_un*>(&address);
@@ -163,11 +153,32 @@ Reply Handler::connect_unix(Case& c, AgentSocket socket) {
   self.copy(pinned->sun_path, sizeof pinned->sun_path - 1);
   const auto held = std::make_shared<Fd>(std::move(object.fd));
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + self.size() + 1);
-  const int error = try_connect(s_.workers, socket, address, size);
-  if (error != still_waiting) return result(c, error);
-  Flows::Call call = waiting_call(c, std::move(socket), address, size);
+  const int error = try_connect(recorded.permit(), rx.context.workers, socket, address, size);
+  if (error != still_waiting) return result(rx, c, error);
+  Flows::Call call = waiting_call(recorded.permit(), c, std::move(socket), address, size);
   call.pinned = held;
-  return deferred(c, s_.flows.wait_for(std::move(call)));
+  return deferred(rx, c, rx.context.flows.wait_for(std::move(call)));
+}
+
+}  // namespace
+
+Reply answer_connect(Receiver& rx, Call& c) {
+  const Request& r = c.request;
+  c.right = Right::change;
+  AgentSocket socket;
+  if (const int error = take_socket(c.task, r.fd, rx.context.host_network, socket); error != 0)
+    return refuse(rx, c, Right::change, error);
+  if (!rx.context.listener.valid(r.id)) return Reply::gone(rx.context.listener, r.id, ESRCH);
+  if (const auto to = destination_of(socket, r)) return connect_network(rx, c, std::move(socket), *to);
+  if (socket.domain == AF_UNIX && r.address.ss_family == AF_UNIX && r.address_size > sizeof(sa_family_t) &&
+      r.address_size <= sizeof(sockaddr_un)) {
+    return connect_unix(rx, c, std::move(socket));
+  }
+  // A disconnect, a peer of netlink, and what the kernel refuses by itself.
+  c.verdict = floor_rule;
+  const Recorded recorded = record(rx, c, "emulated");
+  if (!recorded) return Reply::error(recorded.error());
+  return carry_out(recorded.permit(), rx, c, std::move(socket), r.address, r.address_size);
 }
 
 }  // namespace agentrun::broker

@@ -4,38 +4,47 @@
 
 #include <climits>
 
+#include "broker/calls/execve.h"
+#include "broker/calls/outcome.h"
+#include "broker/decide/judge.h"
+#include "broker/exec/exec_verify.h"
 #include "broker/exec/ld_so.h"
-#include "broker/handler.h"
 
 namespace agentrun::broker {
 
 using policy::Act;
 using policy::Right;
 
-Reply Handler::execute(Case& c) {
+Reply perform_execute(const Permit&, Receiver& rx, Call& c, const std::string& program) {
+  if (const int full = rx.context.claims.put(c.task, program, rx.context.host_proc); full != 0)
+    return result(rx, c, full);
+  return Reply::proceed(FloorCovers{"Landlock EXECUTE, noexec mounts"});
+}
+
+Reply answer_execute(Receiver& rx, Call& c) {
   const Request& r = c.request;
   Object object;
-  const int error =
-      r.descriptor ? resolver_.descriptor(c.task, r.fd, object) : resolver_.object(c.task, r.name, r.follow, 0, object);
-  if (error != 0) return refuse(c, Right::execute, error);
+  const int error = r.descriptor ? rx.resolver.descriptor(c.task, r.fd, object)
+                                 : rx.resolver.object(c.task, r.name, r.follow, 0, object);
+  if (error != 0) return refuse(rx, c, Right::execute, error);
   // Whether it runs what it claims to could not be told: /proc/<pid>/exe would not be.
-  if (object.path.size() >= PATH_MAX) return refuse(c, Right::execute, ENAMETOOLONG);
-  if (S_ISLNK(object.mode)) return refuse(c, Right::execute, ELOOP);  // execveat with AT_SYMLINK_NOFOLLOW
-  if (S_ISDIR(object.mode)) return refuse(c, Right::execute, EACCES);
+  if (object.path.size() >= PATH_MAX) return refuse(rx, c, Right::execute, ENAMETOOLONG);
+  if (S_ISLNK(object.mode)) return refuse(rx, c, Right::execute, ELOOP);  // execveat with AT_SYMLINK_NOFOLLOW
+  if (S_ISDIR(object.mode)) return refuse(rx, c, Right::execute, EACCES);
   c.right = Right::execute;
   c.path = object.path;
   c.identity = {object.dev, object.ino};
-  c.verdict = s_.policy.decide_execute(object.path, arguments_of(r.argv, !r.argv_cut));
-  c.verdict = by_other_names(c.verdict, Right::execute, object, c.stands_for);
-  c.verdict = with_writable_names(c.verdict, object.path, object.fd, c.stands_for);
+  c.verdict = rx.context.policy.decide_execute(object.path, arguments_of(r.argv, !r.argv_cut));
+  c.verdict = by_other_names(rx, c.verdict, Right::execute, object, c.stands_for);
+  c.verdict = with_writable_names(rx, c.verdict, object.path, object.fd, c.stands_for);
   if (c.verdict.act == Act::allow && is_loader(object.path))
-    c.verdict = judge_launched(c.task, r.argv, !r.argv_cut, nullptr);
-  c.verdict = with_pins(c.verdict, object.path, [&] { return content_of(object); });
+    c.verdict = judge_launched(rx, c.task, r.argv, !r.argv_cut, nullptr);
+  c.verdict = with_pins(rx, c.verdict, object.path, [&] { return open_content(rx, object); });
   const bool memory_file = object.links == 0 && object.path.starts_with("/memfd:");  // exec.memfd is about it
   if (!object.in_view && !memory_file) c.verdict = {.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};
-  if (const int denied = permit(c, "continue"); denied != 0) return Reply::error(denied);
-  if (const int full = s_.claims.put(c.task, object.path, s_.host_proc); full != 0) return result(c, full);
-  return Reply::proceed(FloorCovers{"Landlock EXECUTE, noexec mounts"});
+  const Recorded recorded = record(rx, c, "continue");
+  if (!recorded) return Reply::error(recorded.error());
+  return perform_execute(recorded.permit(), rx, c, object.path);
 }
 
 }  // namespace agentrun::broker

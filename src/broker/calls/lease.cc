@@ -4,18 +4,18 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "broker/handler.h"
+#include "broker/calls/lease.h"
+#include "broker/calls/outcome.h"
+#include "broker/decide/judge.h"
 
 namespace agentrun::broker {
 
 using policy::Right;
 
-namespace {
-
 // Who gets the signal when the lease is broken is whoever F_SETOWN named, else the process that calls: that would be
 // the broker. So the caller is named first, and once more where another thread of the agent took the name away
 // meanwhile. The kernel shows an owner that is a thread of the broker as 0.
-int set_lease(const Fd& taken, int lease, pid_t caller) {
+int perform_lease(const Permit&, const Fd& taken, int lease, pid_t caller) {
   const int fd = taken.get();
   if (lease == F_UNLCK) return ::fcntl(fd, F_SETLEASE, F_UNLCK) == 0 ? 0 : errno;
   const bool names = ::fcntl(fd, F_GETLEASE) == F_UNLCK && ::fcntl(fd, F_GETOWN) == 0;
@@ -31,17 +31,17 @@ int set_lease(const Fd& taken, int lease, pid_t caller) {
   return 0;
 }
 
-}  // namespace
-
-Reply Handler::lease(Case& c) {
+Reply answer_lease(Receiver& rx, Call& c) {
   const Request& r = c.request;
   const Fd taken = take_descriptor(c.task, r.fd);
-  if (!taken) return refuse(c, Right::change, errno);
+  if (!taken) return refuse(rx, c, Right::change, errno);
   Object object;
-  if (const int error = resolver_.taken_descriptor(taken, object); error != 0) return refuse(c, Right::change, error);
-  if (object.descriptor_flags < 0 || (object.descriptor_flags & O_PATH) != 0) return refuse(c, Right::change, EBADF);
+  if (const int error = rx.resolver.taken_descriptor(taken, object); error != 0)
+    return refuse(rx, c, Right::change, error);
+  if (object.descriptor_flags < 0 || (object.descriptor_flags & O_PATH) != 0)
+    return refuse(rx, c, Right::change, EBADF);
   if (object.in_view)
-    judge(c, Right::change, object);
+    judge(rx, c, Right::change, object);
   else {
     object.descriptor_flags = -1;  // to hold a file of the host open is not to be allowed to hold others off
     judge_foreign(c, object, O_WRONLY);
@@ -49,8 +49,9 @@ Reply Handler::lease(Case& c) {
   // What is returned was taken before, also by somebody else who had the open file.
   if (r.lease == F_UNLCK) c.verdict = {.act = policy::Act::allow, .by = policy::By::fallback, .rule = nullptr};
   c.identity = {object.dev, object.ino};
-  if (const int denied = permit(c, "emulated"); denied != 0) return Reply::error(denied);
-  return result(c, set_lease(taken, r.lease, c.task.pid));
+  const Recorded recorded = record(rx, c, "emulated");
+  if (!recorded) return Reply::error(recorded.error());
+  return result(rx, c, perform_lease(recorded.permit(), taken, r.lease, c.task.pid));
 }
 
 }  // namespace agentrun::broker

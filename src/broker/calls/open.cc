@@ -8,7 +8,11 @@
 
 #include <climits>
 
-#include "broker/handler.h"
+#include "broker/calls/attributes.h"
+#include "broker/calls/dir_ops.h"
+#include "broker/calls/open.h"
+#include "broker/calls/outcome.h"
+#include "broker/decide/judge.h"
 #include "broker/task/caller_limits.h"
 
 namespace agentrun::broker {
@@ -39,7 +43,7 @@ constexpr std::uint64_t settled = O_CREAT | O_EXCL | O_NOFOLLOW;  // by the walk
 
 // Opening a terminal to read and write makes it that of a session's leader who has none (tty(4)), and of nobody else:
 // the broker cannot do it for the caller. The flags must be those of a register.
-bool takes_terminal(const Case& c, const Object& object) {
+bool takes_terminal(const Call& c, const Object& object) {
   const std::uint64_t flags = c.request.how.flags;
   if (c.request.row->operation != filter::Operation::open) return false;
   if ((flags & O_ACCMODE) != O_RDWR || (flags & (O_NOCTTY | O_CREAT | O_TRUNC)) != 0) return false;
@@ -54,7 +58,7 @@ bool names_descriptor(std::string_view path) {
   return path.starts_with("/proc/") && path.find("/fd/") != std::string_view::npos;
 }
 
-std::optional<std::string> link_text(const Slot& slot) {
+std::optional<std::string> link_text(const ParentAndName& slot) {
   std::string text(PATH_MAX, '\0');
   const ssize_t n = ::readlinkat(slot.parent.get(), slot.name.c_str(), text.data(), text.size());
   if (n < 0) return std::nullopt;
@@ -62,139 +66,54 @@ std::optional<std::string> link_text(const Slot& slot) {
   return text;
 }
 
+// Opens what was pinned. A regular file is never waited for: EAGAIN when somebody holds a lease of it (fcntl(2),
+// F_SETLEASE), who may keep an opener waiting for 45 s.
+int reopen(const Receiver& rx, const Object& object, std::uint64_t flags, Fd& to) {
+  const std::uint64_t added = S_ISREG(object.mode) ? O_NONBLOCK & ~flags : 0;
+  to.reset(
+      ::openat(rx.context.host_proc, self_fd(object).c_str(), static_cast<int>((flags & ~settled) | always | added)));
+  if (!to) return errno;
+  // The open file will be the agent's: of what F_SETFL changes it has what was asked for.
+  constexpr std::uint64_t changeable = O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME;
+  if (added == 0 || ::fcntl(to.get(), F_SETFL, static_cast<int>(flags & changeable)) == 0) return 0;
+  to.reset();
+  return EIO;
+}
+
 }  // namespace
 
-Reply Handler::open(Case& c) {
-  const std::uint64_t flags = c.request.how.flags;
-  if ((flags & O_PATH) != 0) {
-    // Such a descriptor cannot be injected (EBADF). open and openat: the flag was in a register, and what O_PATH can
-    // name the floor shows anyway. openat2: its flags are in memory, so programs fall back to openat.
-    if (c.request.row->operation == filter::Operation::open) return Reply::proceed(RegistersOnly{});
-    return refuse(c, Right::read, ENOSYS);
-  }
-  if ((flags & (O_CREAT | O_TRUNC)) != 0) {
-    if (const int error = descriptor_room(c.task); error != 0) return refuse(c, Right::change, error);
-  }
-  if (writes(flags)) return (flags & O_CREAT) != 0 ? open_for_creation(c) : open_exact(c);
-  const bool claimed = s_.reads == Reads::claimed && c.request.row->operation == filter::Operation::open;
-  return claimed ? claim_read(c) : open_exact(c);
+int open_to_read(const Receiver& rx, const Object& object, std::uint64_t flags, Fd& to) {
+  if (writes_existing(flags)) return EIO;  // that wants a permit
+  return reopen(rx, object, flags, to);
 }
 
-// A reading open that the floor decides: what the agent claims to open is judged and recorded. Whatever it makes of the
-// path afterwards, the kernel opens only what the view shows, and Landlock lets it only read. Where files.deny names
-// what the view may come to show, the name is judged where it leads; a link that changes between that and the kernel's
-// own look remains (audit.reads: exact has no between).
-Reply Handler::claim_read(Case& c) {
-  if (c.request.name.path.empty()) return refuse(c, Right::read, ENOENT);
-  if (s_.policy.denies_later()) return claim_resolved(c);
-  const auto path = resolver_.lexical(c.task, c.request.name);
-  if (!path || names_descriptor(*path)) return open_exact(c);
-  judge(c, Right::read, *path);
-  if (c.verdict.act != Act::allow) return open_exact(c);  // not by that name: look where it leads
-  if (const int error = permit(c, "continue"); error != 0) return Reply::error(error);
-  return Reply::proceed(FloorCovers{"view, Landlock"});
+int open_to_write(const Permit&, const Receiver& rx, const Object& object, std::uint64_t flags, Fd& to) {
+  return reopen(rx, object, flags, to);
 }
 
-Reply Handler::claim_resolved(Case& c) {
-  Object object;
-  const Follow follow = (c.request.how.flags & O_NOFOLLOW) != 0 ? Follow::no : Follow::yes;
-  if (const int error = resolver_.object(c.task, c.request.name, follow, 0, object); error != 0)
-    return refuse(c, Right::read, error);
-  if (!object.in_view || S_ISLNK(object.mode)) return open_existing(c, object);
-  judge(c, Right::read, object);
-  if (const int error = permit(c, "continue"); error != 0) return Reply::error(error);
-  return Reply::proceed(FloorCovers{"view, Landlock"});
+Fd open_new(const Permit&, const ParentAndName& at, std::uint64_t flags, mode_t mode, mode_t mask) {
+  ::umask(mask);
+  return Fd(::openat(at.parent.get(), at.name.c_str(), static_cast<int>(flags | always | O_CREAT | O_EXCL),
+                     mode));  // which follows no link
 }
 
-Reply Handler::open_exact(Case& c) {
-  const std::uint64_t flags = c.request.how.flags;
-  Object object;
-  const Follow follow = (flags & O_NOFOLLOW) != 0 ? Follow::no : Follow::yes;
-  if (const int error = resolver_.object(c.task, c.request.name, follow, c.request.how.resolve, object); error != 0) {
-    return refuse(c, writes(flags) ? Right::change : Right::read, error);
-  }
-  if ((flags & temporary) != 0) return open_temporary(c, object);
-  return open_existing(c, object);
+Fd open_new_temporary(const Permit&, int host_proc, const Object& directory, std::uint64_t flags, mode_t mode,
+                      mode_t mask) {
+  ::umask(mask);
+  return Fd(::openat(host_proc, self_fd(directory).c_str(), static_cast<int>(flags | always), mode));
 }
 
-// O_CREAT with a slash at the end: EISDIR for whatever stands there, once its folder is found. "." and ".." are what
-// they are, with or without the slash.
-int Handler::creation_of_folder(const Case& c) const {
-  if (!c.request.name.path.ends_with('/')) return 0;
-  Slot slot;
-  if (const int error = resolver_.slot(c.task, c.request.name, c.request.how.resolve, slot); error != 0) return error;
-  return stands_for_folder(slot) ? 0 : EISDIR;
+Reply answer_later(const Permit&, Receiver& rx, Call& c, std::function<Reply()> call) {
+  auto proc = std::make_shared<Fd>(::fcntl(c.task.proc.get(), F_DUPFD_CLOEXEC, 0));
+  return deferred(rx, c, rx.context.workers.start(c.request.id, {.call = std::move(call), .interruption = [proc] {
+                                                                   return Tasks::interruption(*proc);
+                                                                 }}));
 }
 
-Reply Handler::open_for_creation(Case& c) {
-  const std::uint64_t flags = c.request.how.flags;
-  const Follow follow = (flags & (O_NOFOLLOW | O_EXCL)) != 0 ? Follow::no : Follow::yes;
-  const std::shared_lock lock(s_.tree);
-  if (const int error = creation_of_folder(c); error != 0) return refuse(c, Right::change, error);
-  for (int attempt = 0; attempt < max_attempts; ++attempt) {
-    Object object;
-    int error = resolver_.object(c.task, c.request.name, follow, c.request.how.resolve, object);
-    if (error == 0) {
-      if ((flags & O_EXCL) != 0) return refuse(c, Right::change, EEXIST);
-      if (S_ISDIR(object.mode)) return refuse(c, Right::change, EISDIR);
-      return open_existing(c, object);
-    }
-    if (error != ENOENT || c.request.name.path.empty()) return refuse(c, Right::change, error);
-
-    Slot slot;
-    error = resolver_.slot(c.task, c.request.name, c.request.how.resolve, slot);
-    // A dangling link on the last component: the kernel makes what it points to.
-    for (int links = 0; error == 0; ++links) {
-      const auto text = follow == Follow::yes ? link_text(slot) : std::nullopt;
-      if (!text) break;
-      if (links >= max_attempts || c.request.how.resolve != 0) error = ELOOP;
-      Slot next;
-      if (error == 0) error = resolver_.slot_from(c.task, slot, *text, next);
-      slot = std::move(next);
-    }
-    if (error != 0) return refuse(c, Right::change, error);
-    if (slot.name.ends_with('/')) return refuse(c, Right::change, EISDIR);
-    if (auto reply = create(c, slot)) return std::move(*reply);
-  }
-  return refuse(c, Right::change, EAGAIN);
-}
-
-// Nothing: somebody made it in the meantime; look again.
-std::optional<Reply> Handler::create(Case& c, const Slot& slot) {
-  judge(c, Right::change, slot);
-  c.error = 0;
-  const mode_t mode = mode_for_file(static_cast<mode_t>(c.request.how.mode));
-  if (const int error = permit(c, mode == c.request.how.mode ? "addfd" : "masked"); error != 0)
-    return Reply::error(error);
-  const auto mask = Tasks::umask_of(c.task);
-  if (!mask) return result(c, without_umask(c));
-  ::umask(*mask);
-  const std::uint64_t flags = c.request.how.flags | always | O_EXCL;  // which follows no link
-  Fd fd(::openat(slot.parent.get(), slot.name.c_str(), static_cast<int>(flags), mode));
-  if (fd) return Reply::inject(std::move(fd), injected_flags(c.request.how.flags));
-  if (errno == EEXIST && (c.request.how.flags & O_EXCL) == 0) return std::nullopt;
-  return result(c, errno);
-}
-
-Reply Handler::open_temporary(Case& c, Object& folder) {
-  if (!S_ISDIR(folder.mode)) return refuse(c, Right::change, ENOTDIR);
-  if (folder.in_view)
-    judge(c, Right::change, folder);
-  else
-    judge_foreign(c, folder, O_RDWR);
-  const mode_t mode = mode_for_file(static_cast<mode_t>(c.request.how.mode));
-  if (const int error = permit(c, mode == c.request.how.mode ? "addfd" : "masked"); error != 0)
-    return Reply::error(error);
-  const auto mask = Tasks::umask_of(c.task);
-  if (!mask) return result(c, without_umask(c));
-  ::umask(*mask);
-  Fd fd(::openat(s_.host_proc, self_fd(folder).c_str(), static_cast<int>(c.request.how.flags | always), mode));
-  if (!fd) return result(c, errno);
-  return Reply::inject(std::move(fd), injected_flags(c.request.how.flags));
-}
+namespace {
 
 // /dev/tty means the caller's terminal, not the broker's: the terminal of the agent's devpts with the same number.
-int Handler::own_terminal(const Task& task, Object& object) const {
+int own_terminal(const Receiver& rx, const Task& task, Object& object) {
   if (!S_ISCHR(object.mode)) return 0;
   struct stat st {};
   if (::fstat(object.fd.get(), &st) != 0) return errno;
@@ -204,75 +123,196 @@ int Handler::own_terminal(const Task& task, Object& object) const {
   if (terminal == 0 || major(terminal) < pty_major || major(terminal) > pty_major + 7) return ENXIO;
   const std::string path = "/dev/pts/" + std::to_string((major(terminal) - pty_major) * 256 + minor(terminal));
   Object pts;
-  if (resolver_.object(task, Name{.dirfd = AT_FDCWD, .path = path}, Follow::no, 0, pts) != 0) return ENXIO;
+  if (rx.resolver.object(task, Name{.dirfd = AT_FDCWD, .path = path}, Follow::no, 0, pts) != 0) return ENXIO;
   if (::fstat(pts.fd.get(), &st) != 0 || st.st_rdev != terminal) return ENXIO;
   object = std::move(pts);
   return 0;
 }
 
-int Handler::reopen(const Object& object, std::uint64_t flags, Fd& to) const {
-  const std::uint64_t added = S_ISREG(object.mode) ? O_NONBLOCK & ~flags : 0;
-  to.reset(::openat(s_.host_proc, self_fd(object).c_str(), static_cast<int>((flags & ~settled) | always | added)));
-  if (!to) return errno;
-  // The open file will be the agent's: of what F_SETFL changes it has what was asked for.
-  constexpr std::uint64_t changeable = O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME;
-  if (added == 0 || ::fcntl(to.get(), F_SETFL, static_cast<int>(flags & changeable)) == 0) return 0;
-  to.reset();
-  return EIO;
-}
-
 // Opening waits here for the other side of a FIFO, or for the holder of a lease.
-Reply Handler::open_later(Case& c, Object& object) {
+Reply open_later(const Permit& permit, Receiver& rx, Call& c, Object& object) {
   const std::uint64_t flags = c.request.how.flags;
   auto pinned = std::make_shared<Fd>(std::move(object.fd));
-  return later(c, [this, pinned, flags] {
-    Fd fd(::openat(s_.host_proc, self_fd(*pinned).c_str(), static_cast<int>((flags & ~settled) | always)));
+  return answer_later(permit, rx, c, [&context = rx.context, pinned, flags] {
+    Fd fd(::openat(context.host_proc, self_fd(*pinned).c_str(), static_cast<int>((flags & ~settled) | always)));
     return fd ? Reply::inject(std::move(fd), injected_flags(flags)) : Reply::error(errno);
   });
 }
 
-Reply Handler::later(Case& c, std::function<Reply()> call) {
-  auto proc = std::make_shared<Fd>(::fcntl(c.task.proc.get(), F_DUPFD_CLOEXEC, 0));
-  return deferred(c, s_.workers.start(c.request.id, {.call = std::move(call),
-                                                     .interruption = [proc] { return Tasks::interruption(*proc); }}));
-}
+}  // namespace
 
-Reply Handler::open_existing(Case& c, Object& object) {
+Reply open_existing(Receiver& rx, Call& c, Object& object) {
   const std::uint64_t flags = c.request.how.flags;
   const Right right = writes_existing(flags) ? Right::change : Right::read;
-  if (S_ISLNK(object.mode)) return refuse(c, right, ELOOP);
-  if ((flags & O_DIRECTORY) != 0 && !S_ISDIR(object.mode)) return refuse(c, right, ENOTDIR);
-  if (const int error = own_terminal(c.task, object); error != 0) return refuse(c, right, error);
+  if (S_ISLNK(object.mode)) return refuse(rx, c, right, ELOOP);
+  if ((flags & O_DIRECTORY) != 0 && !S_ISDIR(object.mode)) return refuse(rx, c, right, ENOTDIR);
+  if (const int error = own_terminal(rx, c.task, object); error != 0) return refuse(rx, c, right, error);
   if (object.in_view)
-    judge(c, right, object);
+    judge(rx, c, right, object);
   else
     judge_foreign(c, object, flags);
   c.identity = {object.dev, object.ino};
 
   if (S_ISFIFO(object.mode) && (flags & O_NONBLOCK) == 0) {
-    if (const int error = permit(c, "addfd"); error != 0) return Reply::error(error);
-    return open_later(c, object);
+    const Recorded recorded = record(rx, c, "addfd");
+    if (!recorded) return Reply::error(recorded.error());
+    return open_later(recorded.permit(), rx, c, object);
   }
   // Opening to read changes nothing: the record can tell how it went. All else is recorded before it happens.
   Fd fd;
   if (right == Right::change && takes_terminal(c, object)) {
-    if (const int error = permit(c, "continue"); error != 0) return Reply::error(error);
+    const Recorded recorded = record(rx, c, "continue");
+    if (!recorded) return Reply::error(recorded.error());
     return Reply::proceed(FloorCovers{"Landlock: nothing but /dev/pts is written by the kernel's own open"});
   }
   if (right == Right::change) {
-    if (const int error = permit(c, "addfd"); error != 0) return Reply::error(error);
-    const int error = reopen(object, flags, fd);
-    if (error == EAGAIN && (flags & O_NONBLOCK) == 0) return open_later(c, object);
-    if (error != 0) return result(c, error);
+    const Recorded recorded = record(rx, c, "addfd");
+    if (!recorded) return Reply::error(recorded.error());
+    const int error = open_to_write(recorded.permit(), rx, object, flags, fd);
+    if (error == EAGAIN && (flags & O_NONBLOCK) == 0) return open_later(recorded.permit(), rx, c, object);
+    if (error != 0) return result(rx, c, error);
     return Reply::inject(std::move(fd), injected_flags(flags));
   }
-  if (c.verdict.act == Act::allow) c.error = reopen(object, flags, fd);
+  if (c.verdict.act == Act::allow) c.error = open_to_read(rx, object, flags, fd);
   const bool leased = c.error == EAGAIN && (flags & O_NONBLOCK) == 0;
   if (leased) c.error = 0;
-  if (const int error = permit(c, c.error == 0 ? "addfd" : "errno"); error != 0) return Reply::error(error);
-  if (leased) return open_later(c, object);
+  const Recorded recorded = record(rx, c, c.error == 0 ? "addfd" : "errno");
+  if (!recorded) return Reply::error(recorded.error());
+  if (leased) return open_later(recorded.permit(), rx, c, object);
   if (!fd) return Reply::error(c.error);
   return Reply::inject(std::move(fd), injected_flags(flags));
+}
+
+namespace {
+
+// O_CREAT with a slash at the end: EISDIR for whatever stands there, once its folder is found. "." and ".." are what
+// they are, with or without the slash.
+int creation_of_directory(const Receiver& rx, const Call& c) {
+  if (!c.request.name.path.ends_with('/')) return 0;
+  ParentAndName slot;
+  if (const int error = rx.resolver.slot(c.task, c.request.name, c.request.how.resolve, slot); error != 0) return error;
+  return stands_for_folder(slot) ? 0 : EISDIR;
+}
+
+// Nothing: somebody made it in the meantime; look again.
+std::optional<Reply> create(Receiver& rx, Call& c, const ParentAndName& slot) {
+  judge(rx, c, Right::change, slot);
+  c.error = 0;
+  const mode_t mode = mode_for_file(rx, static_cast<mode_t>(c.request.how.mode));
+  const Recorded recorded = record(rx, c, mode == c.request.how.mode ? "addfd" : "masked");
+  if (!recorded) return Reply::error(recorded.error());
+  const auto mask = Tasks::umask_of(c.task);
+  if (!mask) return result(rx, c, without_umask(rx, c));
+  Fd fd = open_new(recorded.permit(), slot, c.request.how.flags, mode, *mask);
+  if (fd) return Reply::inject(std::move(fd), injected_flags(c.request.how.flags));
+  if (errno == EEXIST && (c.request.how.flags & O_EXCL) == 0) return std::nullopt;
+  return result(rx, c, errno);
+}
+
+Reply open_temporary(Receiver& rx, Call& c, Object& folder) {
+  if (!S_ISDIR(folder.mode)) return refuse(rx, c, Right::change, ENOTDIR);
+  if (folder.in_view)
+    judge(rx, c, Right::change, folder);
+  else
+    judge_foreign(c, folder, O_RDWR);
+  const mode_t mode = mode_for_file(rx, static_cast<mode_t>(c.request.how.mode));
+  const Recorded recorded = record(rx, c, mode == c.request.how.mode ? "addfd" : "masked");
+  if (!recorded) return Reply::error(recorded.error());
+  const auto mask = Tasks::umask_of(c.task);
+  if (!mask) return result(rx, c, without_umask(rx, c));
+  Fd fd = open_new_temporary(recorded.permit(), rx.context.host_proc, folder, c.request.how.flags, mode, *mask);
+  if (!fd) return result(rx, c, errno);
+  return Reply::inject(std::move(fd), injected_flags(c.request.how.flags));
+}
+
+Reply open_for_creation(Receiver& rx, Call& c) {
+  const std::uint64_t flags = c.request.how.flags;
+  const Follow follow = (flags & (O_NOFOLLOW | O_EXCL)) != 0 ? Follow::no : Follow::yes;
+  const std::shared_lock lock(rx.context.tree);
+  if (const int error = creation_of_directory(rx, c); error != 0) return refuse(rx, c, Right::change, error);
+  for (int attempt = 0; attempt < max_attempts; ++attempt) {
+    Object object;
+    int error = rx.resolver.object(c.task, c.request.name, follow, c.request.how.resolve, object);
+    if (error == 0) {
+      if ((flags & O_EXCL) != 0) return refuse(rx, c, Right::change, EEXIST);
+      if (S_ISDIR(object.mode)) return refuse(rx, c, Right::change, EISDIR);
+      return open_existing(rx, c, object);
+    }
+    if (error != ENOENT || c.request.name.path.empty()) return refuse(rx, c, Right::change, error);
+
+    ParentAndName slot;
+    error = rx.resolver.slot(c.task, c.request.name, c.request.how.resolve, slot);
+    // A dangling link on the last component: the kernel makes what it points to.
+    for (int links = 0; error == 0; ++links) {
+      const auto text = follow == Follow::yes ? link_text(slot) : std::nullopt;
+      if (!text) break;
+      if (links >= max_attempts || c.request.how.resolve != 0) error = ELOOP;
+      ParentAndName next;
+      if (error == 0) error = rx.resolver.slot_from(c.task, slot, *text, next);
+      slot = std::move(next);
+    }
+    if (error != 0) return refuse(rx, c, Right::change, error);
+    if (slot.name.ends_with('/')) return refuse(rx, c, Right::change, EISDIR);
+    if (auto reply = create(rx, c, slot)) return std::move(*reply);
+  }
+  return refuse(rx, c, Right::change, EAGAIN);
+}
+
+Reply open_exact(Receiver& rx, Call& c) {
+  const std::uint64_t flags = c.request.how.flags;
+  Object object;
+  const Follow follow = (flags & O_NOFOLLOW) != 0 ? Follow::no : Follow::yes;
+  if (const int error = rx.resolver.object(c.task, c.request.name, follow, c.request.how.resolve, object); error != 0) {
+    return refuse(rx, c, writes(flags) ? Right::change : Right::read, error);
+  }
+  if ((flags & temporary) != 0) return open_temporary(rx, c, object);
+  return open_existing(rx, c, object);
+}
+
+Reply claim_resolved(Receiver& rx, Call& c) {
+  Object object;
+  const Follow follow = (c.request.how.flags & O_NOFOLLOW) != 0 ? Follow::no : Follow::yes;
+  if (const int error = rx.resolver.object(c.task, c.request.name, follow, 0, object); error != 0)
+    return refuse(rx, c, Right::read, error);
+  if (!object.in_view || S_ISLNK(object.mode)) return open_existing(rx, c, object);
+  judge(rx, c, Right::read, object);
+  const Recorded recorded = record(rx, c, "continue");
+  if (!recorded) return Reply::error(recorded.error());
+  return Reply::proceed(FloorCovers{"view, Landlock"});
+}
+
+// A reading open that the floor decides: what the agent claims to open is judged and recorded. Whatever it makes of the
+// path afterwards, the kernel opens only what the view shows, and Landlock lets it only read. Where files.deny names
+// what the view may come to show, the name is judged where it leads; a link that changes between that and the kernel's
+// own look remains (audit.reads: exact has no between).
+Reply claim_read(Receiver& rx, Call& c) {
+  if (c.request.name.path.empty()) return refuse(rx, c, Right::read, ENOENT);
+  if (rx.context.policy.denies_later()) return claim_resolved(rx, c);
+  const auto path = rx.resolver.lexical(c.task, c.request.name);
+  if (!path || names_descriptor(*path)) return open_exact(rx, c);
+  judge(rx, c, Right::read, *path);
+  if (c.verdict.act != Act::allow) return open_exact(rx, c);  // not by that name: look where it leads
+  const Recorded recorded = record(rx, c, "continue");
+  if (!recorded) return Reply::error(recorded.error());
+  return Reply::proceed(FloorCovers{"view, Landlock"});
+}
+
+}  // namespace
+
+Reply answer_open(Receiver& rx, Call& c) {
+  const std::uint64_t flags = c.request.how.flags;
+  if ((flags & O_PATH) != 0) {
+    // Such a descriptor cannot be injected (EBADF). open and openat: the flag was in a register, and what O_PATH can
+    // name the floor shows anyway. openat2: its flags are in memory, so programs fall back to openat.
+    if (c.request.row->operation == filter::Operation::open) return Reply::proceed(RegistersOnly{});
+    return refuse(rx, c, Right::read, ENOSYS);
+  }
+  if ((flags & (O_CREAT | O_TRUNC)) != 0) {
+    if (const int error = descriptor_room(c.task); error != 0) return refuse(rx, c, Right::change, error);
+  }
+  if (writes(flags)) return (flags & O_CREAT) != 0 ? open_for_creation(rx, c) : open_exact(rx, c);
+  const bool claimed = rx.context.reads == Reads::claimed && c.request.row->operation == filter::Operation::open;
+  return claimed ? claim_read(rx, c) : open_exact(rx, c);
 }
 
 }  // namespace agentrun::broker

@@ -18,8 +18,11 @@
 #include <cerrno>
 #include <utility>
 
+#include "broker/calls/open.h"
+#include "broker/calls/outcome.h"
+#include "broker/decide/judge.h"
+#include "broker/exec/exec_verify.h"
 #include "broker/exec/ld_so.h"
-#include "broker/handler.h"
 
 namespace agentrun::broker {
 
@@ -40,69 +43,31 @@ const ExecClaim* claim_behind(const std::vector<ExecClaim>& claims, const std::s
 
 // Before its first exec the agent's process is still agent-run itself, of which the view knows nothing. By its file,
 // not only by its path: where agent-run stands on the host the view may show something else.
-bool Handler::is_still_agent_run(const Task& task) const {
-  if (task.pid != s_.agent_pid || task.exe != s_.own_exe) return false;
+bool is_still_agent_run(const Receiver& rx, const Task& task) {
+  if (task.pid != rx.context.agent_pid || task.exe != rx.context.own_exe) return false;
   struct stat st {};
   return with_ptrace([&] { return ::fstatat(task.proc.get(), "exe", &st, 0); }) == 0 &&
-         st.st_dev == s_.own_image.first && st.st_ino == s_.own_image.second;
+         st.st_dev == rx.context.own_image.first && st.st_ino == rx.context.own_image.second;
 }
 
-int Handler::verify_image(Task*& task, std::uint64_t id) {
-  if (s_.condemned.load(std::memory_order_acquire)) return EACCES;
-  const auto claims = s_.claims.take(*task, s_.host_proc);
-  if (!claims.empty()) {
-    task = tasks_.find(task->tid);  // the claims are taken: it is looked at again
-    if (task == nullptr) return ESRCH;
-  }
-  if (task->judged && claims.empty()) return 0;
-  if (is_still_agent_run(*task)) return 0;
-
-  // Only now, when the loader has not run any code of the program yet, is its command line the kernel's. Programs write
-  // over theirs later on, so it is not looked at again.
-  LaunchedProgram program;
-  policy::Verdict verdict = s_.policy.decide(Right::execute, task->exe);
-  const bool by_arguments = verdict.act == Act::allow && (s_.policy.needs_exec_truth() || is_loader(task->exe));
-  const auto execution = by_arguments ? execution_of(*task) : std::nullopt;
-  if (by_arguments && !(execution && s_.verified.contains(*execution))) {
-    const Tasks::CommandLine line = Tasks::command_line(*task);
-    verdict = s_.policy.decide_execute(task->exe, arguments_of(line.words, line.complete));
-    if (verdict.act == Act::allow && is_loader(task->exe))
-      verdict = judge_launched(*task, line.words, line.complete, &program);
-  }
-  verdict = with_pins(verdict, task->exe, [&] { return Tasks::open_image(*task); });
-  std::string writable_name;
-  if (verdict.act == Act::allow && s_.policy.writable_noexec())
-    verdict = with_writable_names(verdict, task->exe, Tasks::open_image(*task), writable_name);
-  const bool randomized = execution && Tasks::has_random_layout(*task);
-  if (!s_.listener.valid(id)) return ESRCH;
-  const ExecClaim* const claim = claim_behind(claims, task->exe);
-  const bool news = verdict.act != Act::allow || (claim != nullptr && task->exe != claim->before);
-  if (news && !s_.recorder.image(*task, claim != nullptr ? claim->path : std::string(), verdict)) return EIO;
-  task->judged = verdict.act == Act::allow;
-  if (task->judged && randomized) s_.verified.add(*execution);
-  if (task->judged) task->launched = std::move(program);
-  if (task->judged) return 0;
-  s_.condemned.store(true, std::memory_order_release);
-  s_.recorder.report_denied_image(task->exe);
-  return EACCES;
-}
-
-policy::Verdict Handler::with_pins(policy::Verdict verdict, const std::string& path,
-                                   const std::function<Fd()>& open) const {
+policy::Verdict with_pins(const Receiver& rx, policy::Verdict verdict, const std::string& path,
+                          const std::function<Fd()>& open) {
   if (verdict.act != Act::allow) return verdict;
-  const policy::Policy::Pin* const broken = s_.policy.broken_pin(path, [&] { return s_.digests.of(open()); });
+  const policy::Policy::Pin* const broken =
+      rx.context.policy.broken_pin(path, [&] { return rx.context.digests.of(open()); });
   if (broken == nullptr) return verdict;
   return {.act = Act::deny, .by = policy::By::rule, .rule = broken->rule};
 }
 
-Fd Handler::content_of(const Object& object) const {
+Fd open_content(const Receiver& rx, const Object& object) {
   Fd file;
-  if (S_ISREG(object.mode)) (void)reopen(object, O_RDONLY | O_NONBLOCK, file);  // a FIFO would hold this receiver
+  if (S_ISREG(object.mode))
+    (void)open_to_read(rx, object, O_RDONLY | O_NONBLOCK, file);  // a FIFO would hold this receiver
   return file;
 }
 
-policy::Verdict Handler::judge_launched(const Task& task, const std::vector<std::string>& argv, bool complete,
-                                        LaunchedProgram* program) const {
+policy::Verdict judge_launched(const Receiver& rx, const Task& task, const std::vector<std::string>& argv,
+                               bool complete, LaunchedProgram* program) {
   const Launched launched = launched_by_loader(argv);
   // Of a line that was cut the last word is not whole, and the program may be one that is not seen.
   if (!complete && (launched.kind == Launched::Kind::nothing || launched.index + 1 >= argv.size())) return {};
@@ -116,28 +81,69 @@ policy::Verdict Handler::judge_launched(const Task& task, const std::vector<std:
   }
   Object object;
   const Name name{.path = launched.path};
-  if (resolver_.object(task, name, Follow::yes, 0, object) != 0 || !object.in_view) return {};
+  if (rx.resolver.object(task, name, Follow::yes, 0, object) != 0 || !object.in_view) return {};
   if (is_loader(object.path)) return {};  // a chain of loaders is nobody's need
   const auto launched_argv = std::span(argv).subspan(launched.index);
-  policy::Verdict verdict = with_pins(s_.policy.decide_execute(object.path, arguments_of(launched_argv, complete)),
-                                      object.path, [&] { return content_of(object); });
+  policy::Verdict verdict =
+      with_pins(rx, rx.context.policy.decide_execute(object.path, arguments_of(launched_argv, complete)), object.path,
+                [&] { return open_content(rx, object); });
   std::string writable_name;
-  verdict = with_writable_names(verdict, object.path, object.fd, writable_name);
+  verdict = with_writable_names(rx, verdict, object.path, object.fd, writable_name);
   if (program != nullptr) *program = {.name = launched.path, .fd = std::move(object.fd)};
   return verdict;
 }
 
+int verify_image(Receiver& rx, Task*& task, std::uint64_t id) {
+  if (rx.context.run_revoked.load(std::memory_order_acquire)) return EACCES;
+  const auto claims = rx.context.claims.take(*task, rx.context.host_proc);
+  if (!claims.empty()) {
+    task = rx.tasks.find(task->tid);  // the claims are taken: it is looked at again
+    if (task == nullptr) return ESRCH;
+  }
+  if (task->judged && claims.empty()) return 0;
+  if (is_still_agent_run(rx, *task)) return 0;
+
+  // Only now, when the loader has not run any code of the program yet, is its command line the kernel's. Programs write
+  // over theirs later on, so it is not looked at again.
+  LaunchedProgram program;
+  policy::Verdict verdict = rx.context.policy.decide(Right::execute, task->exe);
+  const bool by_arguments = verdict.act == Act::allow && (rx.context.policy.needs_exec_truth() || is_loader(task->exe));
+  const auto execution = by_arguments ? execution_of(*task) : std::nullopt;
+  if (by_arguments && !(execution && rx.context.verified.contains(*execution))) {
+    const Tasks::CommandLine line = Tasks::command_line(*task);
+    verdict = rx.context.policy.decide_execute(task->exe, arguments_of(line.words, line.complete));
+    if (verdict.act == Act::allow && is_loader(task->exe))
+      verdict = judge_launched(rx, *task, line.words, line.complete, &program);
+  }
+  verdict = with_pins(rx, verdict, task->exe, [&] { return Tasks::open_image(*task); });
+  std::string writable_name;
+  if (verdict.act == Act::allow && rx.context.policy.writable_noexec())
+    verdict = with_writable_names(rx, verdict, task->exe, Tasks::open_image(*task), writable_name);
+  const bool randomized = execution && Tasks::has_random_layout(*task);
+  if (!rx.context.listener.valid(id)) return ESRCH;
+  const ExecClaim* const claim = claim_behind(claims, task->exe);
+  const bool news = verdict.act != Act::allow || (claim != nullptr && task->exe != claim->before);
+  if (news && !rx.context.recorder.image(*task, claim != nullptr ? claim->path : std::string(), verdict)) return EIO;
+  task->judged = verdict.act == Act::allow;
+  if (task->judged && randomized) rx.context.verified.add(*execution);
+  if (task->judged) task->launched = std::move(program);
+  if (task->judged) return 0;
+  rx.context.run_revoked.store(true, std::memory_order_release);
+  rx.context.recorder.report_denied_image(task->exe);
+  return EACCES;
+}
+
 // The loader opens the program by its name, after that name was judged: it gets what was judged, whatever the name
 // leads to by now. The rest of the call is that of any file that is opened to be read.
-std::optional<Reply> Handler::open_launched(Task& task, Case& c) {
+std::optional<Reply> open_launched(Receiver& rx, Task& task, Call& c) {
   const Request& r = c.request;
   const bool reads = r.row->operation == filter::Operation::open &&
                      (r.how.flags & (O_ACCMODE | O_CREAT | O_TRUNC | O_PATH | O_DIRECTORY)) == O_RDONLY;
   if (!task.launched.fd || !reads || r.name.path != task.launched.name) return std::nullopt;
   Object object;
   object.fd = std::exchange(task.launched, {}).fd;
-  if (const int error = resolver_.describe(object); error != 0) return refuse(c, Right::read, error);
-  return open_existing(c, object);
+  if (const int error = rx.resolver.describe(object); error != 0) return refuse(rx, c, Right::read, error);
+  return open_existing(rx, c, object);
 }
 
 }  // namespace agentrun::broker

@@ -83,7 +83,7 @@ void Flows::withdraw(std::uint64_t announced, int error) noexcept {
     cancel(announced);
 }
 
-int Flows::announce(egress::Announcement announcement, std::uint64_t& id) {
+int Flows::announce(const Permit&, egress::Announcement announcement, std::uint64_t& id) {
   id = announcement.id = next_id_.fetch_add(1);
   announcement.dial = false;
   return send(announcement, link_patience_ms);
@@ -124,7 +124,7 @@ Deferral Flows::wait_for(Call call) {
   return workers_.start(
       id, {.call =
                [this, shared] {
-                 const int error = connect_now(shared->socket.fd, shared->address, shared->size);
+                 const int error = connect_now(shared->permit, shared->socket.fd, shared->address, shared->size);
                  withdraw(shared->announced, error);
                  if (error == 0) return Reply::value(0);
                  return Reply::error(error == EINTR || recorder_.outcome(shared->outcome, error) ? error : EIO);
@@ -134,7 +134,7 @@ Deferral Flows::wait_for(Call call) {
 
 void Flows::finish(Call call, int error) {
   if (error == 0) {
-    error = try_connect(workers_, call.socket, call.address, call.size);
+    error = try_connect(call.permit, workers_, call.socket, call.address, call.size);
     withdraw(call.announced, error);
   }
   if (error != still_waiting) return answer(std::move(call), error);

@@ -28,6 +28,7 @@ class Flows {
 
   /// A connect that waits for egress.
   struct Call {
+    Permit permit;    // the connect was recorded
     Outcome outcome;  // whose it is
     AgentSocket socket;
     sockaddr_storage address{};
@@ -42,7 +43,7 @@ class Flows {
   /// and nothing was announced. EAGAIN: too many wait already.
   [[nodiscard]] Deferral announce(egress::Announcement announcement, Call call);
   /// Announces a flow for which nobody waits. 0 or an errno; `id`: to withdraw it by.
-  int announce(egress::Announcement announcement, std::uint64_t& id);
+  int announce(const Permit& permit, egress::Announcement announcement, std::uint64_t& id);
   /// A connect that was announced came to `error`. When that means that nothing will come of it, the announcement is
   /// taken back: it must not wait for whoever uses the port next.
   void withdraw(std::uint64_t announced, int error) noexcept;

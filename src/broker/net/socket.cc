@@ -84,7 +84,7 @@ bool starts_anew(const AgentSocket& socket) noexcept {
   return ::getsockopt(socket.fd.get(), IPPROTO_TCP, TCP_INFO, &state, &size) != 0 || size == 0 || state == TCP_CLOSE;
 }
 
-int bind_source_port(const AgentSocket& socket, policy::Destination& source) noexcept {
+int bind_source_port(const Permit&, const AgentSocket& socket, policy::Destination& source) noexcept {
   sockaddr_storage local{};
   const auto look = [&] {
     socklen_t size = sizeof local;
@@ -112,22 +112,24 @@ int bind_source_port(const AgentSocket& socket, policy::Destination& source) noe
   return source.port != 0 ? 0 : EADDRNOTAVAIL;
 }
 
-int connect_now(const Fd& socket, const sockaddr_storage& address, socklen_t size) noexcept {
+int connect_now(const Permit&, const Fd& socket, const sockaddr_storage& address, socklen_t size) noexcept {
   return ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0 ? 0 : errno;
 }
 
-int begin_connect(Workers& workers, const Fd& socket, const sockaddr_storage& address, socklen_t size) {
-  const int error = workers.briefly([&] { return connect_now(socket, address, size); });
+int begin_connect(const Permit& permit, Workers& workers, const Fd& socket, const sockaddr_storage& address,
+                  socklen_t size) {
+  const int error = workers.briefly([&] { return connect_now(permit, socket, address, size); });
   return error == EINTR ? still_waiting : error;
 }
 
-int try_connect(Workers& workers, const AgentSocket& socket, const sockaddr_storage& address, socklen_t size) {
+int try_connect(const Permit& permit, Workers& workers, const AgentSocket& socket, const sockaddr_storage& address,
+                socklen_t size) {
   timeval patience{};
   socklen_t length = sizeof patience;
   const bool waits = socket.waits() && ::getsockopt(socket.fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, &length) == 0;
-  if (!waits || is_instant(patience)) return begin_connect(workers, socket.fd, address, size);
+  if (!waits || is_instant(patience)) return begin_connect(permit, workers, socket.fd, address, size);
   ::setsockopt(socket.fd.get(), SOL_SOCKET, SO_SNDTIMEO, &moment, sizeof moment);
-  const int error = begin_connect(workers, socket.fd, address, size);
+  const int error = begin_connect(permit, workers, socket.fd, address, size);
   ::setsockopt(socket.fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   return error == EINPROGRESS || error == EALREADY || error == EAGAIN ? still_waiting : error;
 }

@@ -9,6 +9,7 @@
 
 #include <agentrun/policy.h>
 #include <agentrun/sys/fd.h>
+#include "broker/calls/permit.h"
 #include "broker/notify/request.h"
 #include "broker/task/descriptor.h"
 #include "broker/task/task.h"
@@ -40,16 +41,18 @@ bool starts_anew(const AgentSocket& socket) noexcept;
 
 /// The local address ("any" unless the agent chose one) and port; an unbound socket is bound to a free port first. 0,
 /// or an errno.
-int bind_source_port(const AgentSocket& socket, policy::Destination& source) noexcept;
+int bind_source_port(const Permit& permit, const AgentSocket& socket, policy::Destination& source) noexcept;
 
 /// What connect(2) came to: 0, an errno, or `still_waiting`: a blocking socket that would wait longer than a moment.
 /// Whether it blocks is the agent's to change at any time, and so is its time-out: `workers` keeps it from holding this
 /// thread.
 inline constexpr int still_waiting = -1;
-int try_connect(Workers& workers, const AgentSocket& socket, const sockaddr_storage& address, socklen_t size);
+int try_connect(const Permit& permit, Workers& workers, const AgentSocket& socket, const sockaddr_storage& address,
+                socklen_t size);
 /// The same for one that was not to block.
-int begin_connect(Workers& workers, const Fd& socket, const sockaddr_storage& address, socklen_t size);
+int begin_connect(const Permit& permit, Workers& workers, const Fd& socket, const sockaddr_storage& address,
+                  socklen_t size);
 /// connect(2) itself; may wait for ever.
-int connect_now(const Fd& socket, const sockaddr_storage& address, socklen_t size) noexcept;
+int connect_now(const Permit& permit, const Fd& socket, const sockaddr_storage& address, socklen_t size) noexcept;
 
 }  // namespace agentrun::broker

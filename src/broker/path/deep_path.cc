@@ -1,7 +1,7 @@
 // Theory of operation. From the folder up, by "..": in each parent the entry that is the folder below gives a name,
 // until the kernel tells the rest. Then down again from there, by the text that was found: it must lead to the folder.
 // What could move meanwhile does not help the agent: a folder in which something is guarded, or would be where it goes,
-// is not renamed, and no rename of such a one happens while a change is judged (Shared::tree).
+// is not renamed, and no rename of such a one happens while a change is judged (BrokerContext::tree).
 #include "broker/path/deep_path.h"
 
 #include <dirent.h>

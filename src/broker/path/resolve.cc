@@ -195,7 +195,7 @@ int Resolver::taken_descriptor(const Fd& taken, Object& to) const {
 }
 
 int Resolver::slot_below(const Task& task, const Fd& start, const std::string& path, std::uint64_t resolve,
-                         Slot& to) const {
+                         ParentAndName& to) const {
   const Split parts = split(path);
   Object parent;
   if (const int error = walk_to(task, start, parts.parent.empty() ? "." : parts.parent, Follow::yes, resolve, parent);
@@ -219,13 +219,14 @@ int Resolver::slot_below(const Task& task, const Fd& start, const std::string& p
   return 0;
 }
 
-int Resolver::slot(const Task& task, const Name& name, std::uint64_t resolve, Slot& to) const {
+int Resolver::slot(const Task& task, const Name& name, std::uint64_t resolve, ParentAndName& to) const {
   Fd start;
   if (const int error = start_of(task, name, resolve, start); error != 0) return error;
   return slot_below(task, start, name.path, resolve, to);
 }
 
-int Resolver::slot_from(const Task& task, const Slot& base_slot, const std::string& text, Slot& to) const {
+int Resolver::slot_from(const Task& task, const ParentAndName& base_slot, const std::string& text,
+                        ParentAndName& to) const {
   if (text.empty()) return ENOENT;
   const Fd& start = text.starts_with('/') ? root_ : base_slot.parent;
   return slot_below(task, start, text, 0, to);

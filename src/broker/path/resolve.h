@@ -12,6 +12,7 @@
 
 #include <agentrun/sys/fd.h>
 #include "broker/notify/request.h"
+#include "broker/task/descriptor.h"
 #include "broker/task/task.h"
 
 namespace agentrun::broker {
@@ -31,7 +32,7 @@ struct Object {
 };
 
 /// A name in a folder: what unlink, rename, mkdir and creation act on.
-struct Slot {
+struct ParentAndName {
   Fd parent;         // O_PATH
   std::string name;  // last component with its trailing slashes, as the kernel must see it
   std::string path;  // canonical parent + "/" + last component
@@ -56,11 +57,12 @@ class Resolver {
   int taken_descriptor(const Fd& taken, Object& to) const;
   /// The folder and the last component of a name, which itself is not followed and need not exist. For "." and ".." and
   /// "/" the name is passed on as it is: the kernel refuses those in its own way.
-  int slot(const Task& task, const Name& name, std::uint64_t resolve, Slot& to) const;
+  int slot(const Task& task, const Name& name, std::uint64_t resolve, ParentAndName& to) const;
   /// As slot(), from a directory that start() gave.
-  int slot_below(const Task& task, const Fd& start, const std::string& path, std::uint64_t resolve, Slot& to) const;
+  int slot_below(const Task& task, const Fd& start, const std::string& path, std::uint64_t resolve,
+                 ParentAndName& to) const;
   /// As slot(), for a link that stands in the way of a creation: `text` starts in `base.parent`.
-  int slot_from(const Task& task, const Slot& base, const std::string& text, Slot& to) const;
+  int slot_from(const Task& task, const ParentAndName& base, const std::string& text, ParentAndName& to) const;
 
   /// The path that a name would mean if no link were on its way: for claims and for the record of a failed walk.
   /// nullopt when it begins in a folder that has none (climb.h).
@@ -85,5 +87,9 @@ class Resolver {
   Fd root_;
   const std::vector<std::uint64_t>& mounts_;
 };
+
+inline std::string self_fd(const Object& object) {
+  return self_fd(object.fd);
+}
 
 }  // namespace agentrun::broker

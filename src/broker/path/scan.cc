@@ -10,7 +10,8 @@
 
 #include <memory>
 
-#include "broker/handler.h"
+#include "broker/decide/judge.h"
+#include "broker/path/scan.h"
 
 namespace agentrun::broker {
 

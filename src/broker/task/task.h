@@ -28,7 +28,7 @@ struct Task {
   std::string comm, exe;  // of the image that ran when `image` was read
   std::string cwd;        // as seen in the view, at this notification; empty when longer than PATH_MAX
   std::uint64_t image = 0;
-  bool judged = false;       // its image may run: Handler::verify_image
+  bool judged = false;       // its image may run: exec_verify.cc
   LaunchedProgram launched;  // until the loader has opened it; empty for all other images
 };
 

@@ -11,6 +11,7 @@
 #include <agentrun/sys/error.h>
 #include "broker/net/socket.h"
 #include "broker/workers.h"
+#include "fake_log.h"
 
 using namespace agentrun;
 using namespace agentrun::broker;
@@ -44,10 +45,10 @@ TEST_CASE("a connect that waits is interrupted, again and again, and one that do
   const auto began = std::chrono::steady_clock::now();
   for (int i = 0; i < 3; ++i) {
     const Fd socket(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
-    CHECK(begin_connect(workers, socket, full.address, full.size) == still_waiting);
+    CHECK(begin_connect(AllowedCall().permit(), workers, socket, full.address, full.size) == still_waiting);
   }
   CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(2));
   const Fd other(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket"));
-  CHECK(begin_connect(workers, other, full.address, full.size) == EAGAIN);
+  CHECK(begin_connect(AllowedCall().permit(), workers, other, full.address, full.size) == EAGAIN);
   CHECK(workers.briefly([] { return 7; }) == 7);
 }

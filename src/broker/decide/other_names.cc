@@ -5,7 +5,8 @@
 
 #include <agentrun/sys/file_tree.h>
 #include <agentrun/sys/paths.h>
-#include "broker/handler.h"
+#include "broker/calls/replace.h"
+#include "broker/decide/judge.h"
 
 namespace agentrun::broker {
 
@@ -23,7 +24,7 @@ Objects::Identity identity_of(const struct stat& st) {
 // Asked with `before` first; files.keep then asks for the age, which costs a look.
 // The directory in which the path is looked up: of a slot it is held, of an object it is found by its canonical path.
 // What cannot be opened may fold.
-bool folds_at(const Slot& slot) {
+bool folds_at(const ParentAndName& slot) {
   return directory_folds(slot.parent.get());
 }
 bool folds_at(const Object& object) {
@@ -58,27 +59,30 @@ Denial denial_for(const std::function<Denial(policy::Age)>& ask, const std::func
 // A slot is judged by its path. By what stands there only where the file system folds names: elsewhere to remove or
 // replace one name of a file leaves the file, by its guarded name, as it is. But a file that is granted by itself is
 // replaced by writing into it.
-Denial Handler::denial_of(const Objects& objects, Right right, const Slot& slot) const {
-  const auto age = [&] { return age_at(slot); };
-  Denial denial = denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, slot.path, a); }, age);
+Denial denial_of(const Receiver& rx, const Objects& objects, Right right, const ParentAndName& slot) {
+  const auto age = [&] { return age_at(rx, slot); };
+  Denial denial =
+      denial_for([&](policy::Age a) { return objects.denies(rx.context.policy, right, slot.path, a); }, age);
   if (denial || !objects.has_identities()) return denial;
   struct stat parent {
   }, there{};
   if (::fstat(slot.parent.get(), &parent) != 0) return denial;
   const std::string name = slot.path.substr(slot.path.rfind('/') + 1);
-  denial =
-      denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, identity_of(parent), name, a); }, age);
+  denial = denial_for(
+      [&](policy::Age a) { return objects.denies(rx.context.policy, right, identity_of(parent), name, a); }, age);
   if (denial || ::fstatat(slot.parent.get(), name.c_str(), &there, AT_SYMLINK_NOFOLLOW) != 0) return denial;
   if (!directory_folds(slot.parent.get()) && !is_mounted_file(slot)) return denial;
-  return denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, identity_of(there), a); }, age);
+  return denial_for([&](policy::Age a) { return objects.denies(rx.context.policy, right, identity_of(there), a); },
+                    age);
 }
 
-Denial Handler::denial_of(const Objects& objects, Right right, const Object& object) const {
-  const auto age = [&] { return age_at(object); };
-  Denial denial = denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, object.path, a); }, age);
+Denial denial_of(const Receiver& rx, const Objects& objects, Right right, const Object& object) {
+  const auto age = [&] { return age_at(rx, object); };
+  Denial denial =
+      denial_for([&](policy::Age a) { return objects.denies(rx.context.policy, right, object.path, a); }, age);
   if (denial) return denial;
   const Objects::Identity identity{.dev = object.dev, .ino = object.ino};
-  denial = denial_for([&](policy::Age a) { return objects.denies(s_.policy, right, identity, a); }, age);
+  denial = denial_for([&](policy::Age a) { return objects.denies(rx.context.policy, right, identity, a); }, age);
   // What was not looked at may be another name of something that is guarded.
   const bool second = !objects.left_out().empty() && S_ISREG(object.mode) && object.links > 1;
   if (!denial && (second || objects.is_shut(identity)))
@@ -87,42 +91,42 @@ Denial Handler::denial_of(const Objects& objects, Right right, const Object& obj
 }
 
 template <typename Where>
-policy::Verdict Handler::by_other_names(policy::Verdict verdict, Right right, const Where& where,
-                                        std::string& stands_for) const {
+policy::Verdict by_other_names(const Receiver& rx, policy::Verdict verdict, Right right, const Where& where,
+                               std::string& stands_for) {
   if (verdict.act == Act::deny) return verdict;
   Denial denial;
-  const Objects& denied = s_.policy.denied_objects();
-  if (!denied.empty() || !denied.left_out().empty()) denial = denial_of(denied, right, where);
-  if (!denial && right == Right::change && s_.guards.concern(where.path)) {
-    denial = denial_of(s_.guards.found(), right, where);
-    if (!denial && s_.guards.found().refuses())
+  const Objects& denied = rx.context.policy.denied_objects();
+  if (!denied.empty() || !denied.left_out().empty()) denial = denial_of(rx, denied, right, where);
+  if (!denial && right == Right::change && rx.context.guards.concern(where.path)) {
+    denial = denial_of(rx, rx.context.guards.found(), right, where);
+    if (!denial && rx.context.guards.found().refuses())
       denial = Objects::Denial{.verdict = {.by = policy::By::fail}, .name = {}};
   }
-  if (!denial && (right != Right::change || s_.guards.concern(where.path)))
-    denial = by_spelling(s_.policy.denied_objects().folded(), right, where, [&] { return age_at(where); });
+  if (!denial && (right != Right::change || rx.context.guards.concern(where.path)))
+    denial = by_spelling(rx.context.policy.denied_objects().folded(), right, where, [&] { return age_at(rx, where); });
   if (!denial) return verdict;
   stands_for = std::move(denial->name);
   return denial->verdict;
 }
-template policy::Verdict Handler::by_other_names(policy::Verdict, Right, const Slot&, std::string&) const;
-template policy::Verdict Handler::by_other_names(policy::Verdict, Right, const Object&, std::string&) const;
+template policy::Verdict by_other_names(const Receiver& rx, policy::Verdict, Right, const ParentAndName&, std::string&);
+template policy::Verdict by_other_names(const Receiver& rx, policy::Verdict, Right, const Object&, std::string&);
 
 // exec.writable: deny is about files, not about names: one that is written by another name is not executed by this one.
 // What another user owns, and only that user may write, is nothing that the agent has written. When not all was looked
 // at, a file with several links may be any.
-policy::Verdict Handler::with_writable_names(policy::Verdict verdict, const std::string& path, const Fd& file,
-                                             std::string& stands_for) const {
-  if (verdict.act == Act::deny || !s_.policy.writable_noexec()) return verdict;
+policy::Verdict with_writable_names(const Receiver& rx, policy::Verdict verdict, const std::string& path,
+                                    const Fd& file, std::string& stands_for) {
+  if (verdict.act == Act::deny || !rx.context.policy.writable_noexec()) return verdict;
   struct stat st {};
   if (!file || ::fstat(file.get(), &st) != 0) return {.act = Act::deny, .by = policy::By::fail, .rule = nullptr};
   if (st.st_uid != ::geteuid() && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0) return verdict;
-  const Objects& writable = s_.guards.writable();
-  Denial denial = writable.denies(s_.policy, Right::execute, identity_of(st), policy::Age::since);
+  const Objects& writable = rx.context.guards.writable();
+  Denial denial = writable.denies(rx.context.policy, Right::execute, identity_of(st), policy::Age::since);
   for (std::string_view above = path; !denial && above.size() > 1;) {
     above = parent_of(above);
     struct stat directory {};
-    if (::fstatat(s_.host_proc, std::string(above).c_str(), &directory, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    denial = writable.denies(s_.policy, Right::execute, identity_of(directory),
+    if (::fstatat(rx.context.host_proc, std::string(above).c_str(), &directory, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    denial = writable.denies(rx.context.policy, Right::execute, identity_of(directory),
                              path.substr(above == "/" ? 1 : above.size() + 1), policy::Age::since);
   }
   if (!denial && !writable.left_out().empty() && st.st_nlink > 1)
@@ -133,16 +137,18 @@ policy::Verdict Handler::with_writable_names(policy::Verdict verdict, const std:
 }
 
 // A link must not stand there in any spelling either; where names are not folded that is an odd name for a link.
-Denial Handler::link_denial(const std::string& path) const {
-  if (const policy::Rule* rule = s_.policy.on_the_way(path))
+Denial link_denial(const Receiver& rx, const std::string& path) {
+  if (const policy::Rule* rule = rx.context.policy.on_the_way(path))
     return Objects::Denial{.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = rule}, .name = {}};
-  if (const policy::Rule* rule = s_.policy.denied_objects().folded().on_the_way(path)) {
-    const Fd parent(::openat(s_.host_proc, std::string(parent_of(path)).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (const policy::Rule* rule = rx.context.policy.denied_objects().folded().on_the_way(path)) {
+    const Fd parent(
+        ::openat(rx.context.host_proc, std::string(parent_of(path)).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!parent || directory_folds(parent.get()))
       return Objects::Denial{.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = rule}, .name = {}};
   }
-  Denial denial = s_.policy.denied_objects().on_the_way(s_.policy, path);
-  if (!denial && s_.guards.concern(path)) denial = s_.guards.found().on_the_way(s_.policy, path);
+  Denial denial = rx.context.policy.denied_objects().on_the_way(rx.context.policy, path);
+  if (!denial && rx.context.guards.concern(path))
+    denial = rx.context.guards.found().on_the_way(rx.context.policy, path);
   return denial;
 }
 

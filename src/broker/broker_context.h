@@ -1,0 +1,73 @@
+// What the receivers share, and what each has of its own.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <agentrun/broker.h>
+#include "broker/exec/digests.h"
+#include "broker/exec/verified.h"
+#include "broker/net/binder.h"
+#include "broker/net/flows.h"
+#include "broker/net/own_sockets.h"
+#include "broker/notify/listener.h"
+#include "broker/path/change_guards.h"
+#include "broker/path/resolve.h"
+#include "broker/path/tree_lock.h"
+#include "broker/recorder.h"
+#include "broker/task/descriptor.h"
+#include "broker/task/task.h"
+#include "broker/workers.h"
+
+namespace agentrun::broker {
+
+/// A unix socket of the host that the agent is given.
+struct HostSocket {
+  std::uint64_t dev, ino;
+  const policy::Rule* rule;
+};
+
+/// What the receivers share. Immutable, or guarded by itself.
+struct BrokerContext {
+  const policy::Policy& policy;
+  const Reads reads;
+  const Listener& listener;
+  const int host_proc;
+  const std::vector<std::uint64_t>& mounts;
+  Recorder& recorder;
+  ExecClaims& claims;
+  Verified& verified;
+  Workers& workers;
+  Binder& binder;
+  TreeLock& tree;
+  Digests& digests;
+  Flows& flows;
+  const std::vector<HostSocket>& sockets;
+  OwnSockets& own_sockets;
+  const ChangeGuards& guards;
+  /// A denied image ran: nothing is performed any more.
+  std::atomic<bool>& run_revoked;
+  const std::int64_t began;  // of the run, before the agent: nanoseconds of the clock of files (CLOCK_REALTIME_COARSE)
+  const std::uint64_t host_network;                         // network_of() the host's sockets
+  const pid_t agent_pid;                                    // the first process of the agent
+  const std::string own_exe;                                // what /proc/<pid>/exe says of agent-run itself
+  const std::pair<std::uint64_t, std::uint64_t> own_image;  // device and inode of that file
+};
+
+/// Each receiver thread has one. Its working directory is the host's /proc, for ever (binder.h), and its umask is its
+/// own (CLONE_FS).
+struct Receiver {
+  explicit Receiver(BrokerContext& shared)
+      : context(shared), resolver(shared.host_proc, shared.mounts), tasks(shared.host_proc, shared.claims) {}
+
+  BrokerContext& context;
+  Resolver resolver;
+  Tasks tasks;
+};
+
+}  // namespace agentrun::broker

@@ -1,0 +1,46 @@
+// What becomes of a call when its walk fails, and after its act.
+#include "broker/calls/outcome.h"
+
+#include <cerrno>
+
+#include "broker/decide/judge.h"
+
+namespace agentrun::broker {
+
+using policy::Right;
+
+Recorded record(Receiver& rx, Call& c, std::string_view effect) {
+  return record(rx.context.recorder, c, effect);
+}
+
+Reply refuse(Receiver& rx, Call& c, Right right, int error) {
+  if (error == ESRCH && !rx.context.listener.valid(c.request.id))
+    return Reply::gone(rx.context.listener, c.request.id, error);
+  c.right = right;
+  if (!c.request.name.path.empty()) {
+    const auto path = rx.resolver.lexical(c.task, c.request.name);
+    judge(rx, c, right, path ? *path : c.request.name.path);
+    // The walk failed, not the rule: whether the file is one to keep was never asked.
+    if (c.verdict.rule != nullptr && c.verdict.rule->keeps)
+      c.verdict = rx.context.policy.decide(right, c.path, policy::Age::since);
+  }
+  c.error = error;
+  c.effect = "errno";
+  c.cause = Call::Cause::walk;
+  return Reply::error(rx.context.recorder.decision(c) ? error : EIO);
+}
+
+int without_umask(const Receiver& rx, const Call& c) {
+  return rx.context.listener.valid(c.request.id) ? EIO : ESRCH;
+}
+
+Reply result(Receiver& rx, Call& c, int error) {
+  if (error == 0) return Reply::value(0);
+  return Reply::error(rx.context.recorder.outcome(outcome_of(c), error) ? error : EIO);
+}
+
+Reply deferred(Receiver& rx, Call& c, const Deferral& deferral) {
+  return deferral.taken() ? Reply::deferred(deferral) : result(rx, c, deferral.error());
+}
+
+}  // namespace agentrun::broker

@@ -1,0 +1,23 @@
+// From a verdict to its record, and from what an act came to, to the reply.
+#pragma once
+
+#include <string_view>
+
+#include "broker/broker_context.h"
+#include "broker/calls/permit.h"
+
+namespace agentrun::broker {
+
+/// Writes the record of the decision to the run's journal.
+[[nodiscard]] Recorded record(Receiver& rx, Call& c, std::string_view effect);
+/// The walk failed by itself: recorded with the verdict on the name as it was written.
+Reply refuse(Receiver& rx, Call& c, policy::Right right, int error);
+/// The errno for a call whose umask cannot be read: ESRCH when its caller is gone, else EIO, since it waits for an
+/// answer.
+[[nodiscard]] int without_umask(const Receiver& rx, const Call& c);
+/// After an allowed act: 0 → `success`; else the errno, with its record.
+Reply result(Receiver& rx, Call& c, int error);
+/// After an allowed act that somebody else is to carry on: no reply from here, or the errno with its record.
+Reply deferred(Receiver& rx, Call& c, const Deferral& deferral);
+
+}  // namespace agentrun::broker

@@ -1,0 +1,109 @@
+// Decisions: what the policy says of a name or an object, its age and the guarded names that it stands for included.
+#include "broker/decide/judge.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include <agentrun/sys/paths.h>
+
+namespace agentrun::broker {
+
+using policy::Act;
+using policy::Right;
+
+void judge(const Receiver& rx, Call& c, Right right, const std::string& path) {
+  c.right = right;
+  c.path = path;
+  c.stands_for.clear();
+  c.verdict = rx.context.policy.decide(right, path);
+}
+
+policy::ProtectedObjects::Identity identity_at(int fd, const std::string& name) {
+  struct stat st {};
+  if (::fstatat(fd, name.c_str(), &st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0) return {};
+  return {.dev = st.st_dev, .ino = st.st_ino};
+}
+
+// Birth where the file system keeps it, else the last change of the inode: the agent cannot change what is kept, so
+// that stays old too.
+policy::Age age_of(int fd, const std::string& name, std::int64_t began) {
+  std::string_view bare = name;
+  while (bare.size() > 1 && bare.ends_with('/')) bare.remove_suffix(1);
+  struct statx st {};
+  if (::statx(fd, std::string(bare).c_str(), AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME,
+              &st) != 0) {
+    return errno == ENOENT ? policy::Age::since : policy::Age::before;
+  }
+  if (S_ISDIR(st.stx_mode)) return policy::Age::since;
+  const statx_timestamp& time = (st.stx_mask & STATX_BTIME) != 0 ? st.stx_btime : st.stx_ctime;
+  return time.tv_sec * 1'000'000'000 + time.tv_nsec < began ? policy::Age::before : policy::Age::since;
+}
+
+policy::Age age_in_repository(policy::Age age, const policy::ProtectedObjects& objects, std::string_view path,
+                              const std::function<policy::ProtectedObjects::Identity()>& directory) {
+  const std::string_view name = name_of(path);
+  if (age == policy::Age::before || (name != "config" && name != "config.worktree" && name != "commondir")) return age;
+  if (objects.is_absent_repository(parent_of(path))) return policy::Age::before;
+  const policy::ProtectedObjects::Identity identity = directory();
+  const bool known = identity.ino != 0;  // else it may be any
+  return !known || objects.is_repository(identity) ? policy::Age::before : age;
+}
+
+policy::Age age_at(const Receiver& rx, const ParentAndName& slot) {
+  const policy::Age age = age_of(slot.parent.get(), slot.name, rx.context.began);
+  if (!rx.context.guards.concern(slot.path)) return age;
+  return age_in_repository(age, rx.context.guards.found(), slot.path,
+                           [&] { return identity_at(slot.parent.get(), ""); });
+}
+
+// Its directory cannot have been exchanged since it was opened: nothing that holds such a file moves (scan.cc).
+policy::Age age_at(const Receiver& rx, const Object& object) {
+  const policy::Age age = age_of(object.fd.get(), "", rx.context.began);
+  if (!rx.context.guards.concern(object.path)) return age;
+  return age_in_repository(age, rx.context.guards.found(), object.path,
+                           [&] { return identity_at(rx.context.host_proc, std::string(parent_of(object.path))); });
+}
+
+policy::Verdict verdict_on(const Receiver& rx, Right right, const ParentAndName& slot, std::string& stands_for) {
+  policy::Verdict verdict = rx.context.policy.decide(right, slot.path);
+  if (verdict.rule != nullptr && verdict.rule->keeps)
+    verdict = rx.context.policy.decide(right, slot.path, age_at(rx, slot));
+  return by_other_names(rx, verdict, right, slot, stands_for);
+}
+
+void judge(const Receiver& rx, Call& c, Right right, const ParentAndName& slot) {
+  c.right = right;
+  c.path = slot.path;
+  c.stands_for.clear();
+  c.verdict = verdict_on(rx, right, slot, c.stands_for);
+}
+
+void judge(const Receiver& rx, Call& c, Right right, const Object& object) {
+  judge(rx, c, right, object.path);
+  if (c.verdict.rule != nullptr && c.verdict.rule->keeps)
+    c.verdict = rx.context.policy.decide(right, object.path, age_at(rx, object));
+  c.verdict = by_other_names(rx, c.verdict, right, object, c.stands_for);
+}
+
+void judge_foreign(Call& c, const Object& object, std::uint64_t open_flags) {
+  // O_TRUNC writes whatever the access mode says (open(2)).
+  const bool reads_only = (open_flags & (O_ACCMODE | O_TRUNC)) == O_RDONLY;
+  c.right = reads_only ? Right::read : Right::change;
+  c.path = object.path;
+  c.verdict = policy::Verdict{.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};
+  // A pipe, socket or memory file is the agent's own. A file of the host that was handed in as 0, 1 or 2 may be opened
+  // anew as far as that descriptor already goes (> /dev/stderr), and no further.
+  const bool anonymous = !object.path.starts_with('/') || (object.links == 0 && object.path.starts_with("/memfd:"));
+  // A descriptor that was opened with O_PATH goes nowhere, though its access mode reads as O_RDONLY.
+  const int held =
+      object.descriptor_flags >= 0 && (object.descriptor_flags & O_PATH) != 0 ? -1 : object.descriptor_flags;
+  const std::uint64_t mode = open_flags & O_ACCMODE;
+  const std::uint64_t wanted = mode == O_RDONLY && !reads_only ? O_RDWR : mode;
+  const bool covered =
+      held >= 0 && (static_cast<std::uint64_t>(held & O_ACCMODE) == wanted || (held & O_ACCMODE) == O_RDWR);
+  if (anonymous || covered) c.verdict.act = Act::allow;
+}
+
+}  // namespace agentrun::broker

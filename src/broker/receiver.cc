@@ -1,0 +1,117 @@
+// One notification in, one reply out: who calls, what is asked, and which function answers it.
+#include "broker/receiver.h"
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include <agentrun/sys/error.h>
+#include <agentrun/sys/process.h>
+#include "broker/calls/attributes.h"
+#include "broker/calls/bind.h"
+#include "broker/calls/connect.h"
+#include "broker/calls/dir_ops.h"
+#include "broker/calls/execve.h"
+#include "broker/calls/lease.h"
+#include "broker/calls/open.h"
+#include "broker/calls/outcome.h"
+#include "broker/exec/exec_verify.h"
+#include "broker/notify/memory.h"
+
+namespace agentrun::broker {
+
+using policy::Right;
+
+namespace {
+
+using Answer = Reply (*)(Receiver&, Call&);
+using filter::Operation;
+
+Reply unknown(Receiver&, Call&) {
+  return Reply::error(ENOSYS);
+}
+
+// clang-format off
+constexpr std::array<std::pair<Operation, Answer>, 23> answers = {{
+    {Operation::none, unknown},
+    {Operation::open, answer_open},
+    {Operation::openat2, answer_open},
+    {Operation::unlink, answer_unlink},
+    {Operation::rename, answer_rename},
+    {Operation::link, answer_link},
+    {Operation::symlink, answer_symlink},
+    {Operation::mkdir, answer_mkdir},
+    {Operation::mknod, answer_mknod},
+    {Operation::chmod, answer_attribute},
+    {Operation::chown, answer_attribute},
+    {Operation::truncate, answer_attribute},
+    {Operation::utimes, answer_attribute},
+    {Operation::setxattr, answer_attribute},
+    {Operation::removexattr, answer_attribute},
+    {Operation::fchmod, answer_attribute},
+    {Operation::fchown, answer_attribute},
+    {Operation::fsetxattr, answer_attribute},
+    {Operation::fremovexattr, answer_attribute},
+    {Operation::lease, answer_lease},
+    {Operation::execute, answer_execute},
+    {Operation::connect, answer_connect},
+    {Operation::bind, answer_bind},
+}};
+// clang-format on
+
+// An operation is its row's number, so that the look-up is one step.
+consteval bool in_order() {
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    if (static_cast<std::size_t>(answers[i].first) != i) return false;
+  }
+  return answers.back().first == Operation::bind;  // the last one
+}
+static_assert(in_order());
+
+Answer answering(Operation operation) {
+  return answers.at(static_cast<std::size_t>(operation)).second;
+}
+
+Reply answer(Receiver& rx, const seccomp_notif& notification) {
+  const std::int64_t started = boot_clock_ns();
+  if (rx.context.recorder.failed()) return Reply::error(EIO);
+  const filter::Row* row = filter::find(notification.data.nr);
+  if (row == nullptr || row->operation == filter::Operation::none) return Reply::error(ENOSYS);
+  Task* task = rx.tasks.find(static_cast<pid_t>(notification.pid));
+  if (task == nullptr) return Reply::gone(rx.context.listener, notification.id, EAGAIN);
+  if (const int error = verify_image(rx, task, notification.id); error != 0) {
+    return error == ESRCH ? Reply::gone(rx.context.listener, notification.id, EAGAIN) : Reply::error(error);
+  }
+
+  Request request;
+  const TaskMemory memory(task->tid);
+  const int error = decode(notification, *row, memory, request);
+  if (!rx.context.listener.valid(notification.id)) return Reply::gone(rx.context.listener, notification.id, ESRCH);
+  Call c{.request = request,
+         .task = *task,
+         .started = started,
+         .path_req = request.name.path,
+         .to_req = request.name2.path};
+  if (error != 0)
+    return refuse(rx, c, row->operation == filter::Operation::execute ? Right::execute : Right::change, error);
+  if (auto reply = open_launched(rx, *task, c)) return std::move(*reply);
+  return answering(row->operation)(rx, c);
+}
+
+}  // namespace
+
+void handle(Receiver& rx, const seccomp_notif& notification) noexcept {
+  Reply reply = Reply::error(EIO);
+  try {
+    reply = answer(rx, notification);
+  } catch (const std::bad_alloc&) {
+    reply = Reply::error(ENOMEM);
+  } catch (const SysError& e) {
+    reply = Reply::error(e.error() == EBUSY ? EBUSY : EIO);  // EBUSY: of TreeLock, before anything was done
+  } catch (const std::exception&) {
+    reply = Reply::error(EIO);
+  }
+  rx.context.listener.send(notification.id, std::move(reply));
+}
+
+}  // namespace agentrun::broker

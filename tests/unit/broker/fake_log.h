@@ -1,0 +1,38 @@
+// A log of decisions that writes nothing: it remembers what it was asked, or refuses.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "broker/calls/permit.h"
+
+class FakeLog final : public agentrun::broker::DecisionLog {
+ public:
+  [[nodiscard]] bool decision(const agentrun::broker::Call& call) override {
+    if (broken) return false;
+    effects.emplace_back(call.effect);
+    return true;
+  }
+  [[nodiscard]] bool outcome(const agentrun::broker::Outcome&, int error) override {
+    errors.push_back(error);
+    return !broken;
+  }
+
+  bool broken = false;
+  std::vector<std::string> effects;
+  std::vector<int> errors;
+};
+
+/// A call that the policy allowed, with its permit once it is recorded.
+struct AllowedCall {
+  agentrun::broker::Request request;
+  agentrun::broker::Task task;
+  agentrun::broker::Call call{.request = request, .task = task, .started = 0};
+  FakeLog log;
+
+  AllowedCall() {
+    request.id = 7;
+    call.verdict = {.act = agentrun::policy::Act::allow, .by = agentrun::policy::By::rule, .rule = nullptr};
+  }
+  agentrun::broker::Permit permit() { return record(log, call, "emulated").permit(); }
+};

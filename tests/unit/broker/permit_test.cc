@@ -1,0 +1,123 @@
+// Recording comes before acting: no act compiles without a permit, and only the record of an allowed call makes one.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+#include <type_traits>
+
+#include "broker/calls/attributes.h"
+#include "broker/calls/bind.h"
+#include "broker/calls/dir_ops.h"
+#include "broker/calls/execve.h"
+#include "broker/calls/lease.h"
+#include "broker/calls/open.h"
+#include "broker/calls/replace.h"
+#include "fake_log.h"
+
+using namespace agentrun;
+using namespace agentrun::broker;
+
+namespace {
+
+static_assert(!std::is_default_constructible_v<Permit>);
+static_assert(!std::is_constructible_v<Permit, std::uint64_t>);
+static_assert(!std::is_default_constructible_v<Recorded>);
+static_assert(!std::is_constructible_v<Recorded, int> && !std::is_constructible_v<Recorded, const Permit&>);
+
+/// It can be called with a permit in front, and not without.
+template <typename Act, typename... Rest>
+constexpr bool wants_permit(Act, std::type_identity<void(Rest...)>) {
+  return std::is_invocable_v<Act, const Permit&, Rest...> && !std::is_invocable_v<Act, Rest...> &&
+         !std::is_invocable_v<Act, std::uint64_t, Rest...>;
+}
+template <typename Result, typename... Rest>
+constexpr bool wants_permit(Result (*act)(const Permit&, Rest...)) {
+  return wants_permit(act, std::type_identity<void(Rest...)>{});
+}
+static_assert(wants_permit(perform_unlink) && wants_permit(perform_rename) && wants_permit(perform_link) &&
+              wants_permit(perform_symlink) && wants_permit(perform_mkdir) && wants_permit(perform_mknod));
+static_assert(wants_permit(perform_attribute) && wants_permit(perform_truncate) && wants_permit(perform_lease) &&
+              wants_permit(perform_bind) && wants_permit(perform_execute) && wants_permit(replace_content));
+static_assert(wants_permit(open_to_write) && wants_permit(open_new) && wants_permit(open_new_temporary) &&
+              wants_permit(answer_later));
+static_assert(wants_permit(try_connect) && wants_permit(begin_connect));
+
+class Scratch {
+ public:
+  Scratch() : path_("/tmp/agent-run-permit-XXXXXX") { REQUIRE(::mkdtemp(path_.data()) != nullptr); }
+  ~Scratch() { std::filesystem::remove_all(path_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  [[nodiscard]] ParentAndName at(const std::string& name) const {
+    return {.parent = Fd(::open(path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)),
+            .name = name,
+            .path = path_ + "/" + name};
+  }
+  [[nodiscard]] bool has(const std::string& name) const {
+    return ::faccessat(at(name).parent.get(), name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+  }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace
+
+TEST_CASE("an allowed call gets a permit once it is recorded, and with it the word of its effect") {
+  AllowedCall allowed;
+  CHECK(allowed.permit().id() == 7);
+  CHECK(allowed.log.effects == std::vector<std::string>{"emulated"});
+}
+
+TEST_CASE("a denied call is recorded as an error and gets no permit") {
+  AllowedCall denied;
+  denied.call.verdict.act = policy::Act::deny;
+  const Recorded recorded = record(denied.log, denied.call, "emulated");
+  CHECK_FALSE(recorded);
+  CHECK(recorded.error() == EACCES);
+  CHECK(denied.log.effects == std::vector<std::string>{"errno"});
+  CHECK_THROWS((void)recorded.permit());
+}
+
+TEST_CASE("an allowed call that cannot be recorded gets no permit") {
+  AllowedCall lost;
+  lost.log.broken = true;
+  const Recorded recorded = record(lost.log, lost.call, "emulated");
+  CHECK_FALSE(recorded);
+  CHECK(recorded.error() == EIO);
+  CHECK_THROWS((void)recorded.permit());
+}
+
+TEST_CASE("names change with a permit from a log that writes nothing") {
+  const Scratch scratch;
+  AllowedCall call;
+  const Permit permit = call.permit();
+  const mode_t before = ::umask(0);
+  CHECK(perform_mkdir(permit, scratch.at("d"), 0777, 027) == 0);
+  struct stat st {};
+  CHECK(::fstatat(scratch.at("d").parent.get(), "d", &st, 0) == 0);
+  CHECK((st.st_mode & 07777) == 0750);
+  CHECK(perform_mkdir(permit, scratch.at("d"), 0777, 0) == EEXIST);
+  CHECK(perform_mknod(permit, scratch.at("f"), S_IFIFO | 0600, 0, 0) == 0);
+  CHECK(perform_symlink(permit, "nowhere", scratch.at("l")) == 0);
+  CHECK(perform_rename(permit, scratch.at("l"), scratch.at("m"), 0) == 0);
+  CHECK_FALSE(scratch.has("l"));
+  CHECK(perform_unlink(permit, scratch.at("m"), 0) == 0);
+  CHECK_FALSE(scratch.has("m"));
+  CHECK(perform_unlink(permit, scratch.at("d"), 0) == EISDIR);
+  CHECK(perform_unlink(permit, scratch.at("d"), AT_REMOVEDIR) == 0);
+  CHECK(open_new(permit, scratch.at("f"), O_WRONLY, 0600, 0).get() < 0);
+  CHECK(errno == EEXIST);
+  CHECK(open_new(permit, scratch.at("new"), O_WRONLY, 0666, 077).get() >= 0);
+  CHECK(::fstatat(scratch.at("new").parent.get(), "new", &st, 0) == 0);
+  CHECK((st.st_mode & 07777) == 0600);
+  const Fd file(::openat(scratch.at("new").parent.get(), "new", O_RDWR | O_CLOEXEC));
+  CHECK(perform_lease(permit, file, F_WRLCK, ::getpid()) == 0);
+  CHECK(::fcntl(file.get(), F_GETLEASE) == F_WRLCK);
+  CHECK(perform_lease(permit, file, F_UNLCK, ::getpid()) == 0);
+  ::umask(before);
+}
