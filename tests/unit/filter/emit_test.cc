@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <stdexcept>
 
-#include "call.h"
+#include "seccomp_call.h"
 
 using namespace agentrun::filter;
 using namespace agentrun::filter::test;

@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "call.h"
+#include "seccomp_call.h"
 
 using namespace agentrun::filter;
 using namespace agentrun::filter::test;

@@ -7,7 +7,7 @@
 #include <set>
 #include <string_view>
 
-#include "call.h"
+#include "seccomp_call.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>

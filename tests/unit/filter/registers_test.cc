@@ -8,7 +8,7 @@
 #include <set>
 #include <string_view>
 
-#include "call.h"
+#include "seccomp_call.h"
 
 using namespace agentrun::filter;
 using namespace agentrun::filter::test;
