@@ -35,12 +35,34 @@ std::string_view name(By) noexcept;
 std::string_view name(Label) noexcept;
 std::string_view name(Weakening) noexcept;  // "floor-only"
 
-/// One rule with its origin. `id` is stable within a run and unique: "coding:files.write[0]", "built-in:scratch[1]".
+/// What a rule was written as: a key of a profile, or a group of agent-run's own rules (from `own` on).
+enum class Section : std::uint8_t {
+  // clang-format off
+  files_read, files_write, files_overlay, files_deny, files_protect, files_keep,
+  exec_allow, exec_deny, exec_ask, exec_pin, exec_writable, exec_memfd,
+  network_allow, network_deny, network_ask, network_publish, sockets, workspace_mode,
+  own, apply, proc, virtual_file, device, process, scratch, view, loopback,
+  // clang-format on
+};
+std::string_view name(Section) noexcept;  // "files.read", and "scratch" of agent-run's own
+constexpr bool is_built_in(Section section) noexcept {
+  return section >= Section::own;
+}
+/// The key that a profile has for it, with the number in its list: "files.write[0]", "exec.memfd".
+std::string key_of(Section section, std::size_t index);
+/// Is it the id of one of agent-run's own rules of this group? For records of runs: they hold ids and nothing else.
+bool is_id_of_built_in(Section group, std::string_view id);
+
+/// One rule with its origin. `id`, `pattern` and `meant` are for display: nothing is decided by their text.
+/// `id` is stable within a run and unique: "coding:files.write[0]", "built-in:scratch[1]".
 struct Rule {
   std::string id;
-  std::string profile;  // the profile's name, or "built-in", "command-line"
-  std::string pattern;  // as written, e.g. "~/.cache/pip"
-  std::string meant;    // after expansion, e.g. "/home/u/.cache/pip"
+  Section section = Section::files_deny;
+  std::size_t index = 0;                              // in the section's list; 0 where it is none
+  profile::Author author = profile::Author::shipped;  // of agent-run's own rules: shipped
+  std::string profile;                                // the profile's name, or "built-in", "command-line"
+  std::string pattern;                                // as written, e.g. "~/.cache/pip"
+  std::string meant;                                  // after expansion, e.g. "/home/u/.cache/pip"
   profile::Place place;
   Act act = Act::deny;
   Label label = Label::broker;
@@ -48,6 +70,8 @@ struct Rule {
   bool any_tls = false;  // of network.allow: a ClientHello may name anything, or nothing (tls: any)
   /// Of network: which names it speaks of. `exact`: whoever wrote the rule chose the host; else the agent chooses it.
   enum class Names : std::uint8_t { none, exact, below, any } names = Names::none;
+  bool loopback = false;  // of network: it speaks of localhost or of addresses of loopback, by TCP
+  std::string path;       // of a grant or exec.allow that names a single path and no arguments: that path
 };
 
 /// When the file at a path came to be. What is not there, and a folder, count as `since`.
@@ -259,6 +283,8 @@ class Policy {
   /// The smallest profile change that would allow what was denied, as one line of YAML in flow style, e.g.
   /// `files: {write: ["~/notes"]}`; or, for a deny or protect rule, which rule to remove. One line, printable.
   [[nodiscard]] std::string remedy(const Verdict& verdict, Right right, std::string_view path) const;
+  /// Is there a change of a profile that remedy() names? Else it says why there is none.
+  [[nodiscard]] bool can_be_allowed(const Verdict& verdict, Right right, std::string_view path) const;
   [[nodiscard]] std::string remedy_connect(const Verdict& verdict, const Destination& to,
                                            std::string_view name = {}) const;
   /// Of decide_name(): the port is not known then, and 443 is written.
@@ -311,6 +337,7 @@ class Policy {
   [[nodiscard]] const Journal& journal() const noexcept;
   struct Source {
     std::string name, file, sha256;
+    profile::Author author = profile::Author::user;
   };
   [[nodiscard]] std::span<const Source> sources() const noexcept;
 

@@ -38,6 +38,9 @@ struct Written {
 using Pattern = Written<std::string>;
 using Patterns = std::vector<Pattern>;
 
+/// Whose words a profile holds. user: a file that somebody wrote; shipped: compiled into agent-run.
+enum class Author : std::uint8_t { user, shipped, command_line };
+
 enum class WorkspaceMode : std::uint8_t { read, write, overlay };
 enum class Reads : std::uint8_t { exact, claimed, off };
 enum class WritableExec : std::uint8_t { allow, deny };  // deny: writable mounts are noexec
@@ -111,6 +114,7 @@ struct Profile {
   Patterns weaken;
   std::string sha256;  // hex, of the file's bytes; filled by the caller that may hash (see Loader), else empty
   std::string text;    // the file's bytes, as read
+  Author author = Author::user;
 };
 
 /// The largest profile, in bytes.

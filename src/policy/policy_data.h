@@ -13,6 +13,11 @@
 
 namespace agentrun::policy {
 
+/// What rules of agent-run itself have for the name of a profile.
+inline constexpr std::string_view built_in_profile = "built-in";
+/// With what their ids begin: "built-in:scratch[".
+std::string built_in_prefix(Section group);
+
 enum class Layer : std::uint8_t {
   files_deny,       // files.deny: stops every right
   files_protect,    // files.protect: stops change

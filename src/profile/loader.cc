@@ -38,6 +38,7 @@ Profile profile_of(const Source& source) {
   if (source.stored == nullptr) return parse(source.text, source.file);
   Profile profile = read_profile(restore_tree(*source.stored, source.file), source.file);
   profile.text = source.text;
+  profile.author = Author::shipped;
   refuse_unbuilt(profile);
   return profile;
 }

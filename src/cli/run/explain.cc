@@ -81,7 +81,7 @@ int print_verdict(const Verdict& verdict, std::string_view keeper, const std::st
   else
     std::printf("  rule: %s  %s%s%s\n", printable(rule->id).c_str(), printable(rule->pattern).c_str(),
                 rule->place.file.empty() ? "" : "  at ", printable(rule->place.text()).c_str());
-  if (rule != nullptr && rule->id.starts_with("built-in:scratch")) {
+  if (rule != nullptr && rule->section == policy::Section::scratch) {
     std::printf("  there: a private folder of the run, empty at its start; nothing of the host\n");
   }
   if (verdict.act == policy::Act::allow) return 0;
@@ -138,9 +138,11 @@ class Explainer {
                            "make it before the run");
     }
     if (verdict.act != policy::Act::allow && right == Right::execute && exists && !supervisor::is_shown(plan_, path)) {
-      const std::string executing = policy_.remedy(verdict, right, name.empty() ? path : name);
-      const std::string both =
-          executing.starts_with("no ") ? executing : policy_.remedy({}, Right::read, path) + "; and " + executing;
+      const std::string& judged = name.empty() ? path : name;
+      const std::string executing = policy_.remedy(verdict, right, judged);
+      const std::string both = policy_.can_be_allowed(verdict, right, judged)
+                                   ? policy_.remedy({}, Right::read, path) + "; and " + executing
+                                   : executing;
       return print_verdict(verdict, policy_.keeper(verdict, right, path), what + ", which no rule shows", both);
     }
     if (right == Right::change && !exists && verdict.act == policy::Act::deny && verdict.by == policy::By::fallback) {

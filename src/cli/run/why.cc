@@ -169,7 +169,6 @@ class Unshown {
 
   // What was opened in a private directory of the run. Whether it was there nobody looked, unless the run made it.
   void note_private(const nlohmann::json& record, const std::string& kind) {
-    constexpr std::string_view scratch = "built-in:scratch[";
     const std::string path = field(record, "path"), to = field(record, "to");
     const bool reads = kind == "open" &&
                        (std::strtoll(field(record, "flags").c_str(), nullptr, 10) & (O_ACCMODE | O_CREAT)) == O_RDONLY;
@@ -177,7 +176,8 @@ class Unshown {
       made_.insert(path);
       made_.insert(to);
     }
-    if (reads && field(record, "rule").starts_with(scratch) && !made_.contains(path) && private_.size() < 10 * most)
+    if (reads && policy::is_id_of_built_in(policy::Section::scratch, field(record, "rule")) && !made_.contains(path) &&
+        private_.size() < 10 * most)
       private_.try_emplace(path, record);
   }
 

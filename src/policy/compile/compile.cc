@@ -45,33 +45,27 @@ Variables variables_of(const HostFacts& facts) {
   return variables;
 }
 
-std::string_view section_of(const Rule& rule) {
-  const std::string_view id(rule.id);
-  const std::size_t begin = id.find(':') + 1;
-  return id.substr(begin, id.find('[') - begin);
-}
-
 struct List {
-  std::string_view section;
+  Section section;
   profile::Patterns profile::Files::*patterns;
   Layer layer;
 };
 constexpr List file_lists[] = {
-    {"files.deny", &profile::Files::deny, Layer::files_deny},
-    {"files.protect", &profile::Files::protect, Layer::files_protect},
-    {"files.keep", &profile::Files::keep, Layer::files_keep},
+    {Section::files_deny, &profile::Files::deny, Layer::files_deny},
+    {Section::files_protect, &profile::Files::protect, Layer::files_protect},
+    {Section::files_keep, &profile::Files::keep, Layer::files_keep},
 };
 struct ExecList {
-  std::string_view section;
+  Section section;
   profile::ExecRules profile::Exec::*rules;
   Layer layer;                // of a rule that is only about the path
   std::optional<Layer> some;  // of one with arguments, where the path counts also by itself
   Act act;
 };
 constexpr ExecList exec_lists[] = {
-    {"exec.deny", &profile::Exec::deny, Layer::exec_deny, std::nullopt, Act::deny},
-    {"exec.allow", &profile::Exec::allow, Layer::exec_allow, Layer::exec_allow_some, Act::allow},
-    {"exec.ask", &profile::Exec::ask, Layer::exec_ask, std::nullopt, Act::ask},
+    {Section::exec_deny, &profile::Exec::deny, Layer::exec_deny, std::nullopt, Act::deny},
+    {Section::exec_allow, &profile::Exec::allow, Layer::exec_allow, Layer::exec_allow_some, Act::allow},
+    {Section::exec_ask, &profile::Exec::ask, Layer::exec_ask, std::nullopt, Act::ask},
 };
 // What starts with this label; masks.cc and view.cc find where the other one is true.
 constexpr Label first_label(Layer layer) {
@@ -167,7 +161,10 @@ void add_exec_rule(Draft& draft, const Item& item, const profile::ExecRule& writ
   const Label label = list.act == Act::allow && !written.argv ? Label::kernel : Label::broker;
   const std::string meant = written.argv ? text_of(meaning.text, *written.argv) : meaning.text;
   const std::size_t rule = add_rule(draft, item, meant, list.act, label);
-  if (written.argv) draft.rules[rule].pattern = text_of(written.value, *written.argv);
+  if (written.argv)
+    draft.rules[rule].pattern = text_of(written.value, *written.argv);
+  else
+    draft.rules[rule].path = single_path(meaning);
   Draft::Condition condition{.patterns = {}, .argv = written.argv.value_or(std::vector<std::string>{}), .rule = rule};
   for (const std::string& word : condition.argv) {
     if (const auto fault = Glob::fault(word); word != "**" && fault)
@@ -198,7 +195,7 @@ void add_exec_lists(Draft& draft, const profile::Profile& profile) {
 void add_pins(Draft& draft, const profile::Profile& profile) {
   for (std::size_t i = 0; i < profile.exec.pin.size(); ++i) {
     const auto& [written, digest] = profile.exec.pin[i];
-    const Item item{profile, "exec.pin", i, written};
+    const Item item{profile, Section::exec_pin, i, written};
     const Meaning meaning = expand(written.value, draft.variables, item.origin());
     const std::size_t rule = add_rule(draft, item, meaning.text, Act::deny, Label::broker);
     for (const PathPattern& alternative : meaning.alternatives) {
@@ -219,7 +216,7 @@ void add_pins(Draft& draft, const profile::Profile& profile) {
 }
 
 Policy::Source source_of(const profile::Profile& profile) {
-  return {profile.name, profile.place.file, profile.sha256};
+  return {profile.name, profile.place.file, profile.sha256, profile.author};
 }
 
 // Numbers the rules so that the choice among equally deep matches does not depend on the order they were written in.
@@ -228,7 +225,7 @@ std::vector<std::uint32_t> rank(const std::vector<Rule>& rules) {
   std::iota(order.begin(), order.end(), 0U);
   const auto key = [&](std::uint32_t i) {
     return std::tuple<std::string_view, std::string_view, std::string_view, std::string_view>(
-        rules[i].meant, rules[i].pattern, rules[i].profile, section_of(rules[i]));
+        rules[i].meant, rules[i].pattern, rules[i].profile, name(rules[i].section));
   };
   std::stable_sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return key(a) < key(b); });
   return order;
@@ -250,12 +247,11 @@ ExecCondition frozen(const Draft::Condition& condition, const std::vector<Rule>&
 
 }  // namespace
 
-std::string Item::key() const {
-  return std::string(section) + "[" + std::to_string(index) + "]";
-}
-
 std::size_t add_rule(Draft& draft, const Item& item, std::string meant, Act act, Label label) {
   draft.rules.push_back({.id = item.profile.name + ":" + item.key(),
+                         .section = item.section,
+                         .index = item.index,
+                         .author = item.profile.author,
                          .profile = item.profile.name,
                          .pattern = item.pattern.value,
                          .meant = std::move(meant),
@@ -265,15 +261,42 @@ std::size_t add_rule(Draft& draft, const Item& item, std::string meant, Act act,
   return draft.rules.size() - 1;
 }
 
-std::size_t add_built_in(Draft& draft, std::string_view group, std::size_t index, std::string pattern, Label label) {
-  draft.rules.push_back({.id = "built-in:" + std::string(group) + "[" + std::to_string(index) + "]",
-                         .profile = "built-in",
+std::size_t add_built_in(Draft& draft, Section group, std::size_t index, std::string pattern, Label label) {
+  draft.rules.push_back({.id = built_in_prefix(group) + std::to_string(index) + "]",
+                         .section = group,
+                         .index = index,
+                         .author = profile::Author::shipped,
+                         .profile = std::string(built_in_profile),
                          .pattern = pattern,
                          .meant = pattern,
                          .place = {},
                          .act = Act::allow,
                          .label = label});
   return draft.rules.size() - 1;
+}
+
+std::size_t add_value(Draft& draft, const profile::Profile& profile, Value value, Act act, Label label) {
+  draft.rules.push_back({.id = profile.name + ":" + key_of(value.section, 0),
+                         .section = value.section,
+                         .index = 0,
+                         .author = profile.author,
+                         .profile = profile.name,
+                         .pattern = std::move(value.pattern),
+                         .meant = std::move(value.meant),
+                         .place = std::move(value.place),
+                         .act = act,
+                         .label = label});
+  return draft.rules.size() - 1;
+}
+
+Origin origin_of(const Rule& rule) {
+  return {rule.place, key_of(rule.section, rule.index)};
+}
+
+std::string single_path(const Meaning& meaning) {
+  const bool single = meaning.alternatives.size() == 1 && meaning.alternatives[0].is_literal() &&
+                      meaning.alternatives[0].scope != Scope::below;
+  return single ? meaning.alternatives[0].literal_prefix() : std::string();
 }
 
 bool exists(const HostFacts& facts, const std::string& path) {
@@ -331,14 +354,9 @@ void add_memfd(Settings& settings, Draft& draft, const profile::Profile& profile
   if (!profile.exec.memfd) return;
   const bool allows = profile.exec.memfd->value == profile::MemfdExec::allow;
   if (settings.memfd && draft.rules[*settings.memfd].act == Act::deny) return;
-  settings.memfd = draft.rules.size();
-  draft.rules.push_back({.id = profile.name + ":exec.memfd",
-                         .profile = profile.name,
-                         .pattern = allows ? "allow" : "deny",
-                         .meant = allows ? "allow" : "deny",
-                         .place = profile.exec.memfd->place,
-                         .act = allows ? Act::allow : Act::deny,
-                         .label = Label::broker});
+  const std::string word = allows ? "allow" : "deny";
+  settings.memfd = add_value(draft, profile, {Section::exec_memfd, word, word, profile.exec.memfd->place},
+                             allows ? Act::allow : Act::deny, Label::broker);
 }
 
 Settings settings_of(Draft& draft, const Chain& chain) {
@@ -351,14 +369,9 @@ Settings settings_of(Draft& draft, const Chain& chain) {
     add_memfd(settings, draft, *profile);
     if (!profile->exec.writable) continue;
     if (profile->exec.writable->value == profile::WritableExec::allow) continue;
-    settings.no_exec = draft.rules.size();
-    draft.rules.push_back({.id = profile->name + ":exec.writable",
-                           .profile = profile->name,
-                           .pattern = "deny",
-                           .meant = "deny",
-                           .place = profile->exec.writable->place,
-                           .act = Act::deny,
-                           .label = Label::kernel});
+    settings.no_exec =
+        add_value(draft, *profile, {Section::exec_writable, "deny", "deny", profile->exec.writable->place}, Act::deny,
+                  Label::kernel);
   }
   return settings;
 }
@@ -483,7 +496,7 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   protect_own(draft);
   const Settings settings = settings_of(draft, chain);
   add_built_ins(draft);
-  const std::size_t loopback = add_built_in(draft, "loopback", 0, "127.0.0.0/8, ::1", Label::kernel);
+  const std::size_t loopback = add_built_in(draft, Section::loopback, 0, "127.0.0.0/8, ::1", Label::kernel);
   const std::vector<Shown> view = compose_view(draft);
   add_scaffolding(draft, view);
   draft.mounts = mounts_of(facts, view);

@@ -1,5 +1,6 @@
 // network.* and sockets: text → rules.
 #include <algorithm>
+#include <array>
 #include <map>
 
 #include <agentrun/profile/fail.h>
@@ -13,14 +14,14 @@ namespace {
 constexpr profile::AddressRange name_range{.v6 = false, .address = {198, 18}, .length = 15};
 
 struct List {
-  std::string_view section;
+  Section section;
   std::vector<profile::NetworkRule> profile::Network::*rules;
   Act act;
 };
 constexpr List lists[] = {
-    {"network.deny", &profile::Network::deny, Act::deny},
-    {"network.ask", &profile::Network::ask, Act::ask},
-    {"network.allow", &profile::Network::allow, Act::allow},
+    {Section::network_deny, &profile::Network::deny, Act::deny},
+    {Section::network_ask, &profile::Network::ask, Act::ask},
+    {Section::network_allow, &profile::Network::allow, Act::allow},
 };
 
 template <typename T>
@@ -37,6 +38,16 @@ bool is_of_names(const profile::AddressRange& range) {
 // An address can be held by the packet filter alone; what a name or a program may, only the broker and the relay know.
 Label label_of(const profile::Endpoint& to, const profile::NetworkRule& rule, Act act) {
   return to.kind == profile::Endpoint::Kind::range && !rule.by && act == Act::allow ? Label::kernel : Label::broker;
+}
+
+// What the sandbox's own loopback answers for.
+bool is_of_loopback(const profile::Endpoint& to) {
+  constexpr std::uint8_t ip4 = 127;
+  constexpr std::array<std::uint8_t, 16> ip6 = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  if (to.udp) return false;
+  if (to.kind == profile::Endpoint::Kind::name) return to.name == "localhost";
+  if (to.kind != profile::Endpoint::Kind::range) return false;
+  return to.range.v6 ? std::ranges::equal(to.range.address, ip6) : to.range.address[0] == ip4;
 }
 
 Rule::Names names_of(profile::Endpoint::Kind kind) {
@@ -57,10 +68,11 @@ void add_connection(Draft& draft, const profile::Profile& profile, const List& l
     profile::fail(origin.place, origin.key, "198.18.0.0/15 stands for names inside the sandbox",
                   "write a rule by name");
   std::string meant = profile::text_of(to);
-  Draft::Connection connection{.to = to, .programs = {}, .rule = 0};
+  Draft::Connection connection{.to = to, .programs = {}, .by = {}, .rule = 0};
   if (written.by) {
     const Meaning meaning = expand(*written.by, draft.variables, {origin.place, origin.key + ".by"});
     meant += " by " + meaning.text;
+    connection.by = meaning.text;
     for (const PathPattern& alternative : meaning.alternatives) {
       if (list.act == Act::allow) refuse_planted_links(draft, alternative.literal_prefix(), origin);
       for (PathPattern& program : with_links(draft.facts, alternative))
@@ -76,13 +88,14 @@ void add_connection(Draft& draft, const profile::Profile& profile, const List& l
   connection.rule = add_rule(draft, item, std::move(meant), list.act, label_of(to, written, list.act));
   draft.rules[connection.rule].any_tls = any_tls;
   draft.rules[connection.rule].names = names_of(to.kind);
+  draft.rules[connection.rule].loopback = is_of_loopback(to);
   draft.connections.push_back(std::move(connection));
 }
 
 void add_published(Draft& draft, const profile::Profile& profile) {
   for (std::size_t i = 0; i < profile.network.publish.size(); ++i) {
     const profile::Pattern& written = profile.network.publish[i];
-    const Item item{profile, "network.publish", i, written};
+    const Item item{profile, Section::network_publish, i, written};
     const auto parsed = profile::parse_published(written.value);
     const profile::Published& at = taken(parsed, item.origin());
     const std::string meant = profile::text_of(at.address) + ":" + std::to_string(at.port);
@@ -92,7 +105,7 @@ void add_published(Draft& draft, const profile::Profile& profile) {
 
 void add_sockets(Draft& draft, const profile::Profile& profile) {
   for (std::size_t i = 0; i < profile.sockets.size(); ++i) {
-    const Item item{profile, "sockets", i, profile.sockets[i]};
+    const Item item{profile, Section::sockets, i, profile.sockets[i]};
     const Origin origin = item.origin();
     const Meaning meaning = expand(profile.sockets[i].value, draft.variables, origin);
     const std::size_t rule = add_rule(draft, item, meaning.text, Act::allow, Label::kernel);
@@ -118,7 +131,7 @@ void add_connections(Draft& draft, const profile::Profile& profile) {
 
 NetworkTable freeze_connections(const Draft& draft, std::span<const Rule> rules) {
   NetworkTable table;
-  std::map<std::string, std::uint32_t> programs;  // by their text: many rules are of one program
+  std::map<std::string, std::uint32_t> programs;  // by their pattern: many rules are of one program
   for (const Draft::Connection& connection : draft.connections) {
     const Rule& rule = rules[connection.rule];
     NetworkTable::Entry entry{.ports = connection.to.ports,
@@ -128,7 +141,7 @@ NetworkTable freeze_connections(const Draft& draft, std::span<const Rule> rules)
                               .program = 0,
                               .rule = &rule};
     if (!connection.programs.empty()) {
-      std::uint32_t& number = programs[rule.meant.substr(rule.meant.find(" by "))];
+      std::uint32_t& number = programs[connection.by];
       if (number == 0) {
         Matcher::Builder builder;
         for (const PathPattern& program : connection.programs) builder.add(program, 0, 0);

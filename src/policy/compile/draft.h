@@ -44,6 +44,7 @@ struct Draft {
   struct Connection {
     profile::Endpoint to;
     std::vector<PathPattern> programs;
+    std::string by;  // the pattern that they are, its variables expanded
     std::size_t rule;
   };
   struct Published {
@@ -97,18 +98,30 @@ struct Draft {
 /// One pattern of a profile and where it stands.
 struct Item {
   const profile::Profile& profile;
-  std::string_view section;  // "files.read"
+  Section section;
   std::size_t index;
   const profile::Pattern& pattern;
 
-  [[nodiscard]] std::string key() const;  // "files.read[0]"
+  [[nodiscard]] std::string key() const { return key_of(section, index); }  // "files.read[0]"
   [[nodiscard]] Origin origin() const { return {.place = pattern.place, .key = key()}; }
 };
 
 /// Adds a rule that is bound to nothing yet; gives its index.
 std::size_t add_rule(Draft& draft, const Item& item, std::string meant, Act act, Label label);
 /// A rule of the program itself, "built-in:scratch[0]".
-std::size_t add_built_in(Draft& draft, std::string_view group, std::size_t index, std::string pattern, Label label);
+std::size_t add_built_in(Draft& draft, Section group, std::size_t index, std::string pattern, Label label);
+/// A rule of a key that has one value: exec.memfd, exec.writable, workspace.mode.
+struct Value {
+  Section section;
+  std::string pattern;  // the value as written
+  std::string meant;
+  profile::Place place;
+};
+std::size_t add_value(Draft& draft, const profile::Profile& profile, Value value, Act act, Label label);
+/// Where the rule stands, for errors.
+Origin origin_of(const Rule& rule);
+/// The path that the pattern names when it names no other, and what is below it; else empty.
+std::string single_path(const Meaning& meaning);
 
 /// The canonical path of what exists of `path`, and the rest of it as it is.
 std::string resolve(const HostFacts& facts, const std::string& path);

@@ -92,13 +92,14 @@ void bind_grant(Draft& draft, const std::string& path, Grant::Access access, std
                           .exists = exists(draft.facts, path)});
 }
 
-void add_list(Draft& draft, const profile::Profile& profile, std::string_view section, const profile::Patterns& list,
+void add_list(Draft& draft, const profile::Profile& profile, Section section, const profile::Patterns& list,
               Grant::Access access) {
   for (std::size_t i = 0; i < list.size(); ++i) {
     const Item item{profile, section, i, list[i]};
     const Origin origin = item.origin();
     const Meaning meaning = expand(list[i].value, draft.variables, origin);
     const std::size_t rule = add_rule(draft, item, meaning.text, Act::allow, Label::kernel);
+    draft.rules[rule].path = single_path(meaning);
     for (const PathPattern& pattern : meaning.alternatives) {
       if (!pattern.components.empty() && pattern.components.front().kind == Component::Kind::any)
         profile::fail(origin.place, origin.key, "a grant that matches anywhere",
@@ -109,43 +110,38 @@ void add_list(Draft& draft, const profile::Profile& profile, std::string_view se
   }
 }
 
+constexpr Grant::Access access_of(profile::WorkspaceMode mode) {
+  if (mode == profile::WorkspaceMode::overlay) return Grant::Access::overlay;
+  return mode == profile::WorkspaceMode::write ? Grant::Access::write : Grant::Access::read;
+}
+
 // The last profile that says so decides the mode; a path alone means `read`, the least.
 void add_workspace(Draft& draft, std::span<const profile::Profile* const> chain) {
   const profile::Profile* speaker = nullptr;
-  profile::Pattern mode{.value = "read", .place = {}};
+  profile::WorkspaceMode mode = profile::WorkspaceMode::read;
+  profile::Place place;
   for (const profile::Profile* profile : chain) {
     if (!profile->workspace.mode && (!profile->workspace.path || speaker != nullptr)) continue;
     speaker = profile;
-    mode.place = profile->workspace.mode ? profile->workspace.mode->place : profile->workspace.path->place;
-    if (profile->workspace.mode) mode.value = name(profile->workspace.mode->value);
+    place = profile->workspace.mode ? profile->workspace.mode->place : profile->workspace.path->place;
+    if (profile->workspace.mode) mode = profile->workspace.mode->value;
   }
   if (speaker == nullptr) return;
-  const Origin origin{mode.place, "workspace"};
+  const Origin origin{place, "workspace"};
   if (!draft.variables.workspace) profile::fail(origin.place, origin.key, "there is no workspace", "name one with -w");
   const std::string& path = *draft.variables.workspace;
   const std::string& named = draft.facts.workspace_named;
   if (draft.variables.home && within(*draft.variables.home, path) && !draft.host_root)
     profile::fail(origin.place, origin.key, path + " holds the home directory, with its keys and tokens",
                   "start in the project's own folder, or name it with -w");
-  const std::size_t rule = draft.rules.size();
-  draft.rules.push_back({.id = speaker->name + ":workspace.mode",
-                         .profile = speaker->name,
-                         .pattern = mode.value,
-                         .meant = path,
-                         .place = mode.place,
-                         .act = Act::allow,
-                         .label = Label::kernel});
-  static constexpr std::pair<std::string_view, Grant::Access> modes[] = {{"overlay", Grant::Access::overlay},
-                                                                         {"write", Grant::Access::write}};
-  const auto access =
-      std::find_if(std::begin(modes), std::end(modes), [&](const auto& m) { return m.first == mode.value; });
-  bind_grant(draft, !named.empty() && resolve(draft.facts, named) == path ? named : path,
-             access == std::end(modes) ? Grant::Access::read : access->second, rule, origin);
+  const std::size_t rule = add_value(draft, *speaker, {Section::workspace_mode, std::string(name(mode)), path, place},
+                                     Act::allow, Label::kernel);
+  bind_grant(draft, !named.empty() && resolve(draft.facts, named) == path ? named : path, access_of(mode), rule,
+             origin);
 }
 
 Origin origin_of(const Draft& draft, const Draft::Claim& claim) {
-  const Rule& rule = draft.rules[claim.rule];
-  return {rule.place, rule.id.substr(rule.id.find(':') + 1)};
+  return origin_of(draft.rules[claim.rule]);
 }
 
 // Grants unite, and the stronger one wins: an overlay that is also granted for writing would hold nothing back, and
@@ -213,7 +209,7 @@ void protect_own(Draft& draft) {
         return changes_host(claim.access) && within(meant, claim.path);
       });
       if (reachable) {
-        const std::size_t rule = add_built_in(draft, "own", index++, meant, Label::broker);
+        const std::size_t rule = add_built_in(draft, Section::own, index++, meant, Label::broker);
         draft.rules[rule].act = Act::deny;
         guard(draft, literal_pattern(meant, Scope::self_and_below), Layer::files_protect, rule);
       }
@@ -224,9 +220,9 @@ void protect_own(Draft& draft) {
 
 void add_grants(Draft& draft, std::span<const profile::Profile* const> chain) {
   for (const profile::Profile* profile : chain) {
-    add_list(draft, *profile, "files.read", profile->files.read, Grant::Access::read);
-    add_list(draft, *profile, "files.write", profile->files.write, Grant::Access::write);
-    add_list(draft, *profile, "files.overlay", profile->files.overlay, Grant::Access::overlay);
+    add_list(draft, *profile, Section::files_read, profile->files.read, Grant::Access::read);
+    add_list(draft, *profile, Section::files_write, profile->files.write, Grant::Access::write);
+    add_list(draft, *profile, Section::files_overlay, profile->files.overlay, Grant::Access::overlay);
   }
   add_workspace(draft, chain);
   refuse_idle_overlays(draft);

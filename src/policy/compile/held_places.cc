@@ -232,7 +232,7 @@ class Expansion {
     if (draft_.trusted_grants || claim.access == Grant::Access::overlay) return;
     const Rule& rule = draft_.rules[claim.rule];
     profile::fail(
-        rule.place, rule.id.substr(rule.id.find(':') + 1),
+        rule.place, key_of(rule.section, rule.index),
         claim.path + " is what programs of the host execute or obey without being asked: " + item_.pattern.value +
             " of " + item_.profile.name + (moved_by_.empty() ? "" : ", which is there by " + std::string(moved_by_)),
         "grant the directory that the work is in; if exactly this is meant, add weaken: [trusted-grants] to a profile "

@@ -19,23 +19,24 @@ constexpr std::array<std::string_view, 11> never_scratch = {"/usr", "/etc",  "/p
                                                             "/bin", "/sbin", "/lib",  "/lib64", "/run"};
 
 struct BuiltIn {
-  std::string_view group, pattern;
+  Section group;
+  std::string_view pattern;
   Scope scope;
   Layer layer;
 };
 // What a program may write in /proc about itself and its like without gaining anything: proc(5).
 constexpr BuiltIn built_ins[] = {
-    {"proc", "/proc", Scope::self_and_below, Layer::proc},
-    {"virtual", "/proc", Scope::self_and_below, Layer::virtual_read},
-    {"virtual", "/dev", Scope::self_and_below, Layer::virtual_read},
+    {Section::proc, "/proc", Scope::self_and_below, Layer::proc},
+    {Section::virtual_file, "/proc", Scope::self_and_below, Layer::virtual_read},
+    {Section::virtual_file, "/dev", Scope::self_and_below, Layer::virtual_read},
     // Made for the run: the host's addresses and accounts that a program needs to know.
-    {"virtual", "/etc/{hosts,resolv.conf,nsswitch.conf,passwd,group}", Scope::self, Layer::virtual_read},
-    {"device", "/dev/{null,zero,full,random,urandom,tty,ptmx}", Scope::self, Layer::virtual_change},
-    {"device", "/dev/pts", Scope::below, Layer::virtual_change},
-    {"process",
+    {Section::virtual_file, "/etc/{hosts,resolv.conf,nsswitch.conf,passwd,group}", Scope::self, Layer::virtual_read},
+    {Section::device, "/dev/{null,zero,full,random,urandom,tty,ptmx}", Scope::self, Layer::virtual_change},
+    {Section::device, "/dev/pts", Scope::below, Layer::virtual_change},
+    {Section::process,
      "/proc/{[0-9]*,self,thread-self}/{oom_score_adj,oom_adj,comm,coredump_filter,timerslack_ns,clear_refs,autogroup}",
      Scope::self, Layer::virtual_change},
-    {"process",
+    {Section::process,
      "/proc/{[0-9]*,self,thread-self}/task/[0-9]*/{oom_score_adj,oom_adj,comm,coredump_filter,timerslack_ns}",
      Scope::self, Layer::virtual_change},
 };
@@ -128,7 +129,7 @@ void guard_own_names(Draft& draft) {
   const auto changes = [](const Draft::Claim& claim) { return changes_host(claim.access); };
   if (std::none_of(draft.claims.begin(), draft.claims.end(), changes)) return;
   constexpr std::string_view names = "**/.agent-run-*";
-  const std::size_t rule = add_built_in(draft, "apply", 0, std::string(names), Label::broker);
+  const std::size_t rule = add_built_in(draft, Section::apply, 0, std::string(names), Label::broker);
   draft.rules[rule].act = Act::deny;
   for (PathPattern pattern : expand(std::string(names), draft.variables, {{}, "built-in"}).alternatives)
     draft.bound.push_back({std::move(pattern), Layer::own, rule});
@@ -152,7 +153,7 @@ void add_built_ins(Draft& draft) {
   for (const std::string& path : scratch_paths(draft)) {
     const bool by_links =
         path == draft.variables.home && !named.empty() && named != path && resolve(draft.facts, named) == path;
-    const std::size_t rule = add_built_in(draft, "scratch", index++, path, Label::kernel);
+    const std::size_t rule = add_built_in(draft, Section::scratch, index++, path, Label::kernel);
     draft.bound.push_back({literal_pattern(path, Scope::self_and_below), Layer::scratch, rule});
     draft.claims.push_back({.path = path,
                             .written = by_links ? named : std::string{},
@@ -209,7 +210,7 @@ void add_scaffolding(Draft& draft, std::span<const Shown> view) {
   }
   std::size_t index = 0;
   for (const std::string& folder : folders) {
-    const std::size_t rule = add_built_in(draft, "view", index++, folder, Label::kernel);
+    const std::size_t rule = add_built_in(draft, Section::view, index++, folder, Label::kernel);
     draft.bound.push_back({literal_pattern(folder, Scope::self), Layer::view, rule});
   }
 }

@@ -11,13 +11,6 @@ namespace agentrun::policy {
 
 namespace {
 
-constexpr std::array<std::string_view, 3> right_names = {"read", "change", "execute"};
-constexpr std::array<std::string_view, 3> act_names = {"deny", "ask", "allow"};
-constexpr std::array<std::string_view, 5> by_names = {"rule", "default", "pdp", "human", "fail"};
-constexpr std::array<std::string_view, 3> label_names = {"kernel", "broker", "nobody"};
-constexpr std::array<std::string_view, 4> weakening_names = {"host-root", "limits", "floor-only", "trusted-grants"};
-constexpr std::array<std::string_view, 4> access_names = {"read", "overlay", "write", "scratch"};
-
 // What stops a right, by right.
 constexpr std::array<LayerSet, 3> stops = {
     layers({Layer::files_deny}),
@@ -74,25 +67,6 @@ bool is_granted(const Matcher& matcher, Right right, std::string_view path) {
   if (right == Right::read) return static_cast<bool>(best(hits, shows));
   if (right == Right::change) return static_cast<bool>(changeable(hits));
   return at(hits, Layer::exec_allow) || at(hits, Layer::exec_allow_some);
-}
-
-std::string_view name(Right right) noexcept {
-  return right_names[index(right)];
-}
-std::string_view name(Act act) noexcept {
-  return act_names[static_cast<std::size_t>(act)];
-}
-std::string_view name(By by) noexcept {
-  return by_names[static_cast<std::size_t>(by)];
-}
-std::string_view name(Weakening weakening) noexcept {
-  return weakening_names[static_cast<std::size_t>(weakening)];
-}
-std::string_view name(Label label) noexcept {
-  return label_names[static_cast<std::size_t>(label)];
-}
-std::string_view name(Grant::Access access) noexcept {
-  return access_names[static_cast<std::size_t>(access)];
 }
 
 Policy::Policy(std::unique_ptr<const Data> data) : data_(std::move(data)) {}

@@ -42,10 +42,6 @@ bool is_localhost(std::string_view name) noexcept {
   return name == "localhost" || name.ends_with(".localhost");
 }
 
-std::string_view name(Protocol protocol) noexcept {
-  return protocol == Protocol::tcp ? "tcp" : "udp";
-}
-
 bool is_synthetic(const Destination& to) noexcept {
   const Destination inner = without_mapping(to);
   return !inner.v6 && inner.address[0] == 198 && (inner.address[1] & 0xfeU) == 18;

@@ -52,52 +52,62 @@ std::string with_variable(std::string_view path, const std::string& workspace, c
   return quoted_pattern(path);
 }
 
-std::string section_of(const Rule& rule) {
-  const std::size_t begin = rule.id.find(':') + 1;
-  return rule.id.substr(begin, rule.id.find('[') - begin);
-}
-
 constexpr std::string_view in_own_profile =
     ", in a profile of your own: agent-run-profile(5), FILES THAT THE HOST WOULD EXECUTE";
 
-// Nobody can edit a shipped profile. These are left out by another shipped one, or by one that extends less.
-std::string_view left_out_by(const Rule& rule) {
+// How a rule of a shipped profile, which nobody can edit, is left out: by another shipped one, or by one that extends
+// less.
+enum class LeftOut : std::uint8_t { by_editing, by_dependency_work, by_own_profile };
+LeftOut left_out_by(const Rule& rule) {
   constexpr std::array<std::string_view, 5> guarding = {"git-safe", "host-exec", "home-exec", "host-exec-strict",
                                                         "agent-text"};
-  if (rule.place.file.find('/') != std::string::npos) return {};
-  if (rule.profile == "build-settings" || rule.profile == "path-programs") return ", as -p dependency-work does";
-  return std::ranges::find(guarding, rule.profile) != guarding.end() ? in_own_profile : std::string_view();
+  if (rule.author == profile::Author::user) return LeftOut::by_editing;
+  if (rule.profile == "build-settings" || rule.profile == "path-programs") return LeftOut::by_dependency_work;
+  return std::ranges::find(guarding, rule.profile) != guarding.end() ? LeftOut::by_own_profile : LeftOut::by_editing;
 }
 
-std::string without_rule(const Rule& rule) {
+// The list that allows what this one asks about.
+Section allowing_instead(Section asking) {
+  return asking == Section::exec_ask ? Section::exec_allow : Section::network_allow;
+}
+
+// One thing to do. in_own_profile: its last words, which are said once of several.
+struct Step {
+  std::string text;
+  bool in_own_profile = false;
+};
+
+Step said(std::string_view text) {
+  return {.text = profile::printable(text)};
+}
+
+Step without_rule(const Rule& rule) {
   const std::string where = rule.profile + " (" + rule.place.text() + ")";
-  const bool pinned = section_of(rule) == "exec.pin";
-  if (pinned)
-    return profile::printable("if its content is what it should be, write \"sha256:\" and its digest (sha256sum " +
-                              rule.meant + ") in exec.pin of " + where);
+  const std::string section(name(rule.section));
+  if (rule.section == Section::exec_pin)
+    return said("if its content is what it should be, write \"sha256:\" and its digest (sha256sum " + rule.meant +
+                ") in exec.pin of " + where);
   if (rule.act == Act::ask) {
-    const std::string section = section_of(rule);
-    const std::string allow = section.substr(0, section.find('.')) + ".allow";
-    return profile::printable("this version cannot ask: move \"" + rule.pattern + "\" from " + section + " to " +
-                              allow + " of " + where);
+    const std::string allow(name(allowing_instead(rule.section)));
+    return said("this version cannot ask: move \"" + rule.pattern + "\" from " + section + " to " + allow + " of " +
+                where);
   }
-  if (section_of(rule) == "exec.writable") return profile::printable("set exec: {writable: allow} in " + where);
-  if (section_of(rule) == "exec.memfd") return profile::printable("set exec: {memfd: allow} in " + where);
-  return profile::printable("remove \"" + rule.pattern + "\" from " + section_of(rule) + " of " + where +
-                            std::string(left_out_by(rule)));
+  if (rule.section == Section::exec_writable) return said("set exec: {writable: allow} in " + where);
+  if (rule.section == Section::exec_memfd) return said("set exec: {memfd: allow} in " + where);
+  const LeftOut how = left_out_by(rule);
+  Step step = said("remove \"" + rule.pattern + "\" from " + section + " of " + where +
+                   (how == LeftOut::by_dependency_work ? ", as -p dependency-work does" : ""));
+  step.in_own_profile = how == LeftOut::by_own_profile;
+  return step;
 }
 
 // Steps that are all needed.
 class Steps {
  public:
-  void add(std::string step) {
-    // Said once, at the end.
-    if (step.ends_with(in_own_profile)) {
-      step.resize(step.size() - in_own_profile.size());
-      own_profile_ = true;
-    }
-    if (step.empty() || std::ranges::find(steps_, step) != steps_.end()) return;
-    steps_.push_back(std::move(step));
+  void add(Step step) {
+    own_profile_ |= step.in_own_profile;
+    if (step.text.empty() || std::ranges::find(steps_, step.text) != steps_.end()) return;
+    steps_.push_back(std::move(step.text));
   }
   [[nodiscard]] std::string text() const {
     std::string text;
@@ -140,10 +150,10 @@ std::string allowing(const std::string& endpoint) {
 }
 
 // Of these two, `data` is a Policy::Data, which nobody but a Policy may name.
-// What has to be granted for what no rule allows.
-std::string granting(const auto& data, Right right, std::string_view path) {
+// Why no grant would help; empty when one would.
+std::string why_not_granted(const auto& data, Right right, std::string_view path) {
   if (within(path, "/proc") && right != Right::execute) return "no profile change: /proc is the sandbox's own";
-  if (right == Right::execute && is_memory_file(path)) return "exec: {memfd: allow}";
+  if (right == Right::execute && is_memory_file(path)) return {};
   if (!path.starts_with('/')) return "no profile change: it has no path that a rule could name";
   if (right == Right::change && path == "/") return "no profile change: the names in / are agent-run's";
   if (right == Right::change && path == "/dev") return "no profile change: the names in /dev are the sandbox's own";
@@ -157,6 +167,13 @@ std::string granting(const auto& data, Right right, std::string_view path) {
   if (system)
     return profile::printable("no profile change: the names in " + std::string(path) +
                               " are the host's; make the file before the run, and grant it by itself");
+  return {};
+}
+
+// What has to be granted for what no rule allows.
+std::string granting(const auto& data, Right right, std::string_view path) {
+  if (std::string why = why_not_granted(data, right, path); !why.empty()) return why;
+  if (right == Right::execute && is_memory_file(path)) return "exec: {memfd: allow}";
   return std::string(sections[static_cast<std::size_t>(right)]) + "\"" +
          with_variable(path, data.workspace, data.home) + "\"]}";
 }
@@ -170,7 +187,7 @@ constexpr LayerSet any_stop(Right right) {
 // All that stops it, and the grant where there is none: each by itself would not be enough.
 std::string without_rules(const auto& data, const Rule& first, Right right, std::string_view path) {
   // What git wants of the workspace's own repository is better done outside the run than allowed.
-  const bool protects = section_of(first) == "files.protect";
+  const bool protects = first.section == Section::files_protect;
   const std::string_view below =
       protects && within(path, data.workspace) ? path.substr(data.workspace.size()) : std::string_view{};
   if (below == "/.git") return "run git init before agent-run";
@@ -184,17 +201,20 @@ std::string without_rules(const auto& data, const Rule& first, Right right, std:
   for (const std::uint32_t ranked : data.matcher.match_all(path, any_stop(right))) {
     const Rule& rule = data.rules[data.by_rank[ranked]];
     if (&rule == &first) continue;
-    if (section_of(rule) == "files.keep" && !first.keeps)
-      steps.add("if it was there before the run, " + without_rule(rule));
-    else
+    if (rule.keeps && !first.keeps) {
+      Step step = without_rule(rule);
+      step.text = "if it was there before the run, " + step.text;
+      steps.add(std::move(step));
+    } else {
       add(rule);
+    }
   }
   const bool executes = right == Right::execute, memory = executes && is_memory_file(path);
   if (executes && data.no_exec != nullptr && (memory || is_granted(data.matcher, Right::change, path)))
     add(*data.no_exec);
-  const bool allowed = moved || section_of(first) == "exec.pin" ||
+  const bool allowed = moved || first.section == Section::exec_pin ||
                        (memory ? data.memfd != nullptr : is_granted(data.matcher, right, path));
-  if (!allowed) steps.add(granting(data, right, path));
+  if (!allowed) steps.add({granting(data, right, path)});
   if (memory && data.memfd != nullptr && data.memfd->act != Act::allow) add(*data.memfd);
   return (below == "/.git/config" ? "run this git command outside agent-run, or " : "") + steps.text();
 }
@@ -216,13 +236,18 @@ std::string pattern_of(std::string_view path) {
 std::string Policy::remedy(const Verdict& verdict, Right right, std::string_view path) const {
   if (verdict.act == Act::allow) return {};
   if (verdict.by == By::rule && verdict.rule != nullptr) {
-    const std::string_view id = verdict.rule->id;
-    if (id.starts_with("built-in:apply")) return "no profile change: agent-run apply works by such names";
-    if (id.starts_with("built-in:own")) return "no profile change: it would decide what later runs may do";
+    if (verdict.rule->section == Section::apply) return "no profile change: agent-run apply works by such names";
+    if (verdict.rule->section == Section::own) return "no profile change: it would decide what later runs may do";
     return without_rules(*data_, *verdict.rule, right, path);
   }
   if (verdict.by != By::fallback) return other_judge(verdict.by);
   return granting(*data_, right, path);
+}
+
+bool Policy::can_be_allowed(const Verdict& verdict, Right right, std::string_view path) const {
+  if (verdict.by == By::rule && verdict.rule != nullptr)
+    return verdict.rule->section != Section::apply && verdict.rule->section != Section::own;
+  return verdict.by == By::fallback && why_not_granted(*data_, right, path).empty();
 }
 
 std::string Policy::remedy_connect(const Verdict& verdict, const Destination& to, std::string_view name) const {
@@ -241,7 +266,7 @@ std::string Policy::remedy_connect(const Verdict& verdict, const Destination& to
     // What is moved to network.allow is allowed by that.
     const bool moved = verdict.act == Act::ask ||
                        std::ranges::any_of(speaking.stop, [](const Rule* rule) { return rule->act == Act::ask; });
-    if (!speaking.allowed && !moved && !is_loopback(inner)) steps.add(allowing(endpoint(inner, name)));
+    if (!speaking.allowed && !moved && !is_loopback(inner)) steps.add({allowing(endpoint(inner, name))});
     return steps.text();
   }
   if (verdict.by != By::fallback) return other_judge(verdict.by);
@@ -269,7 +294,7 @@ std::string Policy::remedy_name(const Verdict& verdict, std::string_view name) c
   const auto speaking =
       data_->network.all_by_name(*host, found ? found->protocol : Protocol::tcp, found ? found->ports.first : https);
   for (const Rule* const rule : speaking.stop) steps.add(without_rule(*rule));
-  if (!found && verdict.act != Act::ask) steps.add(allowing(*host + ":443"));
+  if (!found && verdict.act != Act::ask) steps.add({allowing(*host + ":443")});
   return steps.text();
 }
 

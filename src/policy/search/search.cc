@@ -165,7 +165,7 @@ class ObjectSearch {
   [[nodiscard]] bool is_shipped(const std::string& beginning) const {
     const Rule* rule = unshown().guards(beginning);
     if (rule == nullptr) rule = unshown().guards(child(beginning, "x"));
-    return rule != nullptr && rule->place.file.find('/') == std::string::npos;
+    return rule != nullptr && rule->author != profile::Author::user;
   }
   [[nodiscard]] bool is_enough() const { return tours_[tour_].shipped && tours_[tour_].deep > max_of_shipped; }
 

@@ -62,6 +62,7 @@ Profile command_line_profile(const Options& options, const std::string& workspac
   Profile profile;
   profile.place = place;
   profile.name = "command-line";
+  profile.author = profile::Author::command_line;
   const auto add = [&](const std::vector<std::string>& paths, const char* option, profile::Patterns& to) {
     for (const std::string& path : paths) {
       const auto real = real_path(path);

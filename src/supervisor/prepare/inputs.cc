@@ -84,7 +84,7 @@ void refuse_unkept(const policy::Policy& policy, const std::vector<std::string>&
 // one.
 void refuse_agents_profiles(const std::vector<profile::Profile>& chain, const UsersOwn& own, const Places& places) {
   for (const profile::Profile& profile : chain) {
-    if (!profile.place.file.starts_with('/')) continue;  // shipped in the program
+    if (profile.author != profile::Author::user) continue;
     const std::string fault = own.fault(profile.place.file);
     if (fault.empty()) continue;
     throw Refusal("profile " + profile.place.file + " " + fault,
@@ -122,7 +122,7 @@ void refuse_writable_profiles(const policy::Policy& policy, const std::vector<st
         own, [&](const std::string& directory) { return within(path, real_path(directory).value_or(directory)); });
   };
   for (const policy::Policy::Source& source : policy.sources()) {
-    if (!source.file.starts_with('/')) continue;  // shipped in the program
+    if (source.author != profile::Author::user) continue;
     // As it was named, and by every link on the way, too: a link in the workspace is the agent's to make.
     std::vector<std::string> paths = host.links(source.file);
     paths.push_back(source.file);

@@ -46,22 +46,24 @@ bool is_shown(const sandbox::Plan& plan, std::string_view path) {
 
 namespace {
 
-std::string section_of(const policy::Rule& rule) {
-  const std::size_t begin = rule.id.find(':') + 1;
-  return rule.id.substr(begin, rule.id.find('[') - begin);
+using policy::Section;
+
+// Was it written for this very machine, in a file or as an option?
+bool is_own(const policy::Rule& rule) {
+  return rule.author != profile::Author::shipped;
 }
 
 // Shipped profiles grant what may be there. Whoever wrote a profile or an option meant something that is. What is
 // absent outside too reads the same inside; but what a command writes below it is lost.
 void add_dead_grants(std::vector<std::string>& sentences, const policy::Policy& policy, const sandbox::Plan& plan) {
   for (const policy::Rule& rule : policy.rules()) {
-    const std::string section = section_of(rule);
-    const bool grants = section == "files.read" || section == "files.write" || section == "files.overlay";
-    const bool own = rule.place.file.starts_with('/') || rule.place.file == "command line";
-    if (!grants || !own || rule.meant.find_first_of("*?[{") != std::string::npos) continue;
-    const auto target = real_path(rule.meant);
-    const std::string begin = section + " " + rule.meant + " (" + rule.place.text() + ") shows nothing: ";
-    if (!target && section == "files.read") continue;
+    const bool grants = rule.section == Section::files_read || rule.section == Section::files_write ||
+                        rule.section == Section::files_overlay;
+    if (!grants || !is_own(rule) || rule.path.empty()) continue;
+    const auto target = real_path(rule.path);
+    const std::string begin =
+        std::string(name(rule.section)) + " " + rule.meant + " (" + rule.place.text() + ") shows nothing: ";
+    if (!target && rule.section == Section::files_read) continue;
     if (!target)
       sentences.push_back(begin + "there is nothing on the host now; make it before the run");
     else if (!is_shown(plan, *target))
@@ -83,15 +85,14 @@ void add_absent_sockets(std::vector<std::string>& sentences, const policy::Polic
 // The run cannot make it, and Landlock has no rule for what is not there.
 void add_absent_programs(std::vector<std::string>& sentences, const policy::Policy& policy, const sandbox::Plan& plan) {
   for (const policy::Rule& rule : policy.rules()) {
-    const bool own = rule.place.file.starts_with('/') || rule.place.file == "command line";
     struct stat st {};
-    if (!own || section_of(rule) != "exec.allow" || rule.meant.find_first_of("*?[{") != std::string::npos ||
-        ::lstat(rule.meant.c_str(), &st) == 0)
+    if (!is_own(rule) || rule.section != Section::exec_allow || rule.path.empty() ||
+        ::lstat(rule.path.c_str(), &st) == 0)
       continue;
-    if (!is_shown(plan, rule.meant) || policy.decide(policy::Right::change, rule.meant).act == policy::Act::allow)
+    if (!is_shown(plan, rule.path) || policy.decide(policy::Right::change, rule.path).act == policy::Act::allow)
       continue;
     if (std::ranges::any_of(policy.exec_roots(), [&](const std::string& root) {
-          return within(rule.meant, root) && ::lstat(root.c_str(), &st) == 0;
+          return within(rule.path, root) && ::lstat(root.c_str(), &st) == 0;
         }))
       continue;
     sentences.push_back("exec.allow " + rule.meant + " (" + rule.place.text() +
@@ -184,10 +185,7 @@ void add_git_elsewhere_below(std::vector<std::string>& sentences, const sandbox:
 void add_loopback(std::vector<std::string>& sentences, const policy::Policy& policy) {
   std::string named;
   for (const policy::Rule& rule : policy.rules()) {
-    const std::string_view to = rule.meant;
-    const bool loopback =
-        to.starts_with("localhost:") || to.starts_with("127.") || to.starts_with("[::1]") || to.starts_with("[::1/");
-    if (rule.act != policy::Act::allow || !loopback || rule.id.find(":network.allow[") == std::string::npos) continue;
+    if (rule.section != Section::network_allow || !rule.loopback) continue;
     named += (named.empty() ? "" : ", ") + rule.pattern;
   }
   if (named.empty()) return;
