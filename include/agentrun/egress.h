@@ -16,6 +16,7 @@
 #include <agentrun/policy.h>
 #include <agentrun/sys/fd.h>
 #include <agentrun/sys/service.h>
+#include <agentrun/sys/service_event.h>
 
 namespace agentrun::egress {
 
@@ -124,17 +125,13 @@ struct Setup {
   Proxies proxies;
 };
 
-/// What egress tells the supervisor.
-struct Event {
-  enum class Kind : std::uint8_t {
-    ready,   // confined and serving
-    failed,  // could not start: `text` says why
-    denial,  // `text`: what was refused (a name, a packet, a flow), `remedy`: what would allow it; the first few only
-    journal_fail,  // a record could not be written: the run must end
-    moved,         // it appends to the segment that it was told of (journal::segment_message)
-    counts,        // the last word, after finish()
-  } kind{};
-  std::string text, remedy;
+/// What egress reports to the supervisor: ready, failed, denial (a name, a packet, a flow), journal_fail, moved,
+/// counts.
+using Event = ServiceEvent;
+
+/// The last event, with its counts by name.
+struct FinalReport : Event {
+  explicit FinalReport(Event event);
   std::uint64_t flows = 0, bytes_out = 0, bytes_in = 0, questions = 0, refused = 0, dropped = 0;
 };
 
@@ -156,7 +153,7 @@ class Egress {
   [[nodiscard]] std::optional<Event> next_event() const;
   /// Asks for the counts and the end; the agent must be dead. `counts`; or `journal_fail`: its last records were not
   /// written; or nullopt when it had died or does not answer within 5 s, so that nobody knows what it left out.
-  std::optional<Event> finish();
+  std::optional<FinalReport> finish();
 
  private:
   Egress(Service process, Fd link) : process_(std::move(process)), link_(std::move(link)) {}

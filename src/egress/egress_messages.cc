@@ -1,11 +1,11 @@
-// The wire form of what the broker and egress say to each other: one letter, numbers of fixed size (both ends are the
-// same program), texts with their length before them. Whoever is at the other end may have been taken over, so what
-// encode() would not make is not read.
+// The wire form (sys/wire.h) of what the broker and egress send each other. Whoever is at the other end may have been
+// taken over, so what encode() would not make is not read.
 #include <agentrun/egress.h>
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+
+#include <agentrun/sys/wire.h>
 
 namespace agentrun::egress {
 
@@ -21,48 +21,6 @@ constexpr int largest_errno = 4095;  // what the kernel takes for one
 
 enum Flag : std::uint8_t { dial = 1, cancel = 2, source_v6 = 4, to_v6 = 8, to_udp = 16, all_flags = 31 };
 
-template <typename T>
-void put(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-void put_text(std::string& out, std::string_view text, std::size_t longest) {
-  text = text.substr(0, longest);
-  put(out, static_cast<std::uint16_t>(text.size()));
-  out.append(text);
-}
-
-class Reader {
- public:
-  explicit Reader(std::string_view bytes) : rest_(bytes) {}
-  template <typename T>
-  T take() {
-    T value{};
-    if (rest_.size() < sizeof value) {
-      whole_ = false;
-      return value;
-    }
-    std::memcpy(&value, rest_.data(), sizeof value);
-    rest_.remove_prefix(sizeof value);
-    return value;
-  }
-  std::string text(std::size_t longest) {
-    const auto size = take<std::uint16_t>();
-    if (size > longest || size > rest_.size()) {
-      whole_ = false;
-      return {};
-    }
-    std::string text(rest_.substr(0, size));
-    rest_.remove_prefix(size);
-    return text;
-  }
-  [[nodiscard]] bool finished() const { return whole_ && rest_.empty(); }
-
- private:
-  std::string_view rest_;
-  bool whole_ = true;
-};
-
 bool name_byte(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
 }
@@ -70,44 +28,45 @@ bool name_byte(char c) {
 }  // namespace
 
 std::string encode(const Announcement& a) {
-  std::string out(1, announcement_letter);
-  put(out, a.id);
+  constexpr std::size_t fixed_size = 128;
+  WireWriter out(announcement_letter, fixed_size + a.name.size() + a.program.size() + a.comm.size() + a.rule.size());
+  out.put(a.id);
   const bool udp = a.to.protocol == policy::Protocol::udp;
-  put(out, static_cast<std::uint8_t>((a.dial ? dial : 0) | (a.cancel ? cancel : 0) | (a.source_v6 ? source_v6 : 0) |
-                                     (a.to.v6 ? to_v6 : 0) | (udp ? to_udp : 0)));
-  put(out, a.source_port);
-  out.append(reinterpret_cast<const char*>(a.source), sizeof a.source);
-  put(out, a.to.port);
-  out.append(reinterpret_cast<const char*>(a.to.address), sizeof a.to.address);
-  put(out, a.pid);
-  put(out, a.tid);
-  put_text(out, a.name, longest_name);
-  put_text(out, a.program, longest_program);
-  put_text(out, a.comm, longest_comm);
-  put_text(out, a.rule, longest_rule);
-  return out;
+  out.put(static_cast<std::uint8_t>((a.dial ? dial : 0) | (a.cancel ? cancel : 0) | (a.source_v6 ? source_v6 : 0) |
+                                    (a.to.v6 ? to_v6 : 0) | (udp ? to_udp : 0)));
+  out.put(a.source_port);
+  out.put_bytes(a.source);
+  out.put(a.to.port);
+  out.put_bytes(a.to.address);
+  out.put(a.pid);
+  out.put(a.tid);
+  out.put_text(a.name, longest_name);
+  out.put_text(a.program, longest_program);
+  out.put_text(a.comm, longest_comm);
+  out.put_text(a.rule, longest_rule);
+  return std::move(out).take();
 }
 
 std::optional<Announcement> decode_announcement(std::string_view bytes) {
-  Reader reader(bytes);
-  if (reader.take<char>() != announcement_letter) return std::nullopt;
+  WireReader reader(bytes);
+  if (reader.number<char>() != announcement_letter) return std::nullopt;
   Announcement a;
-  a.id = reader.take<std::uint64_t>();
-  const auto flags = reader.take<std::uint8_t>();
+  a.id = reader.number<std::uint64_t>();
+  const auto flags = reader.number<std::uint8_t>();
   if ((flags & ~all_flags) != 0) return std::nullopt;
   a.dial = (flags & dial) != 0;
   a.cancel = (flags & cancel) != 0;
   a.source_v6 = (flags & source_v6) != 0;
   a.to.v6 = (flags & to_v6) != 0;
   a.to.protocol = (flags & to_udp) != 0 ? policy::Protocol::udp : policy::Protocol::tcp;
-  a.source_port = reader.take<std::uint16_t>();
-  const auto source = reader.take<std::array<std::uint8_t, 16>>();
+  a.source_port = reader.number<std::uint16_t>();
+  const auto source = reader.bytes<16>();
   std::copy(source.begin(), source.end(), a.source);
-  a.to.port = reader.take<std::uint16_t>();
-  const auto address = reader.take<std::array<std::uint8_t, 16>>();
+  a.to.port = reader.number<std::uint16_t>();
+  const auto address = reader.bytes<16>();
   std::copy(address.begin(), address.end(), a.to.address);
-  a.pid = reader.take<std::int32_t>();
-  a.tid = reader.take<std::int32_t>();
+  a.pid = reader.number<std::int32_t>();
+  a.tid = reader.number<std::int32_t>();
   a.name = reader.text(longest_name);
   a.program = reader.text(longest_program);
   a.comm = reader.text(longest_comm);
@@ -121,16 +80,16 @@ std::optional<Announcement> decode_announcement(std::string_view bytes) {
 }
 
 std::string encode(const Answer& answer) {
-  std::string out(1, answer_letter);
-  put(out, answer.id);
-  put(out, static_cast<std::int32_t>(answer.error));
-  return out;
+  WireWriter out(answer_letter);
+  out.put(answer.id);
+  out.put(static_cast<std::int32_t>(answer.error));
+  return std::move(out).take();
 }
 
 std::optional<Answer> decode_answer(std::string_view bytes) {
-  Reader reader(bytes);
-  if (reader.take<char>() != answer_letter) return std::nullopt;
-  Answer answer{.id = reader.take<std::uint64_t>(), .error = reader.take<std::int32_t>()};
+  WireReader reader(bytes);
+  if (reader.number<char>() != answer_letter) return std::nullopt;
+  Answer answer{.id = reader.number<std::uint64_t>(), .error = reader.number<std::int32_t>()};
   if (!reader.finished() || answer.error < 0 || answer.error > largest_errno) return std::nullopt;
   return answer;
 }

@@ -17,10 +17,10 @@
 #include <agentrun/sys/process.h>
 #include <agentrun/sys/service.h>
 #include <agentrun/sys/syscall_limits.h>
+#include <agentrun/sys/wire.h>
 #include "egress/confine_egress.h"
 #include "egress/dns/resolver.h"
 #include "egress/egress_context.h"
-#include "egress/egress_event.h"
 #include "egress/packet/netfilter.h"
 #include "egress/packet/reject_log.h"
 #include "egress/relay/datagrams.h"
@@ -48,20 +48,22 @@ struct Admission {
   Fd sandbox;
 };
 
-// A letter for each socket, "1" when it comes along, in the order of the descriptors; the sandbox's pidfd is the last
-// of them.
+constexpr char admission_tag = 'S';
+
+// A bit for each socket that comes along, in the order of the descriptors; the sandbox's pidfd is the last of them.
 Admission await_admission(const Fd& control) {
   auto message = recv_message(control);
-  if (!message) ::_exit(EXIT_FAILURE);  // the launch failed: there is nobody to tell
+  if (!message) ::_exit(EXIT_FAILURE);  // the launch failed: there is nobody to report to
   Admission admission;
-  std::size_t next = 0;
-  const auto count = static_cast<std::size_t>(std::ranges::count(message->bytes, '1'));
-  if (message->bytes.size() != socket_count || message->fds.size() != count + 1)
-    throw SysError(EPROTO, "recvmsg", "sockets");
+  WireReader reader(message->bytes, message->fds);
+  const auto tag = reader.number<char>();
+  const auto present = reader.number<std::uint16_t>();
   for (std::size_t i = 0; i < socket_count; ++i) {
-    if (message->bytes[i] == '1') admission.sockets.*all_sockets[i] = std::move(message->fds[next++]);
+    if ((present >> i & 1) != 0) admission.sockets.*all_sockets[i] = reader.fd();
   }
-  admission.sandbox = std::move(message->fds[next]);
+  admission.sandbox = reader.fd();
+  if (tag != admission_tag || present >> socket_count != 0 || !reader.finished())
+    throw SysError(EPROTO, "recvmsg", "sockets");
   return admission;
 }
 
@@ -95,18 +97,8 @@ class Control : public Watcher {
   Recorder& recorder_;
 };
 
-Event counts_of(Recorder& recorder) {
-  const Recorder::Counts& c = recorder.counts();
-  return {.kind = Event::Kind::counts,
-          .text = {},
-          .remedy = {},
-          .flows = c.flows,
-          .bytes_out = c.bytes_out,
-          .bytes_in = c.bytes_in,
-          .questions = c.questions,
-          .refused = c.refused,
-          .dropped = c.dropped};
-}
+constexpr Event::Kind event_kinds[] = {Event::Kind::ready,        Event::Kind::failed, Event::Kind::denial,
+                                       Event::Kind::journal_fail, Event::Kind::moved,  Event::Kind::counts};
 
 // Egress's life. Never returns: the process ends here, whatever its threads do.
 [[noreturn]] void serve(Setup& setup, const ProxyRules& proxies, const Fd& control, Fd link) {
@@ -162,7 +154,8 @@ Event counts_of(Recorder& recorder) {
   if (datagrams) datagrams->close_all();
   drops.flush();
   // What could not be written was said already, but maybe to a channel that had no room.
-  const Event last = recorder.settle() ? counts_of(recorder) : Event{.kind = Event::Kind::journal_fail, .text = "EIO"};
+  const Event last =
+      recorder.settle() ? counts_event(recorder.counts()) : Event{.kind = Event::Kind::journal_fail, .text = "EIO"};
   const std::string word = encode(last);
   ::send(control.get(), word.data(), word.size(), MSG_NOSIGNAL);
   ::_exit(EXIT_SUCCESS);
@@ -189,16 +182,18 @@ Egress Egress::start(Setup setup) {
 }
 
 void Egress::admit(Sockets sockets, const Fd& sandbox) {
-  std::string present;
-  std::vector<int> fds;
-  for (const auto socket : all_sockets) {
-    const Fd& fd = sockets.*socket;
-    present.push_back(fd ? '1' : '0');
-    if (fd) fds.push_back(fd.get());
+  WireWriter message(admission_tag);
+  std::uint16_t present = 0;
+  for (std::size_t i = 0; i < socket_count; ++i) {
+    const Fd& fd = sockets.*all_sockets[i];
+    if (!fd) continue;
+    present = static_cast<std::uint16_t>(present | 1U << i);
+    message.put_fd(fd.get());
   }
-  fds.push_back(sandbox.get());
+  message.put(present);
+  message.put_fd(sandbox.get());
   try {
-    send_message(process_.control(), present, std::span<const int>(fds));
+    send_message(process_.control(), message.bytes(), message.fds());
   } catch (const SysError& e) {
     if (e.error() != EPIPE && e.error() != ECONNRESET) throw;  // it failed already, and its event says why
   }
@@ -209,16 +204,15 @@ Fd Egress::take_link() {
 }
 
 std::optional<Event> Egress::next_event() const {
-  const auto message = process_.hear();
-  return message ? decode_event(message->bytes) : std::nullopt;
+  return agentrun::next_event(process_, event_kinds);
 }
 
-std::optional<Event> Egress::finish() {
+std::optional<FinalReport> Egress::finish() {
   if (!process_.ask_to_finish()) return std::nullopt;
   while (auto event = next_event()) {
     if (event->kind != Event::Kind::counts && event->kind != Event::Kind::journal_fail) continue;
     process_.dismiss();
-    return event;
+    return FinalReport(std::move(*event));
   }
   return std::nullopt;
 }

@@ -3,7 +3,6 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include "egress/dns/addresses.h"
-#include "egress/egress_event.h"
 
 namespace agentrun::egress {
 

@@ -88,4 +88,7 @@ class Recorder {
   bool failed_ = false;
 };
 
+/// The event that FinalReport is made of (final_report.cc).
+Event counts_event(const Recorder::Counts& counts);
+
 }  // namespace agentrun::egress

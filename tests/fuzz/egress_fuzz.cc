@@ -5,7 +5,6 @@
 #include <string_view>
 
 #include "egress/dns/dns.h"
-#include "egress/egress_event.h"
 #include "egress/inspect/first_bytes.h"
 #include "egress/inspect/second_hello.h"
 #include "egress/packet/netfilter.h"
@@ -67,7 +66,6 @@ void fuzz_announcement(std::string_view bytes) {
   if (announcement) require(encode(*announcement) == bytes);
   const auto answer = decode_answer(bytes);
   if (answer) require(encode(*answer) == bytes);
-  (void)decode_event(bytes);
 }
 
 void fuzz_proxy(std::string_view bytes) {

@@ -357,9 +357,8 @@ std::vector<std::string> Inside::await_records(const std::vector<std::string>& p
   return {};
 }
 
-std::optional<Event> Inside::finish() {
-  auto event = egress_->finish();
-  return event;
+std::optional<FinalReport> Inside::finish() {
+  return egress_->finish();
 }
 
 std::vector<Event> Inside::denials() {

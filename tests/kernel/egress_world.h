@@ -67,7 +67,7 @@ class Inside {
   std::vector<std::string> records(const std::vector<std::string>& parts);
   /// As records(), but waits up to 3 s for the first.
   std::vector<std::string> await_records(const std::vector<std::string>& parts, std::size_t count = 1);
-  std::optional<Event> finish();
+  std::optional<FinalReport> finish();
   [[nodiscard]] const Event& first_event() const { return first_event_; }
   [[nodiscard]] std::optional<Event> next_event() const { return egress_->next_event(); }
   /// The denials that were told so far.

@@ -7,7 +7,7 @@
 #include <atomic>
 
 #include "egress/dns/lookup.h"
-#include "egress/egress_event.h"
+#include "egress/egress_records.h"
 #include "egress/packet/netfilter.h"
 #include "egress/rate.h"
 #include "egress/relay/dial.h"
@@ -53,26 +53,16 @@ TEST_CASE("a rate: the burst, then so many a second") {
   CHECK(taken == 3);
 }
 
-TEST_CASE("events survive the way, and nothing else is one") {
-  const Event event{.kind = Event::Kind::counts,
-                    .text = "a\nb",
-                    .remedy = "r",
-                    .flows = 1,
-                    .bytes_out = ~0ULL,
-                    .bytes_in = 3,
-                    .questions = 4,
-                    .refused = 5,
-                    .dropped = 6};
-  const std::string bytes = encode(event);
-  const auto back = decode_event(bytes);
-  REQUIRE(back);
-  CHECK(back->kind == event.kind);
-  CHECK(back->text == "a\nb");
-  CHECK(back->bytes_out == ~0ULL);
-  CHECK(back->dropped == 6);
-  for (std::size_t size = 0; size < bytes.size(); ++size) CHECK_FALSE(decode_event(bytes.substr(0, size)));
-  CHECK_FALSE(decode_event(bytes + "x\0"s));
-  CHECK_FALSE(decode_event("z" + bytes.substr(1)));
+TEST_CASE("the final report names the counts") {
+  const FinalReport report(
+      counts_event({.flows = 1, .bytes_out = ~0ULL, .bytes_in = 3, .questions = 4, .refused = 5, .dropped = 6}));
+  CHECK(report.kind == Event::Kind::counts);
+  CHECK(report.flows == 1);
+  CHECK(report.bytes_out == ~0ULL);
+  CHECK(report.bytes_in == 3);
+  CHECK(report.questions == 4);
+  CHECK(report.refused == 5);
+  CHECK(report.dropped == 6);
 }
 
 TEST_CASE("heads of packets") {
