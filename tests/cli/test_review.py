@@ -92,6 +92,18 @@ class Overlays(harness.Case):
     def changes(self, *words):
         return [json.loads(line) for line in self.agent_run("diff", "--json", *words).out.splitlines()]
 
+    def test_json_escapes_what_a_terminal_obeys(self):
+        names = ["csi\u009b31m", "bidi\u202e", "tag\U000e0041", "del\x7f", "plain\u00fc"]
+        run = self.inside("/bin/sh", "-c", 'for name in "$@"; do : > "$name"; done', "sh", *names)
+        self.assert_ran(run)
+        shown = self.agent_run("diff", "--json").out.decode()
+        self.assertEqual({json.loads(line)["path"] for line in shown.splitlines()}, set(names))
+        shown += self.agent_run("journal", "show", "--json", run.id).out.decode()
+        self.assertIn("csi\\u009b31m", shown)
+        self.assertIn("plain\u00fc", shown, "what is harmless stays")
+        for character in ("\u009b", "\u202e", "\U000e0041", "\x7f"):
+            self.assertNotIn(character, shown)
+
     def assert_nothing_kept(self):
         self.assertEqual(list(self.store.iterdir()), [])
 

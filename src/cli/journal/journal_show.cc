@@ -59,7 +59,8 @@ void print_line(std::uint64_t index, std::string_view line, bool json, const std
     return;
   }
   std::printf("{\"i\":%llu,%s", static_cast<unsigned long long>(index), journal.c_str());
-  std::fwrite(line.data() + 1, 1, line.size() - 1, stdout);
+  const std::string rest = printable_json(line.substr(1));
+  std::fwrite(rest.data(), 1, rest.size(), stdout);
   std::putchar('\n');
 }
 

@@ -162,7 +162,7 @@ void print_json(const Overlays& overlays, const Change& change) {
   if (!change.stands_for.empty()) record.text("stands_for", change.stands_for);
   record.text("target", overlays.targets()[change.target].path);
   record.boolean("time", change.difference == review::Difference::time);
-  const std::string_view line = record.line();
+  const std::string line = printable_json(record.line());
   std::fwrite(line.data(), 1, line.size(), stdout);
 }
 

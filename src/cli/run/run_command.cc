@@ -79,7 +79,7 @@ void print_json(const supervisor::Summary& summary) {
   if (!summary.remedy.empty()) record.text("remedy", summary.remedy);
   record.text("run", summary.run).boolean("started", summary.started);
   if (!summary.unsent.empty()) record.list("unsent", summary.unsent);
-  const std::string_view line = record.line();
+  const std::string line = printable_json(record.line());
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 

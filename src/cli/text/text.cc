@@ -77,6 +77,29 @@ std::string printable_lines(std::string_view text) {
   return out;
 }
 
+std::string printable_json(std::string_view json) {
+  std::string out;
+  const auto unit = [&](char32_t value) {
+    std::array<char, 7> escape{};
+    std::snprintf(escape.data(), escape.size(), "\\u%04x", static_cast<unsigned>(value & 0xffffU));
+    out.append(escape.data());
+  };
+  while (!json.empty()) {
+    const Character c = decode(json);
+    const std::size_t size = c.size == 0 ? 1 : c.size;
+    if (c.size != 0 && (c.code < 0x20 || harmless(c.code))) {  // below 0x20 JSON has white space only
+      out.append(json.substr(0, size));
+    } else if (c.code >= 0x10000) {
+      unit(0xd800 + ((c.code - 0x10000) >> 10));
+      unit(0xdc00 + ((c.code - 0x10000) & 0x3ffU));
+    } else {
+      unit(c.size == 0 ? char32_t{0xfffd} : c.code);
+    }
+    json.remove_prefix(size);
+  }
+  return out;
+}
+
 std::string json_line(const nlohmann::json& value) {
   return value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) + "\n";
 }

@@ -14,6 +14,10 @@ std::string printable(std::string_view text);
 /// The same for each line of a text of ours; the ends of lines stay.
 std::string printable_lines(std::string_view text);
 
+/// Valid JSON, as a record's line is, with every character that printable() escapes as \uNNNN; bytes that are not UTF-8
+/// become U+FFFD. Its value stays the same.
+std::string printable_json(std::string_view json);
+
 /// One line of JSON, all of it ASCII: what a terminal could take for an order, and bytes that are not UTF-8, are
 /// \uNNNN.
 std::string json_line(const nlohmann::json& value);
