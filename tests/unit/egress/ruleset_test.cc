@@ -1,4 +1,4 @@
-// The ruleset as text. That the kernel takes it, and what it does, tests/kernel and tests/attack show.
+// The ruleset as text. That the kernel takes it, and what it does, tests/kernel and tests/e2e/attack show.
 #include <agentrun/egress.h>
 #include <agentrun/policy.h>
 

@@ -8,7 +8,7 @@ import shutil
 import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "attack"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "lib"))
 import harness  # noqa: E402
 from network_world import PAGE, World  # noqa: E402
 

@@ -76,7 +76,7 @@ class Proofs(harness.Case):
         environment = {**self.scratch.environment, "GOPATH": GO_MODULES, "GO111MODULE": "off", "GOFLAGS": "",
                        "GOCACHE": os.environ.get("GOCACHE", str(harness.BASE / "go-cache")), "GOTOOLCHAIN": "local"}
         program = self.scratch.base / "tlog"
-        built = harness.run(["go", "build", "-o", program, harness.TOP / "tests/interop/tlog.go"], env=environment, timeout=300)
+        built = harness.run(["go", "build", "-o", program, harness.TOP / "tests/e2e/interop/tlog.go"], env=environment, timeout=300)
         self.assertEqual(built.status, 0, str(built))
         vkey = json.loads(self.records[0])["vkeys"][0]
         tiles = self.scratch.base / "tiles"

@@ -3,7 +3,7 @@
 import pathlib
 import re
 
-TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+TOP = pathlib.Path(__file__).resolve().parents[3]
 NAMES = ("agent-run.1", "agent-run-profile.5", "agent-run-journal.5")
 
 

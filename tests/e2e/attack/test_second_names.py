@@ -297,7 +297,7 @@ class Folding(Case):
         self.scratch.write_profile(extends=["debian", "host-exec"])
         def beside(*command):
             env = {**self.scratch.environment, "FOLDING_FILES": json.dumps(self.THERE)}
-            words = ("unshare", "--mount", "--propagation", "private", "/usr/bin/python3", harness.TOP / "tests/attack/folding.py", self.ws, *command)
+            words = ("unshare", "--mount", "--propagation", "private", "/usr/bin/python3", harness.TOP / "tests/lib/folding.py", self.ws, *command)
             return harness.run(words, env=env, cwd=self.outside)
         control = beside("sh", "-c", f"mkdir {self.ws}/.git/hooks && exec /usr/bin/python3 {self.probe} {self.ws} {self.list}")
         if control.status != 0 and not control.text:

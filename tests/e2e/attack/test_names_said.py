@@ -104,7 +104,7 @@ class NamesSaid(NetworkCase):
     def test_record_versions(self):
         """Go reads a ClientHello in records of any version up to 15, and passes over warnings before it."""
         server, pair = self.scratch.base / "tls_server", self.pair()
-        built = harness.run(["go", "build", "-o", server, harness.TOP / "tests/interop/tls_server.go"], timeout=300,
+        built = harness.run(["go", "build", "-o", server, harness.TOP / "tests/e2e/interop/tls_server.go"], timeout=300,
                             env={**self.scratch.environment, "GOCACHE": os.environ.get("GOCACHE", str(harness.BASE / "go-cache")), "GO111MODULE": "off"})
         self.assertEqual(built.status, 0, str(built))
         run = self.check("""

@@ -27,7 +27,7 @@ def listed(name, expected, found):
     """What stands only on one side, as a fault."""
     unknown = [c for c in found if not any(expect.is_command(e[0], c) for e in expected)]
     gone = [e[0] for e in expected if not any(expect.is_command(e[0], c) for c in found)]
-    return f"not in tests/docs/expect.py: {unknown}; no longer in {name}: {gone}; or their order changed"
+    return f"not in tests/e2e/docs/expect.py: {unknown}; no longer in {name}: {gone}; or their order changed"
 
 
 def examples(name, found, scratch):
@@ -126,7 +126,7 @@ def test_unsupported_keys(scratch):
     for row in rows:
         keys = claims.UNSUPPORTED.get(row)
         if keys is None:
-            yield f"refused: {row}", "no example of it in tests/docs/claims.py"
+            yield f"refused: {row}", "no example of it in tests/e2e/docs/claims.py"
             continue
         scratch.add_profile("x", claims.HEAD + keys + "\n")
         refused = rf"x\.yaml:4:\d+: {re.escape(row)}: not supported yet"

@@ -181,7 +181,7 @@ def test_golden_root():
 def test_named_tests():
     """docs/compliance.md names tests as evidence: they are there."""
     named = set(re.findall(r"`(test_\w+)`", (TOP / "docs" / "compliance.md").read_text()))
-    there = {name for file in (TOP / "tests").glob("*/test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text())}
+    there = {name for file in (TOP / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text())}
     missing = named - there
     yield check("tests that docs/compliance.md names", named and not missing, f"not there: {', '.join(sorted(missing)) or 'none is named'}")
 
@@ -218,18 +218,18 @@ def test_every_test_is_reached():
         built = (folder / "meson.build").read_text()
         missing = [file.name for file in sorted(folder.glob("*_test.cc")) if f"'{file.name}'" not in built]
         yield check(f"programs of {folder.relative_to(TOP)}", not missing, f"in no program: {', '.join(missing)}")
-    for folder in ("attack", "cli"):
+    for folder in ("e2e/attack", "e2e/cli", "lib"):
         files = sorted((tests / folder).glob("*.py"))
         lost = [file.name for file in files if not file.name.startswith("test_") and re.search(r"^    def test_", file.read_text(), re.M)]
         yield check(f"files of tests/{folder}", not lost, f"not named test_*.py, so not found: {', '.join(lost)}")
         faults = [fault for file in files for fault in unreached(ast.parse(file.read_text()))]
         yield check(f"tests of tests/{folder}", not faults, "; ".join(faults))
-    for file in sorted((tests / "docs").glob("*.py")):
+    for file in sorted((tests / "e2e/docs").glob("*.py")):
         tree = ast.parse(file.read_text())
         named = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
         listed = re.search(r"^TESTS = ", file.read_text(), re.M)
-        yield check(f"tests of tests/docs/{file.name}", not named or listed, "it has tests and no TESTS")
-        yield check(f"names of tests/docs/{file.name}", not hidden(tree.body), f"defined twice: {', '.join(hidden(tree.body))}")
+        yield check(f"tests of tests/e2e/docs/{file.name}", not named or listed, "it has tests and no TESTS")
+        yield check(f"names of tests/e2e/docs/{file.name}", not hidden(tree.body), f"defined twice: {', '.join(hidden(tree.body))}")
     suites = set(re.findall(r"^    ([a-z]+)\)", (TOP / "scripts/test").read_text(), re.M)) - {"build"}
     default = set(re.search(r"suites=\(([a-z ]+)\)", (TOP / "scripts/test").read_text())[1].split())
     yield "suites of scripts/test", difference(suites, default, ("its cases", "what it runs by default"))
