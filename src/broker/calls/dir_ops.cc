@@ -108,6 +108,44 @@ Reply refuse_link(Receiver& rx, Call& c, const policy::Rule& rule) {
   return Reply::error(rx.context.recorder.decision(c) ? EXDEV : EIO);
 }
 
+// What stands in a guarded place or would come to: 0, EACCES with `guarded` and `denial`, or another errno.
+int scan_moved(const Receiver& rx, Call& c, const ParentAndName& moved, const ParentAndName& place,
+               std::string& guarded, policy::ProtectedObjects::Denial& denial) {
+  if (kind_of(moved) != S_IFDIR || stands_for_folder(moved)) return 0;  // the kernel moves no "." (EBUSY)
+  // A mount's other names would be others: programs copy then.
+  if (rx.context.policy.denied_objects().mounts().holds(moved.path)) return EXDEV;
+  const bool folds = directory_folds(moved.parent.get()) || directory_folds(place.parent.get());
+  const ScanRules rules{.policy = rx.context.policy,
+                        .objects = rx.context.guards.found(),
+                        .began = rx.context.began,
+                        .folded = folds ? &rx.context.policy.denied_objects().folded() : nullptr,
+                        .repositories = &c.repositories};
+  const auto guards = [&](const std::string& path) {
+    return rules.policy.may_guard_below(path) || rules.objects.may_guard_below(rules.policy, path) ||
+           (folds && rules.folded->may_guard_below(path));
+  };
+  if (!guards(moved.path) && !guards(place.path)) return 0;
+  return scan_guarded(rules, moved.parent, moved.name, moved.path, place.path, guarded, denial);
+}
+
+// The verdict on an allowed rename also by what it moves. An errno: nothing was decided, the call fails by itself.
+int judge_moved(const Receiver& rx, Call& c, const ParentAndName& from, const ParentAndName& to) {
+  const bool exchanges = (c.request.flags & RENAME_EXCHANGE) != 0;
+  std::string guarded;
+  policy::ProtectedObjects::Denial denial;
+  int error = scan_moved(rx, c, from, to, guarded, denial);
+  if (error == 0 && exchanges) error = scan_moved(rx, c, to, from, guarded, denial);
+  if (error != 0 && error != EACCES) return error;
+  if (error == EACCES) {
+    c.path = guarded;
+    c.verdict = denial.verdict;
+    c.stands_for = denial.name;
+  }
+  if (kind_of(from) == S_IFLNK) judge_link(rx, c, to.path);
+  if (exchanges && kind_of(to) == S_IFLNK) judge_link(rx, c, from.path);
+  return 0;
+}
+
 }  // namespace
 
 int perform_unlink(const Permit&, const ParentAndName& at, int flags) {
@@ -156,7 +194,6 @@ Reply answer_unlink(Receiver& rx, Call& c) {
 }
 
 Reply answer_rename(Receiver& rx, Call& c) {
-  constexpr unsigned exchange = RENAME_EXCHANGE;
   // Alone, since whether a folder moves is only known once nothing else can: renames are rare and short.
   const std::unique_lock lock(rx.context.tree);
   ParentAndName from, to;
@@ -179,36 +216,8 @@ Reply answer_rename(Receiver& rx, Call& c) {
     if (!recorded) return Reply::error(recorded.error());
     return result(rx, c, perform_unlink(recorded.permit(), from, 0));
   }
-  std::string guarded;
-  policy::ProtectedObjects::Denial denial;
-  const auto scan = [&](const ParentAndName& moved, const ParentAndName& place) {
-    if (kind_of(moved) != S_IFDIR || stands_for_folder(moved)) return 0;  // the kernel moves no "." (EBUSY)
-    // A mount's other names would be others: programs copy then.
-    if (rx.context.policy.denied_objects().mounts().holds(moved.path)) return EXDEV;
-    const bool folds = directory_folds(moved.parent.get()) || directory_folds(place.parent.get());
-    const ScanRules rules{.policy = rx.context.policy,
-                          .objects = rx.context.guards.found(),
-                          .began = rx.context.began,
-                          .folded = folds ? &rx.context.policy.denied_objects().folded() : nullptr,
-                          .repositories = &c.repositories};
-    const auto guards = [&](const std::string& path) {
-      return rules.policy.may_guard_below(path) || rules.objects.may_guard_below(rules.policy, path) ||
-             (folds && rules.folded->may_guard_below(path));
-    };
-    if (!guards(moved.path) && !guards(place.path)) return 0;
-    return scan_guarded(rules, moved.parent, moved.name, moved.path, place.path, guarded, denial);
-  };
   if (c.verdict.act == Act::allow) {
-    int error = scan(from, to);
-    if (error == 0 && (c.request.flags & exchange) != 0) error = scan(to, from);
-    if (error != 0 && error != EACCES) return refuse(rx, c, Right::change, error);
-    if (error == EACCES) {
-      c.path = guarded;
-      c.verdict = denial.verdict;
-      c.stands_for = denial.name;
-    }
-    if (kind_of(from) == S_IFLNK) judge_link(rx, c, to.path);
-    if ((c.request.flags & exchange) != 0 && kind_of(to) == S_IFLNK) judge_link(rx, c, from.path);
+    if (const int error = judge_moved(rx, c, from, to); error != 0) return refuse(rx, c, Right::change, error);
   }
   if (c.request.flags == 0 && kind_of(from) == S_IFREG && is_mounted_file(to) && !is_mounted_file(from)) {
     const Recorded recorded = record(rx, c, "in-place");
