@@ -22,8 +22,7 @@ constexpr int usage = 2;
 constexpr const char* help_text =
     R"(agent-run [run] [-p PROFILE]… [-w DIR] [--read P] [--write P] [--overlay P] [--allow-host H:P]
           [--sink URL] [--journal DIR] [--json] -- COMMAND…
-agent-run check [--all] PROFILE    is this profile good here, and what is guarded by other names (at most 20; --all:
-                                   each)?
+agent-run check [--all] PROFILE    is this profile good here; what other names are guarded (20, or with --all each)?
 agent-run explain [-p PROFILE] [-w DIR] [--open P | --write P | --exec P | --connect H:P [--by P]]
                                    the verdict with its rule; without a question: the whole plan
 agent-run why [RUN]                what was denied, and what would allow it (--json, --journal DIR)
@@ -33,28 +32,22 @@ agent-run apply [RUN] [PATH…]      make the host so; of what the host would ru
 agent-run discard [RUN]            throw the held changes away
 agent-run journal list             the runs, oldest first (--journal DIR)
 agent-run journal show [RUN]       the records of a run (--json, --journal DIR); only some: --type, --act, --class,
-                                   --path GLOB,
-                                   --process PID|GLOB, --since and --until 15m|2026-11-22T10:30:00Z
+                                   --path GLOB, --process PID|GLOB, --since and --until 15m|2026-11-22T10:30:00Z
 agent-run journal query [RUN…]     the same of several runs, or of all; each line with its run
-agent-run journal tail [RUN]       the last records (-n, --lines N), and (-f, --follow) those that come; the same
-                                   options
+agent-run journal tail [RUN]       the last records (-n, --lines N), and (-f, --follow) what comes; the same filters
 agent-run journal prune            removes records older than 200 days (--older-than DAYS, --try); their proof stays
 agent-run journal verify [RUN]     are they all there and unchanged? (--json, --key VKEY|FILE, --against FILE,
-                                   --journal DIR);
-                                   --index: is every run there?
+                                   --journal DIR); --index: is every run there?
 agent-run journal prove SEQ [RUN]  a proof of one record that stands alone; --from SIZE: that the journal only grew
-                                   since;
-                                   --verify FILE: does a proof hold? (--key, --against, --journal)
+                                   since; --verify FILE: does a proof hold? (--key, --against, --journal)
 agent-run journal export --format jsonl|ocsf|ecs|cef|otlp|cloudevents [RUN]
                                    the records for collectors of events (-o, --output FILE)
 agent-run journal export --tlog-tiles DIR [RUN]    the tree and the records, for other tools, once they verify
-agent-run journal forward [RUN]    sends what the receivers of a finished run's sinks have not got (--sink URL: to
-                                   this one)
+agent-run journal forward [RUN]    sends what the receivers of a finished run's sinks have not got (--sink URL)
 agent-run journal report [RUN] -o FILE
                                    the run as one page to look at (--key, --against, --journal)
 agent-run journal stamp [RUN]      a request for a time stamp (RFC 3161) of the newest checkpoint (-o FILE, --index);
-                                   --reply FILE:
-                                   keeps the answer; with --tsa-ca FILE, here and with verify: by whom?
+                                   --reply FILE: keeps the answer; with --tsa-ca FILE, here and with verify: by whom?
 agent-run journal witness --listen SOCKET|tcp:ADDRESS:PORT --state DIR --key VKEY…
                                    remembers and cosigns the indexes of others
 agent-run journal submit --to SOCKET|http://HOST:PORT --witness VKEY
@@ -65,15 +58,14 @@ agent-run doctor                   what this host can and cannot do
 agent-run --help | --version
 
 -p, --profile    a shipped profile (default, coding, dependency-work, read-only, offline, ci-strict, allow-all), the
-                 name of one in
-                 ~/.config/agent-run/profiles, or a path; more than one unite
+                 name of one in ~/.config/agent-run/profiles, or a path; more than one unite
 -w, --workspace  the folder that the agent works in; default: the current one
 --read, --write  show one more path of the host to the agent
 --overlay        show one more folder, copy on write: changes wait for agent-run diff, apply or discard
 --allow-host     a host and port that may be connected to, as in network.allow: github.com:443
 --sink           a receiver that gets each record while the run goes on: file:/PATH, syslog:/dev/log,
-                 syslog+tcp://HOST:PORT,
-                 syslog+tls://HOST:PORT, journald:, otlp+http://HOST:PORT, otlp+https://HOST:PORT
+                 syslog+tcp://HOST:PORT, syslog+tls://HOST:PORT, journald:, otlp+http://HOST:PORT,
+                 otlp+https://HOST:PORT
 --journal        where identity and journals are kept; default: ~/.local/state/agent-run
 --json           for programs: how the run ended as one line on standard error; of the other commands, what they print
 

@@ -1,8 +1,9 @@
+// UTF-8, and the one list of what is not shown.
 #include <agentrun/sys/utf8.h>
 
 #include <algorithm>
 
-namespace agentrun::profile {
+namespace agentrun {
 
 namespace {
 
@@ -18,6 +19,9 @@ struct Range {
 };
 constexpr Range controls[] = {{0x00, 0x1f},     {0x7f, 0x9f},     {0x200e, 0x200f},
                               {0x2028, 0x202e}, {0x2066, 0x2069}, {0xfeff, 0xfeff}};
+constexpr Range unseen[] = {{0xad, 0xad},     {0x34f, 0x34f},   {0x61c, 0x61c},     {0x115f, 0x1160},  {0x17b4, 0x17b5},
+                            {0x180b, 0x180f}, {0x200b, 0x200d}, {0x2060, 0x206f},   {0x3164, 0x3164},  {0xfe00, 0xfe0e},
+                            {0xffa0, 0xffa0}, {0xfff0, 0xfffb}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff}};
 constexpr Range surrogates{0xd800, 0xdfff};
 
 constexpr bool within(Range range, std::uint32_t code) {
@@ -46,12 +50,17 @@ bool is_control(std::uint32_t code) noexcept {
   return std::any_of(std::begin(controls), std::end(controls), [&](Range range) { return within(range, code); });
 }
 
+bool is_shown(std::uint32_t code) noexcept {
+  return !is_control(code) &&
+         std::none_of(std::begin(unseen), std::end(unseen), [&](Range range) { return within(range, code); });
+}
+
 std::string printable(std::string_view text) {
   constexpr std::string_view digits = "0123456789abcdef";
   std::string shown;
   while (!text.empty()) {
     const Character c = first_character(text);
-    const bool plain = c.bytes != 0 && !is_control(c.code);
+    const bool plain = c.bytes != 0 && is_shown(c.code);
     const std::size_t bytes = std::max<std::size_t>(c.bytes, 1);
     for (const char byte : text.substr(0, bytes)) {
       const auto value = static_cast<unsigned char>(byte);
@@ -65,4 +74,4 @@ std::string printable(std::string_view text) {
   return shown;
 }
 
-}  // namespace agentrun::profile
+}  // namespace agentrun

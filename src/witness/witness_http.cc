@@ -22,7 +22,7 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 
-namespace agentrun::cli {
+namespace agentrun::witness {
 
 namespace {
 
@@ -52,7 +52,7 @@ Place place_of(std::string_view text, const std::string& whole) {
   const bool bracketed = text.starts_with('[');
   if (colon == std::string_view::npos || (bracketed && (colon == 0 || text[colon - 1] != ']')) ||
       (!bracketed && text.find(':') != colon))
-    throw Refusal("no address and port in " + profile::printable(whole), "write 127.0.0.1:8080 or [::1]:8080");
+    throw Refusal("no address and port in " + printable(whole), "write 127.0.0.1:8080 or [::1]:8080");
   place.host = bracketed ? text.substr(1, colon - 2) : text.substr(0, colon);
   place.port = text.substr(colon + 1);
   unsigned number = 0;
@@ -60,7 +60,7 @@ Place place_of(std::string_view text, const std::string& whole) {
   const auto is_odd = [](char c) { return c <= ' ' || c >= 0x7f; };  // nothing that could end a line of the request
   if (place.host.empty() || error != std::errc{} || end != place.port.data() + place.port.size() || number > 65535 ||
       std::ranges::any_of(place.host, is_odd) || std::ranges::any_of(place.prefix, is_odd))
-    throw Refusal("no address and port in " + profile::printable(whole), "write 127.0.0.1:8080 or [::1]:8080");
+    throw Refusal("no address and port in " + printable(whole), "write 127.0.0.1:8080 or [::1]:8080");
   return place;
 }
 
@@ -355,4 +355,4 @@ journal::Witness::Reply ask_witness(const std::string& where, const std::string&
   return result;
 }
 
-}  // namespace agentrun::cli
+}  // namespace agentrun::witness

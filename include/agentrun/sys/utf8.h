@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace agentrun::profile {
+namespace agentrun {
 
 /// The first character of a text. `bytes` is 0 when the text is empty or does not begin with well-formed UTF-8.
 struct Character {
@@ -19,7 +19,12 @@ Character first_character(std::string_view text) noexcept;
 /// of text: a name that holds one is not shown as it is.
 bool is_control(std::uint32_t code) noexcept;
 
-/// `text` for one line of a message: what is not well-formed or is_control() becomes \xNN, byte by byte.
+/// A character that may be shown as it is. Not: is_control(), the other marks of direction and joining, and what
+/// nothing is seen of (Unicode, Default_Ignorable_Code_Point): tags, fillers, variation selectors, in which much can be
+/// hidden. Of the latter U+FE0F may, which half of all emoji end with.
+bool is_shown(std::uint32_t code) noexcept;
+
+/// `text` for one line of a message: what is not well-formed or not is_shown() becomes \xNN, byte by byte.
 std::string printable(std::string_view text);
 
-}  // namespace agentrun::profile
+}  // namespace agentrun

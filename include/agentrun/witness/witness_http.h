@@ -6,7 +6,7 @@
 #include <agentrun/journal/witness.h>
 #include <agentrun/sys/fd.h>
 
-namespace agentrun::cli {
+namespace agentrun::witness {
 
 struct WitnessSocket {
   Fd fd;
@@ -24,4 +24,4 @@ WitnessSocket listen_for_witness(const std::string& where);
 /// Refusal.
 journal::Witness::Reply ask_witness(const std::string& where, const std::string& body);
 
-}  // namespace agentrun::cli
+}  // namespace agentrun::witness

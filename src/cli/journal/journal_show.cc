@@ -1,6 +1,8 @@
 // journal show and tail: the records of a run, for people or as they are. journal prune.
 #include <time.h>
 
+#include <unistd.h>
+
 #include <charconv>
 #include <cstdio>
 #include <deque>
@@ -59,7 +61,11 @@ void print_line(std::uint64_t index, std::string_view line, bool json, const std
     return;
   }
   std::printf("{\"i\":%llu,%s", static_cast<unsigned long long>(index), journal.c_str());
-  const std::string rest = printable_json(line.substr(1));
+  // Programs get the bytes that were hashed; a terminal would obey some of them.
+  static const bool to_terminal = ::isatty(STDOUT_FILENO) == 1;
+  const std::string_view bytes = line.substr(1);
+  const std::string shown = to_terminal ? printable_json(bytes) : std::string();
+  const std::string_view rest = to_terminal ? shown : bytes;
   std::fwrite(rest.data(), 1, rest.size(), stdout);
   std::putchar('\n');
 }

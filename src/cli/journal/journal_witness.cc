@@ -18,11 +18,11 @@ int journal_witness(const Arguments& arguments) {
       arguments.values("--key").empty() ? std::vector<std::string>{} : trusted_keys(arguments);
   const supervisor::StateUse use(arguments.value("--state"), "--state", supervisor::find_places());
   journal::Witness witness(arguments.value("--state"), logs);
-  const WitnessSocket socket = listen_for_witness(arguments.value("--listen"));
+  const witness::WitnessSocket socket = witness::listen_for_witness(arguments.value("--listen"));
   std::printf("%s\n", witness.vkey().c_str());
   std::fflush(stdout);
   std::fprintf(stderr, "agent-run: listens at %s\n", socket.name.c_str());
-  serve_witness(socket.fd, witness);
+  witness::serve_witness(socket.fd, witness);
 }
 
 int journal_submit(const Arguments& arguments) {
@@ -30,12 +30,12 @@ int journal_submit(const Arguments& arguments) {
     throw UsageError("submit needs a witness", "agent-run journal submit --to SOCKET|http://HOST:PORT --witness VKEY");
   const std::string state = state_directory(arguments);
   std::string body = journal::submission(state, 0);
-  auto reply = ask_witness(arguments.value("--to"), body);
+  auto reply = witness::ask_witness(arguments.value("--to"), body);
   if (reply.status == 409) {  // it remembers an earlier one: go on from there
     std::uint64_t seen = 0;
     std::from_chars(reply.body.data(), reply.body.data() + reply.body.size(), seen);
     body = journal::submission(state, seen);
-    reply = ask_witness(arguments.value("--to"), body);
+    reply = witness::ask_witness(arguments.value("--to"), body);
   }
   if (reply.status == 409 || reply.status == 422) {
     std::printf("FORKED  the witness has seen another index\n");

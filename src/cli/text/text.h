@@ -7,15 +7,16 @@
 
 #include <nlohmann/json.hpp>
 
+#include <agentrun/sys/utf8.h>
+
 namespace agentrun::cli {
 
-/// Printable UTF-8 stays; control characters, bidirectional controls and bytes that are not UTF-8 become \xNN.
-std::string printable(std::string_view text);
-/// The same for each line of a text of ours; the ends of lines stay.
+/// printable() (sys/utf8.h) for each line of a text of ours; the ends of lines stay.
 std::string printable_lines(std::string_view text);
 
 /// Valid JSON, as a record's line is, with every character that printable() escapes as \uNNNN; bytes that are not UTF-8
-/// become U+FFFD. Its value stays the same.
+/// become U+FFFD. The value of valid UTF-8 stays the same, its bytes do not: not for
+/// records that are hashed.
 std::string printable_json(std::string_view json);
 
 /// One line of JSON, all of it ASCII: what a terminal could take for an order, and bytes that are not UTF-8, are

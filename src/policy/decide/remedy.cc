@@ -16,13 +16,13 @@ namespace {
 
 constexpr std::array<std::string_view, 3> sections = {"files: {read: [", "files: {write: [", "exec: {allow: ["};
 
-// In YAML's double quotes. A byte that a profile cannot hold becomes `?`.
+// In YAML's double quotes. A byte that a profile cannot hold, or that would not be shown as it is, becomes `?`.
 std::string quoted(std::string_view plain) {
   std::string text;
   for (std::string_view rest = plain; !rest.empty();) {
-    const profile::Character c = profile::first_character(rest);
+    const Character c = first_character(rest);
     const std::size_t bytes = c.bytes == 0 ? 1 : c.bytes;
-    if (c.bytes == 0 || profile::is_control(c.code))
+    if (c.bytes == 0 || !is_shown(c.code))
       text.append(bytes, '?');
     else if (rest.front() == '"' || rest.front() == '\\')
       text.append("\\").append(1, rest.front());
@@ -78,7 +78,7 @@ struct Step {
 };
 
 Step said(std::string_view text) {
-  return {.text = profile::printable(text)};
+  return {.text = printable(text)};
 }
 
 Step without_rule(const Rule& rule) {
@@ -165,8 +165,8 @@ std::string why_not_granted(const auto& data, Right right, std::string_view path
   const bool system = right == Right::change && holds_system_folder(path) &&
                       std::ranges::find(data.weakenings, "host-root") == data.weakenings.end();
   if (system)
-    return profile::printable("no profile change: the names in " + std::string(path) +
-                              " are the host's; make the file before the run, and grant it by itself");
+    return printable("no profile change: the names in " + std::string(path) +
+                     " are the host's; make the file before the run, and grant it by itself");
   return {};
 }
 

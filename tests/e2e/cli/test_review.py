@@ -98,11 +98,35 @@ class Overlays(harness.Case):
         self.assert_ran(run)
         shown = self.agent_run("diff", "--json").out.decode()
         self.assertEqual({json.loads(line)["path"] for line in shown.splitlines()}, set(names))
-        shown += self.agent_run("journal", "show", "--json", run.id).out.decode()
+        shown += self.on_terminal("journal", "show", "--json", run.id)
         self.assertIn("csi\\u009b31m", shown)
         self.assertIn("plain\u00fc", shown, "what is harmless stays")
         for character in ("\u009b", "\u202e", "\U000e0041", "\x7f"):
             self.assertNotIn(character, shown)
+
+    def on_terminal(self, *words):
+        """What agent-run writes when its standard output is a terminal."""
+        master, terminal = os.openpty()
+        with subprocess.Popen([harness.AGENT_RUN, *words], stdin=subprocess.DEVNULL, stdout=terminal, env=self.scratch.environment,
+                              start_new_session=True) as process:
+            os.close(terminal)
+            text = b""
+            try:
+                while piece := os.read(master, 65536):
+                    text += piece
+            except OSError:  # EIO: the other side is closed
+                pass
+            os.close(master)
+        self.assertEqual(process.returncode, 0)
+        return text.decode()
+
+    def test_records_for_programs_are_the_bytes_that_were_hashed(self):
+        run = self.inside("/bin/sh", "-c", ': > "$1"', "sh", "csi\u009b31m\u202e")
+        self.assert_ran(run)
+        stored = b"".join(file.read_bytes() for file in sorted((self.scratch.state / "agent-run/runs" / run.id).glob("entries.*.jsonl")))
+        shown = self.agent_run("journal", "show", "--json", run.id).out.splitlines()
+        self.assertIn("\u009b31m\u202e".encode(), b"".join(shown))
+        self.assertEqual([b"{" + line.split(b",", 1)[1] for line in shown], stored.splitlines())
 
     def assert_nothing_kept(self):
         self.assertEqual(list(self.store.iterdir()), [])

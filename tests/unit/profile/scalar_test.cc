@@ -1,6 +1,5 @@
 #include <doctest/doctest.h>
 
-#include <agentrun/sys/utf8.h>
 #include "profile/profile_reader.h"
 #include "profile/scalar.h"
 
@@ -37,18 +36,6 @@ TEST_CASE("what some reader of YAML takes for another type") {
     CHECK_MESSAGE(is_typed(text), text);
   for (const char* text : {"a", "~/x", "/usr", ".", "./x", "not", "LC_*", "10.0.0.0/8:1", "x1", ".envrc", "-", "--"})
     CHECK_MESSAGE(!is_typed(text), text);
-}
-
-TEST_CASE("characters") {
-  CHECK(first_character("a").bytes == 1);
-  CHECK(first_character("\xc3\xa9").code == 0xe9);
-  CHECK(first_character("\xf4\x8f\xbf\xbf").code == 0x10ffff);
-  for (const char* text :
-       {"", "\x80", "\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff", "\xc3("})
-    CHECK(first_character(text).bytes == 0);
-  CHECK(printable("a\xc3\xa9\x1b\xff\n") == "a\xc3\xa9\\x1b\\xff\\x0a");
-  CHECK(printable("\xe2\x80\xae"
-                  "x") == "\\xe2\\x80\\xaex");
 }
 
 TEST_CASE("the nearest key") {
