@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 
-from pages import NAMES, TOP, Page, definitions, plain
+from pages import COMMAND_PAGES, NAMES, TOP, Page, definitions, plain
 from session import PROGRAM
 
 REFUSED_OPTIONS = set()  # that the program knows, and says that it does not have
@@ -65,29 +65,36 @@ def options_in(text):
 
 
 def test_options():
-    page = Page("agent-run.1")
+    pages = [Page(name) for name in COMMAND_PAGES]
+    mentioned = options_in("\n".join(page.prose for page in pages))
+    section = "\n".join(page.section("OPTIONS") for page in pages)
     shown = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, timeout=60).stdout
-    yield "options of --help and of agent-run(1)", difference(
-        options_in(shown) | {"-h"}, options_in(page.prose), ("--help", "the page"))
+    yield "options of --help and of the pages of section 1", difference(
+        options_in(shown) | {"-h"}, mentioned, ("--help", "the pages"))
     known = set(re.findall(r'[oO]ption\w*[({]"(--[a-z-]+)"', "".join(text for each in ("*.cc", "*.h") for text in sources("cli", each).values())))
-    yield "options of the program and of agent-run(1)", difference(
-        known | {"--help", "--version"}, {o for o in options_in(page.prose) if o.startswith("--")} | REFUSED_OPTIONS,
-        ("the program", "the page"))
-    defined = {option for term in definitions(page.section("OPTIONS")) for option in options_in(term)}
-    headed = set(re.findall(r"^\*(--?[a-z-]+)\*", page.section("OPTIONS"), re.M)) | \
-        set(re.findall(r", \*(--?[a-z-]+)\*", page.section("OPTIONS")))
-    yield "each option is explained", difference(options_in(page.prose), defined | headed, ("the page", "OPTIONS"))
+    yield "options of the program and of the pages of section 1", difference(
+        known | {"--help", "--version"}, {o for o in mentioned if o.startswith("--")} | REFUSED_OPTIONS,
+        ("the program", "the pages"))
+    defined = {option for term in re.findall(r"^(\*--?[a-z].*)\n\t", section, re.M) for option in options_in(plain(term))}
+    yield "each option is explained", difference(mentioned, defined, ("the pages", "OPTIONS"))
 
 
 def test_commands():
     text = (TOP / "src/cli/main.cc").read_text()
     program = set(re.findall(r'Command\{"([a-z]+)"', text)) | set(re.findall(r'words\[0\] == "(run)"', text))
-    page = Page("agent-run.1").section("COMMANDS")
-    yield "commands", difference(program, {line.split()[0] for line in re.findall(r"^\*([a-z ]+)\*", page, re.M)},
-                                 ("the program", "the page"))
+    described = {name: described_commands(name) for name in COMMAND_PAGES}
+    yield "commands", difference(program, {words[0] for words in described["agent-run.1"]}, ("the program", "agent-run(1)"))
+    elsewhere = {words[0] for name in COMMAND_PAGES[1:] for words in described[name]}
+    yield check("commands of other pages", elsewhere == {"journal", "key", "diff", "apply", "discard"}, f"they are {elsewhere}")
     program = set(re.findall(r'Command\{"([a-z]+)"', (TOP / "src/cli/journal/journal_command.cc").read_text()))
-    told = set(re.findall(r"^\*journal ([a-z]+)\*", page, re.M))
+    told = {words[1] for words in described["agent-run-journal.1"] if words[0] == "journal"}
     yield "journal commands", difference(program, told, ("the program", "the page"))
+
+
+def described_commands(name):
+    """The commands that COMMANDS of a page defines, each as a list of its words."""
+    heads = re.findall(r"^(\*.*)\n\t", Page(name).section("COMMANDS"), re.M)
+    return [words.split() for head in heads for words in re.findall(r"\*([a-z ]+)\*", head)]
 
 
 def schema_keys(schema, prefix=""):

@@ -34,6 +34,25 @@ EXAMPLES = {
         ("agent-run explain -p read-only", 0, r"^profiles:\n  debian  debian\.yaml  sha256:[0-9a-f]{64}$[\s\S]*^nftables \(kernel\):$"),
         ("agent-run run -w ~/project --read ~/notes --write ~/out -- cp ~/notes/todo ~/out/copy", 0, r"\A\Z"),
         ("agent-run --read ~/notes -- sh -c 'echo more >> ~/notes/todo'", 2, rf"cannot create .*/notes/todo: {DENIED}"),
+        ("agent-run --json -- false", 1, r'^\{"absent":\d+,"decisions":\d+,"denials":0,"denied":\[\],"exit":1,"journal":".*","run":'
+                                         rf'"{RUN}","started":true\}}$'),
+        ("agent-run -- no-such-command", 127, r"^agent-run: exec: execve no-such-command: No such file or directory — "),
+        ("agent-run -p no-such-profile -- true", 125, r"^agent-run: no-such-profile: no such profile — shipped are: agent-text, allow-all, "),
+        ("agent-run doctor", 0, r"^ok       user namespaces .*[\s\S]*^agent-run works here$"),
+        ("agent-run --version", 0, r"\Aagent-run \d+\.\d+\.\d+\n\Z"),
+        ("agent-run --help", 0, r"\Aagent-run \[run\] \[-p PROFILE\]"),
+    ],
+    "agent-run-journal.1": [
+        ("agent-run -- sh -c 'echo hello > greeting; cat ~/.netrc'", 1, r"\.netrc: No such file or directory$"),
+        ("agent-run journal list", 0, rf"^(({RUN}  closed)\n)+\Z"),
+        ("agent-run journal show --type journal.close", 0, r"^ +\d+ \S+Z journal\.close +exited 1  \["),
+        ("agent-run journal query --class open --path '*/greeting'", 0, rf"^{RUN} +\d+ \S+Z decision +allow openat .*/project/greeting "),
+        ("agent-run journal verify", 0, rf"\ACOMPLETE  {ORIGIN}\n  signed \d+, unsigned 0, torn 0 bytes\n\Z"),
+        ("agent-run journal verify --json", 0, rf'\A\{{"epochs":1,"findings":\[\],"origin":"{ORIGIN}","records":\d+,'),
+        ("agent-run journal export --format ocsf -o ../events.jsonl", 0, r"\A\Z"),
+        ("agent-run key show", 0, r"\Aagent-run/[0-9a-f]{16}\+[0-9a-f]{8}\+A[A-Za-z0-9+/]{43}\n\Z"),
+    ],
+    "agent-run-review.1": [
         ("agent-run --overlay . -- sh -c …", 0, r"\A\Z"),
         ("agent-run diff --stat", 0, rf"\Arun {RUN}: 3 changes held back from /.*/project\n\ndeletions:\ndeleted file: hello\.in\n\n"
                                      r"the host would run or trust:\nnew file 0755: check\n\nthe rest:\n"
@@ -41,18 +60,6 @@ EXAMPLES = {
         ("agent-run apply Makefile", 0, rf"\Aapplied 1 change of run {RUN}\nwhat is left: agent-run diff {RUN}\n\Z"),
         ("agent-run diff --json", 0, r'\A\{"after":"absent","before":"file","before_mode":"0644","before_size":6,"conflict":false,'),
         ("agent-run discard", 0, rf"\Adiscarded what run {RUN} changed\n\Z"),
-        ("agent-run --json -- false", 1, r'^\{"absent":\d+,"decisions":\d+,"denials":0,"denied":\[\],"exit":1,"journal":".*","run":'
-                                         rf'"{RUN}","started":true\}}$'),
-        ("agent-run -- no-such-command", 127, r"^agent-run: exec: execve no-such-command: No such file or directory — "),
-        ("agent-run -p no-such-profile -- true", 125, r"^agent-run: no-such-profile: no such profile — shipped are: agent-text, allow-all, "),
-        ("agent-run journal list", 0, rf"^(({RUN}  closed)\n)+\Z"),
-        ("agent-run journal show --type journal.close", 0, r"^ +\d+ \S+Z journal\.close +start-failed 127  \["),
-        ("agent-run journal verify", 0, rf"\ACOMPLETE  {ORIGIN}\n  signed \d+, unsigned 0, torn 0 bytes\n\Z"),
-        ("agent-run journal verify --json", 0, rf'\A\{{"epochs":1,"findings":\[\],"origin":"{ORIGIN}","records":\d+,'),
-        ("agent-run key show", 0, r"\Aagent-run/[0-9a-f]{16}\+[0-9a-f]{8}\+A[A-Za-z0-9+/]{43}\n\Z"),
-        ("agent-run doctor", 0, r"^ok       user namespaces .*[\s\S]*^agent-run works here$"),
-        ("agent-run --version", 0, r"\Aagent-run \d+\.\d+\.\d+\n\Z"),
-        ("agent-run --help", 0, r"\Aagent-run \[run\] \[-p PROFILE\]"),
     ],
     "agent-run-profile.5": [
         ('agent-run --sink "file:$XDG_STATE_HOME/records?format=ecs" -- true', 0, r"\A\Z"),

@@ -50,6 +50,14 @@ def test_examples_of_run(scratch):
     yield from members_are_documented(scratch)
 
 
+def test_examples_of_journal_commands(scratch):
+    yield from examples("agent-run-journal.1", sum(Page("agent-run-journal.1").sessions(), []), scratch)
+
+
+def test_examples_of_review(scratch):
+    yield from examples("agent-run-review.1", sum(Page("agent-run-review.1").sessions(), []), scratch)
+
+
 def test_examples_of_profile(scratch):
     page = Page("agent-run-profile.5")
     (scratch.project / "mine.yaml").write_text(page.profiles()[0])
@@ -160,7 +168,7 @@ def test_reads(scratch):
 
 
 def test_exit_status(scratch):
-    """The tables of agent-run(1)."""
+    """The tables of exit statuses in the pages of section 1."""
     for status, words in claims.COMMANDS:
         yield f"exit status {status}: {words}", expect.fault(words, scratch.agent_run("--", "sh", "-c", words), status, "")
     for status, words in claims.USES:

@@ -4,7 +4,8 @@ import pathlib
 import re
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
-NAMES = ("agent-run.1", "agent-run-profile.5", "agent-run-journal.5")
+COMMAND_PAGES = ("agent-run.1", "agent-run-journal.1", "agent-run-review.1")
+NAMES = (*COMMAND_PAGES, "agent-run-profile.5", "agent-run-journal.5")
 
 
 def unescape(text):
