@@ -176,6 +176,8 @@ std::optional<Endpoint> parse_endpoint(std::string_view text);
 
 class Policy {
  public:
+  struct Data;  // private to src/policy
+
   Policy(Policy&&) noexcept;
   Policy& operator=(Policy&&) noexcept;
   ~Policy();
@@ -343,7 +345,6 @@ class Policy {
 
  private:
   friend Policy compile(std::span<const profile::Profile>, const HostFacts&);
-  struct Data;
   std::unique_ptr<const Data> data_;
   explicit Policy(std::unique_ptr<const Data>);
 };

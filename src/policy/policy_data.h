@@ -7,7 +7,7 @@
 #include <agentrun/policy.h>
 #include <agentrun/policy/objects.h>
 
-#include "policy/compile/network.h"
+#include "policy/match/network_table.h"
 #include "policy/match/exec_arguments.h"
 #include "policy/match/matcher.h"
 

@@ -24,6 +24,8 @@ struct MovedHome {
   bool listed = false;          // one of several, in which the system's are too
 };
 
+using Chain = std::vector<const profile::Profile*>;
+
 struct Draft {
   struct Bound {
     PathPattern pattern;
@@ -67,16 +69,17 @@ struct Draft {
   Variables variables;
   bool host_root = false;       // weaken: [host-root]
   bool trusted_grants = false;  // weaken: [trusted-grants]
-  std::vector<Rule> rules;
-  std::vector<Bound> bound;
-  std::vector<Bound> unshown;  // UnshownRules: bound to names of the host outside of what may be changed
-  std::vector<Condition> conditions;
-  std::vector<Pinned> pins;
-  std::vector<Claim> claims;
-  std::vector<Connection> connections;
-  std::vector<Published> published;
-  std::vector<Socket> sockets;
-  std::optional<HostFacts::Git> git;  // asked once, when a rule speaks of it
+  bool floor_only = false;      // weaken: [floor-only]
+  std::vector<Rule> rules = {};
+  std::vector<Bound> bound = {};
+  std::vector<Bound> unshown = {};  // UnshownRules: bound to names of the host outside of what may be changed
+  std::vector<Condition> conditions = {};
+  std::vector<Pinned> pins = {};
+  std::vector<Claim> claims = {};
+  std::vector<Connection> connections = {};
+  std::vector<Published> published = {};
+  std::vector<Socket> sockets = {};
+  std::optional<HostFacts::Git> git = {};  // asked once, when a rule speaks of it
   /// A grant to change, as places.cc needs it for each of hundreds of patterns.
   struct Writable {
     std::size_t claim;
@@ -84,15 +87,15 @@ struct Draft {
     bool shown_directory;                   // it exists, and is no file
     std::optional<std::size_t> home_depth;  // so many of the components are the home directory
   };
-  std::optional<std::vector<Writable>> writable;  // made once, after the grants
-  std::optional<std::vector<MovedHome>> moved;    // made once
+  std::optional<std::vector<Writable>> writable = {};  // made once, after the grants
+  std::optional<std::vector<MovedHome>> moved = {};    // made once
   /// A directory beside or above what may be changed.
   struct Around {
     std::string path;
     bool shown;
   };
-  std::optional<std::vector<Around>> around;  // made once, after the grants
-  MountNames mounts;                          // what of the view has several names
+  std::optional<std::vector<Around>> around = {};  // made once, after the grants
+  MountNames mounts = {};                          // what of the view has several names
 };
 
 /// One pattern of a profile and where it stands.
@@ -146,9 +149,15 @@ bool through_agents_link(const Draft& draft, const std::string& path);
 /// No grant lets the agent change what HostFacts::own names. After all grants.
 void protect_own(Draft& draft);
 
-// compile.cc
+// file_rules.cc
+/// files.deny, files.protect and files.keep of a profile. After all grants. Throws ProfileError.
+void add_file_rules(Draft& draft, const profile::Profile& profile);
 /// Binds a pattern that stops calls, and what must be guarded with it.
 void guard(Draft& draft, PathPattern pattern, Layer layer, std::size_t rule);
+
+// exec_rules.cc
+/// exec.allow, exec.deny, exec.ask and exec.pin of a profile. After all grants. Throws ProfileError.
+void add_exec_rules(Draft& draft, const profile::Profile& profile);
 
 // connections.cc
 /// network.* and sockets of a profile. Throws ProfileError.
@@ -156,7 +165,7 @@ void add_connections(Draft& draft, const profile::Profile& profile);
 /// The rules of the draft as a table, over the rules that it was frozen to.
 NetworkTable freeze_connections(const Draft& draft, std::span<const Rule> rules);
 
-// view.cc
+// mount_view.cc
 /// A Grant whose rule is still an index.
 struct Shown {
   std::string path, written;

@@ -1,4 +1,4 @@
-#include "policy/compile/network.h"
+#include "policy/match/network_table.h"
 
 #include <algorithm>
 #include <cstring>

@@ -1,0 +1,110 @@
+// files.deny, files.protect and files.keep: each pattern becomes a rule, and guards also the way to what it names.
+#include <algorithm>
+
+#include <agentrun/sys/paths.h>
+#include "policy/compile/draft.h"
+#include "policy/compile/held_places.h"
+#include "policy/search/unshown.h"
+
+namespace agentrun::policy {
+
+namespace {
+
+struct List {
+  Section section;
+  profile::Patterns profile::Files::*patterns;
+  Layer layer;
+};
+constexpr List file_lists[] = {
+    {Section::files_deny, &profile::Files::deny, Layer::files_deny},
+    {Section::files_protect, &profile::Files::protect, Layer::files_protect},
+    {Section::files_keep, &profile::Files::keep, Layer::files_keep},
+};
+// What starts with this label; masks.cc and view.cc find where the other one is true.
+constexpr Label first_label(Layer layer) {
+  return layer == Layer::files_protect || layer == Layer::files_keep ? Label::broker : Label::kernel;
+}
+
+// A protected path comes to be also when the agent makes a link or a file of a folder above it that is not there yet,
+// or that is a file now (a `.git` that names another folder).
+void protect_folders_to_be(Draft& draft, const PathPattern& pattern, std::size_t rule) {
+  if (!pattern.is_literal()) return;
+  const auto is_writable = [&](std::string_view path) {
+    return std::any_of(draft.claims.begin(), draft.claims.end(), [&](const Draft::Claim& claim) {
+      return changes_host(claim.access) && within(path, claim.path);
+    });
+  };
+  const std::string path = pattern.literal_prefix();
+  for (std::string_view above = parent_of(path); is_writable(above); above = parent_of(above)) {
+    const std::string folder(above);
+    if (exists(draft.facts, folder) && (!draft.facts.is_folder || draft.facts.is_folder(folder))) return;
+    draft.bound.push_back({literal_pattern(above, Scope::self), Layer::files_protect, rule});
+  }
+}
+
+// The folders that a pattern names on the way to what it guards: `.git` of `**/.git/hooks/**`. A link by such a name
+// would let another folder stand in for the guarded one, which then has another path.
+void guard_the_way(Draft& draft, const PathPattern& pattern, std::size_t rule) {
+  const std::size_t all = pattern.components.size();
+  const std::size_t longest = pattern.scope == Scope::below ? all : all - std::min<std::size_t>(all, 1);
+  for (std::size_t size = longest; size > 0; --size) {
+    if (pattern.components[size - 1].kind == Component::Kind::any) continue;
+    PathPattern way{
+        .components = {pattern.components.begin(), pattern.components.begin() + static_cast<std::ptrdiff_t>(size)},
+        .scope = Scope::self};
+    draft.bound.push_back({std::move(way), Layer::way, rule});
+  }
+}
+}  // namespace
+
+void guard(Draft& draft, PathPattern pattern, Layer layer, std::size_t rule) {
+  if (layer == Layer::files_keep) {
+    // A file has nothing below it, and a folder by its name (.git) is not meant.
+    if (pattern.scope == Scope::self_and_below) pattern.scope = Scope::self;
+    draft.bound.push_back({std::move(pattern), layer, rule});
+    return;
+  }
+  draft.bound.push_back({pattern, layer, rule});
+  guard_the_way(draft, pattern, rule);
+  if (layer == Layer::files_protect) protect_folders_to_be(draft, pattern, rule);
+}
+
+namespace {
+
+// What is guarded in a directory that a run may be about, for hard links at any depth.
+void add_as_workspace(Draft& draft, const Item& item, std::size_t rule) {
+  for (const std::string_view place : {"${workspace}/", "${writable}/"}) {
+    if (!item.pattern.value.starts_with(place)) continue;
+    const std::string anywhere = "**/" + item.pattern.value.substr(place.size());
+    for (PathPattern& pattern : expand(anywhere, draft.variables, item.origin()).alternatives)
+      draft.bound.push_back({std::move(pattern), Layer::as_workspace, rule});
+  }
+}
+
+void add_list(Draft& draft, const profile::Profile& profile, const List& list) {
+  const profile::Patterns& patterns = profile.files.*list.patterns;
+  for (std::size_t i = 0; i < patterns.size(); ++i) {
+    const Item item{profile, list.section, i, patterns[i]};
+    auto places = expand_places(draft, item, list.layer);
+    const bool is_place = places.has_value();
+    const Meaning meaning = places ? *std::move(places) : expand(patterns[i].value, draft.variables, item.origin());
+    const std::size_t rule = add_rule(draft, item, meaning.text, Act::deny, first_label(list.layer));
+    draft.rules[rule].keeps = list.layer == Layer::files_keep;
+    if (list.layer != Layer::files_keep) add_as_workspace(draft, item, rule);
+    for (const PathPattern& written : meaning.alternatives) {
+      for (const PathPattern& pattern : with_links(draft.facts, written)) guard(draft, pattern, list.layer, rule);
+    }
+    // What files.keep guards is there already, where it is shown.
+    if (list.layer == Layer::files_keep) continue;
+    for (const PathPattern& pattern : is_place ? meaning.unshown : meaning.alternatives)
+      add_unshown(draft, pattern, list.layer, rule);
+  }
+}
+
+}  // namespace
+
+void add_file_rules(Draft& draft, const profile::Profile& profile) {
+  for (const List& list : file_lists) add_list(draft, profile, list);
+}
+
+}  // namespace agentrun::policy
