@@ -15,8 +15,8 @@ import time
 import claims
 import expect
 import stamping
-from compare import check, leaf, root_of
 from pages import TOP, Page, commands, definitions, fenced, plain
+from test_sources import check, leaf, root_of
 
 
 def same_commands(expected, found):
@@ -121,7 +121,7 @@ def test_readme_profile(scratch):
         yield f"README.md: profile {name}", expect.fault(f"agent-run check {name}", ended, 0, rf"^{name}: good \(")
 
 
-def test_scripts_of_readme(_):
+def test_scripts_of_readme():
     for line in sum((block.splitlines() for block in fenced(TOP / "README.md", "sh")), []):
         script = line.split()[0]
         yield check(f"README.md: {script}", os.access(TOP / script, os.X_OK), "is not there, or cannot be executed")
@@ -293,6 +293,3 @@ def within(seconds, holds):
 
 def running(words):
     return subprocess.run(["pgrep", "-f", f"^{' '.join(words)}$"], capture_output=True, timeout=20).returncode == 0
-
-
-TESTS = tuple(test for name, test in sorted(globals().items()) if name.startswith("test_"))
