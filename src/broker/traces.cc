@@ -6,8 +6,8 @@
 #include <optional>
 
 #include <agentrun/sys/paths.h>
+#include "broker/calls/call.h"
 #include "broker/path/nearness.h"
-#include "broker/recorder.h"
 
 namespace agentrun::broker {
 

@@ -12,6 +12,7 @@
 #include <agentrun/profile/fail.h>
 #include "profile/embedded.h"
 #include "profile/profile_reader.h"
+#include "profile/values.h"
 
 namespace agentrun::profile {
 

@@ -20,7 +20,4 @@ std::vector<std::string> known_keys();
 /// A name that a profile may have, also as a file name: letters, digits, '.', '_', '-'; not "built-in", "command-line".
 bool is_profile_name(std::string_view name) noexcept;
 
-/// The candidate that `word` is most likely a misspelling of, or "" when none is near.
-std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates);
-
 }  // namespace agentrun::profile

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "profile/profile_reader.h"
 #include "profile/scalar.h"
 
 namespace agentrun::profile {

@@ -50,6 +50,9 @@ Patterns texts(const Node& node, const std::string& key);
 void each_entry(const Node& node, const std::string& key,
                 const std::function<void(const Node&, const Node&, const std::string&)>& each);
 
+/// The candidate that `word` is most likely a misspelling of, or "" when none is near.
+std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates);
+
 [[noreturn]] void fail_unknown(const Node& key, const std::string& path, const std::vector<std::string_view>& known);
 
 /// One key of a section: its name, and what its value does.

@@ -50,11 +50,6 @@ int attribute_object(const Receiver& rx, const Call& c, Object& object) {
 
 }  // namespace
 
-mode_t mode_for_file(const Receiver& rx, mode_t mode) {
-  return rx.context.policy.weakened(policy::Weakening::host_root) ? mode
-                                                                  : mode & ~static_cast<mode_t>(S_ISUID | S_ISGID);
-}
-
 // By its path, as the agent's own call: an open would be seen by whoever watches the file (inotify(7)), and asked for
 // rights that truncate(2) does not ask for. It waits where somebody holds a lease of the file: then on a thread of its
 // own, which opens the file, because the path of a descriptor needs a working directory of its own.

@@ -9,7 +9,6 @@
 #include <linux/fs.h>
 
 #include <agentrun/sys/file_tree.h>
-#include "broker/calls/attributes.h"
 #include "broker/calls/dir_ops.h"
 #include "broker/calls/outcome.h"
 #include "broker/calls/replace.h"

@@ -8,7 +8,6 @@
 
 #include <climits>
 
-#include "broker/calls/attributes.h"
 #include "broker/calls/dir_ops.h"
 #include "broker/calls/open.h"
 #include "broker/calls/outcome.h"

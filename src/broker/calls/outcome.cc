@@ -1,6 +1,8 @@
 // What becomes of a call when its walk fails, and after its act.
 #include "broker/calls/outcome.h"
 
+#include <sys/stat.h>
+
 #include <cerrno>
 
 #include "broker/decide/judge.h"
@@ -32,6 +34,11 @@ Reply refuse(Receiver& rx, Call& c, Right right, int error) {
 
 int without_umask(const Receiver& rx, const Call& c) {
   return rx.context.listener.valid(c.request.id) ? EIO : ESRCH;
+}
+
+mode_t mode_for_file(const Receiver& rx, mode_t mode) {
+  return rx.context.policy.weakened(policy::Weakening::host_root) ? mode
+                                                                  : mode & ~static_cast<mode_t>(S_ISUID | S_ISGID);
 }
 
 Reply result(Receiver& rx, Call& c, int error) {

@@ -1,5 +1,8 @@
-// From a verdict to its record, and from what an act came to, to the reply.
+// What every call shares: from a verdict to its record, the mode of what it makes, and from what an act came to, to
+// the reply.
 #pragma once
+
+#include <sys/types.h>
 
 #include <string_view>
 
@@ -15,6 +18,9 @@ Reply refuse(Receiver& rx, Call& c, policy::Right right, int error);
 /// The errno for a call whose umask cannot be read: ESRCH when its caller is gone, else EIO, since it waits for an
 /// answer.
 [[nodiscard]] int without_umask(const Receiver& rx, const Call& c);
+/// `mode` without set-id bits: a program with them would act for whoever of the host starts it. Who may change the
+/// whole host (weaken: [host-root]) keeps them.
+[[nodiscard]] mode_t mode_for_file(const Receiver& rx, mode_t mode);
 /// After an allowed act: 0 → `success`; else the errno, with its record.
 Reply result(Receiver& rx, Call& c, int error);
 /// After an allowed act that somebody else is to carry on: no reply from here, or the errno with its record.

@@ -2,6 +2,7 @@
 
 #include "profile/profile_reader.h"
 #include "profile/scalar.h"
+#include "profile/values.h"
 
 using namespace agentrun::profile;
 
