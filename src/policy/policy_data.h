@@ -7,9 +7,9 @@
 #include <agentrun/policy.h>
 #include <agentrun/policy/objects.h>
 
-#include "policy/match/network_table.h"
 #include "policy/match/exec_arguments.h"
 #include "policy/match/matcher.h"
+#include "policy/match/network_table.h"
 
 namespace agentrun::policy {
 

@@ -152,8 +152,8 @@ class Applier {
   }
 
   // A random name in the change's folder, told to whoever comes after a kill, before anything stands there. Every
-  // policy protects such names (policy/compile/mount_view.cc): a run that goes on in this folder must not hold what gets a protected
-  // name.
+  // policy protects such names (policy/compile/mount_view.cc): a run that goes on in this folder must not hold what
+  // gets a protected name.
   std::string fresh_name(const std::string& path) const {
     std::string name = ".agent-run-" + random_name();
     const std::string line = encode_fields({std::to_string(target_), join(folder_of(path), name)});
