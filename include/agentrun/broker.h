@@ -1,6 +1,6 @@
 // The finer wall: one seccomp notification in, one reply out. The broker decides on its own copy of the arguments and
-// performs the call itself (DESIGN §2–§5). It runs in a process of its own: in the sandbox's user and mount namespaces,
-// outside its pid namespace, without keys, environment, network or any effective capability.
+// performs the call itself (design.md §2 to §5). It runs in a process of its own: in the sandbox's user and mount
+// namespaces, outside its pid namespace, without keys, environment, network or any effective capability.
 #pragma once
 
 #include <sys/types.h>
@@ -30,7 +30,7 @@ struct Setup {
   Reads reads = Reads::claimed;
   std::string run;         // run id, for the records
   std::string program;     // agent-run itself, which no rule lets run in a sandbox; empty: not known
-  unsigned receivers = 2;  // at least 2 (DESIGN §4.4b)
+  unsigned receivers = 2;  // at least 2 (design.md §4.4)
   journal::Durability durability = journal::Durability::written;
   const journal::Redactor* redactor = nullptr;  // outlives the fork; null: none
   Fd link;                                      // egress's channel of announcements; empty: nothing leaves
@@ -60,9 +60,9 @@ struct Event {
     failed,        // could not start: `text` says why
     denial,        // `text`: what was denied, `remedy`: what would allow it; the first few distinct ones only
     trace,         // after finish(): `text`: a path, `remedy`: the name of a Trace; each once, and a bounded number
-    journal_fail,  // a record could not be written: `text` is the errno's name. The run must end (JOURNAL.md)
+    journal_fail,  // a record could not be written: `text`: its errno. The run must end (journal-format.md §4)
     moved,         // it appends to the segment that it was told of (journal::segment_message)
-    kill,          // a denied image runs: `text` is its path. The run must end (DESIGN §6)
+    kill,          // a denied image runs: `text` is its path. The run must end (design.md §6)
     notice,        // `text`: something that the person should know
     counts,        // the last word, after finish()
   } kind{};

@@ -1,5 +1,6 @@
 // The way out of the sandbox's network namespace: a resolver that knows only allowed names, a ruleset that lets packets
-// reach nothing but the relay, and the relay, which passes on only what the broker announced (DESIGN §7, decision 016).
+// reach nothing but the relay, and the relay, which passes on only what the broker announced (design.md §7, decision
+// 016).
 #pragma once
 
 #include <sys/types.h>

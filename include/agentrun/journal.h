@@ -111,7 +111,7 @@ class Appender {
       : entries_(std::move(entries)), durability_(durability) {}
   /// 0, or the errno (a short write is EIO). `synced`: returns when the record is on the disk; threads that append at
   /// the same time share one fdatasync(2). After an error each further call gives that errno and writes nothing: behind
-  /// half a record nothing may stand, and a failed fsync is not repeated (JOURNAL.md, Durability). Waits while the
+  /// half a record nothing may stand, and a failed fsync is not repeated (journal-format.md §4). Waits while the
   /// sealer is behind by some megabytes.
   [[nodiscard]] int append(std::string_view line) noexcept;
   /// The last records: from now on `append` returns when they are written, and settle() when all of them are on the
@@ -355,7 +355,7 @@ struct Report {
   Hash signed_root{};                // of the first `signed_records`
   std::string opening;               // the first record, when that is a journal.open; to be believed as the status is
   std::vector<Finding> findings;
-  [[nodiscard]] int exit_code() const noexcept;  // 0, 1, 3, 4 (JOURNAL.md, Verify)
+  [[nodiscard]] int exit_code() const noexcept;  // 0, 1, 3, 4 (agent-run-journal(5), VERIFICATION)
 };
 
 /// A checkpoint that somebody else has seen: a witness, syslog, the index of journals (rule V6).

@@ -1,5 +1,5 @@
 // The floor: what the kernel enforces by itself. A Plan is a value, computed and tested without a kernel; `Sandbox`
-// carries it out. The child after clone only executes a ready plan (DESIGN §12).
+// carries it out. The child after clone only executes a ready plan (design.md §12).
 #pragma once
 
 #include <sys/types.h>
@@ -167,7 +167,7 @@ class LaunchError : public Refusal {
 /// How the agent's main process ended.
 struct Exit {
   int status = 0;                           // as wait(2)
-  [[nodiscard]] int code() const noexcept;  // DESIGN §10: its own, or 128+n
+  [[nodiscard]] int code() const noexcept;  // design.md §10: its own, or 128+n
 };
 
 /// agent-run-nft, the program that loads the packet filter. It is started ahead of the sandbox, because its own start

@@ -130,7 +130,7 @@ struct Traffic {
 /// How a run ended, for the person who started it.
 struct Summary {
   std::string run;
-  int exit_code = 125;        // DESIGN §10
+  int exit_code = 125;        // design.md §10
   std::string error, remedy;  // of agent-run itself; empty when the command just ended
   std::uint64_t decisions = 0, denials = 0, absent = 0;
   std::optional<Traffic> traffic;                                  // when the profile lets something out

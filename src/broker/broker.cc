@@ -3,7 +3,7 @@
 // listener, and the child enters the sandbox's user and mount namespaces, sheds what it has (confine.cc), starts its
 // receivers, and puts all of them under its own seccomp filter. Only then does it say `ready`; only after that does the
 // supervisor let the agent exec. So no code of the agent ever runs against an unconfined broker. Each receiver blocks
-// in RECV and handles what it got itself: a hand-over between threads would cost a wake-up (DESIGN §4.4). The main
+// in RECV and handles what it got itself: a hand-over between threads would cost a wake-up (design.md §4.4). The main
 // thread waits for the supervisor's word; its end of file is the end.
 #include <agentrun/broker.h>
 

@@ -1,5 +1,5 @@
 // epoll(7) with deadlines: one thread, level-triggered. Edge-triggered with a bound on the work of a round loses what
-// is left (MEASURED.md A), and without the bound one busy flow starves all others.
+// is left, and without the bound one busy flow starves all others.
 #pragma once
 
 #include <sys/epoll.h>

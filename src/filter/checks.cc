@@ -96,7 +96,7 @@ static_assert(takes(btrfs_volume, BTRFS_IOC_SUBVOL_CREATE_V2) && takes(btrfs_vol
 static_assert(!takes(btrfs_volume, FICLONE) && !takes(btrfs_volume, FICLONERANGE));
 
 // TIOCSETD: a line discipline is kernel code that no agent needs. The rest changes files, or makes and removes
-// subvolumes, by a descriptor that was opened to read (DESIGN §4.12); neither Landlock nor the broker sees that.
+// subvolumes, by a descriptor that was opened to read (design.md §4.12); neither Landlock nor the broker sees that.
 constexpr Clause ioctl_clauses[] = {
     when("TIOCSTI", terminal(TIOCSTI), eperm),
     when("TIOCLINUX", terminal(TIOCLINUX), eperm),

@@ -185,7 +185,7 @@ constexpr int broker_calls[] = {
     __NR_umask,
     __NR_fchdir,  // where bind(2) starts
     __NR_flock,   // of the runs' common lock
-    // capabilities: raised around a refused memory read only (DESIGN §4.11)
+    // capabilities: raised around a refused memory read only (design.md §4.11)
     __NR_capget,
     __NR_capset,
     __NR_prctl,

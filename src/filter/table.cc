@@ -1,4 +1,4 @@
-// The one table of x86-64 system calls (DESIGN §5). Sources: syscalls(2), the kernel's syscall_64.tbl.
+// The one table of x86-64 system calls (design.md §5). Sources: syscalls(2), the kernel's syscall_64.tbl.
 // What a row says is carried out by rules.cc (which program lets what through) and checks.cc (register values).
 #include <agentrun/filter.h>
 #include <agentrun/sys/kernel_abi.h>

@@ -24,7 +24,7 @@ class SysError : public std::system_error {
 };
 
 /// agent-run will not do what was asked: one line that says what and where, and one that says what to do about it.
-/// The command line prints both and exits with 125 (DESIGN §10).
+/// The command line prints both and exits with 125 (design.md §10).
 class Refusal : public std::runtime_error {
  public:
   explicit Refusal(const std::string& what, std::string remedy = {})

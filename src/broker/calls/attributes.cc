@@ -1,5 +1,5 @@
 // chmod, chown, truncate, utimes, xattrs and their descriptor forms: changes of an object that exists, by its pinned
-// descriptor. The descriptor forms work on read-only descriptors too (DESIGN §4.12): they are judged as changes.
+// descriptor. The descriptor forms work on read-only descriptors too (design.md §4.12): they are judged as changes.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>

@@ -1,4 +1,5 @@
-// Exec truth (DESIGN §6): no act is performed for an image that was not judged by what it is, not by what was claimed.
+// Exec truth (design.md §6): no act is performed for an image that was not judged by what it is, not by what was
+// claimed.
 //
 // Theory of operation. An execve is judged on its claim and answered CONTINUE; a second thread may have flipped the
 // path by then. So the image is judged again when it shows itself: at the first trapped call of the thread that called

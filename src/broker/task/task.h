@@ -32,7 +32,7 @@ struct Task {
   LaunchedProgram launched;  // until the loader has opened it; empty for all other images
 };
 
-/// An execve that was answered CONTINUE: what was claimed, until the next trapped call shows what runs (DESIGN §6).
+/// An execve that was answered CONTINUE: what was claimed, until the next trapped call shows what runs (design.md §6).
 struct ExecClaim {
   Fd caller;  // the thread that called: its directory below /proc, which dies with it and survives reuse of its number
   pid_t tid = 0;           // the number of that thread

@@ -1,4 +1,4 @@
-// What is printed for people: escaped, since names come from the agent (ATTACKS T2).
+// What is printed for people: escaped, since names come from the agent (attacks.md T2).
 #pragma once
 
 #include <cstdint>

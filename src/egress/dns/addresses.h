@@ -1,4 +1,4 @@
-// What kind of address a number is. Pure. What is not public is dialed only where a rule names it (DESIGN §7).
+// What kind of address a number is. Pure. What is not public is dialed only where a rule names it (design.md §7).
 #pragma once
 
 #include <cstdint>

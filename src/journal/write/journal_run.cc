@@ -116,7 +116,7 @@ Run Run::create(const std::filesystem::path& state_directory, const Key& identit
   return Run(std::move(state));
 }
 
-/// The identity vouches for epoch key 0 (JOURNAL.md, Keys and epochs). The run is new: nobody reads half of it yet.
+/// The identity vouches for epoch key 0 (journal-format.md §3). The run is new: nobody reads half of it yet.
 void Run::State::certify() {
   const std::string text =
       "agent-run/keycert/v1\n" + origin + "\n" + epoch->vkey() + "\n" + utc("%Y-%m-%dT%H:%M:%SZ") + "\n";

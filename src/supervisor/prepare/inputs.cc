@@ -114,7 +114,7 @@ void refuse_agents_state(const std::string& state, HostPaths& host, const Places
                   "name a new directory outside of it with --journal, or leave --journal and XDG_STATE_HOME out");
 }
 
-// A profile that the agent could write would be no limit in the next run (ATTACKS L3, L4).
+// A profile that the agent could write would be no limit in the next run (attacks.md L3, L4).
 void refuse_writable_profiles(const policy::Policy& policy, const std::vector<std::string>& own, HostPaths& host) {
   const auto view = policy.view();
   const auto kept = [&](const std::string& path) {

@@ -24,7 +24,7 @@ std::string fault_of_state(const std::string& state, HostPaths& host, const Plac
 void refuse_unkept(const policy::Policy& policy, const std::vector<std::string>& own);
 /// A profile that an agent could have changed in an earlier run; before anything in it counts.
 void refuse_agents_profiles(const std::vector<profile::Profile>& chain, const UsersOwn& own, const Places& places);
-/// A profile that the agent of this run could change, but for those below `own` (ATTACKS L3, L4).
+/// A profile that the agent of this run could change, but for those below `own` (attacks.md L3, L4).
 void refuse_writable_profiles(const policy::Policy& policy, const std::vector<std::string>& own, HostPaths& host);
 /// A state directory where an agent could write in an earlier run that did not hide it. `states`: all that are known.
 void refuse_agents_state(const std::string& state, HostPaths& host, const Places& places);

@@ -132,7 +132,7 @@ class Exec(harness.Case):
 
 
 class Identity(harness.Case):
-    """C4 of issue 10: who runs what is known by what the agent cannot write."""
+    """K5: who runs what is known by what the agent cannot write."""
 
     def script(self, image, *words):
         path = self.tools / "-".join(("script", image.name, *words))

@@ -1,4 +1,4 @@
-"""weaken: [floor-only]: what the kernel keeps by itself when there is no broker (DESIGN §2)."""
+"""weaken: [floor-only]: what the kernel keeps by itself when there is no broker (design.md §2)."""
 
 import os
 import shutil

@@ -361,7 +361,7 @@ while True:
 
 
 class Short(harness.Case):
-    """D9: a broker that lacks something answers with an errno. Nobody waits for ever."""
+    """L6: a broker that lacks something answers with an errno. Nobody waits for ever."""
 
     def test_d9_no_descriptors(self):
         """Whichever of its looks is the one that there is no descriptor for."""

@@ -1,4 +1,4 @@
-"""Names that a connection says behind its first bytes, or in ways that only some servers read (ATTACKS N4, K7): each is served by a
+"""Names that a connection says behind its first bytes, or in ways that only some servers read (attacks.md N4, K7): each is served by a
 real server outside, and by none inside."""
 
 import os

@@ -1,4 +1,4 @@
-"""Names in, nothing else out (ATTACKS N1–N9, C4, C5, T3), against an internet that each test makes for itself."""
+"""Names in, nothing else out (attacks.md N1–N9, C4, C5, T3), against an internet that each test makes for itself."""
 
 import json
 import os

@@ -285,7 +285,7 @@ class Generated(Case):
 
 
 class Folding(Case):
-    """A4: on a file system that takes .GIT for .git, a guarded name is guarded in every spelling."""
+    """K1: on a file system that takes .GIT for .git, a guarded name is guarded in every spelling."""
 
     THERE = [".git/config", ".git/HEAD", ".mcp.json", "src/a", "src/readme"]
     SPELLED = [("append", ".GIT/Config"), ("append", ".git./config "), ("append", ".MCP.json"), ("create", ".Envrc"), ("create", ".envrc."),

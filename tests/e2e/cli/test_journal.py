@@ -169,7 +169,7 @@ class Journal(harness.Case):
         self.assertEqual(self.scratch.agent_run("journal", "verify", "--key", key, "./nowhere", env=env).status, 2)
 
     def test_events_are_signed_of_what_verifies(self):
-        """A6: an altered record is not signed by the identity, nor sent to receivers that somebody wrote into the folder."""
+        """K6: an altered record is not signed by the identity, nor sent to receivers that somebody wrote into the folder."""
         run = self.finished()
         export = lambda: self.scratch.agent_run("journal", "export", "--format", "cloudevents", run.id)
         self.assertEqual(export().status, 0)
@@ -192,7 +192,7 @@ class Journal(harness.Case):
         self.assertEqual(target.read_text(), "# mine\n")
 
     def test_anchors_that_are_none(self):
-        """A7: a file of many lines takes no long time."""
+        """A file of many lines is verified in little time."""
         run = self.finished()
         anchors = self.scratch.base / "anchors"
         whole = (self.folder(run) / "checkpoint").read_bytes()

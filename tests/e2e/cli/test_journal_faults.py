@@ -66,7 +66,7 @@ class Faults(harness.Case):
     # ---- the disk -------------------------------------------------------------------------------------------------------
 
     def test_full_disk(self):
-        """J5: a file system of 512 KiB, really full."""
+        """J2: a file system of 512 KiB, really full."""
         kept, small = self.scratch.base / "kept", self.scratch.base / "small"
         small.mkdir()
         script = (f"mount -t tmpfs -o size=512k,mode=700 none {small} && "
@@ -76,13 +76,13 @@ class Faults(harness.Case):
         self.assert_nothing_left()
 
     def test_file_size_limit(self):
-        """J5: RLIMIT_FSIZE, which would also kill with SIGXFSZ."""
+        """J2: RLIMIT_FSIZE, which would also kill with SIGXFSZ."""
         limit = 200_000
         result = self.scratch.agent_run("--", "sh", "-c", MANY_FILES, preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
         self.assert_failed_closed(result, self.only_run(), "EFBIG", "EIO")
 
     def test_failing_writes(self):
-        """J5: EIO, EROFS, EDQUOT, and a write that takes half a record."""
+        """J2: EIO, EROFS, EDQUOT, and a write that takes half a record."""
         for number in (errno.EIO, errno.EROFS, errno.EDQUOT, 0):
             with self.subTest(errno.errorcode.get(number, "half")):
                 shutil.rmtree(self.state, ignore_errors=True)
@@ -198,7 +198,7 @@ class Index(harness.Case):
         self.assertIn("— agent-run/", first["checkpoint"])
 
     def test_run_cut_and_made_anew(self):
-        """V6: the index has seen the end of a run, and its key."""
+        """Rule V6: the index has seen the end of a run, and its key."""
         run = self.run_one(": > a; : > b")
         folder = self.state / "runs" / run
         entries = folder / "entries.000000.jsonl"

@@ -251,7 +251,7 @@ class Mutations(States):
         self.assert_verdicts(control, "the control and a run", FINE, a=FINE, b=FINE, c={3}, d=FINE)
 
     def test_a_byte_of_the_checkpoint(self):
-        """A4: the index is set aside; that is said at once, stays known, and excuses nothing."""
+        """K6: the index is set aside; that is said at once, stays known, and excuses nothing."""
         self.make_runs()
         for name, act in {"alone": lambda s: None, "with a run gone": self.gone(self.b), "and nothing of what was set aside": None}.items():
             with self.subTest(name):
@@ -479,7 +479,7 @@ class Ends(States):
 
 
 class Meanwhile(States):
-    """A3: the index is changed while a run goes on."""
+    """K6: the index is changed while a run goes on."""
 
     def going(self):
         fifo = self.ws / "end"

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -178,11 +179,39 @@ def leaf(line):
     return hashlib.sha256(b"\x00" + line).digest()
 
 
-def test_golden_root():
-    prose = Page("agent-run-journal.5").prose
-    lines = [f'{{"a":"deny","nr":257,"seq":{i},"sys":"openat"}}'.encode() for i in range(1000)]
-    root = base64.b64encode(root_of([leaf(line) for line in lines])).decode()
-    yield check("the golden value", root in prose, f"it is {root}")
+def test_golden_roots():
+    leaves = [leaf(f'{{"a":"deny","nr":257,"seq":{i},"sys":"openat"}}'.encode()) for i in range(1000)]
+    roots = {size: base64.b64encode(root_of(leaves[:size])).decode() for size in (0, 1, 2, 3, 5, 1000)}
+    yield check("the golden value", roots[1000] in Page("agent-run-journal.5").prose, f"it is {roots[1000]}")
+    vectors = (TOP / "docs/design/journal-format.md").read_text()
+    told = {int(size): root for size, root in re.findall(r"^\| (\d+) \| `(\S+)` \|$", vectors, re.M)}
+    yield check("roots of docs/design/journal-format.md", told == roots, f"they are {roots}")
+
+
+def test_golden_note():
+    """The key and the signed checkpoint of docs/design/journal-format.md, by the manual's words and openssl(1)."""
+    text = (TOP / "docs/design/journal-format.md").read_text()
+    secret = bytes.fromhex(re.search(r"`([0-9a-f]{64})`", text)[1])
+    vkey, note = re.findall(r"^```\n(.*?)^```$", text, re.M | re.S)
+    body, signature = note.split("\n\n")
+    with tempfile.TemporaryDirectory() as directory:
+        key, signed = pathlib.Path(directory, "key.der"), pathlib.Path(directory, "text")
+        key.write_bytes(bytes.fromhex("302e020100300506032b657004220420") + secret)  # RFC 8410
+        signed.write_text(body + "\n")
+        made = subprocess.run(["openssl", "pkey", "-inform", "DER", "-in", key, "-pubout", "-outform", "DER"], capture_output=True, timeout=60, check=True)
+        public = made.stdout[-32:]
+        made = subprocess.run(["openssl", "pkeyutl", "-sign", "-rawin", "-inkey", key, "-keyform", "DER", "-in", signed],
+                              capture_output=True, timeout=60, check=True)
+    name = f"agent-run/{hashlib.sha256(public).hexdigest()[:16]}"
+    yield check("the vkey of docs/design/journal-format.md", vkey.strip() == f"{name}+{key_id(name, public).hex()}+"
+                f"{base64.b64encode(bytes([1]) + public).decode()}", f"{vkey} is not that of the key")
+    origin = body.splitlines()[0]
+    line = f"\u2014 {origin} {base64.b64encode(key_id(origin, public) + made.stdout).decode()}\n"
+    yield check("the note of docs/design/journal-format.md", origin.startswith(name + "/") and signature == line, f"its signature is {line}")
+
+
+def key_id(name, public):
+    return hashlib.sha256(name.encode() + b"\n\x01" + public).digest()[:4]
 
 
 def test_named_tests():

@@ -118,7 +118,7 @@ TEST_CASE("the journal's classes") {
   CHECK(row("bind").journal_class == Class::change);
 }
 
-TEST_CASE("calls whose trap would break programs are never trapped (DESIGN 4.1)") {
+TEST_CASE("calls whose trap would break programs are never trapped (design.md §4.1)") {
   for (const std::string_view call :
        {"close", "dup", "dup2", "dup3", "fork", "vfork", "wait4", "waitid", "futex", "read", "write", "rt_sigaction",
         "rt_sigprocmask", "rt_sigreturn", "rt_sigsuspend"})
