@@ -56,13 +56,34 @@ std::string_view name(Operation) noexcept;
 enum class Class : std::uint8_t { none, open, change, exec, connect };
 std::string_view name(Class) noexcept;
 
-/// Which argument register (0–5) carries what; -1: the call has no such argument.
-/// `dirfd` = -1 with a path means AT_FDCWD. `fd` is a descriptor that is itself the object. `path` and `path2` are in
-/// the order of the call: for symlink and symlinkat `path` is the text and `path2` (with `dirfd2`) the name that is
-/// made. `flags` is the call's flags register, whatever its flags mean: O_*, AT_*, RENAME_*, XATTR_*; openat2's are in
-/// memory.
+/// The structure that a call's times have in memory.
+enum class Times : std::uint8_t { none, seconds, microseconds, nanoseconds };  // utimbuf, timeval[2], timespec[2]
+
+/// The role of each argument register (0–5); -1: the call has no such argument. The broker's decoder reads the
+/// arguments by these alone: it knows no call's name.
 struct Arguments {
-  std::int8_t dirfd = -1, path = -1, dirfd2 = -1, path2 = -1, flags = -1, mode = -1, fd = -1;
+  std::int8_t dirfd = -1;   // where `path` starts; -1 with a path means AT_FDCWD
+  std::int8_t path = -1;    // in the order of the call: for symlink and symlinkat the text of the link
+  std::int8_t dirfd2 = -1;  // where `path2` starts
+  std::int8_t path2 = -1;   // the new name
+  std::int8_t flags = -1;   // O_*, AT_* or RENAME_*, or fcntl's command
+  std::int8_t mode = -1;
+  std::int8_t fd = -1;               // a descriptor that is itself the object
+  std::int8_t how = -1;              // struct open_how; its size is in the next register
+  std::int8_t device = -1;           // mknod's
+  std::int8_t owner = -1;            // user; the group is in the next register
+  std::int8_t length = -1;           // truncate's
+  std::int8_t times = -1;            // of the layout `times_layout`
+  std::int8_t attribute = -1;        // the name of an extended attribute
+  std::int8_t value = -1;            // its value; the size is in the next register
+  std::int8_t value_flags = -1;      // XATTR_*
+  std::int8_t value_structure = -1;  // struct xattr_args, which has value, size and flags; its size is in the next one
+  std::int8_t lease = -1;            // F_RDLCK, F_WRLCK, F_UNLCK
+  std::int8_t argv = -1;             // the vector of a new program's arguments
+  std::int8_t address = -1;          // a socket's; its size is in the next register
+  Times times_layout = Times::none;  // with `times`
+  std::uint32_t fixed_flags = 0;     // flags that the call has by its name: creat O_CREAT and others, rmdir
+                                     // AT_REMOVEDIR, lchown AT_SYMLINK_NOFOLLOW
 };
 
 struct Row {

@@ -3,6 +3,7 @@
 #include <agentrun/filter.h>
 #include <agentrun/sys/kernel_abi.h>
 #include <asm/unistd_64.h>
+#include <fcntl.h>
 
 #include <algorithm>
 #include <array>
@@ -111,14 +112,14 @@ constexpr auto rows = std::to_array<Row>({
     allow(CALL(getpid)),
     allow(CALL(sendfile)),
     check(CALL(socket)),
-    trap(CALL(connect), Operation::connect, {.fd = 0}),
+    trap(CALL(connect), Operation::connect, {.fd = 0, .address = 1}),
     allow(CALL(accept)),
     check(CALL(sendto)),
     allow(CALL(recvfrom)),
     check(CALL(sendmsg)),
     allow(CALL(recvmsg)),
     allow(CALL(shutdown)),
-    trap(CALL(bind), Operation::bind, {.fd = 0}),
+    trap(CALL(bind), Operation::bind, {.fd = 0, .address = 1}),
     allow(CALL(listen)),
     allow(CALL(getsockname)),
     allow(CALL(getpeername)),
@@ -128,7 +129,7 @@ constexpr auto rows = std::to_array<Row>({
     check(CALL(clone)),
     allow(CALL(fork)),
     allow(CALL(vfork)),
-    trap(CALL(execve), Operation::execute, {.path = 0}),
+    trap(CALL(execve), Operation::execute, {.path = 0, .argv = 1}),
     allow(CALL(exit)),
     allow(CALL(wait4)),
     allow(CALL(kill)),
@@ -141,11 +142,11 @@ constexpr auto rows = std::to_array<Row>({
     allow(CALL(msgsnd)),
     allow(CALL(msgrcv)),
     allow(CALL(msgctl)),
-    trap_leases(CALL(fcntl), {.flags = 1, .fd = 0}),
+    trap_leases(CALL(fcntl), {.flags = 1, .fd = 0, .lease = 2}),
     allow(CALL(flock)),
     allow(CALL(fsync)),
     allow(CALL(fdatasync)),
-    trap(CALL(truncate), Operation::truncate, {.path = 0}),
+    trap(CALL(truncate), Operation::truncate, {.path = 0, .length = 1}),
     allow(CALL(ftruncate)),
     allow(CALL(getdents)),
     allow(CALL(getcwd)),
@@ -153,17 +154,17 @@ constexpr auto rows = std::to_array<Row>({
     allow(CALL(fchdir)),
     trap(CALL(rename), Operation::rename, {.path = 0, .path2 = 1}),
     trap(CALL(mkdir), Operation::mkdir, {.path = 0, .mode = 1}),
-    trap(CALL(rmdir), Operation::unlink, {.path = 0}),
-    trap(CALL(creat), Operation::open, {.path = 0, .mode = 1}),
+    trap(CALL(rmdir), Operation::unlink, {.path = 0, .fixed_flags = AT_REMOVEDIR}),
+    trap(CALL(creat), Operation::open, {.path = 0, .mode = 1, .fixed_flags = O_CREAT | O_WRONLY | O_TRUNC}),
     trap(CALL(link), Operation::link, {.path = 0, .path2 = 1}),
     trap(CALL(unlink), Operation::unlink, {.path = 0}),
     trap(CALL(symlink), Operation::symlink, {.path = 0, .path2 = 1}),
     allow(CALL(readlink)),
     trap(CALL(chmod), Operation::chmod, {.path = 0, .mode = 1}),
     trap(CALL(fchmod), Operation::fchmod, {.mode = 1, .fd = 0}),
-    trap(CALL(chown), Operation::chown, {.path = 0}),
-    trap(CALL(fchown), Operation::fchown, {.fd = 0}),
-    trap(CALL(lchown), Operation::chown, {.path = 0}),
+    trap(CALL(chown), Operation::chown, {.path = 0, .owner = 1}),
+    trap(CALL(fchown), Operation::fchown, {.fd = 0, .owner = 1}),
+    trap(CALL(lchown), Operation::chown, {.path = 0, .owner = 1, .fixed_flags = AT_SYMLINK_NOFOLLOW}),
     allow(CALL(umask)),
     allow(CALL(gettimeofday)),
     allow(CALL(getrlimit)),
@@ -201,8 +202,8 @@ constexpr auto rows = std::to_array<Row>({
     allow(CALL(rt_sigqueueinfo)),
     allow(CALL(rt_sigsuspend)),
     allow(CALL(sigaltstack)),
-    trap(CALL(utime), Operation::utimes, {.path = 0}),
-    trap(CALL(mknod), Operation::mknod, {.path = 0, .mode = 1}),
+    trap(CALL(utime), Operation::utimes, {.path = 0, .times = 1, .times_layout = Times::seconds}),
+    trap(CALL(mknod), Operation::mknod, {.path = 0, .mode = 1, .device = 2}),
     absent(CALL(uselib)),
     check(CALL(personality)),
     allow(CALL(ustat)),
@@ -257,18 +258,19 @@ constexpr auto rows = std::to_array<Row>({
     absent(CALL(security)),
     allow(CALL(gettid)),
     allow(CALL(readahead)),
-    trap(CALL(setxattr), Operation::setxattr, {.path = 0, .flags = 4}),
-    trap(CALL(lsetxattr), Operation::setxattr, {.path = 0, .flags = 4}),
-    trap(CALL(fsetxattr), Operation::fsetxattr, {.flags = 4, .fd = 0}),
+    trap(CALL(setxattr), Operation::setxattr, {.path = 0, .attribute = 1, .value = 2, .value_flags = 4}),
+    trap(CALL(lsetxattr), Operation::setxattr,
+         {.path = 0, .attribute = 1, .value = 2, .value_flags = 4, .fixed_flags = AT_SYMLINK_NOFOLLOW}),
+    trap(CALL(fsetxattr), Operation::fsetxattr, {.fd = 0, .attribute = 1, .value = 2, .value_flags = 4}),
     allow(CALL(getxattr)),
     allow(CALL(lgetxattr)),
     allow(CALL(fgetxattr)),
     allow(CALL(listxattr)),
     allow(CALL(llistxattr)),
     allow(CALL(flistxattr)),
-    trap(CALL(removexattr), Operation::removexattr, {.path = 0}),
-    trap(CALL(lremovexattr), Operation::removexattr, {.path = 0}),
-    trap(CALL(fremovexattr), Operation::fremovexattr, {.fd = 0}),
+    trap(CALL(removexattr), Operation::removexattr, {.path = 0, .attribute = 1}),
+    trap(CALL(lremovexattr), Operation::removexattr, {.path = 0, .attribute = 1, .fixed_flags = AT_SYMLINK_NOFOLLOW}),
+    trap(CALL(fremovexattr), Operation::fremovexattr, {.fd = 0, .attribute = 1}),
     allow(CALL(tkill)),
     allow(CALL(time)),
     allow(CALL(futex)),
@@ -304,7 +306,7 @@ constexpr auto rows = std::to_array<Row>({
     allow(CALL(epoll_wait)),
     allow(CALL(epoll_ctl)),
     allow(CALL(tgkill)),
-    trap(CALL(utimes), Operation::utimes, {.path = 0}),
+    trap(CALL(utimes), Operation::utimes, {.path = 0, .times = 1, .times_layout = Times::microseconds}),
     absent(CALL(vserver)),
     allow(CALL(mbind)),
     allow(CALL(set_mempolicy)),
@@ -328,9 +330,9 @@ constexpr auto rows = std::to_array<Row>({
     allow(CALL(migrate_pages)),
     trap_opens(CALL(openat), {.dirfd = 0, .path = 1, .flags = 2, .mode = 3}),
     trap(CALL(mkdirat), Operation::mkdir, {.dirfd = 0, .path = 1, .mode = 2}),
-    trap(CALL(mknodat), Operation::mknod, {.dirfd = 0, .path = 1, .mode = 2}),
-    trap(CALL(fchownat), Operation::chown, {.dirfd = 0, .path = 1, .flags = 4}),
-    trap(CALL(futimesat), Operation::utimes, {.dirfd = 0, .path = 1}),
+    trap(CALL(mknodat), Operation::mknod, {.dirfd = 0, .path = 1, .mode = 2, .device = 3}),
+    trap(CALL(fchownat), Operation::chown, {.dirfd = 0, .path = 1, .flags = 4, .owner = 2}),
+    trap(CALL(futimesat), Operation::utimes, {.dirfd = 0, .path = 1, .times = 2, .times_layout = Times::microseconds}),
     allow(CALL(newfstatat)),
     trap(CALL(unlinkat), Operation::unlink, {.dirfd = 0, .path = 1, .flags = 2}),
     trap(CALL(renameat), Operation::rename, {.dirfd = 0, .path = 1, .dirfd2 = 2, .path2 = 3}),
@@ -349,7 +351,8 @@ constexpr auto rows = std::to_array<Row>({
     allow(CALL(sync_file_range)),
     allow(CALL(vmsplice)),
     allow(CALL(move_pages)),
-    trap(CALL(utimensat), Operation::utimes, {.dirfd = 0, .path = 1, .flags = 3}),
+    trap(CALL(utimensat), Operation::utimes,
+         {.dirfd = 0, .path = 1, .flags = 3, .times = 2, .times_layout = Times::nanoseconds}),
     allow(CALL(epoll_pwait)),
     allow(CALL(signalfd)),
     allow(CALL(timerfd_create)),
@@ -391,7 +394,7 @@ constexpr auto rows = std::to_array<Row>({
     check(CALL(memfd_create)),
     refuse(CALL(kexec_file_load)),
     refuse(CALL(bpf)),
-    trap(CALL(execveat), Operation::execute, {.dirfd = 0, .path = 1, .flags = 4}),
+    trap(CALL(execveat), Operation::execute, {.dirfd = 0, .path = 1, .flags = 4, .argv = 2}),
     refuse(CALL(userfaultfd)),
     allow(CALL(membarrier)),
     allow(CALL(mlock2)),
@@ -418,7 +421,7 @@ constexpr auto rows = std::to_array<Row>({
     allow(CALL(pidfd_open)),
     absent(CALL(clone3)),
     allow(CALL(close_range)),
-    trap(CALL(openat2), Operation::openat2, {.dirfd = 0, .path = 1}),
+    trap(CALL(openat2), Operation::openat2, {.dirfd = 0, .path = 1, .how = 2}),
     refuse(CALL(pidfd_getfd)),
     allow(CALL(faccessat2)),
     allow(CALL(process_madvise)),
@@ -445,10 +448,11 @@ constexpr auto rows = std::to_array<Row>({
     absent(NEW_CALL(lsm_set_self_attr)),
     allow(NEW_CALL(lsm_list_modules)),
     allow(NEW_CALL(mseal)),
-    trap(NEW_CALL(setxattrat), Operation::setxattr, {.dirfd = 0, .path = 1, .flags = 2}),
+    trap(NEW_CALL(setxattrat), Operation::setxattr,
+         {.dirfd = 0, .path = 1, .flags = 2, .attribute = 3, .value_structure = 4}),
     allow(NEW_CALL(getxattrat)),
     allow(NEW_CALL(listxattrat)),
-    trap(NEW_CALL(removexattrat), Operation::removexattr, {.dirfd = 0, .path = 1, .flags = 2}),
+    trap(NEW_CALL(removexattrat), Operation::removexattr, {.dirfd = 0, .path = 1, .flags = 2, .attribute = 3}),
     refuse(NEW_CALL(open_tree_attr)),
     allow(NEW_CALL(file_getattr)),
     absent(NEW_CALL(file_setattr)),
@@ -460,13 +464,56 @@ constexpr auto rows = std::to_array<Row>({
 static_assert(std::ranges::adjacent_find(rows, std::ranges::greater_equal{}, &Row::nr) == rows.end(),
               "the table is sorted by number, and each number is in it once");
 
-/// Every trapped row says what the broker does and on which object.
+/// The roles without which the operation cannot be decoded.
+constexpr bool has_roles(Operation operation, const Arguments& a) {
+  switch (operation) {
+    case Operation::openat2:
+      return a.how >= 0;
+    case Operation::rename:
+    case Operation::link:
+    case Operation::symlink:
+      return a.path2 >= 0;
+    case Operation::mkdir:
+    case Operation::chmod:
+    case Operation::fchmod:
+      return a.mode >= 0;
+    case Operation::mknod:
+      return a.mode >= 0 && a.device >= 0;
+    case Operation::chown:
+    case Operation::fchown:
+      return a.owner >= 0;
+    case Operation::truncate:
+      return a.length >= 0;
+    case Operation::utimes:
+      return a.times >= 0 && a.times_layout != Times::none;
+    case Operation::setxattr:
+    case Operation::fsetxattr:
+      return a.attribute >= 0 && (a.value >= 0 && a.value_flags >= 0) != (a.value_structure >= 0);
+    case Operation::removexattr:
+    case Operation::fremovexattr:
+      return a.attribute >= 0;
+    case Operation::lease:
+      return a.flags >= 0 && a.lease >= 0;
+    case Operation::execute:
+      return a.argv >= 0;
+    case Operation::connect:
+    case Operation::bind:
+      return a.address >= 0;
+    case Operation::none:
+    case Operation::open:
+    case Operation::unlink:
+      return true;
+  }
+  return false;
+}
+
+/// Every trapped row says what the broker does, on which object, and where the arguments of that are.
 constexpr bool complete(const Row& row) {
   const bool by_register = row.disposition == Disposition::trap_opens || row.disposition == Disposition::trap_leases;
   const bool trapped = row.disposition == Disposition::trap || by_register;
   const bool has_object = row.arguments.path >= 0 || row.arguments.fd >= 0;
   return trapped == (row.operation != Operation::none) && trapped == has_object &&
-         (!by_register || row.arguments.flags >= 0);
+         (!by_register || row.arguments.flags >= 0) && has_roles(row.operation, row.arguments);
 }
 static_assert(std::ranges::all_of(rows, complete));
 

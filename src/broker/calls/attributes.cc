@@ -89,7 +89,8 @@ int perform_attribute(const Permit&, const Receiver& rx, const Request& r, const
       break;
     case Operation::setxattr:
     case Operation::fsetxattr:
-      done = ::setxattr(self.c_str(), r.text.c_str(), r.value.data(), r.value.size(), static_cast<int>(r.flags));
+      done =
+          ::setxattr(self.c_str(), r.text.c_str(), r.value.data(), r.value.size(), static_cast<int>(r.attribute_flags));
       break;
     case Operation::removexattr:
     case Operation::fremovexattr:

@@ -184,12 +184,11 @@ Reply answer_unlink(Receiver& rx, Call& c) {
   const std::shared_lock lock(rx.context.tree);
   ParentAndName slot;
   if (const int error = judged_name(rx, c, slot); error != 0) return refuse(rx, c, Right::change, error);
-  const int flags = c.request.row->name == "rmdir" ? AT_REMOVEDIR : static_cast<int>(c.request.flags);
   // What is not there cannot be denied: programs remove what may be left over and expect ENOENT.
   if (kind_of(slot) == 0 && errno == ENOENT) return refuse(rx, c, Right::change, ENOENT);
   const Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
-  return result(rx, c, perform_unlink(recorded.permit(), slot, flags));
+  return result(rx, c, perform_unlink(recorded.permit(), slot, static_cast<int>(c.request.flags)));
 }
 
 Reply answer_rename(Receiver& rx, Call& c) {

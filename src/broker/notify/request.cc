@@ -1,3 +1,4 @@
+// Copies a trapped call out of its registers and the memory of its task, by the roles that the table of calls names.
 #include "broker/notify/request.h"
 
 #include <fcntl.h>
@@ -32,7 +33,7 @@ struct XattrArguments {
 class Decoder {
  public:
   Decoder(const seccomp_data& call, const filter::Row& row, const Memory& memory, Request& request)
-      : call_(call), row_(row), memory_(memory), r_(request) {}
+      : call_(call), operation_(row.operation), roles_(row.arguments), memory_(memory), r_(request) {}
 
   int run() {
     if (const int error = names(); error != 0) return error;
@@ -47,16 +48,16 @@ class Decoder {
   int path(int index, std::string& to) const { return memory_.copy_string(arg(index), PATH_MAX, to); }
 
   int names() {
-    const filter::Arguments& a = row_.arguments;
+    const filter::Arguments& a = roles_;
     if (a.dirfd >= 0) r_.name.dirfd = low(a.dirfd);
     if (a.dirfd2 >= 0) r_.name2.dirfd = low(a.dirfd2);
-    if (a.flags >= 0) r_.flags = static_cast<std::uint32_t>(arg(a.flags));
-    if (a.mode >= 0) r_.mode = static_cast<mode_t>(arg(a.mode));
+    r_.flags = static_cast<std::uint32_t>(arg(a.flags)) | a.fixed_flags;
+    r_.mode = static_cast<mode_t>(arg(a.mode));
     if (a.fd >= 0) {
       r_.descriptor = true;
       r_.fd = low(a.fd);
     }
-    if (a.path >= 0 && !(row_.operation == Operation::utimes && arg(a.path) == 0)) {
+    if (a.path >= 0 && !(operation_ == Operation::utimes && arg(a.path) == 0)) {
       if (const int error = path(a.path, r_.name.path); error != 0) return error;
     }
     if (a.path2 >= 0) {
@@ -66,7 +67,7 @@ class Decoder {
   }
 
   int details() {
-    switch (row_.operation) {
+    switch (operation_) {
       case Operation::open:
         return open();
       case Operation::openat2:
@@ -81,7 +82,7 @@ class Decoder {
       case Operation::symlink:
         return symlink();
       case Operation::mknod:
-        r_.device = static_cast<dev_t>(arg(row_.arguments.mode + 1));
+        r_.device = static_cast<dev_t>(arg(roles_.device));
         return 0;
       case Operation::chmod:
         return at_flags(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
@@ -91,7 +92,7 @@ class Decoder {
       case Operation::fchown:
         return chown();
       case Operation::truncate:
-        r_.length = static_cast<off_t>(arg(row_.arguments.path + 1));
+        r_.length = static_cast<off_t>(arg(roles_.length));
         return r_.length < 0 ? EINVAL : 0;
       case Operation::utimes:
         return utimes();
@@ -102,7 +103,7 @@ class Decoder {
       case Operation::fremovexattr:
         return removexattr();
       case Operation::lease:
-        r_.lease = low(2);
+        r_.lease = low(roles_.lease);
         return r_.flags == F_SETLEASE ? 0 : EINVAL;  // F_SETDELEG: filter/checks.cc
       case Operation::execute:
         return execute();
@@ -118,12 +119,8 @@ class Decoder {
 
   int allowed_flags(std::uint32_t allowed) const { return (r_.flags & ~allowed) != 0 ? EINVAL : 0; }
 
-  // Calls that take AT_* flags on one path: whether links are followed, and whether an empty path means the descriptor.
+  // Whether links are followed, and whether an empty path means the descriptor.
   int at_flags(std::uint32_t allowed) {
-    if (row_.arguments.flags < 0) {
-      r_.follow = row_.name.starts_with('l') ? Follow::no : Follow::yes;  // lchown, lsetxattr, lremovexattr
-      return 0;
-    }
     if (const int error = allowed_flags(allowed); error != 0) return error;
     r_.follow = (r_.flags & AT_SYMLINK_NOFOLLOW) != 0 ? Follow::no : Follow::yes;
     if (r_.name.path.empty() && (r_.flags & AT_EMPTY_PATH) != 0) on_descriptor(r_.name.dirfd);
@@ -136,20 +133,16 @@ class Decoder {
   }
 
   int open() {
-    if (row_.name == "creat") {
-      r_.how.flags = O_CREAT | O_WRONLY | O_TRUNC;
-    } else {
-      // open(2) ignores flags that it does not know (fcntl.h's VALID_OPEN_FLAGS); openat2 refuses them.
-      r_.how.flags = r_.flags & static_cast<std::uint32_t>(known_open_flags);
-    }
+    // open(2) ignores flags that it does not know (fcntl.h's VALID_OPEN_FLAGS); openat2 refuses them.
+    r_.how.flags = r_.flags & static_cast<std::uint32_t>(known_open_flags);
     if ((r_.how.flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))) != 0) r_.how.mode = r_.mode & 07777;
     return check_tmpfile();
   }
 
   int openat2() {
     // Its flags are in memory: struct open_how, of a size that may grow (openat2(2)).
-    const std::uint64_t address = arg(2);
-    const std::uint64_t size = arg(3);
+    const std::uint64_t address = arg(roles_.how);
+    const std::uint64_t size = arg(roles_.how + 1);
     if (size < sizeof(open_how)) return EINVAL;
     if (size > 4096) return E2BIG;
     std::array<char, 4096> bytes{};
@@ -187,9 +180,7 @@ class Decoder {
   }
 
   int link() {
-    if (row_.arguments.flags >= 0) {
-      if (const int error = allowed_flags(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH); error != 0) return error;
-    }
+    if (const int error = allowed_flags(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH); error != 0) return error;
     r_.follow = (r_.flags & AT_SYMLINK_FOLLOW) != 0 ? Follow::yes : Follow::no;
     if (r_.name.path.empty() && (r_.flags & AT_EMPTY_PATH) != 0) on_descriptor(r_.name.dirfd);
     return 0;
@@ -203,51 +194,55 @@ class Decoder {
   }
 
   int chown() {
-    const int first = (row_.arguments.fd >= 0 ? row_.arguments.fd : row_.arguments.path) + 1;
-    r_.uid = static_cast<uid_t>(arg(first));
-    r_.gid = static_cast<gid_t>(arg(first + 1));
-    return row_.operation == Operation::fchown ? 0 : at_flags(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
+    r_.uid = static_cast<uid_t>(arg(roles_.owner));
+    r_.gid = static_cast<gid_t>(arg(roles_.owner + 1));
+    return at_flags(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
   }
 
   int utimes() {
-    const int index = row_.arguments.path + 1;
-    if (const int error = copy_times(arg(index)); error != 0) return error;
-    const bool null_path = arg(row_.arguments.path) == 0;
-    if (null_path && row_.arguments.dirfd < 0) return EFAULT;
-    if (null_path) {
-      if (row_.arguments.flags >= 0 && r_.flags != 0) return EINVAL;  // utimensat(2), NULL pathname
-      if (r_.name.dirfd == AT_FDCWD) return EFAULT;
-      on_descriptor(r_.name.dirfd);
-      return 0;
-    }
-    return at_flags(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
+    if (const int error = copy_times(arg(roles_.times)); error != 0) return error;
+    if (arg(roles_.path) != 0) return at_flags(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
+    // The object is the descriptor then (utimensat(2)).
+    if (roles_.dirfd < 0) return EFAULT;
+    if (r_.flags != 0) return EINVAL;
+    if (r_.name.dirfd == AT_FDCWD) return EFAULT;
+    on_descriptor(r_.name.dirfd);
+    return 0;
   }
 
   int copy_times(std::uint64_t address) {
     if (address == 0) return 0;
-    if (row_.name == "utime") {
-      utimbuf times{};
-      if (const int error = memory_.copy(address, &times, sizeof times); error != 0) return error;
-      r_.times = {timespec{times.actime, 0}, timespec{times.modtime, 0}};
-      return 0;
+    switch (roles_.times_layout) {
+      case filter::Times::seconds: {
+        utimbuf times{};
+        if (const int error = memory_.copy(address, &times, sizeof times); error != 0) return error;
+        r_.times = {timespec{times.actime, 0}, timespec{times.modtime, 0}};
+        return 0;
+      }
+      case filter::Times::microseconds: {
+        std::array<timeval, 2> times{};
+        if (const int error = memory_.copy(address, times.data(), sizeof times); error != 0) return error;
+        for (const timeval& t : times) {
+          if (t.tv_usec < 0 || t.tv_usec >= 1'000'000) return EINVAL;
+        }
+        r_.times = {timespec{times[0].tv_sec, times[0].tv_usec * 1000},
+                    timespec{times[1].tv_sec, times[1].tv_usec * 1000}};
+        return 0;
+      }
+      case filter::Times::nanoseconds: {
+        std::array<timespec, 2> times{};
+        if (const int error = memory_.copy(address, times.data(), sizeof times); error != 0) return error;
+        r_.times = times;
+        return 0;
+      }
+      case filter::Times::none:
+        break;
     }
-    if (row_.name == "utimensat") {
-      std::array<timespec, 2> times{};
-      if (const int error = memory_.copy(address, times.data(), sizeof times); error != 0) return error;
-      r_.times = times;
-      return 0;
-    }
-    std::array<timeval, 2> times{};
-    if (const int error = memory_.copy(address, times.data(), sizeof times); error != 0) return error;
-    for (const timeval& t : times) {
-      if (t.tv_usec < 0 || t.tv_usec >= 1'000'000) return EINVAL;
-    }
-    r_.times = {timespec{times[0].tv_sec, times[0].tv_usec * 1000}, timespec{times[1].tv_sec, times[1].tv_usec * 1000}};
-    return 0;
+    return EPERM;
   }
 
-  int attribute_name(int index) {
-    const int error = memory_.copy_string(arg(index), max_attribute_name + 1, r_.text);
+  int attribute_name() {
+    const int error = memory_.copy_string(arg(roles_.attribute), max_attribute_name + 1, r_.text);
     if (error == ENAMETOOLONG || (error == 0 && r_.text.empty())) return ERANGE;  // as strncpy_from_user in xattr.c
     return error;
   }
@@ -259,40 +254,32 @@ class Decoder {
   }
 
   int setxattr() {
-    const filter::Arguments& a = row_.arguments;
-    if (row_.name == "setxattrat") {
-      if (const int error = at_flags(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH); error != 0) return error;
-      if (arg(5) < sizeof(XattrArguments)) return EINVAL;
-      XattrArguments arguments{};
-      if (const int error = memory_.copy(arg(4), &arguments, sizeof arguments); error != 0) return error;
-      r_.flags = arguments.flags;
-      if (const int error = attribute_name(3); error != 0) return error;
-      return attribute_value(arguments.value, arguments.size);
-    }
-    const int first = (a.fd >= 0 ? a.fd : a.path) + 1;
-    r_.follow = row_.name.starts_with('l') ? Follow::no : Follow::yes;
-    r_.flags = static_cast<std::uint32_t>(arg(first + 3));
-    if ((r_.flags & ~static_cast<std::uint32_t>(XATTR_CREATE | XATTR_REPLACE)) != 0) return EINVAL;
-    if (const int error = attribute_name(first); error != 0) return error;
-    return attribute_value(arg(first + 1), arg(first + 2));
+    if (const int error = at_flags(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH); error != 0) return error;
+    if (roles_.value_structure >= 0) return setxattr_by_structure();
+    r_.attribute_flags = static_cast<std::uint32_t>(arg(roles_.value_flags));
+    if ((r_.attribute_flags & ~static_cast<std::uint32_t>(XATTR_CREATE | XATTR_REPLACE)) != 0) return EINVAL;
+    if (const int error = attribute_name(); error != 0) return error;
+    return attribute_value(arg(roles_.value), arg(roles_.value + 1));
+  }
+
+  int setxattr_by_structure() {
+    if (arg(roles_.value_structure + 1) < sizeof(XattrArguments)) return EINVAL;
+    XattrArguments arguments{};
+    if (const int error = memory_.copy(arg(roles_.value_structure), &arguments, sizeof arguments); error != 0)
+      return error;
+    r_.attribute_flags = arguments.flags;
+    if (const int error = attribute_name(); error != 0) return error;
+    return attribute_value(arguments.value, arguments.size);
   }
 
   int removexattr() {
-    const filter::Arguments& a = row_.arguments;
-    if (row_.name == "removexattrat") {
-      if (const int error = at_flags(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH); error != 0) return error;
-      return attribute_name(3);
-    }
-    r_.follow = row_.name.starts_with('l') ? Follow::no : Follow::yes;
-    return attribute_name((a.fd >= 0 ? a.fd : a.path) + 1);
+    if (const int error = at_flags(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH); error != 0) return error;
+    return attribute_name();
   }
 
   int execute() {
-    const int argv_index = row_.arguments.path + 1;
-    if (row_.name == "execveat") {
-      if (const int error = at_flags(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH); error != 0) return error;
-    }
-    return copy_argv(arg(argv_index));
+    if (const int error = at_flags(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH); error != 0) return error;
+    return copy_argv(arg(roles_.argv));
   }
 
   // Only for the journal and argv rules: what does not fit is cut and said to be cut. A bad pointer is left for the
@@ -321,11 +308,10 @@ class Decoder {
   }
 
   int address() {
-    r_.fd = static_cast<int>(arg(0));
-    const std::uint64_t size = arg(2) & 0xffffffffU;
+    const std::uint64_t size = arg(roles_.address + 1) & 0xffffffffU;
     if (static_cast<int>(size) < 0 || size > sizeof(sockaddr_storage)) return EINVAL;  // move_addr_to_kernel
     r_.address_size = static_cast<socklen_t>(size);
-    return size == 0 ? 0 : memory_.copy(arg(1), &r_.address, size);
+    return size == 0 ? 0 : memory_.copy(arg(roles_.address), &r_.address, size);
   }
 
   // A unix socket gets a name in a folder: what stands before the first NUL, as unix_mkname_bsd in af_unix.c has it.
@@ -345,7 +331,8 @@ class Decoder {
                                           O_PATH | O_TMPFILE;
 
   const seccomp_data& call_;
-  const filter::Row& row_;
+  const Operation operation_;
+  const filter::Arguments& roles_;
   const Memory& memory_;
   Request& r_;
 };

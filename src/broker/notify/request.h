@@ -35,11 +35,12 @@ struct Request {
   bool descriptor = false;  // the object is `fd` itself: descriptor forms, AT_EMPTY_PATH with an empty path, null paths
   int fd = -1;
 
-  open_how how{};           // open family: flags, mode, resolve
-  std::uint32_t flags = 0;  // AT_*, RENAME_*, XATTR_*
-  mode_t mode = 0;          // mkdir, mknod, chmod
-  dev_t device = 0;         // mknod
-  uid_t uid = 0;            // chown
+  open_how how{};                     // open family: flags, mode, resolve
+  std::uint32_t flags = 0;            // O_*, AT_*, RENAME_*; also those that the call has by its name (rmdir, lchown)
+  std::uint32_t attribute_flags = 0;  // XATTR_*
+  mode_t mode = 0;                    // mkdir, mknod, chmod
+  dev_t device = 0;                   // mknod
+  uid_t uid = 0;                      // chown
   gid_t gid = 0;
   off_t length = 0;                              // truncate
   int lease = 0;                                 // F_RDLCK, F_WRLCK, F_UNLCK, or what else the kernel refuses
