@@ -140,6 +140,8 @@ class ProtectedObjects {
 
  private:
   friend class ObjectSearch;
+  friend class UnshownSearch;
+  friend class ViewSearch;
   friend bool find_second_links(const Policy&, Tree&, ProtectedObjects&);
   friend ProtectedObjects find_writable(const Policy&, Tree&);
   bool any_name(std::string_view path, const std::function<bool(const std::string&)>& holds) const;

@@ -9,7 +9,7 @@
 namespace agentrun::policy {
 
 namespace {
-constexpr std::size_t max_entries = 2'000'000;  // as search.cc
+constexpr std::size_t max_entries = 2'000'000;  // some seconds
 }
 
 ProtectedObjects find_writable(const Policy& policy, Tree& tree) {

@@ -18,7 +18,7 @@ namespace agentrun::supervisor {
 /// number and depth has a bound, and nothing of a repository is executed. Looked at are the directories that may be
 /// written, those above them, those one level below, and the repositories of their submodules. Deeper down the patterns
 /// of git-safe hold, and the broker's search follows .git files and commondir, and what settings there name
-/// (policy/search.cc, git_found.cc).
+/// (policy/search/git_found.cc).
 class GitLayout {
  public:
   /// `home`: of the user, for ~ in settings. `own_settings`: the files of settings that git reads in every repository.

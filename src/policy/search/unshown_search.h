@@ -1,0 +1,66 @@
+// Searches the host for names that the view does not show (UnshownRules) but that have other names in it. Each name is
+// walked by itself, and whatever links lead to is walked as well: only what lies in a grant gets another name. These
+// names may be many, and an earlier run may have filled one of them: first what stands directly at and in each, then
+// the one of which least was seen. Looking for hard links costs more than names.
+#pragma once
+
+#include <unordered_map>
+#include <unordered_set>
+
+#include "policy/search/object_search.h"
+
+namespace agentrun::policy {
+
+class UnshownSearch : private ObjectSearch {
+ public:
+  UnshownSearch(const Policy& policy, Tree& tree);
+
+  ProtectedObjects run();
+
+ private:
+  [[nodiscard]] bool guarded(const std::string& name) const override;
+  [[nodiscard]] bool interesting_below(const std::string& name) const override;
+  [[nodiscard]] bool on_the_way(const std::string&) const override { return false; }
+  [[nodiscard]] bool denies(const std::string& name) const override;
+  [[nodiscard]] bool guards_no_more(const std::string& name, const std::string& other) const override;
+  [[nodiscard]] bool takes(const std::string& path, const std::string& name) override;
+  void on_name(const std::string& name) override;
+  const TreeNode& look(const std::string& path) override;
+  void reached(const End& end) override;
+
+  /// The names below one beginning.
+  struct Region {
+    std::deque<Place> todo;
+    std::size_t entries = 0, deep = 0;
+    bool shipped = false;  // its rule is of agent-run's own profiles
+  };
+
+  void start();
+  void walk();
+  void walk_next();
+  void directory(const Place& place);
+  void entry_of(const Place& place, std::string_view entry, Kind kind);
+  void file_at(const std::string& path, const std::string& name, int level);
+  /// Is this more than is looked at? Counts the name.
+  bool too_much(const Place& place);
+  /// As leave_out(). It is then not known which files must not be read.
+  void leave_out_of(const std::string& name, std::string_view why);
+  [[nodiscard]] const UnshownRules& rules() const { return policy_.denied_objects().unshown(); }
+  [[nodiscard]] bool is_shipped(const std::string& beginning) const;
+  [[nodiscard]] bool is_enough() const;
+  [[nodiscard]] bool is_the_agents(const Place& place) const;
+  [[nodiscard]] bool stays_with_packages(const std::string& path, const Place& place);
+  [[nodiscard]] bool lies_in_another(const Grant& grant) const;
+  Region& region() { return regions_[region_]; }
+
+  std::vector<std::string> targets_;  // what the agent may change
+  std::vector<Region> regions_;       // one for each beginning
+  std::size_t region_ = 0;            // the one that is walked
+  std::size_t deep_entries_ = 0, looks_ = 0;
+  std::unordered_set<std::string> walked_;
+  std::unordered_map<std::string, TreeNode>
+      nodes_;  // looked at once: hundreds of names have the same directories above
+  const bool any_denied_;
+};
+
+}  // namespace agentrun::policy
