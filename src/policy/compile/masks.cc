@@ -46,8 +46,7 @@ class Masking {
           .add(pattern, number(Layer::files_deny), static_cast<std::uint32_t>(bound.rule));
       return;
     }
-    if (shown_elsewhere(path))
-      leave_to_broker(bound);  // masks of these names: objects are searched by them (search/)
+    if (shown_elsewhere(path)) leave_to_broker(bound);  // masks of these names: objects are searched by them (search/)
     if (!shows_host(view_, path)) return;
     leave_to_broker(bound);
     // The path as written is bound too; a mask stands where links lead to.
