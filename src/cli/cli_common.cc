@@ -1,3 +1,4 @@
+// What several commands do with their options.
 #include "cli/cli_common.h"
 
 #include <agentrun/sandbox.h>
@@ -15,12 +16,6 @@ supervisor::Options options_of(const Arguments& arguments) {
   options.allow_hosts = arguments.values("--allow-host");
   options.sinks = arguments.values("--sink");
   return options;
-}
-
-std::vector<Option> with_run_options(std::initializer_list<Option> more) {
-  std::vector<Option> all(run_options.begin(), run_options.end());
-  all.insert(all.end(), more);
-  return all;
 }
 
 std::string state_directory(const Arguments& arguments) {

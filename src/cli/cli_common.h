@@ -1,35 +1,19 @@
-// Options that several commands share.
+// What several commands do with their options.
 #pragma once
 
-#include <array>
-#include <vector>
+#include <string>
 
 #include <agentrun/supervisor.h>
-#include "cli/cli_arguments.h"
+#include "cli/options/cli_arguments.h"
 
 namespace agentrun::cli {
 
-inline constexpr std::array run_options = {
-    Option{"--profile", "-p", Option::Takes::value, Option::Repeat::yes},
-    Option{"--workspace", "-w", Option::Takes::value},
-    Option{"--read", "", Option::Takes::value, Option::Repeat::yes},
-    Option{"--write", "", Option::Takes::value, Option::Repeat::yes},
-    Option{"--overlay", "", Option::Takes::value, Option::Repeat::yes},
-    Option{"--allow-host", "", Option::Takes::value, Option::Repeat::yes},
-    Option{"--sink", "", Option::Takes::value, Option::Repeat::yes},
-    Option{"--journal", "", Option::Takes::value},
-    Option{"--json", "", Option::Takes::nothing},
-};
-
 supervisor::Options options_of(const Arguments& arguments);
 
-/// run_options and `more`.
-std::vector<Option> with_run_options(std::initializer_list<Option> more);
-
-/// --journal, else the user's state folder.
+/// --journal, else the user's state directory.
 std::string state_directory(const Arguments& arguments);
-/// The same, for what signs with its key or carries out what it says: one where an agent could write is refused, and
-/// while this lives no run begins that would show it.
+/// The same, for commands that sign with its key or act on its contents. A directory where an agent could write is
+/// refused, and no run that would show it starts while this object lives.
 struct UsersState {
   explicit UsersState(const Arguments& arguments);
   std::string directory;

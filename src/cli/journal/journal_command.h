@@ -6,7 +6,7 @@
 #include <vector>
 
 #include <agentrun/journal.h>
-#include "cli/cli_arguments.h"
+#include "cli/options/cli_arguments.h"
 
 namespace agentrun::cli {
 

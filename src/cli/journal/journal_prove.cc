@@ -51,22 +51,21 @@ int check_file(const Arguments& arguments) {
 }  // namespace
 
 int journal_prove(const Arguments& arguments) {
+  const std::vector<std::string> operands = arguments.operands();
   if (arguments.has("--verify")) {
-    if (!arguments.positional.empty())
+    if (!operands.empty())
       throw UsageError("--verify takes no run", "agent-run journal prove --verify FILE [--key VKEY]");
     return check_file(arguments);
   }
-  const bool consistency = arguments.has("--from");
-  const std::size_t words = consistency ? 0 : 1;
-  if (arguments.positional.size() < words || arguments.positional.size() > words + 1)
-    throw UsageError("prove needs the number of a record",
-                     "agent-run journal prove SEQ [RUN], or --from SIZE [RUN], or --verify FILE");
-  Arguments run = arguments;
-  run.positional.erase(run.positional.begin(), run.positional.begin() + static_cast<std::ptrdiff_t>(words));
-  const auto folder = run_of(run);
-  const std::string proof = consistency
-                                ? journal::prove_consistency(folder, number_of(arguments.value("--from"), "records"))
-                                : journal::prove(folder, number_of(arguments.positional[0], "a record"));
+  const bool growth = arguments.has("--from");
+  const std::size_t numbers = growth ? 0 : 1;
+  if (operands.size() < numbers || operands.size() > numbers + 1)
+    throw UsageError("prove requires the number of a record",
+                     "agent-run journal prove NUMBER [RUN], or --from SIZE [RUN], or --verify FILE");
+  const auto directory = named_run(arguments, arguments.operand(numbers));
+  const std::string proof = growth
+                                ? journal::prove_consistency(directory, number_of(arguments.value("--from"), "records"))
+                                : journal::prove(directory, number_of(operands[0], "a record"));
   std::fwrite(proof.data(), 1, proof.size(), stdout);
   return 0;
 }

@@ -11,7 +11,6 @@ namespace agentrun::cli {
 
 int journal_report(const Arguments& arguments) {
   const std::string output = arguments.value("--output");
-  if (output.empty()) throw UsageError("report needs -o FILE", "agent-run journal report RUN -o report.html");
   const auto run = run_of(arguments);
   const auto anchors = anchors_of(arguments, run);
   const std::string authorities = authorities_of(arguments);

@@ -121,7 +121,7 @@ int journal_query(const Arguments& arguments) {
   const journal::Filter filter = filter_of(arguments);
   const bool json = arguments.has("--json");
   std::vector<std::filesystem::path> folders;
-  for (const std::string& word : arguments.positional) folders.push_back(named_run(arguments, word));
+  for (const std::string& word : arguments.operands()) folders.push_back(named_run(arguments, word));
   if (folders.empty()) {
     for (const journal::RunInfo& run : journal::list_runs(state)) folders.push_back(run.directory);
   }
@@ -164,14 +164,12 @@ int journal_tail(const Arguments& arguments) {
 }
 
 int journal_prune(const Arguments& arguments) {
-  if (!arguments.positional.empty())
-    throw UsageError("prune takes no run", "agent-run journal prune [--older-than DAYS] [--try]");
   const std::string word = arguments.value("--older-than", std::to_string(journal::retention_days));
   unsigned days = 0;
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), days);
   if (error != std::errc{} || end != word.data() + word.size() || days > 36'500)
     throw UsageError("'" + word + "' is not a number of days", "agent-run journal prune --older-than 365");
-  const bool try_only = arguments.has("--try");
+  const bool try_only = arguments.has("--dry-run");
   for (const journal::Pruned& run :
        journal::prune(state_directory(arguments), days, try_only ? journal::Prune::try_only : journal::Prune::remove)) {
     std::printf("%s  %s, %llu records\n", printable(run.id).c_str(), try_only ? "would be pruned" : "pruned",

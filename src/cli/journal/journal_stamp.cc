@@ -19,7 +19,7 @@ constexpr const char* forms =
 
 std::filesystem::path stamped_folder(const Arguments& arguments) {
   if (!arguments.has("--index")) return run_of(arguments);
-  if (!arguments.positional.empty()) throw UsageError("--index is the index of all runs", forms);
+  if (!arguments.operands().empty()) throw UsageError("--index is the index of all runs", forms);
   return std::filesystem::path(state_directory(arguments)) / "index";
 }
 

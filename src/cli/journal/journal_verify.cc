@@ -96,7 +96,7 @@ int journal_verify(const Arguments& arguments) {
   const auto keys = trusted_keys(arguments);
   const std::string authorities = authorities_of(arguments);
   if (arguments.has("--index")) {
-    if (!arguments.positional.empty())
+    if (!arguments.operands().empty())
       throw UsageError("--index verifies the index of all runs", "agent-run journal verify --index");
     const auto anchors = files_of_anchors(arguments);
     report = journal::verify_index(state_directory(arguments), keys,

@@ -11,9 +11,6 @@
 namespace agentrun::cli {
 
 int journal_witness(const Arguments& arguments) {
-  if (!arguments.has("--listen") || !arguments.has("--state"))
-    throw UsageError("witness needs a socket and a folder",
-                     "agent-run journal witness --listen SOCKET|tcp:ADDRESS:PORT --state DIR --key VKEY…");
   std::vector<std::string> logs =
       arguments.values("--key").empty() ? std::vector<std::string>{} : trusted_keys(arguments);
   const supervisor::StateUse use(arguments.value("--state"), "--state", supervisor::find_places());
@@ -26,8 +23,6 @@ int journal_witness(const Arguments& arguments) {
 }
 
 int journal_submit(const Arguments& arguments) {
-  if (!arguments.positional.empty() || !arguments.has("--to") || !arguments.has("--witness"))
-    throw UsageError("submit needs a witness", "agent-run journal submit --to SOCKET|http://HOST:PORT --witness VKEY");
   const std::string state = state_directory(arguments);
   std::string body = journal::submission(state, 0);
   auto reply = witness::ask_witness(arguments.value("--to"), body);

@@ -26,10 +26,6 @@ constexpr std::size_t text_limit = 1U << 20;
 constexpr std::size_t hash_limit = 64U << 20;
 constexpr std::size_t left_shown = 20;
 
-Option journal_option() {
-  return {"--journal", "", Option::Takes::value};
-}
-
 std::string octal(mode_t mode) {
   char text[8];
   std::snprintf(text, sizeof text, "%04o", static_cast<unsigned>(mode));
@@ -221,12 +217,8 @@ bool is_run(const std::string& word) {
          word.find('/') == std::string::npos && (word.size() == 8 || word[8] == 'T');
 }
 
-Overlays open_one(const Arguments& arguments, const std::string& state, review::Use use, const char* command) {
-  std::vector<std::string> words = arguments.positional;
-  words.insert(words.end(), arguments.rest.begin(), arguments.rest.end());
-  if (words.size() > 1 || (words.size() == 1 && words[0].empty()))
-    throw UsageError(std::string(command) + " takes one run", "agent-run " + std::string(command) + " [RUN]");
-  return Overlays::open(state, words.empty() ? "" : words[0], use);
+Overlays open_one(const Arguments& arguments, const std::string& state, review::Use use) {
+  return Overlays::open(state, arguments.operand(0), use);
 }
 
 int report_applied(Overlays& overlays, std::size_t applied, const std::vector<review::Chosen::Left>& left) {
@@ -247,11 +239,8 @@ int report_applied(Overlays& overlays, std::size_t applied, const std::vector<re
 
 }  // namespace
 
-int diff_command(Words words) {
-  const std::array options = {journal_option(), Option{"--stat", "", Option::Takes::nothing},
-                              Option{"--json", "", Option::Takes::nothing}};
-  const Arguments arguments = parse_arguments(words, options);
-  const Overlays overlays = open_one(arguments, state_directory(arguments), review::Use::look, "diff");
+int diff_command(const Arguments& arguments) {
+  const Overlays overlays = open_one(arguments, state_directory(arguments), review::Use::look);
   const std::vector<Change> changes = changes_of(overlays);
   if (!arguments.has("--json"))
     print_changes(overlays, changes, arguments);
@@ -260,12 +249,8 @@ int diff_command(Words words) {
   return 0;
 }
 
-int apply_command(Words words) {
-  const std::array options = {journal_option(), Option{"--trusted", "", Option::Takes::nothing},
-                              Option{"--force", "", Option::Takes::nothing}};
-  const Arguments arguments = parse_arguments(words, options);
-  std::vector<std::string> paths = arguments.positional;
-  paths.insert(paths.end(), arguments.rest.begin(), arguments.rest.end());
+int apply_command(const Arguments& arguments) {
+  std::vector<std::string> paths = arguments.operands();
   std::string run;
   if (!arguments.positional.empty() && is_run(arguments.positional[0])) {
     run = arguments.positional[0];
@@ -293,11 +278,9 @@ int apply_command(Words words) {
   return report_applied(overlays, chosen.apply.size() - failed, chosen.left);
 }
 
-int discard_command(Words words) {
-  const std::array options = {journal_option()};
-  const Arguments arguments = parse_arguments(words, options);
+int discard_command(const Arguments& arguments) {
   const UsersState users(arguments);
-  Overlays overlays = open_one(arguments, users.directory, review::Use::change, "discard");
+  Overlays overlays = open_one(arguments, users.directory, review::Use::change);
   overlays.discard();
   std::printf("discarded what run %s changed\n", overlays.run().c_str());
   return 0;

@@ -5,7 +5,6 @@
 #include <agentrun/egress.h>
 #include <agentrun/sandbox.h>
 #include <agentrun/supervisor.h>
-#include "cli/cli_arguments.h"
 #include "cli/commands.h"
 #include "cli/text/text.h"
 
@@ -53,9 +52,7 @@ void print_apparmor_profile() {
 
 }  // namespace
 
-int doctor_command(Words words) {
-  const Arguments arguments = parse_arguments(words, {});
-  if (!arguments.positional.empty()) throw UsageError("doctor takes no arguments", "agent-run doctor");
+int doctor_command(const Arguments&) {
   if (sandbox::inside_agent_run()) {
     std::printf(
         "this is a sandbox of agent-run, and nothing can be nested in it: what is missing here is meant to be, and "

@@ -316,28 +316,14 @@ void print_other_names(const Policy& policy, std::size_t most) {
 
 }  // namespace
 
-int explain_command(Words words) {
-  // --write asks here; what `run` calls --write is not needed to ask.
-  static constexpr std::array options = {
-      Option{"--profile", "-p", Option::Takes::value, Option::Repeat::yes},
-      Option{"--workspace", "-w", Option::Takes::value},
-      Option{"--open", "", Option::Takes::value, Option::Repeat::yes},
-      Option{"--write", "", Option::Takes::value, Option::Repeat::yes},
-      Option{"--exec", "", Option::Takes::value, Option::Repeat::yes},
-      Option{"--connect", "", Option::Takes::value, Option::Repeat::yes},
-      Option{"--by", "", Option::Takes::value},
-      Option{"--allow-host", "", Option::Takes::value, Option::Repeat::yes},
-  };
-  const Arguments arguments = parse_arguments(words, options);
-  if (!arguments.positional.empty())
-    throw UsageError("explain takes no '" + arguments.positional[0] + "'", "agent-run explain -p PROFILE --open PATH");
+int explain_command(const Arguments& arguments) {
   supervisor::Options run_with;
   if (arguments.has("--profile")) run_with.profiles = arguments.values("--profile");
   if (arguments.has("--workspace")) run_with.workspace = arguments.value("--workspace");
   run_with.allow_hosts = arguments.values("--allow-host");
   run_with.argv = {"true"};
   if (arguments.has("--by") && !arguments.has("--connect"))
-    throw UsageError("--by speaks of a --connect", "agent-run explain --connect HOST:PORT --by PROGRAM");
+    throw UsageError("--by requires --connect", "agent-run explain --connect HOST:PORT --by PROGRAM");
   const supervisor::Prepared prepared = supervisor::prepare(run_with, supervisor::find_places());
   const Policy& policy = prepared.policy;
   Explainer explainer(prepared);
@@ -360,12 +346,11 @@ int explain_command(Words words) {
   return code;
 }
 
-int check_command(Words words) {
-  static constexpr std::array options_of_check = {Option{"--all", "", Option::Takes::nothing}};
-  const Arguments arguments = parse_arguments(words, options_of_check);
-  if (arguments.positional.size() != 1) throw UsageError("check needs one profile", "agent-run check PROFILE");
+int check_command(const Arguments& arguments) {
+  const std::string profile = arguments.operand(0);
+  if (profile.empty()) throw UsageError("check requires a profile", "agent-run check PROFILE");
   supervisor::Options options;
-  options.profiles = {arguments.positional[0]};
+  options.profiles = {profile};
   options.argv = {"true"};
   const supervisor::Prepared prepared = supervisor::prepare(options, supervisor::find_places());
   egress::require_bindable(prepared.policy);
@@ -373,7 +358,7 @@ int check_command(Words words) {
       prepared.policy.weakened(policy::Weakening::floor_only) ? policy::Label::nobody : policy::Label::broker);
   std::size_t kernel = 0;
   for (const policy::Rule& rule : prepared.policy.rules()) kernel += rule.label == policy::Label::kernel ? 1 : 0;
-  std::printf("%s: good (%zu rules: %zu kernel, %zu %.*s; reads %s)\n", printable(arguments.positional[0]).c_str(),
+  std::printf("%s: good (%zu rules: %zu kernel, %zu %.*s; reads %s)\n", printable(profile).c_str(),
               prepared.policy.rules().size(), kernel, prepared.policy.rules().size() - kernel,
               static_cast<int>(finer.size()), finer.data(), std::string(profile::name(prepared.reads)).c_str());
   for (const std::string& weakening : prepared.policy.weakenings()) {

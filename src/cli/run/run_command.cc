@@ -85,8 +85,7 @@ void print_json(const supervisor::Summary& summary) {
 
 }  // namespace
 
-int run_command(Words words, const Inherited& inherited) {
-  const Arguments arguments = parse_arguments(words, run_options);
+int run_command(const Arguments& arguments, const Inherited& inherited) {
   if (!arguments.positional.empty()) {
     static constexpr std::array to_come = {"learn", "ps", "kill", "watch", "approve", "deny"};
     if (std::find(to_come.begin(), to_come.end(), arguments.positional[0]) != to_come.end())

@@ -261,12 +261,8 @@ void print_failures(const std::map<std::string, Denial>& failures) {
 
 }  // namespace
 
-int why_command(Words words) {
-  static constexpr std::array options = {Option{"--journal", "", Option::Takes::value},
-                                         Option{"--json", "", Option::Takes::nothing}};
-  const Arguments arguments = parse_arguments(words, options);
-  if (arguments.positional.size() > 1) throw UsageError("why takes one run", "agent-run why [RUN]");
-  const auto run = named_run(arguments, arguments.positional.empty() ? "" : arguments.positional[0]);
+int why_command(const Arguments& arguments) {
+  const auto run = run_of(arguments);
   std::map<std::string, Denial> denials, failures;
   Unshown unshown;
   journal::show(run, {}, [&](std::uint64_t, std::string_view line) {

@@ -20,15 +20,34 @@ class Commands(harness.Case):
         self.assertRegex(self.ok("--version").text, r"^agent-run \d+\.\d+\.\d+\n$")
 
     def test_help_of_one_command(self):
-        for command in ("check", "explain", "why", "diff", "apply", "discard", "journal", "key", "doctor"):
+        for command in ("check", "explain", "why", "diff", "apply", "discard", "journal prune", "key show", "doctor"):
             for option in ("--help", "-h"):
                 with self.subTest(command, option=option):
-                    text = self.ok(command, option).text
-                    self.assertRegex(text, rf"\Aagent-run {command} ?")
-                    self.assertFalse([line for line in text.splitlines() if line[0] != " " and not line.startswith(f"agent-run {command}")])
-        self.assertRegex(self.ok("journal", "prune", "--help").text, r"\Aagent-run journal prune [^\n]*\n\Z")
-        self.assertRegex(self.ok("run", "-h").text, r"\Aagent-run \[run\]")
+                    text = self.ok(*command.split(), option).text
+                    self.assertRegex(text, rf"\AUsage: agent-run {command} \[OPTION\]")
+                    self.assertNotIn("\nCommands:\n", text)
+        for group, command in (("journal", "journal list"), ("key", "key show")):
+            text = self.ok(group, "--help").text
+            self.assertRegex(text, rf"\AUsage: agent-run {group} COMMAND")
+            self.assertIn(f"\n  {command} ", text)
+        self.assertRegex(self.ok("journal", "report", "-h").text, r"\AUsage: agent-run journal report --output FILE \[OPTION\]")
+        self.assertRegex(self.ok("run", "-h").text, r"\AUsage: agent-run \[run\]")
         self.assertEqual(self.ok("--", "sh", "-c", "echo $1", "x", "--help").text, "--help\n", "after -- it is the command's own")
+
+    def test_wrong_words(self):
+        for words, needle in ((("discard", ""), "an argument is empty"), (("why", "a", "b"), "unexpected argument 'b'"),
+                              (("journal",), "journal needs a command"), (("journal", "lsit"), "unknown journal command 'lsit'"),
+                              (("journal", "report"), "requires --output FILE"), (("journal", "list", "--json"), "unknown option --json"),
+                              (("doctor", "--", "x"), "unexpected argument 'x'")):
+            with self.subTest(words):
+                result = self.scratch.agent_run(*words)
+                self.assertEqual(result.status, 2, str(result))
+                self.assertRegex(result.errors, r"\Aagent-run: [^\n]+ — [^\n]+\n\Z")
+                self.assertIn(needle, result.errors)
+
+    def test_old_spelling(self):
+        result = self.scratch.agent_run("journal", "prune", "--try")
+        self.assertEqual((result.status, result.errors), (0, "agent-run: --try is the old name of --dry-run\n"), str(result))
 
     def test_check(self):
         good = self.scratch.write_profile()

@@ -438,7 +438,7 @@ class Reading(harness.Case):
         self.assertEqual(self.scratch.agent_run("--", "true", env=old).status, 0)
         self.assertEqual(self.scratch.agent_run("--", "true").status, 0)
         runs = sorted((self.scratch.state / "agent-run" / "runs").iterdir())
-        tried = self.scratch.agent_run("journal", "prune", "--try")
+        tried = self.scratch.agent_run("journal", "prune", "--dry-run")
         self.assertIn(f"{runs[0].name}  would be pruned", tried.text)
         self.assertTrue((runs[0] / "entries.000000.jsonl").exists())
         pruned = self.scratch.agent_run("journal", "prune")

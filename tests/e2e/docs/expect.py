@@ -40,7 +40,7 @@ EXAMPLES = {
         ("agent-run -p no-such-profile -- true", 125, r"^agent-run: no-such-profile: no such profile — shipped are: agent-text, allow-all, "),
         ("agent-run doctor", 0, r"^ok       user namespaces .*[\s\S]*^agent-run works here$"),
         ("agent-run --version", 0, r"\Aagent-run \d+\.\d+\.\d+\n\Z"),
-        ("agent-run --help", 0, r"\Aagent-run \[run\] \[-p PROFILE\]"),
+        ("agent-run --help", 0, r"\AUsage: agent-run \[run\] \[OPTION\]\.\.\. -- COMMAND"),
     ],
     "agent-run-journal.1": [
         ("agent-run -- sh -c 'echo hello > greeting; cat ~/.netrc'", 1, r"\.netrc: No such file or directory$"),
