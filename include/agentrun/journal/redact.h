@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include <agentrun/sys/glob.h>
+
 namespace agentrun::journal {
 
 /// Replaces words by "hmac:" and 16 hex digits of HMAC-SHA256 (RFC 2104) under a salt of the run: the same word gives
@@ -16,9 +18,9 @@ namespace agentrun::journal {
 class Redactor {
  public:
   Redactor() = default;  // replaces nothing
-  /// `globs`: of '*' and '?', without regard to case (ASCII), over a word or the name in front of its '='. Makes a
+  /// `globs`: in Glob::Syntax::words, without regard to case, over a word or the name in front of its '='. Makes a
   /// salt.
-  explicit Redactor(std::vector<std::string> globs);
+  explicit Redactor(const std::vector<std::string>& globs);
 
   /// A word that matches is replaced; of NAME=VALUE (or NAME:VALUE) whose name matches and looks like an option or an
   /// identifier, the value; after an option whose name matches (`--token VALUE`), the next word. A word that holds
@@ -33,7 +35,7 @@ class Redactor {
   [[nodiscard]] bool matches(std::string_view text) const noexcept;
   [[nodiscard]] std::string digest(std::string_view text) const;
 
-  std::vector<std::string> globs_;
+  std::vector<Glob> globs_;
   std::array<std::uint8_t, 32> salt_{};
 };
 

@@ -1,7 +1,7 @@
 #include <agentrun/journal/byte_names.h>
 #include <agentrun/journal/query.h>
 #include <agentrun/sys/error.h>
-#include <fnmatch.h>
+#include <agentrun/sys/glob.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -92,7 +92,7 @@ std::string unescaped(std::string_view text) {
 /// As a pattern, or as the name itself, in the spelling in which names are shown.
 bool matches(const std::string& pattern, const std::string& text) {
   if (text.empty()) return false;
-  if (text == pattern || ::fnmatch(pattern.c_str(), text.c_str(), 0) == 0) return true;
+  if (text == pattern || Glob(pattern, Glob::Syntax::shell).matches(text)) return true;
   return pattern.find("\\x") != std::string::npos && unescaped(pattern) == unescaped(text);
 }
 

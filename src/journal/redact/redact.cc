@@ -17,38 +17,15 @@ constexpr char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
-/// One star to go back to is enough: what an earlier one took could as well be taken by the later one. So the time is
-/// bounded by the product of the lengths, whatever the words are.
-bool glob(std::string_view pattern, std::string_view text) noexcept {
-  std::size_t p = 0;
-  std::size_t t = 0;
-  std::size_t star = std::string_view::npos;
-  std::size_t retry = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      retry = t;
-    } else if (p < pattern.size() && (pattern[p] == '?' || lower(pattern[p]) == lower(text[t]))) {
-      ++p;
-      ++t;
-    } else if (star != std::string_view::npos) {
-      p = star + 1;
-      t = ++retry;
-    } else {
-      return false;
-    }
-  }
-  return pattern.find_first_not_of('*', p) == std::string_view::npos;
-}
-
 }  // namespace
 
-Redactor::Redactor(std::vector<std::string> globs) : globs_(std::move(globs)) {
+Redactor::Redactor(const std::vector<std::string>& globs) {
+  for (const std::string& glob : globs) globs_.emplace_back(glob, Glob::Syntax::words, Glob::Case::folded);
   fill_random(salt_);
 }
 
 bool Redactor::matches(std::string_view text) const noexcept {
-  return std::ranges::any_of(globs_, [&](const std::string& pattern) { return glob(pattern, text); });
+  return std::ranges::any_of(globs_, [&](const Glob& glob) { return glob.matches(text); });
 }
 
 std::string Redactor::digest(std::string_view text) const {

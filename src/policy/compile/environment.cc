@@ -5,7 +5,7 @@
 #include <map>
 
 #include <agentrun/profile/fail.h>
-#include "policy/match/glob.h"
+#include <agentrun/sys/glob.h>
 
 namespace agentrun::policy {
 

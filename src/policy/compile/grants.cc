@@ -3,9 +3,9 @@
 #include <array>
 
 #include <agentrun/profile/fail.h>
+#include <agentrun/sys/glob.h>
 #include <agentrun/sys/paths.h>
 #include "policy/compile/draft.h"
-#include "policy/match/glob.h"
 
 namespace agentrun::policy {
 

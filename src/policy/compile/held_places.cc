@@ -7,8 +7,8 @@
 #include <map>
 
 #include <agentrun/profile/fail.h>
+#include <agentrun/sys/glob.h>
 #include <agentrun/sys/paths.h>
-#include "policy/match/glob.h"
 #include "policy/search/moved_home.h"
 
 namespace agentrun::policy {

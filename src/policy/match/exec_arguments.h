@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "policy/match/glob.h"
+#include <agentrun/sys/glob.h>
 
 namespace agentrun::policy {
 

@@ -13,7 +13,7 @@
 #include <tuple>
 #include <vector>
 
-#include "policy/match/glob.h"
+#include <agentrun/sys/glob.h>
 #include "policy/match/pattern.h"
 
 namespace agentrun::policy {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include <agentrun/profile/fail.h>
-#include "policy/match/glob.h"
+#include <agentrun/sys/glob.h>
 
 namespace agentrun::policy {
 
@@ -77,7 +77,7 @@ Split split(const std::string& pattern, const Variables& variables, const Origin
 std::size_t find_outside_classes(std::string_view text, std::size_t from, std::string_view marks) {
   for (std::size_t i = from; i < text.size();) {
     if (text[i] == '[') {
-      const std::size_t end = class_end(text, i);
+      const std::size_t end = Glob::class_end(text, i);
       if (end == std::string_view::npos) return end;
       i = end;
     } else if (marks.find(text[i]) != std::string_view::npos) {

@@ -5,8 +5,8 @@
 #include <array>
 #include <filesystem>
 
+#include <agentrun/sys/glob.h>
 #include <agentrun/sys/paths.h>
-#include "policy/match/glob.h"
 
 namespace agentrun::policy {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "policy/match/glob.h"
+#include <agentrun/sys/glob.h>
 #include "policy/match/pattern.h"
 
 namespace agentrun::policy::test {
