@@ -134,7 +134,7 @@ Component component(std::string_view text, const Origin& origin) {
   if (text == "**") return {.kind = Component::Kind::any, .text = {}};
   if (text == "." || text == "..")
     fail(origin, "\"" + std::string(text) + "\" in a path", "write the path that is meant");
-  if (const auto wrong = Glob::fault(text)) fail(origin, *wrong, "see \"Patterns\" in agent-run-profile(5)");
+  if (const auto wrong = Glob::fault(text)) fail(origin, *wrong, "see agent-run-profile(5), PATTERNS");
   if (text.find("**") != std::string_view::npos)
     fail(origin, "** beside other characters", "** stands alone between slashes; * matches within one name");
   if (auto literal = Glob::literal(text)) {

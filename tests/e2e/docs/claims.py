@@ -77,4 +77,7 @@ weaken: []
 COMMANDS = ((0, "true"), (7, "exit 7"), (143, "kill -TERM $$"), (137, "kill -KILL $$"))
 USES = ((126, "-- /etc/passwd"), (127, "-- no-such-command"), (125, "-p no-such -- true"), (125, ""), (125, "--"),
         (125, "explain --no-such"), (125, "check"), (125, "check no-such"), (0, "check default"), (0, "doctor"),
-        (2, "doctor x"), (2, "why no-such"), (2, "journal"), (2, "journal verify no-such"), (2, "key"))
+        (2, "doctor x"), (2, "why no-such"), (2, "journal"), (2, "journal verify no-such"), (2, "key"), (2, "diff no-such"), (2, "discard"),
+        (2, "apply no-such"), (0, "journal list"), (2, "journal query no-such"), (2, "journal export --format ocsf --key x+y"),
+        (2, "journal prune --older-than 10"), (0, "journal prune --dry-run"), (2, "journal prove --verify no-such"), (0, "explain --open /usr/bin/env"),
+        (1, "explain --write /usr/bin/env"), (125, "explain --by /usr/bin/env"))
