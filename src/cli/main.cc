@@ -11,6 +11,7 @@
 #include "cli/journal/journal_command.h"
 #include "cli/options/cli_arguments.h"
 #include "cli/options/help_text.h"
+#include "cli/text/print.h"
 #include "cli/text/text.h"
 
 namespace agentrun::cli {
@@ -122,11 +123,11 @@ int run_words(Words words, const Inherited& inherited) {
 
 int main(const std::vector<std::string>& words, const Inherited& inherited) {
   if (words.empty()) {
-    std::fputs(help_text().c_str(), stderr);
+    write_text(stderr, help_text());
     return refused;
   }
   if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
-    std::fputs(help_text().c_str(), stdout);
+    write_text(stdout, help_text());
     return 0;
   }
   if (words[0] == "--version") {
@@ -134,7 +135,7 @@ int main(const std::vector<std::string>& words, const Inherited& inherited) {
     return 0;
   }
   if (asks_for_help(words)) {
-    std::fputs(help_for(words).c_str(), stdout);
+    write_text(stdout, help_for(words));
     return 0;
   }
   return run_words(words, inherited);
@@ -143,8 +144,7 @@ int main(const std::vector<std::string>& words, const Inherited& inherited) {
 }  // namespace
 
 void print_error(const std::string& what, const std::string& remedy) {
-  std::fprintf(stderr, "agent-run: %s%s%s\n", printable(what).c_str(), remedy.empty() ? "" : " — ",
-               printable(remedy).c_str());
+  print_diagnostic("agent-run: {}{}{}\n", what, remedy.empty() ? "" : " — ", remedy);
 }
 
 }  // namespace agentrun::cli

@@ -7,6 +7,7 @@
 #include "cli/cli_common.h"
 #include "cli/commands.h"
 #include "cli/journal/journal_command.h"
+#include "cli/text/print.h"
 #include "cli/text/text.h"
 
 namespace agentrun::cli {
@@ -57,20 +58,20 @@ std::vector<std::string> trusted_keys(const Arguments& arguments) {
 
 int journal_list(const Arguments& arguments) {
   for (const journal::RunInfo& run : journal::list_runs(state_directory(arguments))) {
-    std::printf("%s  %s\n", printable(run.id).c_str(), run.closed ? "closed" : "open or broken off");
+    print("{}  {}\n", run.id, run.closed ? "closed" : "open or broken off");
   }
   return 0;
 }
 
 int key_show(const Arguments& arguments) {
   const UsersState users(arguments);
-  std::printf("%s\n", journal::load_or_make_identity(users.directory).vkey().c_str());
+  print("{}\n", journal::load_or_make_identity(users.directory).vkey());
   return 0;
 }
 
 int key_agent(const Arguments& arguments) {
   const UsersState users(arguments);
-  std::printf("%s\n", journal::adopt_identity(users.directory, arguments.operand(0)).vkey().c_str());
+  print("{}\n", journal::adopt_identity(users.directory, arguments.operand(0)).vkey());
   return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "cli/cli_common.h"
 #include "cli/journal/journal_command.h"
 #include "cli/text/output.h"
+#include "cli/text/print.h"
 #include "cli/text/text.h"
 
 namespace agentrun::cli {
@@ -73,7 +74,7 @@ Exported export_records(const std::filesystem::path& run, sink::Exporter& export
   });
   exporter.finish();
   if (broken) {
-    std::fprintf(stderr, "agent-run: %s\n", broken->c_str());  // what follows has no lines that could be counted
+    print_diagnostic("agent-run: {}\n", *broken);  // what follows has no lines that could be counted
     ++exported.passed_over;
   }
   return exported;
@@ -98,13 +99,12 @@ int export_format(const Arguments& arguments) {
   const Exported exported = export_records(run, exporter, signs ? &leaves : nullptr, out);
   output.finish();
   if (exported.passed_over != 0)
-    std::fprintf(stderr, "agent-run: %llu lines are no records and were passed over: agent-run journal verify\n",
-                 static_cast<unsigned long long>(exported.passed_over));
+    print_diagnostic("agent-run: {} lines are no records and were passed over: agent-run journal verify\n",
+                     exported.passed_over);
   if (exported.unsigned_ones != 0)
-    std::fprintf(
-        stderr,
-        "agent-run: %llu records are under no checkpoint and were not signed as events: agent-run journal verify\n",
-        static_cast<unsigned long long>(exported.unsigned_ones));
+    print_diagnostic(
+        "agent-run: {} records are under no checkpoint and were not signed as events: agent-run journal verify\n",
+        exported.unsigned_ones);
   return exported.passed_over != 0 ? 1 : exported.unsigned_ones != 0 ? 3 : 0;
 }
 
@@ -124,7 +124,7 @@ int journal_forward(const Arguments& arguments) {
   constexpr int patience_ms = 10'000;
   const auto unsent =
       supervisor::forward(run_of(arguments), state_directory(arguments), arguments.values("--sink"), patience_ms);
-  for (const std::string& line : unsent) std::fprintf(stderr, "agent-run: %s\n", printable(line).c_str());
+  for (const std::string& line : unsent) print_diagnostic("agent-run: {}\n", line);
   return unsent.empty() ? 0 : 1;
 }
 

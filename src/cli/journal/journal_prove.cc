@@ -6,6 +6,7 @@
 #include <agentrun/sys/process.h>
 #include "cli/cli_common.h"
 #include "cli/journal/journal_command.h"
+#include "cli/text/print.h"
 #include "cli/text/text.h"
 
 namespace agentrun::cli {
@@ -32,18 +33,15 @@ int check_file(const Arguments& arguments) {
     const auto proven =
         journal::check_proof(read_file(arguments.value("--verify"), max_proof), trusted_keys(arguments), old);
     if (proven.record.empty()) {
-      std::printf("PROVEN  %s: the journal of %llu records continues that of %llu\n", printable(proven.origin).c_str(),
-                  static_cast<unsigned long long>(proven.size), static_cast<unsigned long long>(proven.index));
+      print("PROVEN  {}: the journal of {} records continues that of {}\n", proven.origin, proven.size, proven.index);
     } else {
-      std::printf("PROVEN  %s: record %llu of %llu\n%s\n", printable(proven.origin).c_str(),
-                  static_cast<unsigned long long>(proven.index), static_cast<unsigned long long>(proven.size),
-                  printable(proven.record).c_str());
+      print("PROVEN  {}: record {} of {}\n{}\n", proven.origin, proven.index, proven.size, proven.record);
     }
     return 0;
   } catch (const UsageError&) {
     throw;
   } catch (const Refusal& e) {
-    std::printf("NOT PROVEN  %s\n", printable(e.what()).c_str());
+    print("NOT PROVEN  {}\n", e.what());
     return 1;
   }
 }
@@ -66,7 +64,7 @@ int journal_prove(const Arguments& arguments) {
   const std::string proof = growth
                                 ? journal::prove_consistency(directory, number_of(arguments.value("--from"), "records"))
                                 : journal::prove(directory, number_of(operands[0], "a record"));
-  std::fwrite(proof.data(), 1, proof.size(), stdout);
+  write_text(stdout, proof);
   return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <agentrun/sys/error.h>
 #include "cli/journal/journal_command.h"
 #include "cli/text/output.h"
+#include "cli/text/print.h"
 #include "cli/text/text.h"
 
 namespace agentrun::cli {
@@ -19,8 +20,7 @@ int journal_report(const Arguments& arguments) {
   Output out(output);
   sink::write_report(out.stream(), run, verified);
   out.finish();
-  if (output != "-")
-    std::printf("%s  %s\n", std::string(journal::name(verified.status)).c_str(), printable(output).c_str());
+  if (output != "-") print("{}  {}\n", journal::name(verified.status), output);
   return verified.exit_code();
 }
 

@@ -18,6 +18,7 @@
 #include "cli/cli_common.h"
 #include "cli/journal/journal_command.h"
 #include "cli/journal/record_text.h"
+#include "cli/text/print.h"
 #include "cli/text/text.h"
 
 namespace agentrun::cli {
@@ -30,10 +31,10 @@ std::string text(const nlohmann::json& record, const char* key) {
 
 // time, verdict, what, on what, by whom. Everything else is in --json.
 void print_record(std::uint64_t index, std::string_view line, const std::string& run) {
-  if (!run.empty()) std::printf("%s ", printable(run).c_str());
+  if (!run.empty()) print("{} ", run);
   const auto r = nlohmann::json::parse(line, nullptr, false);
   if (r.is_discarded() || !r.is_object()) {
-    std::printf("%6llu  (not a record)\n", static_cast<unsigned long long>(index));
+    print("{:6}  (not a record)\n", index);
     return;
   }
   const std::string type = text(r, "type");
@@ -46,9 +47,8 @@ void print_record(std::uint64_t index, std::string_view line, const std::string&
   const std::string t = text(r, "t");
   std::int64_t ns = 0;
   std::from_chars(t.data(), t.data() + t.size(), ns);
-  std::printf("%6llu %s %-13s %-5s%s  [%s %s]\n", static_cast<unsigned long long>(index), time_text(ns).c_str(),
-              printable(type).c_str(), printable(text(r, "act")).c_str(), printable(what).c_str(),
-              printable(text(r, "pid")).c_str(), printable(text(r, "comm")).c_str());
+  print("{:6} {} {:<13} {:<5}{}  [{} {}]\n", index, time_text(ns), type, text(r, "act"), what, text(r, "pid"),
+        text(r, "comm"));
 }
 
 /// `run`: in front of each, when they are of several. What is no record would break the output, or the terminal.
@@ -56,17 +56,16 @@ void print_line(std::uint64_t index, std::string_view line, bool json, const std
   if (!json) return print_record(index, line, run);
   const std::string journal = run.empty() ? "" : "\"journal\":\"" + run + "\",";  // an id needs no escapes
   if (line.size() <= 2 || line[0] != '{' || !nlohmann::json::accept(line)) {
-    std::printf("{\"i\":%llu,%s\"type\":\"(not a record)\"}\n", static_cast<unsigned long long>(index),
-                journal.c_str());
+    print("{{\"i\":{},{}\"type\":\"(not a record)\"}}\n", index, journal);
     return;
   }
-  std::printf("{\"i\":%llu,%s", static_cast<unsigned long long>(index), journal.c_str());
+  print("{{\"i\":{},{}", index, journal);
   // Programs get the bytes that were hashed; a terminal would obey some of them.
   static const bool to_terminal = ::isatty(STDOUT_FILENO) == 1;
   const std::string_view bytes = line.substr(1);
   const std::string shown = to_terminal ? printable_json(bytes) : std::string();
   const std::string_view rest = to_terminal ? shown : bytes;
-  std::fwrite(rest.data(), 1, rest.size(), stdout);
+  write_text(stdout, rest);
   std::putchar('\n');
 }
 
@@ -78,8 +77,8 @@ bool print_run(const std::filesystem::path& folder, const journal::Filter& filte
     return std::ferror(stdout) == 0;
   });
   if (broken)
-    std::fprintf(stderr, "agent-run: %s%s%s\n  agent-run journal verify says more\n", run.c_str(),
-                 run.empty() ? "" : ": ", broken->c_str());
+    print_diagnostic("agent-run: {}{}{}\n  agent-run journal verify says more\n", run, run.empty() ? "" : ": ",
+                     *broken);
   return !broken;
 }
 
@@ -131,7 +130,7 @@ int journal_query(const Arguments& arguments) {
     try {
       if (!print_run(folder, filter, json, folder.filename().string())) status = std::max(status, 1);
     } catch (const SysError& e) {  // one that cannot be read does not hide the others
-      std::fprintf(stderr, "agent-run: %s: %s\n", folder.filename().c_str(), e.what());
+      print_diagnostic("agent-run: {}: {}\n", folder.filename(), e.what());
       status = 2;
     }
   }
@@ -172,8 +171,7 @@ int journal_prune(const Arguments& arguments) {
   const bool try_only = arguments.has("--dry-run");
   for (const journal::Pruned& run :
        journal::prune(state_directory(arguments), days, try_only ? journal::Prune::try_only : journal::Prune::remove)) {
-    std::printf("%s  %s, %llu records\n", printable(run.id).c_str(), try_only ? "would be pruned" : "pruned",
-                static_cast<unsigned long long>(run.records));
+    print("{}  {}, {} records\n", run.id, try_only ? "would be pruned" : "pruned", run.records);
   }
   return 0;
 }

@@ -8,6 +8,7 @@
 #include "cli/cli_common.h"
 #include "cli/journal/journal_command.h"
 #include "cli/text/output.h"
+#include "cli/text/print.h"
 #include "cli/text/text.h"
 
 namespace agentrun::cli {
@@ -26,9 +27,8 @@ std::filesystem::path stamped_folder(const Arguments& arguments) {
 int keep(const Arguments& arguments) {
   const auto kept = journal::keep_stamp(
       stamped_folder(arguments), read_file(arguments.value("--reply"), journal::max_stamp), authorities_of(arguments));
-  std::printf("STAMPED  %llu records were there at %s, says %s%s\n", static_cast<unsigned long long>(kept.records),
-              kept.stamp.time.c_str(), printable(kept.stamp.authority).c_str(),
-              kept.stamp.vouched == journal::Vouched::trusted ? "" : " (whoever that is: --tsa-ca)");
+  print("STAMPED  {} records were there at {}, says {}{}\n", kept.records, kept.stamp.time, kept.stamp.authority,
+        kept.stamp.vouched == journal::Vouched::trusted ? "" : " (whoever that is: --tsa-ca)");
   return 0;
 }
 
@@ -54,7 +54,7 @@ int journal_stamp(const Arguments& arguments) {
   Output out(output);
   out.stream() << query.der;
   out.finish();
-  if (output != "-") std::printf("%s\n", printable(output).c_str());
+  if (output != "-") print("{}\n", output);
   return 0;
 }
 

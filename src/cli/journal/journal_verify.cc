@@ -11,6 +11,7 @@
 #include <agentrun/sys/process.h>
 #include "cli/cli_common.h"
 #include "cli/journal/journal_command.h"
+#include "cli/text/print.h"
 #include "cli/text/text.h"
 
 namespace agentrun::cli {
@@ -33,7 +34,7 @@ class ProgressLine {
     last_ = now;
     shown_ = true;
     const double percent = all == 0 ? 100 : 100 * static_cast<double>(std::min(done, all)) / static_cast<double>(all);
-    std::fprintf(stderr, "\r%3.0f %% of %llu MiB", percent, static_cast<unsigned long long>(all >> 20));
+    print_diagnostic("\r{:3.0f} % of {} MiB", percent, all >> 20);
   }
 
  private:
@@ -54,17 +55,14 @@ void print_json(const journal::Report& report) {
   for (const journal::Finding& f : report.findings) {
     out["findings"].push_back({{"rule", f.rule}, {"where", f.where}, {"message", f.message}});
   }
-  std::printf("%s\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  write_text(stdout, json_line(out));
 }
 
 void print_text(const journal::Report& report) {
-  std::printf("%s  %s\n  signed %llu, unsigned %llu, torn %llu bytes\n",
-              std::string(journal::name(report.status)).c_str(), printable(report.origin).c_str(),
-              static_cast<unsigned long long>(report.signed_records),
-              static_cast<unsigned long long>(report.records - std::min(report.records, report.signed_records)),
-              static_cast<unsigned long long>(report.torn_bytes));
+  print("{}  {}\n  signed {}, unsigned {}, torn {} bytes\n", journal::name(report.status), report.origin,
+        report.signed_records, report.records - std::min(report.records, report.signed_records), report.torn_bytes);
   for (const journal::Finding& f : report.findings) {
-    std::printf("  %s %s: %s\n", f.rule.c_str(), printable(f.where).c_str(), printable(f.message).c_str());
+    print("  {} {}: {}\n", f.rule, f.where, f.message);
   }
 }
 

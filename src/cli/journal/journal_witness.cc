@@ -7,6 +7,7 @@
 #include <agentrun/witness/witness_http.h>
 #include "cli/cli_common.h"
 #include "cli/journal/journal_command.h"
+#include "cli/text/print.h"
 
 namespace agentrun::cli {
 
@@ -16,9 +17,9 @@ int journal_witness(const Arguments& arguments) {
   const supervisor::StateUse use(arguments.value("--state"), "--state", supervisor::find_places());
   journal::Witness witness(arguments.value("--state"), logs);
   const witness::WitnessSocket socket = witness::listen_for_witness(arguments.value("--listen"));
-  std::printf("%s\n", witness.vkey().c_str());
+  print("{}\n", witness.vkey());
   std::fflush(stdout);
-  std::fprintf(stderr, "agent-run: listens at %s\n", socket.name.c_str());
+  print_diagnostic("agent-run: listens at {}\n", socket.name);
   witness::serve_witness(socket.fd, witness);
 }
 
@@ -33,14 +34,14 @@ int journal_submit(const Arguments& arguments) {
     reply = witness::ask_witness(arguments.value("--to"), body);
   }
   if (reply.status == 409 || reply.status == 422) {
-    std::printf("FORKED  the witness has seen another index\n");
+    print("FORKED  the witness has seen another index\n");
     return 1;
   }
   if (reply.status != 200)
     throw Refusal("the witness answered " + std::to_string(reply.status),
                   "403, 404: it must know this identity, see key show");
   const std::string note = journal::cosigned(body, reply.body, arguments.value("--witness"));
-  std::fwrite(note.data(), 1, note.size(), stdout);
+  write_text(stdout, note);
   return 0;
 }
 

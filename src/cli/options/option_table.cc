@@ -72,11 +72,11 @@ constexpr CommandRow commands[] = {
 constexpr CommandSet filtered = {journal_show, journal_query, journal_tail};
 constexpr CommandSet reviewing = {diff, apply, discard};
 constexpr CommandSet of_journals = {
-    journal_list, journal_show, journal_query, journal_tail, journal_verify, journal_prove, journal_report, journal_export,
-    journal_forward, journal_stamp, journal_prune, journal_submit, key_show, key_agent};
+    journal_list, journal_show, journal_query, journal_tail, journal_verify, journal_prove, journal_report,
+    journal_export, journal_forward, journal_stamp, journal_prune, journal_submit, key_show, key_agent};
 constexpr CommandSet all = {
-    run, check, explain, why, diff, apply, discard, journal_list, journal_show, journal_query, journal_tail, journal_verify,
-    journal_prove, journal_report, journal_export, journal_forward, journal_stamp, journal_prune, journal_witness,
+    run, check, explain, why, diff, apply, discard, journal_list, journal_show, journal_query, journal_tail,
+    journal_verify, journal_prove, journal_report, journal_export, journal_forward, journal_stamp, journal_prune, journal_witness,
     journal_submit, key_show, key_agent, doctor};
 constexpr CommandSet none = {};
 

@@ -12,6 +12,7 @@
 #include <agentrun/supervisor/host_guards.h>
 #include "cli/cli_common.h"
 #include "cli/commands.h"
+#include "cli/text/print.h"
 #include "cli/text/text.h"
 
 namespace agentrun::cli {
@@ -38,10 +39,10 @@ void mark_guarded(const Overlays& overlays, std::vector<Change>& changes) {
   for (const review::Target& target : overlays.targets()) directories.push_back(target.path);
   const review::HostNames names = supervisor::guarded_on_host(directories, supervisor::find_places());
   if (!names.left_out.empty())
-    std::fprintf(stderr,
-                 "agent-run: not all names of the host that lead here were looked at (%s): every change counts as one "
-                 "that the host would run or trust\n",
-                 printable(names.left_out).c_str());
+    print_diagnostic(
+        "agent-run: not all names of the host that lead here were looked at ({}): every change counts as one "
+        "that the host would run or trust\n",
+        names.left_out);
   review::mark_guarded(changes, overlays.targets(), names);
 }
 
@@ -118,24 +119,23 @@ void print_content(const Overlays& overlays, const Change& change, const std::st
       replaces ? overlays.content(change, Overlays::Side::host, text_limit) : std::optional<std::string>("");
   const auto after = overlays.content(change, Overlays::Side::overlay, text_limit);
   if (!is_text(before) || !is_text(after)) {
-    if (replaces) std::printf("  was: %s\n", fingerprint(overlays, change, Overlays::Side::host).c_str());
-    std::printf("  now: %s\n", fingerprint(overlays, change, Overlays::Side::overlay).c_str());
+    if (replaces) print("  was: {}\n", fingerprint(overlays, change, Overlays::Side::host));
+    print("  now: {}\n", fingerprint(overlays, change, Overlays::Side::overlay));
     return;
   }
   if (before->empty() && after->empty()) return;
-  std::printf("--- %s\n+++ %s\n", replaces ? ("a/" + path).c_str() : "/dev/null", ("b/" + path).c_str());
+  print("--- {}\n+++ {}\n", replaces ? "a/" + path : "/dev/null", "b/" + path);
   const std::string hunks = review::unified_hunks(*before, *after);
   for (std::size_t at = 0; at < hunks.size();) {
     const std::size_t end = hunks.find('\n', at);
-    std::printf("%s\n", printable_line(std::string_view(hunks).substr(at, end - at)).c_str());
+    print("{}\n", Safe{printable_line(std::string_view(hunks).substr(at, end - at))});
     at = end + 1;
   }
 }
 
 void print_change(const Overlays& overlays, const Change& change) {
-  const std::string link = change.after.kind == Kind::link ? " -> " + printable(change.after.link) : "";
-  std::printf("%s: %s%s%s\n", what_happened(change).c_str(), printable(shown_path(overlays, change)).c_str(),
-              link.c_str(), printable(notes(overlays, change)).c_str());
+  const std::string link = change.after.kind == Kind::link ? " -> " + change.after.link : "";
+  print("{}: {}{}{}\n", what_happened(change), shown_path(overlays, change), link, notes(overlays, change));
 }
 
 void print_json(const Overlays& overlays, const Change& change) {
@@ -159,31 +159,29 @@ void print_json(const Overlays& overlays, const Change& change) {
   record.text("target", overlays.targets()[change.target].path);
   record.boolean("time", change.difference == review::Difference::time);
   const std::string line = printable_json(record.line());
-  std::fwrite(line.data(), 1, line.size(), stdout);
+  write_text(stdout, line);
 }
 
 void print_work_in_progress(std::span<const Change> changes, const std::string& when) {
-  for (const std::string& work : review::work_in_progress(changes))
-    std::printf("%s%s\n", printable(work).c_str(), when.c_str());
+  for (const std::string& work : review::work_in_progress(changes)) print("{}{}\n", work, when);
 }
 
 void print_changes(const Overlays& overlays, const std::vector<Change>& changes, const Arguments& arguments) {
-  std::printf("run %s: %zu %s held back from", overlays.run().c_str(), changes.size(),
-              changes.size() == 1 ? "change" : "changes");
-  for (const review::Target& target : overlays.targets()) std::printf(" %s", printable(target.path).c_str());
-  std::printf("%s\n", overlays.alive() ? " (the run is still alive: there may be more)" : "");
+  print("run {}: {} {} held back from", overlays.run(), changes.size(), changes.size() == 1 ? "change" : "changes");
+  for (const review::Target& target : overlays.targets()) print(" {}", target.path);
+  print("{}\n", overlays.alive() ? " (the run is still alive: there may be more)" : "");
   print_work_in_progress(changes, " in the overlay; its --continue or --abort is for whoever applies this");
   static constexpr const char* titles[] = {"deletions", "the host would run or trust", "the rest"};
   std::optional<review::Group> group;
   for (const Change& change : changes) {
-    if (group != change.group) std::printf("\n%s:\n", titles[static_cast<std::size_t>(change.group)]);
+    if (group != change.group) print("\n{}:\n", titles[static_cast<std::size_t>(change.group)]);
     group = change.group;
     print_change(overlays, change);
     if (arguments.has("--stat") || !change.refused.empty()) continue;
     try {
-      print_content(overlays, change, printable(shown_path(overlays, change)));
+      print_content(overlays, change, shown_path(overlays, change));
     } catch (const SysError& e) {
-      std::printf("  cannot be read: %s\n", std::string(errno_name(e.error())).c_str());
+      print("  cannot be read: {}\n", errno_name(e.error()));
     }
   }
 }
@@ -222,17 +220,16 @@ Overlays open_one(const Arguments& arguments, const std::string& state, review::
 }
 
 int report_applied(Overlays& overlays, std::size_t applied, const std::vector<review::Chosen::Left>& left) {
-  std::printf("applied %zu %s of run %s\n", applied, applied == 1 ? "change" : "changes", overlays.run().c_str());
+  print("applied {} {} of run {}\n", applied, applied == 1 ? "change" : "changes", overlays.run());
   for (std::size_t i = 0; i < std::min(left.size(), left_shown); ++i) {
-    std::printf("left: %s — %s\n", printable(shown_path(overlays, left[i].change)).c_str(),
-                printable(left[i].why).c_str());
+    print("left: {} — {}\n", shown_path(overlays, left[i].change), left[i].why);
   }
-  if (left.size() > left_shown) std::printf("left: %zu more\n", left.size() - left_shown);
+  if (left.size() > left_shown) print("left: {} more\n", left.size() - left_shown);
   if (overlays.changes().empty()) {
     overlays.discard();
-    std::printf("nothing is left of them\n");
+    print("nothing is left of them\n");
   } else {
-    std::printf("what is left: agent-run diff %s\n", overlays.run().c_str());
+    print("what is left: agent-run diff {}\n", overlays.run());
   }
   return left.empty() ? 0 : 1;
 }
@@ -282,7 +279,7 @@ int discard_command(const Arguments& arguments) {
   const UsersState users(arguments);
   Overlays overlays = open_one(arguments, users.directory, review::Use::change);
   overlays.discard();
-  std::printf("discarded what run %s changed\n", overlays.run().c_str());
+  print("discarded what run {} changed\n", overlays.run());
   return 0;
 }
 

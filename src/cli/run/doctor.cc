@@ -6,6 +6,7 @@
 #include <agentrun/sandbox.h>
 #include <agentrun/supervisor.h>
 #include "cli/commands.h"
+#include "cli/text/print.h"
 #include "cli/text/text.h"
 
 namespace agentrun::cli {
@@ -14,9 +15,8 @@ namespace {
 
 void print_feature(const sandbox::Feature& feature) {
   const char* word = feature.present ? "ok      " : feature.required ? "MISSING " : "absent  ";
-  std::printf("%s %-28s %s\n", word, printable(feature.name).c_str(), printable(feature.detail).c_str());
-  if (!feature.present && !feature.remedy.empty())
-    std::printf("          remedy: %s\n", printable(feature.remedy).c_str());
+  print("{} {:<28} {}\n", word, feature.name, feature.detail);
+  if (!feature.present && !feature.remedy.empty()) print("          remedy: {}\n", feature.remedy);
 }
 
 // All parts can work, and still not together.
@@ -46,15 +46,15 @@ std::string ruleset_with_egress() {
 
 void print_apparmor_profile() {
   constexpr const char* file = "/etc/apparmor.d/agent-run";
-  std::printf("AppArmor restricts user namespaces here. As root, write this to %s, then apparmor_parser -r %s:\n\n%s\n",
-              file, file, printable_lines(sandbox::apparmor_profile(supervisor::program_path())).c_str());
+  print("AppArmor restricts user namespaces here. As root, write this to {}, then apparmor_parser -r {}:\n\n{}\n", file,
+        file, Safe{printable_lines(sandbox::apparmor_profile(supervisor::program_path()))});
 }
 
 }  // namespace
 
 int doctor_command(const Arguments&) {
   if (sandbox::inside_agent_run()) {
-    std::printf(
+    print(
         "this is a sandbox of agent-run, and nothing can be nested in it: what is missing here is meant to be, and "
         "needs no "
         "remedy. To see what the host can do, run agent-run doctor outside\n");
@@ -76,12 +76,12 @@ int doctor_command(const Arguments&) {
     if (!feature.present && feature.required) good = false;
   }
   if (!good && sandbox::apparmor_restricts()) print_apparmor_profile();
-  std::printf("%s\n", good ? "agent-run works here" : "agent-run cannot keep its promises here and will refuse to run");
+  print("{}\n", good ? "agent-run works here" : "agent-run cannot keep its promises here and will refuse to run");
   const bool lacks_broker = std::any_of(features.begin(), features.end(), [](const sandbox::Feature& feature) {
     return feature.of_broker && !feature.present;
   });
   if (lacks_broker && whole_sandbox(supervisor::Trial::floor).present)
-    std::printf(
+    print(
         "the floor alone stands here: a profile with `weaken: [floor-only]` runs without the broker, see "
         "agent-run-profile(5)\n");
   return good ? 0 : 1;

@@ -17,6 +17,7 @@
 #include <agentrun/sys/paths.h>
 #include "cli/cli_common.h"
 #include "cli/commands.h"
+#include "cli/text/print.h"
 #include "cli/text/text.h"
 
 namespace agentrun::cli {
@@ -74,18 +75,17 @@ policy::Endpoint as_inside(policy::Endpoint endpoint) {
 
 int print_verdict(const Verdict& verdict, std::string_view keeper, const std::string& what, const std::string& remedy) {
   const policy::Rule* rule = verdict.rule;
-  std::printf("%s: %s\n", std::string(policy::name(verdict.act)).c_str(), printable(what).c_str());
-  std::printf("  label: %s\n", std::string(keeper).c_str());
+  print("{}: {}\n", policy::name(verdict.act), what);
+  print("  label: {}\n", keeper);
   if (rule == nullptr)
-    std::printf("  rule: none (what no rule allows is denied)\n");
+    print("  rule: none (what no rule allows is denied)\n");
   else
-    std::printf("  rule: %s  %s%s%s\n", printable(rule->id).c_str(), printable(rule->pattern).c_str(),
-                rule->place.file.empty() ? "" : "  at ", printable(rule->place.text()).c_str());
+    print("  rule: {}  {}{}{}\n", rule->id, rule->pattern, rule->place.file.empty() ? "" : "  at ", rule->place.text());
   if (rule != nullptr && rule->section == policy::Section::scratch) {
-    std::printf("  there: a private folder of the run, empty at its start; nothing of the host\n");
+    print("  there: a private folder of the run, empty at its start; nothing of the host\n");
   }
   if (verdict.act == policy::Act::allow) return 0;
-  std::printf("  to allow it: %s\n", printable(remedy).c_str());
+  print("  to allow it: {}\n", remedy);
   return 1;
 }
 
@@ -235,7 +235,7 @@ int answer_connect(const Policy& policy, const policy::Endpoint& endpoint, const
   }
   const int code = print_verdict(verdict, policy.keeper_connect(verdict, endpoint.to, endpoint.name), what,
                                  policy.remedy_connect(verdict, endpoint.to, endpoint.name));
-  if (loopback) std::printf("  there: the sandbox's own loopback; nothing of the host listens on it\n");
+  if (loopback) print("  there: the sandbox's own loopback; nothing of the host listens on it\n");
   return code;
 }
 
@@ -246,50 +246,46 @@ struct Question {
 constexpr Question questions[] = {{"--open", Right::read}, {"--write", Right::change}, {"--exec", Right::execute}};
 
 void print_list(const char* title, std::span<const std::string> values) {
-  std::printf("%s:", title);
-  for (const std::string& value : values) std::printf(" %s", printable(value).c_str());
-  std::printf("%s\n", values.empty() ? " none" : "");
+  print("{}:", title);
+  for (const std::string& value : values) print(" {}", value);
+  print("{}\n", values.empty() ? " none" : "");
 }
 
 void print_plan(const supervisor::Prepared& prepared) {
   const Policy& policy = prepared.policy;
-  std::printf("profiles:\n");
+  print("profiles:\n");
   for (const Policy::Source& source : policy.sources()) {
-    std::printf("  %s  %s  sha256:%s\n", printable(source.name).c_str(), printable(source.file).c_str(),
-                source.sha256.c_str());
+    print("  {}  {}  sha256:{}\n", source.name, source.file, source.sha256);
   }
-  std::printf("workspace: %s (%s)\n", printable(policy.workspace()).c_str(),
-              std::string(profile::name(policy.workspace_mode())).c_str());
-  std::printf("reads: %s\n", std::string(profile::name(prepared.reads)).c_str());
-  std::printf("view (kernel):\n");
+  print("workspace: {} ({})\n", policy.workspace(), profile::name(policy.workspace_mode()));
+  print("reads: {}\n", profile::name(prepared.reads));
+  print("view (kernel):\n");
   for (const policy::Grant& grant : policy.view()) {
-    std::printf("  %-7s %s  [%s]\n", std::string(policy::name(grant.access)).c_str(), printable(grant.path).c_str(),
-                grant.rule != nullptr ? printable(grant.rule->id).c_str() : "");
+    print("  {:<7} {}  [{}]\n", policy::name(grant.access), grant.path,
+          grant.rule != nullptr ? grant.rule->id : std::string());
   }
   print_list("masked (kernel)", policy.masks());
   if (policy.reads_need_broker())
-    std::printf("reads are exact: there is too much to search for what files.deny names, or to mask\n");
+    print("reads are exact: there is too much to search for what files.deny names, or to mask\n");
   else if (policy.denies_later() && policy.reads() != prepared.reads)
-    std::printf(
-        "reads are %s: files.deny names what the view shows, and a mask does not stay when the host replaces what it "
+    print(
+        "reads are {}: files.deny names what the view shows, and a mask does not stay when the host replaces what it "
         "covers\n",
-        std::string(profile::name(prepared.reads)).c_str());
+        profile::name(prepared.reads));
   print_list("executable below (kernel)", policy.exec_roots());
-  std::printf("rules:\n");
+  print("rules:\n");
   for (const policy::Rule& rule : policy.rules()) {
-    std::printf("  %-5s %-6s %s  %s\n", std::string(policy::name(rule.act)).c_str(),
-                std::string(policy::name(rule.label)).c_str(), printable(rule.id).c_str(),
-                printable(rule.meant).c_str());
+    print("  {:<5} {:<6} {}  {}\n", policy::name(rule.act), policy::name(rule.label), rule.id, rule.meant);
   }
-  std::printf("environment:\n");
-  for (const std::string& entry : policy.environment()) std::printf("  %s\n", printable(entry).c_str());
-  std::printf("limits:\n");
-  for (const std::string& line : supervisor::limit_lines(prepared)) std::printf("  %s\n", line.c_str());
-  if (!prepared.sinks.empty()) std::printf("sinks:\n");
+  print("environment:\n");
+  for (const std::string& entry : policy.environment()) print("  {}\n", entry);
+  print("limits:\n");
+  for (const std::string& line : supervisor::limit_lines(prepared)) print("  {}\n", line);
+  if (!prepared.sinks.empty()) print("sinks:\n");
   for (const supervisor::PreparedSink& sink : prepared.sinks)
-    std::printf("  %s  %s\n", printable(sink.target.name).c_str(), std::string(sink::name(sink.target.format)).c_str());
+    print("  {}  {}\n", sink.target.name, sink::name(sink.target.format));
   print_list("weakened", policy.weakenings());
-  std::printf("nftables (kernel):\n%s\n", prepared.plan.ruleset.c_str());
+  print("nftables (kernel):\n{}\n", Safe{prepared.plan.ruleset});
 }
 
 // What a run guards by other names than those that the rules have, as it stands now.
@@ -299,19 +295,17 @@ void print_other_names(const Policy& policy, std::size_t most) {
   std::set<std::string> lines;
   for (const policy::ProtectedObjects* const objects : {&policy.denied_objects(), &found}) {
     objects->each([&](const std::string& path, const std::string& name) {
-      lines.insert(path.empty() ? printable(name) + " by any hard link"
-                                : printable(path) + ", which stands for " + printable(name));
+      lines.insert(path.empty() ? name + " by any hard link" : path + ", which stands for " + name);
     });
-    if (!objects->left_out().empty()) std::printf("  not all looked at: %s\n", printable(objects->left_out()).c_str());
+    if (!objects->left_out().empty()) print("  not all looked at: {}\n", objects->left_out());
   }
   for (const auto& [place, other] : policy.denied_objects().mounts().pairs())
-    lines.insert(printable(place) + ", which is also " + printable(other) +
-                 " by a mount: each is judged by both names");
+    lines.insert(place + ", which is also " + other + " by a mount: each is judged by both names");
   std::size_t count = 0;
   for (const std::string& line : lines) {
-    if (++count <= most) std::printf("  guarded too: %s\n", line.c_str());
+    if (++count <= most) print("  guarded too: {}\n", line);
   }
-  if (count > most) std::printf("  guarded too: %zu more; agent-run check --all lists them\n", count - most);
+  if (count > most) print("  guarded too: {} more; agent-run check --all lists them\n", count - most);
 }
 
 }  // namespace
@@ -358,11 +352,10 @@ int check_command(const Arguments& arguments) {
       prepared.policy.weakened(policy::Weakening::floor_only) ? policy::Label::nobody : policy::Label::broker);
   std::size_t kernel = 0;
   for (const policy::Rule& rule : prepared.policy.rules()) kernel += rule.label == policy::Label::kernel ? 1 : 0;
-  std::printf("%s: good (%zu rules: %zu kernel, %zu %.*s; reads %s)\n", printable(profile).c_str(),
-              prepared.policy.rules().size(), kernel, prepared.policy.rules().size() - kernel,
-              static_cast<int>(finer.size()), finer.data(), std::string(profile::name(prepared.reads)).c_str());
+  print("{}: good ({} rules: {} kernel, {} {}; reads {})\n", profile, prepared.policy.rules().size(), kernel,
+        prepared.policy.rules().size() - kernel, finer, profile::name(prepared.reads));
   for (const std::string& weakening : prepared.policy.weakenings()) {
-    std::printf("  weakened: %s\n", printable(weakening).c_str());
+    print("  weakened: {}\n", weakening);
   }
   constexpr std::size_t few = 20;
   print_other_names(prepared.policy, arguments.has("--all") ? SIZE_MAX : few);

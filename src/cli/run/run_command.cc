@@ -8,6 +8,7 @@
 #include <agentrun/journal.h>
 #include "cli/cli_common.h"
 #include "cli/commands.h"
+#include "cli/text/print.h"
 #include "cli/text/text.h"
 
 namespace agentrun::cli {
@@ -42,17 +43,17 @@ void print_footer(const supervisor::Summary& summary) {
   // Mostly a program that probes; a riddle only where something went wrong.
   if (summary.absent != 0 && (summary.exit_code != 0 || summary.denials != 0))
     head += ", " + counted(summary.absent, "look-up", "look-ups") + " of what the view does not show";
-  std::fprintf(stderr, "%s\n", head.c_str());
-  if (summary.traffic) std::fprintf(stderr, "  network: %s\n", traffic_text(*summary.traffic).c_str());
-  if (!summary.limit.empty()) std::fprintf(stderr, "  %s\n", printable(summary.limit).c_str());
+  print_diagnostic("{}\n", head);
+  if (summary.traffic) print_diagnostic("  network: {}\n", traffic_text(*summary.traffic));
+  if (!summary.limit.empty()) print_diagnostic("  {}\n", summary.limit);
   for (std::size_t i = 0; i < std::min(denials_shown, summary.first_denials.size()); ++i) {
     const auto& [what, remedy] = summary.first_denials[i];
-    std::fprintf(stderr, "  denied: %s — to allow it: %s\n", printable(what).c_str(), printable(remedy).c_str());
+    print_diagnostic("  denied: {} — to allow it: {}\n", what, remedy);
   }
-  if (summary.denials > denials_shown) std::fprintf(stderr, "  all of them: agent-run why %s\n", summary.run.c_str());
-  std::fprintf(stderr, "  journal: %s\n", printable(summary.journal.string()).c_str());
+  if (summary.denials > denials_shown) print_diagnostic("  all of them: agent-run why {}\n", summary.run);
+  print_diagnostic("  journal: {}\n", summary.journal.string());
   if (summary.held) {
-    std::fprintf(stderr, "  changes are held back: agent-run diff %s, then apply or discard\n", summary.run.c_str());
+    print_diagnostic("  changes are held back: agent-run diff {}, then apply or discard\n", summary.run);
   }
 }
 
@@ -80,7 +81,7 @@ void print_json(const supervisor::Summary& summary) {
   record.text("run", summary.run).boolean("started", summary.started);
   if (!summary.unsent.empty()) record.list("unsent", summary.unsent);
   const std::string line = printable_json(record.line());
-  std::fwrite(line.data(), 1, line.size(), stderr);
+  write_text(stderr, line);
 }
 
 }  // namespace
@@ -98,14 +99,14 @@ int run_command(const Arguments& arguments, const Inherited& inherited) {
   supervisor::Options options = options_of(arguments);
   options.argv = arguments.rest;
   options.inherited = inherited;
-  options.warn = [](const std::string& line) { std::fprintf(stderr, "agent-run: %s\n", printable(line).c_str()); };
+  options.warn = [](const std::string& line) { print_diagnostic("agent-run: {}\n", line); };
   const supervisor::Summary summary = supervisor::run(options, supervisor::find_places());
   if (arguments.has("--json")) {
     print_json(summary);
   } else {
     if (!summary.error.empty()) print_error(summary.error, summary.remedy);
-    for (const std::string& line : summary.aftermath) std::fprintf(stderr, "agent-run: %s\n", printable(line).c_str());
-    for (const std::string& line : summary.unsent) std::fprintf(stderr, "agent-run: %s\n", printable(line).c_str());
+    for (const std::string& line : summary.aftermath) print_diagnostic("agent-run: {}\n", line);
+    for (const std::string& line : summary.unsent) print_diagnostic("agent-run: {}\n", line);
     if (!summary.run.empty() && ::isatty(STDERR_FILENO) == 1) print_footer(summary);
   }
   return summary.exit_code;

@@ -18,6 +18,7 @@
 #include "cli/commands.h"
 #include "cli/journal/journal_command.h"
 #include "cli/journal/record_text.h"
+#include "cli/text/print.h"
 #include "cli/text/text.h"
 
 namespace agentrun::cli {
@@ -237,8 +238,8 @@ class Unshown {
 
 void print_unshown(const std::vector<Unshown::Finding>& findings) {
   for (const auto& [what, remedy] : findings) {
-    std::printf("%s\n", printable(what).c_str());
-    if (!remedy.empty()) std::printf("  to show it: %s\n", printable(remedy).c_str());
+    print("{}\n", what);
+    if (!remedy.empty()) print("  to show it: {}\n", remedy);
   }
 }
 
@@ -252,10 +253,8 @@ constexpr const char* unrecorded =
 void print_failures(const std::map<std::string, Denial>& failures) {
   for (const auto& [what, failure] : failures) {
     const std::string reason = field(failure.first, "reason");
-    std::printf("%s  (%s, %llu×)\n  allowed, and failed outside: %s%s\n", printable(what).c_str(),
-                printable(how(failure.first)).c_str(), static_cast<unsigned long long>(failure.times),
-                printable(field(failure.first, "errno")).c_str(),
-                reason.empty() ? "" : (", " + printable(reason)).c_str());
+    print("{}  ({}, {}×)\n  allowed, and failed outside: {}{}\n", what, how(failure.first), failure.times,
+          field(failure.first, "errno"), reason.empty() ? reason : ", " + reason);
   }
 }
 
@@ -286,26 +285,25 @@ int why_command(const Arguments& arguments) {
                                   {"sys", field(denial.first, "sys")},
                                   {"times", denial.times},
                                   {"stands_for", field(denial.first, "stands_for")}};
-      std::fputs(json_line(out).c_str(), stdout);
+      write_text(stdout, json_line(out));
       continue;
     }
     const std::string remedy = field(denial.first, "remedy");
-    std::printf("%s  (%s, %llu×)\n  because: %s\n  to allow it: %s\n", printable(what).c_str(),
-                printable(how(denial.first)).c_str(), static_cast<unsigned long long>(denial.times),
-                printable(because(denial.first)).c_str(), remedy.empty() ? "no rule can" : printable(remedy).c_str());
+    print("{}  ({}, {}×)\n  because: {}\n  to allow it: {}\n", what, how(denial.first), denial.times,
+          because(denial.first), remedy.empty() ? "no rule can" : remedy);
   }
   const std::vector<Unshown::Finding> findings = unshown.findings();
   if (arguments.has("--json")) {
     for (const auto& [what, remedy] : findings) {
       const nlohmann::json out = {{"class", "not shown"}, {"object", what}, {"remedy", remedy}};
-      std::fputs(json_line(out).c_str(), stdout);
+      write_text(stdout, json_line(out));
     }
     return 0;
   }
   print_failures(failures);
-  if (denials.empty()) std::printf("agent-run recorded no refusal in %s\n", printable(run.filename().string()).c_str());
+  if (denials.empty()) print("agent-run recorded no refusal in {}\n", run.filename().string());
   print_unshown(findings);
-  if (denials.empty()) std::fputs(unrecorded, stdout);
+  if (denials.empty()) write_text(stdout, unrecorded);
   return 0;
 }
 
