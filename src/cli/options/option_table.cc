@@ -76,8 +76,8 @@ constexpr CommandSet of_journals = {
     journal_export, journal_forward, journal_stamp, journal_prune, journal_submit, key_show, key_agent};
 constexpr CommandSet all = {
     run, check, explain, why, diff, apply, discard, journal_list, journal_show, journal_query, journal_tail,
-    journal_verify, journal_prove, journal_report, journal_export, journal_forward, journal_stamp, journal_prune, journal_witness,
-    journal_submit, key_show, key_agent, doctor};
+    journal_verify, journal_prove, journal_report, journal_export, journal_forward, journal_stamp, journal_prune,
+    journal_witness, journal_submit, key_show, key_agent, doctor};
 constexpr CommandSet none = {};
 
 constexpr auto once = Repeat::no;
