@@ -118,6 +118,24 @@ TEST_CASE("what we sign: form, several keys, names") {
   }
 }
 
+// docs/design/journal-format.md §5; tests/e2e/docs compares the page with openssl(1).
+TEST_CASE("the test vector: vkey and signed checkpoint") {
+  std::array<std::uint8_t, 32> seed{};
+  REQUIRE(decode_hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60", seed));
+  const Key unnamed = Key::from_seed("x", seed);
+  const Key identity = unnamed.renamed(identity_name(unnamed));
+  CHECK(identity.vkey() == "agent-run/21fe31dfa154a261+45bb656c+AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea");
+  const std::string origin = identity.name() + "/20261122T103000123-5f0c2a91";
+  Tree tree;
+  for (int i = 0; i < 1000; ++i)
+    tree.add(leaf_hash(R"({"a":"deny","nr":257,"seq":)" + std::to_string(i) + R"(,"sys":"openat"})"));
+  const Key key = identity.renamed(origin);
+  const std::array<const Key*, 1> keys{&key};
+  CHECK(sign_note(checkpoint_text({.origin = origin, .size = tree.size(), .root = tree.root()}), keys) ==
+        origin + "\n1000\nKQOlH6wPqJZ5W5Jq5dszMzcr53YLAaZy4EkwKlYDuZA=\n\n\u2014 " + origin +
+            " Sx1mkyAlI8PDSmdn1qVG7or9W1x7d/j2peqBKS+zN/8xnoOBuweDx2xxJ4YyeatZ7rhRdVZQ+IcFPUkm0E98RTpFDQw=\n");
+}
+
 TEST_CASE("the note parser takes the exact form only") {
   const Key a = test_key("o", 1);
   const std::array<const Key*, 1> keys{&a};
