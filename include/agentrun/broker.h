@@ -17,6 +17,7 @@
 #include <agentrun/policy.h>
 #include <agentrun/sys/fd.h>
 #include <agentrun/sys/service.h>
+#include <agentrun/sys/service_event.h>
 
 namespace agentrun::broker {
 
@@ -53,19 +54,10 @@ enum class Trace : std::uint8_t {
 std::string_view name(Trace trace) noexcept;
 std::optional<Trace> trace_of(std::string_view name) noexcept;
 
-/// What the broker tells the supervisor. One datagram each; losing a `denial` costs only a line of the summary.
+/// What the broker reports to the supervisor: a ServiceEvent with its counts by name.
 struct Event {
-  enum class Kind : std::uint8_t {
-    ready,         // confined and receiving
-    failed,        // could not start: `text` says why
-    denial,        // `text`: what was denied, `remedy`: what would allow it; the first few distinct ones only
-    trace,         // after finish(): `text`: a path, `remedy`: the name of a Trace; each once, and a bounded number
-    journal_fail,  // a record could not be written: `text`: its errno. The run must end (journal-format.md §4)
-    moved,         // it appends to the segment that it was told of (journal::segment_message)
-    kill,          // a denied image runs: `text` is its path. The run must end (design.md §6)
-    notice,        // `text`: something that the person should know
-    counts,        // the last word, after finish()
-  } kind{};
+  using Kind = ServiceEvent::Kind;  // all of them
+  Kind kind{};
   std::string text, remedy;
   std::uint64_t decisions = 0, denials = 0, absent = 0;  // absent: reads of what the view does not show
 };

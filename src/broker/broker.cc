@@ -20,6 +20,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <latch>
 #include <new>
 #include <system_error>
@@ -34,6 +35,7 @@
 #include "broker/notify/sync_wakeup.h"
 #include "broker/path/new_repositories.h"
 #include "broker/receiver.h"
+#include "broker/recorder.h"
 
 // What a sanitizer finds ends the process, and the broker's end is the run's (125): a finding is never only printed.
 #ifdef AGENTRUN_SANITIZED_THREADS
@@ -127,76 +129,81 @@ void await_end(const Fd& control, journal::Appender& entries) {
   }
 }
 
-// The broker's life. Never returns: the process ends here.
-[[noreturn]] void serve(Setup& setup, const Fd& control) {
-  const Fd host_proc(check(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/proc"));
-  const std::string own_exe = read_link(host_proc.get(), "self/exe").value_or("");
+// What is only seen before the broker enters the sandbox.
+struct OnHost {
+  std::string own_exe;
+  std::pair<std::uint64_t, std::uint64_t> own_image;
+  std::uint64_t network;
+};
+
+OnHost look_at_host(const Fd& host_proc) {
   struct stat own_image {};
   check(::fstatat(host_proc.get(), "self/exe", &own_image, 0), "fstatat", "/proc/self/exe");
-  const std::uint64_t host_network =
-      network_of(Fd(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket", "unix")));
-  Fd common = TreeLock::open_common();
-  keep_only({common.get(), control.get(), host_proc.get(), setup.entries.segment.get(), setup.entries.wake.get(),
-             setup.sandbox_pidfd, setup.link.get()});
-  Admission admission = await_admission(control);
-  enter_sandbox(setup.sandbox_pidfd, host_proc);
-  install_interrupt();
-  probe_memory(admission.agent);
+  const Fd socket(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket", "unix"));
+  return {.own_exe = read_link(host_proc.get(), "self/exe").value_or(""),
+          .own_image = {own_image.st_dev, own_image.st_ino},
+          .network = network_of(socket)};
+}
 
-  // None of these is ever destroyed: the process leaves by _exit, with its receivers still blocked.
+// What the main thread needs of it later. None of these is ever destroyed: the process leaves by _exit, with its
+// receivers still blocked.
+struct Parts {
+  journal::Appender& entries;
+  Recorder& recorder;
+  ChangeGuards& guards;
+  BrokerContext& context;
+};
+
+Parts make_parts(Setup& setup, const Fd& control, const Fd& host_proc, const OnHost& host, Admission admission,
+                 Fd common_lock) {
+  const policy::Policy& policy = *setup.policy;
   auto& listener = *new Listener(std::move(admission.listener));
   auto& entries = *new journal::Appender(std::move(setup.entries), setup.durability);
-  auto& recorder = *new Recorder(entries, *setup.policy, control, setup.run, setup.redactor, setup.program);
-  auto& claims = *new ExecClaims;
-  auto& verified = *new Verified;
+  auto& recorder = *new Recorder(entries, policy, control, setup.run, setup.redactor, setup.program);
   auto& workers = *new Workers(listener);
-  auto& binder = *new Binder(host_proc.get());
-  auto& flows = *new Flows(std::move(setup.link), setup.names, listener, recorder, workers);
-  const auto& sockets = *new std::vector<HostSocket>(find_sockets(*setup.policy));
-  auto& own_sockets = *new OwnSockets(scratch_mounts(*setup.policy), most_own_sockets());
-  const unsigned receivers = std::max(2U, setup.receivers);
-  auto& tree = *new TreeLock(std::move(common));
-  auto& run_revoked = *new std::atomic<bool>(false);
-  auto& digests = *new Digests;
-  auto& guards = *new ChangeGuards(*setup.policy);
-  const auto& mounts = *new std::vector<std::uint64_t>(mount_ids(host_proc.get()));
-  auto& shared = *new BrokerContext{.policy = *setup.policy,
-                                    .reads = setup.reads,
-                                    .listener = listener,
-                                    .host_proc = host_proc.get(),
-                                    .mounts = mounts,
-                                    .recorder = recorder,
-                                    .claims = claims,
-                                    .verified = verified,
-                                    .workers = workers,
-                                    .binder = binder,
-                                    .tree = tree,
-                                    .digests = digests,
-                                    .flows = flows,
-                                    .sockets = sockets,
-                                    .own_sockets = own_sockets,
-                                    .guards = guards,
-                                    .run_revoked = run_revoked,
-                                    .began = file_clock_ns(),
-                                    .host_network = host_network,
-                                    .agent_pid = admission.agent,
-                                    .own_exe = own_exe,
-                                    .own_image = {own_image.st_dev, own_image.st_ino}};
-  auto& wake_up = *new WakeUp(listener);
+  auto& guards = *new ChangeGuards(policy);
+  auto& context =
+      *new BrokerContext{.policy = policy,
+                         .reads = setup.reads,
+                         .listener = listener,
+                         .host_proc = host_proc.get(),
+                         .mounts = *new std::vector<std::uint64_t>(mount_ids(host_proc.get())),
+                         .log = recorder,
+                         .claims = *new ExecClaims,
+                         .verified = *new Verified,
+                         .workers = workers,
+                         .binder = *new Binder(host_proc.get()),
+                         .tree = *new TreeLock(std::move(common_lock)),
+                         .digests = *new Digests,
+                         .flows = *new Flows(std::move(setup.link), setup.names, listener, recorder, workers),
+                         .sockets = *new std::vector<HostSocket>(find_sockets(policy)),
+                         .own_sockets = *new OwnSockets(scratch_mounts(policy), most_own_sockets()),
+                         .guards = guards,
+                         .run_revoked = *new std::atomic<bool>(false),
+                         .began = file_clock_ns(),
+                         .host_network = host.network,
+                         .agent_pid = admission.agent,
+                         .own_exe = host.own_exe,
+                         .own_image = host.own_image};
+  return {.entries = entries, .recorder = recorder, .guards = guards, .context = context};
+}
+
+// Returns when every thread is under the broker's filter; only then do the receivers take their first notification.
+void start_receivers(BrokerContext& context, unsigned receivers) {
+  auto& wake_up = *new WakeUp(context.listener);
   auto& prepared = *new std::latch(receivers);
   auto& filtered = *new std::atomic<bool>(false);
-  for (unsigned i = 0; i < receivers; ++i) std::thread([&] { receive(shared, wake_up, prepared, filtered); }).detach();
+  for (unsigned i = 0; i < receivers; ++i)
+    std::thread(receive, std::ref(context), std::ref(wake_up), std::ref(prepared), std::cref(filtered)).detach();
   prepared.wait();
-  if (flows.open()) std::thread([&] { flows.run(); }).detach();
+  if (context.flows.open()) std::thread([&flows = context.flows] { flows.run(); }).detach();
   load_own_filter();
   filtered.store(true);
   filtered.notify_all();
+}
 
-  post(control, {.kind = Event::Kind::ready});
-  guards.start(control);
-  await_end(control, entries);
-  entries.stop();  // a call that is still on its way ends without a record, and undone
-  // With patience, unlike denials: one that was lost would be one that nobody is told of.
+// The traces and the counts. With patience, unlike denials: one that was lost would be one that nobody is told of.
+void send_final_report(const Fd& control, Recorder& recorder, const ChangeGuards& guards) {
   HostTree tree_at_end;
   const Traces::Touched touched = recorder.traces().touched();
   const policy::ProtectedObjects nothing;
@@ -210,6 +217,27 @@ void await_end(const Fd& control, journal::Appender& entries) {
                      .denials = recorder.denials(),
                      .absent = recorder.absent()};
   send_message(control, encode(counts));
+}
+
+// The broker's life. Never returns: the process ends here.
+[[noreturn]] void serve(Setup& setup, const Fd& control) {
+  const Fd host_proc(check(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/proc"));
+  const OnHost host = look_at_host(host_proc);
+  Fd common_lock = TreeLock::open_common();
+  keep_only({common_lock.get(), control.get(), host_proc.get(), setup.entries.segment.get(), setup.entries.wake.get(),
+             setup.sandbox_pidfd, setup.link.get()});
+  Admission admission = await_admission(control);
+  enter_sandbox(setup.sandbox_pidfd, host_proc);
+  install_interrupt();
+  probe_memory(admission.agent);
+
+  const Parts parts = make_parts(setup, control, host_proc, host, std::move(admission), std::move(common_lock));
+  start_receivers(parts.context, std::max(2U, setup.receivers));
+  report(control, {.kind = Event::Kind::ready});
+  parts.guards.start(control);
+  await_end(control, parts.entries);
+  parts.entries.stop();  // a call that is still on its way ends without a record, and undone
+  send_final_report(control, parts.recorder, parts.guards);
   ::_exit(EXIT_SUCCESS);
 }
 
@@ -220,16 +248,16 @@ Broker Broker::start(Setup setup) {
     try {
       serve(setup, control);
     } catch (const std::bad_alloc&) {
-      post(control, {.kind = Event::Kind::failed,
-                     .text = "no memory",
-                     .remedy = "start it where `ulimit -d` and `ulimit -v` say more, or where there is more memory"});
+      report(control, {.kind = Event::Kind::failed,
+                       .text = "no memory",
+                       .remedy = "start it where `ulimit -d` and `ulimit -v` say more, or where there is more memory"});
     } catch (const std::system_error& e) {
       const bool few = e.code() == std::errc::resource_unavailable_try_again;
-      post(control, {.kind = Event::Kind::failed,
-                     .text = e.what(),
-                     .remedy = few ? "start it where `ulimit -u` and `ulimit -v` say more" : ""});
+      report(control, {.kind = Event::Kind::failed,
+                       .text = e.what(),
+                       .remedy = few ? "start it where `ulimit -u` and `ulimit -v` say more" : ""});
     } catch (const std::exception& e) {
-      post(control, {.kind = Event::Kind::failed, .text = e.what()});
+      report(control, {.kind = Event::Kind::failed, .text = e.what()});
     }
   }));
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <agentrun/broker.h>
+#include "broker/calls/permit.h"
 #include "broker/exec/digests.h"
 #include "broker/exec/verified.h"
 #include "broker/net/binder.h"
@@ -19,7 +20,6 @@
 #include "broker/path/change_guards.h"
 #include "broker/path/resolve.h"
 #include "broker/path/tree_lock.h"
-#include "broker/recorder.h"
 #include "broker/task/descriptor.h"
 #include "broker/task/task.h"
 #include "broker/workers.h"
@@ -39,7 +39,7 @@ struct BrokerContext {
   const Listener& listener;
   const int host_proc;
   const std::vector<std::uint64_t>& mounts;
-  Recorder& recorder;
+  DecisionLog& log;
   ExecClaims& claims;
   Verified& verified;
   Workers& workers;

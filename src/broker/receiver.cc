@@ -68,13 +68,9 @@ consteval bool in_order() {
 }
 static_assert(in_order());
 
-Answer answering(Operation operation) {
-  return answers.at(static_cast<std::size_t>(operation)).second;
-}
-
 Reply answer(Receiver& rx, const seccomp_notif& notification) {
   const std::int64_t started = boot_clock_ns();
-  if (rx.context.recorder.failed()) return Reply::error(EIO);
+  if (rx.context.log.failed()) return Reply::error(EIO);
   const filter::Row* row = filter::find(notification.data.nr);
   if (row == nullptr || row->operation == filter::Operation::none) return Reply::error(ENOSYS);
   Task* task = rx.tasks.find(static_cast<pid_t>(notification.pid));
@@ -95,10 +91,14 @@ Reply answer(Receiver& rx, const seccomp_notif& notification) {
   if (error != 0)
     return refuse(rx, c, row->operation == filter::Operation::execute ? Right::execute : Right::change, error);
   if (auto reply = open_launched(rx, *task, c)) return std::move(*reply);
-  return answering(row->operation)(rx, c);
+  return answer_operation(rx, c);
 }
 
 }  // namespace
+
+Reply answer_operation(Receiver& rx, Call& c) {
+  return answers.at(static_cast<std::size_t>(c.request.row->operation)).second(rx, c);
+}
 
 void handle(Receiver& rx, const seccomp_notif& notification) noexcept {
   Reply reply = Reply::error(EIO);

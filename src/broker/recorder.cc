@@ -165,7 +165,7 @@ bool Recorder::append(journal::Record& record) {
   if (error == 0) return true;
   if (error == journal::Appender::stopped) return false;  // the run is over
   if (!failed_.exchange(true, std::memory_order_acq_rel)) {
-    post(control_, {.kind = Event::Kind::journal_fail, .text = std::string(errno_name(error))});
+    report(control_, {.kind = Event::Kind::journal_fail, .text = std::string(errno_name(error))});
   }
   return false;
 }
@@ -193,11 +193,11 @@ void Recorder::report_denial(const Call& c) {
     const std::scoped_lock lock(reported_mutex_);
     if (reported_.size() >= denials_reported || !reported_.insert(what).second) return;
   }
-  post(control_, {.kind = Event::Kind::denial, .text = what, .remedy = remedy(c)});
+  report(control_, {.kind = Event::Kind::denial, .text = what, .remedy = remedy(c)});
 }
 
 void Recorder::report_denied_image(const std::string& path) const {
-  post(control_, {.kind = Event::Kind::kill, .text = path});
+  report(control_, {.kind = Event::Kind::kill, .text = path});
 }
 
 }  // namespace agentrun::broker

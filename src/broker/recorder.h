@@ -31,22 +31,16 @@ class Recorder final : public DecisionLog {
         redactor_(redactor),
         own_program_(std::move(own_program)) {}
 
-  /// Writes the decision's record. False when it could not be written: then nothing may be allowed any more.
   [[nodiscard]] bool decision(const Call& c) override;
-  /// An allowed act that then failed by itself: the record of the decision was already written.
   [[nodiscard]] bool outcome(const Outcome& call, int error) override;
-  /// What really runs after an execve that claimed to run `claimed`; "": no claim is known.
-  [[nodiscard]] bool image(const Task& task, const std::string& claimed, const policy::Verdict& verdict);
-
-  /// Once a record was lost, every call is refused.
-  [[nodiscard]] bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool image(const Task& task, const std::string& claimed, const policy::Verdict& verdict) override;
+  void report_denied_image(const std::string& path) const override;
+  [[nodiscard]] bool failed() const noexcept override { return failed_.load(std::memory_order_acquire); }
   [[nodiscard]] std::uint64_t decisions() const noexcept { return decisions_.load(); }
   [[nodiscard]] std::uint64_t denials() const noexcept { return denials_.load(); }
   [[nodiscard]] std::uint64_t absent() const noexcept { return absent_.load(); }
   /// What the run leaves behind, as far as it was recorded.
   [[nodiscard]] Traces& traces() noexcept { return traces_; }
-  /// Tells the supervisor that a denied image runs.
-  void report_denied_image(const std::string& path) const;
 
  private:
   bool append(journal::Record& record);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
+#include <linux/securebits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -64,18 +65,32 @@ void allow_reading(const Fd& ruleset, const char* path) {
   if (object) allow_reading(ruleset, object.get(), path);
 }
 
+// An exec gains nothing, whatever the file has.
+void bound_capabilities() {
+  for (int capability = 0; capability <= CAP_LAST_CAP; ++capability) {
+    if (::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1)
+      check(::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0), "prctl", "PR_CAPBSET_DROP");
+  }
+  constexpr unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
+                                 SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+                                 SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+  check(::prctl(PR_SET_SECUREBITS, bits, 0, 0, 0), "prctl", "PR_SET_SECUREBITS");
+}
+
 struct Free {
   void operator()(char* text) const { ::free(text); }
 };
 
 }  // namespace
 
-void shed_capabilities() {
+void shed_capabilities(std::optional<unsigned> permitted) {
+  if (permitted) bound_capabilities();
   check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl", "PR_SET_NO_NEW_PRIVS");
   check(::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "prctl", "PR_CAP_AMBIENT");
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  const std::array<__user_cap_data_struct, 2> none{};
-  check(::syscall(SYS_capset, &header, none.data()), "capset");
+  std::array<__user_cap_data_struct, 2> data{};
+  if (permitted) data.at(*permitted / 32).permitted = 1U << *permitted % 32;
+  check(::syscall(SYS_capset, &header, data.data()), "capset");
   check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");
   check(::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "prctl", "PR_SET_PDEATHSIG");  // a change of credentials clears it
 }

@@ -54,6 +54,7 @@ int attribute_object(const Receiver& rx, const Call& c, Object& object) {
 // rights that truncate(2) does not ask for. It waits where somebody holds a lease of the file: then on a thread of its
 // own, which opens the file, because the path of a descriptor needs a working directory of its own.
 Reply perform_truncate(const Permit& permit, Receiver& rx, Call& c, Object& object) {
+  permit.require(c.request.id);
   const off_t length = c.request.length;
   if (const int error = size_allowed(c.task, object, length); error != 0) return result(rx, c, error);
   const std::string path = self_fd(object);
@@ -68,7 +69,8 @@ Reply perform_truncate(const Permit& permit, Receiver& rx, Call& c, Object& obje
   });
 }
 
-int perform_attribute(const Permit&, const Receiver& rx, const Request& r, const Object& object) {
+int perform_attribute(const Permit& permit, const Receiver& rx, const Request& r, const Object& object) {
+  permit.require(r.id);
   using filter::Operation;
   const std::string self = self_fd(object);
   const int fd = object.fd.get();
@@ -120,8 +122,8 @@ Reply answer_attribute(Receiver& rx, Call& c) {
   const bool masked = sets_mode(r) && !S_ISDIR(object.mode) && mode_for_file(rx, r.mode) != r.mode;
   const Recorded recorded = record(rx, c, masked ? "masked" : "emulated");
   if (!recorded) return Reply::error(recorded.error());
-  if (r.row->operation == filter::Operation::truncate) return perform_truncate(recorded.permit(), rx, c, object);
-  return result(rx, c, perform_attribute(recorded.permit(), rx, r, object));
+  if (r.row->operation == filter::Operation::truncate) return perform_truncate(recorded.permit(c), rx, c, object);
+  return result(rx, c, perform_attribute(recorded.permit(c), rx, r, object));
 }
 
 }  // namespace agentrun::broker

@@ -19,8 +19,9 @@ namespace agentrun::broker {
 
 using policy::Right;
 
-int perform_bind(const Permit&, Receiver& rx, const Call& c, const AgentSocket& socket, const ParentAndName& slot,
-                 const Fd& folder, const sockaddr_un& address, socklen_t size) {
+int perform_bind(const Permit& permit, Receiver& rx, const Call& c, const AgentSocket& socket,
+                 const ParentAndName& slot, const Fd& folder, const sockaddr_un& address, socklen_t size) {
+  permit.require(c.request.id);
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return without_umask(rx, c);
   Binder::Made made{.parent = slot.parent, .name = slot.name, .file = {}};
@@ -65,13 +66,13 @@ Reply answer_bind(Receiver& rx, Call& c) {
   socklen_t size = r.address_size;
   if (as_asked) {
     std::memcpy(&address, &r.address, size);
-    return result(rx, c, perform_bind(recorded.permit(), rx, c, socket, slot, start, address, size));
+    return result(rx, c, perform_bind(recorded.permit(c), rx, c, socket, slot, start, address, size));
   }
   address.sun_family = AF_UNIX;
   if (slot.name.size() >= sizeof address.sun_path) return result(rx, c, EINVAL);
   slot.name.copy(address.sun_path, slot.name.size());
   size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + slot.name.size() + 1);
-  return result(rx, c, perform_bind(recorded.permit(), rx, c, socket, slot, slot.parent, address, size));
+  return result(rx, c, perform_bind(recorded.permit(c), rx, c, socket, slot, slot.parent, address, size));
 }
 
 }  // namespace agentrun::broker

@@ -39,19 +39,23 @@ Reply begun(Receiver& rx, Call& c, int error) {
   return error == EINPROGRESS ? Reply::error(error) : result(rx, c, error);
 }
 
-Flows::Call waiting_call(const Permit& permit, const Call& c, AgentSocket socket, const sockaddr_storage& address,
+Flows::Call waiting_call(Permit permit, const Call& c, AgentSocket socket, const sockaddr_storage& address,
                          socklen_t size) {
-  Flows::Call call{
-      .permit = permit, .outcome = outcome_of(c), .socket = std::move(socket), .address = address, .size = size};
+  Flows::Call call{.permit = std::move(permit),
+                   .outcome = outcome_of(c),
+                   .socket = std::move(socket),
+                   .address = address,
+                   .size = size};
   call.proc.reset(::fcntl(c.task.proc.get(), F_DUPFD_CLOEXEC, 0));
   return call;
 }
 
-Reply carry_out(const Permit& permit, Receiver& rx, Call& c, AgentSocket socket, const sockaddr_storage& address,
+Reply carry_out(Permit permit, Receiver& rx, Call& c, AgentSocket socket, const sockaddr_storage& address,
                 socklen_t size) {
   const int error = try_connect(permit, rx.context.workers, socket, address, size);
   if (error != still_waiting) return begun(rx, c, error);
-  return deferred(rx, c, rx.context.flows.wait_for(waiting_call(permit, c, std::move(socket), address, size)));
+  return deferred(rx, c,
+                  rx.context.flows.wait_for(waiting_call(std::move(permit), c, std::move(socket), address, size)));
 }
 
 Reply connect_network(Receiver& rx, Call& c, AgentSocket socket, const policy::Destination& to) {
@@ -59,14 +63,15 @@ Reply connect_network(Receiver& rx, Call& c, AgentSocket socket, const policy::D
   c.destination = to;
   c.host = rx.context.flows.name_of(to);
   c.verdict = rx.context.policy.decide_connect(to, c.host, c.task.exe);
-  const Recorded recorded = record(rx, c, "emulated");
+  Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
+  Permit permit = recorded.take(c);
   const bool leaves = rx.context.flows.open() && !policy::is_loopback(to) && starts_anew(socket);
-  if (!leaves) return carry_out(recorded.permit(), rx, c, std::move(socket), r.address, r.address_size);
+  if (!leaves) return carry_out(std::move(permit), rx, c, std::move(socket), r.address, r.address_size);
 
   egress::Announcement flow;
   policy::Destination source;
-  if (const int error = bind_source_port(recorded.permit(), socket, source); error != 0) return result(rx, c, error);
+  if (const int error = bind_source_port(permit, socket, source); error != 0) return result(rx, c, error);
   flow.to = policy::without_mapping(to);  // as the wire has it
   flow.source_v6 = flow.to.v6;
   flow.source_port = source.port;
@@ -81,19 +86,19 @@ Reply connect_network(Receiver& rx, Call& c, AgentSocket socket, const policy::D
   if (c.verdict.rule != nullptr) flow.rule = c.verdict.rule->id;
   if (socket.waits()) {
     return deferred(rx, c,
-                    rx.context.flows.announce(std::move(flow), waiting_call(recorded.permit(), c, std::move(socket),
+                    rx.context.flows.announce(std::move(flow), waiting_call(std::move(permit), c, std::move(socket),
                                                                             r.address, r.address_size)));
   }
   std::uint64_t announced = 0;
-  if (const int error = rx.context.flows.announce(recorded.permit(), std::move(flow), announced); error != 0)
+  if (const int error = rx.context.flows.announce(permit, std::move(flow), announced); error != 0)
     return result(rx, c, error);
-  const int error = begin_connect(recorded.permit(), rx.context.workers, socket.fd, r.address, r.address_size);
+  const int error = begin_connect(permit, rx.context.workers, socket.fd, r.address, r.address_size);
   if (error != still_waiting) {
     rx.context.flows.withdraw(announced, error);
     return begun(rx, c, error);
   }
   // It blocks by now: another thread of the agent made it so.
-  Flows::Call call = waiting_call(recorded.permit(), c, std::move(socket), r.address, r.address_size);
+  Flows::Call call = waiting_call(std::move(permit), c, std::move(socket), r.address, r.address_size);
   call.announced = announced;
   const Deferral later = rx.context.flows.wait_for(std::move(call));
   if (!later.taken()) rx.context.flows.withdraw(announced, later.error());
@@ -128,9 +133,9 @@ Reply connect_unix(Receiver& rx, Call& c, AgentSocket socket) {
   if (c.path_req.starts_with('@') || c.path_req.empty()) {  // abstract: a name of this network namespace
     c.path = c.path_req;
     c.verdict = floor_rule;
-    const Recorded recorded = record(rx, c, "emulated");
+    Recorded recorded = record(rx, c, "emulated");
     if (!recorded) return Reply::error(recorded.error());
-    return carry_out(recorded.permit(), rx, c, std::move(socket), r.address, r.address_size);
+    return carry_out(recorded.take(c), rx, c, std::move(socket), r.address, r.address_size);
   }
   Object object;
   const Name name{.path = c.path_req};
@@ -143,7 +148,7 @@ Reply connect_unix(Receiver& rx, Call& c, AgentSocket socket) {
     return result(rx, c, error);
   }
   judge_socket(rx, c, object);
-  const Recorded recorded = record(rx, c, "emulated");
+  Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
   // By the descriptor that was judged, below the working directory, which is the host's /proc.
   sockaddr_storage address{};
@@ -153,9 +158,9 @@ Reply connect_unix(Receiver& rx, Call& c, AgentSocket socket) {
   self.copy(pinned->sun_path, sizeof pinned->sun_path - 1);
   const auto held = std::make_shared<Fd>(std::move(object.fd));
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + self.size() + 1);
-  const int error = try_connect(recorded.permit(), rx.context.workers, socket, address, size);
+  const int error = try_connect(recorded.permit(c), rx.context.workers, socket, address, size);
   if (error != still_waiting) return result(rx, c, error);
-  Flows::Call call = waiting_call(recorded.permit(), c, std::move(socket), address, size);
+  Flows::Call call = waiting_call(recorded.take(c), c, std::move(socket), address, size);
   call.pinned = held;
   return deferred(rx, c, rx.context.flows.wait_for(std::move(call)));
 }
@@ -176,9 +181,9 @@ Reply answer_connect(Receiver& rx, Call& c) {
   }
   // A disconnect, a peer of netlink, and what the kernel refuses by itself.
   c.verdict = floor_rule;
-  const Recorded recorded = record(rx, c, "emulated");
+  Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
-  return carry_out(recorded.permit(), rx, c, std::move(socket), r.address, r.address_size);
+  return carry_out(recorded.take(c), rx, c, std::move(socket), r.address, r.address_size);
 }
 
 }  // namespace agentrun::broker

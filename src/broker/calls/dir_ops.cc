@@ -104,7 +104,7 @@ Reply refuse_link(Receiver& rx, Call& c, const policy::Rule& rule) {
   c.error = EXDEV;
   c.cause = Call::Cause::walk;
   c.effect = "errno";
-  return Reply::error(rx.context.recorder.decision(c) ? EXDEV : EIO);
+  return Reply::error(rx.context.log.decision(c) ? EXDEV : EIO);
 }
 
 // What stands in a guarded place or would come to: 0, EACCES with `guarded` and `denial`, or another errno.
@@ -188,7 +188,7 @@ Reply answer_unlink(Receiver& rx, Call& c) {
   if (kind_of(slot) == 0 && errno == ENOENT) return refuse(rx, c, Right::change, ENOENT);
   const Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
-  return result(rx, c, perform_unlink(recorded.permit(), slot, static_cast<int>(c.request.flags)));
+  return result(rx, c, perform_unlink(recorded.permit(c), slot, static_cast<int>(c.request.flags)));
 }
 
 Reply answer_rename(Receiver& rx, Call& c) {
@@ -212,7 +212,7 @@ Reply answer_rename(Receiver& rx, Call& c) {
     c.stands_for.clear();
     const Recorded recorded = record(rx, c, "same");
     if (!recorded) return Reply::error(recorded.error());
-    return result(rx, c, perform_unlink(recorded.permit(), from, 0));
+    return result(rx, c, perform_unlink(recorded.permit(c), from, 0));
   }
   if (c.verdict.act == Act::allow) {
     if (const int error = judge_moved(rx, c, from, to); error != 0) return refuse(rx, c, Right::change, error);
@@ -220,11 +220,11 @@ Reply answer_rename(Receiver& rx, Call& c) {
   if (c.request.flags == 0 && kind_of(from) == S_IFREG && is_mounted_file(to) && !is_mounted_file(from)) {
     const Recorded recorded = record(rx, c, "in-place");
     if (!recorded) return Reply::error(recorded.error());
-    return result(rx, c, replace_content(recorded.permit(), c.task, from, to));
+    return result(rx, c, replace_content(recorded.permit(c), c.task, from, to));
   }
   const Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
-  return result(rx, c, perform_rename(recorded.permit(), from, to, c.request.flags));
+  return result(rx, c, perform_rename(recorded.permit(c), from, to, c.request.flags));
 }
 
 Reply answer_link(Receiver& rx, Call& c) {
@@ -244,7 +244,7 @@ Reply answer_link(Receiver& rx, Call& c) {
   if (!Resolver::on_mount(to.parent, object.mount)) return refuse(rx, c, Right::change, EXDEV);
   const Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
-  return result(rx, c, perform_link(recorded.permit(), rx.context.host_proc, object, to));
+  return result(rx, c, perform_link(recorded.permit(c), rx.context.host_proc, object, to));
 }
 
 Reply answer_symlink(Receiver& rx, Call& c) {
@@ -255,7 +255,7 @@ Reply answer_symlink(Receiver& rx, Call& c) {
   judge_link(rx, c, slot.path);
   const Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
-  return result(rx, c, perform_symlink(recorded.permit(), c.request.text, slot));
+  return result(rx, c, perform_symlink(recorded.permit(c), c.request.text, slot));
 }
 
 Reply answer_mkdir(Receiver& rx, Call& c) {
@@ -269,7 +269,7 @@ Reply answer_mkdir(Receiver& rx, Call& c) {
   if (!mask) return refuse(rx, c, Right::change, without_umask(rx, c));
   const Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
-  return result(rx, c, perform_mkdir(recorded.permit(), slot, c.request.mode, *mask));
+  return result(rx, c, perform_mkdir(recorded.permit(c), slot, c.request.mode, *mask));
 }
 
 Reply answer_mknod(Receiver& rx, Call& c) {
@@ -285,7 +285,7 @@ Reply answer_mknod(Receiver& rx, Call& c) {
   const mode_t mode = mode_for_file(rx, c.request.mode);
   const Recorded recorded = record(rx, c, mode == c.request.mode ? "emulated" : "masked");
   if (!recorded) return Reply::error(recorded.error());
-  return result(rx, c, perform_mknod(recorded.permit(), slot, mode, c.request.device, *mask));
+  return result(rx, c, perform_mknod(recorded.permit(c), slot, mode, c.request.device, *mask));
 }
 
 }  // namespace agentrun::broker

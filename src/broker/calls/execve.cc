@@ -15,7 +15,8 @@ namespace agentrun::broker {
 using policy::Act;
 using policy::Right;
 
-Reply perform_execute(const Permit&, Receiver& rx, Call& c, const std::string& program) {
+Reply perform_execute(const Permit& permit, Receiver& rx, Call& c, const std::string& program) {
+  permit.require(c.request.id);
   if (const int full = rx.context.claims.put(c.task, program, rx.context.host_proc); full != 0)
     return result(rx, c, full);
   return Reply::proceed(FloorCovers{"Landlock EXECUTE, noexec mounts"});
@@ -44,7 +45,7 @@ Reply answer_execute(Receiver& rx, Call& c) {
   if (!object.in_view && !memory_file) c.verdict = {.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};
   const Recorded recorded = record(rx, c, "continue");
   if (!recorded) return Reply::error(recorded.error());
-  return perform_execute(recorded.permit(), rx, c, object.path);
+  return perform_execute(recorded.permit(c), rx, c, object.path);
 }
 
 }  // namespace agentrun::broker

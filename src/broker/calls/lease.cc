@@ -51,7 +51,7 @@ Reply answer_lease(Receiver& rx, Call& c) {
   c.identity = {object.dev, object.ino};
   const Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
-  return result(rx, c, perform_lease(recorded.permit(), taken, r.lease, c.task.pid));
+  return result(rx, c, perform_lease(recorded.permit(c), taken, r.lease, c.task.pid));
 }
 
 }  // namespace agentrun::broker

@@ -102,7 +102,8 @@ Fd open_new_temporary(const Permit&, int host_proc, const Object& directory, std
   return Fd(::openat(host_proc, self_fd(directory).c_str(), static_cast<int>(flags | always), mode));
 }
 
-Reply answer_later(const Permit&, Receiver& rx, Call& c, std::function<Reply()> call) {
+Reply answer_later(const Permit& permit, Receiver& rx, Call& c, std::function<Reply()> call) {
+  permit.require(c.request.id);
   auto proc = std::make_shared<Fd>(::fcntl(c.task.proc.get(), F_DUPFD_CLOEXEC, 0));
   return deferred(rx, c, rx.context.workers.start(c.request.id, {.call = std::move(call), .interruption = [proc] {
                                                                    return Tasks::interruption(*proc);
@@ -155,7 +156,7 @@ Reply open_existing(Receiver& rx, Call& c, Object& object) {
   if (S_ISFIFO(object.mode) && (flags & O_NONBLOCK) == 0) {
     const Recorded recorded = record(rx, c, "addfd");
     if (!recorded) return Reply::error(recorded.error());
-    return open_later(recorded.permit(), rx, c, object);
+    return open_later(recorded.permit(c), rx, c, object);
   }
   // Opening to read changes nothing: the record can tell how it went. All else is recorded before it happens.
   Fd fd;
@@ -167,8 +168,8 @@ Reply open_existing(Receiver& rx, Call& c, Object& object) {
   if (right == Right::change) {
     const Recorded recorded = record(rx, c, "addfd");
     if (!recorded) return Reply::error(recorded.error());
-    const int error = open_to_write(recorded.permit(), rx, object, flags, fd);
-    if (error == EAGAIN && (flags & O_NONBLOCK) == 0) return open_later(recorded.permit(), rx, c, object);
+    const int error = open_to_write(recorded.permit(c), rx, object, flags, fd);
+    if (error == EAGAIN && (flags & O_NONBLOCK) == 0) return open_later(recorded.permit(c), rx, c, object);
     if (error != 0) return result(rx, c, error);
     return Reply::inject(std::move(fd), injected_flags(flags));
   }
@@ -177,7 +178,7 @@ Reply open_existing(Receiver& rx, Call& c, Object& object) {
   if (leased) c.error = 0;
   const Recorded recorded = record(rx, c, c.error == 0 ? "addfd" : "errno");
   if (!recorded) return Reply::error(recorded.error());
-  if (leased) return open_later(recorded.permit(), rx, c, object);
+  if (leased) return open_later(recorded.permit(c), rx, c, object);
   if (!fd) return Reply::error(c.error);
   return Reply::inject(std::move(fd), injected_flags(flags));
 }
@@ -193,8 +194,8 @@ int creation_of_directory(const Receiver& rx, const Call& c) {
   return stands_for_folder(slot) ? 0 : EISDIR;
 }
 
-// Nothing: somebody made it in the meantime; look again.
-std::optional<Reply> create(Receiver& rx, Call& c, const ParentAndName& slot) {
+// To be tried again when somebody made it in the meantime.
+Reply create(Receiver& rx, Call& c, const ParentAndName& slot) {
   judge(rx, c, Right::change, slot);
   c.error = 0;
   const mode_t mode = mode_for_file(rx, static_cast<mode_t>(c.request.how.mode));
@@ -202,9 +203,9 @@ std::optional<Reply> create(Receiver& rx, Call& c, const ParentAndName& slot) {
   if (!recorded) return Reply::error(recorded.error());
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return result(rx, c, without_umask(rx, c));
-  Fd fd = open_new(recorded.permit(), slot, c.request.how.flags, mode, *mask);
+  Fd fd = open_new(recorded.permit(c), slot, c.request.how.flags, mode, *mask);
   if (fd) return Reply::inject(std::move(fd), injected_flags(c.request.how.flags));
-  if (errno == EEXIST && (c.request.how.flags & O_EXCL) == 0) return std::nullopt;
+  if (errno == EEXIST && (c.request.how.flags & O_EXCL) == 0) return Reply::try_again();
   return result(rx, c, errno);
 }
 
@@ -219,7 +220,7 @@ Reply open_temporary(Receiver& rx, Call& c, Object& folder) {
   if (!recorded) return Reply::error(recorded.error());
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return result(rx, c, without_umask(rx, c));
-  Fd fd = open_new_temporary(recorded.permit(), rx.context.host_proc, folder, c.request.how.flags, mode, *mask);
+  Fd fd = open_new_temporary(recorded.permit(c), rx.context.host_proc, folder, c.request.how.flags, mode, *mask);
   if (!fd) return result(rx, c, errno);
   return Reply::inject(std::move(fd), injected_flags(c.request.how.flags));
 }
@@ -252,7 +253,7 @@ Reply open_for_creation(Receiver& rx, Call& c) {
     }
     if (error != 0) return refuse(rx, c, Right::change, error);
     if (slot.name.ends_with('/')) return refuse(rx, c, Right::change, EISDIR);
-    if (auto reply = create(rx, c, slot)) return std::move(*reply);
+    if (Reply reply = create(rx, c, slot); reply.kind() != Reply::Kind::try_again) return reply;
   }
   return refuse(rx, c, Right::change, EAGAIN);
 }

@@ -12,7 +12,7 @@ namespace agentrun::broker {
 using policy::Right;
 
 Recorded record(Receiver& rx, Call& c, std::string_view effect) {
-  return record(rx.context.recorder, c, effect);
+  return record(rx.context.log, c, effect);
 }
 
 Reply refuse(Receiver& rx, Call& c, Right right, int error) {
@@ -29,7 +29,7 @@ Reply refuse(Receiver& rx, Call& c, Right right, int error) {
   c.error = error;
   c.effect = "errno";
   c.cause = Call::Cause::walk;
-  return Reply::error(rx.context.recorder.decision(c) ? error : EIO);
+  return Reply::error(rx.context.log.decision(c) ? error : EIO);
 }
 
 int without_umask(const Receiver& rx, const Call& c) {
@@ -43,7 +43,7 @@ mode_t mode_for_file(const Receiver& rx, mode_t mode) {
 
 Reply result(Receiver& rx, Call& c, int error) {
   if (error == 0) return Reply::value(0);
-  return Reply::error(rx.context.recorder.outcome(outcome_of(c), error) ? error : EIO);
+  return Reply::error(rx.context.log.outcome(outcome_of(c), error) ? error : EIO);
 }
 
 Reply deferred(Receiver& rx, Call& c, const Deferral& deferral) {

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "broker/calls/call.h"
 
@@ -16,6 +18,12 @@ class DecisionLog {
   [[nodiscard]] virtual bool decision(const Call& call) = 0;
   /// An allowed act that then failed by itself: the record of the decision was already written.
   [[nodiscard]] virtual bool outcome(const Outcome& call, int error) = 0;
+  /// What really runs after an execve that claimed to run `claimed`; "": no claim is known.
+  [[nodiscard]] virtual bool image(const Task& task, const std::string& claimed, const policy::Verdict& verdict) = 0;
+  /// Reports to the supervisor that a denied image runs.
+  virtual void report_denied_image(const std::string& path) const = 0;
+  /// Once a record was lost, every call is refused.
+  [[nodiscard]] virtual bool failed() const noexcept = 0;
 
  protected:
   ~DecisionLog() = default;
@@ -25,29 +33,43 @@ class Recorded;
 /// Records the decision on `call`, with `effect` as the journal's word for what follows when it is allowed.
 [[nodiscard]] Recorded record(DecisionLog& log, Call& call, std::string_view effect);
 
-/// The record of an allowed call is on its way to the disk. Made by record() alone; for this one call.
+/// The record of an allowed call is on its way to the disk. Made by record() alone, for this one call: it can be moved,
+/// to whoever acts later, and not copied.
 class Permit {
  public:
-  /// Of the notification that was recorded.
-  [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
+  Permit(Permit&& other) noexcept : id_(std::exchange(other.id_, std::nullopt)) {}
+  Permit& operator=(Permit&&) = delete;
+  Permit(const Permit&) = delete;
+  Permit& operator=(const Permit&) = delete;
+  ~Permit() = default;
+  /// Throws std::logic_error, unless it is the permit of the call with this notification and was not moved away.
+  void require(std::uint64_t id) const;
 
  private:
   friend Recorded record(DecisionLog& log, Call& call, std::string_view effect);
   explicit Permit(std::uint64_t id) : id_(id) {}
-  std::uint64_t id_;
+  std::optional<std::uint64_t> id_;  // of the notification that was recorded; none: moved away
 };
 
 /// A permit, or the errno of a call that must not be performed: EACCES, denied; EIO, the record could not be written.
 class Recorded {
  public:
   [[nodiscard]] explicit operator bool() const noexcept { return permit_.has_value(); }
-  /// Only when there is one.
-  [[nodiscard]] const Permit& permit() const { return permit_.value(); }
+  /// Throws when there is none, and when it is another call's.
+  [[nodiscard]] const Permit& permit(const Call& call) const {
+    permit_.value().require(call.request.id);
+    return *permit_;
+  }
+  /// The same, for an act that may be finished by somebody else.
+  [[nodiscard]] Permit take(const Call& call) {
+    (void)permit(call);
+    return std::move(*permit_);
+  }
   [[nodiscard]] int error() const noexcept { return error_; }
 
  private:
   friend Recorded record(DecisionLog& log, Call& call, std::string_view effect);
-  explicit Recorded(const Permit& permit) : permit_(permit) {}
+  explicit Recorded(Permit permit) : permit_(std::move(permit)) {}
   explicit Recorded(int error) : error_(error) {}
   std::optional<Permit> permit_;
   int error_ = 0;

@@ -124,13 +124,13 @@ int verify_image(Receiver& rx, Task*& task, std::uint64_t id) {
   if (!rx.context.listener.valid(id)) return ESRCH;
   const ExecClaim* const claim = claim_behind(claims, task->exe);
   const bool news = verdict.act != Act::allow || (claim != nullptr && task->exe != claim->before);
-  if (news && !rx.context.recorder.image(*task, claim != nullptr ? claim->path : std::string(), verdict)) return EIO;
+  if (news && !rx.context.log.image(*task, claim != nullptr ? claim->path : std::string(), verdict)) return EIO;
   task->judged = verdict.act == Act::allow;
   if (task->judged && randomized) rx.context.verified.add(*execution);
   if (task->judged) task->launched = std::move(program);
   if (task->judged) return 0;
   rx.context.run_revoked.store(true, std::memory_order_release);
-  rx.context.recorder.report_denied_image(task->exe);
+  rx.context.log.report_denied_image(task->exe);
   return EACCES;
 }
 

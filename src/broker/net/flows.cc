@@ -37,8 +37,8 @@ void set_deadline(Flows::Call& call) {
 
 }  // namespace
 
-Flows::Flows(Fd link, const egress::Names* names, const Listener& listener, Recorder& recorder, Workers& workers)
-    : link_(std::move(link)), names_(names), listener_(listener), recorder_(recorder), workers_(workers) {
+Flows::Flows(Fd link, const egress::Names* names, const Listener& listener, DecisionLog& log, Workers& workers)
+    : link_(std::move(link)), names_(names), listener_(listener), log_(log), workers_(workers) {
   if (link_) wake_.reset(check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
 }
 
@@ -92,6 +92,7 @@ int Flows::announce(const Permit&, egress::Announcement announcement, std::uint6
 Deferral Flows::announce(egress::Announcement announcement, Call call) {
   announcement.id = call.announced = next_id_.fetch_add(1);
   announcement.dial = true;
+  call.permit.require(call.outcome.id);
   set_deadline(call);
   {
     const std::scoped_lock lock(mutex_);
@@ -115,10 +116,11 @@ void Flows::answer(Call call, int error) noexcept {
     listener_.send(call.outcome.id, Reply::value(0));
   else
     listener_.send(call.outcome.id,
-                   Reply::error(error >= kernels_own || recorder_.outcome(call.outcome, error) ? error : EIO));
+                   Reply::error(error >= kernels_own || log_.outcome(call.outcome, error) ? error : EIO));
 }
 
 Deferral Flows::wait_for(Call call) {
+  call.permit.require(call.outcome.id);
   const std::uint64_t id = call.outcome.id;
   const auto shared = std::make_shared<Call>(std::move(call));
   return workers_.start(
@@ -127,7 +129,7 @@ Deferral Flows::wait_for(Call call) {
                  const int error = connect_now(shared->permit, shared->socket.fd, shared->address, shared->size);
                  withdraw(shared->announced, error);
                  if (error == 0) return Reply::value(0);
-                 return Reply::error(error == EINTR || recorder_.outcome(shared->outcome, error) ? error : EIO);
+                 return Reply::error(error == EINTR || log_.outcome(shared->outcome, error) ? error : EIO);
                },
            .interruption = [shared] { return Tasks::interruption(shared->proc); }});
 }
@@ -142,7 +144,7 @@ void Flows::finish(Call call, int error) {
   const std::uint64_t announced = call.announced;
   if (const Deferral later = wait_for(std::move(call)); !later.taken()) {
     withdraw(announced, later.error());
-    listener_.send(outcome.id, Reply::error(recorder_.outcome(outcome, later.error()) ? later.error() : EIO));
+    listener_.send(outcome.id, Reply::error(log_.outcome(outcome, later.error()) ? later.error() : EIO));
   }
 }
 

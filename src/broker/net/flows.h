@@ -12,7 +12,6 @@
 #include <agentrun/egress.h>
 #include "broker/net/socket.h"
 #include "broker/notify/listener.h"
-#include "broker/recorder.h"
 #include "broker/workers.h"
 
 namespace agentrun::broker {
@@ -20,7 +19,7 @@ namespace agentrun::broker {
 class Flows {
  public:
   /// `link`: take_link() of egress; empty: nothing leaves. `names` may be null then.
-  Flows(Fd link, const egress::Names* names, const Listener& listener, Recorder& recorder, Workers& workers);
+  Flows(Fd link, const egress::Names* names, const Listener& listener, DecisionLog& log, Workers& workers);
 
   [[nodiscard]] bool open() const noexcept { return static_cast<bool>(link_); }
   /// What a synthetic address stands for; empty when it stands for nothing.
@@ -28,7 +27,7 @@ class Flows {
 
   /// A connect that waits for egress.
   struct Call {
-    Permit permit;    // the connect was recorded
+    Permit permit;    // the connect was recorded: the one of `outcome`
     Outcome outcome;  // whose it is
     AgentSocket socket;
     sockaddr_storage address{};
@@ -68,7 +67,7 @@ class Flows {
   Fd wake_;  // eventfd: something waits now
   const egress::Names* names_;
   const Listener& listener_;
-  Recorder& recorder_;
+  DecisionLog& log_;
   Workers& workers_;
   std::mutex mutex_;
   std::map<std::uint64_t, Call> waiting_;  // by the announcement's id

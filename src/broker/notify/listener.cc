@@ -20,6 +20,8 @@ std::string_view Reply::effect() const noexcept {
       return "addfd";
     case Kind::proceed:
       return "continue";
+    case Kind::try_again:
+      return "errno";
     case Kind::gone:
     case Kind::deferred:
       break;
@@ -63,6 +65,7 @@ int Listener::send(std::uint64_t id, Reply reply) const noexcept {
     case Reply::Kind::deferred:
       return 0;
     case Reply::Kind::error:
+    case Reply::Kind::try_again:
       return respond(id, 0, static_cast<int>(reply.number()), 0);
     case Reply::Kind::value:
       return respond(id, reply.number(), 0, 0);

@@ -4,6 +4,7 @@
 
 #include <linux/seccomp.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <string_view>
 #include <variant>
@@ -39,7 +40,8 @@ class Deferral {
   int error_;
 };
 
-/// What becomes of a call. There is none without an answer but for a reason: its caller is gone, or another answers.
+/// What becomes of a call. It stays without an answer from here for two reasons only, which no function can state by
+/// itself: its caller is gone (the listener says so), or a worker answers it (a Deferral says so).
 class Reply {
  public:
   static Reply error(int number) { return Reply(Kind::error, number); }
@@ -62,7 +64,10 @@ class Reply {
     return deferral.taken() ? Reply(Kind::deferred, 0) : error(deferral.error());
   }
 
-  enum class Kind : std::uint8_t { error, value, inject, proceed, gone, deferred };
+  /// What was resolved has changed meanwhile: whoever called resolves the names anew. Sent, it is EAGAIN.
+  static Reply try_again() { return Reply(Kind::try_again, EAGAIN); }
+
+  enum class Kind : std::uint8_t { error, value, inject, proceed, gone, deferred, try_again };
   [[nodiscard]] Kind kind() const noexcept { return kind_; }
   [[nodiscard]] std::int64_t number() const noexcept { return number_; }
   [[nodiscard]] const Fd& fd() const noexcept { return fd_; }

@@ -28,16 +28,17 @@ void ChangeGuards::search(const Fd& control) noexcept {
     found_ = policy::find_protected(policy_, tree, policy::Searched::unchangeable);
     if (policy_.writable_noexec()) writable_ = policy::find_writable(policy_, tree);
     if (!writable_.left_out().empty())
-      post(control, {.kind = Event::Kind::notice,
-                     .text = "for exec.writable not all that may be written was looked at: " + writable_.left_out()});
+      report(control, {.kind = Event::Kind::notice,
+                       .text = "for exec.writable not all that may be written was looked at: " + writable_.left_out()});
     const policy::ProtectedObjects* const unshown = policy_.denied_objects().found_unshown();
     const bool is_told = unshown != nullptr && unshown->left_out() == found_.left_out();  // by the supervisor
     if (!found_.left_out().empty() && !is_told)
-      post(control, {.kind = Event::Kind::notice,
-                     .text = (found_.refuses() ? "nothing can be changed, since what links at guarded names lead to is "
-                                                 "not all known (remove what is too much there): "
-                                               : "links at guarded names were not all followed: ") +
-                             found_.left_out()});
+      report(control,
+             {.kind = Event::Kind::notice,
+              .text = (found_.refuses() ? "nothing can be changed, since what links at guarded names lead to is "
+                                          "not all known (remove what is too much there): "
+                                        : "links at guarded names were not all followed: ") +
+                      found_.left_out()});
   } catch (const std::exception&) {
     std::abort();
   }

@@ -1,6 +1,7 @@
 // A log of decisions that writes nothing: it remembers what it was asked, or refuses.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 class FakeLog final : public agentrun::broker::DecisionLog {
  public:
   [[nodiscard]] bool decision(const agentrun::broker::Call& call) override {
+    if (at_decision) at_decision();
     if (broken) return false;
     effects.emplace_back(call.effect);
     return true;
@@ -17,8 +19,15 @@ class FakeLog final : public agentrun::broker::DecisionLog {
     errors.push_back(error);
     return !broken;
   }
+  [[nodiscard]] bool image(const agentrun::broker::Task&, const std::string&,
+                           const agentrun::policy::Verdict&) override {
+    return !broken;
+  }
+  void report_denied_image(const std::string&) const override {}
+  [[nodiscard]] bool failed() const noexcept override { return broken; }
 
   bool broken = false;
+  std::function<void()> at_decision;  // what the test looks at when a decision is about to be recorded
   std::vector<std::string> effects;
   std::vector<int> errors;
 };
@@ -30,9 +39,9 @@ struct AllowedCall {
   agentrun::broker::Call call{.request = request, .task = task, .started = 0};
   FakeLog log;
 
-  AllowedCall() {
-    request.id = 7;
+  explicit AllowedCall(std::uint64_t id = 7) {
+    request.id = id;
     call.verdict = {.act = agentrun::policy::Act::allow, .by = agentrun::policy::By::rule, .rule = nullptr};
   }
-  agentrun::broker::Permit permit() { return record(log, call, "emulated").permit(); }
+  agentrun::broker::Permit permit() { return record(log, call, "emulated").take(call); }
 };

@@ -23,6 +23,8 @@ using namespace agentrun::broker;
 
 namespace {
 
+static_assert(std::is_move_constructible_v<Permit> && !std::is_copy_constructible_v<Permit> &&
+              !std::is_assignable_v<Permit&, Permit>);
 static_assert(!std::is_default_constructible_v<Permit>);
 static_assert(!std::is_constructible_v<Permit, std::uint64_t>);
 static_assert(!std::is_default_constructible_v<Recorded>);
@@ -69,18 +71,19 @@ class Scratch {
 
 TEST_CASE("an allowed call gets a permit once it is recorded, and with it the word of its effect") {
   AllowedCall allowed;
-  CHECK(allowed.permit().id() == 7);
+  CHECK_NOTHROW(allowed.permit().require(7));
   CHECK(allowed.log.effects == std::vector<std::string>{"emulated"});
 }
 
 TEST_CASE("a denied call is recorded as an error and gets no permit") {
   AllowedCall denied;
   denied.call.verdict.act = policy::Act::deny;
-  const Recorded recorded = record(denied.log, denied.call, "emulated");
+  Recorded recorded = record(denied.log, denied.call, "emulated");
   CHECK_FALSE(recorded);
   CHECK(recorded.error() == EACCES);
   CHECK(denied.log.effects == std::vector<std::string>{"errno"});
-  CHECK_THROWS((void)recorded.permit());
+  CHECK_THROWS((void)recorded.permit(denied.call));
+  CHECK_THROWS((void)recorded.take(denied.call));
 }
 
 TEST_CASE("an allowed call that cannot be recorded gets no permit") {
@@ -89,7 +92,22 @@ TEST_CASE("an allowed call that cannot be recorded gets no permit") {
   const Recorded recorded = record(lost.log, lost.call, "emulated");
   CHECK_FALSE(recorded);
   CHECK(recorded.error() == EIO);
-  CHECK_THROWS((void)recorded.permit());
+  CHECK_THROWS((void)recorded.permit(lost.call));
+}
+
+TEST_CASE("a permit is for its own call, and spent where it was moved from") {
+  AllowedCall first(7), second(8);
+  Recorded recorded = record(first.log, first.call, "emulated");
+  CHECK_NOTHROW((void)recorded.permit(first.call));
+  CHECK_THROWS((void)recorded.permit(second.call));
+  Permit permit = recorded.take(first.call);
+  CHECK_NOTHROW(permit.require(7));
+  CHECK_THROWS(permit.require(8));
+  CHECK_THROWS((void)recorded.permit(first.call));
+  CHECK_THROWS((void)recorded.take(first.call));
+  const Permit later = std::move(permit);
+  CHECK_NOTHROW(later.require(7));
+  CHECK_THROWS(permit.require(7));  // NOLINT(bugprone-use-after-move): what is left of it is of no use
 }
 
 TEST_CASE("names change with a permit from a log that writes nothing") {
@@ -119,5 +137,12 @@ TEST_CASE("names change with a permit from a log that writes nothing") {
   CHECK(perform_lease(permit, file, F_WRLCK, ::getpid()) == 0);
   CHECK(::fcntl(file.get(), F_GETLEASE) == F_WRLCK);
   CHECK(perform_lease(permit, file, F_UNLCK, ::getpid()) == 0);
+  CHECK(::write(file.get(), "new text", 8) == 8);
+  CHECK(perform_rename(permit, scratch.at("f"), scratch.at("fifo"), 0) == 0);
+  CHECK(open_new(permit, scratch.at("settings"), O_WRONLY, 0600, 0).get() >= 0);
+  CHECK(replace_content(permit, call.task, scratch.at("new"), scratch.at("settings")) == 0);
+  CHECK_FALSE(scratch.has("new"));
+  CHECK(::fstatat(scratch.at("settings").parent.get(), "settings", &st, 0) == 0);
+  CHECK(st.st_size == 8);
   ::umask(before);
 }
