@@ -58,7 +58,7 @@ std::vector<std::string> trusted_keys(const Arguments& arguments) {
 
 int journal_list(const Arguments& arguments) {
   for (const journal::RunInfo& run : journal::list_runs(state_directory(arguments))) {
-    print("{}  {}\n", run.id, run.closed ? "closed" : "open or broken off");
+    print("{}  {}\n", run.id, run.closed ? "closed" : "running or interrupted");
   }
   return 0;
 }

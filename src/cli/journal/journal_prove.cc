@@ -33,7 +33,8 @@ int check_file(const Arguments& arguments) {
     const auto proven =
         journal::check_proof(read_file(arguments.value("--verify"), max_proof), trusted_keys(arguments), old);
     if (proven.record.empty()) {
-      print("PROVEN  {}: the journal of {} records continues that of {}\n", proven.origin, proven.size, proven.index);
+      print("PROVEN  {}: the journal with {} records extends the one with {}\n", proven.origin, proven.size,
+            proven.index);
     } else {
       print("PROVEN  {}: record {} of {}\n{}\n", proven.origin, proven.index, proven.size, proven.record);
     }

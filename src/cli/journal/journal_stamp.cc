@@ -27,8 +27,8 @@ std::filesystem::path stamped_folder(const Arguments& arguments) {
 int keep(const Arguments& arguments) {
   const auto kept = journal::keep_stamp(
       stamped_folder(arguments), read_file(arguments.value("--reply"), journal::max_stamp), authorities_of(arguments));
-  print("STAMPED  {} records were there at {}, says {}{}\n", kept.records, kept.stamp.time, kept.stamp.authority,
-        kept.stamp.vouched == journal::Vouched::trusted ? "" : " (whoever that is: --tsa-ca)");
+  print("STAMPED  {} records existed at {}, according to {}{}\n", kept.records, kept.stamp.time, kept.stamp.authority,
+        kept.stamp.vouched == journal::Vouched::trusted ? "" : " (not a trusted authority: see --tsa-ca)");
   return 0;
 }
 
@@ -45,10 +45,11 @@ std::string authorities_of(const Arguments& arguments) {
 
 int journal_stamp(const Arguments& arguments) {
   if (arguments.has("--reply")) {
-    if (arguments.has("--output")) throw UsageError("a reply is kept in the folder of the run", forms);
+    if (arguments.has("--output"))
+      throw UsageError("--reply and --output exclude each other: a reply is stored with the run", forms);
     return keep(arguments);
   }
-  if (arguments.has("--tsa-ca")) throw UsageError("--tsa-ca is for a reply", forms);
+  if (arguments.has("--tsa-ca")) throw UsageError("--tsa-ca requires --reply", forms);
   const journal::Query query = journal::ask_stamp(stamped_folder(arguments));
   const std::string output = arguments.value("--output", query.file.string());
   Output out(output);

@@ -19,7 +19,7 @@ int journal_witness(const Arguments& arguments) {
   const witness::WitnessSocket socket = witness::listen_for_witness(arguments.value("--listen"));
   print("{}\n", witness.vkey());
   std::fflush(stdout);
-  print_diagnostic("agent-run: listens at {}\n", socket.name);
+  print_diagnostic("agent-run: listening on {}\n", socket.name);
   witness::serve_witness(socket.fd, witness);
 }
 
@@ -34,7 +34,7 @@ int journal_submit(const Arguments& arguments) {
     reply = witness::ask_witness(arguments.value("--to"), body);
   }
   if (reply.status == 409 || reply.status == 422) {
-    print("FORKED  the witness has seen another index\n");
+    print("FORKED  the witness has seen a different index\n");
     return 1;
   }
   if (reply.status != 200)

@@ -169,7 +169,7 @@ void print_work_in_progress(std::span<const Change> changes, const std::string& 
 void print_changes(const Overlays& overlays, const std::vector<Change>& changes, const Arguments& arguments) {
   print("run {}: {} {} held back from", overlays.run(), changes.size(), changes.size() == 1 ? "change" : "changes");
   for (const review::Target& target : overlays.targets()) print(" {}", target.path);
-  print("{}\n", overlays.alive() ? " (the run is still alive: there may be more)" : "");
+  print("{}\n", overlays.alive() ? " (the run is still alive; more may follow)" : "");
   print_work_in_progress(changes, " in the overlay; its --continue or --abort is for whoever applies this");
   static constexpr const char* titles[] = {"deletions", "the host would run or trust", "the rest"};
   std::optional<review::Group> group;
@@ -205,7 +205,7 @@ review::Choice::Named named(const Overlays& overlays, const std::string& word) {
   };
   if (const auto here = find(current_folder())) return *here;
   if (const auto there = find(overlays.targets().front().path)) return *there;
-  throw UsageError(word + " lies in no overlay of run " + overlays.run(),
+  throw UsageError(word + " is in no overlay of run " + overlays.run(),
                    "agent-run diff " + overlays.run() + " shows what there is");
 }
 
@@ -222,14 +222,14 @@ Overlays open_one(const Arguments& arguments, const std::string& state, review::
 int report_applied(Overlays& overlays, std::size_t applied, const std::vector<review::Chosen::Left>& left) {
   print("applied {} {} of run {}\n", applied, applied == 1 ? "change" : "changes", overlays.run());
   for (std::size_t i = 0; i < std::min(left.size(), left_shown); ++i) {
-    print("left: {} — {}\n", shown_path(overlays, left[i].change), left[i].why);
+    print("not applied: {} — {}\n", shown_path(overlays, left[i].change), left[i].why);
   }
-  if (left.size() > left_shown) print("left: {} more\n", left.size() - left_shown);
+  if (left.size() > left_shown) print("not applied: {} more\n", left.size() - left_shown);
   if (overlays.changes().empty()) {
     overlays.discard();
-    print("nothing is left of them\n");
+    print("no changes remain\n");
   } else {
-    print("what is left: agent-run diff {}\n", overlays.run());
+    print("remaining changes: agent-run diff {}\n", overlays.run());
   }
   return left.empty() ? 0 : 1;
 }
@@ -262,7 +262,7 @@ int apply_command(const Arguments& arguments) {
     const review::Chosen alone =
         choose(changes, {.named = {choice.named.back()}, .trusted = true, .host_changes = true});
     if (alone.apply.empty() && alone.left.empty())
-      throw UsageError(path + ": nothing is held back there", "agent-run diff --stat " + overlays.run());
+      throw UsageError(path + ": no changes are held back there", "agent-run diff --stat " + overlays.run());
   }
   review::Chosen chosen = choose(changes, choice);
   std::size_t failed = 0;
@@ -279,7 +279,7 @@ int discard_command(const Arguments& arguments) {
   const UsersState users(arguments);
   Overlays overlays = open_one(arguments, users.directory, review::Use::change);
   overlays.discard();
-  print("discarded what run {} changed\n", overlays.run());
+  print("discarded the changes of run {}\n", overlays.run());
   return 0;
 }
 

@@ -55,9 +55,9 @@ void print_apparmor_profile() {
 int doctor_command(const Arguments&) {
   if (sandbox::inside_agent_run()) {
     print(
-        "this is a sandbox of agent-run, and nothing can be nested in it: what is missing here is meant to be, and "
-        "needs no "
-        "remedy. To see what the host can do, run agent-run doctor outside\n");
+        "this is an agent-run sandbox, and sandboxes cannot be nested: what is missing here is missing on purpose and "
+        "needs "
+        "no remedy. To check the host, run agent-run doctor outside\n");
     return 1;
   }
   auto features = sandbox::probe_features({.nft_program = supervisor::find_nft_program(),
@@ -76,13 +76,13 @@ int doctor_command(const Arguments&) {
     if (!feature.present && feature.required) good = false;
   }
   if (!good && sandbox::apparmor_restricts()) print_apparmor_profile();
-  print("{}\n", good ? "agent-run works here" : "agent-run cannot keep its promises here and will refuse to run");
+  print("{}\n", good ? "agent-run works here" : "agent-run cannot enforce its guarantees here and will refuse to run");
   const bool lacks_broker = std::any_of(features.begin(), features.end(), [](const sandbox::Feature& feature) {
     return feature.of_broker && !feature.present;
   });
   if (lacks_broker && whole_sandbox(supervisor::Trial::floor).present)
     print(
-        "the floor alone stands here: a profile with `weaken: [floor-only]` runs without the broker, see "
+        "the kernel baseline works here: a profile with `weaken: [floor-only]` runs without the broker, see "
         "agent-run-profile(5)\n");
   return good ? 0 : 1;
 }

@@ -76,13 +76,13 @@ policy::Endpoint as_inside(policy::Endpoint endpoint) {
 int print_verdict(const Verdict& verdict, std::string_view keeper, const std::string& what, const std::string& remedy) {
   const policy::Rule* rule = verdict.rule;
   print("{}: {}\n", policy::name(verdict.act), what);
-  print("  label: {}\n", keeper);
+  print("  enforced by: {}\n", keeper);
   if (rule == nullptr)
-    print("  rule: none (what no rule allows is denied)\n");
+    print("  rule: none (denied by default)\n");
   else
     print("  rule: {}  {}{}{}\n", rule->id, rule->pattern, rule->place.file.empty() ? "" : "  at ", rule->place.text());
   if (rule != nullptr && rule->section == policy::Section::scratch) {
-    print("  there: a private folder of the run, empty at its start; nothing of the host\n");
+    print("  note: a private directory of the run, empty at its start; nothing of the host\n");
   }
   if (verdict.act == policy::Act::allow) return 0;
   print("  to allow it: {}\n", remedy);
@@ -105,10 +105,7 @@ class Explainer {
     const auto age = exists && !S_ISDIR(st.st_mode) ? policy::Age::before : policy::Age::since;
     Verdict verdict = policy_.decide(right, path, age);
     if (right == Right::execute && verdict.act != policy::Act::deny && policy_.writable_noexec() && exists) {
-      if (auto denial = denial_of_writable(path, st))
-        return print_verdict(denial->verdict, policy_.keeper(denial->verdict, right, denial->name),
-                             "execute " + path + ", which may be written as " + denial->name,
-                             policy_.remedy(denial->verdict, right, denial->name));
+      if (auto denial = denial_of_writable(path, st)) return print_writable(path, *denial);
     }
     std::string what = std::string(policy::name(right)) + " " + path, name;
     if (verdict.act != policy::Act::deny) {
@@ -206,6 +203,13 @@ class Explainer {
   }
 
  private:
+  int print_writable(const std::string& path, const policy::ProtectedObjects::Denial& denial) const {
+    constexpr Right right = Right::execute;
+    return print_verdict(denial.verdict, policy_.keeper(denial.verdict, right, denial.name),
+                         "execute " + path + ", which may be written as " + denial.name,
+                         policy_.remedy(denial.verdict, right, denial.name));
+  }
+
   std::optional<policy::ProtectedObjects::Denial> denial_by(const policy::ProtectedObjects& objects, Right right,
                                                             const std::string& path, policy::Age age,
                                                             const struct stat* st) const {
@@ -235,7 +239,7 @@ int answer_connect(const Policy& policy, const policy::Endpoint& endpoint, const
   }
   const int code = print_verdict(verdict, policy.keeper_connect(verdict, endpoint.to, endpoint.name), what,
                                  policy.remedy_connect(verdict, endpoint.to, endpoint.name));
-  if (loopback) print("  there: the sandbox's own loopback; nothing of the host listens on it\n");
+  if (loopback) print("  note: the sandbox's own loopback; nothing of the host listens on it\n");
   return code;
 }
 
@@ -269,7 +273,7 @@ void print_plan(const supervisor::Prepared& prepared) {
     print("reads are exact: there is too much to search for what files.deny names, or to mask\n");
   else if (policy.denies_later() && policy.reads() != prepared.reads)
     print(
-        "reads are {}: files.deny names what the view shows, and a mask does not stay when the host replaces what it "
+        "reads are {}: files.deny names what the view shows, and a mask is lost when the host replaces what it "
         "covers\n",
         profile::name(prepared.reads));
   print_list("executable below (kernel)", policy.exec_roots());
@@ -297,15 +301,15 @@ void print_other_names(const Policy& policy, std::size_t most) {
     objects->each([&](const std::string& path, const std::string& name) {
       lines.insert(path.empty() ? name + " by any hard link" : path + ", which stands for " + name);
     });
-    if (!objects->left_out().empty()) print("  not all looked at: {}\n", objects->left_out());
+    if (!objects->left_out().empty()) print("  not all names were checked: {}\n", objects->left_out());
   }
   for (const auto& [place, other] : policy.denied_objects().mounts().pairs())
     lines.insert(place + ", which is also " + other + " by a mount: each is judged by both names");
   std::size_t count = 0;
   for (const std::string& line : lines) {
-    if (++count <= most) print("  guarded too: {}\n", line);
+    if (++count <= most) print("  also guarded: {}\n", line);
   }
-  if (count > most) print("  guarded too: {} more; agent-run check --all lists them\n", count - most);
+  if (count > most) print("  also guarded: {} more; agent-run check --all lists them\n", count - most);
 }
 
 }  // namespace
@@ -352,7 +356,7 @@ int check_command(const Arguments& arguments) {
       prepared.policy.weakened(policy::Weakening::floor_only) ? policy::Label::nobody : policy::Label::broker);
   std::size_t kernel = 0;
   for (const policy::Rule& rule : prepared.policy.rules()) kernel += rule.label == policy::Label::kernel ? 1 : 0;
-  print("{}: good ({} rules: {} kernel, {} {}; reads {})\n", profile, prepared.policy.rules().size(), kernel,
+  print("{}: OK ({} rules: {} kernel, {} {}; reads {})\n", profile, prepared.policy.rules().size(), kernel,
         prepared.policy.rules().size() - kernel, finer, profile::name(prepared.reads));
   for (const std::string& weakening : prepared.policy.weakenings()) {
     print("  weakened: {}\n", weakening);

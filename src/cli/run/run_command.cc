@@ -42,7 +42,7 @@ void print_footer(const supervisor::Summary& summary) {
                      counted(summary.denials, "denial", "denials");
   // Mostly a program that probes; a riddle only where something went wrong.
   if (summary.absent != 0 && (summary.exit_code != 0 || summary.denials != 0))
-    head += ", " + counted(summary.absent, "look-up", "look-ups") + " of what the view does not show";
+    head += ", " + counted(summary.absent, "lookup", "lookups") + " of paths that are not shown";
   print_diagnostic("{}\n", head);
   if (summary.traffic) print_diagnostic("  network: {}\n", traffic_text(*summary.traffic));
   if (!summary.limit.empty()) print_diagnostic("  {}\n", summary.limit);

@@ -209,11 +209,21 @@ class Unshown {
   static constexpr const char* not_nested =
       "no profile change: nothing can be nested in a sandbox of agent-run; start both from outside";
 
+  // Is the recorded remedy of an execution all there is to do? A program that a grant or a moved rule allows must also
+  // be shown. Nothing more helps where a rule denies it, another judge than the policy refused it, or no grant can
+  // allow it.
+  static bool is_whole_remedy(const nlohmann::json& record) {
+    const std::string act = field(record, "act"), by = field(record, "by");
+    if (act == policy::name(policy::Act::allow)) return false;
+    if (by == policy::name(policy::By::fallback)) return within(field(record, "path"), "/dev/shm");
+    return by != policy::name(policy::By::rule) || act == policy::name(policy::Act::deny);
+  }
+
   // To execute a program it has to be shown, too.
   static std::string remedy_for(const std::string& path, const nlohmann::json& record) {
     const std::string remedy = field(record, "remedy");
     if (remedy.empty() && field(record, "class") != "exec") return showing(path);
-    if (field(record, "class") != "exec" || remedy.starts_with("no ") || remedy.starts_with("remove ")) return remedy;
+    if (field(record, "class") != "exec" || is_whole_remedy(record)) return remedy;
     if (is_agent_run(path)) return not_nested;
     return "files: {read: [\"" + policy::pattern_of(path) + "\"]}" + (remedy.empty() ? "" : "; and ") + remedy;
   }
@@ -290,7 +300,7 @@ int why_command(const Arguments& arguments) {
     }
     const std::string remedy = field(denial.first, "remedy");
     print("{}  ({}, {}×)\n  because: {}\n  to allow it: {}\n", what, how(denial.first), denial.times,
-          because(denial.first), remedy.empty() ? "no rule can" : remedy);
+          because(denial.first), remedy.empty() ? "no profile change can" : remedy);
   }
   const std::vector<Unshown::Finding> findings = unshown.findings();
   if (arguments.has("--json")) {
@@ -301,7 +311,7 @@ int why_command(const Arguments& arguments) {
     return 0;
   }
   print_failures(failures);
-  if (denials.empty()) print("agent-run recorded no refusal in {}\n", run.filename().string());
+  if (denials.empty()) print("no denial is recorded in {}\n", run.filename().string());
   print_unshown(findings);
   if (denials.empty()) write_text(stdout, unrecorded);
   return 0;

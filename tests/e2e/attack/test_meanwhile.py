@@ -147,7 +147,7 @@ class Meanwhile(harness.Case):
         (self.ws / ".env").write_text("old")
         self.scratch.write_profile(files={"deny": [str(self.ws / ".env")]}, audit={"reads": "off"})
         said = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--open", ".env")
-        self.assertRegex(said.text, r"^deny: read .*/\.env\n  label: broker\n")
+        self.assertRegex(said.text, r"^deny: read .*/\.env\n  enforced by: broker\n")
         plan = self.scratch.agent_run("explain", "-p", self.scratch.profile_file)
         self.assertRegex(plan.text, r"(?m)^reads: claimed$")
 

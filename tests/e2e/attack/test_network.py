@@ -163,7 +163,7 @@ class Network(NetworkCase):
                 self.assertIn(f"{written} is the sandbox's own loopback, not the host's", run.errors)
                 self.assertEqual(run.seen["tcp"], {})
                 explained = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--allow-host", written, "--connect", written)
-                self.assertRegex(explained.text, "^allow: .*\n(.*\n)*  there: the sandbox's own loopback", str(explained))
+                self.assertRegex(explained.text, "^allow: .*\n(.*\n)*  note: the sandbox's own loopback", str(explained))
         for name in ("a.localhost",):
             explained = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--allow-host", f"*:{PORT}", "--connect", f"{name}:{PORT}")
             self.assertTrue(explained.text.startswith("deny: "), str(explained))

@@ -309,7 +309,7 @@ class Overlay(harness.Case):
             self.assertEqual(change["group"], "trusted", change)
             self.assertTrue(change["stands_for"].startswith(str(place) + "/"), change)
             applied = self.scratch.agent_run("apply")
-            self.assertIn("left: sub/x", applied.text)
+            self.assertIn("not applied: sub/x", applied.text)
             self.assertFalse((self.ws / "sub/x").exists())
             self.scratch.agent_run("discard")
             place.unlink()

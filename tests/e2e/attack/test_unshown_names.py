@@ -80,7 +80,7 @@ class Home(Case):
         checked = self.scratch.agent_run("check", self.scratch.profile_file).text
         for path in self.GUARDED:
             if path not in ("zshrc", "pin"):
-                self.assertRegex(checked, f"guarded too: {self.ws}/{path.split('/')[0]}\\b.*stands for|guarded too: [0-9]+ more", checked)
+                self.assertRegex(checked, f"also guarded: {self.ws}/{path.split('/')[0]}\\b.*stands for|also guarded: [0-9]+ more", checked)
 
     def test_private_home_is_free(self):
         """The run's own home has the same names, and they mean nothing."""
@@ -242,7 +242,7 @@ class Generated(Case):
             free = shape in ("free", "new") or (shape == "directory/x" and place == "path")
             if (said == "allow") != (inside == "ok") or (inside == "ok") != free:
                 wrong.append(f"{act} {path}: explain says {said}, the run {inside}")
-            listed = f"guarded too: {self.ws}/{path.removesuffix('/x')}, which stands for" in checked
+            listed = f"also guarded: {self.ws}/{path.removesuffix('/x')}, which stands for" in checked
             if shape != "hard" and not path.endswith("/x") and listed == free:
                 wrong.append(f"{path}: check {'lists it' if listed else 'does not list it'}, the run {inside}")
         self.assertFalse(wrong, "\n".join(wrong))

@@ -79,18 +79,18 @@ class Commands(harness.Case):
             (("--write", str(self.ws / "file")), "allow", r"workspace"),
             (("--write", str(guarded)), "deny", r"files\.protect"),
             (("--open", str(guarded)), "allow", r"kernel|broker"),
-            (("--open", str(self.outside / "x")), "deny", r"what no rule allows is denied"),
+            (("--open", str(self.outside / "x")), "deny", r"denied by default"),
             (("--exec", "/usr/bin/true"), "allow", r"exec\.allow"),
             (("--exec", "/usr/bin/sudo"), "deny", r"exec\.deny"),
-            (("--exec", str(self.ws / "prog")), "deny", r"what no rule allows is denied"),
+            (("--exec", str(self.ws / "prog")), "deny", r"denied by default"),
             (("--connect", "127.0.0.1:80"), "allow", r"built-in|loopback"),
-            (("--connect", "203.0.113.5:443"), "deny", r"what no rule allows is denied"),
+            (("--connect", "203.0.113.5:443"), "deny", r"denied by default"),
         )
         for question, verdict, needle in questions:
             with self.subTest(question):
                 text = self.explain(*question)
                 self.assertRegex(text, rf"\A{verdict}: ")
-                self.assertRegex(text, r"label: (kernel|broker)\n")
+                self.assertRegex(text, r"enforced by: (kernel|broker)\n")
                 self.assertRegex(text, needle)
 
     def test_explain_who_denies_by_default(self):
@@ -100,7 +100,7 @@ class Commands(harness.Case):
         for question, label in ((("--exec", str(self.ws / "tools" / "evil")), "broker"), (("--exec", str(self.ws / "evil")), "broker"), (("--exec", "/opt/evil"), "kernel"),
                                 (("--connect", "git.example:22", "--by", "/usr/bin/env"), "broker"), (("--connect", "git.example:23"), "kernel")):
             with self.subTest(question):
-                self.assertRegex(self.explain(*question), rf"\Adeny: .*\n  label: {label}\n")
+                self.assertRegex(self.explain(*question), rf"\Adeny: .*\n  enforced by: {label}\n")
 
     def test_explain_the_whole_plan(self):
         self.scratch.write_profile()

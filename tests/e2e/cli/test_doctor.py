@@ -143,7 +143,7 @@ class OddHosts(harness.Case):
         self.assertFalse(marker.exists())
         run = self.inside(program, "doctor")
         self.assertEqual(run.status, 1, str(run))
-        self.assertRegex(run.text, r"\Athis is a sandbox of agent-run, and nothing can be nested in it: .*\n\Z")
+        self.assertRegex(run.text, r"\Athis is an agent-run sandbox, and sandboxes cannot be nested: .*\n\Z")
         for words in (("why",), ("why", "--json"), ("journal", "list"), ("diff",)):
             run = self.inside(program, *words)
             self.assertEqual(run.status, 2, str(run))

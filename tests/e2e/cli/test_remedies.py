@@ -232,7 +232,7 @@ class Remedies(harness.Case):
         self.scratch.profile_file.write_text(harness.profile_text(**self.sections({"network": {"allow": ["*:443"]}})))
         asked = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--connect", "10.0.0.5:443")
         self.assertEqual(asked.status, 1, str(asked))
-        self.assertRegex(asked.text, r"\Adeny: connect 10\.0\.0\.5:443, not dialed: .*private.*\n  label: egress\n  rule: none .*\n  to allow it: network: \{allow: \[\"10\.0\.0\.5:443\"\]\}\n")
+        self.assertRegex(asked.text, r"\Adeny: connect 10\.0\.0\.5:443, not dialed: .*private.*\n  enforced by: egress\n  rule: none .*\n  to allow it: network: \{allow: \[\"10\.0\.0\.5:443\"\]\}\n")
         self.scratch.profile_file.write_text(harness.profile_text(**self.sections({"exec": {"allow": ["{outside}/tool"]}})))
         for shown in (False, True):
             asked = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--exec", self.outside / "tool")

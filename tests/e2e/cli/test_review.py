@@ -159,7 +159,7 @@ class Overlays(harness.Case):
         self.assertEqual(harness.tree(self.ws), before, "diff changes nothing")
 
         left = self.agent_run("apply", status=1).text
-        self.assertIn("left: run.sh", left)
+        self.assertIn("not applied: run.sh", left)
         self.assertFalse((self.ws / "run.sh").exists())
         self.assertEqual({change["path"] for change in self.changes()}, {"run.sh", "again.sh"})
         self.agent_run("apply", run.id, "run.sh")
@@ -301,8 +301,8 @@ class Overlays(harness.Case):
         self.agent_run("apply", "v", cwd=self.ws / "sub")
         self.assertTrue((self.ws / "sub" / "v").exists())
         self.assertFalse((self.ws / "w").exists())
-        self.assertIn("nothing is held back there", self.agent_run("apply", "sub", status=2).errors)
-        self.assertIn("lies in no overlay", self.agent_run("apply", "/etc/passwd", status=2).errors)
+        self.assertIn("no changes are held back there", self.agent_run("apply", "sub", status=2).errors)
+        self.assertIn("is in no overlay", self.agent_run("apply", "/etc/passwd", status=2).errors)
         self.agent_run("apply", run.id[:12])
         self.assertEqual((other / "f").read_text(), "f\nx\n")
         self.assert_nothing_kept()

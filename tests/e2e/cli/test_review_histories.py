@@ -157,7 +157,7 @@ class Histories(harness.Case):
         self.assertEqual(shown.status, 0, str(shown))
         applied = self.scratch.agent_run("apply", "--trusted")
         self.assertEqual(applied.status, 0, f"{applied}\nseed {seed}")
-        self.assertIn("nothing is left", applied.text, f"seed {seed}")
+        self.assertIn("no changes remain", applied.text, f"seed {seed}")
         native_tree, applied_tree = listing(native, began), listing(self.ws, began)
         faults = list(differences(native_tree, applied_tree, before))
         detail = {fault.split("/", 1)[0]: histories[int(fault.split("/", 1)[0].split(":")[0])] for fault in faults[:3]}

@@ -16,7 +16,7 @@ class Why(harness.Case):
     def test_nothing_recorded(self):
         self.scratch.write_profile()
         self.assert_ran(self.inside("true"))
-        self.assertRegex(self.why(), r"\Aagent-run recorded no refusal in \S+\nthese are refused without a record: ")
+        self.assertRegex(self.why(), r"\Ano denial is recorded in \S+\nthese are refused without a record: ")
 
     def test_one_file_replaced(self):
         """Replaced by rename its content is; removed or replaced by much it is EBUSY; with the directory above it, as the warning says, all works."""

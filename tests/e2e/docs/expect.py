@@ -23,12 +23,12 @@ EXAMPLES = {
         ("agent-run --allow-host example.com:443 -- bash -c 'echo > /dev/tcp/203.0.113.5/443'", 1, rf"bash: connect: {DENIED}"),
         ("agent-run --allow-host example.com:443 -- getent hosts example.com", 0, r"^198\.18\.1\.1 +example\.com$"),
         ("agent-run --allow-host example.com:443 -- getent hosts example.org || echo not answered for", 0, r"^not answered for$"),
-        ("agent-run check coding", 0, r"^coding: good \(\d+ rules: \d+ kernel, \d+ broker; reads claimed\)$"),
+        ("agent-run check coding", 0, r"^coding: OK \(\d+ rules: \d+ kernel, \d+ broker; reads claimed\)$"),
         ("agent-run explain --open /etc/passwd --exec /usr/bin/env", 0,
-         r"^allow: read /etc/passwd\n  label: kernel\n  rule: debian:files\.read\[\d+\]  /etc/passwd  at debian\.yaml:\d+:7\n"
+         r"^allow: read /etc/passwd\n  enforced by: kernel\n  rule: debian:files\.read\[\d+\]  /etc/passwd  at debian\.yaml:\d+:7\n"
          r"allow: execute /usr/bin/env$"),
         ("agent-run explain --write .git/hooks/pre-commit", 1,
-         r"^deny: change .*/project/\.git/hooks/pre-commit\n  label: broker\n  rule: git-safe:files\.protect\[0\]  \*\*/\.git/hooks/\*\[!e\]"
+         r"^deny: change .*/project/\.git/hooks/pre-commit\n  enforced by: broker\n  rule: git-safe:files\.protect\[0\]  \*\*/\.git/hooks/\*\[!e\]"
          r"  at git-safe\.yaml:\d+:7\n  to allow it: remove \"\*\*/\.git/hooks/\*\[!e\]\" from"),
         ("agent-run explain --connect 203.0.113.5:443", 1, r"^deny: connect 203\.0\.113\.5:443$"),
         ("agent-run explain -p read-only", 0, r"^profiles:\n  debian  debian\.yaml  sha256:[0-9a-f]{64}$[\s\S]*^nftables \(kernel\):$"),
@@ -57,22 +57,22 @@ EXAMPLES = {
         ("agent-run diff --stat", 0, rf"\Arun {RUN}: 3 changes held back from /.*/project\n\ndeletions:\ndeleted file: hello\.in\n\n"
                                      r"the host would run or trust:\nnew file 0755: check\n\nthe rest:\n"
                                      r"changed file: Makefile\n\Z"),
-        ("agent-run apply Makefile", 0, rf"\Aapplied 1 change of run {RUN}\nwhat is left: agent-run diff {RUN}\n\Z"),
+        ("agent-run apply Makefile", 0, rf"\Aapplied 1 change of run {RUN}\nremaining changes: agent-run diff {RUN}\n\Z"),
         ("agent-run diff --json", 0, r'\A\{"after":"absent","before":"file","before_mode":"0644","before_size":6,"conflict":false,'),
-        ("agent-run discard", 0, rf"\Adiscarded what run {RUN} changed\n\Z"),
+        ("agent-run discard", 0, rf"\Adiscarded the changes of run {RUN}\n\Z"),
     ],
     "agent-run-profile.5": [
         ('agent-run --sink "file:$XDG_STATE_HOME/records?format=ecs" -- true', 0, r"\A\Z"),
         ('grep -c agent_run.journal "$XDG_STATE_HOME/records"', 0, r"^\d+$"),
         ("mkdir -p ~/.config/agent-run/profiles", 0, r"\A\Z"),
         ("cp mine.yaml ~/.config/agent-run/profiles/mine.yaml", 0, r"\A\Z"),
-        ("agent-run check mine", 0, r"^mine: good \(\d+ rules: \d+ kernel, \d+ broker; reads exact\)$"),
+        ("agent-run check mine", 0, r"^mine: OK \(\d+ rules: \d+ kernel, \d+ broker; reads exact\)$"),
         ("agent-run -p mine -- cat .env", 1, rf"cat: \.env: {DENIED}"),
         ("agent-run -p mine -- mv .env other", 1, rf"mv: cannot move '\.env' to 'other': {DENIED}"),
         ("agent-run -p mine -- sh -c 'cat Makefile && echo x >> Makefile'", 2,
          rf"(?:\A|\n)all: hello\n[\s\S]*cannot create Makefile: {DENIED}"),
         ("agent-run explain -p mine --exec /usr/bin/sudo", 1,
-         r"^deny: execute /usr/bin/sudo\n  label: broker\n  rule: mine:exec\.deny\[0\]  /usr/bin/sudo  at .*/mine\.yaml:10:13\n  to"
+         r"^deny: execute /usr/bin/sudo\n  enforced by: broker\n  rule: mine:exec\.deny\[0\]  /usr/bin/sudo  at .*/mine\.yaml:10:13\n  to"
          r" allow it: remove \"/usr/bin/sudo\" from exec\.deny of mine \(.*/mine\.yaml:10:13\)$"),
         (r"printf 'agent-run: 1\nextends: [default]\nfiles: {raed: [/opt]}\n' > typo.yaml", 0, r"\A\Z"),
         ("agent-run check ./typo.yaml", 125, r"/typo\.yaml:3:9: files\.raed: unknown key — did you mean read\?$"),
@@ -85,9 +85,9 @@ EXAMPLES = {
         (r"""printf 'agent-run: 1\nextends: [coding]\nnetwork: {allow: ["*.pkg.example:443", {to: "git.example:22", by: /usr/bin/ssh}]}\n' """
          "> ~/.config/agent-run/profiles/net.yaml", 0, r"\A\Z"),
         ("agent-run explain -p net --connect registry.pkg.example:443", 0,
-         r"^allow: connect registry\.pkg\.example:443\n  label: broker\n  rule: net:network\.allow\[0\]  \*\.pkg\.example:443  at .*/net\.yaml:3:19$"),
+         r"^allow: connect registry\.pkg\.example:443\n  enforced by: broker\n  rule: net:network\.allow\[0\]  \*\.pkg\.example:443  at .*/net\.yaml:3:19$"),
         ("agent-run explain -p net --connect git.example:22 --by /usr/bin/env", 1,
-         r"^deny: connect git\.example:22 by /usr/bin/env\n  label: broker\n  rule: none \(what no rule allows is denied\)\n"
+         r"^deny: connect git\.example:22 by /usr/bin/env\n  enforced by: broker\n  rule: none \(denied by default\)\n"
          r"  to allow it: network: \{allow: \[\"git\.example:22\"\]\}$"),
         (r"printf 'agent-run: 1\nextends: [default]\nlimits: {wall: 1s}\n' > ~/.config/agent-run/profiles/short.yaml", 0,
          r"\A\Z"),
@@ -138,11 +138,11 @@ EXAMPLES = {
         ("agent-run why", 0, r"^open .*/project/\.git/hooks/pre-commit  \("),
         ("agent-run journal show", 0, r"^ +0 \S+Z journal\.open [\s\S]* journal\.close "),
         ("agent-run journal verify", 0, r"\ACOMPLETE  "),
-        ("agent-run explain -p coding --write ~/.bashrc", 0, r"^\w+: change .*/\.bashrc\n  label: kernel\n  rule: "),
+        ("agent-run explain -p coding --write ~/.bashrc", 0, r"^\w+: change .*/\.bashrc\n  enforced by: kernel\n  rule: "),
         ("agent-run --allow-host github.com:443 -- getent hosts github.com", 0, r"^198\.18\.1\.1 +github\.com$"),
         ("agent-run --overlay . -- sed -i s/all/test/ Makefile", 0, r"\A\Z"),
         ("agent-run diff", 0, r"^changed file: Makefile\n--- a/Makefile\n\+\+\+ b/Makefile\n@@ -1,3 \+1,3 @@\n-all: hello\n\+test: hello\n"),
-        ("agent-run discard", 0, rf"\Adiscarded what run {RUN} changed\n\Z"),
+        ("agent-run discard", 0, rf"\Adiscarded the changes of run {RUN}\n\Z"),
         ("agent-run doctor", 0, r"^agent-run works here$"),
     ],
 }
@@ -154,7 +154,7 @@ TOUR_SHELL = "agent-run -p coding -- bash"
 TOUR_INSIDE = [
     ("echo x > .git/hooks/pre-commit", rf"^bash: \.git/hooks/pre-commit: {DENIED}$"),
     ("cat ~/.ssh/id_rsa", r"^cat: .*/\.ssh/id_rsa: No such file or directory$"),
-    ("exit", rf"^agent-run {RUN}: \d+ decisions, 1 denial(, \d+ look-ups? of what the view does not show)?\n"
+    ("exit", rf"^agent-run {RUN}: \d+ decisions, 1 denial(, \d+ lookups? of paths that are not shown)?\n"
              r"  denied: change .*/project/\.git/hooks/pre-commit — to allow it: remove \"\*\*/\.git/hooks.*\n"
              rf"  journal: .*/agent-run/runs/{RUN}$"),
 ]
