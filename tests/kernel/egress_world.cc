@@ -85,8 +85,9 @@ policy::Policy policy_of(const std::string& network) {
   sandbox::bring_loopback_up();
   sandbox::make_egress_interfaces();
   const Sockets sockets = sandbox::make_egress_sockets();
-  const auto packed = sandbox::pack(sockets);
-  send_message(channel, packed.which, packed.fds);
+  WireWriter message('s');
+  sandbox::write_sockets(message, sockets);
+  send_message(channel, message.bytes(), message.fds());
   while (const auto wish = recv_message(channel)) {
     std::array<int, 2> kind{};
     std::memcpy(kind.data(), wish->bytes.data(), sizeof kind);
@@ -222,7 +223,7 @@ Inside::Inside(const std::string& network, Proxies proxies) : policy_(policy_of(
   send_message(helper_, "go");
   auto message = recv_message(helper_);
   if (!message) throw Refusal("the inside could not be made");
-  Sockets sockets = sandbox::unpack_sockets(message->bytes, std::move(message->fds));
+  Sockets sockets = sandbox::read_sockets(WireReader(std::string_view(message->bytes).substr(1), message->fds));
   const char* const nft = std::getenv("AGENT_RUN_NFT");
   sandbox::RulesetLoader loader(nft != nullptr ? nft : "agent-run-nft");
   const std::string ruleset = ruleset_of(policy_);

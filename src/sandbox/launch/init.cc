@@ -1,3 +1,4 @@
+// Pid 1 of the sandbox: waits for signals and children, and reports changes to the parent.
 #include "sandbox/launch/init.h"
 
 #include <agentrun/sys/error.h>
@@ -12,7 +13,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
+#include <utility>
+
+#include <agentrun/sys/wire.h>
 
 #include "sandbox/launch/launch_wire.h"
 
@@ -20,22 +23,29 @@ namespace agentrun::sandbox {
 
 namespace {
 
-constexpr char exited = 'e', stopped = 's', continued = 'c', timed_out = 't';
+using Change = Sandbox::Change;
+using Kind = Change::Kind;
+
+// `lost` is the parent's own conclusion and never sent.
+constexpr std::array sent_kinds = {Kind::exited, Kind::stopped, Kind::continued, Kind::timed_out};
+constexpr std::size_t change_size = 1 + 1 + sizeof(std::int32_t);  // tag, kind, status
+static_assert(std::string().capacity() >= change_size, "encode_change() must not allocate");
+
 constexpr std::int64_t second = 1'000'000'000;
 constexpr std::int64_t longest_wait = 10 * second;  // sigtimedwait does not count the time that the machine slept
 
 // From here on nothing allocates: init's filter kills it for a call that is not on its list.
 // A parent that does not read must not hold init: what the agent can cause at will is dropped then.
-void report(const Fd& status_socket, char kind, int status, int flags) noexcept {
-  const auto message = encode_change(kind, status);
+void report(const Fd& status_socket, Change change, int flags) noexcept {
+  const std::string message = encode_change(change);
   (void)retry_eintr([&] { return ::send(status_socket.get(), message.data(), message.size(), flags | MSG_NOSIGNAL); });
 }
 
 // With init the kernel kills what is left of the pid namespace (pid_namespaces(7)); it dies first, so that nothing
 // lives on while the last word waits for a parent that is stopped.
-[[noreturn]] void end(const Fd& status_socket, char kind, int status) noexcept {
+[[noreturn]] void end(const Fd& status_socket, Change change) noexcept {
   ::kill(-1, SIGKILL);
-  report(status_socket, kind, status, 0);
+  report(status_socket, change, 0);
   ::_exit(0);
 }
 
@@ -46,9 +56,9 @@ void reap(const Fd& status_socket, pid_t agent, bool paused) noexcept {
   for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED | __WALL)) > 0;) {
     if (pid != agent) continue;
     const bool ended = WIFEXITED(status) || WIFSIGNALED(status);
-    if (ended) end(status_socket, exited, status);
+    if (ended) end(status_socket, {Kind::exited, status});
     if (WIFSTOPPED(status) && paused) continue;
-    report(status_socket, WIFSTOPPED(status) ? stopped : continued, status, MSG_DONTWAIT);
+    report(status_socket, {WIFSTOPPED(status) ? Kind::stopped : Kind::continued, status}, MSG_DONTWAIT);
   }
 }
 
@@ -60,29 +70,20 @@ bool is_from_outside(const siginfo_t& info) noexcept {
 
 }  // namespace
 
-std::array<char, 6> encode_change(char kind, int status) noexcept {
-  std::array<char, 6> message{static_cast<char>(Tag::change), kind};
-  static_assert(sizeof status == 4);
-  std::memcpy(message.data() + 2, &status, sizeof status);
-  return message;
+std::string encode_change(Change change) noexcept {
+  WireWriter message(static_cast<char>(Tag::change), change_size);
+  message.put(static_cast<std::uint8_t>(change.kind));
+  message.put(static_cast<std::int32_t>(change.status));
+  return std::move(message).take();
 }
 
-std::optional<Sandbox::Change> decode_change(std::string_view payload) {
-  using Kind = Sandbox::Change::Kind;
-  if (payload.size() != 1 + sizeof(int)) return std::nullopt;
-  const int status = int_of(payload.substr(1)).value_or(0);
-  switch (payload.front()) {
-    case exited:
-      return Sandbox::Change{Kind::exited, status};
-    case stopped:
-      return Sandbox::Change{Kind::stopped, status};
-    case continued:
-      return Sandbox::Change{Kind::continued, status};
-    case timed_out:
-      return Sandbox::Change{Kind::timed_out, status};
-    default:
-      return std::nullopt;
-  }
+std::optional<Change> decode_change(std::string_view bytes) {
+  WireReader reader(bytes);
+  const auto tag = reader.number<char>();
+  const Change change{static_cast<Kind>(reader.number<std::uint8_t>()), reader.number<std::int32_t>()};
+  const bool known = std::ranges::find(sent_kinds, change.kind) != sent_kinds.end();
+  if (tag != static_cast<char>(Tag::change) || !known || !reader.finished()) return std::nullopt;
+  return change;
 }
 
 void block_signals() {
@@ -121,7 +122,7 @@ void run_init(const Fd& status, pid_t agent, const Fd& terminal, std::optional<s
   const std::int64_t deadline = boot_clock_ns() + static_cast<std::int64_t>(wall_seconds.value_or(0)) * second;
   for (;;) {
     const std::int64_t left = wall_seconds ? deadline - boot_clock_ns() : longest_wait;
-    if (left <= 0) end(status, timed_out, 0);
+    if (left <= 0) end(status, {Kind::timed_out, 0});
     const std::int64_t wait = std::min(left, longest_wait);
     const timespec timeout{.tv_sec = wait / second, .tv_nsec = wait % second};
     siginfo_t info{};

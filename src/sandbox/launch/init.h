@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace agentrun::sandbox {
@@ -30,9 +31,11 @@ inline int resume_signal() noexcept {
   return SIGRTMIN + 2;
 }
 
-/// A change of the agent's state as the payload of Tag::change.
-std::array<char, 6> encode_change(char kind, int status) noexcept;
-std::optional<Sandbox::Change> decode_change(std::string_view payload);
+/// A change of the agent's state as a whole message of launch_wire.h, with Tag::change. Allocates nothing. `status`: as
+/// wait(2) gives it.
+std::string encode_change(Sandbox::Change change) noexcept;
+/// The inverse; nullopt for what encode_change() does not make.
+std::optional<Sandbox::Change> decode_change(std::string_view bytes);
 
 /// Blocks every signal: init takes them with sigtimedwait(2).
 void block_signals();

@@ -1,3 +1,4 @@
+// Failures of a launch: their wire form, and the remedies by stage, call and errno.
 #include "sandbox/launch/launch_failure.h"
 
 #include <agentrun/sys/fd.h>
@@ -5,15 +6,20 @@
 #include <sys/capability.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
-#include <charconv>
+#include <cstdint>
+#include <utility>
+
+#include <agentrun/sys/wire.h>
+
+#include "sandbox/launch/launch_wire.h"
 
 namespace agentrun::sandbox {
 
 namespace {
 
 constexpr int any = 0;
+constexpr std::uint16_t longest_field = 8192;
 
 struct Remedy {
   std::string_view stage, call;  // empty: any
@@ -138,24 +144,20 @@ bool is_root_without_setfcap() {
 }  // namespace
 
 std::string encode(const Failure& failure) {
-  std::string bytes;
+  WireWriter message(static_cast<char>(Tag::failure));
   for (const std::string* field : {&failure.stage, &failure.call, &failure.object})
-    bytes.append(field->c_str()).push_back('\0');
-  return bytes.append(std::to_string(failure.error)).append(1, '\0');
+    message.put_text(*field, longest_field);
+  message.put(static_cast<std::int32_t>(failure.error));
+  return std::move(message).take();
 }
 
 Failure decode_failure(std::string_view bytes) {
-  std::array<std::string_view, 4> fields;
-  for (std::string_view& field : fields) {
-    const std::size_t end = bytes.find('\0');
-    if (end == std::string_view::npos) return {"launch", "decode", "", EPROTO};
-    field = bytes.substr(0, end);
-    bytes.remove_prefix(end + 1);
-  }
-  Failure failure{std::string(fields[0]), std::string(fields[1]), std::string(fields[2]), 0};
-  const char* const end = fields[3].data() + fields[3].size();
-  const auto number = std::from_chars(fields[3].data(), end, failure.error);
-  if (number.ec != std::errc{} || number.ptr != end || !bytes.empty()) return {"launch", "decode", "", EPROTO};
+  WireReader reader(bytes);
+  const auto tag = reader.number<char>();
+  Failure failure;
+  for (std::string* field : {&failure.stage, &failure.call, &failure.object}) *field = reader.text(longest_field);
+  failure.error = reader.number<std::int32_t>();
+  if (tag != static_cast<char>(Tag::failure) || !reader.finished()) return {"launch", "decode", "", EPROTO};
   return failure;
 }
 

@@ -13,9 +13,9 @@ struct Failure {
   friend bool operator==(const Failure&, const Failure&) = default;
 };
 
-/// One message: the four fields, each ended by NUL. A NUL inside a field cuts it.
+/// A whole message of launch_wire.h, with Tag::failure. Fields are cut at 8,192 bytes.
 std::string encode(const Failure& failure);
-/// The inverse. A message that is not one gives {"launch", "decode", "", EPROTO}: it is still a failure.
+/// The inverse. What encode() does not make gives {"launch", "decode", "", EPROTO}: it is still a failure.
 Failure decode_failure(std::string_view bytes);
 
 /// What of the host decides between causes that share an errno.

@@ -90,10 +90,10 @@ void Sandbox::go() {
 
 std::optional<Sandbox::Change> Sandbox::next_change() {
   if (state_->end_reported || !is_readable(state_->status)) return std::nullopt;
-  const auto word = receive(state_->status);
-  if (word && word->tag == Tag::failure) throw launch_error(decode_failure(word->payload));
+  const auto message = receive(state_->status);
+  if (message && message->tag == Tag::failure) throw launch_error(decode_failure(message->bytes));
   std::optional<Change> change;
-  if (word && word->tag == Tag::change) change = decode_change(word->payload);
+  if (message) change = decode_change(message->bytes);
   if (!change) change = Change{Change::Kind::lost, 0};
   state_->end_reported = change->kind != Change::Kind::stopped && change->kind != Change::Kind::continued;
   return change;

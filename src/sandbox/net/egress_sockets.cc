@@ -157,18 +157,11 @@ Fd conntrack_socket() {
   return descriptor_of(netlink);
 }
 
-struct Member {
-  char letter;
-  Fd egress::Sockets::*socket;
-};
-constexpr std::array<Member, 8> members = {{{'d', &egress::Sockets::dns_udp},
-                                            {'D', &egress::Sockets::dns_tcp},
-                                            {'4', &egress::Sockets::relay4},
-                                            {'6', &egress::Sockets::relay6},
-                                            {'u', &egress::Sockets::relay_udp4},
-                                            {'U', &egress::Sockets::relay_udp6},
-                                            {'l', &egress::Sockets::log},
-                                            {'c', &egress::Sockets::conntrack}}};
+// The order is that of the bits in a message.
+constexpr std::array members = {&egress::Sockets::dns_udp, &egress::Sockets::dns_tcp,    &egress::Sockets::relay4,
+                                &egress::Sockets::relay6,  &egress::Sockets::relay_udp4, &egress::Sockets::relay_udp6,
+                                &egress::Sockets::log,     &egress::Sockets::conntrack};
+static_assert(members.size() <= 8);
 
 }  // namespace
 
@@ -201,25 +194,21 @@ egress::Sockets make_egress_sockets() {
   return sockets;
 }
 
-PackedSockets pack(const egress::Sockets& sockets) {
-  PackedSockets packed;
-  for (const Member& member : members) {
-    const Fd& socket = sockets.*member.socket;
-    if (!socket) continue;
-    packed.which += member.letter;
-    packed.fds.push_back(socket.get());
-  }
-  return packed;
+void write_sockets(WireWriter& message, const egress::Sockets& sockets) {
+  unsigned present = 0;
+  for (std::size_t i = 0; i < members.size(); ++i)
+    if (sockets.*members[i]) present |= 1U << i;
+  message.put(static_cast<std::uint8_t>(present));
+  for (const auto member : members)
+    if (sockets.*member) message.put_fd((sockets.*member).get());
 }
 
-egress::Sockets unpack_sockets(std::string_view which, std::vector<Fd> fds) {
+egress::Sockets read_sockets(WireReader reader) {
   egress::Sockets sockets;
-  if (which.size() != fds.size()) throw SysError(EPROTO, "receive", "sockets");
-  for (std::size_t i = 0; i < which.size(); ++i) {
-    const auto* const member = std::ranges::find(members, which[i], &Member::letter);
-    if (member == members.end()) throw SysError(EPROTO, "receive", "sockets");
-    sockets.*member->socket = std::move(fds[i]);
-  }
+  const unsigned present = reader.number<std::uint8_t>();
+  for (std::size_t i = 0; i < members.size(); ++i)
+    if ((present >> i & 1U) != 0) sockets.*members[i] = reader.fd();
+  if (!reader.finished()) throw SysError(EPROTO, "receive", "sockets");
   return sockets;
 }
 

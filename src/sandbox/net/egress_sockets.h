@@ -3,11 +3,7 @@
 #pragma once
 
 #include <agentrun/egress.h>
-#include <agentrun/sys/fd.h>
-
-#include <string>
-#include <string_view>
-#include <vector>
+#include <agentrun/sys/wire.h>
 
 namespace agentrun::sandbox {
 
@@ -17,13 +13,9 @@ void make_egress_interfaces();
 /// Binds them; the caller has CAP_NET_BIND_SERVICE and CAP_NET_ADMIN in the network namespace. Throws SysError.
 egress::Sockets make_egress_sockets();
 
-/// They travel as one word: which of them there are, and their descriptors in that order.
-struct PackedSockets {
-  std::string which;
-  std::vector<int> fds;  // borrowed
-};
-PackedSockets pack(const egress::Sockets& sockets);
-/// Throws SysError when the word is not whole.
-egress::Sockets unpack_sockets(std::string_view which, std::vector<Fd> fds);
+/// Appends which of them there are, and their descriptors (borrowed). Throws SysError.
+void write_sockets(WireWriter& message, const egress::Sockets& sockets);
+/// The inverse, to the end of the message. Throws SysError (EPROTO) for what write_sockets() does not make.
+egress::Sockets read_sockets(WireReader reader);
 
 }  // namespace agentrun::sandbox

@@ -275,7 +275,7 @@ constexpr Probe probes[] = {
     try {
       text = "+" + probe.run(tools);
     } catch (const SysError& error) {
-      text = "-" + encode({probe.stage, error.call(), error.object(), error.error()});
+      text = encode({probe.stage, error.call(), error.object(), error.error()});
     }
     write_all(pipe, text, "probe");
   } catch (const std::exception&) {
@@ -369,7 +369,7 @@ std::vector<Feature> probe_features(const ProbeTools& tools) {
     if (feature.present) {
       feature.detail = text.substr(1);
     } else {
-      const Failure failure = decode_failure(text.empty() ? text : text.substr(1));
+      const Failure failure = decode_failure(text);
       explain(feature, probe, failure, failed, knobs);
       failed.emplace_back(probe.name, failure);
     }
