@@ -13,6 +13,8 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/paths.h>
 
+#include "supervisor/host/helper_trust.h"
+
 namespace agentrun::supervisor {
 
 namespace {
@@ -20,8 +22,8 @@ namespace {
 constexpr std::string_view nft = "agent-run-nft", sink = "agent-run-sink";
 constexpr std::array helpers = {nft, sink};
 
-// The first one that exists is used. Beside agent-run comes first: above the directory of an agent-run that was built
-// or unpacked somewhere (/tmp/build) others may be able to make a libexec.
+// The first one that exists is used, if it can be trusted. Beside agent-run comes first: in a build tree everything is
+// in one directory.
 std::vector<std::string> places_of(std::string_view helper, std::string_view program) {
   const std::filesystem::path directory = parent_of(program);
   const std::filesystem::path installed = (directory / AGENTRUN_LIBEXEC_FROM_BIN).lexically_normal();
@@ -32,7 +34,7 @@ std::string find_helper(std::string_view helper) {
   const std::string program = program_path();
   const std::vector<std::string> places = places_of(helper, program);
   for (const std::string& path : places) {
-    if (::access(path.c_str(), X_OK) == 0) return path;
+    if (::access(path.c_str(), X_OK) == 0) return trusted_helper(path, program);
   }
   throw Refusal(std::string(helper) + " is neither at " + places.front() + " nor at " + places.back(),
                 "install agent-run completely: meson install -C build");

@@ -144,3 +144,67 @@ class Installed(harness.Case):
         shutil.copy2(self.decoys / "agent-run-nft", self.libexec / "agent-run-nft")
         self.start(self.bin / "agent-run")
         self.assertTrue(self.mark.exists(), "the control: this one is started")
+
+    def plant(self, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(self.decoys / "agent-run-nft", path)
+        return path
+
+    def assert_not_started(self, expected):
+        result = self.start(self.bin / "agent-run")
+        self.assert_one_line_refusal(result, expected)
+        self.assertFalse(self.mark.exists(), str(result))
+        return result
+
+    def assert_started(self):
+        self.mark.unlink(missing_ok=True)
+        result = self.start(self.bin / "agent-run")
+        self.assertTrue(self.mark.exists(), "the control: this one is started: " + str(result))
+        self.mark.unlink()
+
+    def test_helper_that_others_can_write(self):
+        """The remedy is the control: when it is followed, the program is started."""
+        helper = self.plant(self.libexec / "agent-run-nft")
+        for path in (helper, self.libexec, self.libexec.parent):
+            with self.subTest(path.name):
+                mode = path.stat().st_mode
+                path.chmod(mode | 0o002)
+                result = self.assert_not_started(f"{path} is writable by others")
+                remedy = f"chmod o-w {path}"
+                self.assertIn(remedy, result.errors)
+                self.assertEqual(harness.run(remedy.split()).status, 0)
+                self.assert_started()
+
+    if harness.IS_ROOT:  # who alone can give a file to another user
+        def test_helper_that_another_user_left(self):
+            """An agent-run copied without its helpers, below a directory where everybody makes entries, as in /tmp."""
+            nobody, shared = 65534, self.bin.parent
+            shared.chmod(0o1777)
+            helper, directory, top = self.libexec / "agent-run-nft", self.libexec, self.libexec.parent
+            elsewhere = self.outside / "elsewhere"
+            elsewhere.mkdir()
+            for what, theirs, source in (("a program", helper, None), ("its directory", directory, None), ("all", top, None),
+                                         ("a link to what root has", helper, self.decoys / "agent-run-nft"),
+                                         ("a link to a directory", directory, elsewhere)):
+                with self.subTest(what):
+                    shutil.rmtree(top)
+                    self.plant(elsewhere / "agent-run-nft")
+                    if source is None:
+                        self.plant(helper)
+                    else:
+                        theirs.parent.mkdir(parents=True)
+                        theirs.symlink_to(source)
+                    os.chown(theirs, nobody, nobody, follow_symlinks=False)
+                    self.assert_not_started(f"{theirs} belongs to user {nobody}")
+                    os.chown(theirs, 0, 0, follow_symlinks=False)
+                    self.assert_started()
+
+        def test_helper_that_a_group_can_write(self):
+            """What a group may write that could not write agent-run; with such a group agent-run itself is no safer."""
+            group, helper = 65534, self.plant(self.libexec / "agent-run-nft")
+            os.chown(helper, 0, group)
+            helper.chmod(0o775)
+            self.assert_not_started(f"{helper} is writable by group {group}")
+            os.chown(self.bin, 0, group)
+            self.bin.chmod(0o775)
+            self.assert_started()

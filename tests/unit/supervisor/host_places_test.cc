@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <filesystem>
 
+#include <agentrun/sys/error.h>
+
 #include "supervisor/host/helper_programs.h"
+#include "supervisor/host/helper_trust.h"
 #include "supervisor/host/host_paths.h"
 #include "supervisor/state/agent_writable_dirs.h"
 #include "supervisor/state/object_id.h"
@@ -22,6 +25,30 @@ TEST_CASE("helper programs lie beside agent-run or in libexec, whatever the envi
     CHECK(place.starts_with('/'));
     CHECK(place.find("..") == std::string::npos);
   }
+}
+
+TEST_CASE("a helper program is named without links, and is refused where others can replace it or the way to it") {
+  const ScratchDirectory scratch;
+  namespace fs = std::filesystem;
+  const std::string program = scratch.file("bin/agent-run"), helper = scratch.file("real/libexec/agent-run-nft");
+  fs::create_symlink("real/./libexec", scratch / "libexec");
+  fs::create_symlink("../libexec/../other", scratch / "bin/linked");
+  CHECK(trusted_helper(helper, program) == helper);
+  CHECK(trusted_helper(scratch / "libexec/agent-run-nft", program) == helper);
+  // ".." is the parent of the directory that the link leads to, as in path_resolution(7).
+  const std::string other = scratch.file("real/other/agent-run-nft");
+  CHECK(trusted_helper(scratch / "bin/linked/agent-run-nft", program) == other);
+  fs::create_symlink("loop", scratch / "loop");
+  CHECK_THROWS_AS(trusted_helper(scratch / "loop/agent-run-nft", program), agentrun::SysError);
+  for (const std::string& path : {helper, scratch / "real/libexec", scratch / "real"}) {
+    CAPTURE(path);
+    fs::permissions(path, fs::perms::others_write, fs::perm_options::add);
+    CHECK_THROWS_AS(trusted_helper(helper, program), agentrun::Refusal);
+    CHECK_THROWS_AS(trusted_helper(scratch / "libexec/agent-run-nft", program), agentrun::Refusal);
+    fs::permissions(path, fs::perms::others_write, fs::perm_options::remove);
+  }
+  fs::permissions(scratch / "real", fs::perms::others_write | fs::perms::sticky_bit, fs::perm_options::add);
+  CHECK(trusted_helper(helper, program) == helper);  // only an entry's owner replaces it there
 }
 
 TEST_CASE("an object keeps its identity under another name, and another one under its name has another") {
