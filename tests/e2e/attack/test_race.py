@@ -143,7 +143,9 @@ def add_file_races():
              "rename-clone-vm", "rename-mapping", "link-thread", "link-mapping", "unlink-thread", "unlink-mapping",
              "munmap-thread", "munmap-clone-vm", "dirfd-thread", "dirfd-clone-vm", "symlink-mapping")
     for name in names:
-        setattr(Races, "test_c4_" + name.replace("-", "_"), lambda self, name=name: self.file_race(name))
+        def test(self, name=name):
+            self.file_race(name)
+        setattr(Races, "test_c4_" + name.replace("-", "_"), test)
 
 
 add_file_races()
