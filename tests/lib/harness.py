@@ -213,7 +213,7 @@ class Scratch:
                 text = (entry / "cmdline").read_bytes()
                 for link in ("cwd", "exe"):
                     try:
-                        text += os.readlink(entry / link).encode()
+                        text += os.fsencode(os.readlink(entry / link))
                     except OSError:
                         pass
             except OSError:
