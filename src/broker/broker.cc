@@ -4,7 +4,7 @@
 // receivers, and puts all of them under its own seccomp filter. Only then does it say `ready`; only after that does the
 // supervisor let the agent exec. So no code of the agent ever runs against an unconfined broker. Each receiver blocks
 // in RECV and handles what it got itself: a hand-over between threads would cost a wake-up (design.md §4.4). The main
-// thread waits for the supervisor's word; its end of file is the end.
+// thread waits for messages of the supervisor; end of file ends the process.
 #include <agentrun/broker.h>
 
 #include <fcntl.h>
@@ -111,7 +111,7 @@ struct Admission {
 Admission await_admission(const Fd& control) {
   auto message = recv_message(control);
   Admission admission;
-  if (!message) ::_exit(EXIT_FAILURE);  // the launch failed: there is nobody to tell
+  if (!message) ::_exit(EXIT_FAILURE);  // the launch failed: nobody waits for an answer
   if (message->fds.size() != 1 || message->bytes.size() != sizeof admission.agent)
     throw SysError(EPROTO, "recvmsg", "listener");
   std::memcpy(&admission.agent, message->bytes.data(), sizeof admission.agent);
@@ -119,7 +119,7 @@ Admission await_admission(const Fd& control) {
   return admission;
 }
 
-// The supervisor's words: another segment, or to finish (as end of file is).
+// Until the supervisor sends "finish" or closes its end; before that it may send another segment of the journal.
 void await_end(const Fd& control, journal::Appender& entries) {
   for (;;) {
     auto message = recv_message(control);
@@ -202,7 +202,7 @@ void start_receivers(BrokerContext& context, unsigned receivers) {
   filtered.notify_all();
 }
 
-// The traces and the counts. With patience, unlike denials: one that was lost would be one that nobody is told of.
+// The traces and the counts. Sending waits, unlike that of denials: a lost one would never be shown.
 void send_final_report(const Fd& control, Recorder& recorder, const ChangeGuards& guards) {
   HostTree tree_at_end;
   const Traces::Touched touched = recorder.traces().touched();

@@ -1,3 +1,4 @@
+// Writes decisions, outcomes and verified images to the run's journal, and reports denials to the supervisor.
 #include "broker/recorder.h"
 
 #include <arpa/inet.h>

@@ -144,7 +144,7 @@ void Traces::add(Trace kind, const std::string& path) {
              last = std::find_if(first, found_.end(), [&](const auto&each) { return each.first != kind; });
   const bool is_repository = kind == Trace::repository || kind == Trace::bare_repository;
   if (static_cast<std::size_t>(std::distance(first, last)) <= (is_repository ? max_repositories : max_found)) return;
-  // What is told is what is nearest to the top: decoys are made below.
+  // What is reported is what is nearest to the top: decoys are made below.
   found_.erase(std::max_element(first, last,
                                 [](const auto& a, const auto& b) { return farness(a.second) < farness(b.second); }));
   found_.emplace(Trace::more, std::string());

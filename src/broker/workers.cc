@@ -1,3 +1,4 @@
+// Threads for calls that may wait, and the watcher that interrupts them.
 #include "broker/workers.h"
 
 #include <signal.h>

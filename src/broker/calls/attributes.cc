@@ -23,7 +23,7 @@ using policy::Right;
 namespace {
 
 // File systems that are made of layers read these as their own book-keeping, without the kernel's or root's say:
-// overlayfs (of the layers of this run, and of any folder that a later run has as one), fuse-overlayfs and
+// overlayfs (of the layers of this run, and of any directory that a later run has as one), fuse-overlayfs and
 // containers/storage (owner and mode).
 constexpr std::array<std::string_view, 3> layer_attributes = {"user.overlay.", "user.fuseoverlayfs.",
                                                               "user.containers."};

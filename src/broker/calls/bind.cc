@@ -1,8 +1,8 @@
 // bind(2) of a unix socket to a path: a file comes to be. Performed here on the agent's own socket, with the address as
 // it was asked for, since getsockname(2) and who gets a datagram see it. So the kernel walks the path a second time,
-// after the slot was pinned and judged: from the same directory, which is looked up once; no call of this run changes a
+// after the name was pinned and judged: from the same directory, which is looked up once; no call of this run changes a
 // name in between (rx.context.tree is held alone); and a path through a link of /proc, which the agent changes without
-// a call on names, is bound by its last component in the pinned folder.
+// a call on names, is bound by its last component in the pinned directory.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -20,13 +20,13 @@ namespace agentrun::broker {
 using policy::Right;
 
 int perform_bind(const Permit& permit, Receiver& rx, const Call& c, const AgentSocket& socket,
-                 const ParentAndName& slot, const Fd& folder, const sockaddr_un& address, socklen_t size) {
+                 const ParentAndName& target, const Fd& directory, const sockaddr_un& address, socklen_t size) {
   permit.require(c.request.id);
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return without_umask(rx, c);
-  Binder::Made made{.parent = slot.parent, .name = slot.name, .file = {}};
+  Binder::Made made{.parent = target.parent, .name = target.name, .file = {}};
   const int error =
-      rx.context.binder.bind(socket.fd, folder, *mask, reinterpret_cast<const sockaddr*>(&address), size, made);
+      rx.context.binder.bind(socket.fd, directory, *mask, reinterpret_cast<const sockaddr*>(&address), size, made);
   // rx.context.tree is held alone: no call of a run moved it. Without a descriptor left, connect(2) to it is refused.
   if (error == 0) rx.context.own_sockets.add(std::move(made.file));
   return error;
@@ -36,28 +36,28 @@ Reply answer_bind(Receiver& rx, Call& c) {
   const Request& r = c.request;
   // No file comes to be, whatever the socket and the address are by the time that the kernel looks: the agent itself
   // may make no socket anywhere.
-  if (r.name.path.empty()) return Reply::proceed(FloorCovers{"Landlock MAKE_SOCK"});
+  if (r.name.path.empty()) return Reply::proceed(BaselineCovers{"Landlock MAKE_SOCK"});
   AgentSocket socket;
   if (const int error = take_socket(c.task, r.fd, rx.context.host_network, socket); error != 0)
     return refuse(rx, c, Right::change, error);
   if (!rx.context.listener.valid(r.id)) return Reply::gone(rx.context.listener, r.id, ESRCH);
-  if (socket.domain != AF_UNIX) return Reply::proceed(FloorCovers{"Landlock MAKE_SOCK"});
+  if (socket.domain != AF_UNIX) return Reply::proceed(BaselineCovers{"Landlock MAKE_SOCK"});
 
   const std::unique_lock lock(rx.context.tree);
   Fd start;
   if (const int error = rx.resolver.start(c.task, r.name, start); error != 0)
     return refuse(rx, c, Right::change, error);
-  ParentAndName slot;
+  ParentAndName target;
   bool as_asked = true;
-  int error = rx.resolver.slot_below(c.task, start, r.name.path, RESOLVE_NO_MAGICLINKS, slot);
+  int error = rx.resolver.parent_and_name_below(c.task, start, r.name.path, RESOLVE_NO_MAGICLINKS, target);
   if (error == ELOOP || error == ENOENT) {
     as_asked = false;
-    error = rx.resolver.slot_below(c.task, start, r.name.path, 0, slot);
+    error = rx.resolver.parent_and_name_below(c.task, start, r.name.path, 0, target);
   }
   if (error != 0) return refuse(rx, c, Right::change, error);
-  judge(rx, c, Right::change, slot);
+  judge(rx, c, Right::change, target);
   // What stands there cannot be bound, also where nothing may be made: as with mkdir.
-  if (::faccessat(slot.parent.get(), slot.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+  if (::faccessat(target.parent.get(), target.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
     return refuse(rx, c, Right::change, EADDRINUSE);
   const Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
@@ -66,13 +66,13 @@ Reply answer_bind(Receiver& rx, Call& c) {
   socklen_t size = r.address_size;
   if (as_asked) {
     std::memcpy(&address, &r.address, size);
-    return result(rx, c, perform_bind(recorded.permit(c), rx, c, socket, slot, start, address, size));
+    return result(rx, c, perform_bind(recorded.permit(c), rx, c, socket, target, start, address, size));
   }
   address.sun_family = AF_UNIX;
-  if (slot.name.size() >= sizeof address.sun_path) return result(rx, c, EINVAL);
-  slot.name.copy(address.sun_path, slot.name.size());
-  size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + slot.name.size() + 1);
-  return result(rx, c, perform_bind(recorded.permit(c), rx, c, socket, slot, slot.parent, address, size));
+  if (target.name.size() >= sizeof address.sun_path) return result(rx, c, EINVAL);
+  target.name.copy(address.sun_path, target.name.size());
+  size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + target.name.size() + 1);
+  return result(rx, c, perform_bind(recorded.permit(c), rx, c, socket, target, target.parent, address, size));
 }
 
 }  // namespace agentrun::broker

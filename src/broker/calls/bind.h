@@ -10,8 +10,8 @@
 namespace agentrun::broker {
 
 Reply answer_bind(Receiver& rx, Call& c);
-/// Binds it, and remembers what came to stand in the slot as the agent's own. 0 or an errno.
+/// Binds it, and remembers the socket that was made as the agent's own. 0 or an errno.
 int perform_bind(const Permit& permit, Receiver& rx, const Call& c, const AgentSocket& socket,
-                 const ParentAndName& slot, const Fd& folder, const sockaddr_un& address, socklen_t size);
+                 const ParentAndName& target, const Fd& directory, const sockaddr_un& address, socklen_t size);
 
 }  // namespace agentrun::broker

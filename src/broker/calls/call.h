@@ -29,7 +29,7 @@ struct Call {
   bool foreign_socket = false;  // refused because it is another program's unix socket
   std::optional<std::pair<std::uint64_t, std::uint64_t>> identity;  // dev, ino
   std::vector<std::string> repositories;                            // directories of git that move, by where they go
-  int error = 0;  // what the agent is told, as far as it is known when the record is written
+  int error = 0;  // the errno that the agent gets, as far as it is known when the record is written
   std::string_view effect = "errno";
   enum class Cause : std::uint8_t {
     policy,

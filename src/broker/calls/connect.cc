@@ -32,7 +32,7 @@ std::string unix_path(const Request& r) {
   return path;
 }
 
-constexpr policy::Verdict floor_rule{.act = Act::allow, .by = policy::By::rule, .rule = nullptr};
+constexpr policy::Verdict baseline_rule{.act = Act::allow, .by = policy::By::rule, .rule = nullptr};
 
 // A connect of a non-blocking socket goes on by itself: that is no failure to be recorded.
 Reply begun(Receiver& rx, Call& c, int error) {
@@ -132,7 +132,7 @@ Reply connect_unix(Receiver& rx, Call& c, AgentSocket socket) {
   c.path_req = unix_path(r);
   if (c.path_req.starts_with('@') || c.path_req.empty()) {  // abstract: a name of this network namespace
     c.path = c.path_req;
-    c.verdict = floor_rule;
+    c.verdict = baseline_rule;
     Recorded recorded = record(rx, c, "emulated");
     if (!recorded) return Reply::error(recorded.error());
     return carry_out(recorded.take(c), rx, c, std::move(socket), r.address, r.address_size);
@@ -142,7 +142,7 @@ Reply connect_unix(Receiver& rx, Call& c, AgentSocket socket) {
   if (const int error = rx.resolver.object(c.task, name, Follow::yes, 0, object); error != 0) {
     // There is nothing to be judged: what is missing, or refuses to be walked, says so by itself.
     c.path = rx.resolver.lexical(c.task, name).value_or(name.path);
-    c.verdict = floor_rule;
+    c.verdict = baseline_rule;
     const Recorded recorded = record(rx, c, "errno");
     if (!recorded) return Reply::error(recorded.error());
     return result(rx, c, error);
@@ -180,7 +180,7 @@ Reply answer_connect(Receiver& rx, Call& c) {
     return connect_unix(rx, c, std::move(socket));
   }
   // A disconnect, a peer of netlink, and what the kernel refuses by itself.
-  c.verdict = floor_rule;
+  c.verdict = baseline_rule;
   Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
   return carry_out(recorded.take(c), rx, c, std::move(socket), r.address, r.address_size);

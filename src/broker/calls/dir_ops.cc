@@ -1,4 +1,4 @@
-// unlink, rename, link, symlink, mkdir, mknod: changes of a folder, on its pinned descriptor and the last component.
+// unlink, rename, link, symlink, mkdir, mknod: changes of a directory, on its pinned descriptor and the last component.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -31,19 +31,19 @@ int errno_of(int result) {
 }
 
 // The kind of what stands there, links not followed; 0: nothing.
-mode_t kind_of(const ParentAndName& slot) {
+mode_t kind_of(const ParentAndName& target) {
   struct stat st {};
-  std::string name = slot.name;
+  std::string name = target.name;
   while (name.size() > 1 && name.ends_with('/')) name.pop_back();
-  return ::fstatat(slot.parent.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_mode & S_IFMT : 0;
+  return ::fstatat(target.parent.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_mode & S_IFMT : 0;
 }
 
 constexpr std::size_t largest_settings = 64 * 1024;
 
 // What a regular file of at most 64 KiB holds; nothing for anything else.
-std::optional<std::string> content_of(const ParentAndName& slot) {
+std::optional<std::string> content_of(const ParentAndName& target) {
   const Fd fd(
-      ::openat(slot.parent.get(), slot.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+      ::openat(target.parent.get(), target.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
   struct stat st {};
   if (!fd || ::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) return std::nullopt;
   std::string text(largest_settings + 1, '\0');
@@ -58,24 +58,25 @@ bool same_content(const ParentAndName& a, const ParentAndName& b) {
   return text && text == content_of(b);
 }
 
-int judged_name(Receiver& rx, Call& c, ParentAndName& slot) {
-  const int error = rx.resolver.slot(c.task, c.request.name, 0, slot);
-  if (error == 0) judge(rx, c, Right::change, slot);
+int judged_name(Receiver& rx, Call& c, ParentAndName& target) {
+  const int error = rx.resolver.parent_and_name(c.task, c.request.name, 0, target);
+  if (error == 0) judge(rx, c, Right::change, target);
   return error;
 }
 
 // The case's verdict becomes the stricter of both names; its path is then the name that is denied.
-void judge_second(const Receiver& rx, Call& c, const ParentAndName& slot) {
+void judge_second(const Receiver& rx, Call& c, const ParentAndName& target) {
   std::string stands_for;
-  const policy::Verdict verdict = verdict_on(rx, Right::change, slot, stands_for);
-  c.to = slot.path;
+  const policy::Verdict verdict = verdict_on(rx, Right::change, target, stands_for);
+  c.to = target.path;
   if (c.verdict.act != Act::allow || verdict.act == Act::allow) return;
   c.verdict = verdict;
   c.stands_for = std::move(stands_for);
   std::swap(c.path, c.to);
 }
 
-// A symbolic link that comes to stand at `path`: not where it would stand in for a folder on the way to a guarded path.
+// A symbolic link that comes to stand at `path`: not where it would stand in for a directory on the way to a guarded
+// path.
 void judge_link(const Receiver& rx, Call& c, const std::string& path) {
   if (c.verdict.act != Act::allow) return;
   if (auto denial = link_denial(rx, path)) {
@@ -85,9 +86,9 @@ void judge_link(const Receiver& rx, Call& c, const std::string& path) {
   }
 }
 
-int judged_second_name(Receiver& rx, Call& c, ParentAndName& slot) {
-  const int error = rx.resolver.slot(c.task, c.request.name2, 0, slot);
-  if (error == 0) judge_second(rx, c, slot);
+int judged_second_name(Receiver& rx, Call& c, ParentAndName& target) {
+  const int error = rx.resolver.parent_and_name(c.task, c.request.name2, 0, target);
+  if (error == 0) judge_second(rx, c, target);
   return error;
 }
 
@@ -110,7 +111,7 @@ Reply refuse_link(Receiver& rx, Call& c, const policy::Rule& rule) {
 // What stands in a guarded place or would come to: 0, EACCES with `guarded` and `denial`, or another errno.
 int scan_moved(const Receiver& rx, Call& c, const ParentAndName& moved, const ParentAndName& place,
                std::string& guarded, policy::ProtectedObjects::Denial& denial) {
-  if (kind_of(moved) != S_IFDIR || stands_for_folder(moved)) return 0;  // the kernel moves no "." (EBUSY)
+  if (kind_of(moved) != S_IFDIR || stands_for_directory(moved)) return 0;  // the kernel moves no "." (EBUSY)
   // A mount's other names would be others: programs copy then.
   if (rx.context.policy.denied_objects().mounts().holds(moved.path)) return EXDEV;
   const bool folds = directory_folds(moved.parent.get()) || directory_folds(place.parent.get());
@@ -174,25 +175,25 @@ int perform_mknod(const Permit&, const ParentAndName& at, mode_t mode, dev_t dev
   return errno_of(::mknodat(at.parent.get(), at.name.c_str(), mode, device));
 }
 
-bool stands_for_folder(const ParentAndName& slot) {
-  std::string_view name = slot.name;
+bool stands_for_directory(const ParentAndName& target) {
+  std::string_view name = target.name;
   while (name.size() > 1 && name.ends_with('/')) name.remove_suffix(1);
   return name.empty() || name == "/" || name == "." || name == "..";
 }
 
 Reply answer_unlink(Receiver& rx, Call& c) {
   const std::shared_lock lock(rx.context.tree);
-  ParentAndName slot;
-  if (const int error = judged_name(rx, c, slot); error != 0) return refuse(rx, c, Right::change, error);
+  ParentAndName target;
+  if (const int error = judged_name(rx, c, target); error != 0) return refuse(rx, c, Right::change, error);
   // What is not there cannot be denied: programs remove what may be left over and expect ENOENT.
-  if (kind_of(slot) == 0 && errno == ENOENT) return refuse(rx, c, Right::change, ENOENT);
+  if (kind_of(target) == 0 && errno == ENOENT) return refuse(rx, c, Right::change, ENOENT);
   const Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
-  return result(rx, c, perform_unlink(recorded.permit(c), slot, static_cast<int>(c.request.flags)));
+  return result(rx, c, perform_unlink(recorded.permit(c), target, static_cast<int>(c.request.flags)));
 }
 
 Reply answer_rename(Receiver& rx, Call& c) {
-  // Alone, since whether a folder moves is only known once nothing else can: renames are rare and short.
+  // Alone, since whether a directory moves is only known once nothing else can: renames are rare and short.
   const std::unique_lock lock(rx.context.tree);
   ParentAndName from, to;
   if (const int error = judged_name(rx, c, from); error != 0) return refuse(rx, c, Right::change, error);
@@ -249,43 +250,43 @@ Reply answer_link(Receiver& rx, Call& c) {
 
 Reply answer_symlink(Receiver& rx, Call& c) {
   const std::shared_lock lock(rx.context.tree);
-  ParentAndName slot;
-  if (const int error = judged_name(rx, c, slot); error != 0) return refuse(rx, c, Right::change, error);
+  ParentAndName target;
+  if (const int error = judged_name(rx, c, target); error != 0) return refuse(rx, c, Right::change, error);
   c.to_req = c.request.text;
-  judge_link(rx, c, slot.path);
+  judge_link(rx, c, target.path);
   const Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
-  return result(rx, c, perform_symlink(recorded.permit(c), c.request.text, slot));
+  return result(rx, c, perform_symlink(recorded.permit(c), c.request.text, target));
 }
 
 Reply answer_mkdir(Receiver& rx, Call& c) {
   const std::shared_lock lock(rx.context.tree);
-  ParentAndName slot;
-  if (const int error = judged_name(rx, c, slot); error != 0) return refuse(rx, c, Right::change, error);
+  ParentAndName target;
+  if (const int error = judged_name(rx, c, target); error != 0) return refuse(rx, c, Right::change, error);
   // `mkdir -p` walks down from the root: what exists is EEXIST, also where nothing may be made.
-  if (::faccessat(slot.parent.get(), slot.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+  if (::faccessat(target.parent.get(), target.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
     return refuse(rx, c, Right::change, EEXIST);
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return refuse(rx, c, Right::change, without_umask(rx, c));
   const Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
-  return result(rx, c, perform_mkdir(recorded.permit(c), slot, c.request.mode, *mask));
+  return result(rx, c, perform_mkdir(recorded.permit(c), target, c.request.mode, *mask));
 }
 
 Reply answer_mknod(Receiver& rx, Call& c) {
   const std::shared_lock lock(rx.context.tree);
-  ParentAndName slot;
-  if (const int error = judged_name(rx, c, slot); error != 0) return refuse(rx, c, Right::change, error);
+  ParentAndName target;
+  if (const int error = judged_name(rx, c, target); error != 0) return refuse(rx, c, Right::change, error);
   // The one device that the kernel lets everybody make hides a file of a lower layer (a whiteout): here as every other
   // device.
   if (S_ISCHR(c.request.mode) && !keeps_whiteouts(rx))
-    return refuse(rx, c, Right::change, kind_of(slot) == 0 ? EPERM : EEXIST);
+    return refuse(rx, c, Right::change, kind_of(target) == 0 ? EPERM : EEXIST);
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return refuse(rx, c, Right::change, without_umask(rx, c));
   const mode_t mode = mode_for_file(rx, c.request.mode);
   const Recorded recorded = record(rx, c, mode == c.request.mode ? "emulated" : "masked");
   if (!recorded) return Reply::error(recorded.error());
-  return result(rx, c, perform_mknod(recorded.permit(c), slot, mode, c.request.device, *mask));
+  return result(rx, c, perform_mknod(recorded.permit(c), target, mode, c.request.device, *mask));
 }
 
 }  // namespace agentrun::broker

@@ -24,6 +24,6 @@ int perform_mknod(const Permit& permit, const ParentAndName& at, mode_t mode, de
 
 /// The last component is ".", ".." or nothing: it names a directory whatever stands there, and the kernel refuses to
 /// make, move or remove it in its own ways.
-bool stands_for_folder(const ParentAndName& slot);
+bool stands_for_directory(const ParentAndName& target);
 
 }  // namespace agentrun::broker

@@ -1,4 +1,4 @@
-// execve and execveat: judged and recorded here, carried out by the kernel under the floor.
+// execve and execveat: judged and recorded here, performed by the kernel within its baseline.
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -19,7 +19,7 @@ Reply perform_execute(const Permit& permit, Receiver& rx, Call& c, const std::st
   permit.require(c.request.id);
   if (const int full = rx.context.claims.put(c.task, program, rx.context.host_proc); full != 0)
     return result(rx, c, full);
-  return Reply::proceed(FloorCovers{"Landlock EXECUTE, noexec mounts"});
+  return Reply::proceed(BaselineCovers{"Landlock EXECUTE, noexec mounts"});
 }
 
 Reply answer_execute(Receiver& rx, Call& c) {
@@ -28,7 +28,7 @@ Reply answer_execute(Receiver& rx, Call& c) {
   const int error = r.descriptor ? rx.resolver.descriptor(c.task, r.fd, object)
                                  : rx.resolver.object(c.task, r.name, r.follow, 0, object);
   if (error != 0) return refuse(rx, c, Right::execute, error);
-  // Whether it runs what it claims to could not be told: /proc/<pid>/exe would not be.
+  // /proc/<pid>/exe would not show its path, so whether it runs what it claims could not be verified.
   if (object.path.size() >= PATH_MAX) return refuse(rx, c, Right::execute, ENAMETOOLONG);
   if (S_ISLNK(object.mode)) return refuse(rx, c, Right::execute, ELOOP);  // execveat with AT_SYMLINK_NOFOLLOW
   if (S_ISDIR(object.mode)) return refuse(rx, c, Right::execute, EACCES);

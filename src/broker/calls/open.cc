@@ -1,5 +1,5 @@
 // open, openat, creat, openat2. What exists is pinned by an O_PATH descriptor, judged by its canonical path, and opened
-// through that descriptor. What does not exist is made in its pinned folder with O_EXCL, so that what is opened is
+// through that descriptor. What does not exist is made in its pinned directory with O_EXCL, so that what is opened is
 // either the judged object or a new one.
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -57,9 +57,9 @@ bool names_descriptor(std::string_view path) {
   return path.starts_with("/proc/") && path.find("/fd/") != std::string_view::npos;
 }
 
-std::optional<std::string> link_text(const ParentAndName& slot) {
+std::optional<std::string> link_text(const ParentAndName& target) {
   std::string text(PATH_MAX, '\0');
-  const ssize_t n = ::readlinkat(slot.parent.get(), slot.name.c_str(), text.data(), text.size());
+  const ssize_t n = ::readlinkat(target.parent.get(), target.name.c_str(), text.data(), text.size());
   if (n < 0) return std::nullopt;
   text.resize(static_cast<std::size_t>(n));
   return text;
@@ -158,12 +158,12 @@ Reply open_existing(Receiver& rx, Call& c, Object& object) {
     if (!recorded) return Reply::error(recorded.error());
     return open_later(recorded.permit(c), rx, c, object);
   }
-  // Opening to read changes nothing: the record can tell how it went. All else is recorded before it happens.
+  // Opening to read changes nothing: the record says how it went. All else is recorded before it happens.
   Fd fd;
   if (right == Right::change && takes_terminal(c, object)) {
     const Recorded recorded = record(rx, c, "continue");
     if (!recorded) return Reply::error(recorded.error());
-    return Reply::proceed(FloorCovers{"Landlock: nothing but /dev/pts is written by the kernel's own open"});
+    return Reply::proceed(BaselineCovers{"Landlock: nothing but /dev/pts is written by the kernel's own open"});
   }
   if (right == Right::change) {
     const Recorded recorded = record(rx, c, "addfd");
@@ -185,42 +185,43 @@ Reply open_existing(Receiver& rx, Call& c, Object& object) {
 
 namespace {
 
-// O_CREAT with a slash at the end: EISDIR for whatever stands there, once its folder is found. "." and ".." are what
+// O_CREAT with a slash at the end: EISDIR for whatever stands there, once its directory is found. "." and ".." are what
 // they are, with or without the slash.
 int creation_of_directory(const Receiver& rx, const Call& c) {
   if (!c.request.name.path.ends_with('/')) return 0;
-  ParentAndName slot;
-  if (const int error = rx.resolver.slot(c.task, c.request.name, c.request.how.resolve, slot); error != 0) return error;
-  return stands_for_folder(slot) ? 0 : EISDIR;
+  ParentAndName target;
+  if (const int error = rx.resolver.parent_and_name(c.task, c.request.name, c.request.how.resolve, target); error != 0)
+    return error;
+  return stands_for_directory(target) ? 0 : EISDIR;
 }
 
 // To be tried again when somebody made it in the meantime.
-Reply create(Receiver& rx, Call& c, const ParentAndName& slot) {
-  judge(rx, c, Right::change, slot);
+Reply create(Receiver& rx, Call& c, const ParentAndName& target) {
+  judge(rx, c, Right::change, target);
   c.error = 0;
   const mode_t mode = mode_for_file(rx, static_cast<mode_t>(c.request.how.mode));
   const Recorded recorded = record(rx, c, mode == c.request.how.mode ? "addfd" : "masked");
   if (!recorded) return Reply::error(recorded.error());
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return result(rx, c, without_umask(rx, c));
-  Fd fd = open_new(recorded.permit(c), slot, c.request.how.flags, mode, *mask);
+  Fd fd = open_new(recorded.permit(c), target, c.request.how.flags, mode, *mask);
   if (fd) return Reply::inject(std::move(fd), injected_flags(c.request.how.flags));
   if (errno == EEXIST && (c.request.how.flags & O_EXCL) == 0) return Reply::try_again();
   return result(rx, c, errno);
 }
 
-Reply open_temporary(Receiver& rx, Call& c, Object& folder) {
-  if (!S_ISDIR(folder.mode)) return refuse(rx, c, Right::change, ENOTDIR);
-  if (folder.in_view)
-    judge(rx, c, Right::change, folder);
+Reply open_temporary(Receiver& rx, Call& c, Object& directory) {
+  if (!S_ISDIR(directory.mode)) return refuse(rx, c, Right::change, ENOTDIR);
+  if (directory.in_view)
+    judge(rx, c, Right::change, directory);
   else
-    judge_foreign(c, folder, O_RDWR);
+    judge_foreign(c, directory, O_RDWR);
   const mode_t mode = mode_for_file(rx, static_cast<mode_t>(c.request.how.mode));
   const Recorded recorded = record(rx, c, mode == c.request.how.mode ? "addfd" : "masked");
   if (!recorded) return Reply::error(recorded.error());
   const auto mask = Tasks::umask_of(c.task);
   if (!mask) return result(rx, c, without_umask(rx, c));
-  Fd fd = open_new_temporary(recorded.permit(c), rx.context.host_proc, folder, c.request.how.flags, mode, *mask);
+  Fd fd = open_new_temporary(recorded.permit(c), rx.context.host_proc, directory, c.request.how.flags, mode, *mask);
   if (!fd) return result(rx, c, errno);
   return Reply::inject(std::move(fd), injected_flags(c.request.how.flags));
 }
@@ -240,20 +241,20 @@ Reply open_for_creation(Receiver& rx, Call& c) {
     }
     if (error != ENOENT || c.request.name.path.empty()) return refuse(rx, c, Right::change, error);
 
-    ParentAndName slot;
-    error = rx.resolver.slot(c.task, c.request.name, c.request.how.resolve, slot);
+    ParentAndName target;
+    error = rx.resolver.parent_and_name(c.task, c.request.name, c.request.how.resolve, target);
     // A dangling link on the last component: the kernel makes what it points to.
     for (int links = 0; error == 0; ++links) {
-      const auto text = follow == Follow::yes ? link_text(slot) : std::nullopt;
+      const auto text = follow == Follow::yes ? link_text(target) : std::nullopt;
       if (!text) break;
       if (links >= max_attempts || c.request.how.resolve != 0) error = ELOOP;
       ParentAndName next;
-      if (error == 0) error = rx.resolver.slot_from(c.task, slot, *text, next);
-      slot = std::move(next);
+      if (error == 0) error = rx.resolver.parent_and_name_from(c.task, target, *text, next);
+      target = std::move(next);
     }
     if (error != 0) return refuse(rx, c, Right::change, error);
-    if (slot.name.ends_with('/')) return refuse(rx, c, Right::change, EISDIR);
-    if (Reply reply = create(rx, c, slot); reply.kind() != Reply::Kind::try_again) return reply;
+    if (target.name.ends_with('/')) return refuse(rx, c, Right::change, EISDIR);
+    if (Reply reply = create(rx, c, target); reply.kind() != Reply::Kind::try_again) return reply;
   }
   return refuse(rx, c, Right::change, EAGAIN);
 }
@@ -278,13 +279,13 @@ Reply claim_resolved(Receiver& rx, Call& c) {
   judge(rx, c, Right::read, object);
   const Recorded recorded = record(rx, c, "continue");
   if (!recorded) return Reply::error(recorded.error());
-  return Reply::proceed(FloorCovers{"view, Landlock"});
+  return Reply::proceed(BaselineCovers{"view, Landlock"});
 }
 
-// A reading open that the floor decides: what the agent claims to open is judged and recorded. Whatever it makes of the
-// path afterwards, the kernel opens only what the view shows, and Landlock lets it only read. Where files.deny names
-// what the view may come to show, the name is judged where it leads; a link that changes between that and the kernel's
-// own look remains (audit.reads: exact has no between).
+// A reading open that the kernel baseline decides: what the agent claims to open is judged and recorded. Whatever it
+// makes of the path afterwards, the kernel opens only what the view shows, and Landlock lets it only read. Where
+// files.deny names what the view may come to show, the name is judged where it leads; a link that changes between that
+// and the kernel's own look remains (audit.reads: exact has no between).
 Reply claim_read(Receiver& rx, Call& c) {
   if (c.request.name.path.empty()) return refuse(rx, c, Right::read, ENOENT);
   if (rx.context.policy.denies_later()) return claim_resolved(rx, c);
@@ -294,7 +295,7 @@ Reply claim_read(Receiver& rx, Call& c) {
   if (c.verdict.act != Act::allow) return open_exact(rx, c);  // not by that name: look where it leads
   const Recorded recorded = record(rx, c, "continue");
   if (!recorded) return Reply::error(recorded.error());
-  return Reply::proceed(FloorCovers{"view, Landlock"});
+  return Reply::proceed(BaselineCovers{"view, Landlock"});
 }
 
 }  // namespace
@@ -303,7 +304,7 @@ Reply answer_open(Receiver& rx, Call& c) {
   const std::uint64_t flags = c.request.how.flags;
   if ((flags & O_PATH) != 0) {
     // Such a descriptor cannot be injected (EBADF). open and openat: the flag was in a register, and what O_PATH can
-    // name the floor shows anyway. openat2: its flags are in memory, so programs fall back to openat.
+    // name the kernel baseline shows anyway. openat2: its flags are in memory, so programs fall back to openat.
     if (c.request.row->operation == filter::Operation::open) return Reply::proceed(RegistersOnly{});
     return refuse(rx, c, Right::read, ENOSYS);
   }

@@ -17,8 +17,8 @@ namespace {
 
 constexpr std::size_t largest = 1024 * 1024;  // of either content: a receiver does it, and holds both
 
-Fd open_regular(const ParentAndName& slot, int flags) {
-  Fd fd(::openat(slot.parent.get(), slot.name.c_str(), flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+Fd open_regular(const ParentAndName& target, int flags) {
+  Fd fd(::openat(target.parent.get(), target.name.c_str(), flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
   struct stat st {};
   if (fd && (::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode))) fd.reset();
   return fd;
@@ -50,11 +50,11 @@ int write_whole(const Fd& fd, const std::string& text) {
 
 }  // namespace
 
-bool is_mounted_file(const ParentAndName& slot) {
+bool is_mounted_file(const ParentAndName& target) {
   struct statx st {};
-  if (::statx(slot.parent.get(), slot.name.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_MNT_ID, &st) != 0)
+  if (::statx(target.parent.get(), target.name.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_MNT_ID, &st) != 0)
     return false;
-  return S_ISREG(st.stx_mode) && (st.stx_mask & STATX_MNT_ID) != 0 && !Resolver::on_mount(slot.parent, st.stx_mnt_id);
+  return S_ISREG(st.stx_mode) && (st.stx_mask & STATX_MNT_ID) != 0 && !Resolver::on_mount(target.parent, st.stx_mnt_id);
 }
 
 int replace_content(const Permit&, const Task& task, const ParentAndName& from, const ParentAndName& to) {

@@ -51,11 +51,11 @@ policy::Age age_in_repository(policy::Age age, const policy::ProtectedObjects& o
   return !known || objects.is_repository(identity) ? policy::Age::before : age;
 }
 
-policy::Age age_at(const Receiver& rx, const ParentAndName& slot) {
-  const policy::Age age = age_of(slot.parent.get(), slot.name, rx.context.began);
-  if (!rx.context.guards.concern(slot.path)) return age;
-  return age_in_repository(age, rx.context.guards.found(), slot.path,
-                           [&] { return identity_at(slot.parent.get(), ""); });
+policy::Age age_at(const Receiver& rx, const ParentAndName& target) {
+  const policy::Age age = age_of(target.parent.get(), target.name, rx.context.began);
+  if (!rx.context.guards.concern(target.path)) return age;
+  return age_in_repository(age, rx.context.guards.found(), target.path,
+                           [&] { return identity_at(target.parent.get(), ""); });
 }
 
 // Its directory cannot have been exchanged since it was opened: nothing that holds such a file moves (scan.cc).
@@ -66,18 +66,18 @@ policy::Age age_at(const Receiver& rx, const Object& object) {
                            [&] { return identity_at(rx.context.host_proc, std::string(parent_of(object.path))); });
 }
 
-policy::Verdict verdict_on(const Receiver& rx, Right right, const ParentAndName& slot, std::string& stands_for) {
-  policy::Verdict verdict = rx.context.policy.decide(right, slot.path);
+policy::Verdict verdict_on(const Receiver& rx, Right right, const ParentAndName& target, std::string& stands_for) {
+  policy::Verdict verdict = rx.context.policy.decide(right, target.path);
   if (verdict.rule != nullptr && verdict.rule->keeps)
-    verdict = rx.context.policy.decide(right, slot.path, age_at(rx, slot));
-  return by_other_names(rx, verdict, right, slot, stands_for);
+    verdict = rx.context.policy.decide(right, target.path, age_at(rx, target));
+  return by_other_names(rx, verdict, right, target, stands_for);
 }
 
-void judge(const Receiver& rx, Call& c, Right right, const ParentAndName& slot) {
+void judge(const Receiver& rx, Call& c, Right right, const ParentAndName& target) {
   c.right = right;
-  c.path = slot.path;
+  c.path = target.path;
   c.stands_for.clear();
-  c.verdict = verdict_on(rx, right, slot, c.stands_for);
+  c.verdict = verdict_on(rx, right, target, c.stands_for);
 }
 
 void judge(const Receiver& rx, Call& c, Right right, const Object& object) {

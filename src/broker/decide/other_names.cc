@@ -22,10 +22,10 @@ Objects::Identity identity_of(const struct stat& st) {
 }
 
 // Asked with `before` first; files.keep then asks for the age, which costs a look.
-// The directory in which the path is looked up: of a slot it is held, of an object it is found by its canonical path.
+// The directory in which the path is looked up: of a name it is held, of an object it is found by its canonical path.
 // What cannot be opened may fold.
-bool folds_at(const ParentAndName& slot) {
-  return directory_folds(slot.parent.get());
+bool folds_at(const ParentAndName& target) {
+  return directory_folds(target.parent.get());
 }
 bool folds_at(const Object& object) {
   const Fd parent(
@@ -56,22 +56,22 @@ Denial denial_for(const std::function<Denial(policy::Age)>& ask, const std::func
 
 }  // namespace
 
-// A slot is judged by its path. By what stands there only where the file system folds names: elsewhere to remove or
+// A name is judged by its path. By what stands there only where the file system folds names: elsewhere to remove or
 // replace one name of a file leaves the file, by its guarded name, as it is. But a file that is granted by itself is
 // replaced by writing into it.
-Denial denial_of(const Receiver& rx, const Objects& objects, Right right, const ParentAndName& slot) {
-  const auto age = [&] { return age_at(rx, slot); };
+Denial denial_of(const Receiver& rx, const Objects& objects, Right right, const ParentAndName& target) {
+  const auto age = [&] { return age_at(rx, target); };
   Denial denial =
-      denial_for([&](policy::Age a) { return objects.denies(rx.context.policy, right, slot.path, a); }, age);
+      denial_for([&](policy::Age a) { return objects.denies(rx.context.policy, right, target.path, a); }, age);
   if (denial || !objects.has_identities()) return denial;
   struct stat parent {
   }, there{};
-  if (::fstat(slot.parent.get(), &parent) != 0) return denial;
-  const std::string name = slot.path.substr(slot.path.rfind('/') + 1);
+  if (::fstat(target.parent.get(), &parent) != 0) return denial;
+  const std::string name = target.path.substr(target.path.rfind('/') + 1);
   denial = denial_for(
       [&](policy::Age a) { return objects.denies(rx.context.policy, right, identity_of(parent), name, a); }, age);
-  if (denial || ::fstatat(slot.parent.get(), name.c_str(), &there, AT_SYMLINK_NOFOLLOW) != 0) return denial;
-  if (!directory_folds(slot.parent.get()) && !is_mounted_file(slot)) return denial;
+  if (denial || ::fstatat(target.parent.get(), name.c_str(), &there, AT_SYMLINK_NOFOLLOW) != 0) return denial;
+  if (!directory_folds(target.parent.get()) && !is_mounted_file(target)) return denial;
   return denial_for([&](policy::Age a) { return objects.denies(rx.context.policy, right, identity_of(there), a); },
                     age);
 }

@@ -1,3 +1,4 @@
+// SHA-256 of programs, computed once for each content.
 #include "broker/exec/digests.h"
 
 #include <sys/stat.h>

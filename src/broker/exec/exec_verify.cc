@@ -32,7 +32,7 @@ using policy::Right;
 
 namespace {
 
-// Of several threads that claimed, one got through: the one whose path runs, as far as that tells.
+// Of several threads that claimed, one got through: the one whose path runs, as far as that shows.
 const ExecClaim* claim_behind(const std::vector<ExecClaim>& claims, const std::string& exe) {
   if (claims.empty()) return nullptr;
   const auto same =

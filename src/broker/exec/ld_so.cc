@@ -1,3 +1,4 @@
+// Parses the command line of the dynamic loader, ld.so(8), for the program that it will start.
 #include "broker/exec/ld_so.h"
 
 #include <algorithm>

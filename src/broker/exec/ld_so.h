@@ -17,7 +17,7 @@ struct Launched {
   enum class Kind : unsigned char {
     nothing,  // only options that start nothing (--help, --version, …), or no program at all
     program,  // `path`: as written; with a '/' or it cannot be judged
-    unknown,  // an option that this version does not know: what it starts cannot be told
+    unknown,  // an option that this version does not know: what it starts is not known
   } kind{};
   std::string path;
   std::size_t index = 0;  // of the program in argv

@@ -1,3 +1,4 @@
+// Remembers the executions that were judged, by marks that only the kernel writes.
 #include "broker/exec/verified.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// The thread that performs bind(2) in the directory and with the umask of its caller.
 #include "broker/net/binder.h"
 
 #include <fcntl.h>

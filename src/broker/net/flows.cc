@@ -1,3 +1,4 @@
+// Connections that leave the sandbox: announced to egress, and carried on when it has answered.
 #include "broker/net/flows.h"
 
 #include <fcntl.h>

@@ -32,7 +32,7 @@ class Flows {
     AgentSocket socket;
     sockaddr_storage address{};
     socklen_t size = 0;
-    Fd proc;                      // the caller's folder: what interrupts it
+    Fd proc;                      // the caller's directory: what interrupts it
     std::shared_ptr<Fd> pinned;   // what `address` names by its number
     std::int64_t deadline = 0;    // boot time, ns
     int late = 0;                 // the errno of a call that waited until then

@@ -1,3 +1,4 @@
+// The unix sockets that the agent itself bound.
 #include "broker/net/own_sockets.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// Performs connect(2) on the agent's own socket.
 #include "broker/net/socket.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// Receives notifications and sends replies: the ioctls of seccomp_unotify(2).
 #include "broker/notify/listener.h"
 
 #include <poll.h>

@@ -16,11 +16,11 @@ namespace agentrun::broker {
 // The reasons for which the kernel may run the call itself. It will read the agent's memory again, which the agent can
 // have changed: so each says why that gains nothing.
 struct RegistersOnly {};  // everything that was decided on is in registers
-struct FloorCovers {
-  std::string_view floor;
-};                    // whatever the memory says by then, this part of the floor holds
+struct BaselineCovers {
+  std::string_view baseline;
+};                    // whatever the memory says by then, this part of the kernel baseline holds
 struct AuditOnly {};  // the decision was only recorded, nothing depends on it
-using Reason = std::variant<RegistersOnly, FloorCovers, AuditOnly>;
+using Reason = std::variant<RegistersOnly, BaselineCovers, AuditOnly>;
 
 class Listener;
 

@@ -1,3 +1,4 @@
+// Copies the agent's memory with process_vm_readv(2).
 #include "broker/notify/memory.h"
 
 #include <linux/capability.h>
@@ -49,8 +50,8 @@ int Memory::copy_string(std::uint64_t address, std::size_t limit, std::string& t
   std::array<char, page> piece;
   while (to.size() < limit) {
     // One page at a time: most strings end in the first, and a fault beyond the NUL must not be seen.
-    const std::size_t room = static_cast<std::size_t>(page - address % page);
-    const std::size_t want = std::min(room, limit - to.size());
+    const std::size_t rest_of_page = static_cast<std::size_t>(page - address % page);
+    const std::size_t want = std::min(rest_of_page, limit - to.size());
     const ssize_t n = read(address, piece.data(), want);
     if (n < 0) return static_cast<int>(-n);
     const std::size_t got = static_cast<std::size_t>(n);

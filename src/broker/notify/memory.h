@@ -26,7 +26,7 @@ class Memory {
   [[nodiscard]] int copy_string(std::uint64_t address, std::size_t limit, std::string& to) const;
 };
 
-/// process_vm_readv(2), in pieces that never cross a page, so that a fault tells how far it came. CAP_SYS_PTRACE is
+/// process_vm_readv(2), in pieces that never cross a page, so that a fault shows how far it came. CAP_SYS_PTRACE is
 /// raised only around a read that was refused without it (non-dumpable targets, Yama).
 class TaskMemory final : public Memory {
  public:
@@ -37,7 +37,7 @@ class TaskMemory final : public Memory {
   pid_t tid_;
 };
 
-/// Makes CAP_SYS_PTRACE effective in this thread while it lives; confine.cc left it permitted.
+/// Makes CAP_SYS_PTRACE effective in this thread while it lives; confine_broker.cc left it permitted.
 class PtraceRaised {
  public:
   PtraceRaised() noexcept;

@@ -1,3 +1,4 @@
+// Chooses whether the kernel wakes the caller on the receiver's processor (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP).
 #include "broker/notify/sync_wakeup.h"
 
 #include <sys/syscall.h>

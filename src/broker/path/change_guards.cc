@@ -1,3 +1,4 @@
+// Searches, beside the launch, for other names of what is protected from change.
 #include "broker/path/change_guards.h"
 
 #include <algorithm>

@@ -18,7 +18,8 @@ class ChangeGuards {
         done_(!policy.may_guard_below("/") && policy.denied_objects().unshown().beginnings().empty() &&
               !policy.writable_noexec()) {}
 
-  /// Searches, on a thread of its own unless there is nothing to search for. What was left out is told on `control`.
+  /// Searches, on a thread of its own unless there is nothing to search for. What was left out is reported on
+  /// `control`.
   void start(const Fd& control);
   /// Waits for the end of the search.
   [[nodiscard]] const policy::ProtectedObjects& found() const noexcept {

@@ -1,7 +1,7 @@
-// Theory of operation. From the folder up, by "..": in each parent the entry that is the folder below gives a name,
-// until the kernel tells the rest. Then down again from there, by the text that was found: it must lead to the folder.
-// What could move meanwhile does not help the agent: a folder in which something is guarded, or would be where it goes,
-// is not renamed, and no rename of such a one happens while a change is judged (BrokerContext::tree).
+// Theory of operation. From the directory up, by "..": in each parent the entry that is the directory below gives a
+// name, until the kernel shows the rest. Then down again from there, by the text that was found: it must lead to the
+// directory. What could move meanwhile does not help the agent: a directory in which something is guarded, or would be
+// where it goes, is not renamed, and no rename of such a one happens while a change is judged (BrokerContext::tree).
 #include "broker/path/deep_path.h"
 
 #include <dirent.h>
@@ -24,13 +24,13 @@ namespace agentrun::broker {
 namespace {
 
 constexpr std::size_t max_path = 64 * 1024;
-constexpr std::size_t max_entries = 16 * 1024;  // of all folders on the way together
+constexpr std::size_t max_entries = 16 * 1024;  // of all directories on the way together
 
 bool same(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-std::optional<std::string> told(int host_proc, int fd) {
+std::optional<std::string> path_shown_by_kernel(int host_proc, int fd) {
   return read_link(host_proc, ("self/fd/" + std::to_string(fd)).c_str());
 }
 
@@ -71,15 +71,15 @@ Fd descend(const Fd& top, const std::vector<std::string>& names) {
 
 }  // namespace
 
-int climb(int host_proc, const Fd& folder, std::string& path) {
+int path_of_deep_directory(int host_proc, const Fd& directory, std::string& path) {
   std::vector<std::string> names;  // the last one first
   std::size_t size = 0, looked_at = 0;
   struct stat wanted {};
-  if (::fstat(folder.get(), &wanted) != 0) return errno;
+  if (::fstat(directory.get(), &wanted) != 0) return errno;
   struct stat child = wanted;
-  Fd at(::fcntl(folder.get(), F_DUPFD_CLOEXEC, 0));
+  Fd at(::fcntl(directory.get(), F_DUPFD_CLOEXEC, 0));
   std::optional<std::string> top;
-  while (at && !(top = told(host_proc, at.get()))) {
+  while (at && !(top = path_shown_by_kernel(host_proc, at.get()))) {
     if (errno != ENAMETOOLONG) return errno;
     Fd parent(::openat(at.get(), "..", O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC));
     if (!parent) return errno == EACCES ? ENAMETOOLONG : errno;

@@ -1,4 +1,4 @@
-// Which of many names is told first: decoys are made further down than what a person works with.
+// Which of many names is reported first: decoys are made further down than what a person works with.
 #pragma once
 
 #include <algorithm>

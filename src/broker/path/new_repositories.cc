@@ -1,3 +1,4 @@
+// Repositories of git that the run made or changed, looked at when it ends.
 #include "broker/path/new_repositories.h"
 
 #include <algorithm>

@@ -17,7 +17,7 @@ struct Noted {
   const policy::ProtectedObjects& before;  // which repositories stood before the run; empty: not known
 };
 
-/// What of `noted` is to be told, those first in which git would execute something: without linked worktrees
+/// What of `noted` is to be reported, those first in which git would execute something: without linked worktrees
 /// (git-worktree(1)) of repositories that stood before, whose settings are not the command's own; a Trace::executes for
 /// each new repository in which settings name programs or hooks are; a Trace::changed for each other one of which the
 /// command made or changed a part, and for each new worktree in which relative names of settings lead to other programs

@@ -1,3 +1,4 @@
+// Resolves the agent's names to pinned descriptors and their paths in the mount view.
 #include "broker/path/resolve.h"
 
 #include <fcntl.h>
@@ -42,8 +43,8 @@ std::string_view without_slashes(std::string_view name) {
   return name;
 }
 
-std::string join(const std::string& folder, std::string_view name) {
-  return folder == "/" ? "/" + std::string(name) : folder + "/" + std::string(name);
+std::string join(const std::string& directory, std::string_view name) {
+  return directory == "/" ? "/" + std::string(name) : directory + "/" + std::string(name);
 }
 
 }  // namespace
@@ -87,8 +88,8 @@ int Resolver::base(const Task& task, const Name& name, Fd& to) const {
   if (name.dirfd < 0) return EBADF;
   const std::string descriptor = "fd/" + std::to_string(name.dirfd);
   to.reset(with_ptrace([&] { return ::openat(task.proc.get(), descriptor.c_str(), O_PATH | O_CLOEXEC); }));
-  // The fd folder of a process that made itself undumpable belongs to the host's root (proc_pid_fd(5)): its descriptors
-  // are taken themselves.
+  // The fd directory of a process that made itself undumpable belongs to the host's root (proc_pid_fd(5)): its
+  // descriptors are taken themselves.
   if (!to && errno == EACCES) {
     if (const Fd taken = take_descriptor(task, name.dirfd)) to = pin(host_proc_, taken);
   }
@@ -118,7 +119,7 @@ int Resolver::describe(Object& object) const {
   auto path = read_link(host_proc_, self.c_str());
   if (!path) {
     if (errno != ENAMETOOLONG || !ours || !S_ISDIR(object.mode)) return errno;
-    if (const int error = climb(host_proc_, object.fd, path.emplace()); error != 0) return error;
+    if (const int error = path_of_deep_directory(host_proc_, object.fd, path.emplace()); error != 0) return error;
   }
   object.path = std::move(*path);
   object.in_view = object.path.starts_with('/') && ours;
@@ -128,9 +129,9 @@ int Resolver::describe(Object& object) const {
   return 0;
 }
 
-bool Resolver::on_mount(const Fd& folder, std::uint64_t mount) {
+bool Resolver::on_mount(const Fd& directory, std::uint64_t mount) {
   struct statx st {};
-  return ::statx(folder.get(), "", AT_EMPTY_PATH, STATX_MNT_ID, &st) == 0 && st.stx_mnt_id == mount;
+  return ::statx(directory.get(), "", AT_EMPTY_PATH, STATX_MNT_ID, &st) == 0 && st.stx_mnt_id == mount;
 }
 
 int Resolver::walk_to(const Task& task, const Fd& start, std::string_view path, Follow follow, std::uint64_t resolve,
@@ -157,15 +158,15 @@ int Resolver::object(const Task& task, const Name& name, Follow follow, std::uin
   return error == ENAMETOOLONG && resolve == 0 ? describe_deep(task, start, name.path, follow, to) : error;
 }
 
-// A file cannot be climbed from: its folder and its name in it are those of a walk by hand, which must lead to the
+// From a file there is no "..": its directory and its name in it are those of a walk by hand, which must lead to the
 // same.
 int Resolver::describe_deep(const Task& task, const Fd& start, std::string_view path, Follow follow, Object& to) const {
   Walked walked;
   if (const int error = walk(task, host_proc_, root_, start, path, follow, walked); error != 0) return error;
-  Object folder;
-  folder.fd = std::move(walked.parent);
-  if (S_ISDIR(to.mode) || !folder.fd) return ENAMETOOLONG;
-  if (const int error = describe(folder); error != 0) return error;
+  Object directory;
+  directory.fd = std::move(walked.parent);
+  if (S_ISDIR(to.mode) || !directory.fd) return ENAMETOOLONG;
+  if (const int error = describe(directory); error != 0) return error;
   // What this walk found is what its path is judged for: not what the first one found.
   Object again;
   again.fd = std::move(walked.fd);
@@ -173,8 +174,8 @@ int Resolver::describe_deep(const Task& task, const Fd& start, std::string_view 
   if (again.dev != to.dev || again.ino != to.ino) return EAGAIN;
   to = std::move(again);
   to.descriptor_flags = walked.descriptor_flags;
-  to.path = join(folder.path, walked.name);
-  to.in_view = folder.in_view && in_our_mounts(to.mount);
+  to.path = join(directory.path, walked.name);
+  to.in_view = directory.in_view && in_our_mounts(to.mount);
   return 0;
 }
 
@@ -194,8 +195,8 @@ int Resolver::taken_descriptor(const Fd& taken, Object& to) const {
   return to.fd ? describe(to) : errno;
 }
 
-int Resolver::slot_below(const Task& task, const Fd& start, const std::string& path, std::uint64_t resolve,
-                         ParentAndName& to) const {
+int Resolver::parent_and_name_below(const Task& task, const Fd& start, const std::string& path, std::uint64_t resolve,
+                                    ParentAndName& to) const {
   const Split parts = split(path);
   Object parent;
   if (const int error = walk_to(task, start, parts.parent.empty() ? "." : parts.parent, Follow::yes, resolve, parent);
@@ -204,7 +205,7 @@ int Resolver::slot_below(const Task& task, const Fd& start, const std::string& p
   }
   if (const int error = describe(parent); error != 0) return error;
   if (!S_ISDIR(parent.mode)) return ENOTDIR;
-  if (parent.deleted) return ENOENT;  // nothing can be made or found in a removed folder
+  if (parent.deleted) return ENOENT;  // nothing can be made or found in a removed directory
   if (!parent.in_view) return EACCES;
   const std::string_view last = without_slashes(parts.last);
   if (last.size() > NAME_MAX) return ENAMETOOLONG;
@@ -219,17 +220,17 @@ int Resolver::slot_below(const Task& task, const Fd& start, const std::string& p
   return 0;
 }
 
-int Resolver::slot(const Task& task, const Name& name, std::uint64_t resolve, ParentAndName& to) const {
+int Resolver::parent_and_name(const Task& task, const Name& name, std::uint64_t resolve, ParentAndName& to) const {
   Fd start;
   if (const int error = start_of(task, name, resolve, start); error != 0) return error;
-  return slot_below(task, start, name.path, resolve, to);
+  return parent_and_name_below(task, start, name.path, resolve, to);
 }
 
-int Resolver::slot_from(const Task& task, const ParentAndName& base_slot, const std::string& text,
-                        ParentAndName& to) const {
+int Resolver::parent_and_name_from(const Task& task, const ParentAndName& link_at, const std::string& text,
+                                   ParentAndName& to) const {
   if (text.empty()) return ENOENT;
-  const Fd& start = text.starts_with('/') ? root_ : base_slot.parent;
-  return slot_below(task, start, text, 0, to);
+  const Fd& start = text.starts_with('/') ? root_ : link_at.parent;
+  return parent_and_name_below(task, start, text, 0, to);
 }
 
 std::optional<std::string> Resolver::lexical(const Task& task, const Name& name) const {
@@ -240,12 +241,12 @@ std::optional<std::string> Resolver::lexical(const Task& task, const Name& name)
     const std::string place = name.dirfd == AT_FDCWD ? "cwd" : "fd/" + std::to_string(name.dirfd);
     if (name.dirfd == AT_FDCWD && !task.cwd.empty())
       text = task.cwd;
-    else if (auto folder = read_link(task.proc.get(), place.c_str()))
-      text = std::move(*folder);
+    else if (auto directory = read_link(task.proc.get(), place.c_str()))
+      text = std::move(*directory);
     else if (errno == ENAMETOOLONG) {
       const Fd deep(
           with_ptrace([&] { return ::openat(task.proc.get(), place.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); }));
-      if (!deep || climb(host_proc_, deep, text) != 0) return std::nullopt;
+      if (!deep || path_of_deep_directory(host_proc_, deep, text) != 0) return std::nullopt;
     } else if (const Fd taken = take_descriptor(task, name.dirfd))
       text = read_link(host_proc_, self_fd(taken).c_str()).value_or("");
     text += '/';

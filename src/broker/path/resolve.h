@@ -31,7 +31,7 @@ struct Object {
       -1;  // of the caller's own descriptor that this was reached by: its open flags (F_GETFL); -1: by a name
 };
 
-/// A name in a folder: what unlink, rename, mkdir and creation act on.
+/// A name in a directory: what unlink, rename, mkdir and creation act on.
 struct ParentAndName {
   Fd parent;         // O_PATH
   std::string name;  // last component with its trailing slashes, as the kernel must see it
@@ -49,30 +49,32 @@ class Resolver {
 
   /// The object that a name leads to. 0 or the errno of the walk. `resolve`: RESOLVE_* of openat2(2).
   int object(const Task& task, const Name& name, Follow follow, std::uint64_t resolve, Object& to) const;
-  /// The folder in which the walk of a name begins: the root, the working directory, or that of its descriptor.
+  /// The directory in which the walk of a name begins: the root, the working directory, or that of its descriptor.
   int start(const Task& task, const Name& name, Fd& to) const { return start_of(task, name, 0, to); }
   /// The object that a descriptor of the agent stands for. EBADF when there is none.
   int descriptor(const Task& task, int fd, Object& to) const;
   /// The same, of a descriptor that was taken (descriptor.h).
   int taken_descriptor(const Fd& taken, Object& to) const;
-  /// The folder and the last component of a name, which itself is not followed and need not exist. For "." and ".." and
+  /// The directory and the last component of a name, which itself is not followed and need not exist. For "." and ".."
+  /// and
   /// "/" the name is passed on as it is: the kernel refuses those in its own way.
-  int slot(const Task& task, const Name& name, std::uint64_t resolve, ParentAndName& to) const;
-  /// As slot(), from a directory that start() gave.
-  int slot_below(const Task& task, const Fd& start, const std::string& path, std::uint64_t resolve,
-                 ParentAndName& to) const;
-  /// As slot(), for a link that stands in the way of a creation: `text` starts in `base.parent`.
-  int slot_from(const Task& task, const ParentAndName& base, const std::string& text, ParentAndName& to) const;
+  int parent_and_name(const Task& task, const Name& name, std::uint64_t resolve, ParentAndName& to) const;
+  /// As parent_and_name(), from a directory that start() gave.
+  int parent_and_name_below(const Task& task, const Fd& start, const std::string& path, std::uint64_t resolve,
+                            ParentAndName& to) const;
+  /// As parent_and_name(), for a link that stands in the way of a creation: `text` starts in `base.parent`.
+  int parent_and_name_from(const Task& task, const ParentAndName& base, const std::string& text,
+                           ParentAndName& to) const;
 
   /// The path that a name would mean if no link were on its way: for claims and for the record of a failed walk.
-  /// nullopt when it begins in a folder that has none (climb.h).
+  /// nullopt when it begins in a directory that has none (deep_path.h).
   [[nodiscard]] std::optional<std::string> lexical(const Task& task, const Name& name) const;
 
-  /// Does the folder stand on this mount? (Not by st_dev: on an overlay a file's may differ from its folder's.)
-  static bool on_mount(const Fd& folder, std::uint64_t mount);
+  /// Does the directory stand on this mount? (Not by st_dev: on an overlay a file's may differ from its directory's.)
+  static bool on_mount(const Fd& directory, std::uint64_t mount);
 
-  /// Fills path, identity and kind of an O_PATH descriptor. ENAMETOOLONG: the kernel does not tell its path, and it is
-  /// no folder in the view (climb.h).
+  /// Fills path, identity and kind of an O_PATH descriptor. ENAMETOOLONG: the kernel does not show its path, and it is
+  /// no directory in the view (deep_path.h).
   int describe(Object& object) const;
 
  private:

@@ -1,4 +1,4 @@
-// Before a folder moves: is there anything in it that a deny, protect or keep rule guards, where it is or where it
+// Before a directory moves: is there anything in it that a deny, protect or keep rule guards, where it is or where it
 // would be?
 #include <dirent.h>
 #include <fcntl.h>
@@ -26,7 +26,7 @@ class Scan {
   Scan(const ScanRules& rules, std::string& found, policy::ProtectedObjects::Denial& denial)
       : rules_(rules), found_(found), denial_(denial) {}
 
-  int folder(int dirfd, const char* name, std::string& from, std::string& to, int depth) {
+  int directory(int dirfd, const char* name, std::string& from, std::string& to, int depth) {
     if (depth > max_depth) return EXDEV;
     const open_how how{.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
                        .mode = 0,
@@ -62,7 +62,7 @@ class Scan {
     if (error == 0 && is_link(fd, entry) && on_the_way(to)) error = EACCES;
     const bool deeper = entry.d_type == DT_DIR || entry.d_type == DT_UNKNOWN;
     if (error == 0 && deeper && (may_guard_below(from) || may_guard_below(to))) {
-      error = folder(fd, entry.d_name, from, to, depth + 1);
+      error = directory(fd, entry.d_name, from, to, depth + 1);
       if (error == ENOTDIR && entry.d_type == DT_UNKNOWN) error = 0;
     }
     from.resize(from_size);
@@ -131,9 +131,9 @@ int scan_guarded(const ScanRules& rules, const Fd& parent, const std::string& na
                  const std::string& to, std::string& found, policy::ProtectedObjects::Denial& denial) {
   std::string from_path = from;
   std::string to_path = to;
-  std::string folder = name;
-  while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
-  return Scan(rules, found, denial).folder(parent.get(), folder.c_str(), from_path, to_path, 0);
+  std::string directory = name;
+  while (directory.size() > 1 && directory.ends_with('/')) directory.pop_back();
+  return Scan(rules, found, denial).directory(parent.get(), directory.c_str(), from_path, to_path, 0);
 }
 
 }  // namespace agentrun::broker

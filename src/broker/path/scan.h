@@ -17,7 +17,7 @@ struct ScanRules {
   const policy::FoldedRules* folded = nullptr;       // when one of the two directories folds names
   std::vector<std::string>* repositories = nullptr;  // gets the directories that may be git's, by where they go
 };
-/// Searches the folder `name` in `parent` for something that is guarded where it stands (`from`) or would be guarded
+/// Searches the directory `name` in `parent` for something that is guarded where it stands (`from`) or would be guarded
 /// where it goes (`to`). 0: nothing; EACCES: yes, `found` is the guarded path and `denial` says by what; EXDEV: too
 /// much to search, and programs fall back to copying.
 int scan_guarded(const ScanRules& rules, const Fd& parent, const std::string& name, const std::string& from,

@@ -1,4 +1,4 @@
-// flock(2) belongs to the open file description, so one stands for all threads of the broker; a mutex tells those
+// flock(2) belongs to the open file description, so one stands for all threads of the broker; a mutex separates those
 // apart. The kernel gives the lock back when the broker dies.
 #include "broker/path/tree_lock.h"
 

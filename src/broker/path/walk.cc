@@ -44,7 +44,7 @@ class Walk {
 
   int run(const Fd& start, std::string_view path, Follow follow, Walked& to) {
     if (path.empty()) return ENOENT;
-    must_be_folder_ = path.ends_with('/');
+    must_be_directory_ = path.ends_with('/');
     push(path);
     current_ = path.starts_with('/') ? dup(root_) : dup(start);
     if (!current_) return errno;
@@ -53,10 +53,10 @@ class Walk {
       todo_.pop_front();
       flags_ = -1;
       const bool last = todo_.empty();
-      const Follow link = last && !must_be_folder_ ? follow : Follow::yes;
+      const Follow link = last && !must_be_directory_ ? follow : Follow::yes;
       if (const int error = step(part, link); error != 0) return error;
     }
-    if (must_be_folder_ && !is_folder()) return ENOTDIR;
+    if (must_be_directory_ && !is_folder()) return ENOTDIR;
     to = {
         .fd = std::move(current_), .parent = std::move(parent_), .name = std::move(name_), .descriptor_flags = flags_};
     return 0;
@@ -128,7 +128,7 @@ class Walk {
     if (n < 0) return errno;
     text.resize(static_cast<std::size_t>(n));
     if (text.empty()) return ENOENT;
-    if (todo_.empty() && text.ends_with('/')) must_be_folder_ = true;
+    if (todo_.empty() && text.ends_with('/')) must_be_directory_ = true;
     if (text.starts_with('/')) {
       current_ = dup(root_);
       if (!current_) return errno;
@@ -156,7 +156,7 @@ class Walk {
   std::deque<std::string> todo_;
   int links_ = 0;
   int flags_ = -1;
-  bool must_be_folder_ = false;
+  bool must_be_directory_ = false;
 };
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace agentrun::broker {
 
 struct Walked {
   Fd fd;                      // O_PATH
-  Fd parent;                  // of what was found by its name in a folder: that folder,
+  Fd parent;                  // of what was found by its name in a directory: that directory,
   std::string name;           // and the name
   int descriptor_flags = -1;  // the walk ended at an open descriptor of the task itself: that one's open flags
 };

@@ -1,3 +1,4 @@
+// Enforces the caller's resource limits (setrlimit(2)) on what the broker does for it.
 #include "broker/task/caller_limits.h"
 
 #include <dirent.h>
@@ -30,13 +31,13 @@ rlim_t limit_of(const Task& task, __rlimit_resource resource) {
 rlim_t descriptors_below(const Task& task, rlim_t limit) {
   const int fd = with_ptrace([&] { return ::openat(task.proc.get(), "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
   if (fd < 0) return 0;
-  const std::unique_ptr<DIR, int (*)(DIR*)> folder(::fdopendir(fd), ::closedir);
-  if (!folder) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::fdopendir(fd), ::closedir);
+  if (!directory) {
     ::close(fd);
     return 0;
   }
   rlim_t count = 0;
-  while (const dirent* entry = ::readdir(folder.get())) {
+  while (const dirent* entry = ::readdir(directory.get())) {
     const std::string_view name = entry->d_name;
     rlim_t number = 0;
     const auto parsed = std::from_chars(name.data(), name.data() + name.size(), number);
@@ -45,7 +46,7 @@ rlim_t descriptors_below(const Task& task, rlim_t limit) {
   return count;
 }
 
-// How many descriptors it has: the size of its fd folder since Linux 6.2 (proc_pid_fd(5)). 0: not known.
+// How many descriptors it has: the size of its fd directory since Linux 6.2 (proc_pid_fd(5)). 0: not known.
 rlim_t descriptors_of(const Task& task) {
   struct stat st {};
   return ::fstatat(task.proc.get(), "fd", &st, 0) == 0 && st.st_size > 0 ? static_cast<rlim_t>(st.st_size) : 0;

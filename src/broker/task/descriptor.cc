@@ -1,3 +1,4 @@
+// Takes descriptors of the agent with pidfd_getfd(2).
 #include "broker/task/descriptor.h"
 
 #include <fcntl.h>

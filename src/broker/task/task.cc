@@ -1,3 +1,4 @@
+// Attributes a notification to its thread, process and image, as proc(5) shows them.
 #include "broker/task/task.h"
 
 #include <fcntl.h>

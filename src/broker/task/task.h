@@ -76,7 +76,7 @@ class Tasks {
   static std::optional<mode_t> umask_of(const Task& task);
   /// How many descriptors its table holds without growing (FDSize, proc(5)); 0 when it is gone.
   static std::size_t descriptor_slots(const Task& task);
-  /// What a blocked call of the task must end with now: 0 while no signal waits for it. `proc` is the task's folder.
+  /// What a blocked call of the task must end with now: 0 while no signal waits for it. `proc` is the task's directory.
   static int interruption(const Fd& proc);
   /// /proc/<pid>/cmdline: what the kernel was given, as long as the image has not run code of its own. What does not
   /// fit into 128 KiB is not complete; then the last word is not whole.
