@@ -1,3 +1,4 @@
+// Confines the egress process: session, signals, limits, environment, seccomp filter.
 #include "egress/confine_egress.h"
 
 #include <signal.h>

@@ -1,3 +1,4 @@
+// The decisions that relay and datagrams share.
 #include "egress/egress_context.h"
 
 #include "egress/dns/addresses.h"
@@ -6,7 +7,7 @@ namespace agentrun::egress {
 
 policy::Verdict judge(const Context& context, const FlowFacts& facts) {
   if (policy::is_synthetic(facts.to)) {
-    // What stands in the shared table may have been changed by the other side; what egress gave away, it knows.
+    // Compared with egress's own table: the broker can write the shared one.
     const auto given = context.names.find(facts.name);
     if (facts.name.empty() || facts.to.v6 || given != v4_number(facts.to)) return {};
   } else if (!facts.name.empty()) {

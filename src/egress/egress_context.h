@@ -1,4 +1,4 @@
-// What the parts of egress work with. All of it lives as long as the loop runs.
+// What the parts of egress share. All of it outlives the loop.
 #pragma once
 
 #include <cstdint>
@@ -25,27 +25,27 @@ struct Context {
   OwnAddresses& own;
   const ProxyRules& proxies;
   const HelloReader& hello;
-  const Origins* conntrack;   // null: there is no socket to ask it by
-  std::size_t most_flows;     // that descriptors suffice for
-  std::size_t flows = 0;      // connections and flows of datagrams that are there or are about to come
-  std::uint64_t last_id = 0;  // of flows that no announcement names
-  /// CLOCK_MONOTONIC, ns: until then IPv4 goes first, for an IPv6 address that was tried before it did not answer.
+  const Origins* conntrack;   // null: there is no conntrack socket
+  std::size_t most_flows;     // as many as the limit of descriptors allows
+  std::size_t flows = 0;      // connections and datagram flows, open or expected
+  std::uint64_t last_id = 0;  // of flows without an announcement
+  /// CLOCK_MONOTONIC, ns: IPv4 is tried first until then, because an IPv6 address did not answer.
   std::int64_t v4_first_until = 0;
-  std::size_t held = 0;  // bytes that flows have taken and could not send yet
+  std::size_t held = 0;  // bytes received and not sent yet, of all flows
 
   [[nodiscard]] bool full() const noexcept { return flows >= most_flows; }
 };
 
-/// Counts a flow while it lives.
-class Seat {
+/// Counts one flow in Context::flows as long as it exists.
+class FlowCount {
  public:
-  explicit Seat(Context& context) : context_(&context) { ++context.flows; }
-  Seat(Seat&& other) noexcept : context_(std::exchange(other.context_, nullptr)) {}
-  Seat& operator=(Seat&& other) noexcept {
+  explicit FlowCount(Context& context) : context_(&context) { ++context.flows; }
+  FlowCount(FlowCount&& other) noexcept : context_(std::exchange(other.context_, nullptr)) {}
+  FlowCount& operator=(FlowCount&& other) noexcept {
     std::swap(context_, other.context_);
     return *this;
   }
-  ~Seat() {
+  ~FlowCount() {
     if (context_ != nullptr) --context_->flows;
   }
 
@@ -53,10 +53,10 @@ class Seat {
   Context* context_;
 };
 
-/// What the policy says of a flow. A synthetic address must be the one that egress gave the name.
+/// The policy's verdict on a flow. A synthetic address must be the one that egress assigned to the name.
 policy::Verdict judge(const Context& context, const FlowFacts& facts);
 
-/// Must the first bytes of this flow name its name?
+/// True when the first bytes of the flow must carry its name.
 bool wants_name_check(const FlowFacts& facts, const policy::Verdict& verdict);
 
 }  // namespace agentrun::egress

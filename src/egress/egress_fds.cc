@@ -1,3 +1,4 @@
+// Options of sockets.
 #include "egress/egress_fds.h"
 
 #include <netinet/tcp.h>

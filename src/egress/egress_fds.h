@@ -1,4 +1,4 @@
-// Small things that are done to sockets everywhere in this room.
+// Options that the sockets of egress need.
 #pragma once
 
 #include <netinet/in.h>

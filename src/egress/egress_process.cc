@@ -132,15 +132,15 @@ constexpr Event::Kind event_kinds[] = {Event::Kind::ready,        Event::Kind::f
                   .most_flows = flows_that_fit(),
                   .flows = 0,
                   .last_id = first_own_id};
-  Drops drops(loop, policy, recorder);
+  RejectLog rejects(loop, policy, recorder);
   const Resolver resolver(loop, policy, *setup.names, recorder, std::move(sockets.dns_udp), std::move(sockets.dns_tcp));
-  Gate gate(context, std::move(link));
-  Relay relay(context, gate, drops, std::move(sockets.relay4), std::move(sockets.relay6));
+  PendingFlows pending_flows(context, std::move(link));
+  Relay relay(context, pending_flows, rejects, std::move(sockets.relay4), std::move(sockets.relay6));
   std::optional<PacketLog> log;
-  if (sockets.log) log.emplace(loop, drops, *setup.names, std::move(sockets.log));
+  if (sockets.log) log.emplace(loop, rejects, *setup.names, std::move(sockets.log));
   std::optional<Datagrams> datagrams;
   if (sockets.relay_udp4 || sockets.relay_udp6)
-    datagrams.emplace(context, drops, std::move(sockets.relay_udp4), std::move(sockets.relay_udp6));
+    datagrams.emplace(context, rejects, std::move(sockets.relay_udp4), std::move(sockets.relay_udp6));
   std::optional<Publisher> publisher;
   if (!published.empty()) publisher.emplace(context, relay, std::move(published), std::move(inside));
   const Control watched(loop, control, recorder);
@@ -150,9 +150,9 @@ constexpr Event::Kind event_kinds[] = {Event::Kind::ready,        Event::Kind::f
 
   recorder.begin_last();
   relay.close_all();
-  gate.close_all();
+  pending_flows.close_all();
   if (datagrams) datagrams->close_all();
-  drops.flush();
+  rejects.flush();
   // What could not be written was said already, but maybe to a channel that had no room.
   const Event last =
       recorder.settle() ? counts_event(recorder.counts()) : Event{.kind = Event::Kind::journal_fail, .text = "EIO"};

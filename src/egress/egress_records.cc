@@ -1,3 +1,4 @@
+// Builds the records of the resolver and the relay and appends them to the journal.
 #include "egress/egress_records.h"
 
 #include <agentrun/sys/error.h>
@@ -116,7 +117,7 @@ bool Recorder::dropped_others(std::string_view type, std::uint64_t count) {
 
 void Recorder::deny(const std::string& text, const std::string& remedy) {
   ++counts_.refused;
-  if (told_.size() >= denials_told || !told_.insert(text).second) return;
+  if (reported_.size() >= denials_told || !reported_.insert(text).second) return;
   post(control_, {.kind = Event::Kind::denial, .text = text, .remedy = remedy});
 }
 

@@ -1,5 +1,5 @@
-// From what the resolver and the relay did to its record, its counts and, for the first denials, a word to the
-// supervisor. One thread uses it.
+// Writes the records of the resolver and the relay, counts, and reports the first denials to the supervisor. One thread
+// uses it.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +19,9 @@ namespace agentrun::egress {
 struct FlowFacts {
   std::uint64_t id = 0;  // of the announcement; of egress's own count for datagrams and for what is published
   policy::Destination to;
-  std::string name;  // host name, when the address stands for one
+  std::string name;  // host name of a synthetic address
   std::string rule, program, comm;
-  policy::Rule::Names names = policy::Rule::Names::none;  // of the rule that allowed it: how it speaks of the name
+  policy::Rule::Names names = policy::Rule::Names::none;  // of the rule that allowed it
   std::int32_t pid = 0, tid = 0;
   bool inward = false;  // network.publish
 };
@@ -67,7 +67,7 @@ class Recorder {
   /// More of them than are kept apart.
   [[nodiscard]] bool dropped_others(std::string_view type, std::uint64_t count);
 
-  /// Tells the supervisor of the first denials, each once.
+  /// Reports the first distinct denials to the supervisor.
   void deny(const std::string& text, const std::string& remedy);
 
   [[nodiscard]] bool failed() const noexcept { return failed_; }
@@ -83,7 +83,7 @@ class Recorder {
   const Fd& control_;
   const std::string run_;
   journal::Record record_;
-  std::set<std::string> told_;
+  std::set<std::string> reported_;
   Counts counts_;
   bool failed_ = false;
 };

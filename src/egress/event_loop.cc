@@ -1,3 +1,4 @@
+// The loop of event_loop.h over epoll(7).
 #include "egress/event_loop.h"
 
 #include <poll.h>

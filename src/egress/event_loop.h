@@ -15,14 +15,14 @@ namespace agentrun::egress {
 
 class Loop;
 
-/// Something that waits for descriptors or for a moment.
+/// Waits for descriptors or for a deadline.
 class Watcher {
  public:
   Watcher() = default;
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
   virtual ~Watcher();
-  /// `tag`: what was given with the descriptor, 0 to 3. `events`: of epoll_ctl(2).
+  /// `tag`: as given to add(), 0 to 3. `events`: of epoll_ctl(2).
   virtual void ready(unsigned tag, std::uint32_t events) = 0;
   virtual void expired() {}
 
@@ -34,27 +34,26 @@ class Watcher {
   bool retired_ = false;
 };
 
-/// Did accept4(2) fail for want of something that may be there again later?
+/// True for an errno of accept4(2) that may pass: a lack of descriptors or memory.
 [[nodiscard]] bool is_for_now(int error) noexcept;
 
 class Loop {
  public:
   Loop();
-  /// False, with errno, when the kernel has no room (ENOMEM, ENOSPC).
+  /// False, with errno, when the kernel lacks memory or watches (ENOMEM, ENOSPC).
   [[nodiscard]] bool add(int fd, std::uint32_t events, Watcher& watcher, unsigned tag = 0) noexcept;
   void modify(int fd, std::uint32_t events, Watcher& watcher, unsigned tag = 0) noexcept;
-  /// Of this one the loop hears also while it is busy with all others: looked at in each round first, and every few ms.
+  /// Priority descriptor: served first in every round, and every few ms within a long one.
   [[nodiscard]] bool add_first(int fd, Watcher& watcher) noexcept;
-  /// Not to hear of it for 100 ms: then `watcher` expires, and asks for it again. For a listener that cannot accept for
-  /// want of descriptors or memory, of which it would be told without end.
+  /// Stops watching `fd` for 100 ms; then `watcher` expires and must add it again. For a listener that cannot accept
+  /// for lack of descriptors or memory: level-triggered, it would be ready in every round.
   void pause(Watcher& watcher, int fd, unsigned tag = 0);
   void remove(int fd) noexcept;  // needed only for a descriptor that stays open
-  /// expired() once, after so long, and for 0 at the end of this round; a second call moves it.
+  /// Calls expired() once, after `milliseconds`; for 0 at the end of this round. A second call moves the deadline.
   void set_deadline(Watcher& watcher, std::int64_t milliseconds);
   void clear_deadline(Watcher& watcher) noexcept;
-  /// Frees it when no event of this round can reach it any more; its deadline is over at once. Its descriptors should
-  /// be closed before. Not for destructors: what is retired may still be called from within this round, and must not
-  /// find its owner freed.
+  /// Frees the watcher when no event of this round can reach it; clears its deadline at once. Close its descriptors
+  /// first. Do not call this from a destructor: the watcher may still be called in this round and needs its owner.
   void retire(std::unique_ptr<Watcher> watcher);
   /// CLOCK_MONOTONIC when the round began.
   [[nodiscard]] std::int64_t now_ns() const noexcept { return now_; }

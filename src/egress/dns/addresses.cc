@@ -1,3 +1,4 @@
+// Texts, ranges and kinds of IP addresses.
 #include "egress/dns/addresses.h"
 
 #include <arpa/inet.h>

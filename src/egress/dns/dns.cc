@@ -1,3 +1,4 @@
+// Parses questions and builds replies with ldns (RFC 1035).
 #include "egress/dns/dns.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+// Resolves names in threads of its own, with getaddrinfo(3).
 #include "egress/dns/lookup.h"
 
 #include <netdb.h>

@@ -1,3 +1,4 @@
+// The addresses of the host's own interfaces.
 #include "egress/dns/own_addresses.h"
 
 #include <ifaddrs.h>

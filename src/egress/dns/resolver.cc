@@ -1,3 +1,4 @@
+// Serves DNS over UDP and TCP on the sandbox's loopback.
 #include "egress/dns/resolver.h"
 
 #include <sys/socket.h>

@@ -1,3 +1,4 @@
+// Parses a ClientHello with OpenSSL.
 #include "egress/inspect/client_hello.h"
 
 #include <openssl/err.h>
@@ -28,7 +29,7 @@ void read_name(SSL* session, Hello& hello) {
   std::size_t size = 0;
   hello.kind = Hello::Kind::absent;
   if (SSL_client_hello_get0_ext(session, extension_server_name, &data, &size) != 1) return;
-  hello.kind = Hello::Kind::odd;
+  hello.kind = Hello::Kind::malformed_sni;
   if (size < type_and_lengths || data[2] != 0) return;
   const std::size_t list = data[0] << 8 | data[1], length = data[3] << 8 | data[4];
   if (list != size - 2 || length != size - type_and_lengths) return;

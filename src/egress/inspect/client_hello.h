@@ -12,9 +12,9 @@ namespace agentrun::egress {
 
 struct Hello {
   enum class Kind : std::uint8_t {
-    broken,  // OpenSSL would not go on with it either
-    absent,  // no server_name
-    odd,     // a server_name that is not exactly one host name (RFC 6066 §3)
+    broken,         // OpenSSL would not go on with it either
+    absent,         // no server_name
+    malformed_sni,  // a server_name that is not exactly one host name (RFC 6066 §3)
     named,
   } kind = Kind::broken;
   std::string name;        // as sent; may hold any byte

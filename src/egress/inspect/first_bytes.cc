@@ -1,3 +1,4 @@
+// Finds the name in the first bytes of a connection: TLS, HTTP/1, or neither.
 #include "egress/inspect/first_bytes.h"
 
 #include <algorithm>
@@ -263,7 +264,7 @@ Finding judge_tls(std::string_view bytes, std::string_view name, const HelloRead
   const Hello hello = reader.read(bytes);
   if (hello.kind == Hello::Kind::broken) return refuse("a ClientHello that cannot be read");
   if (hello.kind == Hello::Kind::absent) return refuse("a ClientHello without a server name");
-  if (hello.kind == Hello::Kind::odd) return refuse("a ClientHello with an odd server name");
+  if (hello.kind == Hello::Kind::malformed_sni) return refuse("a ClientHello with an odd server name");
   if (!same_name(hello.name, name)) return refuse("another server name", hello.name);
   if (hello.encrypted) return refuse("an encrypted ClientHello, whose name cannot be seen", hello.name);
   return {.kind = Kind::pass, .seen = hello.name, .size = end, .then = Finding::Then::answer};

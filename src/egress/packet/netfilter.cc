@@ -1,3 +1,4 @@
+// Reads the packet log (NFLOG) and asks connection tracking for original destinations.
 #include "egress/packet/netfilter.h"
 
 #include <arpa/inet.h>
@@ -130,9 +131,9 @@ std::optional<PacketHead> read_packet(std::string_view bytes) {
   return head;
 }
 
-PacketLog::PacketLog(Loop& loop, Drops& drops, const Names& names, Fd socket)
+PacketLog::PacketLog(Loop& loop, RejectLog& rejects, const Names& names, Fd socket)
     : loop_(loop),
-      drops_(drops),
+      rejects_(rejects),
       names_(names),
       netlink_(adopt_netlink(std::move(socket))),
       fd_(::nl_socket_get_fd(netlink_.get())),
@@ -165,10 +166,10 @@ void PacketLog::read_message(std::string_view bytes) {
     if (payload == nullptr || size <= 0) continue;
     const auto head = read_packet({payload, static_cast<std::size_t>(size)});
     if (!head) continue;
-    Drops::Drop drop{.type = "nft.drop", .to = head->to, .proto = head->proto};
+    RejectLog::Entry drop{.type = "nft.drop", .to = head->to, .proto = head->proto};
     if (::nfnl_log_msg_test_uid(message.get()) != 0) drop.uid = ::nfnl_log_msg_get_uid(message.get());
     if (policy::is_synthetic(head->to) && !head->to.v6) drop.name = names_.name_of(v4_number(head->to)).value_or("");
-    drops_.add(drop);
+    rejects_.add(drop);
   }
 }
 

@@ -36,14 +36,14 @@ std::optional<PacketHead> read_packet(std::string_view bytes);
 /// Reads the packets that the ruleset logged and hands them on. The socket is bound to the group already.
 class PacketLog : Watcher {
  public:
-  PacketLog(Loop& loop, Drops& drops, const Names& names, Fd socket);
+  PacketLog(Loop& loop, RejectLog& rejects, const Names& names, Fd socket);
   ~PacketLog() override;
 
  private:
   void ready(unsigned tag, std::uint32_t events) override;
   void read_message(std::string_view message);
   Loop& loop_;
-  Drops& drops_;
+  RejectLog& rejects_;
   const Names& names_;
   Netlink netlink_;
   int fd_;

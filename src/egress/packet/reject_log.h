@@ -1,5 +1,6 @@
-// What was refused without a question: packets that the filter rejected, flows and datagrams that nobody announced. The
-// agent can make any number of them, so those to the same destination within a second are one record.
+// Records traffic that was refused without a decision of the policy: packets that the filter rejected, and flows and
+// datagrams that were not announced. The agent can cause any number of them, so one record counts those of one second
+// to the same destination.
 #pragma once
 
 #include <cstdint>
@@ -13,26 +14,26 @@
 
 namespace agentrun::egress {
 
-class Drops : Watcher {
+class RejectLog : Watcher {
  public:
-  Drops(Loop& loop, const policy::Policy& policy, Recorder& recorder)
+  RejectLog(Loop& loop, const policy::Policy& policy, Recorder& recorder)
       : loop_(loop), policy_(policy), recorder_(recorder) {}
-  struct Drop {
+  struct Entry {
     std::string_view type;  // nft.drop, net.refused
     policy::Destination to;
     std::string proto;
     std::string_view reason;
     std::optional<std::uint32_t> uid;
-    std::string name;  // what the destination stands for
+    std::string name;  // of a synthetic address
   };
-  void add(const Drop& drop);
-  /// Writes what is held.
+  void add(const Entry& entry);
+  /// Writes one record for each entry that is held.
   void flush();
 
  private:
-  static constexpr std::size_t most_kept = 128;  // destinations in a second
+  static constexpr std::size_t max_destinations = 128;  // in one second; more are counted together
   struct Held {
-    Drop drop;
+    Entry entry;
     std::uint64_t count = 0;
   };
   void ready(unsigned /*tag*/, std::uint32_t /*events*/) override {}

@@ -1,3 +1,4 @@
+// Chooses the proxy of the host's environment (http_proxy, no_proxy) for a destination.
 #include "egress/proxy/proxies.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+// Asks a proxy for a connection: HTTP CONNECT or SOCKS 5.
 #include <openssl/evp.h>
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Relays UDP: one flow for each source and destination.
 #include "egress/relay/datagrams.h"
 
 #include <sys/socket.h>
@@ -36,8 +37,12 @@ bool same(const policy::Destination& a, const policy::Destination& b) {
 
 class Datagrams::Flow : public Watcher {
  public:
-  Flow(Datagrams& owner, std::string key, const policy::Destination& source, FlowFacts facts, Seat seat)
-      : owner_(owner), key_(std::move(key)), source_(source), facts_(std::move(facts)), seat_(std::move(seat)) {}
+  Flow(Datagrams& owner, std::string key, const policy::Destination& source, FlowFacts facts, FlowCount flow_count)
+      : owner_(owner),
+        key_(std::move(key)),
+        source_(source),
+        facts_(std::move(facts)),
+        flow_count_(std::move(flow_count)) {}
   ~Flow() override = default;
 
   void start() {
@@ -127,7 +132,7 @@ class Datagrams::Flow : public Watcher {
   const std::string key_;
   const policy::Destination source_;
   FlowFacts facts_;
-  Seat seat_;
+  FlowCount flow_count_;
   std::unique_ptr<Dial> dial_;
   Fd outside_;
   std::deque<std::string> waiting_;
@@ -137,9 +142,9 @@ class Datagrams::Flow : public Watcher {
   bool opened_ = false;
 };
 
-Datagrams::Datagrams(Context& context, Drops& drops, Fd socket4, Fd socket6, std::int64_t silence_ns)
+Datagrams::Datagrams(Context& context, RejectLog& rejects, Fd socket4, Fd socket6, std::int64_t silence_ns)
     : context_(context),
-      drops_(drops),
+      rejects_(rejects),
       socket4_(std::move(socket4)),
       socket6_(std::move(socket6)),
       sure_ns_(silence_ns),
@@ -177,7 +182,8 @@ void Datagrams::arrived(const policy::Destination& source, std::string_view byte
       over(key);
       flow = nullptr;
     }
-    if (!original) return drops_.add({.type = "net.refused", .to = source, .proto = "udp", .reason = "not redirected"});
+    if (!original)
+      return rejects_.add({.type = "net.refused", .to = source, .proto = "udp", .reason = "not redirected"});
     if (flow == nullptr) flow = new_flow(key, source, original->to);
   }
   if (flow != nullptr) flow->send(bytes);
@@ -192,16 +198,16 @@ Datagrams::Flow* Datagrams::new_flow(const std::string& key, const policy::Desti
   const bool refused = verdict.act != policy::Act::allow || context_.recorder.failed();
   const bool full = context_.full() || flows_.size() >= most_flows;
   if (refused || full) {
-    drops_.add({.type = "net.refused",
-                .to = facts.to,
-                .proto = "udp",
-                .reason = refused ? "denied" : "too many flows",
-                .uid = {},
-                .name = facts.name});
+    rejects_.add({.type = "net.refused",
+                  .to = facts.to,
+                  .proto = "udp",
+                  .reason = refused ? "denied" : "too many flows",
+                  .uid = {},
+                  .name = facts.name});
     return nullptr;
   }
   if (verdict.rule != nullptr) facts.rule = verdict.rule->id;
-  auto flow = std::make_unique<Flow>(*this, key, source, std::move(facts), Seat(context_));
+  auto flow = std::make_unique<Flow>(*this, key, source, std::move(facts), FlowCount(context_));
   Flow* const added = flow.get();
   flows_[key] = std::move(flow);
   added->start();

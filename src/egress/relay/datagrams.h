@@ -19,7 +19,7 @@ class Datagrams : Watcher {
   static constexpr std::int64_t sure_ns = 10'000'000'000;
   /// Of what waits until names have been looked up, in bytes, for all flows.
   static constexpr std::size_t most_waiting_bytes = 1024 * 1024;
-  Datagrams(Context& context, Drops& drops, Fd socket4, Fd socket6, std::int64_t silence_ns = sure_ns);
+  Datagrams(Context& context, RejectLog& rejects, Fd socket4, Fd socket6, std::int64_t silence_ns = sure_ns);
   ~Datagrams() override;
   void close_all();
   [[nodiscard]] std::size_t waiting_bytes() const noexcept { return waiting_bytes_; }
@@ -33,7 +33,7 @@ class Datagrams : Watcher {
   [[nodiscard]] const Fd& socket_of(const policy::Destination& source) const { return source.v6 ? socket6_ : socket4_; }
 
   Context& context_;
-  Drops& drops_;
+  RejectLog& rejects_;
   Fd socket4_, socket6_;
   const std::int64_t sure_ns_;
   std::size_t waiting_bytes_ = 0;  // in flows_, so before it

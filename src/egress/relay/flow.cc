@@ -1,3 +1,4 @@
+// Moves the bytes of one connection in both directions.
 #include "egress/relay/flow.h"
 
 #include <sys/socket.h>
@@ -24,13 +25,13 @@ constexpr std::uint64_t long_flow = 1024 * 1024;     // bytes one way, from whic
 }  // namespace
 
 Flow::Flow(Context& context, FlowFacts facts, Ends ends, NameCheck check, std::int64_t began, std::span<char> buffer,
-           Seat seat, Over over)
+           FlowCount flow_count, Over over)
     : context_(context),
       facts_(std::move(facts)),
       sockets_{std::move(ends.agent), std::move(ends.outside)},
       began_(began),
       buffer_(buffer),
-      seat_(std::move(seat)),
+      flow_count_(std::move(flow_count)),
       over_(std::move(over)),
       phase_(check == NameCheck::wanted ? Phase::first_bytes : Phase::free) {
   for (Half& half : halves_) half.chunk = buffer_.size();
@@ -64,7 +65,7 @@ void Flow::begin() {
   watch(outside);
 }
 
-// Which events of a side are of use now. One that has nothing to tell is not watched at all when it is shut down in
+// Which events of a side are of use now. One that has nothing to report is not watched at all when it is shut down in
 // both directions: EPOLLHUP would be reported for ever.
 void Flow::watch(Side side) {
   if (!sockets_[side]) return;
@@ -158,14 +159,14 @@ void Flow::pump(Side from) {
     copy(from);
 }
 
-// A pipe that holds bytes waits for the other side, always: its own side may have nothing more to tell.
+// A pipe that holds bytes always waits for the other side: its own side may send nothing more.
 void Flow::splice(Side from) {
   Half& half = halves_[from];
   for (int i = 0; i < chunks_a_round; ++i) {
     const ssize_t n = half.drained ? 0 : half.pipe->fill(sockets_[from]);
     if (n < 0 && errno != EAGAIN && errno != EINTR) return failed(from);
     half.drained = n == 0;
-    // splice(2) stops before urgent data, of which the loop would tell without end.
+    // splice(2) stops before urgent data, which the loop would report without end.
     if (n < 0 && half.pipe->empty()) return copy(from);
     if (half.pipe->empty()) return half.drained ? end_half(from) : void();
     const ssize_t sent = half.pipe->drain(sockets_[other(from)]);
@@ -214,7 +215,7 @@ void Flow::copy(Side from) {
     }
     half.bytes += static_cast<std::uint64_t>(sent);
     discard(sockets_[from], static_cast<std::size_t>(sent));
-    // Who takes little at a time is not offered much: what is offered in vain is copied in vain.
+    // Shrink the chunk for slow receivers: what does not fit is copied in vain.
     half.blocked = sent < n;
     half.chunk = half.blocked ? std::max(smallest_chunk, 2 * static_cast<std::size_t>(sent))
                               : std::min(buffer_.size(), 2 * half.chunk);

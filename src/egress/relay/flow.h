@@ -29,7 +29,7 @@ class Flow : public Watcher {
   /// `ends.agent` is prepared (sockets.h). `buffer` is shared by all flows. `over` is called once, at the end; it
   /// retires this.
   Flow(Context& context, FlowFacts facts, Ends ends, NameCheck check, std::int64_t began, std::span<char> buffer,
-       Seat seat, Over over);
+       FlowCount flow_count, Over over);
   ~Flow() override;
   void start();
   /// Ends it with resets.
@@ -80,7 +80,7 @@ class Flow : public Watcher {
   std::array<bool, 2> registered_{};
   std::int64_t began_;
   std::span<char> buffer_;
-  Seat seat_;
+  FlowCount flow_count_;
   Over over_;
   std::unique_ptr<Dial> dial_;
   enum class Phase : std::uint8_t {

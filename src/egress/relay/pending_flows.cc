@@ -1,3 +1,4 @@
+// Announced flows, from the announcement to the dialed socket to the flow that takes it.
 #include "egress/relay/pending_flows.h"
 
 #include <arpa/inet.h>
@@ -25,7 +26,7 @@ void append(std::string& text, const policy::Destination& at) {
   text.append(reinterpret_cast<const char*>(at.address), at.v6 ? 16 : 4);
 }
 
-std::string key_text(const Gate::Key& key) {
+std::string key_text(const PendingFlows::Key& key) {
   std::string text;
   append(text, key.source);
   append(text, key.to);
@@ -46,7 +47,7 @@ policy::Destination source_of(const Announcement& a) {
 }  // namespace
 
 // An announcement whose dial is under way.
-class Gate::Pending {
+class PendingFlows::Pending {
  public:
   Pending(Context& context, Key key, Admission admission)
       : context_(context), key_(key), admission_(std::move(admission)) {}
@@ -67,28 +68,28 @@ class Gate::Pending {
 };
 
 // A flow that may come.
-class Gate::Expected : public Watcher {
+class PendingFlows::Expected : public Watcher {
  public:
-  Expected(Gate& gate, std::string key, Admission admission)
-      : admission_(std::move(admission)), gate_(gate), key_(std::move(key)) {
-    gate_.context_.loop.set_deadline(*this, patience_ms);
+  Expected(PendingFlows& pending_flows, std::string key, Admission admission)
+      : admission_(std::move(admission)), pending_flows_(pending_flows), key_(std::move(key)) {
+    pending_flows_.context_.loop.set_deadline(*this, patience_ms);
   }
   Admission& admission() { return admission_; }
 
  private:
   void ready(unsigned /*tag*/, std::uint32_t /*events*/) override {}
-  void expired() override { gate_.unclaimed(key_); }
+  void expired() override { pending_flows_.unclaimed(key_); }
   Admission admission_;
-  Gate& gate_;
+  PendingFlows& pending_flows_;
   std::string key_;
 };
 
-Gate::Gate(Context& context, Fd link) : context_(context), link_(std::move(link)) {
+PendingFlows::PendingFlows(Context& context, Fd link) : context_(context), link_(std::move(link)) {
   if (!context_.loop.add(link_.get(), watched_, *this)) throw_errno("epoll_ctl", "link");
 }
-Gate::~Gate() = default;
+PendingFlows::~PendingFlows() = default;
 
-void Gate::ready(unsigned /*tag*/, std::uint32_t events) {
+void PendingFlows::ready(unsigned /*tag*/, std::uint32_t events) {
   if ((events & EPOLLOUT) != 0) send_answers();
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) return;
   for (int i = 0; i < announcements_a_round && receive_one(); ++i) {
@@ -96,13 +97,13 @@ void Gate::ready(unsigned /*tag*/, std::uint32_t events) {
 }
 
 // The socket holds a few hundred; the bound is for a broker that goes on and on.
-void Gate::read_announcements() {
+void PendingFlows::read_announcements() {
   for (std::size_t i = 0; i < most_unsent && receive_one(); ++i) {
   }
 }
 
 // False: there is none, or the broker reads no answers.
-bool Gate::receive_one() {
+bool PendingFlows::receive_one() {
   if (answers_.size() >= most_unsent) return false;
   std::array<char, longest_announcement> bytes;
   const ssize_t n = ::recv(link_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
@@ -120,7 +121,7 @@ bool Gate::receive_one() {
   return true;
 }
 
-void Gate::handle(Announcement a) {
+void PendingFlows::handle(Announcement a) {
   const Key key{.source = source_of(a), .to = a.to};
   FlowFacts facts{.id = a.id,
                   .to = a.to,
@@ -144,7 +145,7 @@ void Gate::handle(Announcement a) {
                       .check_name = check_name,
                       .outside = {},
                       .began = boot_clock_ns(),
-                      .seat = Seat(context_)};
+                      .flow_count = FlowCount(context_)};
   if (!a.dial) {
     expect(key, std::move(admission));
     return answer(a.id, 0);
@@ -155,7 +156,7 @@ void Gate::handle(Announcement a) {
   dialing.dial([this, id = a.id](Dial::Outcome outcome) { dialed(id, std::move(outcome)); });
 }
 
-void Gate::dialed(std::uint64_t id, Dial::Outcome outcome) {
+void PendingFlows::dialed(std::uint64_t id, Dial::Outcome outcome) {
   auto node = pending_.extract(id);
   if (node.empty()) return;
   node.mapped()->end_dial();
@@ -169,7 +170,7 @@ void Gate::dialed(std::uint64_t id, Dial::Outcome outcome) {
   answer(id, outcome.error);
 }
 
-void Gate::expect(const Key& key, Admission admission) {
+void PendingFlows::expect(const Key& key, Admission admission) {
   const std::string text = key_text(key);
   // The same port again: the broker's connect for the first had failed, and it knows the port to be free.
   if (expected_.contains(text)) unclaimed(text);
@@ -178,7 +179,7 @@ void Gate::expect(const Key& key, Admission admission) {
   expected_.emplace(text, std::move(expected));
 }
 
-std::optional<Gate::Admission> Gate::take(const Key& key) {
+std::optional<PendingFlows::Admission> PendingFlows::take(const Key& key) {
   auto node = expected_.extract(key_text(key));
   if (node.empty()) return std::nullopt;
   Admission admission = std::move(node.mapped()->admission());
@@ -187,7 +188,7 @@ std::optional<Gate::Admission> Gate::take(const Key& key) {
   return admission;
 }
 
-void Gate::unclaimed(const std::string& key) {
+void PendingFlows::unclaimed(const std::string& key) {
   auto node = expected_.extract(key);
   if (node.empty()) return;
   Admission& admission = node.mapped()->admission();
@@ -197,24 +198,24 @@ void Gate::unclaimed(const std::string& key) {
   context_.loop.retire(std::move(node.mapped()));
 }
 
-void Gate::cancel(std::uint64_t id) {
+void PendingFlows::cancel(std::uint64_t id) {
   if (auto node = pending_.extract(id)) return node.mapped()->end_dial();
   if (const auto found = expected_by_id_.find(id); found != expected_by_id_.end())
     unclaimed(std::string(found->second));
 }
 
-void Gate::close_all() {
+void PendingFlows::close_all() {
   while (!expected_.empty()) unclaimed(std::string(expected_.begin()->first));
   for (const auto& [id, pending] : pending_) pending->end_dial();
   pending_.clear();
 }
 
-void Gate::answer(std::uint64_t id, int error) {
+void PendingFlows::answer(std::uint64_t id, int error) {
   answers_.push_back(encode(Answer{.id = id, .error = error}));
   send_answers();
 }
 
-void Gate::send_answers() {
+void PendingFlows::send_answers() {
   while (!answers_.empty()) {
     const ssize_t n =
         ::send(link_.get(), answers_.front().data(), answers_.front().size(), MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -1,4 +1,4 @@
-// Where the broker's announcements come in: judged once more, dialed, and kept until the flow comes that they speak of.
+// Receives the broker's announcements, judges each again, dials, and holds the result until the flow arrives.
 #pragma once
 
 #include <deque>
@@ -13,15 +13,15 @@
 
 namespace agentrun::egress {
 
-/// How long a flow may take to come after its answer.
+/// How long a flow may take to arrive after its answer.
 inline constexpr int patience_ms = 5'000;
 
-class Gate : Watcher {
+class PendingFlows : Watcher {
  public:
-  Gate(Context& context, Fd link);
-  ~Gate() override;
+  PendingFlows(Context& context, Fd link);
+  ~PendingFlows() override;
 
-  /// What is known of a flow on the wire: where it comes from and where it was meant to go.
+  /// A flow on the wire: its source and its original destination.
   struct Key {
     policy::Destination source, to;
   };
@@ -30,14 +30,14 @@ class Gate : Watcher {
     bool check_name = false;
     Fd outside;              // empty: still to be dialed
     std::int64_t began = 0;  // boot time, ns
-    Seat seat;
+    FlowCount flow_count;
   };
-  /// The announcement of a flow that came, which is used up by that; nullopt when there is none.
+  /// Takes the announcement of a flow that arrived; nullopt when it was not announced.
   std::optional<Admission> take(const Key& key);
-  /// Reads what was announced so far. A flow is announced before its first packet, but may be met before its
-  /// announcement.
+  /// Reads the announcements sent so far. A flow is announced before its first packet, but its packet may be read
+  /// before its announcement.
   void read_announcements();
-  /// Every flow that was announced and did not come is recorded as such.
+  /// Records each announced flow that did not arrive as unclaimed.
   void close_all();
 
  private:

@@ -1,3 +1,4 @@
+// A pipe for splice(2) between two sockets.
 #include "egress/relay/pipe.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// Accepts connections to published ports of the host and connects them to the sandbox.
 #include "egress/relay/publish.h"
 
 #include <sys/socket.h>
@@ -26,7 +27,7 @@ constexpr int connect_ms = 5'000;
 class Publisher::Arrival : public Watcher {
  public:
   Arrival(Publisher& owner, Fd outside, const policy::Policy::Publish& what, const policy::Destination& source)
-      : owner_(owner), outside_(std::move(outside)), what_(what), source_(source), seat_(owner.context_) {
+      : owner_(owner), outside_(std::move(outside)), what_(what), source_(source), flow_count_(owner.context_) {
     owner_.context_.loop.set_deadline(*this, connect_ms);
   }
   [[nodiscard]] std::string question() const {
@@ -56,7 +57,8 @@ class Publisher::Arrival : public Watcher {
     facts.to.address[0] = v6_ ? 0 : 127;
     facts.to.address[v6_ ? 15 : 3] = 1;
     if (what_.rule != nullptr) facts.rule = what_.rule->id;
-    owner_.relay_.add_inward(std::move(facts), source_, std::move(inside_), std::move(outside_), std::move(seat_));
+    owner_.relay_.add_inward(std::move(facts), source_, std::move(inside_), std::move(outside_),
+                             std::move(flow_count_));
     owner_.over(*this);
   }
   void expired() override { refuse(); }
@@ -76,7 +78,7 @@ class Publisher::Arrival : public Watcher {
   Fd outside_, inside_;
   const policy::Policy::Publish& what_;
   const policy::Destination source_;
-  Seat seat_;
+  FlowCount flow_count_;
   bool v6_ = false;
 };
 

@@ -1,3 +1,4 @@
+// Accepts redirected connections and matches each with its announcement.
 #include "egress/relay/relay.h"
 
 #include <fcntl.h>
@@ -38,10 +39,10 @@ Fd open_spare() {
 
 }  // namespace
 
-Relay::Relay(Context& context, Gate& gate, Drops& drops, Fd listener4, Fd listener6)
+Relay::Relay(Context& context, PendingFlows& pending_flows, RejectLog& rejects, Fd listener4, Fd listener6)
     : context_(context),
-      gate_(gate),
-      drops_(drops),
+      pending_flows_(pending_flows),
+      rejects_(rejects),
       listener4_(std::move(listener4)),
       listener6_(std::move(listener6)),
       spare_(open_spare()),
@@ -90,21 +91,22 @@ void Relay::expired() {
   if (listener6_) context_.loop.modify(listener6_.get(), EPOLLIN, *this, tag_v6);
 }
 
-std::optional<Gate::Admission> Relay::admission_of(const policy::Destination& source, const policy::Destination& to) {
+std::optional<PendingFlows::Admission> Relay::admission_of(const policy::Destination& source,
+                                                           const policy::Destination& to) {
   policy::Destination announced = source;
-  if (auto admission = gate_.take({.source = source, .to = to})) return admission;
+  if (auto admission = pending_flows_.take({.source = source, .to = to})) return admission;
   if (context_.conntrack != nullptr) {
     if (const auto original = context_.conntrack->original(source))
       announced.port = original->source_port;  // which it was announced by
   }
   if (announced.port != source.port) {
-    if (auto admission = gate_.take({.source = announced, .to = to})) return admission;
+    if (auto admission = pending_flows_.take({.source = announced, .to = to})) return admission;
   }
   // Its announcement was sent before its first packet; it may still be unread.
-  gate_.read_announcements();
-  auto admission = gate_.take({.source = source, .to = to});
+  pending_flows_.read_announcements();
+  auto admission = pending_flows_.take({.source = source, .to = to});
   return admission || announced.port == source.port ? std::move(admission)
-                                                    : gate_.take({.source = announced, .to = to});
+                                                    : pending_flows_.take({.source = announced, .to = to});
 }
 
 void Relay::arrived(Fd socket, bool v6, const policy::Destination& source) {
@@ -112,30 +114,30 @@ void Relay::arrived(Fd socket, bool v6, const policy::Destination& source) {
   auto admission = to ? admission_of(source, *to) : std::nullopt;
   if (!admission) {
     reset(socket);
-    Drops::Drop drop{.type = "net.refused",
-                     .to = to.value_or(source),
-                     .proto = "tcp",
-                     .reason = "not announced",
-                     .uid = {},
-                     .name = {}};
+    RejectLog::Entry drop{.type = "net.refused",
+                          .to = to.value_or(source),
+                          .proto = "tcp",
+                          .reason = "not announced",
+                          .uid = {},
+                          .name = {}};
     if (!drop.to.v6 && policy::is_synthetic(drop.to))
       drop.name = context_.names.name_of(v4_number(drop.to)).value_or("");
-    return drops_.add(drop);
+    return rejects_.add(drop);
   }
   const auto check = admission->check_name ? Flow::NameCheck::wanted : Flow::NameCheck::none;
   add(std::make_unique<Flow>(context_, std::move(admission->facts),
                              Flow::Ends{std::move(socket), std::move(admission->outside)}, check, admission->began,
-                             buffer_, std::move(admission->seat), over()));
+                             buffer_, std::move(admission->flow_count), over()));
 }
 
-void Relay::add_inward(FlowFacts facts, const policy::Destination& source, Fd agent, Fd outside, Seat seat) {
+void Relay::add_inward(FlowFacts facts, const policy::Destination& source, Fd agent, Fd outside, FlowCount flow_count) {
   prepare_relayed(agent);
   if (!context_.recorder.open(facts, {.peer = source})) {
     reset(agent);
     return reset(outside);
   }
   add(std::make_unique<Flow>(context_, std::move(facts), Flow::Ends{std::move(agent), std::move(outside)},
-                             Flow::NameCheck::none, boot_clock_ns(), buffer_, std::move(seat), over()));
+                             Flow::NameCheck::none, boot_clock_ns(), buffer_, std::move(flow_count), over()));
 }
 
 void Relay::add(std::unique_ptr<Flow> flow) {

@@ -15,10 +15,10 @@ namespace agentrun::egress {
 
 class Relay : Watcher {
  public:
-  Relay(Context& context, Gate& gate, Drops& drops, Fd listener4, Fd listener6);
+  Relay(Context& context, PendingFlows& pending_flows, RejectLog& rejects, Fd listener4, Fd listener6);
   ~Relay() override;
   /// A connection that came in by network.publish from `source`: `agent` is connected to the sandbox's loopback.
-  void add_inward(FlowFacts facts, const policy::Destination& source, Fd agent, Fd outside, Seat seat);
+  void add_inward(FlowFacts facts, const policy::Destination& source, Fd agent, Fd outside, FlowCount flow_count);
   /// Ends every flow; each is recorded.
   void close_all();
 
@@ -26,14 +26,14 @@ class Relay : Watcher {
   void ready(unsigned tag, std::uint32_t events) override;
   void expired() override;
   void arrived(Fd socket, bool v6, const policy::Destination& source);
-  std::optional<Gate::Admission> admission_of(const policy::Destination& source, const policy::Destination& to);
+  std::optional<PendingFlows::Admission> admission_of(const policy::Destination& source, const policy::Destination& to);
   [[nodiscard]] bool shed_one(const Fd& listener);
   void add(std::unique_ptr<Flow> flow);
   [[nodiscard]] Flow::Over over();
 
   Context& context_;
-  Gate& gate_;
-  Drops& drops_;
+  PendingFlows& pending_flows_;
+  RejectLog& rejects_;
   Fd listener4_, listener6_;
   Fd spare_;  // given up for a moment when there is no other descriptor to accept with
   std::vector<char> buffer_;

@@ -101,9 +101,9 @@ struct World {
                   .hello = hello,
                   .conntrack = &told,
                   .most_flows = 4096};
-  Drops drops{loop, policy, recorder};
+  RejectLog rejects{loop, policy, recorder};
   std::uint16_t port = 0;
-  Datagrams datagrams{context, drops, bound(port), Fd(), -1};
+  Datagrams datagrams{context, rejects, bound(port), Fd(), -1};
 
   ~World() { slow->release(); }
   void leads_to(const std::string& name) {
