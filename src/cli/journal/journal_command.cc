@@ -27,13 +27,13 @@ void add_keys(const std::string& lines, std::vector<std::string>& keys) {
 std::filesystem::path named_run(const Arguments& arguments, const std::string& word) {
   if (word.find('/') == std::string::npos) return journal::find_run(state_directory(arguments), word);
   std::error_code error;
-  const auto folder = std::filesystem::canonical(word, error);
-  const bool some = std::filesystem::exists(folder / "keycert", error) ||
-                    std::filesystem::exists(folder / "entries.000000.jsonl", error);
+  const auto directory = std::filesystem::canonical(word, error);
+  const bool some = std::filesystem::exists(directory / "keycert", error) ||
+                    std::filesystem::exists(directory / "entries.000000.jsonl", error);
   if (error || !some)
-    throw Refusal("no folder of a run: " + word,
-                  "agent-run journal list names the runs; a path leads to the folder that holds keycert");
-  return folder;
+    throw Refusal("not the directory of a run: " + word,
+                  "agent-run journal list names the runs; a path must name the directory that holds keycert");
+  return directory;
 }
 
 std::filesystem::path run_of(const Arguments& arguments) {

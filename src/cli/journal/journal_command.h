@@ -1,4 +1,4 @@
-// The commands of `agent-run journal`: their options, and what they share.
+// The handlers of `agent-run journal`, and what they share.
 #pragma once
 
 #include <filesystem>
@@ -10,16 +10,16 @@
 
 namespace agentrun::cli {
 
-/// The folder of a run: an id, the beginning of one, the path of a folder (a word with '/'), or nothing for the latest.
+/// The directory of a run: an id, the beginning of one, a path (a word with '/'), or nothing for the latest.
 std::filesystem::path named_run(const Arguments& arguments, const std::string& word);
-/// The one that the words name.
+/// The run that the first operand names.
 std::filesystem::path run_of(const Arguments& arguments);
 /// The keys that the caller trusts: --key (a vkey, or a file that holds one a line), else this user's own identity.
 std::vector<std::string> trusted_keys(const Arguments& arguments);
 
-/// What others saw of a run: what the index keeps, and --against.
+/// Checkpoints of a run that the index and the files of --against hold.
 std::vector<journal::Anchor> anchors_of(const Arguments& arguments, const std::filesystem::path& run);
-/// Those of the index beside the run, when it is in a state folder, for keys that are trusted.
+/// Those of the index beside the run, when it is in a state directory, for keys that are trusted.
 std::vector<journal::Anchor> anchors_of_index(const std::filesystem::path& run, const std::vector<std::string>& keys);
 
 int journal_list(const Arguments& arguments);     // journal.cc

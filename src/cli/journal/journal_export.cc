@@ -1,4 +1,4 @@
-// journal export: the records of a run in another form, or the tree for other tools. journal forward: to receivers.
+// journal export: prints records in an event format, or writes tiles. journal forward: sends records to sinks.
 #include <cstdio>
 #include <ostream>
 
@@ -27,7 +27,7 @@ journal::Report verified(const std::filesystem::path& run, const std::vector<std
   journal::Report report = journal::verify(run, trusted, {.anchors = anchors, .authorities = {}, .progress = {}});
   if (report.status != journal::Status::complete && report.status != journal::Status::incomplete) {
     throw Refusal("the run is " + std::string(journal::name(report.status)) + ": " + refused,
-                  "agent-run journal verify " + run.filename().string() + " says why" +
+                  "agent-run journal verify " + run.filename().string() + " shows why" +
                       (report.status == journal::Status::no_key ? "; --key VKEY names who is trusted"
                                                                 : "; the other formats sign nothing"));
   }
@@ -46,7 +46,7 @@ std::vector<journal::Hash> signed_leaves(const std::filesystem::path& run, const
     return true;
   });
   if (tree.size() != report.signed_records || tree.root() != report.signed_root)
-    throw Refusal("the records of the run are not those that were verified: they were pruned, or change",
+    throw Refusal("the records of the run are not those that were verified: they were pruned or changed",
                   "agent-run journal verify " + id);
   return leaves;
 }
@@ -82,7 +82,7 @@ Exported export_records(const std::filesystem::path& run, sink::Exporter& export
 
 int export_format(const Arguments& arguments) {
   const auto format = sink::format_named(arguments.value("--format"));
-  if (!format) throw UsageError("no format '" + arguments.value("--format") + "'", forms);
+  if (!format) throw UsageError("unknown format '" + arguments.value("--format") + "'", forms);
   const auto run = run_of(arguments);
   std::optional<UsersState> users;
   std::optional<sink::Signer> signer;
@@ -99,19 +99,19 @@ int export_format(const Arguments& arguments) {
   const Exported exported = export_records(run, exporter, signs ? &leaves : nullptr, out);
   output.finish();
   if (exported.passed_over != 0)
-    print_diagnostic("agent-run: {} lines are no records and were passed over: agent-run journal verify\n",
+    print_diagnostic("agent-run: skipped {} lines that are not records: see agent-run journal verify\n",
                      exported.passed_over);
   if (exported.unsigned_ones != 0)
-    print_diagnostic(
-        "agent-run: {} records are under no checkpoint and were not signed as events: agent-run journal verify\n",
-        exported.unsigned_ones);
+    print_diagnostic("agent-run: left out {} records that no checkpoint covers: see agent-run journal verify\n",
+                     exported.unsigned_ones);
   return exported.passed_over != 0 ? 1 : exported.unsigned_ones != 0 ? 3 : 0;
 }
 
 }  // namespace
 
 int journal_export(const Arguments& arguments) {
-  if (arguments.has("--format") == arguments.has("--tlog-tiles")) throw UsageError("export needs one form", forms);
+  if (arguments.has("--format") == arguments.has("--tlog-tiles"))
+    throw UsageError("export requires either --format or --tlog-tiles", forms);
   if (arguments.has("--format") && arguments.has("--key")) throw UsageError("--key requires --tlog-tiles", forms);
   if (arguments.has("--format")) return export_format(arguments);
   const std::filesystem::path run = run_of(arguments);

@@ -1,4 +1,4 @@
-// journal prove: proofs that stand alone, and their check. journal export --tlog-tiles: the tree for other tools.
+// journal prove: prints proofs that need nothing else, and checks them.
 #include <charconv>
 #include <cstdio>
 

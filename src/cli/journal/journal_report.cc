@@ -1,4 +1,4 @@
-// journal report: the page.
+// journal report: writes a run as one HTML page.
 #include <cstdio>
 
 #include <agentrun/sink.h>

@@ -1,4 +1,4 @@
-// journal show and tail: the records of a run, for people or as they are. journal prune.
+// journal show, query and tail print records; journal prune removes old ones.
 #include <time.h>
 
 #include <unistd.h>
@@ -70,9 +70,10 @@ void print_line(std::uint64_t index, std::string_view line, bool json, const std
 }
 
 /// Prints what fits of one run; false when not all of it could be read.
-bool print_run(const std::filesystem::path& folder, const journal::Filter& filter, bool json, const std::string& run) {
+bool print_run(const std::filesystem::path& directory, const journal::Filter& filter, bool json,
+               const std::string& run) {
   std::optional<std::string> broken;
-  journal::show(folder, {.broken = &broken}, [&](std::uint64_t index, std::string_view line) {
+  journal::show(directory, {.broken = &broken}, [&](std::uint64_t index, std::string_view line) {
     if (filter.fits(line)) print_line(index, line, json, run);
     return std::ferror(stdout) == 0;
   });
@@ -119,18 +120,18 @@ int journal_query(const Arguments& arguments) {
   const std::filesystem::path state = state_directory(arguments);
   const journal::Filter filter = filter_of(arguments);
   const bool json = arguments.has("--json");
-  std::vector<std::filesystem::path> folders;
-  for (const std::string& word : arguments.operands()) folders.push_back(named_run(arguments, word));
-  if (folders.empty()) {
-    for (const journal::RunInfo& run : journal::list_runs(state)) folders.push_back(run.directory);
+  std::vector<std::filesystem::path> directories;
+  for (const std::string& word : arguments.operands()) directories.push_back(named_run(arguments, word));
+  if (directories.empty()) {
+    for (const journal::RunInfo& run : journal::list_runs(state)) directories.push_back(run.directory);
   }
   int status = 0;
-  for (const auto& folder : folders) {
+  for (const auto& directory : directories) {
     if (std::ferror(stdout) != 0) break;
     try {
-      if (!print_run(folder, filter, json, folder.filename().string())) status = std::max(status, 1);
+      if (!print_run(directory, filter, json, directory.filename().string())) status = std::max(status, 1);
     } catch (const SysError& e) {  // one that cannot be read does not hide the others
-      print_diagnostic("agent-run: {}: {}\n", folder.filename(), e.what());
+      print_diagnostic("agent-run: {}: {}\n", directory.filename(), e.what());
       status = 2;
     }
   }

@@ -1,4 +1,4 @@
-// journal stamp: what a time-stamping authority is asked, and its answer kept. No network: the file goes by curl.
+// journal stamp: writes time-stamp requests and stores replies. It uses no network: the user sends the file.
 #include <cstdio>
 
 #include <agentrun/journal/index.h>
@@ -18,15 +18,16 @@ namespace {
 constexpr const char* forms =
     "agent-run journal stamp [RUN | --index] [-o FILE], then stamp [RUN | --index] --reply FILE [--tsa-ca FILE]";
 
-std::filesystem::path stamped_folder(const Arguments& arguments) {
+std::filesystem::path stamped_directory(const Arguments& arguments) {
   if (!arguments.has("--index")) return run_of(arguments);
-  if (!arguments.operands().empty()) throw UsageError("--index is the index of all runs", forms);
+  if (!arguments.operands().empty()) throw UsageError("--index takes no run", forms);
   return std::filesystem::path(state_directory(arguments)) / "index";
 }
 
 int keep(const Arguments& arguments) {
-  const auto kept = journal::keep_stamp(
-      stamped_folder(arguments), read_file(arguments.value("--reply"), journal::max_stamp), authorities_of(arguments));
+  const auto kept =
+      journal::keep_stamp(stamped_directory(arguments), read_file(arguments.value("--reply"), journal::max_stamp),
+                          authorities_of(arguments));
   print("STAMPED  {} records existed at {}, according to {}{}\n", kept.records, kept.stamp.time, kept.stamp.authority,
         kept.stamp.vouched == journal::Vouched::trusted ? "" : " (not a trusted authority: see --tsa-ca)");
   return 0;
@@ -50,7 +51,7 @@ int journal_stamp(const Arguments& arguments) {
     return keep(arguments);
   }
   if (arguments.has("--tsa-ca")) throw UsageError("--tsa-ca requires --reply", forms);
-  const journal::Query query = journal::ask_stamp(stamped_folder(arguments));
+  const journal::Query query = journal::ask_stamp(stamped_directory(arguments));
   const std::string output = arguments.value("--output", query.file.string());
   Output out(output);
   out.stream() << query.der;

@@ -1,4 +1,4 @@
-// journal verify: of a run, or (--index) of the journal of journals.
+// journal verify: verifies a run, or with --index the index of all runs.
 #include <unistd.h>
 
 #include <algorithm>
@@ -94,8 +94,7 @@ int journal_verify(const Arguments& arguments) {
   const auto keys = trusted_keys(arguments);
   const std::string authorities = authorities_of(arguments);
   if (arguments.has("--index")) {
-    if (!arguments.operands().empty())
-      throw UsageError("--index verifies the index of all runs", "agent-run journal verify --index");
+    if (!arguments.operands().empty()) throw UsageError("--index takes no run", "agent-run journal verify --index");
     const auto anchors = files_of_anchors(arguments);
     report = journal::verify_index(state_directory(arguments), keys,
                                    {.anchors = anchors, .authorities = authorities, .progress = {}});

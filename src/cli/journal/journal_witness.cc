@@ -1,4 +1,4 @@
-// journal witness and submit: tlog-witness. How it travels is in witness_http.cc.
+// journal witness and submit (C2SP tlog-witness). The transport is in witness_http.cc.
 #include <charconv>
 #include <cstdio>
 
@@ -38,8 +38,8 @@ int journal_submit(const Arguments& arguments) {
     return 1;
   }
   if (reply.status != 200)
-    throw Refusal("the witness answered " + std::to_string(reply.status),
-                  "403, 404: it must know this identity, see key show");
+    throw Refusal("the witness replied with status " + std::to_string(reply.status),
+                  "for 403 and 404: the witness must be started with the key that agent-run key show prints");
   const std::string note = journal::cosigned(body, reply.body, arguments.value("--witness"));
   write_text(stdout, note);
   return 0;

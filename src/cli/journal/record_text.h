@@ -1,4 +1,4 @@
-// A member of a record as text for people, also of a name that is not UTF-8.
+// A field of a record as text, also if it is not UTF-8.
 #pragma once
 
 #include <string>

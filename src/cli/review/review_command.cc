@@ -1,4 +1,4 @@
-// diff, apply, discard: what runs changed in overlays. All names and contents are the agent's, so all is escaped.
+// diff, apply and discard. The agent chose all names and contents, so all of them are escaped.
 #include <unistd.h>
 
 #include <algorithm>
@@ -97,7 +97,7 @@ std::string notes(const Overlays& overlays, const Change& change) {
   if (change.after.kind == Kind::file && (change.after.mode & 06000) != 0) text += " [set-id bits are not applied]";
   if (change.after.kind == Kind::link &&
       review::leads_outside(change.path, change.after.link, overlays.targets()[change.target])) {
-    text += " [leads out of the folder]";
+    text += " [leads out of the directory]";
   }
   return text;
 }
@@ -186,7 +186,7 @@ void print_changes(const Overlays& overlays, const std::vector<Change>& changes,
   }
 }
 
-std::string current_folder() {
+std::string current_directory() {
   char path[PATH_MAX];
   return ::getcwd(path, sizeof path) == nullptr ? "/" : path;
 }
@@ -203,10 +203,10 @@ review::Choice::Named named(const Overlays& overlays, const std::string& word) {
     }
     return std::nullopt;
   };
-  if (const auto here = find(current_folder())) return *here;
+  if (const auto here = find(current_directory())) return *here;
   if (const auto there = find(overlays.targets().front().path)) return *there;
   throw UsageError(word + " is in no overlay of run " + overlays.run(),
-                   "agent-run diff " + overlays.run() + " shows what there is");
+                   "agent-run diff " + overlays.run() + " lists them");
 }
 
 // The first word is a run when it begins as ids do ("20261122T…"), unless it is the only kind of word there can be.

@@ -1,4 +1,4 @@
-// doctor: what this host can and cannot do, each with its remedy.
+// doctor: checks what agent-run needs of this host, and prints a remedy for what fails.
 #include <algorithm>
 #include <cstdio>
 

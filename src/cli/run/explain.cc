@@ -1,4 +1,4 @@
-// check and explain: what a profile means here, before anything runs.
+// check and explain: show what a profile means on this host, before anything runs.
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,7 +147,8 @@ class Explainer {
                            policy_.remedy(verdict, right, parent_of(path)));  // a name in it
     }
     if (verdict.act == policy::Act::allow && right == Right::execute && exists && !supervisor::is_shown(plan_, path)) {
-      const Verdict reading = policy_.decide(Right::read, path);  // allowed where a private folder of the run covers it
+      const Verdict reading =
+          policy_.decide(Right::read, path);  // allowed where a private directory of the run covers it
       const std::string remedy =
           policy_.remedy(reading.act == policy::Act::allow ? Verdict{} : reading, Right::read, path);
       return print_verdict({}, policy::Label::kernel,

@@ -1,4 +1,4 @@
-// agent-run [run] [options] -- COMMAND, and what is said at its end.
+// run: starts the command, and prints the summary at its end.
 #include <unistd.h>
 
 #include <algorithm>

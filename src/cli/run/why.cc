@@ -1,4 +1,4 @@
-// why: the denials of a run, each once, with the smallest change that would allow it.
+// why: lists what a run was denied, once each, with the smallest profile change that would allow it.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -114,12 +114,12 @@ class Unshown {
   [[nodiscard]] std::vector<Finding> findings() const {
     std::vector<Finding> found;
     for (const std::string& remark : remarks_) found.push_back({remark, ""});
-    for (const std::string& folder : path_) {
+    for (const std::string& directory : path_) {
       for (const std::string& word : words_) {
-        const std::string program = folder + "/" + word;
+        const std::string program = directory + "/" + word;
         if (!is_there(program) || ::access(program.c_str(), X_OK) != 0 || found.size() >= most) continue;
         found.push_back({program + " is on the host, in a directory of PATH that is not shown to the command",
-                         remedy_for_program(folder, program)});
+                         remedy_for_program(directory, program)});
       }
     }
     for (const auto& [path, record] : private_) {
@@ -192,13 +192,13 @@ class Unshown {
   }
 
   // A link in a directory of PATH: what it leads to has to be shown and allowed as well.
-  static std::string remedy_for_program(const std::string& folder, const std::string& program) {
+  static std::string remedy_for_program(const std::string& directory, const std::string& program) {
     if (is_agent_run(program)) return not_nested;
-    const std::string pattern = policy::pattern_of(folder);
-    std::string reading = showing(folder), executing = "exec: {allow: [\"" + pattern + "/**\"]}";
+    const std::string pattern = policy::pattern_of(directory);
+    std::string reading = showing(directory), executing = "exec: {allow: [\"" + pattern + "/**\"]}";
     std::error_code error;
     const std::string target = std::filesystem::canonical(program, error).string(),
-                      above = error ? folder : std::filesystem::canonical(folder, error).string();
+                      above = error ? directory : std::filesystem::canonical(directory, error).string();
     if (!target.empty() && !target.starts_with(above + "/")) {
       reading += "; and " + showing(target);
       executing += "; and exec: {allow: [\"" + policy::pattern_of(target) + "\"]}";

@@ -1,4 +1,4 @@
-// The file that -o names: made for this user alone, and never through a link that the sandboxed command planted.
+// Opens the file that -o names: for this user alone, and never through a link that the command may have made.
 #include "cli/text/output.h"
 
 #include <fcntl.h>
@@ -40,10 +40,10 @@ Fd open_output(const std::string& path) {
   const std::string way = supervisor::way_of_output(path, supervisor::find_places());
   Fd file(static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, way.c_str(), &how, sizeof how)));
   if (!file && errno == ELOOP)
-    throw Refusal("a symbolic link is at " + path,
+    throw Refusal(path + " is a symbolic link",
                   "remove it, or name the file that it leads to; -o - is standard output");
   if (!file && errno == ENXIO)
-    throw Refusal("nobody reads the FIFO or socket " + path,
+    throw Refusal("no process reads the FIFO or socket " + path,
                   "start its reader first, or name another file; -o - is standard output");
   if (!file && errno == EISDIR) throw Refusal(path + " is a directory", "name a file in it; -o - is standard output");
   if (!file) throw SysError(errno, "open", path);

@@ -1,3 +1,4 @@
+// Escaped text, JSON and times for output.
 #include "cli/text/text.h"
 
 #include <time.h>

@@ -1,4 +1,4 @@
-// What is printed for people: escaped, since names come from the agent (attacks.md T2).
+// Escaped text, JSON and times for output.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace agentrun::cli {
 
-/// printable() (sys/utf8.h) for each line of a text of ours; the ends of lines stay.
+/// Applies printable() (sys/utf8.h) to each line; line ends stay.
 std::string printable_lines(std::string_view text);
 
 /// Valid JSON, as a record's line is, with every character that printable() escapes as \uNNNN; bytes that are not UTF-8
@@ -19,8 +19,7 @@ std::string printable_lines(std::string_view text);
 /// records that are hashed.
 std::string printable_json(std::string_view json);
 
-/// One line of JSON, all of it ASCII: what a terminal could take for an order, and bytes that are not UTF-8, are
-/// \uNNNN.
+/// One line of JSON in ASCII: control characters, and bytes that are not UTF-8, become \uNNNN.
 std::string json_line(const nlohmann::json& value);
 
 /// "2026-11-22T10:30:00.123Z" of nanoseconds since the epoch.

@@ -133,7 +133,7 @@ class Overlay(harness.Case):
         self.assertIn("s3cret", (self.outside / "copy").read_text(), f"proves nothing: {copied}")
         shown = self.scratch.agent_run("diff")
         self.assertNotIn("s3cret", shown.text)
-        self.assertIn(f"file -> {secret} [leads out of the folder]", shown.text)
+        self.assertIn(f"file -> {secret} [leads out of the directory]", shown.text)
         left = self.scratch.agent_run("apply")
         self.assertEqual(left.status, 1)
         self.assertEqual((self.ws / "file").read_text(), "x", "a link that leads out waits for --trusted")

@@ -164,7 +164,7 @@ class Export(harness.Case):
             for words in (("export", "--format", "jsonl"), ("report",), ("stamp",)):
                 result = self.scratch.agent_run("journal", *words, "-o", self.ws / name)
                 self.assertEqual(result.status, 2, str(result))
-                self.assertRegex(result.errors, rf"^agent-run: a symbolic link is at {self.ws}/{name} — remove it[^\n]*\n$")
+                self.assertRegex(result.errors, rf"^agent-run: {self.ws}/{name} is a symbolic link — remove it[^\n]*\n$")
             self.assertEqual((victim.read_text(), nothing.exists()), ("mine", False))
         # The remedy works, and so does a file that was readable and writable by all.
         (self.ws / "linked").unlink()
@@ -176,7 +176,7 @@ class Export(harness.Case):
     def test_output_that_is_no_file(self):
         """A FIFO that the command made is not waited for, and a directory is no file: one line each. With a reader it is written."""
         self.assert_ran(self.inside("/bin/sh", "-c", "mkfifo fifo; mkdir folder"))
-        for name, needle in (("fifo", "nobody reads the FIFO or socket"), ("folder", "folder is a directory")):
+        for name, needle in (("fifo", "no process reads the FIFO or socket"), ("folder", "folder is a directory")):
             for words in (("export", "--format", "jsonl"), ("report",), ("stamp",)):
                 result = self.scratch.agent_run("journal", *words, "-o", self.ws / name, timeout=20)
                 self.assertEqual(result.status, 2, str(result))
@@ -187,7 +187,7 @@ class Export(harness.Case):
         fifo = []
         def read_by_it():
             fifo[:] = [self.scratch.agent_run("journal", "export", "--format", "jsonl", "-o", self.ws / "fifo", timeout=20)]
-            return fifo[0].status == 0 or "nobody reads" not in fifo[0].errors
+            return fifo[0].status == 0 or "no process reads" not in fifo[0].errors
         self.wait_for(read_by_it, 5, "the reader")
         self.assertEqual(fifo[0].status, 0, str(fifo[0]))
         self.assertEqual(json.loads(reader.communicate(timeout=20)[0].split(b"\n")[0])["i"], 0)
