@@ -26,7 +26,7 @@ void Binder::run() {
   std::unique_lock lock(mutex_);
   state_ = own ? State::idle : State::failed;
   changed_.notify_all();
-  while (own) {
+  while (own) {  // NOLINT(bugprone-infinite-loop): it ends with the process
     changed_.wait(lock, [this] { return state_ == State::given; });
     carry_out(*job_);
     state_ = State::done;
