@@ -44,7 +44,7 @@ int Listener::receive(seccomp_notif& notification) const noexcept {
     if (::ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_RECV, &notification) == 0) return 0;
     if (errno == EINTR) continue;
     if (errno != ENOENT) return errno;
-    // ENOENT is also what Linux 6.11 and later give, at once and for ever, when the last task is gone.
+    // Since Linux 6.11 the ioctl also returns ENOENT, at once and for ever, when the last task is gone.
     pollfd poll{.fd = fd_.get(), .events = POLLIN, .revents = 0};
     return ::poll(&poll, 1, 0) == 1 && (poll.revents & POLLHUP) != 0 ? ENOTCONN : ENOENT;
   }
@@ -78,9 +78,9 @@ int Listener::send(std::uint64_t id, Reply reply) const noexcept {
   return respond(id, 0, EIO, 0);
 }
 
-// Not with SECCOMP_ADDFD_FLAG_SEND: the target would go on while the file is still open here too, and its own close()
-// would release no lock and no lease, and end no FIFO. In between nothing but death ends the target's wait
-// (WAIT_KILLABLE_RECV); a descriptor that it then leaves behind in a shared table is the one that open(2) would have
+// Does not use SECCOMP_ADDFD_FLAG_SEND: the target would resume while the file is still open here, so its own close()
+// would release no lock, release no lease and end no FIFO. Between the two ioctls only death ends the target's wait
+// (WAIT_KILLABLE_RECV). A descriptor that a dead target leaves in a shared table is the one that open(2) would have
 // left.
 int Listener::inject(std::uint64_t id, Reply reply) const noexcept {
   seccomp_notif_addfd added{
@@ -92,7 +92,7 @@ int Listener::inject(std::uint64_t id, Reply reply) const noexcept {
   };
   int number = -1;
   do number = ::ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_ADDFD, &added);
-  while (number < 0 && errno == EINTR);  // interrupted before the target took it: it was withdrawn
+  while (number < 0 && errno == EINTR);  // interrupted before the target took it: the kernel withdrew the request
   const int error = number < 0 ? errno : 0;
   reply.close_fd();
   if (error == ENOENT || error == EINPROGRESS) return 0;  // gone, or answered by the signal that killed it

@@ -1,4 +1,4 @@
-// The listener's four ioctls and the reply, as a value. SECCOMP_USER_NOTIF_FLAG_CONTINUE can only be made with a
+// The listener's four ioctls, and the reply as a value. SECCOMP_USER_NOTIF_FLAG_CONTINUE cannot be built without a
 // reason.
 #pragma once
 
@@ -13,23 +13,23 @@
 
 namespace agentrun::broker {
 
-// The reasons for which the kernel may run the call itself. It will read the agent's memory again, which the agent can
-// have changed: so each says why that gains nothing.
-struct RegistersOnly {};  // everything that was decided on is in registers
+// The reasons for which the kernel may run the call itself. The kernel reads the agent's memory again, and the agent
+// can have changed that memory. So each reason says why a change gains nothing.
+struct RegistersOnly {};  // the decision used only registers
 struct BaselineCovers {
   std::string_view baseline;
-};                    // whatever the memory says by then, this part of the kernel baseline holds
-struct AuditOnly {};  // the decision was only recorded, nothing depends on it
+};                    // this part of the kernel baseline holds, whatever the memory says by then
+struct AuditOnly {};  // the decision is only recorded; nothing depends on it
 using Reason = std::variant<RegistersOnly, BaselineCovers, AuditOnly>;
 
 class Listener;
 
-/// Whether somebody else answers a notification. That it is so, only those can say who will.
+/// Says whether somebody else will answer a notification. Only those who answer can make one that says yes.
 class Deferral {
  public:
   static Deferral refused(int error) { return Deferral(error); }
   [[nodiscard]] bool taken() const noexcept { return error_ == 0; }
-  /// Why nobody took it; not 0 unless it was taken.
+  /// The errno for which nobody took the notification; 0 when it was taken.
   [[nodiscard]] int error() const noexcept { return error_; }
 
  private:
@@ -40,8 +40,8 @@ class Deferral {
   int error_;
 };
 
-/// What becomes of a call. It stays without an answer from here for two reasons only, which no function can state by
-/// itself: its caller is gone (the listener says so), or a worker answers it (a Deferral says so).
+/// The fate of a call. A call gets no answer from here in two cases only: its caller is gone, or a worker answers. No
+/// function can claim either case by itself: the first needs the listener, the second a Deferral.
 class Reply {
  public:
   static Reply error(int number) { return Reply(Kind::error, number); }
@@ -57,14 +57,15 @@ class Reply {
     reply.reason_ = reason;
     return reply;
   }
-  /// For a target that seems to be gone. The listener is asked: when it still waits, it gets `otherwise`.
+  /// For a target that seems to be gone. Asks the listener: a target that still waits gets `otherwise`.
   static Reply gone(const Listener& listener, std::uint64_t id, int otherwise);
-  /// Whoever took the notification over answers it; when nobody did, this is the errno.
+  /// Whoever took the notification answers it. If nobody did, the reply is the deferral's errno.
   static Reply deferred(const Deferral& deferral) {
     return deferral.taken() ? Reply(Kind::deferred, 0) : error(deferral.error());
   }
 
-  /// What was resolved has changed meanwhile: whoever called resolves the names anew. Sent, it is EAGAIN.
+  /// A resolved name has changed since: the caller of the function resolves the names again. Sent to the target, it is
+  /// EAGAIN.
   static Reply try_again() { return Reply(Kind::try_again, EAGAIN); }
 
   enum class Kind : std::uint8_t { error, value, inject, proceed, gone, deferred, try_again };
@@ -73,7 +74,7 @@ class Reply {
   [[nodiscard]] const Fd& fd() const noexcept { return fd_; }
   [[nodiscard]] std::uint32_t fd_flags() const noexcept { return fd_flags_; }
   void close_fd() noexcept { fd_.reset(); }
-  /// The journal's word for it: "errno", "emulated", "addfd", "continue".
+  /// The journal's word for the reply: "errno", "emulated", "addfd", "continue".
   [[nodiscard]] std::string_view effect() const noexcept;
 
  private:
@@ -90,16 +91,16 @@ class Listener {
  public:
   explicit Listener(Fd fd) : fd_(std::move(fd)) {}
 
-  /// SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP on or off (Linux 6.6; absence is only slower).
+  /// Switches SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (Linux 6.6; older kernels are only slower).
   void set_sync_wake_up(bool on) const noexcept;
-  /// Blocks for the next notification. 0; ENOENT: the target died, call again; ENOTCONN: no task is left that has the
-  /// filter; or another errno, which is the end too.
+  /// Waits for the next notification. Returns 0; ENOENT: the target died, call again; ENOTCONN: no task with the filter
+  /// is left; any other errno is the end too.
   [[nodiscard]] int receive(seccomp_notif& notification) const noexcept;
   /// Is the target still waiting on this notification?
   [[nodiscard]] bool valid(std::uint64_t id) const noexcept;
-  /// Sends a reply. A target that is gone is no error. When the descriptor cannot be injected (EMFILE), the target gets
-  /// that errno. The reply's descriptor is closed before the target goes on: its close() is then the file's last.
-  /// Returns the errno that the target saw, 0 for success.
+  /// Sends a reply. A target that is gone is no error. If the descriptor cannot be injected (EMFILE), the target gets
+  /// that errno. The reply's descriptor is closed before the target resumes, so that the target's close() is the file's
+  /// last. Returns the errno that the target saw, or 0.
   int send(std::uint64_t id, Reply reply) const noexcept;
 
  private:

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::uint64_t page = 4096;
 
-// capset(2) of the calling thread: permitted is kept at SYS_PTRACE, effective is set or cleared.
+// Sets or clears the calling thread's effective SYS_PTRACE by capset(2). The permitted set stays SYS_PTRACE.
 void set_ptrace(std::uint32_t effective) noexcept {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   const std::uint32_t bit = 1U << CAP_SYS_PTRACE;
@@ -49,7 +49,7 @@ int Memory::copy_string(std::uint64_t address, std::size_t limit, std::string& t
   to.clear();
   std::array<char, page> piece;
   while (to.size() < limit) {
-    // One page at a time: most strings end in the first, and a fault beyond the NUL must not be seen.
+    // Read one page at a time: most strings end in the first, and a fault beyond the NUL must not count.
     const std::size_t rest_of_page = static_cast<std::size_t>(page - address % page);
     const std::size_t want = std::min(rest_of_page, limit - to.size());
     const ssize_t n = read(address, piece.data(), want);

@@ -1,4 +1,4 @@
-// Copies a trapped call out of its registers and the memory of its task, by the roles that the table of calls names.
+// Copies a trapped call from its registers and its task's memory, by the argument roles in the table of calls.
 #include "broker/notify/request.h"
 
 #include <fcntl.h>
@@ -44,7 +44,7 @@ class Decoder {
   [[nodiscard]] std::uint64_t arg(int index) const { return index < 0 ? 0 : call_.args[index]; }
   [[nodiscard]] int low(int index) const { return static_cast<int>(arg(index)); }  // the kernel's int arguments
 
-  // A path argument: at most PATH_MAX with its NUL. An empty one is the caller's to judge.
+  // A path argument: at most PATH_MAX with its NUL. The caller judges an empty path.
   int path(int index, std::string& to) const { return memory_.copy_string(arg(index), PATH_MAX, to); }
 
   int names() {
@@ -114,12 +114,12 @@ class Decoder {
       case Operation::none:
         break;
     }
-    return EPERM;  // a trapped call that this decoder does not know is never let through
+    return EPERM;  // never let a trapped call through that this decoder does not know
   }
 
   int allowed_flags(std::uint32_t allowed) const { return (r_.flags & ~allowed) != 0 ? EINVAL : 0; }
 
-  // Whether links are followed, and whether an empty path means the descriptor.
+  // Reads whether links are followed, and whether an empty path means the descriptor.
   int at_flags(std::uint32_t allowed) {
     if (const int error = allowed_flags(allowed); error != 0) return error;
     r_.follow = (r_.flags & AT_SYMLINK_NOFOLLOW) != 0 ? Follow::no : Follow::yes;
@@ -133,14 +133,14 @@ class Decoder {
   }
 
   int open() {
-    // open(2) ignores flags that it does not know (fcntl.h's VALID_OPEN_FLAGS); openat2 refuses them.
+    // open(2) ignores unknown flags (VALID_OPEN_FLAGS of the kernel's fcntl.h); openat2 refuses them.
     r_.how.flags = r_.flags & static_cast<std::uint32_t>(known_open_flags);
     if ((r_.how.flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))) != 0) r_.how.mode = r_.mode & 07777;
     return check_tmpfile();
   }
 
   int openat2() {
-    // Its flags are in memory: struct open_how, of a size that may grow (openat2(2)).
+    // The flags are in memory, in struct open_how, whose size may grow (openat2(2)).
     const std::uint64_t address = arg(roles_.how);
     const std::uint64_t size = arg(roles_.how + 1);
     if (size < sizeof(open_how)) return EINVAL;
@@ -168,7 +168,7 @@ class Decoder {
     return check_tmpfile();
   }
 
-  // O_TMPFILE is O_DIRECTORY and one more bit, and wants to write (open(2)).
+  // O_TMPFILE is O_DIRECTORY and one more bit, and needs write access (open(2)).
   int check_tmpfile() const {
     const auto flags = static_cast<int>(r_.how.flags);
     if ((flags & O_PATH) != 0) return 0;
@@ -202,7 +202,7 @@ class Decoder {
   int utimes() {
     if (const int error = copy_times(arg(roles_.times)); error != 0) return error;
     if (arg(roles_.path) != 0) return at_flags(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
-    // The object is the descriptor then (utimensat(2)).
+    // Without a path the descriptor is the object (utimensat(2)).
     if (roles_.dirfd < 0) return EFAULT;
     if (r_.flags != 0) return EINVAL;
     if (r_.name.dirfd == AT_FDCWD) return EFAULT;
@@ -282,8 +282,8 @@ class Decoder {
     return copy_argv(arg(roles_.argv));
   }
 
-  // Only for the journal and argv rules: what does not fit is cut and said to be cut. A bad pointer is left for the
-  // kernel to find, since the exec itself is the kernel's.
+  // Copies argv for the journal and for argv rules. A vector that does not fit is cut and marked as cut, so a bad
+  // pointer behind the cut is left to the kernel, which performs the exec.
   int copy_argv(std::uint64_t address) {
     std::size_t bytes = 0;
     for (std::size_t i = 0; address != 0; ++i, address += sizeof(std::uint64_t)) {
@@ -314,8 +314,8 @@ class Decoder {
     return size == 0 ? 0 : memory_.copy(arg(roles_.address), &r_.address, size);
   }
 
-  // A unix socket gets a name in a directory: what stands before the first NUL, as unix_mkname_bsd in af_unix.c has it.
-  // Without a name it is abstract, or no unix socket's address.
+  // A unix socket's name in a directory is the text before the first NUL, as in unix_mkname_bsd of af_unix.c. An
+  // address without such a name is abstract, or not a unix socket's.
   int bind() {
     if (const int error = address(); error != 0) return error;
     constexpr std::size_t begin = offsetof(sockaddr_un, sun_path);

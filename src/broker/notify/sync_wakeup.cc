@@ -1,4 +1,4 @@
-// Chooses whether the kernel wakes the caller on the receiver's processor (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP).
+// Chooses whether the kernel wakes caller and receiver on one processor (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP).
 #include "broker/notify/sync_wakeup.h"
 
 #include <sys/syscall.h>
@@ -10,9 +10,8 @@ namespace agentrun::broker {
 
 namespace {
 
-// Of the last calls, about sixteen, the share that came from another task than the call before. A script that starts
-// one program after the other stays near a tenth, two compilers that read their headers at one time come near to a
-// half.
+// The share of the last calls, about sixteen, that came from another task than the call before. A script that starts
+// one program after another stays near a tenth. Two compilers that read their headers at once come near a half.
 constexpr int whole = 1024, calls_remembered = 16;
 constexpr int several_from = whole / 4, several_until = whole / 8;
 
@@ -55,7 +54,7 @@ void WakeUp::note(pid_t caller) noexcept {
   const bool here = !callers_.note(caller);
   if (here == here_.load(std::memory_order_relaxed)) return;
   const std::unique_lock lock(choosing_, std::try_to_lock);
-  if (!lock) return;  // another receiver does; the next call asks again
+  if (!lock) return;  // another receiver switches; the next call asks again
   here_.store(here, std::memory_order_relaxed);
   listener_.set_sync_wake_up(here);
 }

@@ -1,6 +1,7 @@
-// How a notification wakes: on the processor where it was sent (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP), or where the
-// scheduler likes. The first halves what a call costs while one task calls: no other processor has to be roused. When
-// several call at one time it puts two of them on one processor, and another stays idle (docs/decisions/025).
+// Chooses where a notification wakes its receiver: on the sender's processor (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP), or
+// where the scheduler likes. The sender's processor halves the cost of a call while one task calls, since no other
+// processor has to wake up. When several tasks call at once, it crowds two of them on one processor while another stays
+// idle (decision 025).
 #pragma once
 
 #include <sys/types.h>
@@ -12,29 +13,29 @@
 
 namespace agentrun::broker {
 
-/// Who calls: one task for a while, then maybe another; or several by turns.
+/// Tells one calling task, or one after another, from several that call by turns.
 class Callers {
  public:
-  /// A call of this task. True: several call by turns, by now.
+  /// Notes a call of this task. Returns whether several tasks now call by turns.
   bool note(pid_t caller) noexcept;
 
  private:
-  // A sum that may miss a call or two when receivers meet: it chooses between two ways that are both right.
+  // Receivers that race may lose a call or two in this sum. That does no harm: either choice is correct.
   std::atomic<pid_t> last_{0};
   std::atomic<int> turns_{0};
   std::atomic<bool> several_{false};
 };
 
-/// The calling thread, a receiver, is to run soon when it is woken, also beside busy programs: a short time slice does
-/// that for who mostly sleeps (sched_setattr(2), Linux 6.12; without effect before). Until a receiver has the call, a
-/// signal of the caller ends it with EINTR (docs/decisions/033).
+/// Makes the calling thread, a receiver, run soon after it wakes, even beside busy programs: a short time slice does
+/// that for a thread that mostly sleeps (sched_setattr(2); no effect before Linux 6.12). Until a receiver has the call,
+/// a signal to the caller ends the call with EINTR (decision 033).
 void ask_for_short_slices() noexcept;
 
 /// Shared by the receivers.
 class WakeUp {
  public:
   explicit WakeUp(const Listener& listener);
-  /// A notification of this task was received.
+  /// Notes that a notification of this task was received.
   void note(pid_t caller) noexcept;
 
  private:

@@ -21,13 +21,14 @@ namespace agentrun::broker {
 
 namespace {
 
-// Infinite when it cannot be read: the limits bound the agent's own use, and the kernel still holds what it can.
+// An unreadable limit counts as infinite: the limits bound the agent's own use, and the kernel still enforces what it
+// can.
 rlim_t limit_of(const Task& task, __rlimit_resource resource) {
   rlimit limit{};
   return ::prlimit(task.pid, resource, nullptr, &limit) == 0 ? limit.rlim_cur : RLIM_INFINITY;
 }
 
-// How many of its descriptors have a number below `limit`.
+// Counts the task's descriptors with a number below `limit`.
 rlim_t descriptors_below(const Task& task, rlim_t limit) {
   const int fd = with_ptrace([&] { return ::openat(task.proc.get(), "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
   if (fd < 0) return 0;
@@ -46,14 +47,14 @@ rlim_t descriptors_below(const Task& task, rlim_t limit) {
   return count;
 }
 
-// How many descriptors it has: the size of its fd directory since Linux 6.2 (proc_pid_fd(5)). 0: not known.
+// Counts the task's descriptors: the size of its fd directory since Linux 6.2 (proc_pid_fd(5)). 0: unknown.
 rlim_t descriptors_of(const Task& task) {
   struct stat st {};
   return ::fstatat(task.proc.get(), "fd", &st, 0) == 0 && st.st_size > 0 ? static_cast<rlim_t>(st.st_size) : 0;
 }
 
-// By a descriptor of the thread, and only when the task still lived after it was opened: by its number the signal could
-// be another process's of this user, inside or outside. Before Linux 6.9 there is a descriptor for processes only.
+// Signals by a pidfd of the thread, and only if the task was still alive after the pidfd was opened. A signal by number
+// could hit another process of this user, inside or outside. Before Linux 6.9 only processes have pidfds.
 void signal_caller(const Task& task, int signal) {
   constexpr unsigned pidfd_thread = O_EXCL;  // PIDFD_THREAD
   Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, task.tid, pidfd_thread)));
@@ -66,7 +67,7 @@ void signal_caller(const Task& task, int signal) {
 int descriptor_room(const Task& task) {
   const rlim_t limit = limit_of(task, RLIMIT_NOFILE);
   if (const rlim_t count = descriptors_of(task); count != 0 && count < limit) return 0;
-  // A table of fewer slots than the limit can always grow; it is small, and the limit large, in nearly every program.
+  // A table with fewer slots than the limit can always grow. Nearly every program has a small table and a large limit.
   if (limit == RLIM_INFINITY || Tasks::descriptor_slots(task) < limit) return 0;
   return descriptors_below(task, limit) >= limit ? EMFILE : 0;
 }

@@ -1,4 +1,5 @@
-// What the kernel asks of the caller's own limits before it does anything (getrlimit(2)): the broker's are others.
+// Checks the caller's own resource limits (getrlimit(2)), as the kernel does before it acts. The broker has other
+// limits.
 #pragma once
 
 #include <sys/types.h>
@@ -8,11 +9,12 @@
 
 namespace agentrun::broker {
 
-/// 0, or EMFILE when the task has no number left for a descriptor. Asked before a file is made or emptied: the
+/// Returns 0, or EMFILE when the task has no descriptor number left. Call it before a file is created or truncated: the
 /// injection would fail only afterwards.
 int descriptor_room(const Task& task);
 
-/// 0, or EFBIG when `length` would make the file larger than RLIMIT_FSIZE allows; the task then gets SIGXFSZ.
+/// Returns 0, or EFBIG when `length` would make the file larger than RLIMIT_FSIZE allows. In that case the task gets
+/// SIGXFSZ.
 int size_allowed(const Task& task, const Object& object, off_t length);
 
 }  // namespace agentrun::broker

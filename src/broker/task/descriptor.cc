@@ -1,4 +1,4 @@
-// Takes descriptors of the agent with pidfd_getfd(2).
+// Duplicates descriptors of the agent with pidfd_getfd(2).
 #include "broker/task/descriptor.h"
 
 #include <fcntl.h>
@@ -26,8 +26,8 @@ Fd take_from(const Fd& pidfd, int fd) {
   return Fd(with_ptrace([&] { return static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), fd, 0)); }));
 }
 
-// Before PIDFD_THREAD only the table of the thread group's leader can be reached, and a thread may have another one
-// (CLONE_FILES): what was taken counts only when the thread has the same open file there.
+// Without PIDFD_THREAD only the leader's table can be reached, and a thread may have its own (no CLONE_FILES). So a
+// duplicate counts only if the thread's descriptor of that number is on the same file.
 bool same_in_thread(const Task& task, int fd, const Fd& taken) {
   struct stat ours {
   }, theirs{};
@@ -37,7 +37,7 @@ bool same_in_thread(const Task& task, int fd, const Fd& taken) {
          ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
 }
 
-// The whole text as a number that is not negative; -1: it is none.
+// The whole text as a non-negative number; -1: it is none.
 int number(std::string_view text) {
   int value = -1;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -52,7 +52,8 @@ std::string_view take_last(std::string_view& path) {
   return last;
 }
 
-// "<n>/fd" at the end of a path below /proc: n is a process, or a thread by its own number; the same in "task/<n>".
+// Parses "<n>/fd" at the end of a path below /proc, also of "task/<n>/fd": n is a process, or a thread by its own
+// number.
 std::optional<Table> table_shown_by(const Task& task, std::string_view path) {
   if (take_last(path) != "fd") return std::nullopt;
   const int whose = number(take_last(path));
@@ -82,7 +83,7 @@ Fd take_descriptor(const Task& task, int fd, Table table) {
     taken.reset();
     errno = EBADF;
   }
-  // It waits for our answer, so when it is still there its number was not another's meanwhile.
+  // The task waits for our answer. If it is still there, its number did not pass to another meanwhile.
   if (taken && ::faccessat(task.proc.get(), "comm", F_OK, 0) != 0) {
     taken.reset();
     errno = ESRCH;

@@ -44,8 +44,8 @@ std::string_view field(std::string_view status, std::string_view key) {
   return {};
 }
 
-// The field of /proc/<pid>/stat, as proc(5) numbers it, from the third on. "pid (comm) state ppid …": comm may hold
-// anything, so counting begins at the last ')'.
+// The field of /proc/<pid>/stat with proc(5)'s number, 3 or more. "pid (comm) state ppid …": comm may contain anything,
+// so counting starts at the last ')'.
 std::string_view stat_field(std::string_view stat, int wanted) {
   std::size_t at = stat.rfind(')');
   for (int field = 2; field < wanted && at != std::string_view::npos; ++field) at = stat.find(' ', at + 1);
@@ -80,8 +80,8 @@ int ExecClaims::put(const Task& caller, std::string path, int host_proc) {
   const std::scoped_lock lock(mutex_);
   if (claims_.size() >= sweep_at_) forget_the_dead(host_proc);
   std::vector<ExecClaim>& of_process = claims_[caller.pid];
-  // Whoever calls again was here before (take()): what is left are other threads' claims, and another process's that
-  // had this number.
+  // take() has removed the claims of a caller that calls again. Other threads' claims are left, and those of a former
+  // process with this number.
   if (claim.born != 0)
     std::erase_if(of_process, [&](const ExecClaim& old) { return old.born != 0 && old.born != claim.born; });
   of_process.push_back(std::move(claim));
@@ -110,7 +110,7 @@ std::vector<ExecClaim> ExecClaims::take(const Task& task, int host_proc) {
   return taken;
 }
 
-// Amortised: the next time comes when there are twice as many as live now.
+// Amortized: sweeps again when there are twice as many processes.
 void ExecClaims::forget_the_dead(int host_proc) {
   std::erase_if(claims_, [&](const auto& entry) {
     const std::uint64_t born = Tasks::born(host_proc, entry.first);
@@ -158,14 +158,14 @@ Task* Tasks::find(pid_t tid) {
   auto found = cache_.find(tid);
   for (int attempt = 0; attempt < 2; ++attempt) {
     if (found == cache_.end()) {
-      if (cache_.size() >= cache_limit) cache_.clear();  // descriptors are bounded; refilling is cheap
+      if (cache_.size() >= cache_limit) cache_.clear();  // bounds the descriptors; refilling is cheap
       Task task;
       if (!load(tid, task)) return nullptr;
       found = cache_.emplace(tid, std::move(task)).first;
     }
     Task& task = found->second;
-    // The link also proves that the descriptor still speaks of a living task: it fails with ESRCH after its death, also
-    // when the number is in use again.
+    // Reading the link also proves that the task is alive: after its death the read fails with ESRCH, even if the
+    // number is reused.
     auto cwd = read_link(task.proc.get(), "cwd");
     if (cwd || errno == ENAMETOOLONG) {
       task.cwd = std::move(cwd).value_or("");
@@ -194,10 +194,10 @@ std::size_t Tasks::descriptor_slots(const Task& task) {
   return status ? static_cast<std::size_t>(number(field(*status, "FDSize:"))) : 0;
 }
 
-// ERESTARTSYS makes the kernel end or begin again the call as the handler's SA_RESTART says (signal(7)). It is only
-// right for the thread that will take the signal; among several that is not known.
+// ERESTARTSYS makes the kernel restart or end the call as the handler's SA_RESTART says (signal(7)). It is right only
+// for the thread that takes the signal. Among several threads that thread is unknown.
 int Tasks::interruption(const Fd& proc) {
-  constexpr int restart = 512;  // ERESTARTSYS, which the kernel keeps to itself
+  constexpr int restart = 512;  // ERESTARTSYS, which no user header defines
   const auto status = read_small(proc.get(), "status");
   if (!status) return 0;
   const auto signals = [&](std::string_view key) {
