@@ -1,4 +1,4 @@
-// SHA-256 of programs, computed once for each content.
+// Computes the SHA-256 of a program, once per content.
 #include "broker/exec/digests.h"
 
 #include <sys/stat.h>
@@ -29,7 +29,8 @@ std::string Digests::of(const Fd& file) {
   }
   const auto hash = journal::sha256_file(file);
   if (!hash || !identity(after) || before != after) return {};
-  // Two changes within one tick of the file system's clock have one time of change: what is so young is not kept.
+  // Two changes within one tick of the file system's clock have the same ctime. So the digest of a file that changed
+  // just now is not kept.
   const bool settled = wall_clock_ns() - static_cast<std::int64_t>(before[3]) * 1'000'000'000 > settling_ns;
   if (!settled) return journal::hex(*hash);
   const std::scoped_lock lock(mutex_);

@@ -1,5 +1,5 @@
-// The digests of pinned programs. To hash a large program takes as long as to start it, so a digest is kept for as long
-// as the file is what it was.
+// Caches the digests of pinned programs. Hashing a large program takes as long as starting it, so a digest is kept
+// until the file changes.
 #pragma once
 
 #include <sys/types.h>
@@ -17,12 +17,12 @@ namespace agentrun::broker {
 /// Shared by the receivers.
 class Digests {
  public:
-  /// SHA-256 in hex of the regular file that `file` can read; "" when it cannot be read or changes meanwhile. It is
-  /// kept by the time of change, which nobody can set.
+  /// SHA-256 in hex of the readable regular file `file`; "" when the file cannot be read or changes meanwhile. The key
+  /// of the cache includes the file's ctime, which nobody can set.
   std::string of(const Fd& file);
 
  private:
-  using Identity = std::array<std::uint64_t, 5>;  // device, inode, size, time of change in seconds and nanoseconds
+  using Identity = std::array<std::uint64_t, 5>;  // device, inode, size, ctime in seconds and nanoseconds
   std::mutex mutex_;
   std::map<Identity, std::string> known_;
 };

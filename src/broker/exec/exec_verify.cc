@@ -1,17 +1,15 @@
-// Exec truth (design.md §6): no act is performed for an image that was not judged by what it is, not by what was
-// claimed.
+// Verifies images (design.md §6): no act is performed for an image that was judged only by its claim.
 //
-// Theory of operation. An execve is judged on its claim and answered CONTINUE; a second thread may have flipped the
-// path by then. So the image is judged again when it shows itself: at the first trapped call of the thread that called
-// execve, and at the first trapped call of every thread and process that this receiver has not met yet (a denied image
-// may fork or start a thread before it does anything that is trapped, and end). Its command line is judged once an
-// execution: what comes by fork of one that was judged is known by its Execution, whatever became of the process that
-// called execve and whether that call succeeded. A denied image condemns the run: from that moment every call is
-// refused, until the supervisor has killed it.
+// Theory of operation. An execve is judged on its claim and answered CONTINUE; a second thread may have swapped the
+// path by then. So the image is judged again at its first trapped call: that of the thread that called execve, and that
+// of every thread and process that this receiver has not met yet (a denied image may fork or start a thread before any
+// trapped call, and exit). A command line is judged once per execution. A process forked from a judged one is known by
+// its Execution, whatever became of the process that called execve, and whether or not that call succeeded. A denied
+// image revokes the run: from then on every call is refused, until the supervisor has killed the run.
 //
-// Image, command line and execution are several looks at one task. They are of one image when the task still waits for
-// its answer after the last of them: an execve of another thread ends the waiting before it changes anything. So
-// nothing is believed before that was asked (decision 028).
+// Image, command line and execution take several looks at one task. All of them saw one image if the task still waits
+// for its answer after the last look: an execve of another thread ends the wait before it changes anything. So nothing
+// that was read counts before that check (decision 028).
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -32,7 +30,7 @@ using policy::Right;
 
 namespace {
 
-// Of several threads that claimed, one got through: the one whose path runs, as far as that shows.
+// Of several threads with a claim, one succeeded: the one whose path runs, as far as can be seen.
 const ExecClaim* claim_behind(const std::vector<ExecClaim>& claims, const std::string& exe) {
   if (claims.empty()) return nullptr;
   const auto same =
@@ -42,8 +40,8 @@ const ExecClaim* claim_behind(const std::vector<ExecClaim>& claims, const std::s
 
 }  // namespace
 
-// Before its first exec the agent's process is still agent-run itself, of which the view knows nothing. By its file,
-// not only by its path: where agent-run stands on the host the view may show something else.
+// Before its first exec the agent's process is still agent-run itself, which is not in the mount view. Compares the
+// file and not only the path: at agent-run's path the mount view may show another file.
 bool is_still_agent_run(const Receiver& rx, const Task& task) {
   if (task.pid != rx.context.agent_pid || task.exe != rx.context.own_exe) return false;
   struct stat st {};
@@ -63,14 +61,14 @@ policy::Verdict with_pins(const Receiver& rx, policy::Verdict verdict, const std
 Fd open_content(const Receiver& rx, const Object& object) {
   Fd file;
   if (S_ISREG(object.mode))
-    (void)open_to_read(rx, object, O_RDONLY | O_NONBLOCK, file);  // a FIFO would hold this receiver
+    (void)open_to_read(rx, object, O_RDONLY | O_NONBLOCK, file);  // opening a FIFO would block this receiver
   return file;
 }
 
 policy::Verdict judge_launched(const Receiver& rx, const Task& task, const std::vector<std::string>& argv,
                                bool complete, LaunchedProgram* program) {
   const Launched launched = launched_by_loader(argv);
-  // Of a line that was cut the last word is not whole, and the program may be one that is not seen.
+  // The last word of a cut line is not whole, and the program may be in the part that was cut.
   if (!complete && (launched.kind == Launched::Kind::nothing || launched.index + 1 >= argv.size())) return {};
   switch (launched.kind) {
     case Launched::Kind::nothing:
@@ -83,7 +81,7 @@ policy::Verdict judge_launched(const Receiver& rx, const Task& task, const std::
   Object object;
   const Name name{.path = launched.path};
   if (rx.resolver.object(task, name, Follow::yes, 0, object) != 0 || !object.in_view) return {};
-  if (is_loader(object.path)) return {};  // a chain of loaders is nobody's need
+  if (is_loader(object.path)) return {};  // nobody needs a chain of loaders
   const auto launched_argv = std::span(argv).subspan(launched.index);
   policy::Verdict verdict =
       with_pins(rx, rx.context.policy.decide_execute(object.path, arguments_of(launched_argv, complete)), object.path,
@@ -98,14 +96,14 @@ int verify_image(Receiver& rx, Task*& task, std::uint64_t id) {
   if (rx.context.run_revoked.load(std::memory_order_acquire)) return EACCES;
   const auto claims = rx.context.claims.take(*task, rx.context.host_proc);
   if (!claims.empty()) {
-    task = rx.tasks.find(task->tid);  // the claims are taken: it is looked at again
+    task = rx.tasks.find(task->tid);  // the claims are taken: read the task again
     if (task == nullptr) return ESRCH;
   }
   if (task->judged && claims.empty()) return 0;
   if (is_still_agent_run(rx, *task)) return 0;
 
-  // Only now, when the loader has not run any code of the program yet, is its command line the kernel's. Programs write
-  // over theirs later on, so it is not looked at again.
+  // The command line is the kernel's only now, while the loader has run no code of the program yet. Programs overwrite
+  // their command line later, so it is not read again.
   LaunchedProgram program;
   policy::Verdict verdict = rx.context.policy.decide(Right::execute, task->exe);
   const bool by_arguments = verdict.act == Act::allow && (rx.context.policy.needs_exec_truth() || is_loader(task->exe));
@@ -134,8 +132,8 @@ int verify_image(Receiver& rx, Task*& task, std::uint64_t id) {
   return EACCES;
 }
 
-// The loader opens the program by its name, after that name was judged: it gets what was judged, whatever the name
-// leads to by now. The rest of the call is that of any file that is opened to be read.
+// The loader opens the program by name, after that name was judged. It gets the judged file, whatever the name leads to
+// by now. Everything else is as in any open for reading.
 std::optional<Reply> open_launched(Receiver& rx, Task& task, Call& c) {
   const Request& r = c.request;
   const bool reads = r.row->operation == filter::Operation::open &&

@@ -1,4 +1,4 @@
-// What an image that shows itself must be, and what is judged of a program before it runs.
+// Verifies the image behind a trapped call, and judges programs before they run.
 #pragma once
 
 #include <functional>
@@ -11,18 +11,18 @@
 
 namespace agentrun::broker {
 
-/// 0: the task's image may run. Else the errno for its call `id`; ESRCH: it is gone, or became another while it was
-/// looked at.
+/// Returns 0 when the task's image may run, else the errno for its call `id`. ESRCH: the task is gone, or its image
+/// changed during the checks.
 int verify_image(Receiver& rx, Task*& task, std::uint64_t id);
-/// What a loader would start with these arguments, its own name included.
-/// `program`, when it is given: what was judged, for open_launched().
+/// Judges the program that a loader would start with `argv`, which includes the loader's own name. `program`, unless
+/// null, receives what was judged, for open_launched().
 policy::Verdict judge_launched(const Receiver& rx, const Task& task, const std::vector<std::string>& argv,
                                bool complete, LaunchedProgram* program);
-/// Answers the call by which a loader opens the program that was judged; nothing for every other call.
+/// Answers the call with which a loader opens the judged program; nullopt for every other call.
 std::optional<Reply> open_launched(Receiver& rx, Task& task, Call& c);
-/// Opens a regular file to hash it; empty when it cannot be read.
+/// Opens a regular file for hashing; empty when the file cannot be read.
 Fd open_content(const Receiver& rx, const Object& object);
-/// `verdict`, or the pin that the content of `path` does not keep.
+/// Returns `verdict`, or a denial by the pin that the content of `path` breaks.
 policy::Verdict with_pins(const Receiver& rx, policy::Verdict verdict, const std::string& path,
                           const std::function<Fd()>& open);
 

@@ -1,4 +1,4 @@
-// Parses the command line of the dynamic loader, ld.so(8), for the program that it will start.
+// Finds the program in the command line of the dynamic loader, ld.so(8).
 #include "broker/exec/ld_so.h"
 
 #include <algorithm>
@@ -37,7 +37,8 @@ Launched launched_by_loader(std::span<const std::string> argv) {
   for (std::size_t i = 1; i < argv.size(); ++i) {
     const std::string& word = argv[i];
     if (!word.starts_with("--")) {
-      if (word.find('/') == std::string::npos) return {.kind = Launched::Kind::unknown, .path = word};  // searched for
+      if (word.find('/') == std::string::npos)
+        return {.kind = Launched::Kind::unknown, .path = word};  // the loader searches for it
       return {.kind = Launched::Kind::program, .path = word, .index = i};
     }
     if (has(starting_nothing, word)) return {};

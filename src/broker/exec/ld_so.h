@@ -1,5 +1,5 @@
-// ld.so as a launcher (ld.so(8)): `ld-linux-x86-64.so.2 [OPTIONS] PROGRAM [ARGUMENTS]` maps and starts PROGRAM, which
-// the kernel never executes. The program to judge is then its argument. Pure.
+// Handles ld.so as a launcher (ld.so(8)): `ld-linux-x86-64.so.2 [OPTIONS] PROGRAM [ARGUMENTS]` maps and starts PROGRAM,
+// which the kernel never executes. So PROGRAM has to be judged too. Pure.
 #pragma once
 
 #include <span>
@@ -10,22 +10,22 @@
 
 namespace agentrun::broker {
 
-/// Is this the path of a dynamic loader of glibc or musl?
+/// Is this the path of glibc's or musl's dynamic loader?
 bool is_loader(std::string_view path);
 
 struct Launched {
   enum class Kind : unsigned char {
     nothing,  // only options that start nothing (--help, --version, …), or no program at all
-    program,  // `path`: as written; with a '/' or it cannot be judged
-    unknown,  // an option that this version does not know: what it starts is not known
+    program,  // `path`, as written, with a '/': a name without one cannot be judged
+    unknown,  // an unknown option, or a name without '/': the program cannot be told
   } kind{};
   std::string path;
   std::size_t index = 0;  // of the program in argv
 };
-/// What the loader will start, by its arguments; argv[0] is the loader's own name.
+/// Tells from the arguments what the loader will start. argv[0] is the loader's own name.
 Launched launched_by_loader(std::span<const std::string> argv);
 
-/// What a policy wants to know of a copied argv. Of one that was cut, the last word is not whole and does not count.
+/// A copied argv as the policy takes it. The last word of a cut argv is not whole and is dropped.
 policy::Policy::Arguments arguments_of(std::span<const std::string> argv, bool complete);
 
 }  // namespace agentrun::broker

@@ -1,4 +1,4 @@
-// Remembers the executions that were judged, by marks that only the kernel writes.
+// Remembers verified executions by marks that only the kernel writes.
 #include "broker/exec/verified.h"
 
 #include <fcntl.h>
@@ -14,8 +14,8 @@
 namespace agentrun::broker {
 
 namespace {
-// Addresses only; all else is the same for every execution of an image. A static program has no loader (AT_BASE), one
-// that is not position-independent stands at fixed places: then the stack and the vDSO are what is left.
+// Addresses only: all other entries are the same for every execution of an image. A static program has no loader
+// (AT_BASE), and a program that is not position-independent has fixed addresses. Then the stack and the vDSO remain.
 constexpr std::array<std::uint64_t, std::tuple_size_v<Execution>> places = {AT_RANDOM, AT_EXECFN, AT_SYSINFO_EHDR,
                                                                             AT_PHDR,   AT_ENTRY,  AT_BASE};
 }  // namespace
@@ -23,7 +23,7 @@ constexpr std::array<std::uint64_t, std::tuple_size_v<Execution>> places = {AT_R
 std::optional<Execution> execution_of(const Task& task) {
   const Fd fd(with_ptrace([&] { return ::openat(task.proc.get(), "auxv", O_RDONLY | O_CLOEXEC); }));
   if (!fd) return std::nullopt;
-  std::array<std::uint64_t, 2 * 64> vector{};  // pairs of type and value (proc(5)); the kernel has some twenty
+  std::array<std::uint64_t, 2 * 64> vector{};  // pairs of type and value (proc(5)); the kernel writes about twenty
   const ssize_t n = ::read(fd.get(), vector.data(), sizeof vector);
   if (n <= 0) return std::nullopt;
   const std::size_t words = static_cast<std::size_t>(n) / sizeof vector[0];

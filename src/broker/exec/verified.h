@@ -1,5 +1,5 @@
-// Which executions were judged by what runs: a process that comes of one of them by fork need not be judged again, and
-// must not be by its command line, which programs write over (setproctitle).
+// Remembers verified executions. A process forked from one need not be judged again, and must not be judged by its
+// command line, which programs overwrite (setproctitle).
 #pragma once
 
 #include <array>
@@ -12,18 +12,18 @@
 
 namespace agentrun::broker {
 
-/// One execution of an image: where the kernel put the parts of its memory, at random, as its own copy of the auxiliary
-/// vector says (getauxval(3), /proc/<pid>/auxv): more than 40 bits. Threads and forked children have those of their
-/// parent, until they execute something themselves. A program can write over its vector, but not over the kernel's
-/// copy: that takes prctl(PR_SET_MM), which the filter refuses. A layout that is not random (Tasks::has_random_layout)
-/// names no execution.
+/// One execution of an image: the random addresses at which the kernel placed its memory, more than 40 bits, from the
+/// kernel's copy of the auxiliary vector (getauxval(3), /proc/<pid>/auxv). Threads and forked children share the
+/// addresses of their parent until they call execve themselves. A program can overwrite its own vector, but not the
+/// kernel's copy: that takes prctl(PR_SET_MM), which the filter refuses. A layout that is not random
+/// (Tasks::has_random_layout) identifies no execution.
 using Execution = std::array<std::uint64_t, 6>;
 
-/// The execution that the task is of; nullopt when it cannot be read. Who is not known is judged by its command line
-/// anew.
+/// The task's execution; nullopt when it cannot be read. A task of no known execution is judged by its command line.
 std::optional<Execution> execution_of(const Task& task);
 
-/// Bounded: of two generations the older one is forgotten. An execution that is asked for stays in the younger.
+/// A bounded set of two generations: the younger, when full, replaces the older. A look-up moves an execution to the
+/// younger.
 class Verified {
  public:
   [[nodiscard]] bool contains(const Execution& execution);

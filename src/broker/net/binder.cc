@@ -1,4 +1,4 @@
-// The thread that performs bind(2) in the directory and with the umask of its caller.
+// Runs the thread that calls bind(2) in the caller's directory and with the caller's umask.
 #include "broker/net/binder.h"
 
 #include <fcntl.h>
@@ -41,7 +41,7 @@ void Binder::carry_out(Job& job) const noexcept {
   job.error = ::bind(job.socket, job.address, job.size) == 0 ? 0 : errno;
   if (job.error == 0)
     job.made.file.reset(::openat(job.made.parent.get(), job.made.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (::fchdir(host_proc_) != 0) std::abort();  // nothing of the agent's is held beyond its call
+  if (::fchdir(host_proc_) != 0) std::abort();  // hold nothing of the agent's beyond its call
 }
 
 int Binder::bind(const Fd& socket, const Fd& directory, mode_t umask, const sockaddr* address, socklen_t size,

@@ -1,4 +1,4 @@
-// Connections that leave the sandbox: announced to egress, and carried on when it has answered.
+// Announces connections that leave the sandbox to egress, and continues them when egress has answered.
 #include "broker/net/flows.h"
 
 #include <fcntl.h>
@@ -21,11 +21,12 @@ constexpr int watch_ms = 20;
 constexpr int link_patience_ms = 5000;
 constexpr std::size_t looks_at_once = 128;
 constexpr std::int64_t second = 1'000'000'000;
-constexpr int kernels_own = 512;  // ERESTARTSYS and beyond: a signal ends it, and no name is known for it
-// The kernel gives up after tcp_syn_retries, two minutes and some; egress dials no longer than that.
+constexpr int kernels_own = 512;  // ERESTARTSYS and beyond: a signal ended the call, and the errno has no name
+// The kernel gives up after tcp_syn_retries, a little over two minutes. Egress dials no longer than that.
 constexpr std::int64_t patience = 140 * second;
 
-// How long the socket itself lets connect(2) wait (SO_SNDTIMEO, socket(7)): then EINPROGRESS is the kernel's word.
+// Sets the deadline to the socket's own time-out (SO_SNDTIMEO, socket(7)) if that is shorter; then the kernel returns
+// EINPROGRESS.
 void set_deadline(Flows::Call& call) {
   timeval own{};
   socklen_t size = sizeof own;
@@ -52,7 +53,7 @@ std::string Flows::name_of(const policy::Destination& to) const {
   return names_->name_of(address).value_or(std::string());
 }
 
-// Egress reads a few hundred behind at most; `patience_ms` is for a machine where it does not get to run.
+// Egress is at most a few hundred messages behind. `patience_ms` is for a machine where egress does not get to run.
 int Flows::send(const egress::Announcement& announcement, int patience_ms) noexcept {
   try {
     const std::string bytes = egress::encode(announcement);
@@ -73,10 +74,11 @@ void Flows::cancel(std::uint64_t id) noexcept {
   egress::Announcement announcement;
   announcement.id = id;
   announcement.cancel = true;
-  (void)send(announcement, 0);  // when it does not arrive: the flow never comes, and egress forgets it
+  (void)send(announcement, 0);  // if it is lost: the flow never comes, and egress forgets it
 }
 
-// What goes on by itself, and what a signal ended, which leaves the handshake to the kernel, may still come.
+// A connection may still come of a connect that goes on by itself, and of one that a signal ended: the kernel goes on
+// with its handshake.
 void Flows::withdraw(std::uint64_t announced, int error) noexcept {
   constexpr int goes_on[] = {0, still_waiting, EINPROGRESS, EALREADY, EINTR};
   if (announced != 0 && error < kernels_own &&
@@ -98,21 +100,21 @@ Deferral Flows::announce(egress::Announcement announcement, Call call) {
   {
     const std::scoped_lock lock(mutex_);
     if (waiting_.size() >= most) return Deferral::refused(EAGAIN);
-    waiting_.emplace(announcement.id, std::move(call));  // before it is sent: the answer must find it
+    waiting_.emplace(announcement.id, std::move(call));  // before sending: the answer must find it
     if (asleep_) ::eventfd_write(wake_.get(), 1);
     asleep_ = false;
   }
-  // Without the lock: egress reads on only while somebody reads its answers.
+  // Sends without the lock: egress reads on only while somebody reads its answers.
   const int error = send(announcement, link_patience_ms);
   if (error == 0) return Deferral::taken_over();
   const std::scoped_lock lock(mutex_);
   return waiting_.erase(announcement.id) != 0
              ? Deferral::refused(error)
-             : Deferral::taken_over();  // else it was answered: it had waited too long, or was gone
+             : Deferral::taken_over();  // already answered: the call had waited too long, or its caller was gone
 }
 
 void Flows::answer(Call call, int error) noexcept {
-  call.socket.fd.reset();  // before the caller goes on, so that its close() is the last
+  call.socket.fd.reset();  // before the caller resumes, so that its close() is the last
   if (error == 0)
     listener_.send(call.outcome.id, Reply::value(0));
   else
@@ -169,8 +171,8 @@ void Flows::read_answers() {
   }
 }
 
-// Calls that are gone, that a signal waits for, or that have waited long enough. A part of them at a time, in turn: to
-// look at all of them takes milliseconds, and who announces waits for that.
+// Ends calls whose caller is gone, has a pending signal, or has waited until the deadline. Looks at some calls at a
+// time, in turn: looking at all takes milliseconds, and announcements wait meanwhile.
 void Flows::look_after() {
   std::vector<std::pair<Call, int>> over;
   {
@@ -201,7 +203,7 @@ void Flows::run() {
   for (;;) {
     bool waits = false, sleeps = false;
     {
-      // It stays awake for a while: to be woken for each of many short connections would cost more than they do.
+      // Stays awake for a while: waking up for each of many short connections would cost more than the connections.
       const std::scoped_lock lock(mutex_);
       waits = !waiting_.empty();
       if (waits) busy = boot_clock_ns();

@@ -1,5 +1,5 @@
-// Connections that leave the sandbox: announced to egress, which dials, and connected when it has answered. No receiver
-// waits for that: one thread does, for all of them.
+// Connections that leave the sandbox: announces each to egress, which dials, and connects when egress has answered. No
+// receiver waits for the answer: one thread waits for all.
 #pragma once
 
 #include <atomic>
@@ -18,40 +18,40 @@ namespace agentrun::broker {
 
 class Flows {
  public:
-  /// `link`: take_link() of egress; empty: nothing leaves. `names` may be null then.
+  /// `link`: take_link() of egress. If it is empty, nothing leaves, and `names` may be null.
   Flows(Fd link, const egress::Names* names, const Listener& listener, DecisionLog& log, Workers& workers);
 
   [[nodiscard]] bool open() const noexcept { return static_cast<bool>(link_); }
-  /// What a synthetic address stands for; empty when it stands for nothing.
+  /// The name behind a synthetic address; empty when there is none.
   [[nodiscard]] std::string name_of(const policy::Destination& to) const;
 
   /// A connect that waits for egress.
   struct Call {
-    Permit permit;    // the connect was recorded: the one of `outcome`
-    Outcome outcome;  // whose it is
+    Permit permit;    // of the connect, which is recorded
+    Outcome outcome;  // identifies the connect
     AgentSocket socket;
     sockaddr_storage address{};
     socklen_t size = 0;
-    Fd proc;                      // the caller's directory: what interrupts it
-    std::shared_ptr<Fd> pinned;   // what `address` names by its number
+    Fd proc;                      // the caller's /proc directory: shows the signals that interrupt it
+    std::shared_ptr<Fd> pinned;   // the object that `address` names by its number
     std::int64_t deadline = 0;    // boot time, ns
-    int late = 0;                 // the errno of a call that waited until then
-    std::uint64_t announced = 0;  // the announcement's id; 0: it leaves for nowhere
+    int late = 0;                 // the errno at the deadline
+    std::uint64_t announced = 0;  // the announcement's id; 0: does not leave the sandbox
   };
-  /// Announces a flow that egress dials before the call goes on: taken, and the call is answered from here; or refused,
-  /// and nothing was announced. EAGAIN: too many wait already.
+  /// Announces a flow that egress dials before the call goes on. Taken: the call is answered from here. Refused:
+  /// nothing was announced; EAGAIN: too many calls wait already.
   [[nodiscard]] Deferral announce(egress::Announcement announcement, Call call);
-  /// Announces a flow for which nobody waits. 0 or an errno; `id`: to withdraw it by.
+  /// Announces a flow for which nobody waits. Returns 0 or an errno. `id` receives the id for withdraw().
   int announce(const Permit& permit, egress::Announcement announcement, std::uint64_t& id);
-  /// A connect that was announced came to `error`. When that means that nothing will come of it, the announcement is
-  /// taken back: it must not wait for whoever uses the port next.
+  /// Takes the announcement back if `error`, the result of the connect, means that no connection will come. Otherwise
+  /// the announcement would wait for the next user of the port.
   void withdraw(std::uint64_t announced, int error) noexcept;
 
-  /// Goes on with a connect on a thread of its own and answers `call` with what it came to. Refused with EAGAIN when
-  /// all are busy.
+  /// Continues a connect on its own thread and answers `call` with the result. Refused with EAGAIN when all workers are
+  /// busy.
   [[nodiscard]] Deferral wait_for(Call call);
 
-  /// The thread's life; returns when egress is gone.
+  /// The body of the thread. Returns when egress is gone.
   void run();
 
  private:
@@ -64,15 +64,15 @@ class Flows {
 
   static constexpr std::size_t most = 1024;
   Fd link_;
-  Fd wake_;  // eventfd: something waits now
+  Fd wake_;  // eventfd: a call waits now
   const egress::Names* names_;
   const Listener& listener_;
   DecisionLog& log_;
   Workers& workers_;
   std::mutex mutex_;
   std::map<std::uint64_t, Call> waiting_;  // by the announcement's id
-  bool asleep_ = false;                    // the thread waits without end: who announces wakes it
-  std::uint64_t looked_at_ = 0;            // the last one that look_after() saw
+  bool asleep_ = false;                    // the thread polls without a time-out: an announcement wakes it
+  std::uint64_t looked_at_ = 0;            // the last id that look_after() saw
   std::atomic<std::uint64_t> next_id_{1};
 };
 

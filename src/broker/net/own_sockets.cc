@@ -1,4 +1,4 @@
-// The unix sockets that the agent itself bound.
+// Remembers the unix sockets that the agent bound.
 #include "broker/net/own_sockets.h"
 
 #include <fcntl.h>

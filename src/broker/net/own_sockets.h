@@ -1,4 +1,4 @@
-// Which unix sockets with a path are the agent's own: those that the broker bound for it, and all on its scratch
+// Knows which unix sockets with a path are the agent's own: those that the broker bound for it, and all on its scratch
 // mounts.
 #pragma once
 
@@ -16,15 +16,15 @@
 
 namespace agentrun::broker {
 
-/// The ids of the scratch mounts (a tmpfs of the run, where no program of the host makes anything) in this process's
-/// mount namespace. None with weaken: [host-root], since the agent's root is the host's then.
+/// The ids of the scratch mounts in this process's mount namespace. A scratch mount is a tmpfs of the run, where no
+/// program on the host creates files. None with weaken: [host-root]: the agent's root is then the host's.
 std::vector<std::uint64_t> scratch_mounts(const policy::Policy& policy);
 
-/// By device and inode, each with a descriptor held, so that the number cannot come to mean another file. Bounded: when
-/// it is full, those that are unlinked are let go, and then the one that was made or connected to longest ago.
+/// Remembers sockets by device and inode. Each entry holds a descriptor, so that its inode number cannot be reused.
+/// Bounded: a full set drops unlinked sockets, then the least recently used one (bound or connected to).
 class OwnSockets {
  public:
-  /// How many are remembered at most.
+  /// The largest number of entries.
   static constexpr std::size_t limit = 1024;
 
   explicit OwnSockets(std::vector<std::uint64_t> scratch, std::size_t most = limit)
@@ -32,7 +32,7 @@ class OwnSockets {
   OwnSockets(const OwnSockets&) = delete;
   OwnSockets& operator=(const OwnSockets&) = delete;
 
-  /// Remembers what `socket` (O_PATH) is open on; nothing when it is no socket or cannot be looked at.
+  /// Remembers the object of `socket` (O_PATH). Does nothing if it is no socket or cannot be examined.
   void add(Fd socket);
   [[nodiscard]] bool contains(const Object& object);
 
@@ -48,7 +48,7 @@ class OwnSockets {
   const std::vector<std::uint64_t> scratch_;
   const std::size_t most_;
   std::mutex mutex_;
-  std::list<Entry> entries_;  // the last that was used at the end
+  std::list<Entry> entries_;  // the most recently used at the end
 };
 
 }  // namespace agentrun::broker

@@ -21,7 +21,7 @@ namespace agentrun::broker {
 namespace {
 
 constexpr std::size_t rfc2133_size = 24;  // SIN6_LEN_RFC2133: without the scope id
-// Connecting to what listens on loopback takes microseconds; who waits longer waits on a thread of its own.
+// A connect to a listener on loopback takes microseconds. A longer wait gets its own thread.
 constexpr timeval moment{.tv_sec = 0, .tv_usec = 1000};
 
 int option(const Fd& socket, int level, int name, int otherwise) noexcept {
@@ -80,7 +80,7 @@ std::optional<policy::Destination> destination_of(const AgentSocket& socket, con
 
 bool starts_anew(const AgentSocket& socket) noexcept {
   if (!socket.is_stream()) return true;
-  std::uint8_t state = TCP_CLOSE;  // the first byte of tcp_info; the rest is not asked for
+  std::uint8_t state = TCP_CLOSE;  // the first byte of tcp_info; the rest is not needed
   socklen_t size = sizeof state;
   return ::getsockopt(socket.fd.get(), IPPROTO_TCP, TCP_INFO, &state, &size) != 0 || size == 0 || state == TCP_CLOSE;
 }
@@ -92,7 +92,7 @@ int bind_source_port(const Permit&, const AgentSocket& socket, policy::Destinati
     if (::getsockname(socket.fd.get(), reinterpret_cast<sockaddr*>(&local), &size) != 0) return errno;
     const auto* const in = reinterpret_cast<const sockaddr_in*>(&local);
     source.v6 = socket.domain == AF_INET6;
-    source.port = ntohs(in->sin_port);  // sin6_port stands at the same place
+    source.port = ntohs(in->sin_port);  // sin6_port is at the same offset
     if (source.v6)
       std::memcpy(source.address, &reinterpret_cast<const sockaddr_in6*>(&local)->sin6_addr, sizeof(in6_addr));
     else
@@ -103,11 +103,11 @@ int bind_source_port(const Permit&, const AgentSocket& socket, policy::Destinati
   const int late = option(socket.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 0);
   const int off = 0, on = 1;
   if (late != 0) ::setsockopt(socket.fd.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &off, sizeof off);
-  // To its own address, which is "any" unless the agent chose one, and a free port.
+  // Bind to the socket's own address, which is "any" unless the agent chose one, and to a free port.
   const socklen_t size = socket.domain == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
   const int error = ::bind(socket.fd.get(), reinterpret_cast<const sockaddr*>(&local), size) == 0 ? 0 : errno;
   if (late != 0) ::setsockopt(socket.fd.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-  // EINVAL: another thread of the agent was faster, or it is connected by now.
+  // EINVAL: another thread of the agent was faster, or the socket is connected by now.
   if (error != 0 && error != EINVAL) return error == EADDRINUSE ? EADDRNOTAVAIL : error;
   if (const int again = look(); again != 0) return again;
   return source.port != 0 ? 0 : EADDRNOTAVAIL;

@@ -1,5 +1,5 @@
-// Sockets of the agent, taken into the broker's hands: the same open file, so what is done to it here is done to the
-// agent's.
+// Duplicates of the agent's sockets. A duplicate is the same open file, so every act on it here is an act on the
+// agent's socket.
 #pragma once
 
 #include <sys/socket.h>
@@ -22,37 +22,38 @@ struct AgentSocket {
   int domain = 0, type = 0;
   [[nodiscard]] bool is_inet() const noexcept { return domain == AF_INET || domain == AF_INET6; }
   [[nodiscard]] bool is_stream() const noexcept { return type == SOCK_STREAM || type == SOCK_SEQPACKET; }
-  /// connect(2) on it waits (O_NONBLOCK is the open file's, so this can change; it decides only who waits).
+  /// Does connect(2) on it block? The agent can change O_NONBLOCK at any time; the answer only decides which thread
+  /// waits.
   [[nodiscard]] bool waits() const noexcept;
 };
-/// 0, or EBADF, ENOTSOCK, or what refused it. `host_network`: network_of() of a socket of the host; one that was handed
-/// in as standard input, output or error is not the sandbox's to connect: EACCES.
+/// Duplicates the task's socket `fd`. Returns 0, EBADF, ENOTSOCK, or the errno of the refusal. `host_network`:
+/// network_of() a socket of the host. A socket of the host, passed in as standard input, output or error, must not be
+/// connected: EACCES.
 int take_socket(const Task& task, int fd, std::uint64_t host_network, AgentSocket& to);
-/// The number of the socket's network namespace (SO_NETNS_COOKIE); 0 before Linux 5.14.
+/// The cookie of the socket's network namespace (SO_NETNS_COOKIE); 0 before Linux 5.14.
 std::uint64_t network_of(const Fd& socket) noexcept;
 
-/// Where a connect of this socket goes, when that is an address of a network; nullopt for all else (a disconnect,
-/// another family, an address that is too short), which starts nothing.
+/// The network address that a connect of this socket goes to. nullopt for everything else (a disconnect, another
+/// family, an address that is too short), which starts nothing.
 std::optional<policy::Destination> destination_of(const AgentSocket& socket, const Request& request);
 
-/// A stream socket that is neither connecting, connected nor listening, or a datagram socket: connect(2) starts
-/// something new.
+/// Does connect(2) start a new connection? True for a datagram socket, and for a stream socket that is not connecting,
+/// connected or listening.
 bool starts_anew(const AgentSocket& socket) noexcept;
 
-/// The local address ("any" unless the agent chose one) and port; an unbound socket is bound to a free port first. 0,
-/// or an errno.
+/// Gets the local address ("any" unless the agent chose one) and port. Binds an unbound socket to a free port first.
+/// Returns 0, or an errno.
 int bind_source_port(const Permit& permit, const AgentSocket& socket, policy::Destination& source) noexcept;
 
-/// What connect(2) came to: 0, an errno, or `still_waiting`: a blocking socket that would wait longer than a moment.
-/// Whether it blocks is the agent's to change at any time, and so is its time-out: `workers` keeps it from holding this
-/// thread.
+/// Result of try_connect() besides 0 and an errno: the socket blocks and would wait longer than a moment. The agent can
+/// change O_NONBLOCK and the time-out at any time, so `workers` interrupts a connect that holds this thread.
 inline constexpr int still_waiting = -1;
 int try_connect(const Permit& permit, Workers& workers, const AgentSocket& socket, const sockaddr_storage& address,
                 socklen_t size);
-/// The same for one that was not to block.
+/// The same for a socket that is not supposed to block.
 int begin_connect(const Permit& permit, Workers& workers, const Fd& socket, const sockaddr_storage& address,
                   socklen_t size);
-/// connect(2) itself; may wait for ever.
+/// Calls connect(2), which may wait for ever.
 int connect_now(const Permit& permit, const Fd& socket, const sockaddr_storage& address, socklen_t size) noexcept;
 
 }  // namespace agentrun::broker
