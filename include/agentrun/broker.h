@@ -1,5 +1,5 @@
-// The finer wall: one seccomp notification in, one reply out. The broker decides on its own copy of the arguments and
-// performs the call itself (design.md §2 to §5). It runs in a process of its own: in the sandbox's user and mount
+// The broker: one seccomp notification in, one reply out. The broker decides on its own copy of the arguments and
+// performs the call itself (design.md §2 to §5). The broker is a separate process: in the sandbox's user and mount
 // namespaces, outside its pid namespace, without keys, environment, network or any effective capability.
 #pragma once
 
@@ -21,7 +21,7 @@
 
 namespace agentrun::broker {
 
-/// How reads are handled in this run (policy's wish, made exact where a read rule needs it).
+/// How reads are handled in this run: as the policy says, or exact where a read rule needs that.
 using Reads = profile::Reads;
 
 struct Setup {
@@ -30,15 +30,15 @@ struct Setup {
   const policy::Policy* policy = nullptr;
   Reads reads = Reads::claimed;
   std::string run;         // run id, for the records
-  std::string program;     // agent-run itself, which no rule lets run in a sandbox; empty: not known
+  std::string program;     // agent-run itself, which no rule lets run in a sandbox; empty: unknown
   unsigned receivers = 2;  // at least 2 (design.md §4.4)
   journal::Durability durability = journal::Durability::written;
   const journal::Redactor* redactor = nullptr;  // outlives the fork; null: none
   Fd link;                                      // egress's channel of announcements; empty: nothing leaves
-  const egress::Names* names = nullptr;         // with `link`: what synthetic addresses stand for
+  const egress::Names* names = nullptr;         // with `link`: the names behind synthetic addresses
 };
 
-/// What a run may leave behind that a person should look at before the host's tools do.
+/// What a run may leave behind that a person should check before the host's tools use it.
 enum class Trace : std::uint8_t {
   repository,  // a name .git came to be, or was changed; not for a linked worktree of a repository that stood before
   bare_repository,  // a HEAD outside of .git
@@ -59,26 +59,25 @@ struct Event {
   using Kind = ServiceEvent::Kind;  // all of them
   Kind kind{};
   std::string text, remedy;
-  std::uint64_t decisions = 0, denials = 0, absent = 0;  // absent: reads of what the view does not show
+  std::uint64_t decisions = 0, denials = 0, absent = 0;  // absent: reads of paths outside the mount view
 };
 
-/// The broker's process as the supervisor holds it; destroyed, it is killed and reaped.
+/// The supervisor's handle of the broker's process. The destructor kills and reaps the process.
 class Broker {
  public:
-  /// Forks the broker and returns at once. The caller must have no other thread. The sandbox may still be building
-  /// itself.
+  /// Forks the broker and returns at once. The caller must have no other thread. The sandbox need not be built yet.
   static Broker start(Setup setup);
-  /// The sandbox is built, and the agent's first process waits before its exec: the broker enters the sandbox and
-  /// receives. `ready` or `failed` arrives as an event. Throws SysError.
+  /// Makes the broker enter the sandbox and receive. Call it when the sandbox is built and the agent's first process
+  /// waits before its exec. `ready` or `failed` arrives as an event. Throws SysError.
   void admit(const Fd& listener, pid_t agent);
 
   [[nodiscard]] const Fd& pidfd() const noexcept { return process_.pidfd(); }  // readable when the broker is dead
   [[nodiscard]] const Fd& events() const noexcept { return process_.control(); }
   /// Reads one event; nullopt at end of file (the broker is gone).
   [[nodiscard]] std::optional<Event> next_event() const;
-  /// Asks for the traces, the counts and the end; the agent must be dead. `counts`; or `journal_fail`: its last records
-  /// were not written; or nullopt when it had died or does not answer within 5 s. The traces, and what it said before
-  /// and nobody has read yet, are given to `late`.
+  /// Asks the broker for the traces and the counts, and to end. The agent must be dead. Returns `counts`;
+  /// `journal_fail` when the last records were not written; nullopt when the broker is dead or does not answer within 5
+  /// s. Passes the traces, and earlier events that nobody has read yet, to `late`.
   std::optional<Event> finish(const std::function<void(const Event&)>& late);
 
  private:

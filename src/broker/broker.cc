@@ -1,10 +1,11 @@
-// Theory of operation. The supervisor forks the broker while it has one thread and no key that a child may read (key
-// pages are wiped on fork), beside the sandbox that builds itself. When that is done the supervisor passes the
-// listener, and the child enters the sandbox's user and mount namespaces, sheds what it has (confine.cc), starts its
-// receivers, and puts all of them under its own seccomp filter. Only then does it say `ready`; only after that does the
-// supervisor let the agent exec. So no code of the agent ever runs against an unconfined broker. Each receiver blocks
-// in RECV and handles what it got itself: a hand-over between threads would cost a wake-up (design.md §4.4). The main
-// thread waits for messages of the supervisor; end of file ends the process.
+// Theory of operation. The supervisor forks the broker while the sandbox builds itself. At the fork the supervisor has
+// one thread and no key that a child may read (key pages are wiped on fork). When the sandbox is built, the supervisor
+// passes the listener. The broker enters the sandbox's user and mount namespaces, sheds its capabilities
+// (confine_broker.cc), starts its receivers, and puts every thread under its own seccomp filter. Only then does the
+// broker report `ready`, and only after `ready` does the supervisor let the agent exec. So no code of the agent ever
+// runs against an unconfined broker. Each receiver blocks in RECV and handles its notification itself: a hand-over
+// between threads would cost a wake-up (design.md §4.4). The main thread waits for messages of the supervisor; end of
+// file ends the process.
 #include <agentrun/broker.h>
 
 #include <fcntl.h>
@@ -37,7 +38,7 @@
 #include "broker/receiver.h"
 #include "broker/recorder.h"
 
-// What a sanitizer finds ends the process, and the broker's end is the run's (125): a finding is never only printed.
+// A sanitizer's finding ends the broker, and so the run (exit status 125): no finding is only printed.
 #ifdef AGENTRUN_SANITIZED_THREADS
 extern "C" const char* __tsan_default_options() {
   return "halt_on_error=1";
@@ -53,7 +54,7 @@ namespace agentrun::broker {
 
 namespace {
 
-// The clock by which file systems date: never ahead of what they write next.
+// The clock of file times: never ahead of the next time that a file system writes.
 std::int64_t file_clock_ns() {
   timespec now{};
   check(::clock_gettime(CLOCK_REALTIME_COARSE, &now), "clock_gettime");
@@ -61,7 +62,7 @@ std::int64_t file_clock_ns() {
 }
 
 void receive(BrokerContext& shared, WakeUp& wake_up, std::latch& prepared, const std::atomic<bool>& filtered) {
-  // An fs_struct of its own: umask is set for each creation (unshare(2), CLONE_FS).
+  // The receiver needs its own fs_struct: it sets umask for each creation (unshare(2), CLONE_FS).
   const bool unshared = ::unshare(CLONE_FS) == 0;
   ask_for_short_slices();
   prepared.count_down();
@@ -78,14 +79,15 @@ void receive(BrokerContext& shared, WakeUp& wake_up, std::latch& prepared, const
   }
 }
 
-// The agent's memory must be readable, or nothing can be judged: EFAULT is the good answer, address 0 is not mapped.
+// Checks that the agent's memory is readable: nothing can be judged otherwise. Address 0 is not mapped, so EFAULT (a
+// count of 0) is success.
 void probe_memory(pid_t agent) {
   char byte = 0;
   const ssize_t n = TaskMemory(agent).read(0, &byte, 1);
   if (n < 0) throw SysError(static_cast<int>(-n), "process_vm_readv", "the agent's memory");
 }
 
-// What stands at the granted paths: bound there from the host before the agent came.
+// Finds the sockets at the granted paths, which were bound there from the host before the agent started.
 std::vector<HostSocket> find_sockets(const policy::Policy& policy) {
   std::vector<HostSocket> sockets;
   for (const policy::Policy::SocketGrant& grant : policy.sockets()) {
@@ -96,7 +98,7 @@ std::vector<HostSocket> find_sockets(const policy::Policy& policy) {
   return sockets;
 }
 
-// Each is a descriptor that stays open: the broker keeps most of its own for its calls.
+// Every remembered socket keeps a descriptor open. The broker keeps most of its descriptors for calls.
 std::size_t most_own_sockets() {
   rlimit files{};
   check(::getrlimit(RLIMIT_NOFILE, &files), "getrlimit", "RLIMIT_NOFILE");
@@ -111,7 +113,7 @@ struct Admission {
 Admission await_admission(const Fd& control) {
   auto message = recv_message(control);
   Admission admission;
-  if (!message) ::_exit(EXIT_FAILURE);  // the launch failed: nobody waits for an answer
+  if (!message) ::_exit(EXIT_FAILURE);  // the launch failed: nobody waits for a report
   if (message->fds.size() != 1 || message->bytes.size() != sizeof admission.agent)
     throw SysError(EPROTO, "recvmsg", "listener");
   std::memcpy(&admission.agent, message->bytes.data(), sizeof admission.agent);
@@ -119,7 +121,8 @@ Admission await_admission(const Fd& control) {
   return admission;
 }
 
-// Until the supervisor sends "finish" or closes its end; before that it may send another segment of the journal.
+// Waits until the supervisor sends "finish" or closes its end. Before that the supervisor may send new journal
+// segments.
 void await_end(const Fd& control, journal::Appender& entries) {
   for (;;) {
     auto message = recv_message(control);
@@ -129,7 +132,7 @@ void await_end(const Fd& control, journal::Appender& entries) {
   }
 }
 
-// What is only seen before the broker enters the sandbox.
+// What the broker can see only before it enters the sandbox.
 struct OnHost {
   std::string own_exe;
   std::pair<std::uint64_t, std::uint64_t> own_image;
@@ -145,7 +148,7 @@ OnHost look_at_host(const Fd& host_proc) {
           .network = network_of(socket)};
 }
 
-// What the main thread needs of it later. None of these is ever destroyed: the process leaves by _exit, with its
+// The parts that the main thread uses later. None of them is ever destroyed: the process ends by _exit, with its
 // receivers still blocked.
 struct Parts {
   journal::Appender& entries;
@@ -188,7 +191,7 @@ Parts make_parts(Setup& setup, const Fd& control, const Fd& host_proc, const OnH
   return {.entries = entries, .recorder = recorder, .guards = guards, .context = context};
 }
 
-// Returns when every thread is under the broker's filter; only then do the receivers take their first notification.
+// Returns when every thread is under the broker's filter. Only then do the receivers take their first notification.
 void start_receivers(BrokerContext& context, unsigned receivers) {
   auto& wake_up = *new WakeUp(context.listener);
   auto& prepared = *new std::latch(receivers);
@@ -202,12 +205,13 @@ void start_receivers(BrokerContext& context, unsigned receivers) {
   filtered.notify_all();
 }
 
-// The traces and the counts. Sending waits, unlike that of denials: a lost one would never be shown.
+// Sends the traces and the counts. Waits while it sends, unlike the report of a denial: a lost trace would never be
+// shown.
 void send_final_report(const Fd& control, Recorder& recorder, const ChangeGuards& guards) {
   HostTree tree_at_end;
   const Traces::Touched touched = recorder.traces().touched();
   const policy::ProtectedObjects nothing;
-  // What has changed nothing of the kind has not waited for the search either.
+  // A run that touched no repository did not wait for the search, and must not wait for it now.
   const policy::ProtectedObjects& before = touched.empty() ? nothing : guards.found();
   for (const auto& [kind, path] :
        examined({.found = recorder.traces().found(), .touched = touched, .before = before}, tree_at_end))
@@ -219,7 +223,7 @@ void send_final_report(const Fd& control, Recorder& recorder, const ChangeGuards
   send_message(control, encode(counts));
 }
 
-// The broker's life. Never returns: the process ends here.
+// The broker's main function. The process ends here.
 [[noreturn]] void serve(Setup& setup, const Fd& control) {
   const Fd host_proc(check(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/proc"));
   const OnHost host = look_at_host(host_proc);
@@ -236,7 +240,7 @@ void send_final_report(const Fd& control, Recorder& recorder, const ChangeGuards
   report(control, {.kind = Event::Kind::ready});
   parts.guards.start(control);
   await_end(control, parts.entries);
-  parts.entries.stop();  // a call that is still on its way ends without a record, and undone
+  parts.entries.stop();  // a call that is still in progress ends without a record, and is not performed
   send_final_report(control, parts.recorder, parts.guards);
   ::_exit(EXIT_SUCCESS);
 }

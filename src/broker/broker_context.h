@@ -1,4 +1,4 @@
-// What the receivers share, and what each has of its own.
+// The state that the receivers share, and the state of each.
 #pragma once
 
 #include <sys/types.h>
@@ -26,13 +26,13 @@
 
 namespace agentrun::broker {
 
-/// A unix socket of the host that the agent is given.
+/// A unix socket of the host that is granted to the agent.
 struct HostSocket {
   std::uint64_t dev, ino;
   const policy::Rule* rule;
 };
 
-/// What the receivers share. Immutable, or guarded by itself.
+/// The state that the receivers share. Every member is immutable, or synchronizes itself.
 struct BrokerContext {
   const policy::Policy& policy;
   const Reads reads;
@@ -50,17 +50,17 @@ struct BrokerContext {
   const std::vector<HostSocket>& sockets;
   OwnSockets& own_sockets;
   const ChangeGuards& guards;
-  /// A denied image ran: nothing is performed any more.
+  /// A denied image ran: no call is performed any more.
   std::atomic<bool>& run_revoked;
-  const std::int64_t began;  // of the run, before the agent: nanoseconds of the clock of files (CLOCK_REALTIME_COARSE)
-  const std::uint64_t host_network;                         // network_of() the host's sockets
-  const pid_t agent_pid;                                    // the first process of the agent
-  const std::string own_exe;                                // what /proc/<pid>/exe says of agent-run itself
-  const std::pair<std::uint64_t, std::uint64_t> own_image;  // device and inode of that file
+  const std::int64_t began;          // start of the run, before the agent: ns of the file clock (CLOCK_REALTIME_COARSE)
+  const std::uint64_t host_network;  // network_of() a socket of the host
+  const pid_t agent_pid;             // the agent's first process
+  const std::string own_exe;         // /proc/<pid>/exe of agent-run itself
+  const std::pair<std::uint64_t, std::uint64_t> own_image;  // device and inode of own_exe
 };
 
-/// Each receiver thread has one. Its working directory is the host's /proc, for ever (binder.h), and its umask is its
-/// own (CLONE_FS).
+/// The state of one receiver thread. The thread's working directory is always the host's /proc (binder.h), and its
+/// umask is its own (CLONE_FS).
 struct Receiver {
   explicit Receiver(BrokerContext& shared)
       : context(shared), resolver(shared.host_proc, shared.mounts), tasks(shared.host_proc, shared.claims) {}

@@ -1,4 +1,4 @@
-// The broker's events as service events: which count is which.
+// Encodes the broker's events as service events, with its counts in order.
 #include "broker/broker_event.h"
 
 #include <iterator>

@@ -1,4 +1,4 @@
-// The wire form of Event between broker and supervisor, which is that of service events (sys/service_event.h).
+// The wire form of Event, between broker and supervisor: that of service events (sys/service_event.h).
 #pragma once
 
 #include <optional>
@@ -10,9 +10,9 @@
 namespace agentrun::broker {
 
 std::string encode(const Event& event);
-/// nullopt for anything that encode() does not make: the peer is then treated as dead.
+/// Returns nullopt for anything that encode() cannot have made. The caller then treats the peer as dead.
 std::optional<Event> decode_event(std::string_view bytes);
-/// Sends without waiting. Losing one is no error (Event).
+/// Sends without waiting. A lost event is no error.
 void report(const Fd& control, const Event& event) noexcept;
 
 }  // namespace agentrun::broker

@@ -1,4 +1,4 @@
-// Confines the broker: namespaces, capabilities, limits, and its own list of calls.
+// Confines the broker: namespaces, capabilities, limits, and its own filter.
 #include "broker/confine_broker.h"
 
 #include <fcntl.h>

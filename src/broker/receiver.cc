@@ -1,4 +1,4 @@
-// One notification in, one reply out: who calls, what is asked, and which function answers it.
+// Handles one notification: finds the caller, copies the request, calls the function that answers.
 #include "broker/receiver.h"
 
 #include <array>
@@ -59,7 +59,7 @@ constexpr std::array<std::pair<Operation, Answer>, 23> answers = {{
 }};
 // clang-format on
 
-// An operation is its row's number, so that the look-up is one step.
+// The operation's value is its index in `answers`, so that the look-up is one step.
 consteval bool in_order() {
   for (std::size_t i = 0; i < answers.size(); ++i) {
     if (static_cast<std::size_t>(answers[i].first) != i) return false;
@@ -107,7 +107,7 @@ void handle(Receiver& rx, const seccomp_notif& notification) noexcept {
   } catch (const std::bad_alloc&) {
     reply = Reply::error(ENOMEM);
   } catch (const SysError& e) {
-    reply = Reply::error(e.error() == EBUSY ? EBUSY : EIO);  // EBUSY: of TreeLock, before anything was done
+    reply = Reply::error(e.error() == EBUSY ? EBUSY : EIO);  // EBUSY: from TreeLock, before any act
   } catch (const std::exception&) {
     reply = Reply::error(EIO);
   }

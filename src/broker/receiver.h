@@ -1,4 +1,4 @@
-// One notification in, one reply out: judged on the copy, recorded, performed.
+// Handles notifications. One notification in, one reply out: the call is judged on a copy, recorded, performed.
 #pragma once
 
 #include <linux/seccomp.h>
@@ -7,11 +7,11 @@
 
 namespace agentrun::broker {
 
-/// The reply to a call whose arguments are copied: what its operation's function makes of it.
+/// Answers a call whose arguments are copied, by the function of its operation.
 Reply answer_operation(Receiver& rx, Call& c);
 
-/// Handles one notification to its end: the reply has been sent, or a worker will send it, or the target is gone.
-/// Whatever goes wrong on the way ends in an errno.
+/// Handles one notification to its end: the reply is sent, a worker will send it, or the target is gone. Every failure
+/// on the way ends in an errno.
 void handle(Receiver& rx, const seccomp_notif& notification) noexcept;
 
 }  // namespace agentrun::broker

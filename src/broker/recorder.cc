@@ -23,7 +23,7 @@ std::string address_text(const policy::Destination& to) {
 }
 
 journal::Record& thread_record() {
-  thread_local journal::Record record;  // a buffer that is reused
+  thread_local journal::Record record;  // a reused buffer
   return record;
 }
 
@@ -31,8 +31,8 @@ journal::Record& thread_record() {
 
 namespace {
 
-// A name in a directory changes, not the object that it names: a grant of that object would not let it, and there may
-// be none.
+// Does the call change a name in a directory, and not the object behind the name? A grant of the object would not allow
+// that, and the object may not exist.
 bool changes_name(const Call& c) {
   using filter::Operation;
   switch (c.request.row->operation) {
@@ -60,9 +60,9 @@ std::string Recorder::remedy(const Call& c) const {
   if (c.verdict.by == policy::By::fallback && !c.destination && !c.foreign_socket && changes_name(c))
     return policy_.remedy(c.verdict, c.right, parent_of(c.path));
   if (c.right == policy::Right::execute && c.cause == Call::Cause::walk && c.error == EACCES)
-    return "no profile change: it is a directory and not a program, or lies in one that may not be searched";
+    return "no profile change: it is a directory and not a program, or is in a directory without search permission";
   if (c.verdict.by == policy::By::fail)
-    return "before the run, make what cannot be listed readable, or name a smaller workspace with -w";
+    return "before the run, make unreadable directories readable, or choose a smaller workspace with -w";
   if (c.destination) return policy_.remedy_connect(c.verdict, *c.destination, c.host);
   return c.foreign_socket ? policy::Policy::remedy_socket(c.path)
                           : policy_.remedy(c.verdict, c.right, c.stands_for.empty() ? c.path : c.stands_for);
@@ -125,7 +125,7 @@ bool Recorder::decision(const Call& c) {
   journal::Record& record = thread_record();
   decision_fields(c, record);
   if (!append(record)) return false;
-  count(c);  // what is counted is in the journal
+  count(c);  // every counted call is in the journal
   return true;
 }
 
@@ -161,7 +161,7 @@ bool Recorder::append(journal::Record& record) {
   try {
     error = entries_.append(record.line());
   } catch (const std::exception&) {
-    error = EMSGSIZE;  // a record that is too long to be written is a record that is lost
+    error = EMSGSIZE;  // a record that is too long to write is a lost record
   }
   if (error == 0) return true;
   if (error == journal::Appender::stopped) return false;  // the run is over
@@ -178,7 +178,7 @@ void Recorder::count(const Call& c) {
     denials_.fetch_add(1, std::memory_order_relaxed);
     report_denial(c);
   } else if (c.error == ENOENT) {
-    // What the view does not show looks like any missing file, and is mostly a program that probes.
+    // A path outside the mount view looks like any missing file. Mostly a program is probing.
     absent_.fetch_add(1, std::memory_order_relaxed);
   }
 }

@@ -1,4 +1,4 @@
-// From a judged call to its record and its counts. The record is on its way to the disk before anything happens.
+// Records and counts judged calls. The record is on its way to disk before the call is performed.
 #pragma once
 
 #include <atomic>
@@ -39,7 +39,7 @@ class Recorder final : public DecisionLog {
   [[nodiscard]] std::uint64_t decisions() const noexcept { return decisions_.load(); }
   [[nodiscard]] std::uint64_t denials() const noexcept { return denials_.load(); }
   [[nodiscard]] std::uint64_t absent() const noexcept { return absent_.load(); }
-  /// What the run leaves behind, as far as it was recorded.
+  /// What the run leaves behind, from the recorded calls.
   [[nodiscard]] Traces& traces() noexcept { return traces_; }
 
  private:

@@ -1,4 +1,4 @@
-// Which names of decided calls are worth a line at the end of the run.
+// Selects the names in decided calls that are worth a line at the end of the run.
 #include "broker/traces.h"
 
 #include <algorithm>
@@ -13,8 +13,8 @@ namespace agentrun::broker {
 
 namespace {
 
-constexpr std::size_t max_found = 64;             // of a kind
-constexpr std::size_t max_repositories = 16'384;  // that are looked at in the end
+constexpr std::size_t max_found = 64;             // per kind
+constexpr std::size_t max_repositories = 16'384;  // examined at the end
 
 struct Named {
   std::string_view name;
@@ -44,8 +44,8 @@ constexpr std::array<Named, 21> names = {{
     {"copilot-instructions.md", Trace::instructions},
 }};
 
-// Files of directories in which git keeps work that is in progress. They name a merge strategy, and git executes
-// git-merge-STRATEGY, also from the work tree when there is a slash in it.
+// Files in which git keeps an operation in progress. They name a merge strategy, and git executes git-merge-STRATEGY,
+// even from the work tree when STRATEGY contains a slash.
 struct InProgress {
   std::string_view directory, file;
 };
@@ -69,7 +69,7 @@ bool is_in_repository(std::string_view path) {
   return path.find("/.git/") != std::string_view::npos;
 }
 
-// Whether the name says it where it stands.
+// Does a name of this kind count at this path?
 bool counts(Trace kind, std::string_view path) {
   switch (kind) {
     case Trace::bare_repository:
@@ -80,7 +80,7 @@ bool counts(Trace kind, std::string_view path) {
       return name_of(path) == "git-rebase-todo" || std::ranges::any_of(in_progress, [&](const InProgress& each) {
                return name_of(path) == each.file && name_of(parent_of(path)) == each.directory;
              });
-    // Packages bring theirs, by the hundred.
+    // Packages bring their own by the hundred.
     case Trace::instructions:
       return path.find("/node_modules/") == path.npos && path.find("/site-packages/") == path.npos;
     default:
@@ -95,8 +95,8 @@ std::optional<Trace> kind_of(std::string_view path) {
   return std::nullopt;
 }
 
-// The file of such a directory, when this is the name of one: it may come with the directory, under a name that said
-// nothing.
+// The file in progress below `path`, if `path` is named like such a directory; else "". The file may arrive by a rename
+// of its directory, whose old name meant nothing.
 std::string file_within(const std::string& path) {
   const auto* const found = std::ranges::find(in_progress, name_of(path), &InProgress::directory);
   return found == in_progress.end() ? std::string() : path + "/" + std::string(found->file);
@@ -106,21 +106,20 @@ bool is_refused_to_git(const Call& c) {
   return c.verdict.act == policy::Act::deny && c.verdict.rule != nullptr && c.task.comm == "git" && !c.path.empty();
 }
 
-// Is it a rule for what git keeps in a repository's directory, by whatever name that stands?
+// Is it a rule for the contents of a repository's git directory, under any name?
 bool is_of_repository(std::string_view pattern) {
   return pattern.starts_with("${git}/") || pattern.find(".git/") != pattern.npos ||
          pattern.find(".git}") != pattern.npos || pattern.find(".bare") != pattern.npos || pattern.ends_with(".git") ||
          pattern.ends_with("/HEAD");
 }
 
-// git says that it could not, and exits 0: git-switch, git-checkout and git-stash of a branch that has such a file
-// otherwise.
+// Did git fail to update a protected file of the work tree? git-switch, git-checkout and git-stash only print that and
+// exit 0.
 bool is_refused_checkout(const Call& c) {
   return !is_in_repository(c.path) && name_of(c.path) != ".git" && !is_of_repository(c.verdict.rule->pattern);
 }
 
-// The directory of a linked worktree that git-worktree(1), remove or prune, may not empty; "" when it is something
-// else.
+// The directory of a linked worktree that git-worktree(1), remove or prune, may not empty; "" for any other path.
 std::string refused_worktree(const Call& c) {
   const std::string directory(parent_of(c.path));
   return name_of(c.path) == "commondir" && name_of(parent_of(directory)) == "worktrees" ? directory : std::string();
@@ -144,7 +143,7 @@ void Traces::add(Trace kind, const std::string& path) {
              last = std::find_if(first, found_.end(), [&](const auto&each) { return each.first != kind; });
   const bool is_repository = kind == Trace::repository || kind == Trace::bare_repository;
   if (static_cast<std::size_t>(std::distance(first, last)) <= (is_repository ? max_repositories : max_found)) return;
-  // What is reported is what is nearest to the top: decoys are made below.
+  // Keep the paths nearest to the top: decoys are made below.
   found_.erase(std::max_element(first, last,
                                 [](const auto& a, const auto& b) { return farness(a.second) < farness(b.second); }));
   found_.emplace(Trace::more, std::string());
@@ -171,7 +170,7 @@ void Traces::touch_parts(const std::string& path) {
   if (name_of(above) == "hooks" && !name.ends_with(".sample")) touch(std::string(parent_of(above)), Part::settings);
 }
 
-// What was found moves with the directory that it is in.
+// Moves traces along with their directory.
 void Traces::follow_rename(const std::string& from, const std::string& to) {
   const Found before = found_;
   for (const auto& [kind, path] : before)

@@ -1,5 +1,5 @@
-// What a run leaves behind that a person should look at before the host's tools do: judged by name, from the calls that
-// were decided, so that nothing has to be searched at the end.
+// Collects what a run leaves behind that a person should check before the host's tools use it. Works by the names in
+// decided calls, so that nothing has to be searched at the end.
 #pragma once
 
 #include <cstdint>
@@ -19,13 +19,13 @@ struct Call;
 class Traces {
  public:
   using Found = std::set<std::pair<Trace, std::string>>;
-  /// Directories in which the command made or changed something that would be a part of a repository of git, if they
-  /// are one: its settings or hooks, or another part.
+  /// What the command created or changed in a directory that may be a git repository: its settings or hooks, or another
+  /// part of it.
   enum class Part : std::uint8_t { other, settings };
   using Touched = std::map<std::string, Part>;
-  /// Of this decided call: mostly nothing, at the cost of comparing a name.
+  /// Notes a decided call. Most calls leave no trace and cost one comparison of names.
   void note(const Call& c);
-  /// All of them so far. Bounded; Trace::more is among them when there were more.
+  /// All traces so far. Bounded: Trace::more says that there were more.
   [[nodiscard]] Found found() {
     const std::scoped_lock lock(mutex_);
     return found_;

@@ -39,7 +39,7 @@ int Workers::briefly(const std::function<int()>& call) {
       start_watch();
       brief_.emplace(self, 0);
     } catch (const std::exception&) {
-      return EAGAIN;  // what nobody watches is not begun
+      return EAGAIN;  // do not begin a call that nobody watches
     }
   }
   const int result = call();
@@ -76,17 +76,18 @@ void Workers::run(std::uint64_t id, Work work) {
     const std::scoped_lock lock(mutex_);
     busy_.erase(id);  // from here on the watcher does not touch this thread
   }
-  work = {};  // closes what the call held of the target's files: who is answered goes on at once
+  work = {};  // closes the target's files that the call held, before the target resumes
   listener_.send(id, std::move(reply));
 }
 
-// Sends again and again until the worker has left: the first signal may come before its open has begun to wait.
+// Signals a worker again and again until it has left: the first signal may come before the worker's open has begun to
+// wait.
 void Workers::watch() {
   int idle = 0;
   for (;;) {
     std::this_thread::sleep_for(watch_period);
     std::unique_lock lock(mutex_);
-    // It stays awake for a while: to be woken for each of many short calls would cost more than they do.
+    // Stay awake for a while: waking up for each of many short calls would cost more than the calls.
     idle = busy_.empty() && brief_.empty() ? idle + 1 : 0;
     if (idle > idle_periods) {
       asleep_ = true;
