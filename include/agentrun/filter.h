@@ -1,5 +1,5 @@
-// The one table of system calls, and the BPF programs that are made of it. Pure.
-// The table is the single source for the filter, the broker's decoder, the journal's classes, the tests and the manual.
+// The one table of system calls, and the BPF programs made from it. Pure. The table is the single source for the
+// filter, the broker's decoder, the journal's classes, the tests and the manual.
 #pragma once
 
 #include <linux/filter.h>
@@ -18,8 +18,8 @@ enum class Disposition : std::uint8_t {
   trap_opens,     // open, openat: to the broker when the flags register asks to write or create; O_PATH alone is let
                   // through; reading opens are trapped unless Variant::reads_off
   trap_leases,    // fcntl: to the broker when it takes or returns a lease, else let through
-  refuse_eperm,   // refused by the floor: EPERM
-  refuse_enosys,  // refused by the floor: ENOSYS (programs fall back)
+  refuse_eperm,   // refused by the kernel baseline: EPERM
+  refuse_enosys,  // refused by the kernel baseline: ENOSYS (programs fall back)
   checked,  // allowed except for some values of register arguments (clone flags, ioctl numbers, socket families, …)
 };
 std::string_view name(Disposition) noexcept;
@@ -56,11 +56,11 @@ std::string_view name(Operation) noexcept;
 enum class Class : std::uint8_t { none, open, change, exec, connect };
 std::string_view name(Class) noexcept;
 
-/// The structure that a call's times have in memory.
+/// The layout of a call's times in memory.
 enum class Times : std::uint8_t { none, seconds, microseconds, nanoseconds };  // utimbuf, timeval[2], timespec[2]
 
-/// The role of each argument register (0–5); -1: the call has no such argument. The broker's decoder reads the
-/// arguments by these alone: it knows no call's name.
+/// The register (0–5) of each argument role; -1: the call has no such argument. The broker's decoder reads arguments by
+/// these roles alone and knows no call's name.
 struct Arguments {
   std::int8_t dirfd = -1;   // where `path` starts; -1 with a path means AT_FDCWD
   std::int8_t path = -1;    // in the order of the call: for symlink and symlinkat the text of the link
@@ -70,19 +70,19 @@ struct Arguments {
   std::int8_t mode = -1;
   std::int8_t fd = -1;               // a descriptor that is itself the object
   std::int8_t how = -1;              // struct open_how; its size is in the next register
-  std::int8_t device = -1;           // mknod's
+  std::int8_t device = -1;           // of mknod
   std::int8_t owner = -1;            // user; the group is in the next register
-  std::int8_t length = -1;           // truncate's
-  std::int8_t times = -1;            // of the layout `times_layout`
+  std::int8_t length = -1;           // of truncate
+  std::int8_t times = -1;            // in the layout `times_layout`
   std::int8_t attribute = -1;        // the name of an extended attribute
   std::int8_t value = -1;            // its value; the size is in the next register
   std::int8_t value_flags = -1;      // XATTR_*
-  std::int8_t value_structure = -1;  // struct xattr_args, which has value, size and flags; its size is in the next one
+  std::int8_t value_structure = -1;  // struct xattr_args (value, size, flags); its size is in the next register
   std::int8_t lease = -1;            // F_RDLCK, F_WRLCK, F_UNLCK
-  std::int8_t argv = -1;             // the vector of a new program's arguments
-  std::int8_t address = -1;          // a socket's; its size is in the next register
+  std::int8_t argv = -1;             // the arguments of a new program
+  std::int8_t address = -1;          // of a socket; its size is in the next register
   Times times_layout = Times::none;  // with `times`
-  std::uint32_t fixed_flags = 0;     // flags that the call has by its name: creat O_CREAT and others, rmdir
+  std::uint32_t fixed_flags = 0;     // flags that the call's name implies: creat O_CREAT and others, rmdir
                                      // AT_REMOVEDIR, lchown AT_SYMLINK_NOFOLLOW
 };
 
@@ -95,9 +95,9 @@ struct Row {
   Arguments arguments = {};
 };
 
-/// Every x86-64 call that this version knows, sorted by number. Numbers that are not in it get ENOSYS.
+/// Every x86-64 call that this version knows, sorted by number. Other numbers get ENOSYS.
 std::span<const Row> table() noexcept;
-/// Row of a number, or null.
+/// The row of a number, or null.
 const Row* find(int nr) noexcept;
 
 enum class Variant : std::uint8_t {
@@ -105,20 +105,19 @@ enum class Variant : std::uint8_t {
   agent_reads_off,            // audit.reads: off
   agent_reads_trapped_memfd,  // the same with exec.memfd: allow
   agent_reads_off_memfd,
-  agent_floor_only,  // weaken: [floor-only]: nothing is trapped; what the floor refuses is refused
+  agent_floor_only,  // weaken: [floor-only]: traps nothing, refuses what the kernel baseline refuses
   init,              // pid 1 of the sandbox: wait, forward signals, report; nothing else
   broker,            // the broker's own allow list
   egress,            // egress's own allow list
-  sink,              // that of agent-run-sink
+  sink,              // agent-run-sink's own allow list
 };
 
-/// The program of a variant, exported by libseccomp when agent-run was built. Load it with
-/// seccomp(SECCOMP_SET_MODE_FILTER). The agent's programs need SECCOMP_FILTER_FLAG_NEW_LISTENER, but for
-/// agent_floor_only.
+/// The program of a variant, generated when agent-run was built. Load it with seccomp(SECCOMP_SET_MODE_FILTER). The
+/// agent's programs need SECCOMP_FILTER_FLAG_NEW_LISTENER, except for agent_floor_only.
 std::span<const sock_filter> program(Variant variant) noexcept;
 
-/// Runs a program on one call as the kernel would and returns SECCOMP_RET_* | data. Throws std::invalid_argument for an
-/// instruction that the kernel would refuse.
+/// Runs a program on one call as the kernel would, and returns SECCOMP_RET_* | data. Throws std::invalid_argument for a
+/// program that the kernel would refuse.
 std::uint32_t evaluate(std::span<const sock_filter> program, const seccomp_data& call);
 
 }  // namespace agentrun::filter

@@ -1,5 +1,5 @@
-// Calls that the agent may make but for some register values. Only registers are compared: memory is the caller's to
-// change. Constants: clone(2), unshare(2), ioctl_tty(2), ioctl_iflags(2), socket(2), personality(2), seccomp(2),
+// The rules for calls that are allowed except for some register values. Compares only registers: the caller can change
+// memory. Constants: clone(2), unshare(2), ioctl_tty(2), ioctl_iflags(2), socket(2), personality(2), seccomp(2),
 // memfd_create(2), prctl(2), send(2), tcp(7).
 #include <agentrun/sys/kernel_abi.h>
 #include <asm/ioctls.h>
@@ -33,11 +33,11 @@ constexpr Action allow = SECCOMP_RET_ALLOW;
 constexpr Action eperm = refuse_with(EPERM);
 constexpr Action notify = SECCOMP_RET_USER_NOTIF;
 
-/// The register is exactly this.
+/// The register equals `value`.
 constexpr Condition is(std::uint8_t argument, std::uint64_t value) {
   return {.argument = argument, .mask = every_bit, .value = static_cast<std::uint32_t>(value)};
 }
-/// All of these bits are set.
+/// All of `bits` are set.
 constexpr Condition has(std::uint8_t argument, std::uint64_t bits) {
   return {.argument = argument, .mask = static_cast<std::uint32_t>(bits), .value = static_cast<std::uint32_t>(bits)};
 }
@@ -49,7 +49,7 @@ constexpr Clause when(std::string_view what, Condition first, Condition second, 
   return {.what = what, .first = first, .second = second, .action = action};
 }
 
-// CLONE_NEWTIME is not here: its bit is part of the exit signal in clone(2), which cannot make time namespaces.
+// CLONE_NEWTIME is missing: its bit is part of the exit signal in clone(2), which cannot create time namespaces.
 constexpr Clause clone_clauses[] = {
     when("CLONE_NEWNS", has(0, CLONE_NEWNS), eperm),     when("CLONE_NEWCGROUP", has(0, CLONE_NEWCGROUP), eperm),
     when("CLONE_NEWUTS", has(0, CLONE_NEWUTS), eperm),   when("CLONE_NEWIPC", has(0, CLONE_NEWIPC), eperm),
@@ -63,8 +63,8 @@ constexpr Clause unshare_clauses[] = {
     when("CLONE_NEWPID", has(0, CLONE_NEWPID), eperm),       when("CLONE_NEWNET", has(0, CLONE_NEWNET), eperm),
 };
 
-// ioctl numbers are direction, size, type and number (linux/ioctl.h). The size is left out where it can be: the kernel
-// has no second meaning for it, and the forms of 32-bit programs and of later kernels differ in nothing else.
+// An ioctl number consists of direction, size, type and number (linux/ioctl.h). The size is ignored where possible: it
+// never selects another command, and only the size differs in the forms of 32-bit programs and later kernels.
 constexpr std::uint32_t direction = 0xc0000000U;
 constexpr std::uint32_t type_and_number = 0xffffU;
 constexpr std::uint32_t only_type = 0xff00U;
@@ -78,12 +78,13 @@ constexpr Condition terminal(std::uint64_t number) {
 constexpr Condition numbered(std::uint64_t number) {
   return command(direction | type_and_number, number);
 }
-/// Every number of the type whose argument the kernel only reads.
+/// Every command of the type whose argument the kernel only reads.
 constexpr Condition writes_type(std::uint8_t type) {
   return command(direction | only_type, _IOC(_IOC_WRITE, type, 0, 0));
 }
 
-/// struct btrfs_ioctl_vol_args and _v2 have 4096 bytes, and nothing else of the type that only writes is as large.
+/// struct btrfs_ioctl_vol_args and _v2 have 4096 bytes. No other write-only command of the type has an argument of that
+/// size.
 constexpr std::uint32_t volume_size = sizeof(btrfs_ioctl_vol_args) << _IOC_SIZESHIFT;
 constexpr Condition btrfs_volume = command(direction | volume_size | only_type, BTRFS_IOC_SNAP_CREATE);
 
@@ -95,35 +96,36 @@ static_assert(takes(writes_type('v'), FS_IOC_SETVERSION) && takes(writes_type('v
 static_assert(takes(btrfs_volume, BTRFS_IOC_SUBVOL_CREATE_V2) && takes(btrfs_volume, BTRFS_IOC_SNAP_DESTROY_V2));
 static_assert(!takes(btrfs_volume, FICLONE) && !takes(btrfs_volume, FICLONERANGE));
 
-// TIOCSETD: a line discipline is kernel code that no agent needs. The rest changes files, or makes and removes
-// subvolumes, by a descriptor that was opened to read (design.md §4.12); neither Landlock nor the broker sees that.
+// TIOCSETD: a line discipline is kernel code that no agent needs. From FS_IOC_SETFLAGS on, the commands change files,
+// or create and remove subvolumes, through a descriptor opened for reading (design.md §4.12). Neither Landlock nor the
+// broker sees that.
 constexpr Clause ioctl_clauses[] = {
     when("TIOCSTI", terminal(TIOCSTI), eperm),
     when("TIOCLINUX", terminal(TIOCLINUX), eperm),
     when("TIOCSETD", terminal(TIOCSETD), eperm),
-    when("FS_IOC_SETFLAGS and all else of type 'f' that only writes", writes_type('f'), eperm),
-    when("FS_IOC_SETVERSION and all else of type 'v' that only writes", writes_type('v'), eperm),
+    when("FS_IOC_SETFLAGS and other write-only commands of type 'f'", writes_type('f'), eperm),
+    when("FS_IOC_SETVERSION and other write-only commands of type 'v'", writes_type('v'), eperm),
     when("FS_IOC_FSSETXATTR", numbered(FS_IOC_FSSETXATTR), eperm),
     when("FS_IOC_SET_ENCRYPTION_POLICY", numbered(FS_IOC_SET_ENCRYPTION_POLICY), eperm),
     when("FS_IOC_ADD_ENCRYPTION_KEY", numbered(FS_IOC_ADD_ENCRYPTION_KEY), eperm),
     when("FS_IOC_REMOVE_ENCRYPTION_KEY", numbered(FS_IOC_REMOVE_ENCRYPTION_KEY), eperm),
     when("FS_IOC_REMOVE_ENCRYPTION_KEY_ALL_USERS", numbered(FS_IOC_REMOVE_ENCRYPTION_KEY_ALL_USERS), eperm),
     when("FAT_IOCTL_SET_ATTRIBUTES", numbered(FAT_IOCTL_SET_ATTRIBUTES), eperm),
-    when("BTRFS_IOC_SUBVOL_CREATE and all else with btrfs_ioctl_vol_args", btrfs_volume, eperm),
+    when("BTRFS_IOC_SUBVOL_CREATE and other commands with btrfs_ioctl_vol_args", btrfs_volume, eperm),
     when("BTRFS_IOC_SUBVOL_SETFLAGS", numbered(BTRFS_IOC_SUBVOL_SETFLAGS), eperm),
     when("BTRFS_IOC_SET_RECEIVED_SUBVOL", numbered(BTRFS_IOC_SET_RECEIVED_SUBVOL), eperm),
-    when("F2FS_IOC_SET_PIN_FILE and all else of type 0xf5 that only writes", writes_type(F2FS_IOCTL_MAGIC), eperm),
+    when("F2FS_IOC_SET_PIN_FILE and other write-only commands of type 0xf5", writes_type(F2FS_IOCTL_MAGIC), eperm),
 };
 
-// A type is the low four bits; SOCK_CLOEXEC and SOCK_NONBLOCK lie above (socket(2)). Raw netlink and unix sockets are
-// ordinary ones.
+// The socket type is the low four bits; SOCK_CLOEXEC and SOCK_NONBLOCK are above (socket(2)). SOCK_RAW is an ordinary
+// type for netlink and unix sockets.
 constexpr Condition of_type(std::uint32_t type) {
   return {.argument = 1, .mask = 0xf, .value = type};
 }
 constexpr Action no_type = refuse_with(ESOCKTNOSUPPORT);
 constexpr Action no_protocol = refuse_with(EPROTONOSUPPORT);
-// For other types and protocols the kernel would load a module that has one (SCTP, DCCP, L2TP, SMC: request_module in
-// inet_create), which is the host's to choose. The errnos are those of a kernel without them.
+// For other types and protocols the kernel would load a module (SCTP, DCCP, L2TP, SMC: request_module in inet_create).
+// Only the host may choose its modules. The errnos are those of a kernel without the module.
 constexpr Clause socket_clauses[] = {
     when("AF_UNIX", is(0, AF_UNIX), allow),
     when("AF_INET, SOCK_RAW", is(0, AF_INET), of_type(SOCK_RAW), eperm),
@@ -156,16 +158,16 @@ constexpr Clause personality_clauses[] = {
     when("ADDR_NO_RANDOMIZE", is(0, ADDR_NO_RANDOMIZE), allow),
     when("0xffffffff (query)", is(0, every_bit), allow),
 };
-// Where its arguments and its auxiliary vector are is the kernel's word about a process, by which the broker knows what
-// it runs (broker/verified.h). PR_SET_MM_MAP needs no capability.
+// The broker identifies a process's execution by where the kernel placed its arguments and auxiliary vector
+// (broker/exec/verified.h). PR_SET_MM would change that, and PR_SET_MM_MAP needs no capability.
 constexpr Clause prctl_clauses[] = {
     when("PR_SET_MM", is(0, PR_SET_MM), eperm),
 };
 constexpr Clause seccomp_clauses[] = {
     when("SECCOMP_FILTER_FLAG_NEW_LISTENER", has(1, SECCOMP_FILTER_FLAG_NEW_LISTENER), eperm),
 };
-// The kernel's own EINVAL where it would give it: Chromium asks for all bits at start and insists on that answer. It is
-// given here, since a bit that this table does not know may be one that a later kernel takes.
+// Returns EINVAL where the kernel would: at start Chromium passes all bits and insists on EINVAL. The filter answers,
+// because a later kernel may accept a bit that this table does not know.
 constexpr std::uint32_t mfd_known =
     MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | abi::mfd_noexec_seal | abi::mfd_exec;
 constexpr std::uint32_t mfd_huge_sizes = std::uint32_t{MFD_HUGE_MASK} << MFD_HUGE_SHIFT;  // only with MFD_HUGETLB
@@ -179,8 +181,8 @@ constexpr Clause memfd_create_clauses[] = {
 };
 static_assert(mfd_known == 0x1f && (mfd_huge_sizes & mfd_known) == 0);
 
-// TCP Fast Open connects without connect(2), or later than it: no connection leaves that was not judged and announced.
-// The errno is the kernel's where net.ipv4.tcp_fastopen is off.
+// TCP Fast Open connects without connect(2), or after it, so a connection could leave that was not judged and
+// announced. The errno is the kernel's when net.ipv4.tcp_fastopen is off.
 constexpr Action no_fast_open = refuse_with(EOPNOTSUPP);
 constexpr Clause sendto_clauses[] = {when("MSG_FASTOPEN", has(3, MSG_FASTOPEN), no_fast_open)};
 constexpr Clause sendmsg_clauses[] = {when("MSG_FASTOPEN", has(2, MSG_FASTOPEN), no_fast_open)};
@@ -201,13 +203,14 @@ constexpr CallRule checks[] = {
     {.nr = __NR_unshare, .clauses = unshare_clauses, .otherwise = allow},
     {.nr = __NR_sendmmsg,
      .clauses = sendto_clauses,
-     .otherwise = allow},  // its flags stand where those of sendto(2) do
+     .otherwise = allow},  // has its flags in the same register as sendto(2)
     {.nr = __NR_seccomp, .clauses = seccomp_clauses, .otherwise = allow},
     {.nr = __NR_memfd_create, .clauses = memfd_create_clauses, .otherwise = allow},
 };
 static_assert(std::ranges::is_sorted(checks, std::ranges::less{}, &CallRule::nr));
 
-// O_PATH first: the kernel ignores every writing flag beside it (open(2)), and such a descriptor cannot be injected.
+// O_PATH comes first: the kernel ignores every writing flag beside it (open(2)), and an O_PATH descriptor cannot be
+// injected.
 template <std::uint8_t Register>
 constexpr Clause writing_opens[] = {
     when("O_PATH", has(Register, O_PATH), allow),    when("O_WRONLY", has(Register, O_WRONLY), notify),
@@ -215,8 +218,8 @@ constexpr Clause writing_opens[] = {
     when("O_TRUNC", has(Register, O_TRUNC), notify), when("O_TMPFILE", has(Register, O_TMPFILE & ~O_DIRECTORY), notify),
 };
 
-// One comparison for both: fcntl is called often. Linux 6.19 has F_SETDELEG, which does to a directory what a lease
-// does to a file; its argument is in memory, so the broker answers as a kernel without it.
+// One comparison covers both commands: fcntl is called often. F_SETDELEG (Linux 6.19) is a lease on a directory. Its
+// argument is in memory, so the broker answers like a kernel without it.
 constexpr std::uint32_t f_setdeleg = F_SETLEASE + 16;
 constexpr Clause lease_clauses[] = {
     when("F_SETLEASE, F_SETDELEG", {.argument = 1, .mask = every_bit ^ (F_SETLEASE ^ f_setdeleg), .value = F_SETLEASE},

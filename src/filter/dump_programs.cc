@@ -1,4 +1,4 @@
-// Prints docs/syscalls.md from the table, or (--check FILE) says whether the file is what would be printed.
+// Prints docs/syscalls.md from the table, or checks that a file is up to date (--check FILE).
 #include <agentrun/filter.h>
 #include <agentrun/sys/error.h>
 
@@ -14,23 +14,23 @@ namespace {
 
 constexpr std::string_view introduction = R"(# System calls
 
-What becomes of each x86-64 system call of the agent. Generated from the table in `src/filter/table.cc`; the same table
-makes the filter. A number that is not listed gets ENOSYS. Calls of another architecture (32-bit, x32) get EPERM.
+How each x86-64 system call of the agent is answered. Generated from the table in `src/filter/table.cc`; the same table
+makes the filter. An unlisted number gets ENOSYS. Calls of another architecture (32-bit, x32) get EPERM.
 )";
 
 constexpr std::string_view trapped_title = R"(
 ## Decided by the broker
 
-The call is held, judged against the policy, and performed by the broker or let through, as the profile says.
+The broker judges the call by the policy, and performs it, lets it through or refuses it.
 
 | number | call | operation | class in the journal |
 |---|---|---|---|
 )";
 
 constexpr std::string_view checked_title = R"(
-## Allowed but for some arguments
+## Allowed except for some arguments
 
-Only registers are looked at, and of them the low 32 bits. The first line that holds decides.
+Only the low 32 bits of registers are compared. The first line that matches decides.
 
 | call | argument | answer |
 |---|---|---|
@@ -54,7 +54,7 @@ std::string rule_lines(const Row& row, const CallRule& rule, std::string_view su
   std::string text;
   for (const Clause& clause : rule.clauses)
     text += start + std::string(clause.what) + " | " + answer(clause.action) + " |\n";
-  return text + start + "all else | " + answer(rule.otherwise) + " |\n";
+  return text + start + "everything else | " + answer(rule.otherwise) + " |\n";
 }
 
 std::string checked_part() {
@@ -78,7 +78,7 @@ std::string trapped_part() {
   return text;
 }
 
-/// The names of all rows with a disposition, in lines of bearable length.
+/// The names of all rows with a disposition, in lines of limited length.
 std::string list_part(std::string_view title, Disposition disposition) {
   constexpr std::size_t width = 116;
   std::string text = "\n## " + std::string(title) + "\n\n";
@@ -105,7 +105,7 @@ int check_file(const char* path) {
   std::ifstream in(path);
   const std::string found{std::istreambuf_iterator<char>(in), {}};
   if (found == document()) return 0;
-  std::fprintf(stderr, "%s is not what the table says: write it anew with filter-dump > docs/syscalls.md\n", path);
+  std::fprintf(stderr, "%s differs from the table: update it with filter-dump > docs/syscalls.md\n", path);
   return 1;
 }
 

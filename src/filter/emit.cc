@@ -1,4 +1,5 @@
-// Clauses → BPF. A clause is its tests and a return; a test that fails jumps behind the return, to the next clause.
+// Turns clauses into BPF. A clause becomes its tests and a return; a failed test jumps past the return to the next
+// clause.
 #include <bit>
 #include <stdexcept>
 #include <string>
@@ -15,7 +16,7 @@ constexpr sock_filter statement(std::uint16_t code, std::uint32_t k) {
   return {.code = code, .jt = 0, .jf = 0, .k = k};
 }
 
-/// Jumps `skip` instructions when the condition does not hold.
+/// Skips `skip` instructions unless the condition holds.
 constexpr sock_filter unless(std::uint16_t comparison, std::uint32_t k, std::size_t skip) {
   return {.code = static_cast<std::uint16_t>(BPF_JMP | comparison | BPF_K),
           .jt = 0,
@@ -30,7 +31,7 @@ sock_filter load(const Condition& condition) {
   return statement(BPF_LD | BPF_W | BPF_ABS, first + size * condition.argument);
 }
 
-/// `behind`: how many instructions of the clause follow the test.
+/// `behind`: the number of the clause's instructions after the test.
 std::vector<sock_filter> test(const Condition& condition, std::size_t behind) {
   if (condition.mask == 0) return {};
   if (condition.mask == every_bit) return {load(condition), unless(BPF_JEQ, condition.value, behind)};
@@ -75,13 +76,13 @@ std::vector<sock_filter> attach(std::vector<sock_filter> by_number, std::span<co
   for (std::size_t at = 0; at < tree; ++at) {
     if (!is_placeholder(program[at])) continue;
     const std::size_t index = program[at].k & SECCOMP_RET_DATA;
-    if (index >= checked.size()) throw std::logic_error("placeholder " + std::to_string(index) + " stands for nothing");
+    if (index >= checked.size()) throw std::logic_error("placeholder " + std::to_string(index) + " has no rule");
     program[at] = statement(BPF_JMP | BPF_JA, static_cast<std::uint32_t>(starts[index] - at - 1));
     used[index] = true;
   }
   for (std::size_t index = 0; index < used.size(); ++index)
     if (!used[index])
-      throw std::logic_error("the tests of call " + std::to_string(checked[index].nr) + " are not reached");
+      throw std::logic_error("the tests of call " + std::to_string(checked[index].nr) + " are unreachable");
   if (program.size() > BPF_MAXINSNS) throw std::logic_error("the program is too long");
   return program;
 }

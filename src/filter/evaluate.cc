@@ -1,6 +1,5 @@
-// Classic BPF as seccomp runs it. The checks are those that the kernel makes when a filter is loaded: what every filter
-// must keep (bpf_check_classic in net/core/filter.c) and what seccomp allows of it (seccomp_check_filter in
-// kernel/seccomp.c).
+// Runs classic BPF as seccomp does. The checks are the kernel's when it loads a filter: those for every filter
+// (bpf_check_classic in net/core/filter.c) and seccomp's own (seccomp_check_filter in kernel/seccomp.c).
 #include <agentrun/filter.h>
 
 #include <algorithm>
@@ -14,7 +13,7 @@ namespace agentrun::filter {
 namespace {
 
 using Program = std::span<const sock_filter>;
-using Cells = std::uint16_t;  // one bit a memory cell: written on every way to here
+using Cells = std::uint16_t;  // one bit per memory cell: written on every path to here
 static_assert(BPF_MEMWORDS == 16);
 constexpr std::uint32_t max_shift = 31;
 
@@ -29,7 +28,7 @@ void check_jump(Program program, std::size_t at) {
   if (!inside) refuse(at, "jump out of the program");
 }
 
-/// The instructions that seccomp takes, with the limits of their operands.
+/// Accepts the instructions that seccomp accepts, within the limits of their operands.
 void check_instruction(Program program, std::size_t at) {
   const sock_filter& insn = program[at];
   switch (insn.code) {
@@ -85,7 +84,7 @@ void check_instruction(Program program, std::size_t at) {
     case BPF_ALU | BPF_RSH | BPF_X:
       return;
     default:
-      refuse(at, "seccomp does not take this instruction");
+      refuse(at, "seccomp does not accept this instruction");
   }
 }
 
@@ -97,8 +96,8 @@ bool reads_cell(const sock_filter& insn) {
   return insn.code == (BPF_LD | BPF_MEM) || insn.code == (BPF_LDX | BPF_MEM);
 }
 
-/// A memory cell is read only where every way to the instruction has written it. Jumps go forward only, so one pass
-/// in order meets an instruction after all that lead to it.
+/// Refuses a read of a memory cell that some path to the instruction has not written. Jumps only go forward, so one
+/// pass in order visits an instruction after all its predecessors.
 void check_cells(Program program) {
   if (std::ranges::none_of(program, reads_cell)) return;
   std::vector<Cells> written(program.size(), Cells{0xffff});
@@ -125,7 +124,7 @@ void check(Program program) {
   if (program.empty() || program.size() > BPF_MAXINSNS)
     throw std::invalid_argument("BPF program: 1 to 4096 instructions");
   for (std::size_t at = 0; at < program.size(); ++at) check_instruction(program, at);
-  if (BPF_CLASS(program.back().code) != BPF_RET) refuse(program.size() - 1, "the last one must return");
+  if (BPF_CLASS(program.back().code) != BPF_RET) refuse(program.size() - 1, "the last instruction must return");
   check_cells(program);
 }
 
@@ -187,7 +186,7 @@ bool compare(std::uint16_t code, std::uint32_t a, std::uint32_t operand) {
   }
 }
 
-/// Runs a program that was checked: it ends, because jumps go forward and the last instruction returns.
+/// Runs a checked program. The run ends, because jumps go forward and the last instruction returns.
 std::uint32_t run(Program program, Machine machine) {
   for (std::size_t at = 0;; ++at) {
     const sock_filter& insn = program[at];

@@ -1,4 +1,4 @@
-// The words for the enumerators, as the journal and the manual write them.
+// The enumerators' names in the journal and the manual.
 #include <agentrun/filter.h>
 
 #include <array>

@@ -1,4 +1,4 @@
-// Table row → rule, variant → rule set.
+// Turns a table row into a rule, and a variant into a rule set.
 #include "filter/filter_rules.h"
 
 #include <asm/unistd_64.h>
@@ -15,11 +15,11 @@ namespace {
 CallRule checked_rule(const Row& row) {
   const auto checks = agent_checks();
   const auto found = std::ranges::find(checks, row.nr, &CallRule::nr);
-  if (found == checks.end()) throw std::logic_error(std::string(row.name) + ": checked, but there is no check");
+  if (found == checks.end()) throw std::logic_error(std::string(row.name) + ": checked, but has no check");
   return *found;
 }
 
-// MFD_EXEC is refused where memory files are not executed anyway; what is made without it the broker judges.
+// MFD_EXEC is refused where memory files must not be executed. Files created without MFD_EXEC are judged by the broker.
 enum class MemoryFiles : std::uint8_t { data, programs };
 
 CallRule agent_rule(const Row& row, Reads reads, MemoryFiles memory_files) {
@@ -50,7 +50,7 @@ RuleSet agent_rules(Reads reads, MemoryFiles memory_files) {
   return set;
 }
 
-// A program that traps, loaded without a listener, would answer ENOSYS.
+// Allows the calls that would be trapped: without a listener a trap answers ENOSYS.
 RuleSet without_traps(RuleSet set) {
   for (CallRule& rule : set.calls) {
     const Row* const row = find(rule.nr);
@@ -82,7 +82,7 @@ RuleSet rules(Variant variant) {
     case Variant::sink:
       return sink_rules();
   }
-  return {};  // knows nothing: kills
+  return {};  // has no rules: kills
 }
 
 }  // namespace agentrun::filter

@@ -1,6 +1,6 @@
-// Allow lists of our own processes that stand near the agent: pid 1 of the sandbox, the broker, egress and sinks.
-// Whatever is not here kills the first two: they are ours, so an unexpected call means that somebody else is running in
-// them.
+// The allow lists of agent-run's own processes near the agent: pid 1 of the sandbox, the broker, egress and sinks. An
+// unlisted call kills pid 1 and the broker: both run only our code, so an unexpected call means that somebody else's
+// code runs there.
 #include <agentrun/sys/kernel_abi.h>
 #include <asm/ioctls.h>
 #include <asm/unistd_64.h>
@@ -35,7 +35,7 @@ constexpr Clause bits(std::string_view what, std::uint8_t argument, std::uint32_
   return {.what = what, .first = {.argument = argument, .mask = mask, .value = mask}, .action = action};
 }
 
-// mmap(2), mprotect(2): protection in register 2. No code comes into these processes after their filter.
+// mmap(2), mprotect(2): protection in register 2. No code enters these processes after their filter is loaded.
 constexpr Clause protection_clauses[] = {bits("PROT_EXEC", 2, PROT_EXEC, kill)};
 
 constexpr int init_calls[] = {
@@ -74,7 +74,7 @@ constexpr CallRule init_checked[] = {
     {.nr = __NR_ioctl, .clauses = terminal_clauses, .otherwise = kill},
 };
 
-// Of the broker and egress alike: threads, memory, time.
+// Common to broker, egress and sinks: threads, memory, time.
 constexpr int service_calls[] = {
     __NR_futex,
     __NR_munmap,
@@ -127,7 +127,7 @@ constexpr int broker_calls[] = {
     __NR_recvmsg,
     __NR_sendmsg,
     __NR_sendto,
-    // the agent: its memory to read, its sockets, its limits and their signal
+    // the agent's memory (read), sockets, limits, and the signal of a limit
     __NR_process_vm_readv,
     __NR_pidfd_open,
     __NR_pidfd_getfd,
@@ -155,7 +155,7 @@ constexpr int broker_calls[] = {
     __NR_lgetxattr,
     __NR_fgetxattr,
     abi::sys_getxattrat,
-    // the changes that it performs
+    // the changes that the broker performs
     __NR_unlinkat,
     __NR_renameat,
     __NR_renameat2,
@@ -183,9 +183,9 @@ constexpr int broker_calls[] = {
     __NR_fremovexattr,
     abi::sys_removexattrat,
     __NR_umask,
-    __NR_fchdir,  // where bind(2) starts
-    __NR_flock,   // of the runs' common lock
-    // capabilities: raised around a refused memory read only (design.md §4.11)
+    __NR_fchdir,  // the directory for bind(2)
+    __NR_flock,   // the runs' common lock
+    // capabilities: raised only around a refused memory read (design.md §4.11)
     __NR_capget,
     __NR_capset,
     __NR_prctl,
@@ -200,14 +200,15 @@ constexpr Clause listener_clauses[] = {
     command("SECCOMP_IOCTL_NOTIF_ADDFD", SECCOMP_IOCTL_NOTIF_ADDFD),
     command("SECCOMP_IOCTL_NOTIF_SET_FLAGS", abi::seccomp_ioctl_notif_set_flags),
 };
-// Threads, no processes. clone3's flags are in memory: ENOSYS makes the C library use clone.
+// Threads only, no processes. clone3's flags are in memory: ENOSYS makes the C library use clone.
 constexpr Clause thread_clauses[] = {
     bits("CLONE_NEWNS", 0, CLONE_NEWNS, kill),     bits("CLONE_NEWCGROUP", 0, CLONE_NEWCGROUP, kill),
     bits("CLONE_NEWUTS", 0, CLONE_NEWUTS, kill),   bits("CLONE_NEWIPC", 0, CLONE_NEWIPC, kill),
     bits("CLONE_NEWUSER", 0, CLONE_NEWUSER, kill), bits("CLONE_NEWPID", 0, CLONE_NEWPID, kill),
     bits("CLONE_NEWNET", 0, CLONE_NEWNET, kill),   bits("CLONE_THREAD", 0, CLONE_THREAD, allow),
 };
-// Of the agent's sockets, for a moment: how long connect(2) waits, and whether bind(2) chooses a port.
+// Options of the agent's sockets that the broker changes for a moment: the time-out of connect(2), and whether bind(2)
+// chooses a port.
 constexpr Clause socket_option(std::string_view what, int level, int name) {
   return {.what = what,
           .first = {.argument = 1, .mask = 0xffffffffU, .value = static_cast<std::uint32_t>(level)},
@@ -227,8 +228,8 @@ constexpr CallRule broker_checked[] = {
     {.nr = __NR_clone3, .otherwise = refuse_with(ENOSYS)},
 };
 
-// Egress speaks with the host's network and lets the modules of its name services do so (nsswitch.conf(5)). What those
-// do is the host's choice, so a call that is not here fails and does not kill; what could only be an attack kills.
+// Egress uses the host's network, and so do the modules of its name services (nsswitch.conf(5)). The host chooses the
+// modules, so an unlisted call fails and does not kill. A call that only an attack would make kills.
 constexpr int egress_calls[] = {
     // bytes and descriptors
     __NR_read,
@@ -287,7 +288,7 @@ constexpr int egress_calls[] = {
     __NR_uname,
     __NR_sysinfo,
     __NR_getcwd,
-    // who it is, and the time as older libraries ask
+    // identity, and the time in the way of older libraries
     __NR_getuid,
     __NR_geteuid,
     __NR_getgid,
@@ -300,7 +301,7 @@ constexpr Clause family(std::string_view what, std::uint32_t number) {
 }
 constexpr Clause family_clauses[] = {
     family("AF_UNIX", AF_UNIX), family("AF_INET", AF_INET), family("AF_INET6", AF_INET6),
-    family("AF_NETLINK", AF_NETLINK),  // getaddrinfo(3) asks which addresses the host has
+    family("AF_NETLINK", AF_NETLINK),  // getaddrinfo(3) asks for the host's addresses
 };
 constexpr Clause read_only(std::uint8_t flags) {
   return {.what = "O_RDONLY",
@@ -312,7 +313,7 @@ constexpr Clause open_clauses[] = {read_only(1)};
 constexpr Clause egress_command_clauses[] = {command("FIONREAD", FIONREAD), command("FIONBIO", FIONBIO)};
 constexpr Clause sink_command_clauses[] = {command("FIONREAD", FIONREAD), command("FIONBIO", FIONBIO),
                                            command("SIOCOUTQ", TIOCOUTQ)};
-// A module that is loaded now was not there when egress began: it is not taken.
+// Refuses modules that were not loaded when egress started.
 constexpr Clause egress_protection_clauses[] = {bits("PROT_EXEC", 2, PROT_EXEC, refuse_with(EPERM))};
 constexpr CallRule egress_checked[] = {
     {.nr = __NR_mmap, .clauses = egress_protection_clauses, .otherwise = allow},
@@ -365,7 +366,8 @@ RuleSet egress_rules() {
   set.unknown = refuse_with(EPERM);
   return set;
 }
-// As egress, and for the same reason, but it serves nobody; and it asks what a receiver has acknowledged.
+// Like egress, for the same reason, with two differences: a sink accepts no connections, and asks how much a receiver
+// has acknowledged.
 RuleSet sink_rules() {
   RuleSet set = egress_rules();
   std::erase_if(set.calls, [](const CallRule& rule) { return rule.nr == __NR_listen || rule.nr == __NR_accept4; });

@@ -1,4 +1,4 @@
-// The generated programs.
+// Holds the generated programs.
 #include <agentrun/filter.h>
 
 namespace agentrun::filter {

@@ -1,5 +1,5 @@
 // The one table of x86-64 system calls (design.md §5). Sources: syscalls(2), the kernel's syscall_64.tbl.
-// What a row says is carried out by rules.cc (which program lets what through) and checks.cc (register values).
+// filter_rules.cc turns a row into each program's rule, and checks.cc has the register values.
 #include <agentrun/filter.h>
 #include <agentrun/sys/kernel_abi.h>
 #include <asm/unistd_64.h>
@@ -12,8 +12,8 @@
 namespace agentrun::filter {
 namespace {
 
-// Linux 6.11; the headers lack it. The kernel's own return trampoline makes this call when somebody outside traces a
-// library function: ENOSYS would corrupt the traced program. Made from anywhere else it is SIGILL.
+// Linux 6.11; missing from the headers. The kernel's return trampoline makes this call when somebody outside traces a
+// library function, and ENOSYS would corrupt the traced program. From anywhere else the call raises SIGILL.
 constexpr int nr_uretprobe = 335;
 
 constexpr Class class_of(Operation operation) {
@@ -63,7 +63,7 @@ constexpr Row trap_leases(std::string_view name, int nr, Arguments arguments) {
   return row;
 }
 
-// Name and number from one word, so that they cannot disagree.
+// Makes name and number from one word, so that they cannot disagree.
 // clang-format off
 #define CALL(call) #call, __NR_##call
 #define NEW_CALL(call) #call, int{abi::sys_##call}
@@ -428,7 +428,7 @@ constexpr auto rows = std::to_array<Row>({
     allow(CALL(epoll_pwait2)),
     refuse(CALL(mount_setattr)),
     refuse(CALL(quotactl_fd)),
-    // The broker performs calls outside of what a program would confine itself to.
+    // The broker performs calls outside the Landlock domain that a program would enter.
     absent(CALL(landlock_create_ruleset)),
     absent(CALL(landlock_add_rule)),
     absent(CALL(landlock_restrict_self)),
@@ -464,7 +464,7 @@ constexpr auto rows = std::to_array<Row>({
 static_assert(std::ranges::adjacent_find(rows, std::ranges::greater_equal{}, &Row::nr) == rows.end(),
               "the table is sorted by number, and each number is in it once");
 
-/// The roles without which the operation cannot be decoded.
+/// Does the row have the roles that its operation needs?
 constexpr bool has_roles(Operation operation, const Arguments& a) {
   switch (operation) {
     case Operation::openat2:
@@ -507,7 +507,7 @@ constexpr bool has_roles(Operation operation, const Arguments& a) {
   return false;
 }
 
-/// Every trapped row says what the broker does, on which object, and where the arguments of that are.
+/// Every trapped row names the broker's operation, its object, and the registers of its arguments.
 constexpr bool complete(const Row& row) {
   const bool by_register = row.disposition == Disposition::trap_opens || row.disposition == Disposition::trap_leases;
   const bool trapped = row.disposition == Disposition::trap || by_register;
