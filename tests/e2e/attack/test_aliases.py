@@ -1,4 +1,4 @@
-"""C8, F2, F3, and the connect of N1: every alias of every trapped call, on objects that may only be read."""
+"""C8, F2, F3, and the connect of N1: every alias of every trapped call, on objects that are read-only."""
 
 import os
 import socket

@@ -65,8 +65,8 @@ class Calls(harness.Case):
                 self.assertNotEqual(inside[name].word, "ENOSYS", f"{name}: the kernel's own answer, not the filter's")
 
     def refused_numbers(self):
-        """The forms with high bits are ordinary calls: in a folder that may be written they must work as outside; the
-        other entries into the kernel must not."""
+        """The forms with high bits are ordinary calls and must work in a writable directory as outside. The other
+        entries into the kernel must not work."""
         (outside, _, _), (inside, _, root) = self.both("probe-numbers", "numbers")
         entries = {name for name in outside if name.startswith(("x32", "int80"))}
         self.assert_refused({n: outside[n] for n in entries}, inside, FLOOR | {"signal-SYS", "signal-KILL", "signal-SEGV"},
@@ -79,8 +79,8 @@ class Calls(harness.Case):
         self.assertFalse((root / "int80-open").exists())
         return outside, inside, root
 
-    def test_c1_high_bits_on_a_read_only_folder(self):
-        """Bits that the kernel ignores must not lead a changing call past the filter."""
+    def test_c1_high_bits_on_a_read_only_directory(self):
+        """Bits that the kernel ignores must not carry a changing call past the filter."""
         guarded = self.ws / "guarded"
         guarded.mkdir()
         self.scratch.write_profile(files={"protect": [f"{guarded}"]})
@@ -95,8 +95,8 @@ class Calls(harness.Case):
         self.assert_complete(run)
 
     def test_c1_unknown_numbers(self):
-        """Nothing outside answers these; inside they must be unknown too (ENOSYS), or refused with the x32 numbers, whose
-        bit the largest ones share (EPERM). Not kill, not hang."""
+        """Outside, these numbers are unknown. Inside they must be unknown too (ENOSYS), or refused with the x32
+        numbers, whose bit the largest ones share (EPERM). They must not kill or hang."""
         (outside, _, _), (inside, _, _) = self.both("probe-numbers", "unknown")
         self.assertEqual({got.word for got in outside.values()}, {"ENOSYS"}, outside)
         self.assertLessEqual({got.word for got in inside.values()}, {"ENOSYS", "EPERM"}, inside)
@@ -115,7 +115,7 @@ class Calls(harness.Case):
         self.refused("probe-calls", "reach-mounts")
 
     def test_c3_reach_privileged(self):
-        """A plain user reaches few of these outside; root's pass proves the rest."""
+        """A plain user reaches few of these outside; the pass as root proves the rest."""
         (outside, _, _), (inside, _, _) = self.both("probe-calls", "reach-privileged")
         unprovable = set() if IS_ROOT else {name for name, got in outside.items() if got.word == "EPERM"}
         self.assert_refused(outside, inside, FLOOR, unprovable=unprovable)

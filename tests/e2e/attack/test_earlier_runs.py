@@ -1,4 +1,5 @@
-"""K4: what an agent wrote yesterday decides nothing today: profiles and their parents, the journal's directory, sinks, pinned programs; and what is hidden cannot be moved into sight."""
+"""K4: what an agent wrote in an earlier run decides nothing in a later one: profiles, their parents, the journal's
+directory, sinks, pinned programs. Hidden files cannot be moved into sight."""
 
 import os
 import pathlib
@@ -10,7 +11,7 @@ SECRET = "the secret"
 
 
 class Inputs(harness.Case):
-    """One run may write ~/pj; the next is told to take something from there."""
+    """One run may write ~/pj. A later run is asked to use something from there."""
 
     def setUp(self):
         super().setUp()
@@ -52,7 +53,7 @@ class Inputs(harness.Case):
             self.assertEqual(self.cat("-p", name).text, SECRET)
 
     def test_hard_link_of_a_profile(self):
-        """It lies where no agent could write, and has another name where one could."""
+        """The profile is where no agent could write, and has a second name where one could."""
         kept = self.home / "kept.yaml"
         kept.write_text("never read")
         (self.project / "deep").mkdir()
@@ -73,13 +74,14 @@ class Inputs(harness.Case):
         self.refused(self.cat("-p", child), "pj/parent.yaml lies in ")
 
     def test_profiles_directory_of_the_environment(self):
-        """XDG_CONFIG_HOME where an agent wrote: also a name that is shipped is found there first."""
+        """XDG_CONFIG_HOME is where an agent wrote: even the name of a shipped profile is found there first."""
         env = {**self.scratch.environment, "XDG_CONFIG_HOME": str(self.project / "config")}
         self.earlier(f"mkdir -p config/agent-run/profiles && cat > config/agent-run/profiles/default.yaml <<'EOF'\n{self.evil.replace('default', 'debian').replace('test', 'default')}EOF")
         self.refused(self.cat(env=env), "default.yaml lies in ")
 
     def test_profiles_of_the_user_stay_the_users(self):
-        """What no agent may change, whatever is granted, is not taken for an agent's; nor by the run that grants it."""
+        """A file that no agent may change is not taken for an agent's, whatever is granted, even by the run that
+        grants it."""
         profiles = self.home / ".config/agent-run/profiles"
         profiles.mkdir(parents=True)
         (profiles / "mine.yaml").write_text(self.evil)
@@ -107,7 +109,7 @@ class Inputs(harness.Case):
         self.assertTrue((kept / "identity.key").exists())
 
     def test_what_runs_with_a_journal_elsewhere_wrote(self):
-        """--journal keeps no secret from the runs without it."""
+        """A run with --journal is known to runs without it."""
         run = self.inside("true", options=("--journal", self.scratch.base / "elsewhere"))
         self.assertEqual(run.status, 0, str(run))
         (self.project / "team.yaml").write_text(self.evil)
@@ -133,7 +135,7 @@ class Inputs(harness.Case):
         self.assertFalse((self.project / "records").exists())
 
     def test_pinned_program(self):
-        """The digest proves the content; the name must still mean the program."""
+        """The digest proves the content, but the name must still lead to the program."""
         digest = subprocess.run(["sha256sum", "/usr/bin/true"], check=True, capture_output=True, text=True).stdout.split()[0]
         (self.project / "tool").symlink_to("/usr/bin/true")
         profile = self.home / "p.yaml"
@@ -145,7 +147,7 @@ class Inputs(harness.Case):
 
 
 class Hidden(harness.Case):
-    """The state directory is a mask in the view, and a rule: what is above it cannot be moved away."""
+    """The state directory is masked in the mount view and guarded by a rule: no directory above it can be moved away."""
 
     SCRIPT = """cd {home}
         mkdir -p new/state/agent-run; /usr/bin/python3 - <<'EOF'
@@ -158,7 +160,7 @@ EOF
         mv .local/state/agent-run x && echo moved; mv .local/state .local/y && echo moved; mv .local y && echo moved
         rm -rf .local/state/agent-run 2>/dev/null; ls -d .local/state/agent-run >/dev/null || echo gone; echo end"""
 
-    def test_what_is_above_it(self):
+    def test_directories_above_it(self):
         home = self.scratch.home
         env = {key: value for key, value in self.scratch.environment.items() if key != "XDG_STATE_HOME"}
         self.scratch.write_profile(files={"write": [str(home)]})
@@ -176,13 +178,13 @@ EOF
         self.assertIn("exchanged", control.text)
 
     def test_without_a_broker(self):
-        """Nobody would keep it: refused."""
+        """Without a broker nobody would enforce it, so the run is refused."""
         home = self.scratch.home
         self.scratch.write_profile(files={"write": [str(self.scratch.base)]}, weaken=["floor-only"], workspace={"path": str(self.ws), "mode": "read"})
         self.assert_one_line_refusal(self.inside("touch", self.ws / "ran"), "leaves nobody to keep", nothing=self.ws / "ran")
 
-    def test_helper_program_that_is_not_there(self):
-        """What the next start would look for first is not the agent's to make."""
+    def test_missing_helper_program(self):
+        """The agent must not create a file that the next start would look for first."""
         import shutil
         program = self.ws / "bin/agent-run"
         for path in (program, self.ws / "bin/agent-run-sink", self.ws / "libexec/agent-run/agent-run-nft"):
@@ -197,7 +199,7 @@ EOF
 
 
 class TwoRuns(harness.Case):
-    """One run renames a directory while another one puts a file into it that must not be where it goes."""
+    """One run renames a directory while another run puts a file into it that is forbidden at the new name."""
 
     PUT = """
 import os, sys

@@ -1,4 +1,4 @@
-"""E1: other ways to an image that may not run."""
+"""E1: other ways to execute a denied image."""
 
 import hashlib
 import pathlib
@@ -67,11 +67,11 @@ class Exec(harness.Case):
         self.assertEqual(plain[0].get("path"), str(self.tools / "denied"))
 
     def test_e1_writable_is_not_granted(self):
-        """exec.writable stays at allow, but no rule allows the workspace or scratch."""
+        """exec.writable is at allow, but no rule allows the workspace or scratch."""
         self.attack()
 
     def test_e1_images_that_act_elsewhere_first(self):
-        """A denied static image, started as the interpreter of an allowed script: its first trapped call comes from
+        """A denied static image is started as the interpreter of an allowed script. Its first trapped call comes from
         itself, from a forked child, from a second thread."""
         marks = self.ws / "marks"
         marks.mkdir()
@@ -93,7 +93,7 @@ class Exec(harness.Case):
                     self.assert_complete(run)
 
     def test_e1_memory_files(self):
-        """exec.memfd: nothing else allows to execute them, not even exec.allow of everything, and its remedy works."""
+        """Only exec.memfd allows memory files to be executed, not even exec.allow of everything, and the remedy works."""
         denied, marks = self.tools / "denied", self.ws / "marks"
         shutil.copy2(harness.PROBES / "probe-image", denied)
         marks.mkdir()
@@ -122,7 +122,7 @@ class Exec(harness.Case):
                     self.assertFalse(acted, str(run))
 
     def test_allowed_image_runs(self):
-        """What is allowed runs: the refusals above come from the rule."""
+        """An allowed image runs: the refusals above come from the rule."""
         image = self.scratch.tool("probe-image")
         self.scratch.write_profile()
         run = self.inside(image, self.ws)
@@ -132,7 +132,7 @@ class Exec(harness.Case):
 
 
 class Identity(harness.Case):
-    """K5: who runs what is known by what the agent cannot write."""
+    """K5: a task is identified by what the agent cannot write."""
 
     def script(self, image, *words):
         path = self.tools / "-".join(("script", image.name, *words))
@@ -146,7 +146,7 @@ class Identity(harness.Case):
         return folder
 
     def test_c4_another_execution_s_random_bytes(self):
-        """A static image writes the random bytes of an execution that was judged over its own, before its first trapped call."""
+        """Before its first trapped call a static image overwrites its random bytes with those of a judged execution."""
         marks, image = self.marks(), self.tools / "static-forge"
         shutil.copy2(harness.PROBES / "probe-static", image)
         pull, push = self.script(image, "pull"), self.script(image, "push")
@@ -163,8 +163,8 @@ class Identity(harness.Case):
             self.assertEqual([r.get("rule") for r in ends], ["test:exec.deny[0]"], f"it never started: {run}")
             self.assert_complete(run)
 
-    def test_c4_the_caller_s_number_comes_again(self):
-        """execve is called by a second thread; the image that it starts makes threads until one has that thread's number."""
+    def test_c4_reused_caller_tid(self):
+        """A second thread calls execve. The new image creates threads until one has that thread's number."""
         numbers = int(pathlib.Path("/proc/sys/kernel/pid_max").read_text())
         if numbers > 65536:
             self.skipTest(f"{numbers} process numbers take too long to come again: set kernel.pid_max to 32768")
@@ -217,8 +217,8 @@ class Arguments(harness.Case):
         self.assertEqual(run.status, 126, "no rule allows these arguments")
 
     def test_e5_images_that_act_elsewhere_first(self):
-        """The interpreter line of an allowed script gives the arguments that are denied; what acts first is the static image
-        itself, its forked child, its orphan, or a second thread of it."""
+        """The interpreter line of an allowed script gives the denied arguments. The first to act is the static image
+        itself, its forked child, its orphan, or its second thread."""
         marks = self.ws / "marks"
         marks.mkdir()
         images = [self.tools / f"static-{way}" for way in ("itself", "fork", "orphan", "thread")]
@@ -242,9 +242,10 @@ class Arguments(harness.Case):
                     self.assertNotIn(run.status, (7, 42), str(run))
                     self.assert_complete(run)
 
-    def test_e5_a_command_line_that_was_written_over(self):
-        """It is judged while it is the kernel's and not again: whatever else failed to start or ended without a trapped call, the
-        forked worker of an allowed service is not judged by its title. What did run unseen stays denied."""
+    def test_e5_overwritten_command_line(self):
+        """A command line is judged while it is the kernel's, and not again. The forked worker of an allowed service is
+        not judged by its title, whatever else failed to start or ended without a trapped call. An image that ran
+        unseen stays denied."""
         title, static = self.scratch.tool("probe-title"), self.scratch.tool("probe-static")
         plain = self.ws / "plain"
         plain.write_text("no program")
@@ -263,8 +264,9 @@ class Arguments(harness.Case):
         run = self.inside("/bin/sh", "-c", '"$@"; exit $?', "sh", title, "other", self.ws)
         self.assertEqual(run.status, 126, "no rule allows these arguments")
 
-    def test_e5_a_denied_image_among_the_written_over(self):
-        """A denied orphan acts after a service was judged and others ended unseen: nothing of that vouches for it."""
+    def test_e5_denied_image_among_overwritten_ones(self):
+        """A denied orphan acts after a service was judged and other processes ended unseen: none of them vouches for
+        it."""
         marks = self.ws / "marks"
         marks.mkdir()
         title, quick, orphan = self.scratch.tool("probe-title"), self.tools / "quick", self.tools / "static-orphan"
@@ -286,7 +288,7 @@ class Arguments(harness.Case):
         self.assert_complete(run)
 
     def test_e2_a_loader_that_starts_a_loader(self):
-        """The second loader's program would be judged by nobody. The stand-in for another C library's loader is one by name."""
+        """Nobody would judge the second loader's program. The stand-in for another C library's loader is one by name."""
         second = self.tools / "ld-musl-test.so.1"
         shutil.copy2(harness.PROBES / "probe-image", second)
         self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.tools}/**"], "deny": ["/usr/bin/id"]})
@@ -300,7 +302,7 @@ class Arguments(harness.Case):
         self.assertEqual(list(self.ws.iterdir()), [])
 
     def test_e2_a_loader_whose_program_changes(self):
-        """What a loader is told to start is judged by name; what the name leads to when the loader opens it is what was judged."""
+        """A loader's program is judged by name. When the loader opens that name it gets the judged file."""
         marks, right, wrong = self.ws / "marks", self.tools / "right", self.ws / "wrong"
         for directory in (marks, right, wrong):
             directory.mkdir()
@@ -319,8 +321,8 @@ class Arguments(harness.Case):
             ended += run.status == harness.REFUSED
         self.assertGreater(ended, 0, "the name never led to the other program: proves nothing")
 
-    def test_e2_a_loader_with_a_line_that_is_not_seen_whole(self):
-        """The program stands where neither the copy of argv nor what is read of /proc/<pid>/cmdline reaches."""
+    def test_e2_loader_with_a_cut_command_line(self):
+        """The program is beyond the end of the copied argv and of what is read from /proc/<pid>/cmdline."""
         image = self.scratch.tool("probe-image")
         marks = self.ws / "marks"
         marks.mkdir()
@@ -337,7 +339,7 @@ class Arguments(harness.Case):
         self.assert_complete(run)
 
     def test_e5_reads_stay_trapped(self):
-        """With reads off the loader would not be seen; a rule about arguments needs it."""
+        """With reads off the loader would not be seen, and a rule on arguments must see it."""
         self.scratch.write_profile(exec={"allow": ["/usr/**"], "deny": [{"path": "/usr/bin/id", "argv": ["-u"]}]}, audit={"reads": "off"})
         run = self.inside("/usr/bin/id")
         self.assertEqual(run.status, 0, str(run))
@@ -345,7 +347,7 @@ class Arguments(harness.Case):
 
 
 class Pins(harness.Case):
-    """E3: a program that may run only while it is what it was."""
+    """E3: a program may run only while its content is unchanged."""
 
     def pinned(self, path, digest=None):
         digest = digest or hashlib.sha256(path.read_bytes()).hexdigest()
@@ -380,7 +382,7 @@ class Pins(harness.Case):
         self.assertEqual(list(marks.iterdir()), [])
 
     def test_e3_the_agent_cannot_write_it(self):
-        """A write after the hash: the pinned program is protected by every name."""
+        """A write after the hash: the pinned program is write-protected by every name."""
         image = self.ws / "tool"
         shutil.copy2(harness.PROBES / "probe-image", image)
         self.pinned(image)

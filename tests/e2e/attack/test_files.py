@@ -1,4 +1,4 @@
-"""F1, F2, F3: other names of one file, parents that move, names that come to exist."""
+"""F1, F2, F3: other names of one file, parents that move, names that appear."""
 
 import os
 import threading
@@ -22,7 +22,7 @@ class Names(harness.Case):
         self.assert_complete(run)
 
     def test_f1_denied_file_inside_the_view(self):
-        """`deny` on a file of the workspace: there, but neither read nor written by any name."""
+        """`deny` on a file of the workspace: the file is visible, but can be neither read nor written by any name."""
         folder = self.ws / "folder"
         folder.mkdir()
         hidden = folder / ".env"
@@ -40,8 +40,8 @@ class Names(harness.Case):
                     self.assert_complete(run)
                     self.assertEqual(run.journal()[0].get("audit_reads"), "claimed" if reads == "off" else reads)
 
-    def test_f1_denied_file_in_a_folder_that_cannot_be_listed(self):
-        """The search for what a glob denies sees nothing there; programs that know the name do."""
+    def test_f1_denied_file_in_an_unlistable_directory(self):
+        """The search for a glob's denied files cannot list the directory; programs that know the name can open it."""
         for mode in (0o311, 0o000):
             with self.subTest(oct(mode)):
                 folder = self.ws / f"folder-{mode:o}"
@@ -60,7 +60,7 @@ class Names(harness.Case):
                     self.assertEqual(run.journal()[0].get("audit_reads"), "exact")
 
     def test_f1_denied_file_that_comes_to_be(self):
-        """A program of the host makes it while the command runs. With reads off nobody would deny it."""
+        """A program of the host creates the file while the command runs. With reads off nobody would deny it."""
         def read_when_made(run, name):
             (self.ws / name).unlink(missing_ok=True)
             script = f"touch ready; until test -e {name}; do sleep 0.02; done; cat {name}"

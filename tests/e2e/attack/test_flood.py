@@ -1,5 +1,5 @@
-"""L9: floods and fork bombs. The sandbox lives, its memory is bounded, and the journal lacks nothing. The numbers are small
-here; `scripts/soak` sets them to what attacks.md L9 wants."""
+"""L9: floods and fork bombs. The sandbox lives, its memory is bounded, and the journal is complete. The numbers are
+small here; `scripts/soak` sets them to those of attacks.md L9."""
 
 import os
 import pathlib

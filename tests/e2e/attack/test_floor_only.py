@@ -1,4 +1,4 @@
-"""weaken: [floor-only]: what the kernel keeps by itself when there is no broker (design.md §2)."""
+"""weaken: [floor-only]: what the kernel enforces by itself, without a broker (design.md §2)."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ class FloorOnly(harness.Case):
     def weakened(self, **sections):
         self.scratch.write_profile(weaken=["floor-only"], **sections)
 
-    def test_f1_what_the_view_does_not_show(self):
+    def test_f1_paths_outside_the_view(self):
         hidden = self.outside / "secret"
         hidden.write_text("secret")
         self.weakened()
@@ -21,8 +21,8 @@ class FloorOnly(harness.Case):
         outside = harness.acts(self.control(*words, f"pid={os.getpid()}"))
         self.assert_refused(outside, self.inside(*words, "pid=1"), ABSENT)
 
-    def test_f1_what_is_masked(self):
-        """Denied files that exist at start, by name and by glob."""
+    def test_f1_masked_files(self):
+        """Denied files that exist at the start, by name and by glob."""
         hidden = self.ws / ".env"
         hidden.write_text("secret")
         for pattern in (str(hidden), "**/.env"):
@@ -34,8 +34,8 @@ class FloorOnly(harness.Case):
                 self.assertNotIn("secret", run.text)
                 self.assertEqual(hidden.read_text(), "secret")
 
-    def test_f1_what_is_shown_to_be_read(self):
-        """Every way to write below a folder that is only shown: the mount refuses."""
+    def test_f1_read_only_directories(self):
+        """Every way to write below a read-only directory: the mount refuses."""
         guard = self.tools / "guard"
         guard.mkdir()
         for name in (b"file", b"new\nline", b"\xff\xfe"):
@@ -54,7 +54,7 @@ class FloorOnly(harness.Case):
         self.assertTrue(all(got.worked for got in outside.values()), f"proves nothing: {outside}")
         self.assertEqual(outside.keys(), harness.acts(run).keys())
 
-    def test_e1_what_may_not_be_executed(self):
+    def test_e1_denied_programs(self):
         image = self.ws / "image"
         shutil.copy2(harness.PROBES / "probe-image", image)
         self.assertEqual(self.control(image, self.outside).status, 42, "proves nothing")
@@ -62,7 +62,7 @@ class FloorOnly(harness.Case):
         self.assertEqual(self.inside("/bin/sh", "-c", f"{image} {self.ws}; exit $?").status, 126)
         self.assertFalse((self.ws / "probe-image").exists())
 
-    def test_c3_what_the_filter_refuses(self):
+    def test_c3_calls_that_the_filter_refuses(self):
         self.weakened()
         probe = self.scratch.tool("probe-calls")
         outside = self.control(probe, "reach")
@@ -75,8 +75,8 @@ class FloorOnly(harness.Case):
             self.assertIn("routed", self.control(*act).text, "proves nothing")
         self.assertNotIn("routed", self.inside(*act).text)
 
-    def test_it_is_said(self):
-        """On standard error, in the journal, and by explain: rules that nobody keeps."""
+    def test_reported(self):
+        """Standard error, the journal and explain name the rules that nobody enforces."""
         self.weakened(files={"protect": [str(self.ws / "kept")]})
         run = self.inside("/bin/sh", "-c", "echo made > kept; echo more > file")
         self.assert_ran(run)
@@ -91,7 +91,7 @@ class FloorOnly(harness.Case):
         self.assertNotIn(" broker ", plan)
 
     def test_where_another_supervisor_listens(self):
-        """Where the broker cannot be had it is the way to run; and without the weakening nothing runs."""
+        """Without a broker on the host this is the way to run; without the weakening nothing runs."""
         self.scratch.write_profile()
         marker = self.ws / "ran"
         words = (WITHOUT, "listener", "--", harness.AGENT_RUN, "-p", self.scratch.profile_file, "--", "touch", marker)

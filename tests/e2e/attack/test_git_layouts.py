@@ -1,5 +1,5 @@
-"""F3, K1: what git on the host really opens. Layouts in which hooks and settings have other names than .git/hooks and .git/config: the
-agent plants there, and then the user's git is run. Each layout also shows that a commit inside goes on working."""
+"""F3, K1: what git on the host really opens. Layouts whose hooks and settings have other names than .git/hooks and
+.git/config: the agent plants there, then the user's git runs. In each layout a commit inside still works."""
 
 import itertools
 import os
@@ -133,7 +133,8 @@ class Layouts(harness.Case):
                 self.assertTrue(run.decisions(act="deny", profile="git-safe"), f"nothing was denied by a rule\n{run}")
 
     def test_m8_settings_of_the_environment(self):
-        """Files of settings that the environment names, and what settings in the environment name, are guarded; without it they are work."""
+        """Settings files that the environment names, and files named in settings of the environment, are guarded.
+        Without the variables they are ordinary files."""
         self.assertEqual(self.shell(SEED + " && mkdir xdg hk && touch gc", self.ws)[0], 0)
         self.scratch.write_profile(extends=["debian", "git-safe"])
         hook = "echo '#!/bin/sh' > hk/pre-commit"
@@ -151,7 +152,7 @@ class Layouts(harness.Case):
             self.assertEqual(self.inside("sh", "-c", act).status, 0, f"the control: {name}")
 
     def test_m9_values_that_a_shell_expands(self):
-        """What cannot be followed is told at the start."""
+        """The start reports a value that cannot be followed."""
         self.assertEqual(self.shell(SEED, self.ws)[0], 0)
         self.scratch.write_profile(extends=["debian", "git-safe"])
         for value, told in (('"$PWD"/hk/f', True), ("$(git rev-parse --show-toplevel)/hk/f", True), ("hk/f", False), ("true", False)):
@@ -161,7 +162,7 @@ class Layouts(harness.Case):
                 self.assertEqual(f"core.fsmonitor of {self.ws}/.git/config is for a shell to expand" in errors, told, errors)
 
     def test_m10_what_the_command_made(self):
-        """why does not call a file not shown that was absent when it was looked for and was made afterwards."""
+        """why does not call a file not shown if the file was absent at the look-up and created afterwards."""
         self.scratch.write_profile(extends=["debian", "git-safe"])
         (self.outside / "kept").write_text("x")
         self.inside("sh", "-c", f"cat {self.outside}/kept; dd if=/dev/null of=one conv=nocreat; cat d/two; echo x > one; mkdir d; echo x > d/two; cat e/f; mkdir g; echo x > g/f; mv g e")
@@ -170,7 +171,8 @@ class Layouts(harness.Case):
         self.assertNotIn(f"{self.ws}/", said)
 
     def test_k1_hooks_of_new_repositories(self):
-        """A new repository may have a directory of hooks and samples in it, as libgit2 makes them; no way leads from there to a hook that git runs."""
+        """A new repository may have a directory of hooks with samples in it, as libgit2 makes them. No way leads from
+        there to a hook that git runs."""
         hook = "write(%r)"
         acts = {
             "open": hook % "r/.git/hooks/pre-commit",
@@ -216,7 +218,7 @@ class Layouts(harness.Case):
         self.assertEqual((sorted(p.name for p in hooks.iterdir()), (hooks / "pre-commit.sample").read_text()), (["new.sample", "pre-commit.sample"], "before"), str(run))
 
     def test_k1_git_above(self):
-        """The workspace is a part of a repository, whose hooks lie in it."""
+        """The workspace is part of a repository and contains its hooks."""
         mark = self.scratch.base / "mark"
         part = self.ws / "part"
         part.mkdir()
@@ -229,7 +231,8 @@ class Layouts(harness.Case):
         self.assertTrue(self.fires(self.ws, ".", mark), "the control")
 
     def test_k1_git_hostile_layouts(self):
-        """What an earlier run's agent left is read within bounds: the start succeeds, or says in a line what it could not read."""
+        """What an earlier run's agent left is read within bounds: the start succeeds, or names in one line what it
+        could not read."""
         self.scratch.write_profile(extends=["debian", "git-safe"])
         config = self.ws / ".git" / "config"
         (self.ws / ".git").mkdir()
@@ -253,7 +256,7 @@ class Layouts(harness.Case):
         self.assertEqual(self.scratch.agent_run("-p", self.scratch.profile_file, "--", "true").status, 0)
 
     def test_k1_words_of_settings(self):
-        """git is asked only where the bytes hold a word of the keys: no way of writing the format says it without."""
+        """git is asked only if the bytes contain a word of the keys. No spelling of the format avoids these words."""
         pick = random.Random(1)
         pieces = ["[core]", "[CORE]", "[core \"x\"]", "[include]", "[InClude]", "[includeIf \"gitdir:/\"]", "\n", "\t", " ", "=", "\\\n", "\\", "\"", ";", "#",
                   "hooks", "Path", "hooksPath", "HOOKSPATH", "fsmon", "itor", "fsmonitor", "inc", "lude", "path", "x", "\r\n", "\ufeff", "[inc\\lude]", "-"]
@@ -273,7 +276,7 @@ class Layouts(harness.Case):
 
 
 class Aftermath(harness.Case):
-    """What a run leaves behind is said at its end, and what it does not is not."""
+    """The end of a run reports what the run left behind, and nothing else."""
 
     def said(self, script, profile="git-safe", **more):
         self.scratch.write_profile(extends=["debian", profile], environment={"set": {"GIT_AUTHOR_NAME": "T", "GIT_AUTHOR_EMAIL": "t@e",
@@ -298,7 +301,7 @@ class Aftermath(harness.Case):
         self.assertNotIn(f"{self.ws}/a", errors)
 
     def test_b4_what_new_repositories_execute(self):
-        """Of a repository that the command made it is said what git would execute there; the control is git."""
+        """For a repository that the command made, the report says what git would execute there. git is the control."""
         self.seed()
         mark = self.scratch.base / "mark"
         errors = self.said(f"git init -q plain; git init -q a; git -C a config core.fsmonitor 'touch {mark}; false'; git -C a config alias.st status; "
@@ -322,7 +325,7 @@ class Aftermath(harness.Case):
         return mark.exists()
 
     def test_h1_store_of_a_submodule(self):
-        """Settings that are made before the submodule is: a directory in .git/modules is told as any other."""
+        """Settings that are made before the submodule: a directory in .git/modules is reported like any other."""
         for name, make in {"init": "git init -q --bare .git/modules/sub", "clone": "git clone -q --bare ../lib .git/modules/sub",
                            "moved": "git init -q --bare n; mkdir -p .git/modules; mv n .git/modules/sub"}.items():
             with self.subTest(name):
@@ -338,7 +341,8 @@ class Aftermath(harness.Case):
                 self.assertTrue(self.executes(top, mark, ("-c", "protocol.file.allow=always", "submodule", "-q", "update", "--init")), "the control")
 
     def test_h2_pieces_over_two_runs(self):
-        """Which piece comes last does not matter: settings are refused where a repository stood, all else is told."""
+        """The order of the pieces does not matter: settings are refused where a repository was, all other pieces are
+        reported."""
         self.seed()
         settings = "printf '[core]\n\trepositoryformatversion=0\n\tfsmonitor=touch MARK; false\n' > s/.git/config"
         pieces = "mkdir -p s/.git/objects s/.git/refs"
@@ -358,7 +362,8 @@ class Aftermath(harness.Case):
                 self.assertEqual(bool(executes), f"{self.ws}/s: core.fsmonitor" in errors, errors)
 
     def test_h3_relative_names_in_new_worktrees(self):
-        """A worktree that the command adds is told when a relative core.hooksPath or core.fsmonitor leads to its own programs there."""
+        """A worktree that the command adds is reported if a relative core.hooksPath or core.fsmonitor leads to its own
+        programs there."""
         self.seed()
         env = self.scratch.environment
         subprocess.run("mkdir .githooks hk; printf '#!/bin/sh\n' > .githooks/pre-commit; printf '#!/bin/sh\nfalse\n' > hk/fsm; chmod +x .githooks/* hk/*; git add .; "
@@ -372,7 +377,7 @@ class Aftermath(harness.Case):
             self.assertTrue(self.executes(self.ws / name, mark, ("commit", "--allow-empty", "-m", "x")), "the control")
 
     def test_m5_decoys(self):
-        """Repositories in which something is executed are told before others, however many there are."""
+        """Repositories in which git executes something are reported before others, however many there are."""
         self.seed()
         errors = self.said("for i in $(seq 70); do mkdir -p a$i/.git/objects a$i/.git/refs; echo ref: refs/heads/m > a$i/.git/HEAD; done; git init -q z; git -C z config core.fsmonitor false")
         self.assertIn(f"there it would execute {self.ws}/z: core.fsmonitor", errors)
@@ -380,8 +385,8 @@ class Aftermath(harness.Case):
         errors = self.said("for i in $(seq 70); do mkdir -p d$i/rebase-merge; echo x > d$i/rebase-merge/strategy; done; mkdir .git/rebase-merge; echo x > .git/rebase-merge/strategy")
         self.assertIn(f"{self.ws}/.git/rebase-merge/strategy", errors)
 
-    def test_m7_settings_that_the_host_writes_anew(self):
-        """git replaces its settings: what the host wrote during the run is no file of the command's."""
+    def test_m7_settings_that_the_host_rewrites(self):
+        """git replaces its settings: a file that the host wrote during the run is not the command's."""
         self.seed()
         subprocess.run("mkdir n; git init -q n/r", shell=True, cwd=self.ws, check=True, timeout=60, env=self.scratch.environment)
         self.scratch.write_profile(extends=["debian", "git-safe"])
@@ -396,14 +401,15 @@ class Aftermath(harness.Case):
         run.communicate(b"\n", timeout=60)
         self.assertEqual((self.ws / "n/r/.git/config").read_text(), before)
 
-    def test_shut_repositories_are_told(self):
+    def test_unreadable_repositories_are_reported(self):
         self.seed()
         errors = self.said("git init -q b; git -C b config core.fsmonitor false; chmod 000 b")
         (self.ws / "b").chmod(0o755)
         self.assertRegex(errors, f"repositories of git were made in {self.ws}/b.*execute {self.ws}/b: (what it holds, which cannot be read|core.fsmonitor)")
 
     def test_b4_worktrees(self):
-        """git worktree add makes no repository, whose settings stay what they were; a .git file that leads elsewhere, or to one that the run made, does."""
+        """git worktree add makes no repository, and the repository's settings stay unchanged. A .git file that leads
+        elsewhere, or to a repository that the run made, does make one."""
         self.seed()
         self.assertEqual(self.said("git worktree add -q wt; git worktree add -q --detach a/wt2; cd wt; echo x > f; git add f; git commit -qm f"), "")
         errors = self.said("git init -q r; git -C r commit -q --allow-empty -m x; git -C r worktree add -q ../rw")
@@ -416,8 +422,8 @@ class Aftermath(harness.Case):
         for name in ("f1", "f2"):
             self.assertRegex(errors, f"repositories of git were made in .*{self.ws}/{name}\\b")
 
-    def test_b4_worktrees_of_before(self):
-        """To remove one is refused, and left by half: it is said, and what is said helps."""
+    def test_b4_removal_of_old_worktrees(self):
+        """The removal of an old worktree is refused halfway. The report says so, and its remedy works."""
         self.seed()
         for name in ("one", "two"):
             subprocess.run(["git", "-C", self.ws, "worktree", "add", "-q", name], check=True, timeout=60, env=self.scratch.environment)
@@ -430,21 +436,22 @@ class Aftermath(harness.Case):
         self.assertEqual(self.control("git", "worktree", "list").text.count("\n"), 1, "the remedy")
 
     def test_b4_refused_settings_are_no_checkout(self):
-        """Settings that git may not write are no file of the work, whatever the repository's directory is called."""
+        """Settings that git may not write are not a file of the work tree, whatever the repository's directory is
+        called."""
         subprocess.run("git init -q -b main s && git -C s -c user.name=T -c user.email=t@e commit -q --allow-empty -m x && git clone -q --bare s .bare && rm -rf s && "
                        "echo 'gitdir: ./.bare' > .git && git worktree add -q m main", shell=True, cwd=self.ws, check=True, timeout=60, env=self.scratch.environment)
         errors = self.said("git -C m config user.name me || :; git -C m config --get core.bare >/dev/null; git -C m branch -q x; git -C m remote add o x || :", profile="host-exec")
         self.assertNotIn("git was refused", errors)
 
     def test_b4_directories_that_git_does_not_need(self):
-        """git tries to remove a directory that it could not empty, and needs it not: only the file is told."""
+        """git tries to remove a directory that it could not empty, but need not: only the file is reported."""
         self.seed()
         subprocess.run("git switch -qc other && mkdir .vscode && echo {} > .vscode/settings.json && git add -f .vscode && git -c user.name=T -c user.email=t@e commit -qm v",
                        shell=True, cwd=self.ws, check=True, timeout=60, env=self.scratch.environment)
         errors = self.said("git switch -q main; rmdir .vscode 2>/dev/null || :; git clean -qfdx || :", profile="host-exec")
         self.assertRegex(errors, f"exited 0 all the same: {self.ws}/.vscode/settings.json\\. ")
 
-    def test_b4_nothing_to_say(self):
+    def test_b4_nothing_to_report(self):
         self.seed()
         errors = self.said("echo x > f; git add f; git commit -qm f; git branch x; git switch -q x; git switch -q main; git init -q t; rm -rf t; "
                            "echo x >> f; git commit -qam g; GIT_SEQUENCE_EDITOR=true git rebase -q -i HEAD~1; git gc -q")
@@ -461,7 +468,8 @@ class Aftermath(harness.Case):
         self.assertTrue(mark.exists(), "the control: git rebase --continue executed nothing")
 
     def test_b4_strategies(self):
-        """A merge strategy with a slash is a program of the work tree; written into work in progress, or moved there with its directory."""
+        """A merge strategy with a slash is a program of the work tree. It is written into an operation in progress, or
+        moved there with its directory."""
         commits = "git switch -qc side; for i in 1 2; do echo $i > f; git add f; git commit -qm $i; done; git switch -q main; echo 0 > f; git add f; git commit -qm 0; "
         begin = {"sequencer": "git cherry-pick side~1 side >/dev/null 2>&1 || :", "rebase-merge": "git switch -q side; git rebase main >/dev/null 2>&1 || :"}
         write = {"sequencer": "printf '[options]\\n\\tstrategy = x/y\\n' > {}/opts", "rebase-merge": "echo x/y > {}/strategy"}
@@ -481,14 +489,15 @@ class Aftermath(harness.Case):
                     harness.run(["git", "-c", "user.name=T", "-c", "user.email=t@e", "-c", "core.editor=true", command, end], cwd=self.ws, env=self.scratch.environment)
                     self.assertEqual(mark.exists(), end == "--continue", f"the control and the remedy: git {command} {end}")
 
-    def test_b4_picking_is_nothing_to_say(self):
+    def test_b4_cherry_pick_is_not_reported(self):
         self.seed()
         errors = self.said("git switch -qc side; for i in 1 2; do echo $i > f$i; git add f$i; git commit -qm $i; done; git switch -q main; "
                            "git cherry-pick -Xours side~1 side >/dev/null; mkdir sequencer; echo x > opts; echo y > strategy")
         self.assertEqual(errors, "")
 
     def test_b4_am_executes_nothing(self):
-        """Why rebase-apply is not told of: what `git am --continue` reads there is parsed, not executed (decision 027)."""
+        """Why rebase-apply is not reported: `git am --continue` parses what it reads there and does not execute it
+        (decision 027)."""
         self.seed()
         git = ["git", "-c", "user.name=T", "-c", "user.email=t@e", "-c", "core.editor=true"]
         script = ("echo 1 > f; git add f; git commit -qm 1; git format-patch -q -1; git reset -q --hard HEAD~1; echo 0 > f; git add f; git commit -qm 0; "
@@ -512,7 +521,7 @@ class Aftermath(harness.Case):
         self.assertNotIn("GEMINI", errors)
 
     def test_b4_refused_checkout(self):
-        """git switch exits 0 although it could not change a protected file of the work."""
+        """git switch exits 0 although it could not change a protected file of the work tree."""
         self.seed()
         (self.ws / ".envrc").write_text("a\n")
         for words in (["add", ".envrc"], ["commit", "-qm", "a"], ["switch", "-qc", "other"]):
@@ -523,8 +532,8 @@ class Aftermath(harness.Case):
         self.assertIn(f"may have exited 0 all the same: {self.ws}/.envrc", errors)
         self.assertEqual((self.ws / ".envrc").read_text(), "b\n")
 
-    def test_b4_more_than_is_told(self):
-        """Decoys do not hide what comes after them."""
+    def test_b4_more_than_is_reported(self):
+        """Decoys do not hide what follows them."""
         errors = self.said("for i in $(seq 70); do mkdir d$i; echo x > d$i/AGENTS.md; rm d$i/AGENTS.md; done; git init -q last")
         self.assertIn("there is more of this than is told here", errors)
 

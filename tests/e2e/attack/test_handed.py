@@ -1,4 +1,4 @@
-"""G2 through descriptors 0, 1 and 2: a file of the host that was handed in is no way to more of it than was given."""
+"""G2 through descriptors 0, 1 and 2: an inherited file of the host gives no more access than it was opened for."""
 
 import os
 import stat
@@ -71,7 +71,7 @@ class Handed(harness.Case):
         self.assertEqual(result.status, 0, str(result))
         return harness.acts(result)[act]
 
-    def test_c1_a_number_that_changes(self):
+    def test_c1_changing_descriptor_number(self):
         profile = self.scratch.write_profile(audit={"reads": "exact"})
         for act, redirection in (("handed-thread", "<"), ("handed-clone-vm", "0>>")):
             with self.subTest(f"{act} {redirection}"):
@@ -82,8 +82,8 @@ class Handed(harness.Case):
                 for side in ("allowed", "refused"):
                     self.assertGreater(inside.count(side), 50, f"the race never met this side: {inside}")
 
-    def test_a_handed_file_is_read_by_its_names(self):
-        """python3 /dev/stdin < FILE, whatever reads are: as outside, and no further."""
+    def test_inherited_file_is_read_by_its_names(self):
+        """python3 /dev/stdin < FILE works with any mode of reads, as outside, and gives no more."""
         given = self.outside / "given"
         for reads in ("exact", "claimed"):
             self.scratch.write_profile(audit={"reads": reads})

@@ -1,4 +1,4 @@
-"""F3: what the host would execute or trust later. It does not come to be, and what is there stays as it is."""
+"""F3: files that the host would later execute or trust. The agent can neither create nor change them."""
 
 import os
 import re
@@ -36,7 +36,7 @@ def samples(profile, *, leave_out=()):
 
 
 class Planted(harness.Case):
-    """Every shipped pattern, in every way."""
+    """Every shipped pattern, by every way of planting."""
 
     def planted(self, group, profiles, paths, prepare=lambda top: None):
         probe = self.scratch.tool("probe-planted")
@@ -74,7 +74,7 @@ class Planted(harness.Case):
         self.assertEqual([path for path in paths if str(self.ws / path) not in denied], [], "not denied by its own name")
 
     def test_f3_absent_repository(self):
-        """.git as a folder, a file and a link; hooks and settings of what may become a repository."""
+        """.git as a directory, a file and a link; hooks and settings of a directory that may become a repository."""
         paths = [".git", ".git/config", ".git/config.lock", ".git/commondir", ".git/hooks/pre-commit", ".git/config.worktree", "HEAD",
                  ".git/config.worktree.lock", ".git/worktrees/w/config.worktree.lock", "sub/.git/modules/m/config.worktree.lock",
                  "sub/.git/hooks/pre-commit", "sub/.git/config.worktree", "sub/.git/commondir", ".git/modules/m/commondir"]
@@ -105,12 +105,12 @@ class Planted(harness.Case):
         self.present(["git-safe"], [".git/config", ".git/commondir", ".git/hooks/pre-commit", ".git/config.worktree", "HEAD"])
 
     def test_f3_kept(self):
-        """Of a repository below, a submodule and a worktree that were there before the run."""
+        """Files of a repository below, a submodule and a worktree that existed before the run."""
         self.present(["git-safe"], ["app/.git/config", "app/x/.git/config", ".git/modules/m/config", "mod/.git", "w/t/.git",
                                   ".git/worktrees/w/commondir"])
 
     def test_f3_kept_is_what_was_there(self):
-        """files.keep: what the run makes is its own, under the same name."""
+        """files.keep: a file that the run makes is the run's own, under the same name."""
         (self.ws / "old").mkdir()
         (self.ws / "old" / "conf").write_text("before")
         self.scratch.write_profile(files={"keep": ["**/conf"]})
@@ -124,7 +124,7 @@ class Planted(harness.Case):
         self.assertGreaterEqual(len(run.decisions(act="deny", rule="test:files.keep[0]")), 11, str(run))
 
     def test_f3_present_git_file(self):
-        """A linked worktree or a submodule as the workspace: its .git is a file that says where the repository is."""
+        """A linked worktree or a submodule as the workspace: its .git is a file that names the repository."""
         self.present(["git-safe"], [".git"])
 
     def test_f3_readable(self):
@@ -139,7 +139,7 @@ class Planted(harness.Case):
 
 
 class OtherGrants(harness.Case):
-    """What holds of the workspace holds of every directory that may be written, and of a home directory what it is."""
+    """The workspace's rules hold in every writable directory, and a home directory keeps its own."""
 
     def setUp(self):
         super().setUp()
@@ -169,7 +169,8 @@ class OtherGrants(harness.Case):
         self.assertEqual([path for path in paths if os.path.exists(path)], [])
 
     def test_f3_grants_that_are_trusted_names(self):
-        """Refused, also when nothing is there yet; check says so; and there is a way for those who mean it."""
+        """The grant is refused, even when nothing exists yet, and check says so. A remedy exists for those who intend
+        it."""
         (self.home / ".bashrc").write_text("before")
         (self.home / ".ssh").mkdir()
         self.scratch.write_profile(extends=["debian", "host-exec"])
@@ -241,7 +242,7 @@ KEPT = {
 
 
 class GitObeys(harness.Case):
-    """Not files but effects: the user's git executes nothing of the agent's."""
+    """Tests effects and not files: the user's git executes nothing of the agent's."""
 
     def repository(self, top):
         for words in (["init", "-q", "-b", "main"], ["config", "user.name", "T"], ["config", "user.email", "t@e"],
@@ -294,10 +295,10 @@ class GitObeys(harness.Case):
     def test_f3_in_a_repository(self):
         self.obeys(IN_REPOSITORY, ["git-safe"], self.repository)
 
-    def test_f3_in_a_folder(self):
+    def test_f3_in_a_directory(self):
         self.obeys(IN_FOLDER, ["git-safe"], lambda top: None)
 
-    def test_f3_repositories_that_were_there(self):
+    def test_f3_existing_repositories(self):
         template = self.scratch.base / "template"
         template.mkdir()
         self.with_others(template)

@@ -51,7 +51,7 @@ os.unlink("leased")
 
 class Leases(harness.Case):
     def test_l9_leases(self):
-        """Whoever waits for a lease waits alone; otherwise it is as outside."""
+        """A process that waits for a lease waits alone. Everything else is as outside."""
         words = ("/usr/bin/python3", "-I", "-c", LEASE)
         outside = self.control(*words).text.splitlines()
         self.assertIn("free", outside)
@@ -174,8 +174,8 @@ class LeasesOfGrants(harness.Case):
         self.scratch.write_profile(files={"read": [str(file)]})
         return file
 
-    def test_l9_a_granted_file_holds_nobody_off(self):
-        """No lease on a file that may only be read, whichever way the descriptor came."""
+    def test_l9_no_lease_on_a_read_only_file(self):
+        """No lease on a read-only file, however the descriptor was obtained."""
         file = self.granted()
         words = ("/usr/bin/python3", "-I", "-c", HOLD_OFF, file)
         control = self.with_input(file, *words)
@@ -191,7 +191,7 @@ class LeasesOfGrants(harness.Case):
         return harness.run(("/bin/sh", "-c", 'exec "$@" <"$0"', file, *words), env=self.scratch.environment, cwd=self.ws)
 
     def test_l9_numbers_exchanged_meanwhile(self):
-        """What the broker looked at is what gets the lease."""
+        """The file that the broker examined is the file that gets the lease."""
         file = self.granted()
         words = ("/usr/bin/python3", "-I", "-c", EXCHANGE, file)
         self.assertEqual(self.control(*words, "20000").text.split(), ["own", "granted"])
@@ -199,8 +199,8 @@ class LeasesOfGrants(harness.Case):
         self.assertEqual(run.text.split(), ["own", "clean"], str(run))
         self.assert_complete(run)
 
-    def test_l9_who_is_told(self):
-        """Signals of a lease reach whom they reach outside."""
+    def test_l9_signals_of_a_lease(self):
+        """A lease's signals reach the same processes as outside."""
         words = ("/usr/bin/python3", "-I", "-c", TOLD)
         outside = self.control(*words)
         self.assertEqual(outside.status, 0, str(outside))

@@ -1,4 +1,5 @@
-"""What a run leaves on the host acts for nobody: set-id bits, whiteouts, attributes of layers; and it leaves the host what the host works with."""
+"""Files that a run leaves on the host act for nobody (set-id bits, whiteouts, attributes of layers), and the run
+leaves the host its resources."""
 
 import os
 import stat
@@ -81,7 +82,7 @@ class LeftOnTheHost(harness.Case):
         self.assert_complete(run)
 
     def test_set_id_bits_of_the_host_s_root(self):
-        """Who may change the whole host keeps them: other people's suites are compared there."""
+        """A run that may change the whole host keeps the bits: other projects' test suites compare them there."""
         run = self.inside("chmod", "4755", "a", profile="allow-all", cwd=self.ws) if (self.ws / "a").touch() is None else None
         self.assertEqual(run.status, 0, str(run))
         self.assertEqual(self.left(), [str(self.ws / "a")])
@@ -105,7 +106,7 @@ class LeftOnTheHost(harness.Case):
 
 
 class LeftToTheHost(harness.Case):
-    """What the kernel counts for each user: the run takes a part, and the host's programs go on."""
+    """Resources that the kernel counts per user: the run takes a part, and the host's programs still work."""
 
     INOTIFY = """
 import ctypes, time
@@ -146,7 +147,7 @@ time.sleep(60)
         self.assertGreaterEqual(outside, inside // 2, "the host still has some")
 
     def test_memory_of_private_directories(self):
-        """One file system: what is written in one of them is missing in all."""
+        """The private directories share one file system: data written to one takes space from all."""
         self.scratch.write_profile()
         run = self.inside("sh", "-c", "for d in /tmp /var/tmp /dev/shm; do stat -f -c '%b' $d; done; head -c 8000000 /dev/zero >/tmp/x; for d in /tmp /var/tmp /dev/shm; do stat -f -c '%f' $d; done; mv /tmp/x /dev/shm/y && ls /dev/shm; stat -c %a /tmp /dev/shm")
         words = run.text.split()
@@ -158,7 +159,8 @@ time.sleep(60)
         self.assertLessEqual(int(words[0]) * os.sysconf("SC_PAGE_SIZE"), memory // 2 + 4096)
 
     def test_core_files(self):
-        """0 would still start the host's program where core_pattern is a pipe; 1 does neither."""
+        """With a limit of 0 the kernel would still start the host's program when core_pattern is a pipe; with 1 it
+        does neither."""
         self.scratch.write_profile()
         run = self.inside("/usr/bin/python3", "-c", "import resource; print(*resource.getrlimit(resource.RLIMIT_CORE))")
         hard = int(self.control("/usr/bin/python3", "-c", "import resource; print(resource.getrlimit(resource.RLIMIT_CORE)[1])").text)

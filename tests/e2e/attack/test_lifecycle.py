@@ -11,7 +11,7 @@ import harness
 
 
 class Missing(harness.Case):
-    """L1: without a part of the floor nothing runs."""
+    """L1: without a part of the kernel baseline nothing runs."""
 
     def command(self):
         guarded = self.ws / "guarded"
@@ -49,7 +49,7 @@ class Missing(harness.Case):
         return marker, result
 
     def test_l1_required_parts(self):
-        """Each of these is a wall, or how it is raised: without it nothing may run."""
+        """Each part is a barrier, or is needed to raise one: without it nothing may run."""
         for fault in ("landlock_create_ruleset=ENOSYS", "landlock_restrict_self=EPERM", "seccomp=ENOSYS", "seccomp=EPERM",
                       "move_mount=ENOSYS", "pivot_root=EPERM", "mount_setattr=ENOSYS", "pidfd_getfd=EPERM",
                       "process_vm_readv=EPERM", "setns=EPERM", "openat2=ENOSYS", "capset=EPERM"):
@@ -58,7 +58,7 @@ class Missing(harness.Case):
                 self.assertFalse(marker.exists(), f"ran without {fault}: {result}")
 
     def test_l1_parts_with_another_way(self):
-        """Here agent-run may know another way: it refuses, or the profile holds."""
+        """agent-run may have another way here: it refuses, or the profile holds."""
         for fault in ("clone3=ENOSYS", "clone3=EPERM", "unshare=EPERM", "open_tree=ENOSYS", "fsopen=ENOSYS", "mount=EPERM",
                       "umount2=EPERM", "pidfd_open=ENOSYS", "close_range=ENOSYS", "socket=EACCES", "socket=EMFILE",
                       "setrlimit=EPERM", "prlimit64=EPERM"):
@@ -95,7 +95,7 @@ class Profiles(harness.Case):
 
 
 class Deaths(harness.Case):
-    """L6: whoever dies, nothing lives on and nothing more becomes possible."""
+    """L6: when any process dies, nothing stays alive and nothing more becomes possible."""
 
     def begin(self, count=5):
         beats = self.ws / "beats"
@@ -120,8 +120,8 @@ class Deaths(harness.Case):
         return [f.stat().st_size for f in files]
 
     def while_a_heart_beats(self, beats):
-        """For so long as a process outside takes for so many beats of the same rhythm: what could happen inside had its turn, on a
-        slow machine too."""
+        """Waits as long as a process outside takes for as many beats of the same rhythm, so that everything that could
+        happen inside had its turn, even on a slow machine."""
         subprocess.run(["/bin/sh", "-c", f"for beat in $(seq {beats}); do sleep 0.02; done"], timeout=harness.PATIENCE, check=True)
 
     def assert_dead(self, files, guarded):
@@ -136,7 +136,7 @@ class Deaths(harness.Case):
         self.assertFalse(pathlib.Path(f"{guarded}.made").exists())
 
     def test_l6_control(self):
-        """Outside, the same daemons outlive their parent and write what is guarded: the test can fail."""
+        """Outside, the same daemons outlive their parent and write the guarded file: the test can fail."""
         beats = self.ws / "beats"
         beats.mkdir()
         guarded = self.ws / "guarded"
@@ -179,7 +179,7 @@ class Deaths(harness.Case):
         self.assert_dead(files, guarded)
 
     def test_l6_stop_broker(self):
-        """A broker that stalls holds the calls; it does not let them through."""
+        """A stalled broker holds the calls; it does not let them through."""
         process, _, broker, files, guarded = self.begin()
         os.kill(broker, signal.SIGSTOP)
         self.while_a_heart_beats(20)
@@ -193,7 +193,7 @@ class Deaths(harness.Case):
         self.assert_dead(files, guarded)
 
     def test_l6_kill_broker_of_a_stopped_supervisor(self):
-        """Nobody is there to clean up at once: trapped calls fail all the same."""
+        """Nobody can clean up at once, but trapped calls fail all the same."""
         process, _, broker, files, guarded = self.begin()
         os.kill(process.pid, signal.SIGSTOP)
         os.kill(broker, signal.SIGKILL)
@@ -204,7 +204,7 @@ class Deaths(harness.Case):
         self.assert_dead(files, guarded)
 
     def test_l6_kill_while_starting(self):
-        """At whatever moment of the launch the supervisor dies, nothing stays."""
+        """Nothing stays, at whatever moment of the launch the supervisor dies."""
         self.scratch.write_profile()
         began = time.monotonic()
         process = self.start("sh", "-c", "echo started; exec sleep 1000")
@@ -219,7 +219,7 @@ class Deaths(harness.Case):
         self.assert_nothing_left(2.0)
 
     def test_l6_daemons_end_with_the_command(self):
-        """The command ends by itself: its daemons end with it."""
+        """When the command ends by itself, its daemons end too."""
         beats = self.ws / "beats"
         beats.mkdir()
         self.scratch.write_profile()
@@ -255,7 +255,7 @@ class Reach(harness.Case):
         return outside
 
     def test_l7_the_supervisor(self):
-        """By its number on the host, which the probe is told: the shell's number is the supervisor's after exec."""
+        """The probe gets the supervisor's number on the host, which after exec is the shell's."""
         probe = self.scratch.tool("probe-lifecycle")
         self.scratch.write_profile()
         outside = self.outside_acts(probe)
@@ -275,7 +275,7 @@ class Reach(harness.Case):
         self.assert_complete(run)
 
     def test_l7_init(self):
-        """pid 1 can be named, but neither traced nor stopped nor killed, and its memory stays closed."""
+        """pid 1 can be named, but not traced, stopped or killed, and its memory cannot be read."""
         probe = self.scratch.tool("probe-lifecycle")
         self.scratch.write_profile()
         self.outside_acts(probe)
@@ -288,7 +288,7 @@ class Reach(harness.Case):
         self.assert_complete(run)
 
     def test_l7_everyone(self):
-        """kill(-1, SIGTERM): the run ends by its own exit, supervisor and broker do not notice."""
+        """kill(-1, SIGTERM): the run ends with its own exit status; supervisor and broker are not affected."""
         probe = self.scratch.tool("probe-lifecycle")
         self.scratch.write_profile()
         victim = self.victim()
@@ -324,7 +324,7 @@ class Descriptors(harness.Case):
         self.assert_complete(run)
 
     def test_l8_standard_ones_closed(self):
-        """A caller that closed 0, 1 or 2 must not make some descriptor of agent-run take that number."""
+        """If the caller closed 0, 1 or 2, no descriptor of agent-run may get that number."""
         probe = self.scratch.tool("probe-lifecycle")
         self.scratch.write_profile()
         out = self.ws / "out"
@@ -361,10 +361,10 @@ while True:
 
 
 class Short(harness.Case):
-    """L6: a broker that lacks something answers with an errno. Nobody waits for ever."""
+    """L6: a broker that lacks a resource answers with an errno. Nobody waits for ever."""
 
     def test_d9_no_descriptors(self):
-        """Whichever of its looks is the one that there is no descriptor for."""
+        """At each of the broker's looks in turn, no descriptor is left."""
         self.scratch.write_profile()
         process = self.start("/usr/bin/python3", "-c", MAKER)
         counts = [self.ws / f"in{n}" / "count" for n in range(4)]

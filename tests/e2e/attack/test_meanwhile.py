@@ -1,4 +1,4 @@
-"""F1, F2, F3 while programs of the host go on: files that come to be, and are replaced, during a run."""
+"""F1, F2, F3 while programs of the host run: files that appear, and are replaced, during a run."""
 
 import os
 import threading
@@ -126,7 +126,7 @@ class Meanwhile(harness.Case):
         self.assert_complete(run)
         return run
 
-    def test_f1_denied_file_that_comes_to_be_under_other_names(self):
+    def test_f1_denied_file_that_appears_under_other_names(self):
         for pattern in ("**/.env", str(self.ws / ".env")):
             for reads in READS:
                 with self.subTest(pattern=pattern, reads=reads):
@@ -135,7 +135,7 @@ class Meanwhile(harness.Case):
                     self.assertEqual(denied, {str(self.ws / ".env")}, "judged where it leads")
 
     def test_f1_denied_file_that_is_replaced(self):
-        """The kernel drops a mount, and so a mask, on what is renamed over or removed in another mount namespace."""
+        """The kernel drops a mount, and so a mask, from a file that another mount namespace renames over or removes."""
         for pattern in ("**/.env", str(self.ws / ".env")):
             for reads in READS:
                 with self.subTest(pattern=pattern, reads=reads):
@@ -143,7 +143,7 @@ class Meanwhile(harness.Case):
                     self.assertEqual(run.journal()[0].get("audit_reads"), READS[reads])
 
     def test_f1_denied_file_is_labelled_as_what_it_is(self):
-        """The mask is the kernel's, but only as long as the host leaves the file alone."""
+        """The kernel enforces the mask, but only while the host leaves the file alone."""
         (self.ws / ".env").write_text("old")
         self.scratch.write_profile(files={"deny": [str(self.ws / ".env")]}, audit={"reads": "off"})
         said = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--open", ".env")
@@ -173,7 +173,8 @@ class Meanwhile(harness.Case):
         return result, mark.exists()
 
     def test_f3_lock_of_settings(self):
-        """git writes its settings to config.lock and renames that over config: whoever owns the one owns the other."""
+        """git writes its settings to config.lock and renames that over config: an agent that owns the lock owns the
+        settings."""
         result, fired = self.own_lock(self.control)
         self.assertTrue(fired, f"proves nothing: {result}")
         self.scratch.write_profile(extends=["debian", "git-safe"])
@@ -207,7 +208,8 @@ class Meanwhile(harness.Case):
         self.assertEqual([path.stat().st_nlink for path in self.ws.glob("made-*")], [1] * 40)
 
     def test_f3_names_of_apply(self):
-        """In every policy, also one that protects nothing; a folder in which one was left can be moved."""
+        """These names are guarded in every policy, even in one that protects nothing. A directory with a file left by
+        apply can be moved."""
         acts = """
             mkdir folder; printf x > folder/.agent-run-0123abcd; sh -c 'exit 0'
             tried() { if sh -c "$2" 2> /dev/null; then echo "ACT $1 ok"; else echo "ACT $1 EACCES"; fi; }

@@ -1,5 +1,5 @@
-"""F2, L3: what the host's bind mounts give a second name is guarded by each of them. Each test makes its mounts in a mount namespace
-of its own, in which the control, earlier runs and the run happen."""
+"""F2, L3: a file with a second name by a bind mount of the host is guarded by both names. Each test makes its mounts
+in its own mount namespace, where the control, earlier runs and the run happen."""
 
 import os
 
@@ -74,7 +74,7 @@ class Mounts(harness.Case):
         # The kernel moves what is above a mount; what is removed is not written anew.
         self.assertEqual(worked, {*ALLOWED, *ATTACKS}, str(control))
 
-    def test_said_by_explain(self):
+    def test_explain_names_each(self):
         self.scratch.write_profile(extends=["coding"], files={"deny": [str(self.real / "secret")]})
         for option, path in (("--open", "alias/secret"), ("--write", "m/pre-push"), ("--write", "cfg/git/config")):
             told = self.within_mounts(harness.AGENT_RUN, "explain", "-p", self.scratch.profile_file, option, self.ws / path)

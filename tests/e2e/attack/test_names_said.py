@@ -1,5 +1,5 @@
-"""Names that a connection says behind its first bytes, or in ways that only some servers read (attacks.md N4, K7): each is served by a
-real server outside, and by none inside."""
+"""Names that a connection sends after its first bytes, or in ways that only some servers read (attacks.md N4, K7):
+outside, a real server serves each name; inside, none does."""
 
 import os
 import textwrap
@@ -66,7 +66,7 @@ def asked(host, port, pieces):
 
 
 class NamesSaid(NetworkCase):
-    """The same world, with servers that tell names apart."""
+    """The same world, with servers that distinguish names."""
 
     def script(self, text):
         return super().script(CLIENT + textwrap.dedent(text))
@@ -90,7 +90,7 @@ class NamesSaid(NetworkCase):
         return run
 
     def test_second_hello(self):
-        """A server that asks for another ClientHello serves the name of the second; also on 443."""
+        """A server that asks for another ClientHello serves the name in the second one; also on 443."""
         world = {"tls": [[PUBLIC, port] for port in (443, 8443)], "pair": self.pair()}
         run = self.check("""
             for port in (443, 8443):
@@ -102,7 +102,7 @@ class NamesSaid(NetworkCase):
         self.assertEqual({r["reason"] for r in refused}, {"another server name: evil.test"}, str(run))
 
     def test_record_versions(self):
-        """Go reads a ClientHello in records of any version up to 15, and passes over warnings before it."""
+        """Go reads a ClientHello in records of any version up to 15, and skips warnings before it."""
         server, pair = self.scratch.base / "tls_server", self.pair()
         built = harness.run(["go", "build", "-o", server, harness.TOP / "tests/e2e/interop/tls_server.go"], timeout=300,
                             env={**self.scratch.environment, "GOCACHE": os.environ.get("GOCACHE", str(harness.BASE / "go-cache")), "GO111MODULE": "off"})
@@ -116,7 +116,8 @@ class NamesSaid(NetworkCase):
         self.assertEqual(len([r for r in run.journal() if r.get("type") == "net.close" and r.get("end") == "refused"]), 4, str(run))
 
     def test_lenient_requests(self):
-        """Python's web server takes any word for a method; a line that comes in pieces is watched while it is passed on."""
+        """Python's web server accepts any word as a method. A line that arrives in pieces is inspected while it is
+        passed on."""
         run = self.check(r"""
             rest = b" / HTTP/1.1\r\nHost: evil.test\r\n\r\n"
             act("good", lambda: asked("ok.test", 8080, [b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n"]))
@@ -127,7 +128,8 @@ class NamesSaid(NetworkCase):
         self.assertEqual(run.seen["wsgi"], {"ok.test": 1}, str(run))
 
     def test_requests_of_other_protocols(self):
-        """Node's web server takes the request lines of RTSP, of Icecast's sources and of HTTP/0.9, and reads the headers after them."""
+        """Node's web server accepts request lines of RTSP, Icecast sources and HTTP/0.9, and reads the headers that
+        follow."""
         program = ('require("http").createServer((q, r) => r.end(`this is ${q.headers.host}\\n`))'
                    '.listen(+process.argv[2], process.argv[1])')
         run = self.check(r"""

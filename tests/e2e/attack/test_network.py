@@ -1,4 +1,4 @@
-"""Names in, nothing else out (attacks.md N1–N9, C4, C5, T3), against an internet that each test makes for itself."""
+"""Only names get out (attacks.md N1–N9, C4, C5, T3): tests against an internet that each test makes for itself."""
 
 import json
 import os
@@ -14,10 +14,11 @@ from network_case import METADATA, OTHER, PORT, PRIVATE, PUBLIC, SIX, NetworkCas
 
 
 class Network(NetworkCase):
-    """What may be reached, and by whom."""
+    """Which hosts can be reached, and by whom."""
 
     def test_names(self):
-        """The control of all: an allowed name is reached, blocking or not, as root of the world and as a plain user of it."""
+        """The control of all tests: an allowed name is reached, blocking or not, as root of the world and as its plain
+        user."""
         script = f"""
             act("blocking", lambda: blocking("ok.test", {PORT}))
             act("waiting", lambda: tcp("ok.test", {PORT}))
@@ -76,7 +77,7 @@ class Network(NetworkCase):
         self.assertEqual(got["metadata"].word, "EACCES")
 
     def test_n5_what_was_not_announced(self):
-        """TCP Fast Open connects without connect(2); a port that was announced once is no leave for a second time."""
+        """TCP Fast Open connects without connect(2). One announcement of a port does not permit a second connection."""
         script = f"""
             FASTOPEN = 0x20000000
             synthetic = socket.gethostbyname("ok.test")
@@ -118,7 +119,8 @@ class Network(NetworkCase):
         self.assert_complete(run)
 
     def test_n5_fast_open(self):
-        """No way of TCP Fast Open connects; what the host without it would say is said, and ordinary sends with flags go on."""
+        """TCP Fast Open connects in no way. The errors are those of a host without it, and ordinary sends with flags
+        work."""
         script = f"""
             libc = ctypes.CDLL(None, use_errno=True)
             FASTOPEN = 0x20000000
@@ -149,7 +151,8 @@ class Network(NetworkCase):
         self.assertEqual(run.seen["tcp"], {f"{PUBLIC}:{PORT}": 1}, str(run))
 
     def test_loopback_of_the_host(self):
-        """--allow-host localhost:N opens nothing: the start says so, explain says so, and a run with it reaches nothing of the host."""
+        """--allow-host localhost:N opens nothing: the start and explain say so, and a run with it reaches nothing on
+        the host."""
         self.profile()
         script = f"act('there', lambda: tcp('HOST', {PORT}))"
         for host in ("localhost", "127.0.0.1", "::1"):
@@ -169,7 +172,8 @@ class Network(NetworkCase):
             self.assertTrue(explained.text.startswith("deny: "), str(explained))
 
     def test_explained_addresses(self):
-        """explain --connect of an address says what the run does: what is not public is reached only where a rule names it."""
+        """explain --connect of an address tells what the run does: an address that is not public is reached only if a
+        rule names it."""
         self.profile()
         places = (PUBLIC, PRIVATE, METADATA)
         script = f"""
@@ -189,8 +193,8 @@ class Network(NetworkCase):
                     more = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--allow-host", rule, "--allow-host", f"{to}:{PORT}", "--connect", f"{to}:{PORT}")
                     self.assertEqual(more.status, 0, str(more))
 
-    def test_dead_six(self):
-        """An IPv6 address that does not answer costs a fraction of a second, once; one that does is taken."""
+    def test_unreachable_ipv6(self):
+        """An IPv6 address that does not answer costs a fraction of a second, once. One that answers is used."""
         script = f"""
             begin = time.monotonic()
             act("both", lambda: blocking("both.test", {PORT}))
@@ -208,7 +212,8 @@ class Network(NetworkCase):
                          [f"this-is-{PUBLIC}:{PORT}", "True"] * 2 + [f"this-is-{SIX}:{PORT}"], str(run))
 
     def test_name_servers(self):
-        """A resolv.conf that changes is seen; names that nobody answers hold up no others; why says what failed outside."""
+        """A changed resolv.conf takes effect. A name that nobody answers delays no other name. why tells what failed
+        outside."""
         script = f"""
             act("before", lambda: blocking("late.test", {PORT}))
             for i in range(20): threading.Thread(target=lambda i=i: socket.socket().connect_ex((f"silent{{i}}.test", {PORT})), daemon=True).start()
@@ -244,7 +249,7 @@ class Network(NetworkCase):
         self.assertRegex(why.text, r"connect late.test port 7777 .*\n  allowed, and failed outside: EHOSTUNREACH, no such name", str(why))
 
     def test_n6_network_settings(self):
-        """Root of the sandbox is nobody of its network."""
+        """Root of the sandbox has no rights over its network."""
         script = """
             import fcntl, subprocess
             def quiet(*words): 
@@ -278,7 +283,8 @@ class Network(NetworkCase):
         self.assertFalse(got["send"].worked or got["connect"].worked, str(got))
 
     def test_n9_the_host(self):
-        """Its loopback and its abstract sockets are in another network namespace; a name that leads to its loopback is refused."""
+        """The host's loopback and abstract sockets are in another network namespace. A name that leads to the host's
+        loopback is refused."""
         script = f"""
             act("loopback", lambda: tcp("127.0.0.1", {PORT}))
             act("unspecified", lambda: tcp("0.0.0.0", {PORT}))
@@ -293,7 +299,8 @@ class Network(NetworkCase):
                 self.assertEqual((run.seen["unix"], run.seen["tcp"]), ({}, {}), str(run))
 
     def test_l8_sockets_as_standard_input(self):
-        """A socket of the host's network as standard input: refused when it could send anywhere, and not to be turned elsewhere."""
+        """A socket of the host's network as standard input is refused if it could send anywhere, and cannot be
+        redirected."""
         start = ("import os, socket, sys\nkind, connected = sys.argv[1:3]\n"
                  "s = socket.socket(socket.AF_UNIX if kind == 'UNIX' else socket.AF_INET, socket.SOCK_DGRAM if kind in ('DGRAM', 'UNIX') else socket.SOCK_STREAM)\n"
                  f"if connected == 'yes': s.connect(('{PUBLIC}', {PORT}))\n"
@@ -324,7 +331,7 @@ class Network(NetworkCase):
             self.assert_one_line_refusal(result, "descriptor 0 is a socket")
 
     def test_by(self):
-        """A rule for one program is none for another."""
+        """A rule for one program does not allow another."""
         script = f"act('here', lambda: tcp('ok.test', {PORT}))"
         self.profile([{"to": f"ok.test:{PORT}", "by": "/usr/bin/python3*"}])
         self.assertTrue(harness.acts(self.within(script))["here"].worked)
@@ -334,7 +341,7 @@ class Network(NetworkCase):
         self.assertEqual(run.seen["tcp"], {})
 
     def test_by_copies(self):
-        """A program is where it is, not what it is."""
+        """A program is identified by its path and not by its content."""
         copy = self.tools / "python3"
         shutil.copy("/usr/bin/python3", copy)
         self.profile([{"to": f"ok.test:{PORT}", "by": "/usr/bin/python3*"}])
@@ -347,7 +354,8 @@ class Network(NetworkCase):
         self.assertEqual(run.seen["tcp"], {f"{PUBLIC}:{PORT}": 1})
 
     def test_by_of_an_address(self):
-        """A private address that is opened for one program is not for another, by whatever name it comes there."""
+        """A private address that is allowed for one program is denied to another, by whatever name that one gets
+        there."""
         script = f"act('private', lambda: blocking('private.test', {PORT}))"
         for program, word in (("/usr/bin/python3*", "ok"), ("/usr/bin/ssh", "EACCES")):
             self.profile([f"private.test:{PORT}", {"to": f"{PRIVATE}:{PORT}", "by": program}])
@@ -355,7 +363,7 @@ class Network(NetworkCase):
             self.assertEqual(harness.acts(run)["private"].word, word, str(run))
 
     def test_n9_own_addresses(self):
-        """What the host serves by a public address of its own is not for others that come from within, unless a rule names it."""
+        """A service on a public address of the host cannot be reached from inside unless a rule names the address."""
         own = "93.184.216.99"
         world = {"own": [own], "tcp": [[own, PORT]], "zone": {"own.test": own}}
         script = f"""
@@ -372,7 +380,7 @@ class Network(NetworkCase):
         self.assertEqual({name for name, act in harness.acts(run).items() if act.worked}, set(harness.acts(control)), str(run))
 
     def test_many_at_once(self):
-        """Connects that do not block, all under way together, reach the host that the rules allow, each of them."""
+        """Nonblocking connects, all in progress at once, each reach the host that the rules allow."""
         self.profile([f"ok.test:{PORT}"])
         run = self.within(f"""
             import select
@@ -407,7 +415,7 @@ class Network(NetworkCase):
         self.assertFalse([r for r in run.journal() if r.get("type") == "net.refused"])
 
     def test_many_while_egress_does_not_run(self):
-        """A machine that is busy: what egress could not read yet waits, and no connect fails for it."""
+        """On a busy machine the messages that egress has not read wait, and no connect fails for that."""
         self.profile([f"ok.test:{PORT}"])
         driver = ("import os, pathlib, signal, subprocess, sys, time\n"
                   "run = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
@@ -443,14 +451,15 @@ class Network(NetworkCase):
         self.assertEqual(harness.acts(result)["burst"].detail, "400-of-400", str(result))
 
     def test_silent_host(self):
-        """A host that never answers gives the program the kernel's errno, when the kernel of the host gives up."""
+        """A host that never answers gives the program the kernel's errno, when the host's kernel gives up."""
         self.profile([f"silent.test:{PORT}"])
         run = self.within(f"act('silent', lambda: blocking('silent.test', {PORT}))", silent=["192.0.2.0/24"], zone={"silent.test": "192.0.2.1"})
         self.assertEqual(harness.acts(run)["silent"].word, "ETIMEDOUT", str(run))
         self.assertTrue([r for r in run.journal() if r.get("type") == "net.open" and r.get("errno") == "ETIMEDOUT"], str(run))
 
     def test_t3_sockets_of_the_host(self):
-        """Reached only when granted, by the very inode; the agent's own sockets work, in the workspace and in /tmp."""
+        """A socket of the host is reached only when granted, by its inode. The agent's own sockets work, in the
+        workspace and in /tmp."""
         paths = [str(self.ws / "host.sock"), str(self.scratch.outside / "agent.sock")]
         script = f"""
             def own(path):
@@ -499,7 +508,7 @@ class Network(NetworkCase):
         self.assertEqual(run.seen["unix"], {paths[0]: 5, paths[1]: 1}, str(run))
 
     def test_waiting(self):
-        """Who waits for a slow host can be interrupted, may have a time limit, and holds up nobody else."""
+        """A process that waits for a slow host can be interrupted, can have a time limit, and delays nobody else."""
         script = f"""
             import signal
             class Rung(Exception): pass
@@ -544,7 +553,7 @@ class Network(NetworkCase):
         self.assert_complete(result)
 
     def test_l6_supervisor_dies_in_a_transfer(self):
-        """kill -9 of agent-run: the connection is dead, and so is everything of the sandbox."""
+        """After kill -9 of agent-run the connection is dead, and so is every process of the sandbox."""
         script = f"""
             s = socket.create_connection(("ok.test", {PORT}))
             act("open", lambda: said(s))
@@ -562,7 +571,7 @@ class Network(NetworkCase):
         self.assert_nothing_left()
 
     def test_l6_egress_dies(self):
-        """Without the process that lets things out the run is over, and says so."""
+        """Without egress the run ends, and says so."""
         self.profile([f"ok.test:{PORT}"])
         process = self.start("sh", "-c", "echo up; exec sleep 60", options=("--json",))
         self.assertEqual(process.stdout.readline(), b"up\n")
@@ -572,8 +581,8 @@ class Network(NetworkCase):
         self.assertIn(b"connections out died", errors)
         self.assert_nothing_left()
 
-    def test_l6_last_words(self):
-        """Who does not say what it did last may have left records out: the journal is not closed, and the run has failed."""
+    def test_l6_no_final_report(self):
+        """A process without its final report may have lost records: the journal is not closed, and the run has failed."""
         self.profile([f"ok.test:{PORT}"])
         # Nothing that it does after "up" is a call that waits for the broker.
         script = self.script("print('up', flush=True); time.sleep(0.4); os._exit(0)")
@@ -595,7 +604,8 @@ class Network(NetworkCase):
                 self.assert_nothing_left()
 
     def test_g5_unfinished_heads(self):
-        """However many connections wait for the rest of their heads at the end of a run, each has its net.close."""
+        """Each connection that waits for the rest of its head at the end of a run has its net.close, however many
+        there are."""
         count = 400
         self.profile([f"ok.test:{PORT}"])
         run = self.within(f"""
@@ -615,7 +625,8 @@ class Network(NetworkCase):
         self.assert_nothing_left()
 
     def test_n3_through_a_proxy(self):
-        """A proxy in the environment is no way to what may not be dialed: the name is judged before, by where it leads from here."""
+        """A proxy of the environment opens no way to a denied host: the name is judged first, by the addresses that it
+        has here."""
         proxy, turned = "93.184.216.80", "93.184.216.81"
         script = f"""
             for name in ("ok.test", "private.test", "metadata.test", "denied.test", "mixed.test", "only-there.test"):
@@ -670,7 +681,7 @@ class Network(NetworkCase):
     """
 
     def test_c4_flipped_address(self):
-        """A peer flips the address between an allowed name's and a raw one while connect is on its way."""
+        """A peer swaps an allowed name's address and a raw one while connect is in progress."""
         race = textwrap.dedent(self.RACE)
         script = race + textwrap.dedent(f"""
             allowed = socket.gethostbyname("ok.test")
@@ -696,7 +707,7 @@ class Network(NetworkCase):
         self.assert_complete(run)
 
     def test_c4_exchanged_socket(self):
-        """A thread exchanges the descriptor for a unix socket's, a peer the address for the path of a socket of the host."""
+        """A thread swaps the descriptor for a unix socket; a peer swaps the address for the path of a host's socket."""
         path = str(self.ws / "h.sock")
         race = textwrap.dedent(self.RACE)
         script = race + textwrap.dedent(f"""
@@ -734,7 +745,8 @@ class Network(NetworkCase):
         self.assertEqual(run.seen["unix"], {}, f"reached the socket of the host: {run}")
 
     def test_c4_unmapped_address(self):
-        """The address goes away while connect is on its way: EFAULT or the connection, nothing else, and nobody dies of it."""
+        """The address is unmapped while connect is in progress: the result is EFAULT or the connection, and no process
+        dies."""
         race = textwrap.dedent(self.RACE)
         script = race + textwrap.dedent(f"""
             libc.mmap.restype = ctypes.c_void_p

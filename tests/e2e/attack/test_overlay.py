@@ -1,4 +1,4 @@
-"""F5, F6: what an agent may leave in an overlay to fool whoever looks at it or applies it; nothing stays on the host."""
+"""F5, F6: what an agent may leave in an overlay to deceive its reader or apply. Nothing stays on the host."""
 
 import json
 import os
@@ -74,7 +74,7 @@ class Overlay(harness.Case):
         return {change["path"]: change for change in map(json.loads, shown.out.splitlines())}
 
     def test_f5_forged_marks(self):
-        """Whiteouts and opaque folders delete on the host: the agent can make neither by hand, in no mode."""
+        """Whiteouts and opaque directories delete on the host: the agent can forge neither, in any mode."""
         forge = self.tools / "forge.py"
         forge.write_text(FORGE)
         for top in (self.ws, self.outside):
@@ -93,8 +93,8 @@ class Overlay(harness.Case):
         (self.ws / "gone").unlink(missing_ok=True)  # which anybody may make; there it is only an odd file
         self.assertEqual(harness.tree(self.ws), before)
 
-    def test_f5_marks_in_the_host_folder(self):
-        """Marks that stand on the host's own files, from whatever source, delete and redirect nothing in apply."""
+    def test_f5_marks_in_the_host_directory(self):
+        """Marks on the host's own files, from whatever source, delete and redirect nothing in apply."""
         (self.ws / "folder").mkdir()
         (self.ws / "folder" / "file").write_text("keep")
         for attribute in ("opaque", "whiteout", "redirect"):
@@ -105,8 +105,8 @@ class Overlay(harness.Case):
         self.assertTrue({"folder/file", "folder/new"} <= set(found) or {"other/new"} <= set(found), found)
         self.assertEqual(list(self.outside.iterdir()), [])
 
-    def test_f5_link_in_place_of_a_folder(self):
-        """The agent puts a link where a folder was, or the host has one there: nothing is written through it."""
+    def test_f5_link_in_place_of_a_directory(self):
+        """The agent replaces a directory with a link, or the host has a link there: nothing is written through it."""
         victim = self.outside / "victim"
         victim.mkdir()
         (self.ws / "folder").mkdir()
@@ -124,7 +124,7 @@ class Overlay(harness.Case):
         self.assertEqual(os.readlink(self.ws / "door"), str(victim), "made as a link, only because --trusted said so")
 
     def test_f5_link_is_not_followed_to_read(self):
-        """A link in the layer that names a secret: its content reaches neither diff nor the host."""
+        """A link in the layer names a secret: the content reaches neither diff nor the host."""
         secret = self.outside / "secret"
         secret.write_text("s3cret-of-the-host")
         (self.ws / "file").write_text("x")
@@ -154,7 +154,8 @@ class Overlay(harness.Case):
         self.assertGreater(len(seen), 1, f"it was never another thing: {seen}")
 
     def test_f5_what_is_mounted_later(self):
-        """The agent empties a folder in which the host mounts something after the run: that is no part of the overlay."""
+        """The agent empties a directory on which the host mounts something after the run: the mount is not part of the
+        overlay."""
         drive = self.outside / "drive"
         for path in (drive / "folder" / "precious", drive / "photo"):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -211,8 +212,8 @@ class Overlay(harness.Case):
         self.assertEqual(self.scratch.agent_run("discard").status, 0)
         self.assertEqual(list(self.store.iterdir()), [])
 
-    def test_f5_what_a_terminal_obeys(self):
-        """T2: names, links and contents are shown escaped; no name can look like a heading or another change."""
+    def test_f5_terminal_escapes(self):
+        """T2: names, links and contents are escaped. No name can look like a heading or another change."""
         names = ["\x1b]0;owned\x07", "a\rdeleted file: b", "x\nthe rest:\nnew file 0644: innocent", "\u202etxt.exe", "tab\there"]
         code = ("import os\n" + "".join(f"open({name!r}, 'w').write('one\\x1b[2J\\x08\\r\\u202e\\nthe rest:\\n')\n" for name in names) +
                 "os.symlink('to\\x1b[31m', 'link')\nopen(b'bytes\\xff\\x9b', 'w')\n")
@@ -230,8 +231,8 @@ class Overlay(harness.Case):
                 self.assertFalse([line for line in shown.text.splitlines() if line.startswith("deleted")])
         self.assertTrue((self.ws / names[0]).exists())
 
-    def test_f5_what_nobody_sees(self):
-        """Instructions for the next agent, written in characters that no terminal shows, are seen in diff."""
+    def test_f5_invisible_characters(self):
+        """diff shows instructions for the next agent that are written in characters that no terminal shows."""
         hidden = "".join(chr(0xe0000 + ord(c)) for c in "obey") + "\u061c\u00ad\u3164\U000e0101"
         (self.ws / "notes.md").write_text("plain\n")
         self.shell(f"printf 'plain {hidden}fine \u2764\ufe0f\n' > notes.md")
@@ -242,7 +243,8 @@ class Overlay(harness.Case):
         self.assertIn("fine \u2764\ufe0f", shown)
 
     def test_f5_host_execution_waits(self):
-        """What the host would run by itself is not applied by a plain apply, nor by naming a folder above it."""
+        """A plain apply does not apply files that the host would execute by itself, not even by the name of a
+        directory above."""
         trusted = [".envrc", ".git/hooks/pre-commit", ".git/config", ".vscode/tasks.json", ".mcp.json", ".claude/settings.json",
                    ".husky/pre-push", ".github/workflows/ci.yml", "script", "bare/HEAD", ".bashrc", ".GIT/hooks/x"]
         script = "".join(f'mkdir -p "$(dirname {name})"; echo evil > {name}; ' for name in trusted) + "chmod +x script; echo x > plain"
@@ -256,7 +258,7 @@ class Overlay(harness.Case):
         self.assertEqual([name for name in trusted if (self.ws / name).exists()], [".envrc"])
 
     def test_f5_settings_removed_or_reached_by_links(self):
-        """What settings forbid is not undone by a plain apply, nor is a harmless name made to lead to a hook."""
+        """A plain apply does not undo what settings forbid, and does not make a harmless name lead to a hook."""
         for name in (".claude/settings.json", ".git/hooks/pre-push", "sub/.git/config", "plain"):
             (self.ws / name).parent.mkdir(parents=True, exist_ok=True)
             (self.ws / name).write_text("deny")
@@ -276,7 +278,7 @@ class Overlay(harness.Case):
         self.assertFalse((self.ws / "sub/.git").exists())
 
     def test_f5_what_links_of_the_host_lead_to(self):
-        """Names of the host that lead into an overlay, or to all of it: `apply` asks what is guarded, not only by which name."""
+        """Names of the host lead into an overlay, or to the whole of it: `apply` checks what is guarded by any name."""
         home = self.scratch.home
         self.scratch.write_profile(extends=["debian", "host-exec", "path-programs"], workspace={"path": str(self.ws), "mode": "overlay"})
         (home / ".config").mkdir(exist_ok=True)
@@ -338,7 +340,7 @@ class Overlay(harness.Case):
         return [changes[path] for path in sorted(paths)]
 
     def test_f5_layers_are_out_of_reach(self):
-        """The layers, their lock and manifest: not even where the view shows the folder that they are in."""
+        """The layers, their lock and manifest are hidden, even where the mount view shows the directory that has them."""
         (self.ws / "f").write_text("x")
         self.scratch.write_profile(workspace={"path": str(self.ws), "mode": "overlay"}, files={"write": [str(self.scratch.state)]})
         run = self.shell('echo y > f; ls -la "$1" "$1/agent-run" "$1/agent-run/overlays" 2>&1; cat /proc/self/mountinfo; '
@@ -347,8 +349,8 @@ class Overlay(harness.Case):
         self.assertNotIn("manifest", run.text)
         self.assertNotIn("/upper", run.text)
 
-    def test_f5_layers_of_another_state_folder(self):
-        """A run whose journal goes elsewhere reaches neither the usual state folder's layers nor its keys."""
+    def test_f5_layers_of_another_state_directory(self):
+        """A run with its journal elsewhere reaches neither the layers nor the keys of the usual state directory."""
         (self.ws / "f").write_text("x")
         self.shell("echo y > f")
         self.scratch.write_profile(files={"write": [str(self.scratch.state)]})
@@ -361,8 +363,8 @@ class Overlay(harness.Case):
         self.assertNotIn("PRIVATE", run.text)
         self.assertNotIn("identity", run.text)
 
-    def test_f5_no_state_folder_where_the_agent_writes(self):
-        """A journal in the workspace would be the next run's to read and change, keys and layers included."""
+    def test_f5_no_state_directory_where_the_agent_writes(self):
+        """The next run could read and change a journal in the workspace, with its keys and layers."""
         self.scratch.write_profile()
         for place in (self.ws / "journal", self.ws / "a/b/journal", self.ws):
             run = self.scratch.agent_run("-p", self.scratch.profile_file, "--journal", place, "--", "touch", self.ws / "ran")
@@ -372,7 +374,7 @@ class Overlay(harness.Case):
         self.assertTrue((self.ws / "ran").exists())
 
     def test_f6_no_residue(self):
-        """Killed at any moment, with an overlay: workspace and home are as before, and discard leaves nothing at all."""
+        """A run with an overlay is killed at any moment: workspace and home are unchanged, and discard leaves nothing."""
         (self.ws / "folder").mkdir()
         (self.ws / "folder" / "file").write_text("x")
         before = harness.tree(self.ws), harness.tree(self.scratch.home)
@@ -398,7 +400,7 @@ class Overlay(harness.Case):
         self.assertEqual((harness.tree(self.ws), harness.tree(self.scratch.home)), before)
 
     def test_f5_other_users_cannot_look(self):
-        """The layers are in folders of mode 0700, whatever modes the agent gives."""
+        """The layers are in directories of mode 0700, whatever modes the agent sets."""
         self.shell("echo secret > f; chmod 666 f; mkdir d; chmod 777 d; chmod 777 .")
         upper = self.layer()
         self.assertEqual(stat.S_IMODE((upper / "f").stat().st_mode), 0o666)

@@ -1,4 +1,5 @@
-"""L3: what one run leaves behind decides nothing for the next: links in a workspace, the user's profiles, agent-run's own programs."""
+"""L3: files that one run leaves decide nothing for the next: links in a workspace, the user's profiles, agent-run's
+own programs."""
 
 import os
 import shutil
@@ -44,13 +45,13 @@ class Links(harness.Case):
         (self.scratch.base / "in").symlink_to(self.ws)
         self.refused("-w", self.scratch.base / "in/sub")
 
-    def test_as_a_path_of_the_command_line(self):
+    def test_as_a_path_on_the_command_line(self):
         self.plant()
         for option in ("--read", "--write", "--overlay"):
             self.refused(option, self.ws / "sub")
             self.refused("-w", self.outside, option, self.ws / "sub")
 
-    def test_as_a_path_of_a_profile(self):
+    def test_as_a_path_in_a_profile(self):
         self.plant()
         for section in ("read", "write", "overlay"):
             for more in ({}, {"workspace": {"path": str(self.outside), "mode": "read"}}):
@@ -64,7 +65,7 @@ class Links(harness.Case):
         self.refused()
 
     def test_links_of_the_user_are_followed(self):
-        """A link where no agent could write, also one that leads to where it could; the place itself."""
+        """The link is where no agent could write, even if it leads to where one could."""
         self.plant()
         (self.scratch.base / "short").symlink_to(self.ws)
         (self.ws / "inner").mkdir()
@@ -73,7 +74,7 @@ class Links(harness.Case):
             self.assertEqual(result.status, 0, str(result))
 
     def test_a_target_does_not_vouch_for_the_link(self):
-        """What the link leads to was a workspace, or an overlay, itself: that says nothing about who made the link."""
+        """The link's target was a workspace, or an overlay. That does not tell who made the link."""
         self.plant()
         meant = self.scratch.base / "meant.yaml"
         meant.write_text(harness.profile_text(extends=["coding"], weaken=["trusted-grants"]))
@@ -98,7 +99,7 @@ class Links(harness.Case):
 
 
     def test_what_is_remembered(self):
-        """Torn, long or not readable: what was remembered before is never forgotten."""
+        """The memory of earlier workspaces is torn, long or unreadable: nothing in it is ever forgotten."""
         self.plant()
         memory = self.scratch.state / "agent-run/written"
 
@@ -127,7 +128,7 @@ class Links(harness.Case):
 
 
 class Own(harness.Case):
-    """What agent-run reads and starts is not the agent's to change, wherever it lies."""
+    """The agent cannot change what agent-run reads and starts, wherever that is."""
 
     def test_profiles_of_the_user(self):
         configuration = self.scratch.home / ".config"

@@ -1,4 +1,4 @@
-"""F4: what /proc gives away."""
+"""F4: what /proc discloses."""
 
 import os
 import subprocess

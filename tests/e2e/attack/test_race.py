@@ -1,4 +1,4 @@
-"""C4: races. At least two seconds of spinning each; what counts is that the forbidden act never happened."""
+"""C4: races. Each spins for at least two seconds; the forbidden act must never happen."""
 
 import os
 import shutil
@@ -53,7 +53,7 @@ class Races(harness.Case):
         return self.race(f"files/{name}")
 
     def test_c4_execve(self):
-        """A flipped image may start, but it must not do anything that is trapped. The first one that starts ends the run,
+        """A swapped image may start, but must not complete any trapped call. The first one that starts ends the run,
         so there are many runs."""
         image, denied = self.tools / "image-a", self.tools / "image-b"
         for copy in (image, denied):
@@ -88,7 +88,7 @@ class Races(harness.Case):
         return False
 
     def test_e5_arguments(self):
-        """E5: argv is flipped while execve is decided. As above: what starts must do nothing that is trapped."""
+        """E5: argv is swapped while execve is decided. Whatever starts must complete no trapped call."""
         image = self.tools / "image-a"
         shutil.copy2(harness.PROBES / "probe-image", image)
         folders = [self.ws / "a", self.ws / "b"]
@@ -118,7 +118,7 @@ class Races(harness.Case):
                 self.assertGreater(killed, 0, "the forbidden arguments never started: proves nothing")
 
     def test_c4_read(self):
-        """A denied read, by a name that the floor can mask and by a pattern that it cannot."""
+        """A denied read, by a name that the kernel baseline can mask and by a pattern that it cannot."""
         words = self.prepare()
         for pattern in (f"{self.ws}/b/file", "**/b/file"):
             self.scratch.write_profile(files={"deny": [pattern]})

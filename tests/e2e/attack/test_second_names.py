@@ -1,5 +1,5 @@
-"""F2, K1: what is guarded is guarded by every name that it has: links at guarded names and inside guarded directories, chains,
-links that lead to nothing, hard links of an earlier run. And agent-run explain says what a run then does."""
+"""F2, K1: a guarded file is guarded by each of its names: links at guarded names and inside guarded directories,
+chains, dangling links, hard links of an earlier run. agent-run explain says what a run then does."""
 
 import json
 import os
@@ -101,7 +101,7 @@ def leads(top, path, to):
 
 
 class Shipped(Case):
-    """The layouts that people have, under the shipped rules."""
+    """Common layouts, under the shipped rules."""
 
     @staticmethod
     def build(top):
@@ -164,7 +164,7 @@ class Shipped(Case):
         self.assertFalse(wrong, "\n".join(wrong))
 
     def test_hard_links_of_guarded_names(self):
-        """The agent gives no file that is guarded in a workspace a second name, in whatever directory."""
+        """The agent cannot give a guarded file of a workspace a second name, in any directory."""
         def build(top):
             file(top, "sub/.envrc")
             file(top, "sub/plain")
@@ -174,7 +174,7 @@ class Shipped(Case):
         self.assertEqual(len(run.decisions(act="deny", errno="EXDEV")), 2)
 
     def test_earlier_run(self):
-        """A second name that a run left in one directory is one of the guarded file in a run that starts there."""
+        """A second name that a run left in one directory guards the file in a run that starts there."""
         file(self.ws, "sub/a")
         self.scratch.write_profile(extends=["debian", "host-exec"])
         script = "cd sub && ln a b && mv b .envrc"
@@ -194,7 +194,7 @@ PLACES = ("plain", "linked", "chained", "dangling", "hard", "moved", "through")
 
 
 class Generated(Case):
-    """Link shapes × rule forms × calls: what explain answers is what a run does, and a guarded file stays guarded."""
+    """Link shapes × rule forms × calls: a run does what explain says, and a guarded file stays guarded."""
 
     @staticmethod
     def build(top):
@@ -242,7 +242,7 @@ class Generated(Case):
                 wrong.append(f"{section} {rule}: {act} {path}: explain says {said}, the run {inside}")
         return wrong, {(act, path): inside for act, path, _, inside in results}
 
-    def test_explain_is_what_happens(self):
+    def test_explain_agrees_with_the_run(self):
         wrong = []
         for section in ("deny", "protect", "keep"):
             for form in FORMS:
@@ -260,7 +260,7 @@ class Generated(Case):
         self.assertFalse(wrong, "\n".join(wrong[:40]))
 
     def test_denied_below_can_be_listed(self):
-        """files.deny of what is below a directory leaves the directory (anthropics/claude-code#17727)."""
+        """files.deny of files below a directory leaves the directory itself (anthropics/claude-code#17727)."""
         file(self.ws, "d/key", "secret")
         file(self.ws, "d/sub/key", "secret")
         self.scratch.write_profile(files={"deny": ["${workspace}/d/**"]})
@@ -269,7 +269,7 @@ class Generated(Case):
         self.assertFalse((self.ws / "d/new").exists())
 
     def test_secrets_by_second_names(self):
-        """A read denial, with reads as they come and claimed: masks and broker."""
+        """A read denial, with the default reads and with claimed ones: masks and broker."""
         file(self.ws, "conf/real", "secret")
         leads(self.ws, ".env", "conf/real")
         file(self.ws, "conf/hard", "secret")
@@ -314,7 +314,7 @@ class Folding(Case):
 
 
 class BesideWhatIsMasked(harness.Case):
-    """The state directory is masked and lies in a grant: the search for links goes on around it, and has nothing to say."""
+    """The state directory is masked and lies in a grant: the search for links goes around it and reports nothing."""
 
     def test_state_directory_in_a_grant(self):
         state = self.scratch.state

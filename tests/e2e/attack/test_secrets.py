@@ -1,4 +1,4 @@
-"""S1: a secret of the environment must not be seen inside, nor in the journal, nor in messages."""
+"""S1: a secret of the environment is visible neither inside nor in the journal nor in messages."""
 
 import os
 import resource
@@ -33,8 +33,8 @@ class Secrets(harness.Case):
                 with open(os.path.join(folder, name), "rb") as stored:
                     self.assertNotIn((FIRST + SECOND).encode(), stored.read(), name)
 
-    def test_s1_state_folder_is_hidden(self):
-        """The journal and its key are not shown, even where the profile shows the folder above them."""
+    def test_s1_state_directory_is_hidden(self):
+        """The journal and its key are hidden, even where the profile shows the directory above them."""
         state = self.scratch.state
         words = ("find", state, "-type", "f")
         self.scratch.write_profile(files={"read": [str(self.tools), str(self.scratch.base)]})

@@ -1,4 +1,5 @@
-"""F3: bind(2) of a unix socket makes a file: it is judged, recorded and performed as any other change. T3: whose it is to connect to."""
+"""F3: bind(2) of a unix socket creates a file, and is judged, recorded and performed like any other change. T3: who
+may connect to the socket."""
 
 import os
 import socket
@@ -305,7 +306,7 @@ class Sockets(harness.Case):
         self.assert_complete(run)
 
     def test_f3_bound_where_nothing_is_granted(self):
-        """Not even without the broker's word: the agent's own domain makes no socket."""
+        """Even without the broker's refusal: the agent's Landlock domain creates no socket."""
         self.scratch.write_profile(workspace={"path": str(self.ws), "mode": "read"})
         outside = self.control("/usr/bin/python3", "-c", BINDER, "s", cwd=self.outside)
         (self.ws / "made").mkdir()
@@ -335,7 +336,8 @@ class Sockets(harness.Case):
                 self.assert_complete(run)
 
     def test_c2_a_connect_that_waits(self):
-        """What waits on another thread starts where it was judged, not where a bind of the same moment stands."""
+        """A connect that waits on another thread starts in the directory where it was judged, not in that of a
+        concurrent bind."""
         self.scratch.write_profile()
         with socket.socket(socket.AF_UNIX) as server:
             server.bind(str(self.ws / "host.sock"))
@@ -411,7 +413,7 @@ class Sockets(harness.Case):
         return result, came
 
     def test_t3_a_socket_that_the_host_makes_meanwhile(self):
-        """Its age says nothing: the agent's own sockets are those that the broker bound."""
+        """The socket's age proves nothing: the agent's own sockets are those that the broker bound."""
         outside, came = self.meanwhile(self.control, self.outside)
         control = harness.acts(outside)
         self.assertTrue(control and all(got.worked for got in control.values()), f"proves nothing: {outside}")
@@ -428,7 +430,7 @@ class Sockets(harness.Case):
         self.assert_complete(run)
 
     def test_t3_a_node_that_nobody_bound(self):
-        """mknod(2) makes a socket's file without a socket: nobody can listen there."""
+        """mknod(2) creates a socket's file without a socket: nobody can listen there."""
         node = "import os, socket, stat; os.mknod('node', stat.S_IFSOCK | 0o600); socket.socket(socket.AF_UNIX).connect('node')"
         self.assertIn("ConnectionRefused", self.control("/usr/bin/python3", "-c", node, cwd=self.outside).errors)
         self.scratch.write_profile()

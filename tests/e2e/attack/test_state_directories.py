@@ -1,4 +1,5 @@
-"""K4: keys and journals stay out of sight wherever their directory comes to stand: another XDG_STATE_HOME, another HOME, moved, copied, inside what a run that is going on shows; and what agents could write stays theirs when it is moved."""
+"""K4: keys and journals stay hidden wherever their directory is: another XDG_STATE_HOME, another HOME, moved, copied,
+or inside a directory that a live run shows. Files that agents could write stay marked as such when they are moved."""
 
 import os
 import pathlib
@@ -34,7 +35,7 @@ class Case(harness.Case):
 
 
 class States(Case):
-    """It was made before the run that must not read it."""
+    """The directory was made before the run that must not read it."""
 
     def made(self, *options, env=None):
         result = self.scratch.agent_run("-p", self.scratch.profile_file, *options, "--", "true", env=env)
@@ -55,7 +56,7 @@ class States(Case):
         return result
 
     def test_another_state_home(self):
-        """There is no usual state directory; the account's remembers."""
+        """There is no usual state directory; the account's directory remembers."""
         self.made(env=self.env(self.place / "s"))
         self.hidden(self.place, env=self.env(self.scratch.base / "t"))
 
@@ -79,7 +80,7 @@ class States(Case):
         self.assertNotEqual(run.status, 0, str(run))
         self.assertIn("Permission denied", run.errors)
 
-    def test_moved_with_what_is_above_it(self):
+    def test_moved_with_its_parent(self):
         self.made(env=self.env(self.place / "a/b/s"))
         (self.place / "a").rename(self.place / "x")
         self.hidden(self.place, env=self.env(self.scratch.base / "t"))
@@ -89,8 +90,8 @@ class States(Case):
         run = self.scratch.agent_run("-p", self.scratch.profile_file, "--read", inside, "--", "ls", inside, env=self.env(self.scratch.base / "t"))
         self.assertNotEqual(run.status, 0, str(run))
 
-    def test_copied_and_of_a_time_before(self):
-        """Nothing remembers a copy: it is known by what it holds."""
+    def test_copied_and_of_an_earlier_version(self):
+        """Nothing remembers a copy: its content identifies it."""
         self.made(env=self.env(self.scratch.base / "s"))
         shutil.copytree(self.scratch.base / "s", self.place / "backup")
         told = self.hidden(self.place, env=self.env(self.scratch.base / "t"))
@@ -109,7 +110,7 @@ class States(Case):
         self.assert_one_line_refusal(result, "lies in .*copy, which holds an identity of agent-run")
 
     def test_other_files_of_that_name(self):
-        """What only has the name is shown."""
+        """A file that only has the name is shown."""
         (self.place / "pki").mkdir()
         (self.place / "pki/identity.key").write_text("-----BEGIN PRIVATE KEY-----\n")
         (self.place / "keys").mkdir()
@@ -119,7 +120,7 @@ class States(Case):
         self.assertEqual(run.errors, "")
 
     def test_second_name_of_the_key(self):
-        """A hard link, made by whoever: what is hidden by one name can be read by the other."""
+        """A hard link, made by anyone: a key that is hidden by one name can be read by the other."""
         self.made()
         key = self.scratch.state / "agent-run/identity.key"
         os.link(key, self.place / "k")
@@ -134,7 +135,8 @@ class States(Case):
         self.made()
 
     def test_account(self):
-        """Where all runs of a user look: by the user database, whatever HOME says. Its own memory is as hidden as others."""
+        """The directory where all runs of a user look: by the user database, whatever HOME says. Its own memory is
+        hidden too."""
         home = pathlib.Path(pwd.getpwuid(os.geteuid()).pw_dir)
         account = home / ".local/state/agent-run"
         if not home.is_dir() or home.stat().st_uid != os.geteuid():  # then there is nothing to remember in
@@ -150,7 +152,7 @@ class States(Case):
 
 
 class Live(Case):
-    """The directory comes to be while another run shows where."""
+    """The directory is made while another run shows the place."""
 
     def setUp(self):
         super().setUp()
@@ -169,7 +171,7 @@ class Live(Case):
         return self.scratch.agent_run("-p", self.scratch.profile_file, *options, "--", "true", env=env)
 
     def test_the_whole_host_holds_up_nobody(self):
-        """weaken: [host-root] was told to show the host; what the others start keeps working."""
+        """A run with weaken: [host-root] shows the host as told; other runs still start."""
         whole = self.start("bash", "-c", f"touch {self.ws}/whole; until test -e {self.go}; do sleep 0.05; done", profile="allow-all")
         self.wait_for(lambda: (self.ws / "whole").exists(), 10, "the run that shows all")
         run = self.begins("--journal", self.scratch.base / "apart")
@@ -202,7 +204,7 @@ class Live(Case):
         self.ended()
 
     def test_keys_by_a_link(self):
-        """What leads there need not be named so: the links are the user's own."""
+        """A link to the keys may have any name: links are the user's own."""
         link = self.scratch.base / "ln"
         link.symlink_to(self.place)
         key = self.scratch.agent_run("key", "show").text.strip()
@@ -237,8 +239,8 @@ class Live(Case):
             return self.first_run()
         return done[0]
 
-    def test_a_command_that_uses_a_key_is_told_of(self):
-        """While it lives, no start shows what it keeps: it tells first and looks then, as runs do."""
+    def test_a_command_that_uses_a_key_is_registered(self):
+        """While the command lives, no start shows its directory: it registers first and looks then, as runs do."""
         self.ended()
         key = self.scratch.agent_run("key", "show").text.strip()
         words = ("journal", "witness", "--listen", self.scratch.base / "sock", "--state", self.place / "w", "--key", key)
@@ -252,7 +254,7 @@ class Live(Case):
         self.assertIn(KEY, self.control("bash", "-c", f"cat {self.place}/w/*").text)
 
     def test_live_is_a_link(self):
-        """What its name leads to is not cleaned up: those are somebody's files."""
+        """The link's target is not cleaned up: those are somebody's files."""
         self.ended()
         theirs = self.scratch.base / "theirs"
         theirs.mkdir()
@@ -273,7 +275,7 @@ class Live(Case):
         self.assertEqual([path.name for path in live.iterdir()], ["notes.txt"], "what a killed run left has a name of its form")
 
     def test_others_are_not_in_the_way(self):
-        """The same state directory, and others outside of what is shown."""
+        """The same state directory, and others outside the shown directories, do not stop a run."""
         for env in (None, self.env(self.scratch.base / "t"), self.env(home=self.scratch.base / "other")):
             run = self.begins(env=env)
             self.assertEqual(run.status, 0, str(run))
@@ -283,8 +285,8 @@ class Live(Case):
         self.wait_for(lambda: self.begins("--journal", self.place / "j").status == 0, 5, "the end of what the killed run had started")
         self.assertEqual(list((self.scratch.state / "agent-run/live").iterdir()), [])
 
-    def test_sink_of_a_run_that_is_going_on(self):
-        """The later one shows the place: the other's records are hidden from it."""
+    def test_sink_of_a_live_run(self):
+        """The later run shows the place: the other run's records are hidden from it."""
         self.ended()
         (self.ws / "up").unlink()
         self.go.unlink()
@@ -299,7 +301,7 @@ class Live(Case):
 
 
 class Moved(Case):
-    """What an agent could write, moved by the user."""
+    """Directories that an agent could write, moved by the user."""
 
     def test_directories_of_agents(self):
         project = self.scratch.base / "pj"
@@ -327,7 +329,7 @@ class Moved(Case):
         self.assertEqual(control.status, 0, str(control))
 
     def test_keys_that_agents_could_have_made(self):
-        """A witness, `key` and `apply` use keys and carry out what a directory says."""
+        """A witness, `key` and `apply` use keys and act on the contents of a directory."""
         project = self.scratch.base / "pj"
         project.mkdir()
         self.scratch.write_profile(workspace={"path": str(project), "mode": "write"})
@@ -342,7 +344,7 @@ class Moved(Case):
         self.assertEqual(shown.status, 0, str(shown))
 
     def test_outputs_through_links_of_agents(self):
-        """-o, tiles and forwarded records: the agent's link decides nothing about where they go."""
+        """-o, tiles and forwarded records: an agent's link does not decide where they go."""
         project = self.scratch.base / "pj"
         project.mkdir()
         self.scratch.write_profile(workspace={"path": str(project), "mode": "write"})

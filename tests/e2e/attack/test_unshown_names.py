@@ -1,6 +1,6 @@
-"""K1: names that the view does not show decide what programs of the host do: a home directory kept in a repository, hooks of a
-repository above the workspace, PATH. What they lead to in the workspace, by links or as hard links, is guarded by them. And what
-is denied or executed by one name is judged by the others."""
+"""K1: names outside the mount view decide what programs of the host do: a home directory kept in a repository, hooks
+of a repository above the workspace, PATH. Their targets in the workspace, by link or hard link, are guarded by
+them. A file that is denied or executed by one name is judged by its others."""
 
 import os
 import subprocess
@@ -10,14 +10,14 @@ from test_second_names import Case, file, leads
 
 
 class Home(Case):
-    """The workspace is where the user's settings are kept; the home directory links there (stow, yadm, by hand)."""
+    """The workspace has the user's settings; the home directory links to them (stow, yadm, by hand)."""
 
     GUARDED = ("git/config", "fish.fish", "sshc", "hop", "profile", "units/u.service", "tool", "hook", "zshrc", "above", "worktree-hook", "read-only", "pin",
                "chain/deep/x")
     FREE = ("notes", "git.txt")
 
     def test_a_tool_in_use(self):
-        """npm link, pip install -e: who works on the tool says so, as the remedy does."""
+        """npm link, pip install -e: a developer of the tool says so, as the remedy tells."""
         tool = self.ws / "tool"
         file(self.ws, "tool")
         (self.scratch.home / "opt").mkdir()
@@ -83,7 +83,7 @@ class Home(Case):
                 self.assertRegex(checked, f"also guarded: {self.ws}/{path.split('/')[0]}\\b.*stands for|also guarded: [0-9]+ more", checked)
 
     def test_private_home_is_free(self):
-        """The run's own home has the same names, and they mean nothing."""
+        """The run's private home has the same names, which mean nothing there."""
         leads(self.scratch.home, ".zshrc", self.ws / "zshrc")
         self.scratch.write_profile(extends=["debian", "host-exec", "path-programs"])
         run = self.inside("sh", "-c", "mkdir -p ~/.config/git ~/.local/bin && echo x > ~/.config/git/config && echo x > ~/.zshrc && ln -s a ~/.local/bin/b && echo x > zshrc")
@@ -92,7 +92,8 @@ class Home(Case):
         self.assertFalse((self.ws / "zshrc").exists())
 
     def test_leads_to_the_whole(self):
-        """A name of the table that leads to a whole grant refuses it; a plug-in's directory below one is told."""
+        """A name of the table that leads to a whole grant refuses the grant; a plug-in's directory below one is
+        reported."""
         leads(self.scratch.home, ".vim", self.ws)
         self.scratch.write_profile(extends=["debian", "host-exec", "path-programs"])
         run = self.inside("touch", "made")
@@ -105,7 +106,7 @@ class Home(Case):
 
 
 class NamedByVariables(Case):
-    """Variables of whoever starts the run put names of the home directory elsewhere: programs of the host look there."""
+    """The caller's variables move names of the home directory elsewhere, and programs of the host look there."""
 
     VARIABLES = {"XDG_CONFIG_HOME": "xdg", "XDG_DATA_HOME": "data", "ZDOTDIR": "z", "INPUTRC": "rc/input", "BASH_ENV": "rc/bashenv", "ENV": "./rc/shenv",
                  "CARGO_HOME": "cargo", "GNUPGHOME": "gpg", "NPM_CONFIG_USERCONFIG": "rc/npm", "KUBECONFIG": "k/1", "XDG_DATA_DIRS": "d1"}
@@ -139,7 +140,7 @@ class NamedByVariables(Case):
         self.assert_ran(run)
 
     def test_links_and_odd_spellings(self):
-        """Links below such a directory, and links, dots and ~ in the value."""
+        """Links below such a directory; links, dots and ~ in the value."""
         home = self.scratch.home
         leads(home, "xd/fish", self.ws / "fishx")
         leads(home, "xlink", self.ws / "data")
@@ -158,7 +159,7 @@ class NamedByVariables(Case):
         self.assertEqual(run.out.split(), [b"open:", b"free"], str(run))
 
     def test_a_workspace_that_is_one(self):
-        """The workspace lies in what such a variable names: it is refused as ~/.config/nvim is."""
+        """The workspace is in a directory that such a variable names: it is refused as ~/.config/nvim is."""
         (self.ws / "nvim/sub").mkdir(parents=True)
         self.scratch.environment["XDG_CONFIG_HOME"] = str(self.ws)
         run = self.scratch.agent_run("--", "/bin/true", cwd=self.ws / "nvim/sub")
@@ -169,7 +170,7 @@ class NamedByVariables(Case):
 
 
 class Prefix(Case):
-    """%(prefix)/ in git's settings is where git is installed: with ".." behind it, anywhere."""
+    """%(prefix)/ in git's settings is git's installation directory; followed by "..", any directory."""
 
     def test_include(self):
         names = ("inc", "deep/inc", "hooks/pre-commit")
@@ -187,7 +188,7 @@ class Prefix(Case):
 
 
 class Generated(Case):
-    """Directories of the host that the view does not show × shapes of links × calls: what explain and check say is what a run does."""
+    """Directories outside the mount view × shapes of links × calls: a run does what explain and check say."""
 
     PLACES = {"fish": ".config/fish", "units": ".config/systemd/user/x.wants", "bin": ".local/bin", "path": "opt", "above": "../.git/hooks", "named": ".githooks"}
     SHAPES = ("direct", "relative", "hop", "outside", "through", "directory", "dangling", "hard")
@@ -249,7 +250,7 @@ class Generated(Case):
 
 
 class Around(Case):
-    """Names in what is shown but not to be changed, and above the work: the host obeys what stands there."""
+    """Names in read-only directories and above the workspace: the host obeys their files."""
 
     def build(self, top):
         sub, lib = top / "sub", top / "lib"
@@ -269,7 +270,7 @@ class Around(Case):
         leads(lib, ".git/hooks/post-merge", "../chain")
         leads(lib, ".git/chain", sub / "elsewhere")
 
-    def test_what_is_read_only(self):
+    def test_read_only_names(self):
         acts = [("append", f"sub/{name}") for name in ("task", "hook", "mcp", "lib-hook", "lib-settings", "deep", "module", "elsewhere")]
         acts += [("mkdir", "sub/claude"), ("create", "sub/idea")]
         free = [("append", "sub/free"), ("create", "sub/new")]
@@ -303,8 +304,8 @@ class Around(Case):
         self.scratch.write_profile(files={"deny": [str(kept)]})
         self.assertEqual(self.inside("sh", "-c", "cat kept-hard kept-link fish-hard").text, "mine")
 
-    def test_behind_what_is_missing(self):
-        """`gone/../x`, where `gone` comes to be."""
+    def test_behind_a_missing_directory(self):
+        """`gone/../x`, where `gone` appears later."""
         home = self.scratch.home
 
         def build(top):
@@ -320,7 +321,7 @@ class Around(Case):
         run = self.inside("sh", "-c", "mkdir gone; echo evil > b/envrc; echo evil > b/zshrc")
         self.assertEqual(run.errors.count("ermission denied"), 2, str(run))
 
-    def test_a_way_that_is_made_anew(self):
+    def test_a_path_that_is_made_again(self):
         file(self.ws, "real/z")
         leads(self.ws, "cur", "real")
         leads(self.scratch.home, ".zshenv", self.ws / "cur/z")
@@ -330,7 +331,7 @@ class Around(Case):
 
 
 class Floods(Case):
-    """An earlier run makes more links than are followed: no change and no read by what is not known."""
+    """An earlier run makes more links than are followed: no file that may have an unknown name is changed or read."""
 
     def flood(self, directory, count, to):
         directory.mkdir(parents=True)
@@ -369,7 +370,7 @@ class Floods(Case):
         self.assertEqual([(self.ws / name).read_text() for name in ("tool", "fish", "free")], ["mine", "mine", "ok\n"], str(run))
 
     def test_a_directory_that_cannot_be_listed(self):
-        """It does not end the search."""
+        """Such a directory does not end the search."""
         file(self.ws, "x/hook")
         leads(self.ws, "z/.git/hooks/pre-commit", "../../../x/hook")
         (self.ws / "shut").mkdir(mode=0o311)
@@ -380,7 +381,7 @@ class Floods(Case):
 
 
 class Denied(Case):
-    """files.deny: what is not shown has other names in the view, and hard links are found in overlays."""
+    """files.deny: a path outside the mount view has other names inside, and hard links are found in overlays."""
 
     def test_not_shown(self):
         secret = self.scratch.base / "secret"
@@ -411,7 +412,7 @@ class Denied(Case):
 
 
 class Executed(Case):
-    """exec.writable: deny, by object: what is written by one name is not executed by another."""
+    """exec.writable: deny, by object: a file written by one name is not executed by another."""
 
     def build(self, text="#!/bin/sh\necho ran\n"):
         (self.tools / "tool").write_text(text)
@@ -455,7 +456,7 @@ class Executed(Case):
 
 
 class Pasted(harness.Case):
-    """A name as journal query and why show it is what --path takes."""
+    """A name in the output of journal query and why is valid for --path."""
 
     def test_shown_names(self):
         names = [b"a\nb", b"c[1]*", b"d\xff\x07e", b"f\\g", b"plain"]
