@@ -94,7 +94,7 @@ class Commands(harness.Case):
                 self.assertRegex(text, needle)
 
     def test_explain_who_denies_by_default(self):
-        """Landlock lets what the run may write be executed, so another file there is the broker's to deny; and so on."""
+        """Landlock allows execution of files that the run may write, so only the broker can deny another file there."""
         self.scratch.write_profile(exec={"allow": ["/usr/**", f"{self.ws}/tools/*.sh"]},
                                    network={"allow": [{"to": "git.example:22", "by": "/usr/bin/ssh"}]})
         for question, label in ((("--exec", str(self.ws / "tools" / "evil")), "broker"), (("--exec", str(self.ws / "evil")), "broker"), (("--exec", "/opt/evil"), "kernel"),
@@ -109,7 +109,7 @@ class Commands(harness.Case):
             self.assertIn(needle, text)
 
     def test_explain_agrees_with_the_run(self):
-        """What explain says is what happens."""
+        """A run does what explain says."""
         guarded = self.ws / "guarded"
         guarded.write_text("before")
         self.scratch.write_profile(files={"protect": [str(guarded)]})
@@ -140,7 +140,7 @@ class Commands(harness.Case):
             self.assertIn(run, text)
 
     def test_latest_run(self):
-        """Without a name, the latest run is meant, also when two begin within one second."""
+        """Without a name the latest run is used, even when two begin within one second."""
         for number in range(6):
             self.assertEqual(self.scratch.agent_run("--", "true", str(number)).status, 0)
             shown = self.ok("journal", "show", "--json")

@@ -1,4 +1,4 @@
-"""The completions of bash, zsh and fish, which the build makes from the option table, asked as the shells ask them."""
+"""Tests the completions of bash, zsh and fish, which the build makes from the option table, as the shells use them."""
 
 import os
 import shlex

@@ -1,4 +1,5 @@
-"""Folders so deep that the kernel does not tell their path (over PATH_MAX): programs work there by relative names."""
+"""Directories so deep that the kernel does not return their path (over PATH_MAX): programs work there by relative
+names."""
 
 import harness
 

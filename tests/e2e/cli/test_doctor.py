@@ -1,4 +1,5 @@
-"""Odd hosts: `agent-run -- COMMAND` refuses with cause and remedy and runs nothing, and `doctor` names what lacks."""
+"""Unusual hosts: `agent-run -- COMMAND` refuses with cause and remedy and runs nothing, and `doctor` names what is
+missing."""
 
 import pathlib
 import re
@@ -65,7 +66,7 @@ class OddHosts(harness.Case):
         return harness.run(["unshare", "-Urm", "sh", "-c", script, "sh", *command], env=self.scratch.environment, cwd=self.ws)
 
     def test_apparmor_restriction(self):
-        """As on Ubuntu 24.04: clone works, what comes later is refused, and a sysctl says who did it."""
+        """As on Ubuntu 24.04: clone works, later calls are refused, and a sysctl names the cause."""
         script = ("mount -t tmpfs none /proc/sys/kernel && echo 1 > /proc/sys/kernel/apparmor_restrict_unprivileged_userns && "
                   "exec \"$@\"")
         refuse = [WITHOUT, "open_tree=EPERM", "move_mount=EPERM", "mount=EPERM", "--"]
@@ -79,7 +80,7 @@ class OddHosts(harness.Case):
         self.assertIn(f'\nprofile agent-run "{program}" flags=(unconfined) {{\n  userns,\n', result.text)
 
     def test_yama_without_ptrace(self):
-        """kernel.yama.ptrace_scope = 3: both ways into a child are closed until the next boot."""
+        """kernel.yama.ptrace_scope = 3 closes both ways into a child until the next boot."""
         script = ("mount -t tmpfs none /proc/sys/kernel && mkdir /proc/sys/kernel/yama && "
                   "echo 3 > /proc/sys/kernel/yama/ptrace_scope && exec \"$@\"")
         result = self.in_namespaces(script, WITHOUT, "pidfd_getfd=EPERM", "process_vm_readv=EPERM", "--", harness.AGENT_RUN,
@@ -102,7 +103,7 @@ class OddHosts(harness.Case):
         self.assert_all_follow(result, "user namespaces", ["id maps", *NEED_ID_MAPS[:-2], "pidfd_getfd", *NEED_ID_MAPS[-2:]])
 
     def test_root_without_setfcap(self):
-        """As in `docker run --cap-drop SETFCAP`: who maps uid 0 needs this capability, whatever AppArmor says."""
+        """As in `docker run --cap-drop SETFCAP`: mapping uid 0 needs this capability, whatever AppArmor says."""
         without = ["setpriv", "--bounding-set", "-setfcap", "--inh-caps", "-setfcap"]
         marker = self.ws / "ran"
         for before, works in (([], True), (without, False)):
@@ -127,13 +128,13 @@ class OddHosts(harness.Case):
             self.assertRegex(result.text, r"(?m)^ok       id maps ")
 
     def test_masked_proc(self):
-        """As in containers: something lies over a part of /proc, and no other proc can be mounted that would show it."""
+        """As in containers: a mount covers a part of /proc, and no other proc that would show it can be mounted."""
         result = self.in_namespaces('mount --bind /dev/null /proc/version && exec "$@"', harness.AGENT_RUN, "doctor")
         self.assert_missing(result, "pid namespace and proc", "docker: .*systempaths=unconfined; podman: .*unmask=ALL; Kubernetes: procMount: Unmasked")
         self.assert_all_follow(result, "pid namespace and proc", [])
 
     def test_inside_a_sandbox_of_its_own(self):
-        """The second one says that it is inside, and the first one's walls hold."""
+        """The second agent-run says that it is inside, and the first one's barriers hold."""
         program = pathlib.Path(harness.AGENT_RUN).resolve()
         self.scratch.write_profile(files={"read": [str(program.parent)]}, exec={"allow": ["/usr/**", str(program.parent) + "/**"]})
         marker = self.ws / "ran"

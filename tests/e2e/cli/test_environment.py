@@ -1,4 +1,4 @@
-"""The environment is built, the home is empty and does not stay, nothing of the host shows."""
+"""The environment is built, the home is empty and temporary, and nothing of the host is visible."""
 
 import os
 import pwd
@@ -70,7 +70,7 @@ class Environment(harness.Case):
                 self.assertEqual(result.text, "agent-run 127.0.0.1 agent-run ['127.0.0.1', '::1'] localhost\n", str(result))
 
     def test_host_is_absent(self):
-        """Folders of the host that no default grant names are not there at all."""
+        """Directories of the host that no default grant names do not exist inside."""
         result = self.scratch.agent_run("--", "sh", "-c", f"ls -d /boot /srv /mnt /run/systemd {self.outside} /etc/shadow")
         self.assertEqual(result.out, b"", str(result))
 

@@ -1,4 +1,4 @@
-"""Refusals: exit 125, one clear line, nothing ran."""
+"""Refusals: exit 125, one clear line, and nothing has run."""
 
 import os
 import resource
@@ -50,7 +50,7 @@ class Refusals(harness.Case):
         return result
 
     def test_profile_of_the_user_by_name(self):
-        """~/.config/agent-run/profiles is where the user's profiles are kept: the home that the agent sees is another."""
+        """The user's profiles are in ~/.config/agent-run/profiles: the agent sees another home."""
         folder = self.scratch.home / ".config" / "agent-run" / "profiles"
         folder.mkdir(parents=True)
         (folder / "mine.yaml").write_text(GOOD)
@@ -73,7 +73,7 @@ class Refusals(harness.Case):
         self.assertRegex(result.errors, r"agent-run: sockets \S+/none \(\S+\) is not there: start what listens on it before the run")
 
     def test_profile_under_the_whole_host(self):
-        """A profile of the user may extend allow-all: its own place stays out of reach."""
+        """A user's profile may extend allow-all: its own directory stays out of reach."""
         folder = self.scratch.home / ".config" / "agent-run" / "profiles"
         folder.mkdir(parents=True)
         (folder / "all.yaml").write_text("agent-run: 1\nname: all\nextends: [allow-all]\n")
@@ -110,7 +110,8 @@ class Refusals(harness.Case):
         self.refused("-p", self.scratch.base, needles=(str(self.scratch.base),))
 
     def test_profiles_unite(self):
-        """-p twice is what extends says: one's denial holds against the other's grant; the last says what there is one of."""
+        """-p twice works as extends does: the denial of one holds against the grant of the other. The last profile
+        sets single values."""
         (self.ws / "a").write_text("a")
         one, two = self.scratch.base / "one.yaml", self.scratch.base / "two.yaml"
         one.write_text(GOOD.replace("name: t", "name: one") + 'files: {protect: ["${workspace}/a"]}\naudit: {reads: exact}\n')
@@ -132,7 +133,7 @@ class Refusals(harness.Case):
         return self.scratch.profile_file
 
     def test_published_port_that_is_taken(self):
-        """The remedy works, both ways: another port, or an end to what uses it."""
+        """Both remedies work: another port, or stopping the program that uses it."""
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
             taken = f'network: {{publish: ["127.0.0.1:{port}"]}}\n'
@@ -146,7 +147,7 @@ class Refusals(harness.Case):
         self.assertEqual(result.status, 0, str(result))
 
     def test_denied_at_launch(self):
-        """exec.deny and not exec.allow is blamed: exit 126 as a shell's, and what the remedy says works."""
+        """The message blames exec.deny and not exec.allow. Exit 126, as of a shell, and the remedy works."""
         marker = self.ws / "ran"
         touch = os.path.realpath("/usr/bin/touch")
         result = self.scratch.agent_run("-p", self.profile_with(""), "--", "touch", marker)
@@ -199,7 +200,7 @@ class Refusals(harness.Case):
         self.refused("--journal", "/proc/x", needles=(r"the journal's directory: mkdir /proc/x: .* — name one",))
 
     def test_journal_option(self):
-        """--journal names the state folder: refused when it cannot be made, used when it can."""
+        """--journal names the state directory: refused if it cannot be made, used otherwise."""
         self.refused("--journal", "/proc/nowhere", needles=("/proc/nowhere",))
         # Where the command may write: and what was made to try it is gone again.
         inside = self.ws / "new" / "state"
@@ -224,7 +225,7 @@ class Refusals(harness.Case):
         self.assert_one_line_refusal(result, "(?i)no space|ENOSPC", nothing=marker)
 
     def test_full_disk_in_the_middle(self):
-        """Nothing happens without its record: when the journal is full the run ends with 125."""
+        """Nothing happens without its record: when the journal is full, the run ends with 125."""
         script = "i=0; while [ $i -lt 20000 ]; do : > made.$i; i=$((i+1)); done; echo all"
         result = self.in_full_state(512, 0, "bash", "-c", script)
         self.assertFalse(result.timed_out, str(result))
@@ -235,7 +236,7 @@ class Refusals(harness.Case):
         self.assertLess(made, 512 * 1024 // 200, "more files than records fit")
 
     def test_few_descriptors(self):
-        """From the least number of descriptors that is accepted on a run works; below it one line says what to do."""
+        """A run works from the lowest accepted number of descriptors on. Below it, one line gives the remedy."""
         for number in (8, 16, 31, 32):
             def limit():
                 resource.setrlimit(resource.RLIMIT_NOFILE, (number, number))
@@ -268,7 +269,7 @@ class Refusals(harness.Case):
         self.assert_nothing_left(1.0)
 
     def test_escape_sequences_in_messages(self):
-        """T2: what others wrote is escaped before it reaches the user's terminal."""
+        """T2: foreign text is escaped before it reaches the user's terminal."""
         name = "\x1b]0;title\x07evil\x1b[2J"
         for words in (("-p", f"./{name}.yaml"), ("-w", f"./{name}")):
             with self.subTest(words):

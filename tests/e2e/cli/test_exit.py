@@ -1,4 +1,4 @@
-"""Exit codes, arguments and streams: as without agent-run."""
+"""Exit codes, arguments and streams are as without agent-run."""
 
 import hashlib
 import os
@@ -73,7 +73,7 @@ class Exit(harness.Case):
         self.assert_complete(run)
 
     def test_core_limit(self):
-        """No core files, but where limits.core names a size, nothing is in between and the host writes them to files."""
+        """No core files, unless limits.core names a size, nothing is in between, and the host writes them to files."""
         words = ("sh", "-c", "ulimit -c; ulimit -Hc; sh -c 'kill -ABRT $$'; ls")
         self.scratch.write_profile()
         run = self.inside(*words)
@@ -141,7 +141,7 @@ class Exit(harness.Case):
         self.assertEqual(self.default("cat", stdin=data).out, data)
 
     def test_reader_that_leaves(self):
-        """SIGPIPE reaches the command as outside: agent-run ends as it does."""
+        """SIGPIPE reaches the command as outside: agent-run ends as the command does."""
         script = '"$@" | head -c 3; echo " ${PIPESTATUS[0]}"'
         outside = self.control("bash", "-c", script, "bash", "yes")
         inside = self.control("bash", "-c", script, "bash", harness.AGENT_RUN, "--", "yes")

@@ -1,4 +1,4 @@
-"""journal export: what the agent named ends no line and no field, and each format keeps its own rules."""
+"""journal export: names that the agent chose end no line and no field, and each format keeps its own rules."""
 
 import base64
 import json
@@ -81,7 +81,7 @@ class Export(harness.Case):
             self.assertEqual(event["event"]["id"], f"{record['run']}/{record['i']}")
 
     def test_cef(self):
-        """A parser of the format's rules finds the members that were meant, and no others."""
+        """A parser of the format's rules finds the intended members, and no others."""
         lines = self.lines("cef")
         self.assertEqual(len(lines), len(self.records))
         for record, line in zip(self.records, lines):
@@ -98,7 +98,8 @@ class Export(harness.Case):
             self.assertEqual(act.group(1) if act else None, record.get("act"), line)
 
     def test_otlp(self):
-        """The field rules of the protocol's JSON: 64-bit integers are texts, values have one kind, enumerators are numbers."""
+        """The field rules of the protocol's JSON: 64-bit integers are strings, values have one kind, enumerators are
+        numbers."""
         records = []
         for line in self.lines("otlp"):
             (resource,) = json.loads(line)["resourceLogs"]
@@ -154,7 +155,7 @@ class Export(harness.Case):
         self.assertIn("/dev/full", full.errors)
 
     def test_output_file(self):
-        """A link that the command planted where -o writes is refused, and what exists gets private before it tells anything."""
+        """-o refuses a link that the command planted, and makes an existing file private before it writes."""
         victim, nothing = self.scratch.base / "victim", self.scratch.base / "nothing"
         victim.write_text("mine")
         planted = self.inside("/bin/sh", "-c", f"ln -s {victim} linked; ln -s {nothing} dangling; ln -s linked twice; umask 0; echo old > wide")
@@ -174,7 +175,8 @@ class Export(harness.Case):
             self.assertEqual(json.loads((self.ws / name).read_bytes().split(b"\n")[0])["i"], 0)
 
     def test_output_that_is_no_file(self):
-        """A FIFO that the command made is not waited for, and a directory is no file: one line each. With a reader it is written."""
+        """-o does not wait for a FIFO that the command made, and refuses a directory: one line each. A FIFO with a
+        reader is written."""
         self.assert_ran(self.inside("/bin/sh", "-c", "mkfifo fifo; mkdir folder"))
         for name, needle in (("fifo", "no process reads the FIFO or socket"), ("folder", "folder is a directory")):
             for words in (("export", "--format", "jsonl"), ("report",), ("stamp",)):

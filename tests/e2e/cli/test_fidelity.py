@@ -84,7 +84,7 @@ class Suite(harness.Case):
 
 class Opens(harness.Case):
     def test_creating_open_of_what_exists(self):
-        """O_CREAT on a file that exists is judged by what is done: reading it is reading (flock -s FILE), making it anew is EEXIST."""
+        """O_CREAT on an existing file is judged by its effect: a read is a read (flock -s FILE), a creation is EEXIST."""
         (self.ws / ".envrc").write_text("as it was")
         run = self.inside("/usr/bin/python3", "-I", "-c", CREATING, "/usr/bin/env", ".envrc", "/usr/bin/not-there", profile="coding")
         got = dict(line.rsplit(" ", 1) for line in run.text.splitlines())
@@ -103,7 +103,7 @@ class Opens(harness.Case):
         self.assertNotIn("opened", run.text, str(run))
 
     def test_many_descriptors(self):
-        """A creating open does not become slower with the number of descriptors of its program."""
+        """A creating open does not become slower with the number of the program's descriptors."""
         run = self.inside("/usr/bin/python3", "-I", "-c", MANY_DESCRIPTORS, profile="allow-all")
         few, many, made = map(float, run.text.split())
         if made < 16_500:

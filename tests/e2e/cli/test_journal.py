@@ -49,7 +49,7 @@ class Journal(harness.Case):
             self.assertEqual(line, canonical)
 
     def test_query(self):
-        """Several runs, or all; each row tells which."""
+        """Several runs, or all; each row names its run."""
         runs = [self.finished("sh", "-c", f": > only{n}") for n in range(3)]
         ids = sorted(run.id for run in runs)
         rows = [json.loads(line) for line in self.scratch.agent_run("journal", "query", "--json", "--type", "journal.close").text.splitlines()]
@@ -74,7 +74,7 @@ class Journal(harness.Case):
         self.assertEqual(self.scratch.agent_run("journal", "export", "--format", "jsonl", runs[1].id).status, 1)
 
     def test_hostile_lines(self):
-        """Somebody else's journal: nothing of it reaches the terminal as it is, and JSON stays JSON."""
+        """Somebody else's journal: none of its text reaches the terminal unescaped, and JSON stays JSON."""
         run = self.finished()
         deep = b'{"pid":' + b"[" * 8000 + b"]" * 8000 + b"}"
         lines = [b'{"comm":"\x1b[2Jx","type":"\x1b]0;y\x07"}', b'{"a":"\0"}', deep, b'{"a":1', b"\x1b[31m", b"[1]", b'"x"', b"7", b"", b"{}", b'{"a":"\xff"}',
@@ -144,7 +144,7 @@ class Journal(harness.Case):
         self.assertNotIn(b"\x1b", shown.out, "an escape sequence reaches the terminal")
 
     def test_denials_of_odd_names(self):
-        """why names what it can, as bytes: case 19."""
+        """why prints names as bytes where it must: case 19."""
         name = os.fsencode(self.ws) + b"/w\xffs"
         os.makedirs(name + b"/.git/hooks")
         result = self.scratch.agent_run("-p", "coding", "--", "sh", "-c", "echo x > .git/hooks/pre-commit", cwd=name)
@@ -153,7 +153,7 @@ class Journal(harness.Case):
         self.assertIn(r"/w\xffs/.git/hooks/pre-commit", told.text)
 
     def test_a_path_as_run(self):
-        """An auditor has one directory and a key."""
+        """An auditor has a directory and a key."""
         run = self.finished()
         target, key = self.scratch.base / "evidence" / run.id, self.scratch.agent_run("key", "show").text.strip()
         shutil.copytree(self.folder(run), target)
@@ -169,7 +169,8 @@ class Journal(harness.Case):
         self.assertEqual(self.scratch.agent_run("journal", "verify", "--key", key, "./nowhere", env=env).status, 2)
 
     def test_events_are_signed_of_what_verifies(self):
-        """K6: an altered record is not signed by the identity, nor sent to receivers that somebody wrote into the folder."""
+        """K6: the identity does not sign an altered record, and receivers that somebody wrote into the directory do
+        not get it."""
         run = self.finished()
         export = lambda: self.scratch.agent_run("journal", "export", "--format", "cloudevents", run.id)
         self.assertEqual(export().status, 0)
@@ -203,7 +204,7 @@ class Journal(harness.Case):
         self.assertLess(time.monotonic() - began, 20)  # quadratic, this took minutes
 
     def test_large_arguments(self):
-        """J3: an argument of 120 KiB and very many of them fit into records."""
+        """J3: records hold an argument of 120 KiB and a very large number of arguments."""
         run = self.finished("sh", "-c", "true " + "x" * 120_000)
         self.assert_complete(run)
         run = self.finished("true", *["y" * 1000] * 500)

@@ -1,4 +1,4 @@
-"""A journal that cannot be written, and processes that are killed: nothing happens without its record, and the end is told."""
+"""A journal that cannot be written, and killed processes: nothing happens without its record, and the end is reported."""
 
 import ast
 import errno
@@ -107,7 +107,8 @@ class Faults(harness.Case):
     # ---- kill -9 --------------------------------------------------------------------------------------------------------
 
     def test_kills(self):
-        """J4: SIGKILL at random moments, to each of the processes: no file without its record. The next start says what remained."""
+        """J4: SIGKILL at random moments, to each of the processes: no file without its record. The next start reports
+        what remained."""
         profile = self.scratch.write_profile()
         chance = random.Random(20261122)
         made_in_all = 0
@@ -198,7 +199,7 @@ class Index(harness.Case):
         self.assertIn("— agent-run/", first["checkpoint"])
 
     def test_run_cut_and_made_anew(self):
-        """Rule V6: the index has seen the end of a run, and its key."""
+        """Rule V6: the index knows the end of the run, and its key."""
         run = self.run_one(": > a; : > b")
         folder = self.state / "runs" / run
         entries = folder / "entries.000000.jsonl"
@@ -254,7 +255,8 @@ class Index(harness.Case):
 
 class Long(harness.Case):
     def test_segments_and_epochs(self):
-        """64 MiB and 65,536 records: the broker moves to a second segment, the keys follow each other, all is verified by both."""
+        """64 MiB and 65,536 records: the broker moves to a second segment, the keys follow each other, and both
+        verifiers accept all."""
         profile = self.scratch.write_profile()
         script = ("import os\nname = 'x/' * 330\nfor i in range(67000):\n  try: os.open(name + str(i), 0)\n  except OSError: pass\n"
                   "open('done', 'w')\n")
@@ -273,7 +275,7 @@ class Long(harness.Case):
 
 class Verifiers(harness.Case):
     def test_second_verifier_can_be_read(self):
-        """At most 200 lines of code, and the part for the index as well: what is neither blank nor a comment nor a docstring."""
+        """At most 200 lines of code, and as many for the index, without blank lines, comments and docstrings."""
         for path in (SECOND, SECOND.with_name("verify_index.py"), SECOND.with_name("verify_records.py")):
             source = path.read_text()
             said = {line for node in ast.walk(ast.parse(source)) for line in docstring_lines(node)}
@@ -282,7 +284,7 @@ class Verifiers(harness.Case):
             self.assertLessEqual(max(map(len, source.splitlines())), 170)
 
     def test_second_verifier_agrees(self):
-        """Every mutation that the unit tests make, for the verifier that shares no line with the first."""
+        """Every mutation of the unit tests, for the verifier that shares no line with the first."""
         target = self.scratch.base / "mutations"
         program = harness.BUILD / "tests" / "unit" / "journal" / "unit-journal"
         made = harness.run([program, "-tc=every mutation of a journal*"], env={**self.scratch.environment, "AGENT_RUN_MUTATIONS": str(target)})
@@ -299,7 +301,7 @@ class Verifiers(harness.Case):
 
 
 class Foreign(harness.Case):
-    """Somebody else's folder: files that are none, and lines without an end."""
+    """Somebody else's directory: objects that are not files, and lines without an end."""
 
     def setUp(self):
         super().setUp()
@@ -315,7 +317,7 @@ class Foreign(harness.Case):
         return first.status, second.status
 
     def test_a_checkpoint_that_claims_much(self):
-        """No memory is taken on a claim's word, nor for the holes of a file."""
+        """Neither a claimed size nor a sparse file makes the verifier allocate memory."""
         checkpoint = self.folder / "checkpoint"
         lines = checkpoint.read_text().split("\n")
         for size in (1 << 40, (1 << 63) - 1):
@@ -344,7 +346,7 @@ class Foreign(harness.Case):
         self.assertEqual(self.verified(), (0, 0))
 
     def test_many_small_notes(self):
-        """As many epochs and checkpoints as fit: bounded time and memory, and named."""
+        """As many epochs and checkpoints as fit: time and memory are bounded, and the fault is named."""
         note = (self.folder / "checkpoint").read_bytes()
         lines = note.split(b"\n")
         many = b"".join(b"\n".join([lines[0], b"%d" % size, *lines[2:]]) for size in range(1, 60_000))

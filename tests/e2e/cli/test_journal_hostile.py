@@ -231,7 +231,7 @@ class Mutations(States):
         yield "a second segment", lambda s: (s / "index" / "entries.000001.jsonl").write_bytes(b'{"type":"x"}\n'), FAULT, {}
 
     def test_every_mutation(self):
-        """At once, and again after a new run: nothing unsigned may have become signed or excused by then."""
+        """Verified at once, and again after a new run, which must not sign or excuse anything unsigned."""
         self.make_runs()
         self.assert_verdicts(self.state, "the control", FINE, a=FINE, b=FINE, c={3}, d=FINE)
         count = 0
@@ -251,7 +251,7 @@ class Mutations(States):
         self.assert_verdicts(control, "the control and a run", FINE, a=FINE, b=FINE, c={3}, d=FINE)
 
     def test_a_byte_of_the_checkpoint(self):
-        """K6: the index is set aside; that is said at once, stays known, and excuses nothing."""
+        """K6: the index is set aside. That is reported at once, stays known, and excuses nothing."""
         self.make_runs()
         for name, act in {"alone": lambda s: None, "with a run gone": self.gone(self.b), "and nothing of what was set aside": None}.items():
             with self.subTest(name):
@@ -272,7 +272,7 @@ class Mutations(States):
                 self.assert_verdicts(state, name + " after two runs", {3} if name == "alone" else FAULT)
 
     def test_state_file(self):
-        """`state` is derived: changed, it is made again from what is signed."""
+        """`state` is derived: a changed file is rebuilt from signed data."""
         self.make_runs()
         whole = (self.state / "index" / "state").read_bytes()
         old_form = b"\n".join(line for line in whole.split(b"\n\n")[0].split(b"\n")[2:]) + b"\nend\n"
@@ -288,7 +288,7 @@ class Mutations(States):
                 self.assertEqual(kinds.count("journal.recovered"), 1, "a run that is over was taken for open")
 
     def test_what_proves_itself_is_kept(self):
-        """A start that was killed between writing and signing: its run.open counts, and a run that was closed then stays closed."""
+        """A start is killed between writing and signing: its run.open counts, and a closed run stays closed."""
         self.make_runs()
         before = self.snapshot()
         self.e = self.run_one()
@@ -304,7 +304,7 @@ class Mutations(States):
                 self.assert_verdicts(state, "gone", FAULT)
 
     def test_pruned(self):
-        """The control for what may be missing: after 200 days, under a signature of the index."""
+        """The control of what may be missing: after 200 days, under a signature of the index."""
         old = {**self.scratch.environment, "LD_PRELOAD": str(harness.PROBES / "libfaulty.so"), "FAULTY_DAYS": "201"}
         self.a, self.b = self.run_one(env=old), self.run_one()
         self.assertIn(self.a, self.scratch.agent_run("journal", "prune").text)
@@ -397,7 +397,7 @@ class Alike(States):
             (state / "runs").chmod(0o700)
 
     def test_an_index_that_does_not_verify(self):
-        """It excuses nothing, and a run that it may have known more of is not complete."""
+        """It excuses nothing, and a run of which it may have known more is not complete."""
         self.make_runs()
         entries = "entries.000000.jsonl"
         for name, act in {"zeros": lambda index: os.truncate(index / entries, 1 << 20), "a made-up segment": lambda index: (index / "entries.000001.jsonl").write_bytes(b"{}\n"),
@@ -418,7 +418,7 @@ class Alike(States):
             path.unlink()
 
     def test_starts_go_on(self):
-        """What is no file in the index is set aside, and said; `state` alone is derived."""
+        """An object in the index that is not a file is set aside and reported; only `state` is derived."""
         for file, told in (("state", False), (f"entries.000000.jsonl", True), ("checkpoint", True)):
             for kind, make in IN_ITS_PLACE.items():
                 with self.subTest(f"{kind} as {file}"):
@@ -428,7 +428,7 @@ class Alike(States):
                     self.assertEqual("damaged" in self.last_errors, told, self.last_errors)
 
     def test_names_in_a_verdict(self):
-        """A directory's name makes no line of its own."""
+        """The name of a directory adds no line."""
         self.a = self.run_one()
         forged = self.scratch.base / "x\nCOMPLETE  runs"
         shutil.copytree(self.state / "runs" / self.a, forged)
@@ -607,7 +607,8 @@ class Live(States):
         return self.first(self.state, folder.name), self.second(folder)
 
     def test_control(self):
-        """Nothing is changed: it goes on. A byte that is sealed already: the run ends as it would, and the verifiers find it."""
+        """Without a change the run goes on. With a changed sealed byte the run ends normally, and the verifiers find
+        it."""
         process, folder = self.going(lambda folder: None)
         status, errors = self.end(process)
         self.assertEqual(status, 0, errors)
@@ -668,7 +669,7 @@ class Pipes(States):
                     self.assertNotEqual(second[0], 0, f"{name}: {second}")
 
     def test_other_names_are_no_segments(self):
-        """And a link is no file of a run, whatever it leads to."""
+        """A link is not a file of a run, whatever it leads to."""
         self.a = self.run_one()
         folder = self.state / "runs" / self.a
         whole = (folder / "entries.000000.jsonl").read_bytes()

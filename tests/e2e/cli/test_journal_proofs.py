@@ -1,4 +1,4 @@
-"""Proofs that stand alone: ours, and what Go's implementation of transparency logs says of them."""
+"""Proofs that stand alone: agent-run's check, and that of Go's implementation of transparency logs."""
 
 import json
 import os

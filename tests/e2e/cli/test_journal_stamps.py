@@ -1,4 +1,4 @@
-"""Time stamps (RFC 3161) of checkpoints, by authorities that openssl(1) makes and plays."""
+"""Time stamps (RFC 3161) of checkpoints, by authorities that openssl(1) makes and runs."""
 
 import os
 import shutil
@@ -216,7 +216,7 @@ class Stamps(harness.Case):
         expect(0, "COMPLETE", "")
 
     def test_journal_that_was_made_anew(self):
-        """A run is made anew, and the stamp of the one before put beside it."""
+        """A run is made again, and the stamp of the old one is put beside it."""
         self.kept()
         away = self.scratch.base / "away"
         shutil.copytree(self.folder, away)
@@ -232,7 +232,7 @@ class Stamps(harness.Case):
         self.assertRegex(result.text, r"V1 stamp\.\d+\.note: the checkpoint of another journal: .*" + run)
 
     def test_run_that_goes_on(self):
-        """A checkpoint of an open journal is stamped; the journal grows on, and is cut back."""
+        """A checkpoint of an open journal is stamped; the journal grows, and is cut back."""
         self.scratch.write_profile()
         process = self.start("sh", "-c", "for i in $(seq 50); do : > f$i; done; sleep 0.5; : > last; while :; do sleep 0.05; test -e go && break; done")
         self.wait_for(lambda: (self.ws / "last").exists(), 20, "the run")

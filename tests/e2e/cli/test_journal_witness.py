@@ -1,4 +1,4 @@
-"""journal witness and submit: somebody else who remembers the index."""
+"""journal witness and submit: another party remembers the index."""
 
 import base64
 import http.client
@@ -82,7 +82,7 @@ class Witness(harness.Case):
         self.assertEqual(second.status, 2, "a socket that is listened to was taken away")
 
     def test_hostile_peers(self):
-        """Rubbish, too much, and peers that go away do not end it."""
+        """Rubbish, floods and peers that go away do not end the witness."""
         self.run_one()
         for data in (b"", b"GET / HTTP/1.1\r\n\r\n", b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", b"x" * 50_000,
                      b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 5\r\n\r\nold 0", b"\r\n\r\n", b"\0" * 100 + b"\r\n\r\n"):
@@ -141,7 +141,7 @@ class OverTcp(Witness):
         self.assertEqual(second.status, 2, str(second))
 
     def test_rollback(self):
-        """Statuses of tlog-witness: what was cosigned cannot be taken back, nor can another tree take its place."""
+        """Statuses of tlog-witness: a cosigned tree cannot be taken back, and no other tree can replace it."""
         self.run_one()
         index = self.scratch.state / "agent-run" / "index"
         old = (index / "checkpoint").read_bytes()

@@ -1,4 +1,4 @@
-"""The identity in ssh-agent: the private half is nowhere in the state folder."""
+"""The identity in ssh-agent: the private half is nowhere in the state directory."""
 
 import os
 import subprocess

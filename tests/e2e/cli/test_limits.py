@@ -1,4 +1,4 @@
-"""Limits of a run, and what is said where this host cannot keep one. The host that can: scripts/boot-test."""
+"""Limits of a run, and the messages where this host cannot enforce one. scripts/boot-test has a host that can."""
 
 import os
 import pathlib
@@ -81,7 +81,7 @@ class Limits(harness.Case):
     if not IS_ROOT:  # RLIMIT_NPROC is not enforced for root
 
         def test_tasks(self):
-            """A fork bomb gets no further than the limit, and what is below it works."""
+            """The limit stops a fork bomb, and a program below the limit works."""
             self.assertEqual(self.made(self.control("python3", "-c", BOMB, "0")), 150, "the control proves nothing")
             self.write_limits(tasks=20)
             run = self.inside("python3", "-c", BOMB, "0")
@@ -114,7 +114,7 @@ class Limits(harness.Case):
             self.assertEqual(self.made(run), 19, str(run))
 
         def test_without_the_kernels_enforcement(self):
-            """Where RLIMIT_NPROC cannot be set, the promise is not made."""
+            """Where RLIMIT_NPROC cannot be set, agent-run does not promise the limit."""
             self.write_limits(tasks=20)
             marker = self.ws / "ran"
             result = self.control(harness.PROBES / "probe-without", "prlimit64=EPERM", "--", harness.AGENT_RUN, "-p",
@@ -135,7 +135,7 @@ class Limits(harness.Case):
         self.assertEqual(run.text.strip(), "32")
 
     def test_wall(self):
-        """What ignores signals ends too, with all its processes, and everybody is told."""
+        """A command that ignores signals ends too, with all its processes, and the end is reported everywhere."""
         self.write_limits(wall="1s")
         run = self.inside("sh", "-c", "trap '' TERM INT HUP; (setsid sleep 50 &) ; sleep 50", timeout=20)
         self.assertEqual(run.status, 124, str(run))
@@ -146,7 +146,7 @@ class Limits(harness.Case):
         self.assert_nothing_left()
 
     def test_wall_when_the_command_stops_itself(self):
-        """A stop of the first process is not the supervisor's, which must end the rest."""
+        """A stop of the first process does not stop the supervisor, which must end the rest."""
         script = "(while :; do echo >> beats; sleep 0.05; done) & kill -STOP $$; wait"
         process = subprocess.Popen(["sh", "-c", script], cwd=self.ws, start_new_session=True)
         self.addCleanup(self._stop, process)
@@ -162,8 +162,8 @@ class Limits(harness.Case):
         self.assert_nothing_left()
 
     def test_wall_of_a_supervisor_that_is_stopped(self):
-        """By whomever: pid 1 of the sandbox keeps the limit too, and its word waits for the supervisor. So it does when the
-        command says more of itself than the supervisor, which does not read, can hear."""
+        """Whoever stopped it: pid 1 of the sandbox enforces the limit too, and its report waits for the supervisor,
+        even when the command reports more of itself than a supervisor that does not read can take."""
         flood = "(while :; do kill -STOP $$; kill -CONT $$; done) & "
         for script in ("", flood):
             with self.subTest(script):
@@ -230,7 +230,7 @@ class Limits(harness.Case):
             self.assertIn("got it", self.inside("python3", "-c", EAT, "20").text)
 
         def test_a_bus_that_says_nothing(self):
-            """systemd is there, and does not answer: a refusal, in time."""
+            """systemd is running and does not answer: a refusal, in time."""
             bus = socket.socket(socket.AF_UNIX)
             self.addCleanup(bus.close)
             path = self.outside / "bus"
@@ -255,7 +255,7 @@ class Limits(harness.Case):
             self.assertEqual(self.scratch.agent_run("check", self.scratch.profile_file).status, harness.REFUSED)
 
     def test_weakenings_are_printed(self):
-        """One line on standard error, for programs too, before the command says anything."""
+        """One line on standard error, for programs too, before the command prints anything."""
         self.scratch.write_profile(weaken=["host-root", "limits"])
         for options in ((), ("--json",)):
             result = self.scratch.agent_run(*options, "-p", self.scratch.profile_file, "--", "sh", "-c", "echo mine >&2")

@@ -1,5 +1,5 @@
-"""Programs that people use the network with: each reaches what its rule names without knowing of any proxy, and, when no rule
-names it, is refused with the rule that would allow it, while no question leaves for the name."""
+"""Common network programs: each reaches what its rule names without knowing of a proxy. Without a rule it is refused
+with the rule that would allow it, and no query for the name leaves."""
 
 import importlib.util
 import json
@@ -180,7 +180,7 @@ class Clients(unittest.TestCase):
         self.assertIn(PAGE, self.inside(self.profile("private.test:80", "10.9.0.0/16:80"), *argv)["out"])
 
     def test_nothing_upstream(self):
-        """Names as a channel: none of these causes a question to the host's DNS server."""
+        """Names as a channel: none of these causes a query to the host's DNS server."""
         names = ["secret.web.test", "a" * 60 + ".evil.test", "web.test.evil.test", "evil.test"]
         done = self.inside(self.profile("web.test:443"), "sh", "-c", "; ".join(f"getent ahosts {name}" for name in names) + "; true")
         self.assertEqual(done["status"], 0, done)

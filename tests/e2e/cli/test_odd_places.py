@@ -1,4 +1,5 @@
-"""Where things lie: a home behind a link, a workspace in shared memory, a folder that was removed, a profile that is a link."""
+"""Unusual locations: a home behind a link, a workspace in shared memory, a removed directory, a profile that is a
+link."""
 
 import os
 import shutil
@@ -47,8 +48,8 @@ class Places(harness.Case):
         result = self.scratch.agent_run("--read", self.outside / "link" / ".." / "real", "--", "cat", self.outside / "real" / "deep" / "file")
         self.assertEqual(result.text, "data", str(result))
 
-    def test_below_private_folders(self):
-        """What a run has of its own there does not hide the workspace, nor what is shown."""
+    def test_below_private_directories(self):
+        """The run's private directories hide neither the workspace nor granted paths."""
         for base in ("/tmp", "/var/tmp", "/dev/shm"):
             with self.subTest(base):
                 folders = [tempfile.mkdtemp(prefix="agent-run-test-", dir=base) for _ in range(3)]
@@ -82,7 +83,8 @@ class Places(harness.Case):
             self.assertEqual(result.status, 0, str(result))
 
     def test_a_profile_that_is_a_link(self):
-        """home-manager, stow: the file lies elsewhere. What an agent could change is no profile, nor is a link there."""
+        """home-manager, stow: the file is elsewhere. A file that an agent could change is no profile, and neither is a
+        link there."""
         profiles = self.scratch.home / ".config" / "agent-run" / "profiles"
         store = self.outside / "store"
         profiles.mkdir(parents=True)
@@ -105,7 +107,7 @@ if __name__ == "__main__":
 
 
 class Installed(harness.Case):
-    """As `meson install` lays it out, at a place that agent-run was not built for."""
+    """As `meson install` lays it out, in a directory that agent-run was not built for."""
 
     def setUp(self):
         super().setUp()
@@ -163,7 +165,7 @@ class Installed(harness.Case):
         self.mark.unlink()
 
     def test_helper_that_others_can_write(self):
-        """The remedy is the control: when it is followed, the program is started."""
+        """The remedy is the control: after it the program is started."""
         helper = self.plant(self.libexec / "agent-run-nft")
         for path in (helper, self.libexec, self.libexec.parent):
             with self.subTest(path.name):
@@ -177,7 +179,8 @@ class Installed(harness.Case):
 
     if harness.IS_ROOT:  # who alone can give a file to another user
         def test_helper_that_another_user_left(self):
-            """An agent-run copied without its helpers, below a directory where everybody makes entries, as in /tmp."""
+            """An agent-run copied without its helpers, below a directory where everybody can create entries, such as
+            /tmp."""
             nobody, shared = 65534, self.bin.parent
             shared.chmod(0o1777)
             helper, directory, top = self.libexec / "agent-run-nft", self.libexec, self.libexec.parent
@@ -200,7 +203,8 @@ class Installed(harness.Case):
                     self.assert_started()
 
         def test_helper_that_a_group_can_write(self):
-            """What a group may write that could not write agent-run; with such a group agent-run itself is no safer."""
+            """A group may write the helper but not agent-run. If the group may write agent-run too, agent-run itself
+            is no safer."""
             group, helper = 65534, self.plant(self.libexec / "agent-run-nft")
             os.chown(helper, 0, group)
             helper.chmod(0o775)

@@ -1,5 +1,5 @@
-"""K8: whatever the parent left (signals, descriptors, limits, umask, environment, scheduling), agent-run works, and the command
-gets it as it would outside."""
+"""K8: agent-run works whatever the parent left (signals, descriptors, limits, umask, environment, scheduling), and the
+command gets it as it would outside."""
 
 import os
 import pathlib
@@ -133,7 +133,7 @@ class Parents(harness.Case):
                     self.assertEqual(result.status, 0, str(result))
 
     def test_sighup_that_nohup_ignores_does_not_end_the_command(self):
-        """As outside: it goes on; without nohup it dies of it."""
+        """As outside: the command goes on; without nohup it is killed."""
         for ignored, status in ((True, 0), (False, 128 + signal.SIGHUP)):
             with self.subTest(ignored=ignored):
                 ready = self.ws / f"ready-{ignored}"
@@ -153,7 +153,7 @@ class Parents(harness.Case):
             self.assertEqual(result.status, 128 + signal.SIGALRM, str(result))
 
     def test_a_hard_file_size_limit(self):
-        """Nobody can raise it: what does not fit is said, with the limit as its cause."""
+        """Nobody can raise it: the message names the limit as the cause."""
         def parent():
             resource.setrlimit(resource.RLIMIT_FSIZE, (32 << 10, 32 << 10))
         small = self.scratch.agent_run("--", "true", preexec=parent)

@@ -1,4 +1,4 @@
-"""Programs that work on files, as outside: git, sqlite3, rsync, tar, unzip, perl, vim."""
+"""Programs that work on files behave as outside: git, sqlite3, rsync, tar, unzip, perl, vim."""
 
 import os
 import subprocess
@@ -51,7 +51,7 @@ class Repositories(Programs):
         self.assertIn(".vscode", text)
 
     def test_git_submodule(self):
-        """git tells that it cannot write the workspace's .git/config (decision 014); all else is done."""
+        """git reports that it cannot write the workspace's .git/config (decision 014); everything else is done."""
         self.need("git")
         self.same(IDENTITY + """
             git -c protocol.file.allow=always submodule --quiet add ./lib mod 2> /dev/null
@@ -62,7 +62,7 @@ class Repositories(Programs):
                 self.scratch, top, "config", "submodule.mod.url", str(top / "lib"))), errors=False)
 
     def test_git_in_what_was_there(self):
-        """Work in a submodule, a linked worktree and a repository below, whose settings are kept."""
+        """Work in an existing submodule, linked worktree and repository below, whose settings are preserved."""
         self.need("git")
 
         def prepare(top):
@@ -85,7 +85,7 @@ class Repositories(Programs):
             git init -q --bare wt.git; git push -q ./wt.git main; git -C wt.git log --format=%H main""", self.repository)
 
     def test_git_templates(self):
-        """Samples of hooks in a template, and a repository that is made twice."""
+        """Sample hooks in a template, and a repository that is initialized twice."""
         self.need("git")
         self.same(IDENTITY + """
             export GIT_TEMPLATE_DIR=; mkdir -p tpl/hooks tpl/info; echo a > tpl/hooks/pre-commit.sample; echo b > tpl/info/own
@@ -169,7 +169,8 @@ class Data(Programs):
             $SIG{ALRM} = sub { die "alarm\n" }; eval { alarm 1; sleep 9 }; print $@;' | sort""")
 
     def test_chromium(self):
-        """It asks memfd_create(2) for all bits at start and insists on EINVAL; Playwright and Puppeteer start it so."""
+        """Chromium asks memfd_create(2) for all bits at start and insists on EINVAL; Playwright and Puppeteer start it
+        so."""
         self.need("chromium")
         (self.ws / "page.html").write_text("<body style='background:#0a0'><h1>page</h1></body>\n")
         words = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",

@@ -1,4 +1,4 @@
-"""Compilers, package managers and build tools, as outside. None of them reaches a network."""
+"""Compilers, package managers and build tools behave as outside. None of them reaches a network."""
 
 import json
 import zipfile
@@ -132,7 +132,7 @@ class Python(Programs):
 
 class Node(Programs):
     def test_npm(self):
-        """From a folder and from a packed file, with scripts; a package brings the settings of its authors' editors."""
+        """From a directory and from a packed file, with scripts. A package has the settings of its authors' editors."""
         self.need("node", "npm")
         script = "node -e \"require('fs').writeFileSync('made-by-' + process.env.npm_lifecycle_event, process.env.npm_package_name)\""
 
@@ -169,7 +169,7 @@ class Compiled(Programs):
             cargo new --quiet --vcs none plain; ls -A plain""", errors=False)
 
     def test_go(self):
-        """The runtime interrupts its threads with SIGURG all the time, also in calls that the broker answers."""
+        """The runtime constantly interrupts its threads with SIGURG, also in calls that the broker answers."""
         self.need("go")
 
         def prepare(top):

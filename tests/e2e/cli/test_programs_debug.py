@@ -1,4 +1,4 @@
-"""Programs that hold other programs: gdb, strace, valgrind, tmux. As outside."""
+"""Programs that control other programs behave as outside: gdb, strace, valgrind, tmux."""
 
 from programs import Programs
 
@@ -30,7 +30,7 @@ class Debuggers(Programs):
         (top / "p").write_text("import subprocess\nopen('made', 'w').write('x')\nsubprocess.run(['true'])\n")
 
     def test_gdb(self):
-        """Breakpoint, stack, values, a watchpoint, a crash; of a child and of a process that runs already."""
+        """Breakpoint, stack, values, a watchpoint, a crash; of a child and of a running process."""
         self.need("gdb", "gcc")
         text = self.same(r"""gcc -g -O0 -o t t.c; export DEBUGINFOD_URLS=
             gdb -nx -q -batch -ex 'break twice' -ex run -ex bt -ex 'print x' -ex 'watch result' -ex continue -ex 'set var result = 5' -ex 'delete' \
@@ -52,7 +52,8 @@ class Debuggers(Programs):
         self.assertIn('openat(AT_FDCWD, "out"', text)
 
     def test_strace_with_a_filter_of_its_own(self):
-        """docs/fidelity.md: with --seccomp-bpf strace asks for calls to be traced that the broker is asked about instead."""
+        """docs/fidelity.md: with --seccomp-bpf, strace's filter asks for traces of calls that go to the broker
+        instead."""
         self.need("strace")
         script = "import os; os.mkdir('made')"
         for option, count in (("--seccomp-bpf", "0"), ("-q", "1")):

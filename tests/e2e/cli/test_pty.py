@@ -167,8 +167,8 @@ class Terminal(harness.Case):
         self.assertEqual(self.status(), "130")
 
     def test_stop_stops_everything(self):
-        """While the supervisor cannot watch there is nothing to watch: not what left the group, nor what keeps the command
-        stopped. The time limit holds."""
+        """While the supervisor cannot watch, nothing runs: no process that left the group, and none that would keep
+        the command stopped. The time limit holds."""
         beats = self.ws / "beats"
         self.scratch.write_profile()
         with self.scratch.profile_file.open("a") as file:
@@ -207,7 +207,7 @@ class Terminal(harness.Case):
         self.assertEqual(self.status(), "130")
 
     def test_stop_where_nobody_could_continue(self):
-        """On a terminal without a shell that does job control (a container's, script(1)'s) Ctrl-Z stops nothing, outside and
+        """On a terminal without a job-control shell (a container's, script(1)'s) Ctrl-Z stops nothing, outside and
         inside."""
         for words in (["sh"], [harness.AGENT_RUN, "--", "sh"]):
             pid, master = pty.fork()
@@ -230,7 +230,7 @@ class Terminal(harness.Case):
             self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 5, text)
 
     def test_stop_of_its_own_in_the_background(self):
-        """No key can have meant it."""
+        """No key can have caused the stop."""
         self.scratch.write_profile()
         with self.scratch.profile_file.open("a") as file:
             file.write("limits: {wall: 1s}\n")
@@ -238,7 +238,7 @@ class Terminal(harness.Case):
         self.session.expect("ended=124")
 
     def test_background_run(self):
-        """A run in the background that only writes goes on beside the shell."""
+        """A background run that only writes goes on beside the shell."""
         self.line("$AR -- sh -c 'sleep 0.5; echo from behind' & wait; echo over")
         self.session.expect("from behind")
         self.session.expect("over")
@@ -287,7 +287,7 @@ class Terminal(harness.Case):
         self.assertNotIn("abcdef", printed)
 
     def test_nothing_is_done_to_the_terminal_in_a_pipeline(self):
-        """The command has a terminal of its own there too: what it does to that stays there."""
+        """The command has its own terminal in a pipeline too: its changes stay there."""
         (self.ws / "vandal.py").write_text(
             "import fcntl, os, struct, termios, tty\n"
             "for fd in (0, 1, 2):\n"
@@ -324,7 +324,7 @@ class Terminal(harness.Case):
         self.session.expect("over")
 
     def test_keys_are_for_who_reads_them(self):
-        """A command that does not read its terminal takes nothing from the others of its pipeline (less)."""
+        """A command that does not read its terminal takes no keys from other programs of its pipeline (less)."""
         self.line("$AR -- sh -c 'echo one; sleep 0.5' | (read answer < /dev/tty; cat; echo \"answer=$answer\")")
         self.session.send("yes\n")
         self.session.expect("one\r\n")
@@ -342,7 +342,7 @@ class Terminal(harness.Case):
             self.session.expect("prompt> ")
 
     def test_fg_of_a_job_that_goes_on(self):
-        """The shell sends no signal then: the keys come nevertheless."""
+        """The shell sends no signal then, but the keys arrive."""
         self.line("$AR -- sh -c 'echo started; until test -e go; do sleep 0.05; done; read y; echo \"got $y\"'")
         self.session.expect("started")
         self.key("\x1a")
@@ -384,7 +384,7 @@ class Terminal(harness.Case):
             self.session.expect("prompt> ")
 
     def test_controlling_terminal_without_standard_input(self):
-        """/dev/tty is the command's terminal; without one, outside too, it cannot be opened (ENXIO)."""
+        """/dev/tty is the command's terminal. Without a terminal it cannot be opened (ENXIO), as outside."""
         script = ("import os,termios\ntry:\n  fd=os.open('/dev/tty',os.O_RDWR|os.O_NOCTTY)\nexcept OSError as e:\n"
                   "  print('cannot', e.errno)\nelse:\n  print('is a terminal', termios.tcgetattr(fd)[6] is not None)\n")
         (self.ws / "open.py").write_text(script)

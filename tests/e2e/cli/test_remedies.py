@@ -1,5 +1,5 @@
-"""Remedies are followed as a person would: a run that is refused, the words of `why` (or of the refusal), done to the profile as they
-stand, and the same command again, which works. A remedy that says that no change of a profile helps is right about that."""
+"""Follows remedies as a person would: a run is refused, the remedy of `why` (or of the refusal) is applied to the
+profile as printed, and the same command works. A remedy that says that no profile change helps is right."""
 
 import copy
 import os
@@ -145,7 +145,8 @@ class Remedies(harness.Case):
         self.assertEqual(remedies, [f'files: {{write: ["{self.shown}"]}}'])
 
     def test_programs_that_the_run_makes(self):
-        """exec.allow of what is not there at the start, in what the run may write: the remedy works, and what no rule allows beside it stays denied."""
+        """exec.allow of a program that the run creates later: the remedy works, and other programs that no rule allows
+        stay denied."""
         made = ("/tmp/t", "/tmp/bin/t", "/var/tmp/d/t", "~/t", "~/.cache/go-build/x/t", "out/prog", str(self.shown / "later" / "t"))
         sections = self.sections({"files": {"write": ["{shown}"]}})
         for program in made:
@@ -161,7 +162,8 @@ class Remedies(harness.Case):
                 self.assertEqual(self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--exec", path.replace("~", str(self.scratch.home))).status, 0)
 
     def test_programs_that_come_too_late(self):
-        """In what is only shown: nothing can be made there by the run, and that it has to be there at the start is said."""
+        """In a read-only directory the run can create no program. The message says that the program has to exist at
+        the start."""
         late = self.shown / "later"
         sections = self.sections({"exec": {"allow": [str(late)]}})
         run = self.attempt(sections, "true")
@@ -176,7 +178,7 @@ class Remedies(harness.Case):
         self.assertEqual(self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--exec", late).status, 0)
 
     def test_system_directories(self):
-        """A new name in one: no grant of the directory, which check refuses; the file by itself can be granted."""
+        """A new name in a system directory: check refuses a grant of the directory; the file alone can be granted."""
         self.attempt(self.sections({}), "true")
         file = "/etc/agent-run-test-absent"
         said = REMEDY.search(self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--write", file).text)[1]
@@ -188,7 +190,7 @@ class Remedies(harness.Case):
             self.assertEqual(self.scratch.agent_run("check", self.scratch.profile_file).status, status)
 
     def test_links_in_path(self):
-        """An entry of PATH that is a link to elsewhere: one step shows and allows both."""
+        """An entry of PATH is a link to elsewhere: one step shows and allows both."""
         tools, elsewhere = self.scratch.home / "bin", self.scratch.home / "elsewhere"
         tools.mkdir(), elsewhere.mkdir()
         shutil.copy2("/bin/true", elsewhere / "t2")
@@ -214,7 +216,7 @@ class Remedies(harness.Case):
         self.followed(self.sections({}), "/usr/bin/python3", "-c", f"import socket; socket.socket(socket.AF_UNIX).connect('{path}')")
 
     def test_connections(self):
-        """To an address of this host: denied by default, by a rule, by two, by what the address is."""
+        """To an address of this host: denied by default, by one rule, by two, by the kind of address."""
         address = harness.host_address()
         if address is None:
             return print(f"     {self.id()}: this host has no address but loopback", flush=True)
@@ -228,7 +230,7 @@ class Remedies(harness.Case):
                     self.followed(self.sections({"network": network}), *command)
 
     def test_explain_says_the_same(self):
-        """Of a name's address that a rule denies there is one, and `egress` is who refuses it."""
+        """A name has one address that a rule denies, and `egress` refuses it."""
         self.scratch.profile_file.write_text(harness.profile_text(**self.sections({"network": {"allow": ["*:443"]}})))
         asked = self.scratch.agent_run("explain", "-p", self.scratch.profile_file, "--connect", "10.0.0.5:443")
         self.assertEqual(asked.status, 1, str(asked))
@@ -246,7 +248,7 @@ class Remedies(harness.Case):
                 self.scratch.profile_file.write_text(harness.profile_text(**sections))
 
     def test_file_that_does_not_exist(self):
-        """A grant to write of what is not there: said at the start, and what is said works."""
+        """A write grant of a missing file: the start reports it, and the remedy works."""
         sections = self.sections({"files": {"write": ["{shown}/later"]}})
         command = ("sh", "-c", f"echo x > {self.shown}/later")
         refused = self.attempt(sections, *command)
@@ -258,7 +260,8 @@ class Remedies(harness.Case):
         self.assert_ran(self.attempt(sections, *command))
 
     def test_nothing_is_nested(self):
-        """No change of a profile helps, and that is what is said, wherever agent-run lies; followed as for any program it would not help."""
+        """No profile change helps, and the remedy says so, wherever agent-run is. The remedy for another program would
+        not help here."""
         program = pathlib.Path(harness.AGENT_RUN).resolve()
         refused = self.attempt(self.sections({}), program, "--", "true")
         self.assertEqual(refused.status, 127, str(refused))
@@ -288,7 +291,7 @@ class Remedies(harness.Case):
             self.assertEqual(check(server.getsockname()[1]).status, 0)
 
     def test_journal_that_goes(self):
-        """The place of the journal is removed, or shut, while the run goes on: the remedy is of that, and not to make room."""
+        """The journal's directory is removed, or shut, during the run: the remedy names that, and not a full disk."""
         runs = self.scratch.state / "agent-run" / "runs"
         for name, act, undo, needle in (
                 ("removed", lambda: shutil.rmtree(runs.parent), lambda: None, "(was removed or moved while the run went on|wrote or replaced the run.s files)"),

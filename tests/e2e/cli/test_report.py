@@ -1,4 +1,4 @@
-"""journal report: the page shows what the agent named, and obeys none of it."""
+"""journal report: the page shows names that the agent chose, and obeys none of them."""
 
 import base64
 import hashlib
@@ -75,7 +75,7 @@ class Report(harness.Case):
         self.assertTrue([r for r in shown["records"] if r.get("act") == "deny" and r.get("remedy")])
 
     def test_in_a_browser(self):
-        """What a person sees: drawn, counted, and the title is the page's own."""
+        """A person sees a drawn page with its counts, and the title is the page's own."""
         self.hostile_run()
         _, page = self.report()
         browser = shutil.which("chromium")
@@ -120,7 +120,7 @@ class Report(harness.Case):
         self.assertTrue(result.text.startswith("<!DOCTYPE html>"))
 
     def test_output_file(self):
-        """A page that exists is replaced, and is this user's alone from then on; a link to one is refused."""
+        """An existing page is replaced and becomes private to this user; a link to a page is refused."""
         self.hostile_run()
         page = self.scratch.base / "report.html"
         page.write_text("x" * (1 << 22))

@@ -183,7 +183,7 @@ class Overlays(harness.Case):
         self.agent_run("discard", status=2)
 
     def test_words_of_discard(self):
-        """A run that is named in an unusual way is that run or an error, never the latest."""
+        """An unusual name of a run means that run or is an error, never the latest run."""
         (self.ws / "f").write_text("x")
         first, second = (self.inside("/bin/sh", "-c", f"echo {word} > f").id for word in ("1", "2"))
         for words in (("--", "nonsense"), ("",), ("--", ""), (first, "--", second), ("..",), (f"../overlays/{first}",)):
@@ -229,7 +229,7 @@ class Overlays(harness.Case):
             self.assertEqual(result.status, 0, str(result))
 
     def test_half_a_repository(self):
-        """A directory becomes a repository by pieces of different layers: none of them is applied under "the rest"."""
+        """Pieces of different layers make a directory a repository: none of them is applied under "the rest"."""
         mark = self.scratch.base / "mark"
         half = self.ws / "fixtures" / "half"
         half.mkdir(parents=True)
@@ -284,7 +284,7 @@ class Overlays(harness.Case):
         self.assertEqual({change["path"] for change in self.changes()}, {"shown/x"})
 
     def test_option_and_several(self):
-        """--overlay of the workspace and of a folder beside it; paths are named as the shell sees them."""
+        """--overlay of the workspace and of a directory beside it; paths are named as the shell sees them."""
         other = self.outside / "other, with:odd\\name"
         other.mkdir()
         (other / "f").write_text("f\n")
@@ -332,7 +332,7 @@ class Overlays(harness.Case):
         self.assert_nothing_kept()
 
     def test_apply_is_killed(self):
-        """kill -9 in the middle, again and again; at the end the host is as after one apply, and nothing is left."""
+        """kill -9 in the middle, repeatedly: at the end the host is as after one apply, and nothing is left."""
         for i in range(60):
             (self.ws / f"old{i}").mkdir()
             (self.ws / f"old{i}" / "f").write_text("x")
@@ -394,7 +394,7 @@ class Overlays(harness.Case):
         self.assertRegex(self.agent_run("doctor").text, r"ok +overlays")
 
     def test_footer(self):
-        """On a terminal, the end of the run says that changes wait."""
+        """On a terminal the end of the run says that changes wait."""
         script = shutil.which("script")
         if script is None:
             self.skipTest("needs script(1): apt-get install bsdutils")

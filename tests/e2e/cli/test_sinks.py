@@ -1,4 +1,5 @@
-"""Live sinks: every record reaches the receiver once it can be reached, the run never waits for it, and what is lost is told."""
+"""Live sinks: every record reaches the receiver once it is reachable, the run never waits for the receiver, and losses
+are reported."""
 
 import base64
 import json
@@ -65,7 +66,7 @@ class Sinks(harness.Case):
     # ---- receivers ------------------------------------------------------------------------------------------------------
 
     def test_file(self):
-        """Every record, journal.close too, in each of the formats that `journal export` has."""
+        """Every record, including journal.close, in each format of `journal export`."""
         run = self.sinks(f"file:{self.out}/jsonl", f"file://{self.out}/ecs?format=ecs", f"file:{self.out}/ocsf?format=ocsf&drain=5s",
                          f"file:{self.out}/cef?format=cef", f"file:{self.out}/otlp?format=otlp")
         records = run.journal()
@@ -81,7 +82,7 @@ class Sinks(harness.Case):
         self.assertNotIn("unsent", run.summary)
 
     def test_file_of_several_runs(self):
-        """A file that somebody left inside a line is gone on with in a new one."""
+        """A file that ends inside a line is continued on a new line."""
         (self.out / "log").write_text('{"torn":')
         first, second = self.sinks(f"file:{self.out}/log"), self.sinks(f"file:{self.out}/log")
         lines = (self.out / "log").read_text().split("\n")
@@ -132,7 +133,7 @@ class Sinks(harness.Case):
         self.assertEqual(ids, [f"{run.id}/{record['i']}" for record in run.journal()])
 
     def test_journald(self):
-        """The journal's native protocol; what has a line feed comes with its length."""
+        """The journal's native protocol; a value with a line feed is sent with its length."""
         receiver = self.receiver(receivers.Unix(self.out / "socket"))
         run = self.sinks(f"journald:{self.out}/socket", command=("/bin/sh", "-c", ': > "a\nPRIORITY=0"; exit 3'))
         entries = [self.parse_entry(message) for message in receiver.messages]
@@ -157,7 +158,8 @@ class Sinks(harness.Case):
         return fields
 
     def test_client_certificate(self):
-        """A receiver that wants to know who sends (RFC 5425 §4.2.2) gets a certificate; without one, or with a stranger's, nothing."""
+        """A receiver that authenticates senders (RFC 5425 §4.2.2) gets a certificate; without one, or with a
+        stranger's, it gets nothing."""
         receivers.certificates(self.out)
         other = self.out / "other"
         other.mkdir()
@@ -195,7 +197,7 @@ class Sinks(harness.Case):
         return numbers
 
     def test_otlp(self):
-        """By http and, with its certificate checked, by https; headers come from a file."""
+        """By http and, with a checked certificate, by https; headers come from a file."""
         receivers.certificates(self.out)
         (self.out / "headers").write_text("# who we are\nAuthorization: Bearer s3cret\n")
         plain = self.receiver(receivers.Otlp())
@@ -212,7 +214,7 @@ class Sinks(harness.Case):
         self.assertRegex(strange.summary["unsent"][0], "certificate")
 
     def test_otlp_retries(self):
-        """503 is retried after what Retry-After says, a connection that closes at once; nothing comes twice or not at all."""
+        """503 is retried after Retry-After, and so is a closed connection; nothing arrives twice or is lost."""
         receiver = self.receiver(receivers.Otlp(answers=[(503, {"Retry-After": "1"}, {}), "close", (429, {}, {})]))
         process = self.start(*UNTIL_GO, options=("--sink", f"otlp+http://127.0.0.1:{receiver.port}?drain=30s"))
         self.wait_for(receiver.records, 10, "a request that is accepted")
@@ -224,7 +226,7 @@ class Sinks(harness.Case):
         self.assertEqual(self.lost(run), [])
 
     def test_otlp_refuses(self):
-        """What the receiver will never take is recorded as lost, is no reason to send it again, and the rest comes."""
+        """A record that the receiver will never accept is recorded as lost and not sent again; the rest arrives."""
         answers = [(400, {}, {}), (200, {}, {"partialSuccess": {"rejectedLogRecords": "1", "errorMessage": "too\nold"}})]
         receiver = self.receiver(receivers.Otlp(answers=answers))
         process = self.start(*UNTIL_GO, options=("--sink", f"otlp+http://127.0.0.1:{receiver.port}?drain=30s"))
@@ -243,7 +245,7 @@ class Sinks(harness.Case):
         self.assertRegex(process.stderr.read().decode(), "records were refused by the receiver")
 
     def test_otlp_hostile(self):
-        """Answers that are deep, long, false or lead elsewhere: no harm, no loss, and nobody else gets the records."""
+        """Answers that are deep, long, false or redirect: no harm, no loss, and nobody else gets the records."""
         elsewhere = self.receiver(receivers.Otlp())
         answers = [(200, {}, b"[" * 60_000), (200, {}, b"x" * (2 << 20)), (200, {}, {"partialSuccess": {"rejectedLogRecords": "-5"}}), (200, {}, {"partialSuccess": []}),
                    (200, {}, {"partialSuccess": {"rejectedLogRecords": 10**30, "errorMessage": "\x1b[2J" + "e" * 5000}})]
@@ -264,7 +266,7 @@ class Sinks(harness.Case):
         self.assertEqual(elsewhere.headers, [])
 
     def test_otlp_without_permission(self):
-        """401 is said once, and the records wait for a sink that may."""
+        """401 is reported once, and the records wait for a sink with permission."""
         receiver = self.receiver(receivers.Otlp(answers=[(401, {}, {})] * 100))
         run = self.sinks(f"otlp+http://127.0.0.1:{receiver.port}")
         self.assertRegex(run.summary["unsent"][0], "HTTP 401")
@@ -274,7 +276,7 @@ class Sinks(harness.Case):
         self.assertEqual(self.check_otlp(receiver, run), [record["i"] for record in run.journal()])
 
     def test_cloudevents(self):
-        """A key of the sink's own signs; the identity vouches for it in each event."""
+        """The sink's own key signs; the identity vouches for the key in each event."""
         run = self.sinks(f"file:{self.out}/events?format=cloudevents")
         events = [json.loads(line) for line in (self.out / "events").read_text().splitlines()]
         self.assertEqual([event["id"] for event in events], [f"{run.id}/{record['i']}" for record in run.journal()])
@@ -304,7 +306,7 @@ class Sinks(harness.Case):
     # ---- receivers that fail --------------------------------------------------------------------------------------------
 
     def test_down(self):
-        """A receiver that is down: the run works, says it once, records it; later everything is sent, once."""
+        """The receiver is down: the run works, reports it once and records it; later everything is sent, once."""
         port = receivers.free_port()
         url = f"syslog+tcp://127.0.0.1:{port}"
         result = self.scratch.agent_run("-p", self.scratch.profile_file, "--sink", url, "--", *WORK)
@@ -325,7 +327,7 @@ class Sinks(harness.Case):
         self.assertEqual(len(receiver.messages), len(run.journal()))
 
     def test_full(self):
-        """A file that can take no more, in the middle of a line: the run works, and later the rest is in the file."""
+        """A file fills up in the middle of a line: the run works, and later the rest is in the file."""
         log = self.out / "log"
         log.write_text("before\n" * 200_000)
         size = log.stat().st_size
@@ -341,7 +343,7 @@ class Sinks(harness.Case):
         self.assertEqual([json.loads(line) for line in lines if line not in torn], run.journal())
 
     def test_late(self):
-        """A receiver that comes up during the run gets everything from the first record on."""
+        """A receiver that starts during the run gets everything from the first record on."""
         port = receivers.free_port()
         process = self.start(*UNTIL_GO, options=("--sink", f"syslog+tcp://127.0.0.1:{port}?drain=30s"))
         self.assertIn(b"cannot be reached", process.stderr.readline())
@@ -354,7 +356,7 @@ class Sinks(harness.Case):
         self.assertEqual(self.lost(run), [])
 
     def test_stalled(self):
-        """A receiver that accepts and reads nothing: the agent ends while not one byte was read, and agent-run in its time."""
+        """A receiver accepts and reads nothing: the agent ends before a byte was read, and agent-run ends in its time."""
         listener = socket.socket(socket.AF_UNIX)
         self.addCleanup(listener.close)
         listener.bind(str(self.out / "stalled"))
@@ -373,7 +375,8 @@ class Sinks(harness.Case):
         self.assert_nothing_left()
 
     def test_interrupted(self):
-        """A signal ends the wait for a receiver that stalls, not the journal: it is closed, and the status is the agent's."""
+        """A signal ends the wait for a stalled receiver, but not the journal: it is closed, and the exit status is the
+        agent's."""
         hanging = self.receiver(receivers.Otlp(answers=["hang"] * 10))
         process = self.start("/bin/sh", "-c", "exit 7", options=("--sink", f"otlp+http://127.0.0.1:{hanging.port}?drain=60s"))
         self.wait_for(lambda: hanging.headers, 10, "the request that hangs")
@@ -388,7 +391,7 @@ class Sinks(harness.Case):
         self.assertEqual([record["first"] for record in self.lost(run)], [0])
 
     def test_cut(self):
-        """A connection that breaks is made anew; what comes twice has the same id and the same content, and nothing is missing."""
+        """A broken connection is made again; a repeated record has the same id and content, and nothing is missing."""
         receiver = self.receiver(receivers.Tcp())
         process = self.start(*UNTIL_GO, options=("--sink", f"syslog+tcp://127.0.0.1:{receiver.port}?drain=30s"))
         for connections in (1, 2, 3):
@@ -405,7 +408,7 @@ class Sinks(harness.Case):
         self.assertEqual({json.dumps(record, sort_keys=True) for record in received}, {json.dumps(record, sort_keys=True) for record in run.journal()})
 
     def test_killed_run(self):
-        """kill -9 of agent-run: its sink dies with it, the cursor stays, `forward` sends the rest and not what had arrived."""
+        """kill -9 of agent-run: its sink dies with it, the cursor stays, and `forward` sends only the rest."""
         process = self.start(*UNTIL_GO, options=("--sink", f"file:{self.out}/log"))
         log = self.out / "log"
         self.wait_for(lambda: log.exists() and log.read_text().count("\n") > 10, 10, "records")
@@ -432,7 +435,7 @@ class Sinks(harness.Case):
         self.assertEqual(lines[:len(lines) // 2], lines[len(lines) // 2:])
 
     def test_killed_sink(self):
-        """The sink's process is killed: the run goes on, says so, and records what was not sent."""
+        """The sink's process is killed: the run goes on, reports it, and records what was not sent."""
         process = self.start(*UNTIL_GO, options=("--sink", f"file:{self.out}/log"))
         log = self.out / "log"
         self.wait_for(lambda: log.exists() and log.read_text().count("\n") > 10, 10, "records")
@@ -452,7 +455,7 @@ class Sinks(harness.Case):
     # ---- what it is, and what it may not be -------------------------------------------------------------------------------
 
     def test_process(self):
-        """The process that speaks with the network: no capability, filtered, no argument, no environment; not seen from inside."""
+        """The sink's process: no capability, filtered, no arguments, no environment, invisible from inside."""
         receiver = self.receiver(receivers.Tcp())
         script = "while [ ! -e go ]; do sleep 0.02; done; cat /proc/[0-9]*/comm; ls -a ~/.local/state 2>&1; exit 0"
         process = self.start("/bin/sh", "-c", script, options=("--sink", f"syslog+tcp://127.0.0.1:{receiver.port}"))
@@ -498,7 +501,8 @@ class Sinks(harness.Case):
         self.assert_one_line_refusal(self.scratch.agent_run(*many, "--", "true"), "more than 8 sinks")
 
     def test_profile(self):
-        """journal.sinks: in a user's own profile it counts; one in the workspace, where the agent could write it, is refused."""
+        """journal.sinks counts in a user's own profile; in a profile of the workspace, which the agent could write, it
+        is refused."""
         self.scratch.write_profile(journal={"sinks": [f"file:{self.out}/log"]})
         run = self.inside(*WORK)
         self.assert_ran(run, 3)
@@ -521,7 +525,7 @@ class Sinks(harness.Case):
         self.assertEqual(receiver.connections, [])
 
     def test_file_in_reach(self):
-        """A file that the agent could read or change is refused, as it is named and where it leads."""
+        """A file that the agent could read or change is refused, by its name and by its target."""
         shown = self.scratch.base / "shown"
         shown.mkdir()
         (self.out / "folder").symlink_to(self.ws)

@@ -1,4 +1,5 @@
-"""Programs that make themselves undumpable, as agents of keys do: their /proc belongs to root, their calls do not change."""
+"""Programs that make themselves undumpable, as key agents do: their /proc belongs to root, but their calls work the
+same."""
 
 import harness
 

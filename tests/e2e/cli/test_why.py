@@ -1,4 +1,4 @@
-"""What `why` says when no rule refused anything, and what a start warns of: a refusal that leaves no trace is no mystery."""
+"""The answers of `why` when no rule refused anything, and the warnings of a start: every refusal has an explanation."""
 
 import shutil
 import subprocess
@@ -19,7 +19,8 @@ class Why(harness.Case):
         self.assertRegex(self.why(), r"\Ano denial is recorded in \S+\nthese are refused without a record: ")
 
     def test_one_file_replaced(self):
-        """Replaced by rename its content is; removed or replaced by much it is EBUSY; with the directory above it, as the warning says, all works."""
+        """A rename onto the file replaces its content. Removing the file, or replacing it with too much data, is
+        EBUSY. With a grant of the parent directory, as the warning says, all work."""
         settings = self.scratch.home / ".tool"
         settings.mkdir()
         file = settings / "t.json"
@@ -84,7 +85,8 @@ print(tried(lambda: save(b"one")), tried(lambda: save(b"2\\n")), os.path.exists(
         self.assertNotIn("leads to", remedy.errors)
 
     def test_git_link_that_leads_out(self):
-        """.git is a link to a repository, or to a .git file, that the view does not show; in the workspace or in a directory of it."""
+        """.git is a link to a repository, or to a .git file, outside the mount view; in the workspace or in a
+        directory of it."""
         store = self.scratch.home / "store"
         env = {**self.scratch.environment, **{f"GIT_{who}_{what}": "a@b.test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}}
         for words in (["init", "-q", str(self.ws)], ["-C", str(self.ws), "commit", "-q", "--allow-empty", "-m", "1"]):
@@ -107,7 +109,8 @@ print(tried(lambda: save(b"one")), tried(lambda: save(b"2\\n")), os.path.exists(
                 link.unlink()
 
     def test_files_of_private_directories(self):
-        """On the host, and not in the run's own directory of that name; what the run made itself is no riddle."""
+        """The file is on the host and not in the run's private directory of that name. A file that the run made itself
+        needs no explanation."""
         (self.scratch.home / ".npmrc").write_text("x")
         (self.scratch.home / ".made").write_text("x")
         for profile in ("default", "ci-strict"):
@@ -120,7 +123,7 @@ print(tried(lambda: save(b"one")), tried(lambda: save(b"2\\n")), os.path.exists(
         self.assertEqual((granted.status, granted.text), (0, "x"), str(granted))
 
     def test_json_is_ascii(self):
-        """A terminal gets no orders of the agent's from it."""
+        """A terminal gets no control sequences of the agent's from it."""
         self.scratch.write_profile()
         self.inside("/usr/bin/python3", "-c", "import os; open(os.fsencode('/outside-\x7f\x9b\u202e') , 'w')")
         said = self.scratch.agent_run("why", "--json")

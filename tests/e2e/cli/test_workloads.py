@@ -1,4 +1,4 @@
-"""What developers run: it gives inside what it gives outside."""
+"""Common developer workloads give the same results inside and outside."""
 
 import os
 import re
@@ -103,7 +103,7 @@ class Workloads(harness.Case):
         self.assertEqual(self.ok(self.default("make", "-C", "project", "-q")).out, b"")
 
     def test_journal_of_a_build(self):
-        """Every program that was started and every file that was made is in the journal."""
+        """The journal has every program that was started and every file that was created."""
         self.need("gcc", "make")
         make_project(self.ws, files=3)
         result = self.scratch.agent_run("--json", "--", "make", "-s", "-C", "project", timeout=180)
