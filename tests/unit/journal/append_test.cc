@@ -51,7 +51,7 @@ TEST_CASE("two processes and two threads append at once: every record whole, onc
   CHECK(journal.verify().exit_code() == 0);
 }
 
-TEST_CASE("a full disk: the append says so, and the journal says where it ended") {
+TEST_CASE("on a full disk the append fails, and the journal says where it ended") {
   Journal journal;
   journal.append(life("journal.open", 1));
   journal.run.absorb();
@@ -79,7 +79,7 @@ TEST_CASE("a full disk: the append says so, and the journal says where it ended"
   CHECK(journal.run.absorb() == 3);
 }
 
-TEST_CASE("a disk that is full for the sealer throws") {
+TEST_CASE("a full disk makes the sealer throw") {
   Journal journal;
   journal.decide(0, 10);
   const pid_t child = ::fork();
@@ -99,7 +99,7 @@ TEST_CASE("a disk that is full for the sealer throws") {
   CHECK(status == 0);
 }
 
-TEST_CASE("an append to what is not writable is an errno") {
+TEST_CASE("an append to an unwritable file returns an errno") {
   Journal journal;
   Appender appender(Entries{.segment = Fd(::open(journal.entries().c_str(), O_RDONLY | O_CLOEXEC)), .wake = {}});
   CHECK(appender.append("x\n") == EBADF);

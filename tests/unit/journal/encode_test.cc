@@ -7,7 +7,7 @@
 
 using namespace agentrun::journal;
 
-TEST_CASE("base64 (RFC 4648 §10) there and back") {
+TEST_CASE("base64 round trips (RFC 4648 §10)") {
   const std::array<std::pair<const char*, const char*>, 7> table{{{"", ""},
                                                                   {"f", "Zg=="},
                                                                   {"fo", "Zm8="},
@@ -42,7 +42,7 @@ TEST_CASE("decimals have one form only") {
   }
 }
 
-TEST_CASE("hex is lower case and fills its target") {
+TEST_CASE("hex is lower case and must fill its target") {
   std::array<std::uint8_t, 2> out{};
   CHECK(decode_hex("00ff", out));
   CHECK(out[1] == 0xff);

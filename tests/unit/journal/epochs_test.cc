@@ -27,7 +27,7 @@ TEST_CASE("epochs follow each other, each key announced by the one before") {
   CHECK_FALSE(std::filesystem::exists(journal.file("recent")));
 }
 
-TEST_CASE("an epoch ends by time, too, and a crash right behind its end is incomplete, not tampering") {
+TEST_CASE("an epoch also ends by time, and a crash right after its end is incomplete, not tampering") {
   Epochs journal({.epoch_ns = 50});
   journal.fill(3);
   CHECK(journal.run.epoch() > 0);
@@ -101,7 +101,7 @@ TEST_CASE("the old segment is read to its end before the new one") {
   CHECK(journal.verify().exit_code() == 0);
 }
 
-TEST_CASE("a segment that ends inside a record is not ended") {
+TEST_CASE("a segment that ends inside a record is not complete") {
   Epochs journal({.segment_bytes = 100});
   journal.fill(1);
   journal.append("{\"half");
@@ -109,7 +109,7 @@ TEST_CASE("a segment that ends inside a record is not ended") {
   CHECK_THROWS_AS(journal.run.end_segment(), SysError);
 }
 
-TEST_CASE("a key.rotate that the sealer did not make turns nothing, and is no record of a journal that holds") {
+TEST_CASE("a key.rotate not made by the sealer rotates nothing, and no valid journal has one") {
   Epochs journal({.epoch_records = 20});
   const Key thief = Key::generate(journal.run.origin() + "/e1");
   Record record;
@@ -126,7 +126,7 @@ TEST_CASE("a key.rotate that the sealer did not make turns nothing, and is no re
   CHECK(mentions(journal.verify(), "V2", "record 4 "));
 }
 
-TEST_CASE("a thief of the present key can change the open epoch, and no closed one; the closed keys are gone") {
+TEST_CASE("a thief of the current key can change only the open epoch; the keys of closed epochs are gone") {
   if (sanitized) return;  // memory that is looked through byte by byte is what sanitizers are there to complain of
   Epochs journal({.epoch_records = 12});
   journal.fill(6);
@@ -176,7 +176,7 @@ TEST_CASE("a thief of the present key can change the open epoch, and no closed o
   }
 }
 
-TEST_CASE("a journal that cannot be written any more says why, in the space that was reserved") {
+TEST_CASE("a journal that can no longer be written says why, in reserved space") {
   Epochs journal({.epoch_records = 50});
   journal.fill(5);
   REQUIRE(std::filesystem::file_size(journal.scratch.path() / "state" / "reserve") == 65536);
@@ -212,7 +212,7 @@ TEST_CASE("a journal that cannot be written any more says why, in the space that
   CHECK(std::filesystem::exists(journal.scratch.path() / "state" / "reserve"));
 }
 
-TEST_CASE("synced appends of several threads are all on the disk, in fewer syncs than appends") {
+TEST_CASE("synced appends of several threads all reach the disk, in fewer syncs than appends") {
   Journal journal;
   Appender synced(journal.run.appender(), Durability::synced);
   std::array<std::thread, 4> writers;

@@ -93,7 +93,7 @@ const std::vector<Attack>& attacks() {
 
 }  // namespace
 
-TEST_CASE("what somebody else does to the files of a run that goes on is never sealed") {
+TEST_CASE("changes by others to the files of a live run are never sealed") {
   {
     Attacked control;
     control.end();
@@ -110,7 +110,7 @@ TEST_CASE("what somebody else does to the files of a run that goes on is never s
   }
 }
 
-TEST_CASE("what somebody else wrote is cut off, and what was written between is there again, signed") {
+TEST_CASE("foreign data is cut off, and records written in between are restored and signed") {
   Attacked journal;
   add(journal.entries(), decision(77));
   journal.decide(10, 12);
@@ -130,13 +130,13 @@ TEST_CASE("what somebody else wrote is cut off, and what was written between is 
   for (int i = 0; i < 12; ++i) CHECK(paths[static_cast<std::size_t>(i)] == "/work/file" + std::to_string(i));
 }
 
-TEST_CASE("half a record that nobody announced is found at once") {
+TEST_CASE("an unannounced partial record is found at once") {
   Attacked journal;
   add(journal.entries(), "{\"act");
   CHECK(error_of([&] { journal.run.absorb(); }) == altered_errno);
 }
 
-TEST_CASE("the same between two segments: none is lost, none is there twice") {
+TEST_CASE("between two segments no record is lost or repeated") {
   Epochs journal({.segment_bytes = 100});
   Appender slow(journal.run.appender());
   journal.append(decision(1));
@@ -160,7 +160,7 @@ TEST_CASE("the same between two segments: none is lost, none is there twice") {
   CHECK(paths == std::multiset<std::string>{"/work/file1", "/work/file2", "/work/file3", "/work/file4", "/work/file5"});
 }
 
-TEST_CASE("an ended segment that was exchanged is found at the end") {
+TEST_CASE("a replaced old segment is found at the end") {
   Epochs journal({.segment_bytes = 100});
   journal.fill(3);
   const auto first = journal.entries();
@@ -180,7 +180,7 @@ TEST_CASE("a writer that is killed between announcing and writing leaves a journ
   CHECK(journal.verify().exit_code() == 0);
 }
 
-TEST_CASE("a writer waits while the sealer is behind, goes on when it is not, and ends when it is stopped") {
+TEST_CASE("a writer waits while the sealer is behind, then continues, and ends when stopped") {
   Journal journal;
   Appender other(journal.run.appender());
   const std::string line = std::string(8000, 'x') + "\n";
@@ -202,7 +202,7 @@ TEST_CASE("a writer waits while the sealer is behind, goes on when it is not, an
   CHECK(own.append(line) == ENOBUFS);
 }
 
-TEST_CASE("nothing is appended to a journal that was stopped") {
+TEST_CASE("nothing is appended to a stopped journal") {
   Journal journal;
   journal.append(decision(1));
   journal.appender.stop();
@@ -210,7 +210,7 @@ TEST_CASE("nothing is appended to a journal that was stopped") {
   CHECK(journal.run.absorb() == 1);
 }
 
-TEST_CASE("what a writer says of itself is not believed beyond its ring") {
+TEST_CASE("a writer's claims are not believed beyond its ring") {
   Ledger ledger;
   const std::atomic<int> go_on{0};
   std::string all;
@@ -229,7 +229,7 @@ TEST_CASE("what a writer says of itself is not believed beyond its ring") {
   }
 }
 
-TEST_CASE("a pipe in the place of a file is refused at once, for reading and for writing") {
+TEST_CASE("a pipe in place of a file is refused at once, for reading and writing") {
   Journal journal;
   for (const char* name : {"epochs", "recent"}) REQUIRE(::mkfifo(journal.file(name).c_str(), 0600) == 0);
   journal.decide(0, 5000);

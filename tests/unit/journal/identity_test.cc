@@ -43,7 +43,7 @@ TEST_CASE("the identity is made once and loaded again") {
   CHECK(std::distance(std::filesystem::directory_iterator(state), {}) == 2);
 }
 
-TEST_CASE("a lost identity.vkey is made again, a wrong one refused") {
+TEST_CASE("a lost identity.vkey is written again, a wrong one is refused") {
   const Scratch scratch;
   const Key key = load_or_make_identity(scratch.path());
   std::filesystem::remove(scratch.path() / "identity.vkey");
@@ -53,7 +53,7 @@ TEST_CASE("a lost identity.vkey is made again, a wrong one refused") {
   refuse(scratch.path(), "does not belong");
 }
 
-TEST_CASE("an identity that others may read or that is no file of ours is refused") {
+TEST_CASE("an identity that others may read or own is refused") {
   const Scratch scratch;
   (void)load_or_make_identity(scratch.path());
   const auto file = scratch.path() / "identity.key";
@@ -97,7 +97,7 @@ TEST_CASE("every altered byte of identity.key is refused") {
   }
 }
 
-TEST_CASE("first uses at once agree on one key") {
+TEST_CASE("concurrent first uses agree on one key") {
   for (int round = 0; round < 10; ++round) {
     const Scratch scratch;
     const auto state = scratch.path() / "state";
@@ -128,7 +128,7 @@ TEST_CASE("first uses at once agree on one key") {
   }
 }
 
-TEST_CASE("no lockable memory is no reason to refuse") {
+TEST_CASE("a lack of lockable memory is no reason to refuse") {
   const Scratch scratch;
   const pid_t child = ::fork();
   if (child == 0) {

@@ -59,7 +59,7 @@ TEST_CASE("a signed note made by another program verifies") {
   CHECK_THROWS_AS((void)key.sign("x"), std::logic_error);
 }
 
-TEST_CASE("every altered byte of a note is seen") {
+TEST_CASE("every altered byte of a note is found") {
   const Key key = Key::from_vkey(peter);
   for (std::size_t i = 0; i < peters_note.size(); ++i) {
     for (const char flip : {'\x01', '\x20', '\x80'}) {
@@ -99,7 +99,7 @@ TEST_CASE("a vkey has one form only") {
   CHECK_THROWS_AS((void)test_key("x", 1).renamed("a b"), Refusal);
 }
 
-TEST_CASE("what we sign: form, several keys, names") {
+TEST_CASE("a signed note: form, several keys, names") {
   const Key a = test_key("origin", 1);
   const Key b = test_key("origin/e0", 2);
   const std::array<const Key*, 2> keys{&a, &b};
@@ -136,7 +136,7 @@ TEST_CASE("the test vector: vkey and signed checkpoint") {
             " Sx1mkyAlI8PDSmdn1qVG7or9W1x7d/j2peqBKS+zN/8xnoOBuweDx2xxJ4YyeatZ7rhRdVZQ+IcFPUkm0E98RTpFDQw=\n");
 }
 
-TEST_CASE("the note parser takes the exact form only") {
+TEST_CASE("the note parser accepts the exact form only") {
   const Key a = test_key("o", 1);
   const std::array<const Key*, 1> keys{&a};
   const std::string good = sign_note("text\n", keys);
@@ -172,7 +172,7 @@ TEST_CASE("the note parser takes the exact form only") {
   CHECK_FALSE(whole(many + line).has_value());
 }
 
-TEST_CASE("notes are taken one after the other from a file of them") {
+TEST_CASE("notes are read one after another from a file") {
   const Key a = test_key("o", 1);
   const std::array<const Key*, 1> keys{&a};
   const std::string both = sign_note("one\n", keys) + sign_note("two\n", keys);
@@ -183,7 +183,7 @@ TEST_CASE("notes are taken one after the other from a file of them") {
   CHECK_FALSE(take_note(rest).has_value());
 }
 
-TEST_CASE("the checkpoint parser takes three lines only") {
+TEST_CASE("the checkpoint parser accepts three lines only") {
   const std::string root = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
   const auto good = parse_checkpoint("o\n17\n" + root + "\n");
   REQUIRE(good.has_value());

@@ -32,7 +32,7 @@ const std::string opening = line_of([](Record& r) {
 
 }  // namespace
 
-TEST_CASE("filters: each list must have one that fits") {
+TEST_CASE("filters: each list must have a match") {
   CHECK(Filter{}.fits(opening));
   CHECK(Filter{.types = {"tick", "decision"}}.fits(opening));
   CHECK_FALSE(Filter{.types = {"tick"}}.fits(opening));
@@ -56,7 +56,7 @@ TEST_CASE("filters: each list must have one that fits") {
   CHECK_FALSE(Filter{.acts = {"De ny"}}.fits(opening));
 }
 
-TEST_CASE("times: of the calendar, and so long ago") {
+TEST_CASE("times: absolute and relative") {
   constexpr std::int64_t s = 1'000'000'000;
   CHECK(time_of("1970-01-02T00:00:01Z", 0) == 86401 * s);
   CHECK(time_of("1970-01-02", 0) == 86400 * s);
@@ -71,7 +71,7 @@ TEST_CASE("times: of the calendar, and so long ago") {
   }
 }
 
-TEST_CASE("a follower sees what is there, then what comes, over segments, and the end") {
+TEST_CASE("a follower sees existing records, then new ones, across segments, and the end") {
   Epochs journal({.segment_bytes = 300});
   Follower follower(journal.run.directory());
   std::uint64_t index = 0;
@@ -117,7 +117,7 @@ TEST_CASE("a follower sees what is there, then what comes, over segments, and th
   for (std::size_t i = 0; i < seen.size(); ++i) CHECK(seen[i] == i);
 }
 
-TEST_CASE("pruning: only what is old, closed and whole; what stays proves what was there") {
+TEST_CASE("pruning removes only old, closed and complete runs; the remains prove what existed") {
   const auto old_close = [] {
     Record record;
     record.begin();
@@ -193,7 +193,7 @@ TEST_CASE("pruning: only what is old, closed and whole; what stays proves what w
   }
 }
 
-TEST_CASE("a follower of a run that was broken off passes on to segments that nobody sealed") {
+TEST_CASE("a follower of an interrupted run goes on to unsealed segments") {
   Epochs journal({.segment_bytes = 300});
   Appender slow(journal.run.appender());
   for (int i = 0; i < 3; ++i) REQUIRE(slow.append(decision(i)) == 0);

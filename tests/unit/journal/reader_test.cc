@@ -53,7 +53,7 @@ TEST_CASE("records are shown in order over all segments") {
   CHECK_THROWS_AS((void)show(journal.scratch.path() / "none", {}, note), SysError);
 }
 
-TEST_CASE("lines that meet the end of the reader's buffer stay whole") {
+TEST_CASE("lines that cross the end of the reader's buffer stay whole") {
   Journal journal;
   std::string content;
   for (int i = 0; i < 400; ++i)

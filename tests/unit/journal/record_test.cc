@@ -47,7 +47,7 @@ TEST_CASE("canonical strings (RFC 8785 §3.2.2.2)") {
   }
 }
 
-TEST_CASE("each byte that needs care is found at each place of a long text") {
+TEST_CASE("each special byte is found at each offset of a long text") {
   for (const char special : {'"', '\\', '\n', '\x1f', '\x01'}) {
     for (std::size_t at = 0; at < 24; ++at) {
       std::string value(24, 'x');
@@ -86,7 +86,7 @@ TEST_CASE("other members, the empty record, and reuse") {
   CHECK(record.text("k", "v").line() == "{\"k\":\"v\"}\n");
 }
 
-TEST_CASE("keys out of order, twice, empty or not plain are errors of the program") {
+TEST_CASE("keys that are out of order, repeated, empty or not plain are programming errors") {
   Record record;
   record.begin();
   record.number("b", 1);
@@ -101,7 +101,7 @@ TEST_CASE("keys out of order, twice, empty or not plain are errors of the progra
   CHECK_THROWS_AS(record.number("z", 1), std::logic_error);
 }
 
-TEST_CASE("what is not UTF-8 goes to base64, where the order of keys wants it") {
+TEST_CASE("text that is not UTF-8 becomes base64, at its place in the order of keys") {
   Record record;
   record.begin();
   record.text("dst", "\xff\xfe").text("dst_addr", "x").text("path", "a\x80z").number("z", 1);
@@ -109,7 +109,7 @@ TEST_CASE("what is not UTF-8 goes to base64, where the order of keys wants it") 
                          "\n");
 }
 
-TEST_CASE("long texts are cut at a character, with length and hash of the whole") {
+TEST_CASE("long texts are cut between characters, with length and hash of the whole") {
   const std::string fits(4096, 'a');
   CHECK(one(fits) == "{\"k\":\"" + fits + "\"}\n");
   const std::string over = fits + "b";
@@ -136,7 +136,7 @@ TEST_CASE("the members of a cut text do not break the order of what follows") {
   }
 }
 
-TEST_CASE("no path of the agent makes a decision too long, or hides the path that was decided on") {
+TEST_CASE("no path of the agent makes a decision too long or hides the decided path") {
   for (const char fill : {'a', '\x01', '"', '\xff'}) {
     CAPTURE(static_cast<int>(fill));
     const std::string longest(4095, fill);
@@ -169,7 +169,7 @@ TEST_CASE("no path of the agent makes a decision too long, or hides the path tha
   }
 }
 
-TEST_CASE("lists: one wild element sends all to base64, long ones are cut") {
+TEST_CASE("lists: one element that is not UTF-8 turns all into base64; long lists are cut") {
   Record record;
   record.begin();
   const std::vector<std::string> wild{"a", "\xff"};
@@ -193,7 +193,7 @@ TEST_CASE("lists: one wild element sends all to base64, long ones are cut") {
   CHECK(record.list("args", empties).line().size() < max_record);
 }
 
-TEST_CASE("a record over 16 KiB is refused, and the next one is whole") {
+TEST_CASE("a record over 16 KiB is refused, and the next one is complete") {
   Record record;
   record.begin();
   const std::string big(max_record - std::string_view("{\"k\":}\n").size(), '1');

@@ -34,7 +34,7 @@ TEST_CASE("run ids sort by time, differ, and are file names") {
   CHECK(std::ranges::all_of(ids, [&](const std::string& id) { return shape(id) == "00000000T000000000-xxxxxxxx"; }));
 }
 
-TEST_CASE("a run's folder has the layout and the modes of the format") {
+TEST_CASE("a run's directory has the layout and the modes of the format") {
   Journal journal;
   const auto directory = journal.run.directory();
   CHECK(journal.run.origin() == journal.identity.name() + "/" + directory.filename().string());
@@ -78,7 +78,7 @@ TEST_CASE("run ids that are not file names, and taken ones, are refused") {
   CHECK_THROWS_AS((void)Run::create("/proc/nowhere", journal.identity, "x"), SysError);
 }
 
-TEST_CASE("a checkpoint is due after 256 records or 100 ms, and only when something is new") {
+TEST_CASE("a checkpoint is due after 256 records or 100 ms, and only if there are new records") {
   Journal journal;
   constexpr std::int64_t ms = 1'000'000;
   journal.run.sign(0);
@@ -94,7 +94,7 @@ TEST_CASE("a checkpoint is due after 256 records or 100 ms, and only when someth
   CHECK_FALSE(journal.run.due(500 * ms));
 }
 
-TEST_CASE("the sealer takes whole lines only and knows its place") {
+TEST_CASE("the sealer seals whole lines only and remembers its offset") {
   Journal journal;
   const std::string line = decision(1);
   const Entries entries = journal.run.appender();
@@ -151,7 +151,7 @@ TEST_CASE("closing without fsync leaves the same files") {
   CHECK(journal.verify().exit_code() == 0);
 }
 
-TEST_CASE("after close nothing is signed any more") {
+TEST_CASE("nothing is signed after close") {
   Journal journal;
   journal.complete(1);
   const std::string before = slurp(journal.file("checkpoint"));

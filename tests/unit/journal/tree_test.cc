@@ -47,7 +47,7 @@ TEST_CASE("the tree of the certificate-transparency reference vectors") {
   }
 }
 
-TEST_CASE("the growing tree is the one of the definition, at every size") {
+TEST_CASE("the growing tree equals the definition at every size") {
   std::vector<std::string> leaves;
   Tree tree;
   for (int i = 0; i < 130; ++i) {

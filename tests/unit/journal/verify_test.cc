@@ -63,7 +63,7 @@ TEST_CASE("a journal that was opened, written, sealed and closed is complete") {
   CHECK(report.torn_bytes == 0);
 }
 
-TEST_CASE("the folder may be anywhere but is called as the run is, and the trusted key may have the run's name") {
+TEST_CASE("the directory may be anywhere but has the run's name, and so may the trusted key") {
   Journal journal;
   journal.complete(2);
   const auto moved = journal.scratch.path() / journal.run.directory().filename();
@@ -158,7 +158,7 @@ TEST_CASE("every altered byte of certificate, checkpoint and epochs is found, an
   CHECK(journal.verify().exit_code() == 0);
 }
 
-TEST_CASE("lost files are never taken for complete") {
+TEST_CASE("a journal with lost files is never complete") {
   for (const auto& [name, code] : std::vector<std::pair<const char*, int>>{
            {"keycert", 1}, {"entries.000000.jsonl", 1}, {"epochs", 1}, {"checkpoint", 3}, {"hashes", 0}}) {
     Sealed journal(3);
@@ -174,7 +174,7 @@ TEST_CASE("lost files are never taken for complete") {
   CHECK(report.signed_records == 0);
 }
 
-TEST_CASE("hashes can name a place and nothing else") {
+TEST_CASE("hashes only locate a fault") {
   Sealed journal(6);
   const std::string good = slurp(journal.file("hashes"));
   auto lines = lines_of(journal.original);
@@ -231,7 +231,7 @@ TEST_CASE("kept checkpoints narrow the range") {
   CHECK(mentions(report, "V3", "records 5000 to 9999"));
 }
 
-TEST_CASE("an old checkpoint brought back, with the records of its time, is not complete") {
+TEST_CASE("an old checkpoint with the records of its time is not complete") {
   Journal journal;
   journal.append(life("journal.open", 1));
   journal.decide(0, 3);
@@ -252,7 +252,7 @@ TEST_CASE("an old checkpoint brought back, with the records of its time, is not 
   CHECK(report.signed_records == 4);
 }
 
-TEST_CASE("journals that were not closed are incomplete, with the counts") {
+TEST_CASE("unclosed journals are incomplete, with the counts") {
   Journal journal;
   CHECK(journal.verify().exit_code() == 3);
   journal.append(life("journal.open", 1000));
@@ -285,7 +285,7 @@ TEST_CASE("a tail after the closing checkpoint is never complete") {
   CHECK(journal.verify().exit_code() == 1);  // torn in the middle
 }
 
-TEST_CASE("closed without journal.close, or with it and not closed, is incomplete") {
+TEST_CASE("a closed journal without journal.close, or an unclosed one with it, is incomplete") {
   Journal silent;
   silent.append(life("journal.open", 1));
   silent.decide(0, 2);
@@ -357,7 +357,7 @@ TEST_CASE("the files of another run of the same identity do not fit") {
   CHECK(verify(other.directory(), journal.trusted).exit_code() == 0);
 }
 
-TEST_CASE("boot time: the supervisor's records are judged, an agent's are remarked") {
+TEST_CASE("boot time: a fault in the supervisor's records fails, one in an agent's is reported") {
   Journal backwards;
   backwards.append(life("journal.open", 100));
   backwards.append(life("tick", 300));
@@ -382,7 +382,7 @@ TEST_CASE("boot time: the supervisor's records are judged, an agent's are remark
   CHECK(mentions(late.verify(), "V4", record(2)));
 }
 
-TEST_CASE("gaps, steps of the wall clock and lost records are remarked") {
+TEST_CASE("gaps, steps of the wall clock and lost records are reported") {
   const auto stamped = [](const char* type, std::int64_t t, std::int64_t tb) {
     Record record;
     record.begin();
@@ -425,7 +425,7 @@ TEST_CASE("boot time is a member of the record itself, not of something inside i
   CHECK(journal.verify().findings.empty());
 }
 
-TEST_CASE("what is no journal: lines without end, links, absent folders") {
+TEST_CASE("not a journal: endless lines, links, missing directories") {
   Sealed journal(3);
   spill(journal.entries(), journal.original + std::string(300 * 1024, 'x'));
   CHECK(journal.verify().exit_code() == 1);

@@ -29,7 +29,7 @@ struct Watched {
 
 }  // namespace
 
-TEST_CASE("a witness cosigns what continues what it has seen, and nothing else") {
+TEST_CASE("a witness cosigns only continuations of the tree that it has seen") {
   Watched log;
   const std::string first = submission(log.state, 0);
   const auto reply = log.witness.add_checkpoint(first);

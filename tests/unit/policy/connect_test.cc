@@ -52,7 +52,7 @@ std::string refusal(const std::string& body) {
 
 }  // namespace
 
-TEST_CASE("a name is that name, in every way that it is written, and no other") {
+TEST_CASE("a rule matches its name in every spelling, and no other name") {
   const Compiled c("network: {allow: [\"Example.COM.:443\", \"*.npm.example:443\"]}\n");
   CHECK(c.name("example.com", 443) == allow);
   for (const int port : {0, 80, 442, 444, 65535}) CHECK(c.name("example.com", port) == deny);
@@ -72,7 +72,7 @@ TEST_CASE("a name is that name, in every way that it is written, and no other") 
   }
 }
 
-TEST_CASE("what is no host name is not answered for, whatever the rules") {
+TEST_CASE("an invalid host name is not resolved, whatever the rules") {
   const Compiled c("network: {allow: [\"*:*\", \"*.example.com:*\"]}\n");
   CHECK(c.policy.decide_name("a.example.com").act == allow);
   CHECK(c.policy.decide_name("_dmarc.example.com").act == allow);
@@ -143,7 +143,7 @@ TEST_CASE("mapped addresses are IPv4, also in rules") {
   CHECK(all.raw("::ffff:10.1.2.3", 80) == deny);
 }
 
-TEST_CASE("synthetic addresses are nothing without their name, and names nothing without such an address") {
+TEST_CASE("a synthetic address needs its name, and a name needs a synthetic address") {
   const Compiled c("network: {allow: [\"0.0.0.0/0:*\", \"[fd00::/8]:*\", \"*:*\", \"a.test:443\"]}\n");
   for (const char* address : {"198.18.0.0", "198.18.0.1", "198.18.0.7", "198.19.255.255", "::ffff:198.18.0.1"}) {
     CHECK(c.raw(address, 443) == deny);
@@ -192,7 +192,7 @@ TEST_CASE("deny before ask before allow, in any order and from any profile") {
   CHECK(united.decide_connect(to("198.18.0.9", 443), "b.test").act == allow);
 }
 
-TEST_CASE("names with no port left are not answered for") {
+TEST_CASE("names without an allowed port are not resolved") {
   const Compiled c(
       "network: {allow: [\"a.test:80\", \"a.test:443\", \"b.test:1-100\"], deny: [\"a.test:80-443\", \"b.test:1-50\", "
       "\"b.test:51-100\"],\n"
@@ -205,7 +205,7 @@ TEST_CASE("names with no port left are not answered for") {
   CHECK(c.policy.remedy_name(c.policy.decide_name("Q.test."), "Q.test.") == "network: {allow: [\"q.test:443\"]}");
 }
 
-TEST_CASE("by: speaks of the program") {
+TEST_CASE("by: applies to the program") {
   const Compiled c(
       "network: {allow: [{to: \"git.test:22\", by: /usr/bin/ssh}, \"*.d.test:443\"], deny: [{to: \"x.d.test:443\", by: "
       "\"/opt/**\"}]}\n");
@@ -234,7 +234,7 @@ TEST_CASE("UDP is for rules that say so") {
         "network: {allow: [\"udp://b.test:123\"]}");
 }
 
-TEST_CASE("loopback is the sandbox's own; * does not speak of it") {
+TEST_CASE("loopback is the sandbox's own, and * does not match it") {
   const Compiled c("network: {allow: [\"*:*\"], deny: [\"127.0.0.1:631\"], ask: [\"*:5555\"]}\n");
   CHECK(c.raw("127.0.0.1", 80) == allow);
   CHECK(c.raw("127.0.0.1", 5555) == allow);
@@ -243,7 +243,7 @@ TEST_CASE("loopback is the sandbox's own; * does not speak of it") {
   CHECK(c.raw("::1", 631) == allow);
 }
 
-TEST_CASE("only a rule of a range names private addresses") {
+TEST_CASE("only a range rule allows private addresses") {
   const Compiled c(
       "network: {allow: [\"*:*\", \"0.0.0.0/0:80\", \"[::/0]:80\", \"10.0.0.0/8:5432\", {to: \"172.16.0.0/12:1\", by: "
       "/usr/bin/ssh}]}\n");
@@ -258,7 +258,7 @@ TEST_CASE("only a rule of a range names private addresses") {
   CHECK_FALSE(c.policy.names_address(to("fd00::1", 80)));
 }
 
-TEST_CASE("egress's own address is no rule's to open, and no remedy says so") {
+TEST_CASE("no rule opens egress's own address, and no remedy suggests it") {
   const Compiled c("network: {allow: [\"*:*\"]}\n");
   const auto own = to("fd00:198:18::1", 1);
   const Verdict verdict = c.policy.decide_connect(own);
@@ -331,7 +331,7 @@ TEST_CASE("the remedy is the smallest rule, by name where there is one") {
   CHECK(Compiled("network: {allow: [\"[2001:db8::5]:22\"]}\n").raw("2001:db8::5", 22) == allow);
 }
 
-TEST_CASE("no rule of datagrams names a program") {
+TEST_CASE("no datagram rule names a program") {
   for (const char* list : {"allow", "deny", "ask"}) {
     const auto chain = std::vector<agentrun::profile::Profile>{agentrun::profile::parse(
         "agent-run: 1\nname: t\nnetwork: {" + std::string(list) + ": [{to: \"udp://a.test:53\", by: /usr/bin/dig}]}\n",

@@ -53,7 +53,7 @@ class Random {
 
 }  // namespace
 
-TEST_CASE("every answer is the naive matcher's") {
+TEST_CASE("every answer equals the naive matcher's") {
   for (unsigned seed = 1; seed <= 300; ++seed) {
     Random random(seed);
     std::vector<Bound> bound;

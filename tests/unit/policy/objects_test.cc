@@ -91,7 +91,7 @@ const std::string hooks = "protect: [\"**/.git/hooks/**\", \"**/.git/hooks\", \"
 
 }  // namespace
 
-TEST_CASE("a directory that its owner has shut must stay shut; nothing else is denied for it") {
+TEST_CASE("a directory without access for its owner must stay so; nothing else is denied for it") {
   FakeTree tree;
   tree.hard(ws + "/file", 7).file(ws + "/closed/.git/hooks/x").closed = ws + "/closed";
   const World world(hooks, tree);
@@ -101,7 +101,7 @@ TEST_CASE("a directory that its owner has shut must stay shut; nothing else is d
   CHECK_FALSE(world.found.is_shut({.dev = file.dev, .ino = file.ino}));
 }
 
-TEST_CASE("what a .git file or a commondir names is guarded as .git, at any depth") {
+TEST_CASE("the target of a .git file or a commondir is guarded as .git, at any depth") {
   FakeTree tree;
   tree.holds(ws + "/a/b/tree/.git", "gitdir: ../../../store/worktrees/t\n")
       .holds(ws + "/store/worktrees/t/commondir", "../..\n");
@@ -119,7 +119,7 @@ TEST_CASE("what a .git file or a commondir names is guarded as .git, at any dept
   CHECK(world.no_link_at("/store/hooks"));
 }
 
-TEST_CASE("what settings of a repository name is guarded as its hooks or settings, at any depth") {
+TEST_CASE("paths in a repository's settings are guarded as its hooks or settings, at any depth") {
   FakeTree tree;
   tree.holds(ws + "/a/b/.git/config",
              "[core]\n\thooksPath = ../h\n\tfsmonitor = sh t/mon -x\n[include]\n\tpath = ../../more.inc\n")
@@ -158,7 +158,7 @@ TEST_CASE("what settings of a repository name is guarded as its hooks or setting
   CHECK(world.no_link_at("/a"));
 }
 
-TEST_CASE("settings that cannot be read are told, and hold up nothing else") {
+TEST_CASE("unreadable settings are reported, and block nothing else") {
   FakeTree tree;
   tree.holds(ws + "/a/b/.git/config", "[core]\nhooksPath = ../h\n")
       .holds(ws + "/c/d/.git/config", "[include]\npath = config\n")
@@ -168,7 +168,7 @@ TEST_CASE("settings that cannot be read are told, and hold up nothing else") {
   CHECK_FALSE(world.name_of("/a/h/x").empty());
 }
 
-TEST_CASE("what a link at a guarded name leads to is guarded by that name") {
+TEST_CASE("the target of a link at a guarded name is guarded by that name") {
   FakeTree tree;
   tree.file(ws + "/scripts/pc").link(ws + "/.git/hooks/pre-commit", "../../scripts/pc");
   tree.link(ws + "/.envrc", "nowhere")
@@ -186,7 +186,7 @@ TEST_CASE("what a link at a guarded name leads to is guarded by that name") {
   CHECK_FALSE(world.no_link_at("/docs"));
 }
 
-TEST_CASE("chains, links on the way, links inside what a link leads to, and back") {
+TEST_CASE("chains, links on the path, links inside a target, and loops") {
   FakeTree tree;
   tree.link(ws + "/.envrc", "a")
       .link(ws + "/a", "m/b")
@@ -204,7 +204,7 @@ TEST_CASE("chains, links on the way, links inside what a link leads to, and back
   CHECK(world.no_link_at("/gd"));
 }
 
-TEST_CASE("a way through .. is noted: what stands there decides where it leads") {
+TEST_CASE("a path through .. is noted: the directory there decides its target") {
   FakeTree tree;
   tree.file(ws + "/p/q/x").file(ws + "/p/real").link(ws + "/.envrc", "p/q/../real");
   const World world(hooks, tree);
@@ -227,7 +227,7 @@ TEST_CASE("hard links count by identity, and files.keep by age") {
   CHECK(world.name_of("/shared", Age::since).empty());
 }
 
-TEST_CASE("links that mean nothing gain nothing, and what is not looked at is told") {
+TEST_CASE("irrelevant links have no effect, and skipped ones are reported") {
   FakeTree tree;
   for (int i = 0; i < 100; ++i)
     tree.link(ws + "/node_modules/p" + std::to_string(i), "../packages/p" + std::to_string(i));
@@ -238,7 +238,7 @@ TEST_CASE("links that mean nothing gain nothing, and what is not looked at is to
   CHECK(World("read: [/opt]", tree).found.left_out().empty());
 }
 
-TEST_CASE("a link to the directory that holds it guards that directory") {
+TEST_CASE("a link to its own directory guards that directory") {
   FakeTree tree;
   tree.link(ws + "/.git/hooks", ".").file(ws + "/.git/HEAD");
   const World world(hooks, tree);
@@ -263,7 +263,7 @@ TEST_CASE("denied: masks and reads") {
         std::vector<std::string>{ws + "/src/a.c"});
 }
 
-TEST_CASE("spellings that a file system may take for a guarded name") {
+TEST_CASE("spellings that a file system may equate with a guarded name") {
   FakeTree tree;
   const World world(hooks + ", deny: [\"**/Key\"], keep: [\"**/.git/config\"]", tree);
   const FoldedRules& folded = world.policy.denied_objects().folded();
@@ -332,7 +332,7 @@ const std::string home_rules =
 
 }  // namespace
 
-TEST_CASE("names that the view does not show guard what they lead to, and nothing of the private home") {
+TEST_CASE("names outside the mount view guard their targets, and nothing in the private home") {
   FakeTree tree;
   tree.file(ws + "/fish")
       .link("/home/u/.config/fish/config.fish", ws + "/fish")
@@ -361,7 +361,7 @@ TEST_CASE("names that the view does not show guard what they lead to, and nothin
   CHECK(world.policy.reads_kept() == profile::Reads::claimed);
 }
 
-TEST_CASE("what is not shown: through directories elsewhere, loops, a whole grant, deep down") {
+TEST_CASE("names outside the mount view: through other directories, loops, a whole grant, deep ones") {
   FakeTree tree;
   tree.link("/home/u/.vim", "/srv/vim")
       .link("/srv/vim/a", ws + "/d")
@@ -386,7 +386,7 @@ TEST_CASE("what is not shown: through directories elsewhere, loops, a whole gran
   CHECK(unshown->left_out().empty());
 }
 
-TEST_CASE("denied files: further hard links are masked, and names of what is not shown") {
+TEST_CASE("denied files: other hard links are masked, and so are names outside the mount view") {
   FakeTree tree;
   tree.hard(ws + "/.env", 7).hard(ws + "/conf/copy", 7).hard("/home/u/secret", 8).hard(ws + "/twin", 8);
   tree.link("/home/u/linked", "proj/real").file(ws + "/real").file(ws + "/free");
@@ -402,7 +402,7 @@ TEST_CASE("denied files: further hard links are masked, and names of what is not
   CHECK_FALSE(world.policy.reads_need_broker());
 }
 
-TEST_CASE("what is written by one name is not executed by another, also of directories") {
+TEST_CASE("a file written by one name is not executed by another, also through directories") {
   FakeTree tree;
   tree.hard(ws + "/x", 7)
       .hard("/opt/sdk/x", 7)

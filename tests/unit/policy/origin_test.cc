@@ -10,7 +10,7 @@ using namespace agentrun::policy;
 using namespace agentrun::policy::test;
 namespace profile = agentrun::profile;
 
-TEST_CASE("ids of all shipped profiles are made of the rule's fields") {
+TEST_CASE("ids in all shipped profiles come from the rule's fields") {
   const FakeHost host = debian_host();
   std::size_t rules = 0;
   for (const auto& [name, text] : profile::shipped()) {
@@ -31,7 +31,7 @@ TEST_CASE("ids of all shipped profiles are made of the rule's fields") {
   CHECK(rules > 500);
 }
 
-TEST_CASE("ids as the journals of earlier versions hold them") {
+TEST_CASE("ids in journals of earlier versions") {
   const FakeHost host = debian_host();
   const Policy policy = compile_text(
       "workspace: {mode: write}\nfiles: {read: [/usr], deny: [/etc/shadow], keep: [\"**/.env\"]}\n"

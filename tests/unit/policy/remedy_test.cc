@@ -72,7 +72,7 @@ class Lists {
 
 }  // namespace
 
-TEST_CASE("a remedy that is followed once is enough, whatever else stops it") {
+TEST_CASE("one remedy is enough, whatever else stops the call") {
   FakeHost host = debian_host();
   std::mt19937 random(3);
   const std::vector<std::string> paths = {"/srv/a/b", "/srv/a/b.env", "/srv/a", "/home/u/proj/a/b"};
@@ -110,7 +110,7 @@ TEST_CASE("a remedy that is followed once is enough, whatever else stops it") {
   CHECK(several > 100);
 }
 
-TEST_CASE("a remedy of a connection that is followed once is enough") {
+TEST_CASE("one remedy is enough for a connection") {
   const FakeHost host = debian_host();
   std::mt19937 random(4);
   const std::vector<std::string> patterns = {"a.test:443",      "*.test:443",         "*:443",           "a.test:*",

@@ -69,7 +69,7 @@ std::string keepers(const LimitsPlan& plan) {
 
 }  // namespace
 
-TEST_CASE("what limits are in the files of a control group") {
+TEST_CASE("limits as the values of a control group's files") {
   using enum Setting::Need;
   const std::vector<Setting> expected = {{required, "memory.max", "1073741824"},
                                          {where_there, "memory.swap.max", "0"},
@@ -81,7 +81,7 @@ TEST_CASE("what limits are in the files of a control group") {
   CHECK(controllers_for(all) == Names{"memory", "pids", "cpu"});
 }
 
-TEST_CASE("where a process stands") {
+TEST_CASE("the control group of a process") {
   const std::string unified = "25 1 0:22 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n";
   const auto at = find_position(unified, "0::/user.slice/a.scope\n");
   REQUIRE(at.has_value());
@@ -100,7 +100,7 @@ TEST_CASE("where a process stands") {
   CHECK_FALSE(find_position("31 1 0:26 / /sys/fs/cgroup/memory rw - cgroup none rw,memory\n", "0::/\n").has_value());
 }
 
-TEST_CASE("a group may be made in the nearest inner node that hands on controllers") {
+TEST_CASE("a group may be made in the nearest inner node that delegates controllers") {
   FakeTree tree;
   tree.group("", {"cpu memory pids io", "cpu memory pids", ""}).group("/user", {"cpu memory pids", "", ""});
   tree.group("/user/leaf", {"", "", "12\n34\n"});
@@ -110,7 +110,7 @@ TEST_CASE("a group may be made in the nearest inner node that hands on controlle
   CHECK(found.why_not.empty());
 }
 
-TEST_CASE("a group that has processes hands on only what it already does") {
+TEST_CASE("a group with processes delegates only the controllers that it already delegates") {
   FakeTree tree;
   tree.group("", {"", "", ""}).group("/a", {"cpu memory pids", "pids", "12\n"});
   const auto found = look_at_subtree(tree.position("/a"), Managed::by_nobody, "");
@@ -118,13 +118,13 @@ TEST_CASE("a group that has processes hands on only what it already does") {
   CHECK_FALSE(found.why_not.empty());
 }
 
-TEST_CASE("the root of all may have processes and groups") {
+TEST_CASE("the root group may have processes and groups") {
   FakeTree tree;
   tree.group("", {"memory pids cpu", "", "1\n2\n"});
   CHECK(look_at_subtree(tree.position(""), Managed::by_nobody, "").controllers.size() == 3);
 }
 
-TEST_CASE("under systemd only what is delegated is ours") {
+TEST_CASE("under systemd only delegated groups are used") {
   FakeTree tree;
   tree.group("", {"memory pids cpu", "memory pids cpu", ""}).group("/a", {"memory pids cpu", "", ""});
   const auto found = look_at_subtree(tree.position("/a"), Managed::by_systemd, "");
@@ -145,7 +145,7 @@ TEST_CASE("the reason why there are no controllers") {
   CHECK(look_at_subtree(std::nullopt, Managed::by_nobody, v1).why_not == "cgroup v2 is not mounted here");
 }
 
-TEST_CASE("what keeps each limit") {
+TEST_CASE("which mechanism enforces each limit") {
   const Names three = {"memory", "pids", "cpu"};
   const LimitsHost plain{.subtree = offer({}), .scope = offer({}), .task_rlimit_holds = true, .own_tasks = 3};
   LimitsHost root = plain;
@@ -203,7 +203,7 @@ TEST_CASE("what keeps each limit") {
   }
 }
 
-TEST_CASE("a limit that a control group does not hold is an error") {
+TEST_CASE("a limit that a control group does not enforce is an error") {
   FakeTree tree;
   tree.group("/x", {"", "", ""}).write("/x/memory.max", "1073741824\n").write("/x/pids.max", "65\n");
   tree.write("/x/cpu.max", "150000 100000\n");
@@ -224,7 +224,7 @@ TEST_CASE("a limit that a control group does not hold is an error") {
   }
 }
 
-TEST_CASE("a group counts what was killed for want of memory") {
+TEST_CASE("a group counts processes killed for lack of memory") {
   FakeTree tree;
   tree.group("/x", {"", "", ""}).write("/x/memory.max", "4096\n");
   tree.write("/x/memory.events", "low 0\nhigh 0\nmax 9\noom 3\noom_kill 2\noom_group_kill 0\n");
@@ -236,7 +236,7 @@ TEST_CASE("a group counts what was killed for want of memory") {
   CHECK(Group().oom_kills() == 0);
 }
 
-TEST_CASE("groups of runs that were killed are removed; those in use, and of others, stay") {
+TEST_CASE("groups of killed runs are removed; groups in use, and other users' groups, stay") {
   FakeTree tree;
   for (const char* name : {"/agent-run-1-2", "/agent-run-3-4", "/agent-run-5-6", "/other"})
     fs::create_directory(tree.path(name));
@@ -250,7 +250,7 @@ TEST_CASE("groups of runs that were killed are removed; those in use, and of oth
   CHECK(fs::exists(tree.path("/other")));
 }
 
-TEST_CASE("a group that lacks a controller's file is not made, and not left behind") {
+TEST_CASE("a group without a controller's file is refused and not left behind") {
   FakeTree tree;
   tree.group("", {"memory", "memory", ""});
   CHECK_THROWS_AS(Group::make(tree.path(""), {.memory = 4096}), SysError);

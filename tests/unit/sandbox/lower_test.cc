@@ -40,7 +40,7 @@ std::string remedy_of(const auto& act) {
 
 }  // namespace
 
-TEST_CASE("nothing is shown that is not granted") {
+TEST_CASE("only granted paths are shown") {
   const Plan plan = lower_text(base);
   REQUIRE(at(plan, "/home/u/proj") != nullptr);
   CHECK(at(plan, "/home/u/proj")->kind == Kind::bind);
@@ -56,7 +56,7 @@ TEST_CASE("nothing is shown that is not granted") {
   CHECK(at(plan, "/dev")->kind == Kind::dev);
 }
 
-TEST_CASE("an overlay: its own step with layers of its own; what is on it is told from what is on the host") {
+TEST_CASE("an overlay is a step with its own layers; its files are distinguished from the host's") {
   Launch launch = small_launch();
   launch.overlays = "/home/u/.state/overlays/run";
   const Plan plan =
@@ -83,7 +83,7 @@ TEST_CASE("an overlay: its own step with layers of its own; what is on it is tol
   CHECK_THROWS_AS(lower_text("workspace: {mode: overlay}\n", small_host(), launch), Refusal);
 }
 
-TEST_CASE("every place has one step, and what it stands on comes before it") {
+TEST_CASE("every path has one step, after the step of its parent") {
   const Plan plan =
       lower_text(std::string(base) + "files: {read: [/usr, /bin, /lib, /etc/passwd, /opt/sdk, ~/.gitconfig]}\n");
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
@@ -99,7 +99,7 @@ TEST_CASE("every place has one step, and what it stands on comes before it") {
   CHECK(place(plan, "/dev") == 1);  // masks are made of it
 }
 
-TEST_CASE("a bind carries the identity that was seen, and is read-only for a read grant") {
+TEST_CASE("a bind has the identity seen at the look-up, and is read-only for a read grant") {
   const InventedHost host = small_host();
   const Plan plan = lower_text(std::string(base) + "files: {read: [/usr]}\n", host);
   const MountStep* usr = at(plan, "/usr");
@@ -110,7 +110,7 @@ TEST_CASE("a bind carries the identity that was seen, and is read-only for a rea
   CHECK(usr->ino == host.look("/usr").ino);
 }
 
-TEST_CASE("links by which a grant was written are shown as links, not those inside of a bind") {
+TEST_CASE("links in the path of a grant are shown as links, those inside a bind are not") {
   const Plan plan = lower_text(std::string(base) + "files: {read: [/usr, /bin, /lib, /etc/localtime]}\n");
   REQUIRE(at(plan, "/bin") != nullptr);
   CHECK(at(plan, "/bin")->kind == Kind::symlink);
@@ -133,7 +133,7 @@ TEST_CASE("a loop of links is refused") {
   CHECK_THROWS_AS(lower_text(base, host, launch), Refusal);
 }
 
-TEST_CASE("denied and hidden paths are masked where they would be shown, and only there") {
+TEST_CASE("denied and hidden paths are masked only where they would be shown") {
   InventedHost host = small_host();
   host.folder("/home/u/proj/state");
   Launch launch = small_launch();
@@ -148,7 +148,7 @@ TEST_CASE("denied and hidden paths are masked where they would be shown, and onl
   CHECK(at(plan, "/home/u/.local/state") == nullptr);
 }
 
-TEST_CASE("a hidden path that is reached through a link is masked where it leads") {
+TEST_CASE("a hidden path behind a link is masked at its target") {
   InventedHost host = small_host();
   host.folder("/home/u/proj/real").link("/home/u/state", "/home/u/proj/real");
   Launch launch = small_launch();
@@ -158,7 +158,7 @@ TEST_CASE("a hidden path that is reached through a link is masked where it leads
   CHECK(at(plan, "/home/u/proj/real")->kind == Kind::mask);
 }
 
-TEST_CASE("a grant below a hidden folder is not shown") {
+TEST_CASE("a grant below a hidden directory is not shown") {
   Launch launch = small_launch();
   launch.hidden = {"/opt"};
   const Plan plan = lower_text(std::string(base) + "files: {read: [/opt/sdk]}\n", small_host(), launch);
@@ -166,7 +166,7 @@ TEST_CASE("a grant below a hidden folder is not shown") {
   CHECK(rule(plan, "/opt/sdk") == nullptr);
 }
 
-TEST_CASE("hosts and resolv.conf are ours unless the view has them") {
+TEST_CASE("hosts and resolv.conf are the sandbox's own unless the mount view has them") {
   InventedHost host = small_host();
   host.file("/etc/hosts");
   Launch launch = small_launch();
@@ -195,7 +195,7 @@ TEST_CASE("/proc and the nodes of /dev are the sandbox's own whatever is granted
   CHECK(at(plan, "/dev/shm") == nullptr);
 }
 
-TEST_CASE("the whole host, when it is weakened so, is the root; scratch, /proc, /dev and masks go on top") {
+TEST_CASE("with host-root the whole host is the root; scratch, /proc, /dev and masks go on top") {
   Launch launch = small_launch();
   launch.hidden = {"/home/u/.ssh"};
   const Plan plan =
@@ -211,7 +211,7 @@ TEST_CASE("the whole host, when it is weakened so, is the root; scratch, /proc, 
   for (const MountStep& step : plan.mounts) CHECK(step.kind != Kind::directory);
 }
 
-TEST_CASE("below /dev/shm the host's folders can be shown; /dev/shm itself is the sandbox's own") {
+TEST_CASE("below /dev/shm the host's directories can be shown; /dev/shm itself is the sandbox's own") {
   InventedHost host = small_host();
   host.folder("/dev/shm/ws").folder("/dev/shm/deep/er");
   const Plan plan = lower_text(
@@ -226,7 +226,7 @@ TEST_CASE("below /dev/shm the host's folders can be shown; /dev/shm itself is th
   CHECK(place(plan, "/dev") < place(plan, "/dev/shm/deep"));
 }
 
-TEST_CASE("Landlock reads what is shown, executes what is allowed, and changes nothing") {
+TEST_CASE("Landlock lets shown paths be read, allowed ones be executed, and nothing be changed") {
   const Plan plan =
       lower_text(std::string(base) + "files: {read: [/usr]}\nexec: {allow: [\"/usr/**\", \"/nowhere/**\"]}\n");
   REQUIRE(rule(plan, "/") != nullptr);
@@ -247,7 +247,7 @@ TEST_CASE("writable mounts are noexec when the profile says so, read-only ones a
   CHECK_FALSE(at(plan, "/usr")->no_exec);
 }
 
-TEST_CASE("what cannot be meant is refused with a remedy") {
+TEST_CASE("a contradictory plan is refused with a remedy") {
   Launch launch = small_launch();
   launch.cwd = "/opt/sdk";
   CHECK(remedy_of([&] { lower_text(base, small_host(), launch); }).find("-w") != std::string::npos);
@@ -261,7 +261,7 @@ TEST_CASE("what cannot be meant is refused with a remedy") {
   CHECK_THROWS_AS(lower_text(base, small_host(), launch), Refusal);
 }
 
-TEST_CASE("a workspace that is not there is refused") {
+TEST_CASE("a missing workspace is refused") {
   const InventedHost seen = small_host();
   InventedHost gone;
   gone.folder("/usr");
@@ -284,7 +284,7 @@ TEST_CASE("the filter follows audit.reads, and reads that need the broker are tr
   CHECK(lower_text(off + "files: {deny: [\"**/.env\"]}\n").filter == filter::Variant::agent_reads_trapped);
 }
 
-TEST_CASE("sockets are bound by their inode at their path, where no folder shows them already") {
+TEST_CASE("sockets are bound by their inode at their path, unless a directory already shows them") {
   InventedHost host = small_host();
   host.socket("/run/user/1000/agent").socket("/home/u/proj/dev.sock").file("/run/plain");
   const Plan plan =

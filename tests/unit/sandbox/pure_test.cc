@@ -17,7 +17,7 @@
 using namespace agentrun;
 using namespace agentrun::sandbox;
 
-TEST_CASE("a failure crosses the wire unchanged, and what is no failure is one") {
+TEST_CASE("a failure crosses the wire unchanged, and a malformed one is a failure too") {
   const Failure failure{"mounts", "openat2", "/home/u/\n\"x", ELOOP};
   CHECK(decode_failure(encode(failure)) == failure);
   const Failure garbage{"launch", "decode", "", EPROTO};
@@ -30,7 +30,7 @@ TEST_CASE("a failure crosses the wire unchanged, and what is no failure is one")
   CHECK(decode_failure(encode({"a", "b", std::string(100'000, 'c'), 1})).object == std::string(8192, 'c'));
 }
 
-TEST_CASE("remedies name the cause that the host shows") {
+TEST_CASE("remedies name the cause found on the host") {
   const Failure map{"user", "write", "/proc/7/uid_map", EPERM};
   CHECK(remedy_for(map, {.apparmor_restricts = true}).find("AppArmor") != std::string::npos);
   CHECK(remedy_for(map, {}).find("AppArmor restricts") == std::string::npos);
@@ -98,7 +98,7 @@ TEST_CASE("the chains of the closed ruleset all drop") {
   CHECK(chains[2].rules == 4);
 }
 
-TEST_CASE("a listing that differs in policy, hook, chain or number of rules is another one") {
+TEST_CASE("a listing with another policy, hook, chain or number of rules differs") {
   constexpr std::string_view listing =
       "table inet agentrun {\n\tset s {\n\t\ttype ipv4_addr\n\t\telements = { 10.0.0.1,\n\t\t\t10.0.0.2 }\n\t}\n\n"
       "\tchain output {\n\t\ttype filter hook output priority filter; policy drop;\n\t\toifname \"lo\" "
@@ -126,7 +126,7 @@ TEST_CASE("programs are searched as execvp does") {
   CHECK(exec_status(EACCES) == 126);
 }
 
-TEST_CASE("no ABI of Landlock leaves a right of change unhandled or granted") {
+TEST_CASE("no ABI of Landlock leaves a write right unhandled or granted") {
   const LandlockStep everything{.path = "/dev", .read = true, .execute = true};
   constexpr std::uint64_t changes = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
                                     LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |

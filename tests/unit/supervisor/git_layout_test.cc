@@ -27,7 +27,7 @@ std::set<std::string> repositories_in(const ScratchDirectory& scratch, const std
 
 }  // namespace
 
-TEST_CASE("a repository is found by its .git directory and by a file that leads to one") {
+TEST_CASE("a repository is found by its .git directory and by a .git file") {
   const ScratchDirectory scratch;
   make_repository(scratch, "ws/.git");
   make_repository(scratch, "elsewhere/store");

@@ -16,7 +16,7 @@
 using namespace agentrun::supervisor;
 using test::ScratchDirectory;
 
-TEST_CASE("helper programs lie beside agent-run or in libexec, whatever the environment says") {
+TEST_CASE("helper programs are beside agent-run or in libexec, whatever the environment says") {
   const std::vector<std::string> places = helper_places("/opt/agent-run/bin/agent-run");
   CHECK(std::ranges::find(places, "/opt/agent-run/bin/agent-run-nft") != places.end());
   CHECK(std::ranges::find(places, "/opt/agent-run/bin/agent-run-sink") != places.end());
@@ -27,7 +27,7 @@ TEST_CASE("helper programs lie beside agent-run or in libexec, whatever the envi
   }
 }
 
-TEST_CASE("a helper program is named without links, and is refused where others can replace it or the way to it") {
+TEST_CASE("a helper program is named without links, and refused if others can replace it or a directory above it") {
   const ScratchDirectory scratch;
   namespace fs = std::filesystem;
   const std::string program = scratch.file("bin/agent-run"), helper = scratch.file("real/libexec/agent-run-nft");
@@ -51,7 +51,7 @@ TEST_CASE("a helper program is named without links, and is refused where others 
   CHECK(trusted_helper(helper, program) == helper);  // only an entry's owner replaces it there
 }
 
-TEST_CASE("an object keeps its identity under another name, and another one under its name has another") {
+TEST_CASE("an object keeps its identity when renamed, and a new object of its name has another") {
   const ScratchDirectory scratch;
   const auto first = object_id(scratch.directory("a"));
   REQUIRE(first);
@@ -68,7 +68,7 @@ TEST_CASE("an object keeps its identity under another name, and another one unde
   CHECK(same_object(*first, *read));
 }
 
-TEST_CASE("a number that was used again is not the same object, and without a time of birth the device counts") {
+TEST_CASE("a reused inode number is not the same object, and without a birth time the device counts") {
   const ObjectId object{.dev = 1, .ino = 2, .born = 3};
   CHECK(same_object(object, {.dev = 9, .ino = 2, .born = 3}));  // devices are numbered anew by a reboot
   CHECK_FALSE(same_object(object, {.dev = 1, .ino = 2, .born = 4}));
@@ -76,14 +76,14 @@ TEST_CASE("a number that was used again is not the same object, and without a ti
   CHECK(same_object({.dev = 1, .ino = 2}, {.dev = 1, .ino = 2}));
 }
 
-TEST_CASE("text that is no identity is none") {
+TEST_CASE("malformed text is no identity") {
   for (const char* text : {"", ":", "1:2", "1:2:", "1:2:x", "a:b:c", "1:2:3:4", " 1:2:3", "1:2:3 "}) {
     CAPTURE(text);
     CHECK_FALSE(parse_object_id(text));
   }
 }
 
-TEST_CASE("directories that an agent could write are known by name, and by what they are after a move") {
+TEST_CASE("directories that an agent could write are known by name, and by identity after a move") {
   const ScratchDirectory scratch;
   const std::string state = scratch.directory("state"), granted = scratch.directory("granted");
   scratch.directory("granted/below");
@@ -97,7 +97,7 @@ TEST_CASE("directories that an agent could write are known by name, and by what 
   CHECK(holds(scratch / "moved/below"));
 }
 
-TEST_CASE("paths of the host are followed, with every link on the way") {
+TEST_CASE("paths of the host are followed through every link") {
   const ScratchDirectory scratch;
   scratch.file("real/file");
   std::filesystem::create_directory_symlink("real", scratch / "link");

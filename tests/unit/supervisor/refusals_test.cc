@@ -26,7 +26,7 @@ TEST_CASE("core files need floor-only") {
   CHECK_NOTHROW(refuse_core_files(compiled("")));
 }
 
-TEST_CASE("without a broker nothing leaves") {
+TEST_CASE("without a broker no connection leaves") {
   const std::string floor_only = "weaken: [floor-only]\n", network = "network: {allow: [\"example.org:443\"]}\n";
   CHECK_THROWS_AS(refuse_network_without_broker(compiled(floor_only + network)), Refusal);
   CHECK_NOTHROW(refuse_network_without_broker(compiled(floor_only)));
@@ -50,7 +50,7 @@ TEST_CASE("the deepest mount decides what is shown") {
   CHECK_FALSE(is_shown(plan, "/home/user"));
 }
 
-TEST_CASE("grants that show nothing are remarked on when somebody wrote them, at most eight") {
+TEST_CASE("grants that show nothing are reported if somebody wrote them, at most eight") {
   const auto remarks = [](int grants) {
     std::string list;
     for (int i = 0; i < grants; ++i) list += "\"/nowhere/" + std::to_string(i) + "\", ";
