@@ -112,7 +112,7 @@ void execute() {
 
 }  // namespace
 
-TEST_CASE("a claim is taken by the thread that made it, and by no other while that one lives") {
+TEST_CASE("a claim is taken by its thread, and by no other while that thread lives") {
   const Fd proc = host_proc();
   ExecClaims claims;
   const pid_t self = ::getpid();
@@ -130,7 +130,7 @@ TEST_CASE("a claim is taken by the thread that made it, and by no other while th
   CHECK(claims.take(task_of(proc, other.tid(), self), proc.get()).empty());
 }
 
-TEST_CASE("the claim of a thread that is no more is not lost when another has its number") {
+TEST_CASE("the claim of a dead thread is not lost if its number is reused") {
   const Fd proc = host_proc();
   ExecClaims claims;
   const pid_t self = ::getpid();
@@ -147,7 +147,7 @@ TEST_CASE("the claim of a thread that is no more is not lost when another has it
   CHECK(claims.take(task_of(proc, namesake.tid(), self), proc.get()).size() == 1);
 }
 
-TEST_CASE("each thread's claim stands by itself: one whose execve failed takes away no other's") {
+TEST_CASE("claims of threads are independent: a thread whose execve failed takes no other claim") {
   const Fd proc = host_proc();
   ExecClaims claims;
   const pid_t self = ::getpid();
@@ -162,7 +162,7 @@ TEST_CASE("each thread's claim stands by itself: one whose execve failed takes a
   CHECK(taken[0].path == "/one");
 }
 
-TEST_CASE("a claim is not another process's that has the number now, and those of the dead are forgotten") {
+TEST_CASE("a claim does not pass to a process that reuses the number, and claims of dead processes are dropped") {
   const Fd proc = host_proc();
   ExecClaims claims;
   const pid_t self = ::getpid();
@@ -186,7 +186,7 @@ TEST_CASE("a claim is not another process's that has the number now, and those o
   CHECK(claims.take(task_of(proc, self, self), proc.get()).empty());
 }
 
-TEST_CASE("a claim that there is no descriptor for is refused") {
+TEST_CASE("a claim is refused when no descriptor is left") {
   const Fd proc = host_proc();
   ExecClaims claims;
   Task task;
@@ -195,7 +195,7 @@ TEST_CASE("a claim that there is no descriptor for is refused") {
   CHECK(claims.take(task_of(proc, task.pid, task.pid), proc.get()).empty());
 }
 
-TEST_CASE("an execution is kept over fork and by threads, and changed by execve alone") {
+TEST_CASE("forks and threads keep an execution, and only execve changes it") {
   const Fd proc = host_proc();
   const auto execution = [&](pid_t tid, pid_t pid) { return execution_of(task_of(proc, tid, pid)); };
   const pid_t self = ::getpid();
@@ -216,7 +216,7 @@ TEST_CASE("an execution is kept over fork and by threads, and changed by execve 
   CHECK(Tasks::has_random_layout(task_of(proc, executed.pid(), executed.pid())));
 }
 
-TEST_CASE("a program cannot give itself another's execution") {
+TEST_CASE("a program cannot take another's execution") {
   const Fd proc = host_proc();
   const pid_t self = ::getpid();
   const auto own = execution_of(task_of(proc, self, self));
@@ -225,7 +225,7 @@ TEST_CASE("a program cannot give itself another's execution") {
   CHECK(execution_of(task_of(proc, forger.pid(), forger.pid())) == own);  // a fork of ours, whatever it wrote
 }
 
-TEST_CASE("a layout that is not random names no execution") {
+TEST_CASE("a layout that is not random identifies no execution") {
   const Fd proc = host_proc();
   const auto fixed = [] {
     ::personality(ADDR_NO_RANDOMIZE);

@@ -147,7 +147,7 @@ void check_same(const Request& a, const Request& b) {
 
 }  // namespace
 
-TEST_CASE("every trapped call is decoded by roles as by its name") {
+TEST_CASE("decoding by roles equals decoding by name, for every trapped call") {
   const World world;
   std::mt19937_64 random(12);
   constexpr int attempts = 20'000;  // of each call
@@ -174,7 +174,7 @@ TEST_CASE("every trapped call is decoded by roles as by its name") {
   }
 }
 
-TEST_CASE("flags that a call has by its name") {
+TEST_CASE("flags that a call's name implies") {
   const World world;
   const std::uint64_t name = world.addresses()[1], attribute = world.addresses()[3], value = world.addresses()[5];
   const auto flags_of = [&](int nr) {

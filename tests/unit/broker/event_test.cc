@@ -21,7 +21,7 @@ TEST_CASE("events survive the wire") {
   CHECK(back->absent == 3);
 }
 
-TEST_CASE("what the agent named cannot break the wire") {
+TEST_CASE("names that the agent chose cannot break the wire") {
   const auto back = decode_event(encode({.kind = Event::Kind::kill, .text = std::string("a\0b", 3)}));
   REQUIRE(back.has_value());
   CHECK(back->text == "a");
@@ -35,7 +35,7 @@ TEST_CASE("anything else is refused") {
   }
 }
 
-TEST_CASE("traces have names that come back") {
+TEST_CASE("names of traces round trip") {
   for (const Trace trace : {Trace::repository, Trace::bare_repository, Trace::rebase, Trace::index, Trace::instructions,
                             Trace::not_updated, Trace::more})
     CHECK(trace_of(name(trace)) == trace);

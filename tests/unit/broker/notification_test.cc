@@ -10,7 +10,7 @@
 using namespace agentrun;
 using namespace agentrun::broker;
 
-TEST_CASE("a target that waits is not taken for gone: it gets the errno") {
+TEST_CASE("a waiting target does not count as gone: it gets the errno") {
   WaitingCaller caller;
   Reply reply = Reply::gone(caller.listener(), caller.id(), EXFULL);
   CHECK(reply.kind() == Reply::Kind::error);
@@ -19,7 +19,7 @@ TEST_CASE("a target that waits is not taken for gone: it gets the errno") {
   CHECK(Reply::gone(caller.listener(), caller.id(), EXFULL).kind() == Reply::Kind::gone);
 }
 
-TEST_CASE("what nobody took over is answered with an errno") {
+TEST_CASE("a call that nobody took over is answered with an errno") {
   CHECK(Reply::deferred(Deferral::refused(EAGAIN)).kind() == Reply::Kind::error);
   CHECK(Reply::deferred(Deferral::refused(EAGAIN)).number() == EAGAIN);
   WaitingCaller caller;
@@ -31,7 +31,7 @@ TEST_CASE("what nobody took over is answered with an errno") {
   CHECK(caller.answer() == EXFULL);
 }
 
-TEST_CASE("a reply that says to try again is never silence: sent, it is EAGAIN") {
+TEST_CASE("a reply to try again is never silent: sent, it is EAGAIN") {
   WaitingCaller caller;
   CHECK(Reply::try_again().kind() == Reply::Kind::try_again);
   CHECK(caller.listener().send(caller.id(), Reply::try_again()) == EAGAIN);

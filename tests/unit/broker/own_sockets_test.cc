@@ -53,7 +53,7 @@ Fd copy(const Object& object) {
 
 }  // namespace
 
-TEST_CASE("own sockets: what was added, by whatever name; no other, no other kind") {
+TEST_CASE("own sockets: only sockets that were added, by any name, and no other kind of file") {
   const Folder folder;
   OwnSockets own({});
   const Object mine = folder.make("mine"), other = folder.make("other"), file = folder.make("file", S_IFREG);
@@ -66,7 +66,7 @@ TEST_CASE("own sockets: what was added, by whatever name; no other, no other kin
   CHECK_FALSE(own.contains(file));
 }
 
-TEST_CASE("own sockets: a number is not used again while it is remembered") {
+TEST_CASE("own sockets: an inode number is not reused while it is remembered") {
   const Folder folder;
   OwnSockets own({});
   Object mine = folder.make("mine");
@@ -78,7 +78,7 @@ TEST_CASE("own sockets: a number is not used again while it is remembered") {
   }
 }
 
-TEST_CASE("own sockets: the bound lets go of the unlinked first, then of the one that was used longest ago") {
+TEST_CASE("own sockets: a full set drops unlinked ones first, then the least recently used") {
   const Folder folder;
   OwnSockets own({}, 3);
   const Object a = folder.make("a"), b = folder.make("b"), c = folder.make("c"), d = folder.make("d"),
@@ -98,7 +98,7 @@ TEST_CASE("own sockets: the bound lets go of the unlinked first, then of the one
   CHECK(own.contains(e));
 }
 
-TEST_CASE("own sockets: all of a scratch mount") {
+TEST_CASE("own sockets: all on a scratch mount") {
   const Folder folder;
   const Object socket = folder.make("any");
   CHECK(OwnSockets({socket.mount}).contains(socket));

@@ -69,7 +69,7 @@ class Scratch {
 
 }  // namespace
 
-TEST_CASE("an allowed call gets a permit once it is recorded, and with it the word of its effect") {
+TEST_CASE("an allowed call gets a permit once it is recorded, with its effect") {
   AllowedCall allowed;
   CHECK_NOTHROW(allowed.permit().require(7));
   CHECK(allowed.log.effects == std::vector<std::string>{"emulated"});
@@ -95,7 +95,7 @@ TEST_CASE("an allowed call that cannot be recorded gets no permit") {
   CHECK_THROWS((void)recorded.permit(lost.call));
 }
 
-TEST_CASE("a permit is for its own call, and spent where it was moved from") {
+TEST_CASE("a permit is valid only for its own call, and not after a move") {
   AllowedCall first(7), second(8);
   Recorded recorded = record(first.log, first.call, "emulated");
   CHECK_NOTHROW((void)recorded.permit(first.call));
@@ -110,7 +110,7 @@ TEST_CASE("a permit is for its own call, and spent where it was moved from") {
   CHECK_THROWS(permit.require(7));  // NOLINT(bugprone-use-after-move): what is left of it is of no use
 }
 
-TEST_CASE("names change with a permit from a log that writes nothing") {
+TEST_CASE("acts on names work with a permit from a log that writes nothing") {
   const Scratch scratch;
   AllowedCall call;
   const Permit permit = call.permit();

@@ -189,7 +189,7 @@ TEST_CASE("descriptor forms and empty paths") {
   CHECK(decode_call(SYS_utimensat, {static_cast<std::uint64_t>(AT_FDCWD), 0, 0, 0}, memory).error == EFAULT);
 }
 
-TEST_CASE("leases: the type is an int, and delegations are what this kernel does not know") {
+TEST_CASE("leases: the type is an int, and delegations are unknown to this kernel") {
   const FakeMemory memory(base, "");
   const auto lease = decode_call(SYS_fcntl, {8, F_SETLEASE, 0x100000000U | F_UNLCK}, memory);
   CHECK(lease.error == 0);
@@ -199,7 +199,7 @@ TEST_CASE("leases: the type is an int, and delegations are what this kernel does
   CHECK(decode_call(SYS_fcntl, {8, F_SETLEASE + 16, base}, memory).error == EINVAL);
 }
 
-TEST_CASE("argv is copied as far as the journal takes it, and said to be cut") {
+TEST_CASE("argv is copied as far as the journal takes it, and marked as cut") {
   std::string bytes(8192, '\0');
   const std::uint64_t words[] = {base + 512, base + 516, 0};
   bytes = at(bytes, 0, std::string_view("/bin/x\0", 7));
@@ -235,7 +235,7 @@ TEST_CASE("socket addresses") {
   CHECK(decode_call(SYS_connect, {3, base + 4096, 16}, memory).error == EFAULT);
 }
 
-TEST_CASE("every trapped row decodes: none falls through to a call that was forgotten") {
+TEST_CASE("every trapped row decodes: none was forgotten") {
   // All pointers point to "x": each call either decodes or refuses with an errno of its own, never with EPERM, which
   // stands for "trapped, but unknown to the decoder".
   const FakeMemory memory(base, std::string("x\0", 2) + std::string(8190, '\0'));

@@ -26,7 +26,7 @@ bool is_busy(const auto& take) {
 
 }  // namespace
 
-TEST_CASE("the lock of directories holds between brokers") {
+TEST_CASE("the lock on directories works between brokers") {
   TreeLock one(TreeLock::open_common(), short_patience), other(TreeLock::open_common(), short_patience);
   {
     const std::shared_lock mine(one), second(one);
@@ -42,7 +42,7 @@ TEST_CASE("the lock of directories holds between brokers") {
   CHECK(is_busy([&] { one.lock_shared(); }));
 }
 
-TEST_CASE("who waits gets the lock when it is given back") {
+TEST_CASE("a waiting broker gets the lock when it is released") {
   TreeLock one(TreeLock::open_common()), other(TreeLock::open_common());
   one.lock();
   std::atomic<int> order = 0;

@@ -18,19 +18,19 @@ constexpr int many = 10'000;
 
 }  // namespace
 
-TEST_CASE("one task is never several") {
+TEST_CASE("one task never counts as several") {
   Callers callers;
   CHECK(calls_until(callers, true, many, [](int) { return 7; }) == many);
 }
 
-TEST_CASE("a script that starts one program after the other is not several") {
+TEST_CASE("a script that starts one program after another does not count as several") {
   Callers callers;
   constexpr int of_each = 20;  // calls of a program, then two of the script
   CHECK(calls_until(callers, true, many, [](int i) { return i % (of_each + 2) < 2 ? 7 : 100 + i / (of_each + 2); }) ==
         many);
 }
 
-TEST_CASE("tasks that call by turns are several, at once, and until one is alone again") {
+TEST_CASE("tasks that call by turns count as several at once, until one is alone again") {
   Callers callers;
   CHECK(calls_until(callers, true, many, [](int i) { return 7 + i % 2; }) < 10);
   CHECK(calls_until(callers, false, many, [](int i) { return 7 + i / 3 % 3; }) == many);  // bursts of three

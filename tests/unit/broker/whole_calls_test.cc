@@ -273,7 +273,7 @@ TEST_CASE("no act happens when its record cannot be written") {
   }
 }
 
-TEST_CASE("execve: the kernel goes on and the claim is noted only after the record") {
+TEST_CASE("execve: the claim is noted and the kernel continues only after the record") {
   const auto claims = [](World& world) {
     auto& context = world.broker.receiver().context;
     return context.claims.take(world.broker.self(), context.host_proc).size();
@@ -294,7 +294,7 @@ TEST_CASE("execve: the kernel goes on and the claim is noted only after the reco
   }
 }
 
-TEST_CASE("a caller whose umask cannot be read gets an answer, and nothing is made") {
+TEST_CASE("a caller with an unreadable umask gets an answer, and nothing is created") {
   for (const Act& act : acts) {
     const bool makes = act.nr == SYS_mkdir || act.nr == SYS_mknod || act.nr == SYS_bind ||
                        (act.nr == SYS_open && act.name != "truncating open");

@@ -37,7 +37,7 @@ struct Full {  // a unix socket that listens and has no room left
 
 }  // namespace
 
-TEST_CASE("a connect that waits is interrupted, again and again, and one that does not wait is not touched") {
+TEST_CASE("a blocked connect is interrupted again and again, and one that does not block is left alone") {
   install_interrupt();
   const Full full;
   const Listener listener{Fd()};

@@ -108,7 +108,7 @@ constexpr Row rows[] = {
 
 }  // namespace
 
-TEST_CASE("each address is what the registries say") {
+TEST_CASE("each address is classified as in the registries") {
   for (const Row& row : rows) {
     CAPTURE(row.address);
     CHECK(name(classify(parse(row.address))) == name(row.kind));

@@ -132,7 +132,7 @@ struct Owner : Watcher {
 
 }  // namespace
 
-TEST_CASE("the loop frees also what is retired while it frees") {
+TEST_CASE("the loop also frees objects that are retired while it frees") {
   Loop loop;
   int freed = 0;
   auto first = std::make_unique<Owner>(loop, freed);
@@ -143,7 +143,7 @@ TEST_CASE("the loop frees also what is retired while it frees") {
   CHECK(freed == 3);
 }
 
-TEST_CASE("a deadline that is set for what is retired never comes") {
+TEST_CASE("a deadline of a retired object never expires") {
   struct Late : Watcher {
     explicit Late(int& counter) : expirations(counter) {}
     void ready(unsigned, std::uint32_t) override {}
@@ -160,7 +160,7 @@ TEST_CASE("a deadline that is set for what is retired never comes") {
   CHECK(expirations == 0);
 }
 
-TEST_CASE("a flow of datagrams that ends while its name is looked up is not called back") {
+TEST_CASE("a datagram flow that ends during its look-up is not called back") {
   World world;
   const Fd socket(check(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket"));
   world.leads_to("slow.test");
@@ -175,7 +175,7 @@ TEST_CASE("a flow of datagrams that ends while its name is looked up is not call
   CHECK(world.recorder.counts().flows == 1);  // one was opened, of the second
 }
 
-TEST_CASE("what waits for names to be looked up is bounded for all flows together") {
+TEST_CASE("the data that waits for look-ups is bounded over all flows") {
   World world;
   const std::string large(60'000, 'x');
   std::vector<Fd> sockets;

@@ -51,7 +51,7 @@ unsigned count_at(const std::string& answer, std::size_t at) {
 
 }  // namespace
 
-TEST_CASE("an address, with the question as it was written") {
+TEST_CASE("an answer has the address, and the question as it was written") {
   const auto answer = dns::answer(query("GitHub.cOm", 1), 512, [](const dns::Question& q) {
     CHECK(q.name == "github.com");
     CHECK(q.plain);
@@ -76,7 +76,7 @@ TEST_CASE("no address of another family, and no record of another type") {
   }
 }
 
-TEST_CASE("a refusal says why to who can read it") {
+TEST_CASE("a refusal gives its reason to clients that can read it") {
   const auto refuse = [](const dns::Question&) {
     return dns::Reply{.rcode = dns::Rcode::refused, .why = "not allowed"};
   };
@@ -104,7 +104,7 @@ TEST_CASE("an answer that is too long is cut") {
   CHECK(count_at(*whole, 6) == 1);
 }
 
-TEST_CASE("names that are no host names are shown escaped, and not plain") {
+TEST_CASE("invalid host names are shown escaped") {
   for (const std::string& label : {"a\0b"s, "a.b"s, "a b"s, "a\\b"s, "a\nb"s, "\xC3\xBC"s}) {
     const std::string message =
         "\xAB\xCD\1\0\0\1\0\0\0\0\0\0"s + static_cast<char>(label.size()) + label + "\3com\0\0\1\0\1"s;
@@ -122,7 +122,7 @@ TEST_CASE("names that are no host names are shown escaped, and not plain") {
   }
 }
 
-TEST_CASE("other classes, EDNS versions and opcodes are not judged") {
+TEST_CASE("other classes, EDNS versions and opcodes are refused unjudged") {
   CHECK(rcode(*dns::answer(query("github.com", 1, 0x0100, 3), 512, never)) == 5);      // CHAOS
   CHECK(rcode(*dns::answer(query("github.com", 1, 0x0100, 255), 512, never)) == 5);    // ANY
   CHECK(rcode(*dns::answer(query("github.com", 1, 0x2800), 512, never)) == 4);         // UPDATE
@@ -132,7 +132,7 @@ TEST_CASE("other classes, EDNS versions and opcodes are not judged") {
   CHECK((*version)[version->size() - 6] == 1);  // extended rcode
 }
 
-TEST_CASE("what is malformed gets FORMERR, or nothing") {
+TEST_CASE("a malformed query gets FORMERR, or nothing") {
   CHECK_FALSE(dns::answer("", 512, never));
   CHECK_FALSE(dns::answer("short", 512, never));
   CHECK_FALSE(dns::answer(query("github.com", 1, 0x8180), 512, never));  // an answer

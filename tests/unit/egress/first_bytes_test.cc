@@ -121,7 +121,7 @@ TEST_CASE("an encrypted ClientHello hides the name that counts") {
         Kind::pass);  // control: an unknown extension
 }
 
-TEST_CASE("a ClientHello in pieces is waited for, in records of any size too") {
+TEST_CASE("a ClientHello in pieces is awaited, in records of any size") {
   const std::string hello = hello_of("api.example.com");
   for (const std::string& bytes : {hello, in_records(hello, 1), in_records(hello, 3), in_records(hello, 100)}) {
     std::size_t have = 0;
@@ -140,7 +140,7 @@ TEST_CASE("a ClientHello in pieces is waited for, in records of any size too") {
   CHECK(judge(in_records(hello_of("evil.example.com"), 1)).kind == Kind::refuse);
 }
 
-TEST_CASE("what only begins like TLS is refused") {
+TEST_CASE("data that only begins like TLS is refused") {
   using namespace std::string_literals;
   CHECK(judge("\x16\x03\x01\x00\x00"s).reason == "empty TLS record");
   CHECK(judge("\x16\x03\x01\x00\x04\x02\x00\x00\x00"s).reason == "not a ClientHello");
@@ -151,7 +151,7 @@ TEST_CASE("what only begins like TLS is refused") {
         Kind::refuse);
 }
 
-TEST_CASE("on 443 only TLS; elsewhere the bytes say what it is") {
+TEST_CASE("on 443 only TLS; elsewhere the bytes tell the protocol") {
   CHECK(judge("SSH-2.0-x\r\n").reason == "not TLS");
   CHECK(judge("SSH-2.0-OpenSSH_9.2\r\n", "api.example.com", 22).kind == Kind::pass);
   CHECK(judge("EHLO me\r\n", "api.example.com", 25).kind == Kind::pass);
@@ -213,7 +213,7 @@ TEST_CASE("requests behind empty lines, with bare line ends, in pieces") {
         "a head that is too long");
 }
 
-TEST_CASE("what servers read as a request or a hello is not passed as something else") {
+TEST_CASE("data that servers read as a request or a hello is not passed as another protocol") {
   const std::string host = "\r\nHost: evil.test\r\n\r\n";
   for (const char* line : {"\x1CGET / HTTP/1.1", "\vGET / HTTP/1.1", "\xA0GET / HTTP/1.1",
                            "\x85\n\x1FGET\x1C/\x1CHTTP/1.1", "0GET /\x1CHTTP/1.1"}) {
@@ -231,7 +231,7 @@ TEST_CASE("what servers read as a request or a hello is not passed as something 
   CHECK(judge("\x80\x1C\x02\x03", "api.example.com", 8443).kind == Kind::pass);  // control: another message
 }
 
-TEST_CASE("protocols whose first words are no line are passed at once") {
+TEST_CASE("protocols whose first bytes are no line are passed at once") {
   using namespace std::string_literals;
   CHECK(judge("0032git-upload-pack /project.git\0host=api.example.com\0"s, "api.example.com", 9418).kind == Kind::pass);
   CHECK(judge("0\x0C\x02\x01\x01\x60\x07"s, "api.example.com", 389).kind == Kind::pass);  // LDAP: a bind
@@ -241,7 +241,7 @@ TEST_CASE("protocols whose first words are no line are passed at once") {
   CHECK(judge("GET /\0"s, "api.example.com", 8080).kind == Kind::more);
 }
 
-TEST_CASE("what comes a byte at a time is judged again only when that can change something") {
+TEST_CASE("data that arrives byte by byte is judged again only if the result can change") {
   const auto judged = [](const std::string& bytes) {
     Finding last{.kind = Kind::more, .needed = 1};
     int times = 0;
@@ -378,7 +378,7 @@ TEST_CASE("a server's answer to a ClientHello: whole, in pieces, in records of a
   CHECK(answer.state() == Answer::hello);
 }
 
-TEST_CASE("a ClientHello that the server asked for again must name the name too") {
+TEST_CASE("a second ClientHello must have the name too") {
   const auto [answer, second] = real_retry();
   CHECK(answer_to(answer, 3) == Answer::retry);
   const auto next = [](const std::string& bytes) { return judge_next_hello(bytes, "api.example.com", reader()); };
@@ -402,13 +402,13 @@ TEST_CASE("a ClientHello that the server asked for again must name the name too"
   CHECK(next(record(0x16, message(16, "x"))).kind == Kind::refuse);
 }
 
-TEST_CASE("a record holds one ClientHello and nothing behind it") {
+TEST_CASE("a record has one ClientHello and nothing after it") {
   const std::string hello = hello_of("api.example.com"), evil = hello_of("evil.example.com").substr(5);
   const std::string two = in_records(hello.substr(0, 5) + hello.substr(5) + evil, 60'000);
   CHECK(judge(two).reason == "a ClientHello that does not end with its record");
 }
 
-TEST_CASE("records of another version are no other protocol") {
+TEST_CASE("records of another version are the same protocol") {
   const std::string evil = hello_of("evil.test");
   const auto versioned = [](std::string bytes, int major) {
     bytes[1] = static_cast<char>(major);

@@ -29,7 +29,7 @@ Announcement full() {
 }
 }  // namespace
 
-TEST_CASE("an announcement survives the way") {
+TEST_CASE("an announcement survives the wire") {
   const Announcement a = full();
   const auto back = decode_announcement(encode(a));
   REQUIRE(back);
@@ -62,7 +62,7 @@ TEST_CASE("every shorter or longer form is refused") {
   CHECK_FALSE(decode_announcement(answer));
 }
 
-TEST_CASE("what encode() does not make is refused") {
+TEST_CASE("data that encode() cannot make is refused") {
   std::string bytes = encode(full());
   bytes[9] = '\x20';  // a flag that is none
   CHECK_FALSE(decode_announcement(bytes));
@@ -89,7 +89,7 @@ TEST_CASE("texts are bounded") {
   CHECK(back->program.size() == 4096);
 }
 
-TEST_CASE("an answer survives the way") {
+TEST_CASE("an answer survives the wire") {
   const auto back = decode_answer(encode(Answer{.id = ~0ULL, .error = ETIMEDOUT}));
   REQUIRE(back);
   CHECK(back->id == ~0ULL);

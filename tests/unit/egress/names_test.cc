@@ -9,7 +9,7 @@
 using namespace agentrun;
 using egress::Names;
 
-TEST_CASE("a name is given one address of the range, and leads back") {
+TEST_CASE("a name gets one address of the range, which leads back to the name") {
   Names names;
   const auto address = names.address_for("github.com");
   REQUIRE(address);
@@ -21,7 +21,7 @@ TEST_CASE("a name is given one address of the range, and leads back") {
   CHECK_FALSE(names.name_of(*address + 1));
 }
 
-TEST_CASE("addresses are distinct, none looks like a network's or is the sandbox's own") {
+TEST_CASE("addresses are distinct; none looks like a network address or is the sandbox's own") {
   Names names;
   std::set<std::uint32_t> seen;
   for (std::size_t i = 0; i < Names::most; ++i) {
@@ -45,7 +45,7 @@ TEST_CASE("names of impossible length are refused") {
   CHECK(names.name_of(*names.address_for(longest)) == longest);
 }
 
-TEST_CASE("addresses that no name has") {
+TEST_CASE("addresses without a name") {
   Names names;
   REQUIRE(names.address_for("a.example"));
   for (const std::uint32_t address :
@@ -54,7 +54,7 @@ TEST_CASE("addresses that no name has") {
   }
 }
 
-TEST_CASE("a process that was forked before sees what is written after") {
+TEST_CASE("a process forked earlier sees later names") {
   Names names;
   int gate[2];
   REQUIRE(::pipe(gate) == 0);

@@ -38,7 +38,7 @@ policy::Policy policy_of(const std::string& network) {
 
 }  // namespace
 
-TEST_CASE("a rate: the burst, then so many a second") {
+TEST_CASE("a rate: the burst, then a number per second") {
   Rate rate(10, 3);
   std::int64_t now = 1'000'000'000;
   CHECK(rate.take(now));
@@ -65,7 +65,7 @@ TEST_CASE("the final report names the counts") {
   CHECK(report.dropped == 6);
 }
 
-TEST_CASE("heads of packets") {
+TEST_CASE("packet headers") {
   std::string v4 =
       "\x45\0\0\x28\0\0\0\0\x40\x06\0\0\x0A\0\0\1\xCB\0\x71\x05"s + "\x9C\x40\x01\xBB"s + std::string(16, '\0');
   auto head = read_packet(v4);
@@ -113,7 +113,7 @@ TEST_CASE("which addresses may be dialed") {
   CHECK(stopped.remedy.find("network.deny") != std::string::npos);
 }
 
-TEST_CASE("loopback and what means this machine is never dialed, whatever rule names it") {
+TEST_CASE("loopback and other addresses of this machine are never dialed, whatever rule names them") {
   OwnAddresses own(nobody);
   const policy::Policy policy = policy_of(
       "{allow: [\"*:80\", \"127.0.0.1:80\", \"127.0.0.0/8:80\", \"[::1]:80\", \"0.0.0.0:80\", \"[::]:80\", "
@@ -133,7 +133,7 @@ TEST_CASE("loopback and what means this machine is never dialed, whatever rule n
       }
 }
 
-TEST_CASE("an answer that maps an IPv4 address is judged and dialed as that address") {
+TEST_CASE("an answer with a mapped IPv4 address is judged and dialed as that address") {
   OwnAddresses own(nobody);
   const policy::Policy policy = policy_of("{allow: [\"*:80\", \"10.9.9.9:80\"]}");
   FlowFacts facts{.id = 1, .to = to("198.18.1.1", 80)};
@@ -159,7 +159,7 @@ TEST_CASE("an address of a rule with by: may be dialed for that program only, al
   CHECK(check_addresses(policy, own, {to("10.1.2.3")}, facts).addresses.size() == 1);
 }
 
-TEST_CASE("a range names what is special only when it lies within the special range") {
+TEST_CASE("a range names special addresses only if it lies within their range") {
   OwnAddresses own([] { return std::vector{to("203.0.113.7")}; });
   struct Row {
     const char *rule, *address;
@@ -212,7 +212,7 @@ TEST_CASE("a range names what is special only when it lies within the special ra
   }
 }
 
-TEST_CASE("what a denial stops is stopped behind NAT64 too") {
+TEST_CASE("a denial also holds behind NAT64") {
   OwnAddresses own(nobody);
   const policy::Policy policy = policy_of("{allow: [\"*:80\"], deny: [\"203.0.113.0/24:80\"]}");
   FlowFacts facts{.id = 1, .to = to("64:ff9b::cb00:7105", 80)};
@@ -239,7 +239,7 @@ TEST_CASE("an address of the host itself is dialed only where a rule names it") 
   CHECK(loopback);
 }
 
-TEST_CASE("lookups: one question for many who wait, the answer kept for a while, none too many") {
+TEST_CASE("look-ups: one query for many waiting flows, a cached answer, a bounded number") {
   struct Alarm : Watcher {
     explicit Alarm(Loop& owner) : loop(owner) {}
     void ready(unsigned, std::uint32_t) override {}

@@ -28,7 +28,7 @@ bool excepted(const std::string& no_proxy, const std::string& name, const char* 
 
 }  // namespace
 
-TEST_CASE("proxies as people write them") {
+TEST_CASE("common spellings of proxies") {
   const Proxy full = parse_proxy("HTTPS_PROXY", "http://me%40home:p%3Aw@Proxy.Example:3128/");
   CHECK(full.kind == Proxy::Kind::http);
   CHECK(full.host == "proxy.example");
@@ -54,7 +54,7 @@ TEST_CASE("proxies as people write them") {
   }
 }
 
-TEST_CASE("which proxy") {
+TEST_CASE("the choice of the proxy") {
   const ProxyRules rules({.https = "http://secure:1", .http = {}, .all = "socks5://all:2", .no = {}});
   CHECK(rules.choose("a.example", to(somewhere, 443))->host == "secure");
   CHECK(rules.choose("a.example", to(somewhere, 22))->host == "secure");

@@ -27,7 +27,7 @@ bool has(const std::string& text, std::string_view part) {
 
 }  // namespace
 
-TEST_CASE("nothing may leave: the closed ruleset, also when only denials and questions are written") {
+TEST_CASE("nothing may leave: the closed ruleset, also with only deny and ask rules") {
   CHECK(ruleset("{}") == egress::closed_ruleset());
   CHECK(ruleset("{deny: [\"*:*\"], ask: [\"*:443\"], publish: [3000]}") == egress::closed_ruleset());
 }
@@ -46,7 +46,7 @@ TEST_CASE("only the ports of rules by name, of the addresses that stand for name
   CHECK(nat.find("ip6 daddr fd00:198:18::1 return") < nat.find("dnat"));
 }
 
-TEST_CASE("ranges: a set for each range of ports, no prefix inside of another") {
+TEST_CASE("ranges: a set for each range of ports, no prefix inside another") {
   const std::string text = ruleset(
       "{allow: [\"10.1.0.0/16:5432\", \"10.0.0.0/8:5432\", \"10.255.0.0/16:5432\", \"11.0.0.0/8:5432\", "
       "\"10.0.0.0/8:22\", \"[2001:db8::/32]:443\", "
@@ -61,7 +61,7 @@ TEST_CASE("ranges: a set for each range of ports, no prefix inside of another") 
   CHECK(has(nat, "meta l4proto 17 ip daddr @udp_ip_0 udp dport 123 dnat ip to 198.18.0.1:1"));
 }
 
-TEST_CASE("what is not sent to the relay is logged, counted and refused at once") {
+TEST_CASE("packets not sent to the relay are logged, counted and refused at once") {
   for (const char* network : {"{allow: [\"*:443\"]}", "{allow: [\"udp://a.test:123\"]}"}) {
     const std::string text = ruleset(network), out = block(text, "chain output");
     CHECK(has(out, "policy drop;"));

@@ -40,7 +40,7 @@ Args random_args(std::mt19937_64& random) {
 
 }  // namespace
 
-TEST_CASE("each row gets what its disposition says, whatever the registers hold") {
+TEST_CASE("each row is answered as its disposition says, whatever the registers hold") {
   std::mt19937_64 random(1);  // NOLINT(cert-msc51-cpp): the same cases in every run
   for (const Variant variant : agent_variants)
     for (const Row& row : table()) {
@@ -66,7 +66,7 @@ TEST_CASE("the upper half of a register changes nothing, for any call") {
     }
 }
 
-TEST_CASE("without a broker nothing is trapped, and what is refused otherwise is refused") {
+TEST_CASE("without a broker nothing is trapped, and refused calls stay refused") {
   std::mt19937_64 random(3);  // NOLINT(cert-msc51-cpp)
   for (const Row& row : table()) {
     INFO(row.name);
@@ -78,7 +78,7 @@ TEST_CASE("without a broker nothing is trapped, and what is refused otherwise is
   }
 }
 
-TEST_CASE("numbers that are not in the table are ENOSYS") {
+TEST_CASE("numbers outside the table are ENOSYS") {
   for (const Variant variant : {Variant::agent_reads_trapped, Variant::agent_reads_off, Variant::agent_floor_only}) {
     for (int nr = -4; nr < 2000; ++nr)
       if (find(nr) == nullptr && nr >= -1) CHECK_MESSAGE(answer(variant, nr) == refused(ENOSYS), nr);
@@ -86,7 +86,7 @@ TEST_CASE("numbers that are not in the table are ENOSYS") {
   }
 }
 
-TEST_CASE("x32 is refused for every number: known, unknown, and the ones that only x32 has") {
+TEST_CASE("x32 is refused for every number: known, unknown, and those that only x32 has") {
   constexpr int x32_bit = 0x40000000;
   for (const Variant variant : agent_variants)
     for (int nr = 0; nr < 1024; ++nr) CHECK_MESSAGE(answer(variant, nr | x32_bit) == refused(EPERM), nr);
@@ -118,7 +118,7 @@ TEST_CASE("another architecture is refused, whatever the number") {
     }
 }
 
-TEST_CASE("the way out of the sandbox is refused by name") {
+TEST_CASE("calls that lead out of the sandbox are refused by name") {
   const std::initializer_list<const char*> refused_names = {"setns",
                                                             "mount",
                                                             "umount2",

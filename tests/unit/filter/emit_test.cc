@@ -29,7 +29,7 @@ constexpr Clause other_clause[] = {{.first = {.argument = 5, .mask = 0xffffffff,
 
 }  // namespace
 
-TEST_CASE("a rule without clauses is its last word") {
+TEST_CASE("a rule without clauses is its `otherwise`") {
   CHECK(decide({.nr = 1, .otherwise = 99}, {1, 2, 3}) == 99);
 }
 
@@ -59,7 +59,7 @@ TEST_CASE("both conditions of a clause must hold") {
   CHECK(decide(rule, {1, 4}) == 99);
 }
 
-TEST_CASE("a condition sees the low half only, of each of the six registers") {
+TEST_CASE("a condition compares only the low half, of each of the six registers") {
   for (std::uint8_t register_number = 0; register_number < 6; ++register_number) {
     const Clause clauses[] = {{.first = {.argument = register_number, .mask = 0xffffffff, .value = 7}, .action = 10}};
     const CallRule rule{.nr = 1, .clauses = clauses, .otherwise = 99};
@@ -89,14 +89,14 @@ TEST_CASE("attach joins each placeholder to its tests") {
   CHECK(evaluate(program, call(3, {3})) == 5);
 }
 
-TEST_CASE("attach refuses placeholders that stand for nothing, and tests that nothing reaches") {
+TEST_CASE("attach refuses placeholders without a rule, and unreachable tests") {
   const CallRule one[] = {{.nr = 1, .clauses = one_clause, .otherwise = 11}};
   CHECK_THROWS_AS(attach(by_number(), one), std::logic_error);
   const CallRule three[] = {one[0], one[0], one[0]};
   CHECK_THROWS_AS(attach(by_number(), three), std::logic_error);
 }
 
-TEST_CASE("attach refuses a program that the kernel would not take") {
+TEST_CASE("attach refuses a program that the kernel would not accept") {
   std::vector<sock_filter> program(BPF_MAXINSNS, BPF_STMT(BPF_RET | BPF_K, 0));
   program.front() = BPF_STMT(BPF_RET | BPF_K, placeholder(0));
   const CallRule one[] = {{.nr = 1, .clauses = one_clause, .otherwise = 11}};

@@ -116,7 +116,7 @@ TEST_CASE("the kernel refuses: lengths and ends") {
   refused_program(Program(BPF_MAXINSNS + 1, ret_7));
 }
 
-TEST_CASE("the kernel refuses: loads outside of seccomp_data, off a word, or of another kind") {
+TEST_CASE("the kernel refuses: loads outside seccomp_data, unaligned, or of another kind") {
   refused_program({stmt(BPF_LD | BPF_W | BPF_ABS, 64), ret_7});
   refused_program({stmt(BPF_LD | BPF_W | BPF_ABS, 2), ret_7});
   refused_program({stmt(BPF_LD | BPF_W | BPF_ABS, 0xfffffffc), ret_7});
@@ -136,14 +136,14 @@ TEST_CASE("the kernel refuses: instructions and operands") {
   refused_program({jump(BPF_JMP | 0x50 | BPF_K, 0, 0, 0), ret_7});
 }
 
-TEST_CASE("the kernel refuses: jumps that leave the program, also on a way that is not taken") {
+TEST_CASE("the kernel refuses: jumps out of the program, even on an untaken branch") {
   refused_program({stmt(BPF_JMP | BPF_JA, 1), ret_7});
   refused_program({stmt(BPF_JMP | BPF_JA, 0xffffffff), ret_7});
   refused_program({load_nr, jump(BPF_JMP | BPF_JEQ | BPF_K, 100, 0, 1), ret_7});
   refused_program({load_nr, jump(BPF_JMP | BPF_JEQ | BPF_K, 100, 1, 0), ret_7});
 }
 
-TEST_CASE("the kernel refuses: memory that does not exist or that some way leaves unwritten") {
+TEST_CASE("the kernel refuses: memory cells that do not exist or that some path leaves unwritten") {
   refused_program({stmt(BPF_ST, 16), ret_7});
   refused_program({stmt(BPF_LD | BPF_MEM, 16), ret_7});
   refused_program({stmt(BPF_LD | BPF_MEM, 0), ret_7});

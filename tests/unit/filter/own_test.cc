@@ -42,7 +42,7 @@ void kills_all_other_commands(Variant variant, const std::set<std::uint32_t>& co
 
 }  // namespace
 
-TEST_CASE("init: this and nothing else") {
+TEST_CASE("init: these calls and no others") {
   const Names expected = {"read",         "write",          "close",           "poll",
                           "ppoll",        "mmap",           "munmap",          "brk",
                           "getpid",       "sendto",         "sendmsg",         "recvmsg",
@@ -53,14 +53,14 @@ TEST_CASE("init: this and nothing else") {
   CHECK(answered(Variant::init, killed).size() == table().size() - expected.size());
 }
 
-TEST_CASE("init: four terminal requests, no code in memory") {
+TEST_CASE("init: four terminal requests, no executable memory") {
   kills_all_other_commands(Variant::init, {0x540f, 0x5410, 0x5413, 0x5414});
   CHECK(answer(Variant::init, __NR_mmap, {0, 4096, 3, 0x22}) == allowed);
   for (const std::uint64_t protection : {4U, 5U, 6U, 7U, 0x1000004U})
     CHECK(answer(Variant::init, __NR_mmap, {0, 4096, protection, 0x22}) == killed);
 }
 
-TEST_CASE("broker: what it performs, and nothing that makes a process, a socket, a mount or code") {
+TEST_CASE("broker: the calls that it performs, and none that makes a process, a socket, a mount or code") {
   const Names expected = {"read",
                           "write",
                           "fdatasync",
@@ -178,7 +178,7 @@ TEST_CASE("broker: ioctl for the listener only") {
   kills_all_other_commands(Variant::broker, {0xc0502100, 0xc0182101, 0x40082102, 0x40182103, 0x40082104});
 }
 
-TEST_CASE("broker: two options of the agent's sockets, no other one") {
+TEST_CASE("broker: two options of the agent's sockets, and no other") {
   const auto option = [](std::uint64_t level, std::uint64_t name) {
     return answer(Variant::broker, __NR_setsockopt, {3, level, name});
   };
@@ -201,19 +201,19 @@ TEST_CASE("broker: threads, no processes, no namespaces") {
     CHECK(answer(Variant::broker, __NR_clone, {thread | space}) == killed);
 }
 
-TEST_CASE("broker: no code in memory") {
+TEST_CASE("broker: no executable memory") {
   for (const int nr : {__NR_mmap, __NR_mprotect})
     for (std::uint64_t protection = 0; protection < 8; ++protection)
       CHECK(answer(Variant::broker, nr, {0, 4096, protection}) == ((protection & 4) != 0 ? killed : allowed));
 }
 
-TEST_CASE("our own processes: numbers that nobody knows kill") {
+TEST_CASE("agent-run's own processes: unknown numbers kill") {
   for (const Variant variant : {Variant::init, Variant::broker})
     for (int nr = 336; nr < 2000; ++nr)
       if (find(nr) == nullptr) CHECK(answer(variant, nr) == killed);
 }
 
-TEST_CASE("sinks: they speak and read, serve nobody, change no file, run nothing") {
+TEST_CASE("sinks: they connect and read, accept nobody, change no file, execute nothing") {
   constexpr std::uint32_t eperm = SECCOMP_RET_ERRNO | EPERM;
   for (const int nr :
        {__NR_read, __NR_pread64, __NR_write, __NR_connect, __NR_sendto, __NR_getsockopt, __NR_lseek, __NR_futex})

@@ -87,7 +87,7 @@ TEST_CASE("open and openat: the deciding flags in all combinations, in both call
   }
 }
 
-TEST_CASE("open and openat: flags that no kernel knows decide nothing") {
+TEST_CASE("open and openat: unknown flags decide nothing") {
   for (const std::uint32_t unknown : {04U, 010U, 020U, 040U, 0x00800000U, 0x01000000U, 0x40000000U, 0x80000000U}) {
     CHECK(answer(Variant::agent_reads_trapped, __NR_openat, {0, 0, unknown}) == trapped);
     CHECK(answer(Variant::agent_reads_off, __NR_openat, {0, 0, unknown}) == allowed);
@@ -125,7 +125,7 @@ TEST_CASE("clone: every combination of the namespace flags is refused, threads a
   expect(allowed, __NR_clone, {0xffffffffU & ~0x7e020000U});
 }
 
-TEST_CASE("unshare: no new namespaces; what is shared between threads may be unshared") {
+TEST_CASE("unshare: no new namespaces; state shared between threads may be unshared") {
   for (const std::uint32_t space :
        {0x80U, 0x20000U, 0x02000000U, 0x04000000U, 0x08000000U, 0x10000000U, 0x20000000U, 0x40000000U}) {
     expect(refused(EPERM), __NR_unshare, {space});
@@ -134,7 +134,7 @@ TEST_CASE("unshare: no new namespaces; what is shared between threads may be uns
   for (const std::uint32_t shared : {0U, 0x200U, 0x400U, 0x40000U, 0x40600U}) expect(allowed, __NR_unshare, {shared});
 }
 
-TEST_CASE("ioctl: what changes files by a read-only descriptor, or types into a terminal, is refused") {
+TEST_CASE("ioctl: commands that change files by a read-only descriptor, or type into a terminal, are refused") {
   const std::initializer_list<std::uint32_t> commands = {
       0x5412,                              // TIOCSTI
       0x541c,                              // TIOCLINUX
@@ -153,7 +153,7 @@ TEST_CASE("ioctl: what changes files by a read-only descriptor, or types into a 
   for (const std::uint32_t command : commands) expect(refused(EPERM), __NR_ioctl, {3, command, 0x7ffe1000});
 }
 
-TEST_CASE("ioctl: what programs need is allowed") {
+TEST_CASE("ioctl: commands that programs need are allowed") {
   const std::initializer_list<std::uint32_t> commands = {
       0x5401,     0x5402,     0x5403,     0x5404, 0x540b,  // TCGETS, TCSETS, TCSETSW, TCSETSF, TCFLSH
       0x540e,     0x540f,     0x5410,     0x5413, 0x5414,  // TIOCSCTTY, TIOCGPGRP, TIOCSPGRP, TIOCGWINSZ, TIOCSWINSZ
@@ -169,7 +169,7 @@ TEST_CASE("ioctl: what programs need is allowed") {
   for (const std::uint32_t command : commands) expect(allowed, __NR_ioctl, {3, command, 0x7ffe1000});
 }
 
-TEST_CASE("ioctl: all directions, types and numbers against the list of what is refused") {
+TEST_CASE("ioctl: all directions, types and numbers against the list of refused commands") {
   constexpr std::uint32_t only_in = 1;  // the kernel only reads the argument
   constexpr std::uint32_t only_out = 2;
   constexpr std::uint32_t both = 3;
@@ -241,7 +241,7 @@ TEST_CASE("socket and socketpair: families, types and protocols") {
   }
 }
 
-TEST_CASE("personality: only values that change nothing of what protects") {
+TEST_CASE("personality: only values that weaken no protection") {
   for (const std::uint64_t value : {0x0U, 0x0040000U, 0xffffffffU}) expect(allowed, __NR_personality, {value});
   for (int bit = 0; bit < 32; ++bit) {
     const std::uint64_t value = std::uint64_t{1} << bit;
@@ -251,7 +251,7 @@ TEST_CASE("personality: only values that change nothing of what protects") {
   }
 }
 
-TEST_CASE("fcntl: only what takes or returns a lease or a delegation is trapped, whatever is asked for") {
+TEST_CASE("fcntl: only commands that take or return a lease or a delegation are trapped, whatever their argument") {
   for (std::uint64_t command = 0; command < 4096; ++command) {
     const bool leases = command == 1024 || command == 1040;  // F_SETLEASE, F_SETDELEG
     for (const std::uint64_t lease : {0U, 1U, 2U, 0xffffffffU})
@@ -261,7 +261,7 @@ TEST_CASE("fcntl: only what takes or returns a lease or a delegation is trapped,
   CHECK(answer(Variant::agent_floor_only, __NR_fcntl, {3, 1024, 0}) == allowed);
 }
 
-TEST_CASE("prctl: everything but where the memory's parts are") {
+TEST_CASE("prctl: everything except PR_SET_MM") {
   for (std::uint64_t option = 0; option < 128; ++option) {
     const bool set_mm = option == 35;  // PR_SET_MM
     for (const std::uint64_t part : {0U, 9U, 14U, 15U})
@@ -325,7 +325,7 @@ TEST_CASE("TCP Fast Open: no connection without connect") {
   expect(allowed, __NR_setsockopt, {3, 6, 1, 0x1000, 4});
 }
 
-TEST_CASE("every checked row is tested here: it has a value that is allowed and one that is refused") {
+TEST_CASE("every checked row is tested here, with an allowed value and a refused one") {
   const std::set<std::string_view> tested = {"clone",       "unshare",  "ioctl",        "socket", "socketpair",
                                              "personality", "seccomp",  "memfd_create", "prctl",  "sendto",
                                              "sendmsg",     "sendmmsg", "setsockopt"};

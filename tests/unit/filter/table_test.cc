@@ -55,7 +55,7 @@ TEST_CASE("no name is in the table twice") {
   for (const Row& entry : table()) CHECK_MESSAGE(names.insert(entry.name).second, entry.name);
 }
 
-TEST_CASE("find gives the row of a number, and null for a number that is not there") {
+TEST_CASE("find returns the row of a number, and null for an unknown one") {
   for (const Row& entry : table()) CHECK(find(entry.nr) == &entry);
   for (const int nr : {-1, 336, 423, 470, 512, 547, 0x40000000, 0x40000101}) CHECK(find(nr) == nullptr);
   REQUIRE(find(__NR_openat) != nullptr);
@@ -125,7 +125,7 @@ TEST_CASE("calls whose trap would break programs are never trapped (design.md §
     CHECK_MESSAGE(row(call).disposition == Disposition::allow, call);
 }
 
-TEST_CASE("the at-forms have their descriptor right before their path, and the two-path forms have both") {
+TEST_CASE("at-forms have their descriptor right before their path, and two-path forms have both") {
   for (const Row& entry : table()) {
     INFO(entry.name);
     const Arguments& at = entry.arguments;
@@ -157,7 +157,7 @@ TEST_CASE("argument registers of calls that are easily confused") {
   CHECK(row("connect").arguments.fd == 0);
 }
 
-TEST_CASE("every enumerator has a word of its own") {
+TEST_CASE("every enumerator has its own name") {
   Names words;
   for (int i = 0; i <= static_cast<int>(Operation::bind); ++i) words.insert(name(static_cast<Operation>(i)));
   CHECK(words.size() == static_cast<std::size_t>(Operation::bind) + 1);

@@ -53,7 +53,7 @@ TEST_CASE("a lost identity.vkey is written again, a wrong one is refused") {
   refuse(scratch.path(), "does not belong");
 }
 
-TEST_CASE("an identity that others may read or own is refused") {
+TEST_CASE("an identity with another mode, owner or type is refused") {
   const Scratch scratch;
   (void)load_or_make_identity(scratch.path());
   const auto file = scratch.path() / "identity.key";

@@ -39,7 +39,7 @@ std::string refusal(const std::string& body, const HostFacts& facts) {
 
 }  // namespace
 
-TEST_CASE("the view: united, existing, deepest last") {
+TEST_CASE("the mount view: merged grants, existing paths, deepest last") {
   const FakeHost host = debian_host();
   CHECK(view_of(compile_text("", host.facts())) == Texts{"s /tmp", "s /dev/shm", "s /home/u", "s /var/tmp"});
   CHECK(view_of(compile_text("workspace: {mode: write}\nfiles: {read: [/usr, /usr/bin, /usr/, ~/.gitconfig, /absent, "
@@ -51,7 +51,7 @@ TEST_CASE("the view: united, existing, deepest last") {
   CHECK(view_of(compile_text("files: {write: [/]}\nweaken: [host-root]\n", host.facts())) == Texts{"w /"});
 }
 
-TEST_CASE("overlays: shown, changeable, and never less than they say") {
+TEST_CASE("overlays: shown, writable, and never weaker than declared") {
   const FakeHost host = debian_host();
   const HostFacts facts = host.facts();
   const Policy policy = compile_text(
@@ -74,7 +74,7 @@ TEST_CASE("overlays: shown, changeable, and never less than they say") {
   CHECK(list(guarded.masks()) == Texts{"/home/u/proj/.env"});
 }
 
-TEST_CASE("an overlay that would hold nothing back is refused") {
+TEST_CASE("an overlay without effect is refused") {
   const FakeHost host = debian_host();
   HostFacts facts = host.facts();
   facts.is_folder = [](const std::string& path) { return path != "/home/u/notes/a"; };
@@ -90,7 +90,7 @@ TEST_CASE("an overlay that would hold nothing back is refused") {
         "t.yaml:3:19: files.overlay[0]: would let the agent write /etc");
 }
 
-TEST_CASE("the view shows links by the name that was written") {
+TEST_CASE("the mount view shows links by the written name") {
   const FakeHost host = debian_host();
   CHECK(view_of(compile_text("files: {read: [/usr, /bin, /lib64, /etc/localtime]}\n", host.facts())) ==
         Texts{"s /tmp", "r /usr", "s /dev/shm", "s /home/u", "r /usr/bin <- /bin", "r /usr/lib64 <- /lib64",
@@ -100,7 +100,7 @@ TEST_CASE("the view shows links by the name that was written") {
         Texts{"r /etc", "s /tmp", "s /dev/shm", "s /home/u", "s /var/tmp", "r /usr/share/zoneinfo/UTC"});
 }
 
-TEST_CASE("a grant with a glob names what exists") {
+TEST_CASE("a grant with a glob names existing paths") {
   FakeHost host = debian_host();
   host.folder("/etc/java-17").file("/etc/pythonrc");
   const Policy policy =
@@ -121,7 +121,7 @@ TEST_CASE("denied grants are not shown") {
                              host.facts())) == Texts{"s /dev/shm", "s /home/u", "s /var/tmp"});
 }
 
-TEST_CASE("read denials are masks of what exists, by their canonical paths") {
+TEST_CASE("read denials mask existing paths, by their canonical names") {
   FakeHost host = debian_host();
   host.folder("/data/k").link("/home/u/proj/k", "/data/k");
   const auto with = [&](const std::string& deny) {
@@ -157,7 +157,7 @@ TEST_CASE("read denials are masks of what exists, by their canonical paths") {
   CHECK_FALSE(with("/etc/shadow").denies_later());
 }
 
-TEST_CASE("read denials with globs are masks of what a scan finds") {
+TEST_CASE("read denials with globs mask the paths that a scan finds") {
   FakeHost host = debian_host();
   host.file("/home/u/proj/a/.env")
       .file("/home/u/proj/a/b/.env/deep")
@@ -182,7 +182,7 @@ TEST_CASE("read denials with globs are masks of what a scan finds") {
   CHECK(policy.decide(Right::change, "/home/u/proj/new/.env").act == Act::deny);
 }
 
-TEST_CASE("what cannot be scanned or is too much to mask makes reads need the broker") {
+TEST_CASE("reads need the broker if a scan fails or finds too much to mask") {
   FakeHost host = debian_host();
   const std::string text = "workspace: {mode: write}\nfiles: {read: [/data], deny: [\"**/*.key\"]}\n";
   HostFacts blind = host.facts();
@@ -225,7 +225,7 @@ exec: {allow: ["/usr/**", "/usr/bin/g*"], deny: [/usr/bin/sudo]}
   CHECK(label("t:exec.deny[0]") == "broker");
 }
 
-TEST_CASE("who keeps a denial by default") {
+TEST_CASE("who enforces a denial by default") {
   const FakeHost host = debian_host();
   const Policy policy = compile_text(R"(
 workspace: {mode: write}
@@ -290,7 +290,7 @@ TEST_CASE("exec roots") {
         Texts{"/home/u/proj/out/prog"});
 }
 
-TEST_CASE("what cannot be meant") {
+TEST_CASE("profiles that are refused") {
   FakeHost host = debian_host();
   host.folder("/data")
       .link("/home/u/proj/out", "/data")
@@ -353,7 +353,7 @@ TEST_CASE("what cannot be meant") {
   CHECK_THROWS_AS(compile(chain, facts), ProfileError);
 }
 
-TEST_CASE("agent-run's own files are changed in no run") {
+TEST_CASE("no run can change agent-run's own files") {
   FakeHost host = debian_host();
   host.folder("/home/u/.config").link("/home/u/cfg", "/home/u/.config");
   HostFacts facts = host.facts();
@@ -390,7 +390,7 @@ TEST_CASE("the workspace") {
   CHECK(read.decide(Right::read, "/home/u/proj/a").act == Act::allow);
 }
 
-TEST_CASE("the last profile decides what there is one of, but drops nothing that a parent forbids or audits") {
+TEST_CASE("the last profile sets single values, but drops nothing that a parent forbids or audits") {
   const FakeHost host = debian_host();
   const std::vector<Profile> chain = {
       agentrun::profile::parse("agent-run: 1\nworkspace: {mode: write}\nexec: {writable: deny}\nlimits: {wall: 1h, "
@@ -409,7 +409,7 @@ TEST_CASE("the last profile decides what there is one of, but drops nothing that
   CHECK(compile_text("", host.facts()).reads() == agentrun::profile::Reads::claimed);
 }
 
-TEST_CASE("of each limit the least holds, whoever says it") {
+TEST_CASE("the lowest of each limit holds, whichever profile sets it") {
   const FakeHost host = debian_host();
   const Profile strict = agentrun::profile::parse(
       "agent-run: 1\nlimits: {memory: 1GiB, tasks: 32, cpus: 0.5, wall: 1h, open-files: 64}\n", "strict.yaml");
@@ -548,7 +548,7 @@ TEST_CASE("every shipped profile compiles, for a Debian host and for an empty on
   }
 }
 
-TEST_CASE("what the shipped profiles are for") {
+TEST_CASE("the shipped profiles do what they are for") {
   const FakeHost host = debian_host();
   const auto load = [&](const char* name) { return compile(Loader("").load(name), host.facts()); };
   const auto chain_of = [](std::initializer_list<const char*> names) {
@@ -670,7 +670,7 @@ TEST_CASE("${writable}: the workspace, every grant to write, and a grant below t
         std::string::npos);
 }
 
-TEST_CASE("${git}: what the host says git uses is guarded under its own names") {
+TEST_CASE("${git}: paths that git uses on the host are guarded under their own names") {
   const FakeHost host = debian_host();
   HostFacts facts = host.facts();
   std::vector<std::string> asked;

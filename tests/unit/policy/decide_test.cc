@@ -37,7 +37,7 @@ constexpr auto deny = Act::deny;
 
 }  // namespace
 
-TEST_CASE("an empty profile grants only what is the run's own") {
+TEST_CASE("an empty profile grants only the run's own paths") {
   const FakeHost host = debian_host();
   const Policy policy = compile_text("", host.facts());
   check(policy, {
@@ -84,7 +84,7 @@ TEST_CASE("an empty profile grants only what is the run's own") {
   CHECK(policy.exec_roots().empty());
 }
 
-TEST_CASE("paths that are not normal are denied, also where everything is granted") {
+TEST_CASE("paths that are not normal are denied, even if everything is granted") {
   const FakeHost host = debian_host();
   const Policy policy =
       compile_text("files: {write: [/]}\nexec: {allow: [\"/**\"]}\nweaken: [host-root]\n", host.facts());
@@ -178,7 +178,7 @@ TEST_CASE("may_guard_below") {
   CHECK_FALSE(policy.may_guard_below("/data/q/y"));
 }
 
-TEST_CASE("rules hold for a path as written and where its links lead") {
+TEST_CASE("rules hold for a path as written and for its resolved target") {
   FakeHost host = debian_host();
   host.folder("/data/keys").link("/home/u/keys", "/data/keys").link("/srv", "/data");
   const Policy policy = compile_text(R"(
@@ -203,7 +203,7 @@ exec: {allow: ["/bin/**", "/lib64/*"], deny: ["/bin/s{h,udo}"]}
         std::vector<std::string>{"/usr/bin", "/usr/lib64"});
 }
 
-TEST_CASE("a denied path that is not there is denied where a link above it would lead") {
+TEST_CASE("a denied path that is missing is denied where a link above it would lead") {
   FakeHost host = debian_host();
   host.folder("/run").link("/var/run", "/run");
   const Policy policy = compile_text("files: {read: [/run], deny: [/var/run/x.sock]}\n", host.facts());
@@ -211,7 +211,7 @@ TEST_CASE("a denied path that is not there is denied where a link above it would
         {{Right::read, "/run/x.sock", deny}, {Right::read, "/var/run/x.sock", deny}, {Right::read, "/run/y", allow}});
 }
 
-TEST_CASE("a protected path cannot come to be through what stands above it") {
+TEST_CASE("a protected path cannot be created through a directory above it") {
   FakeHost host = debian_host();
   const auto with = [&](const FakeHost& h) {
     return compile_text(std::string(workspace_write) + "files: {protect: [\"${workspace}/.git/config\", ~/x/y]}\n",
@@ -314,7 +314,7 @@ std::string all_verdicts(const Policy& policy) {
 }
 }  // namespace
 
-TEST_CASE("the order of rules and profiles has no meaning") {
+TEST_CASE("the order of rules and profiles does not matter") {
   const FakeHost host = debian_host();
   std::vector<Profile> chain = {agentrun::profile::parse(R"(agent-run: 1
 name: a
@@ -346,7 +346,7 @@ exec: {allow: ["/**", "${workspace}/**"], deny: ["**/sudo"]}
   }
 }
 
-TEST_CASE("exec rules with arguments: deny, then ask, then allow; what is not known counts against the agent") {
+TEST_CASE("exec rules with arguments: deny, then ask, then allow; unknown arguments count against the agent") {
   const FakeHost host = debian_host();
   const Policy policy = compile_text(R"(
 exec:

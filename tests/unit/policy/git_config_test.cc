@@ -50,7 +50,7 @@ TEST_CASE("settings of git, as git-config(1) writes them") {
   CHECK(parse_git_config("").empty());
 }
 
-TEST_CASE("whatever git reads in any bytes is read here too") {
+TEST_CASE("any bytes are read as git reads them") {
   if (::access("/usr/bin/git", X_OK) != 0) return;  // scripts/packages names it
   std::string file = "/tmp/agent-run-git-config-XXXXXX";
   const int fd = ::mkstemp(file.data());

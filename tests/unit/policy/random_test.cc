@@ -79,7 +79,7 @@ class Plain {
 
 }  // namespace
 
-TEST_CASE("random policies answer what their rules mean") {
+TEST_CASE("random policies answer as their rules say") {
   const std::vector<std::string> heads = {"/d", "/e", "~", "${workspace}", "/tmp", "/e/d"};
   const std::vector<std::string> names = {"a", "b", "ab", ".env", "c.x", "hooks"};
   std::vector<std::string> anywhere = heads, globs = names;

@@ -67,7 +67,7 @@ bool same(const Node& a, const Node& b) {
          std::ranges::equal(a.items, b.items, same_item) && std::ranges::equal(a.entries, b.entries, same_entry);
 }
 
-TEST_CASE("the tree of a shipped profile that is kept in the program is the one of its text") {
+TEST_CASE("the embedded tree of a shipped profile equals that of its text") {
   REQUIRE(stored_profiles().size() == shipped().size());
   for (const StoredProfile& stored : stored_profiles()) {
     const std::string file = std::string(stored.name) + ".yaml";
@@ -90,7 +90,7 @@ TEST_CASE("every shipped profile loads with its ancestors first") {
   CHECK(loader.load("git-safe").front().files.protect.front().place.text() == "git-safe.yaml:8:7");
 }
 
-TEST_CASE("names are looked up in the user's folder first, then among the shipped ones") {
+TEST_CASE("names are looked up in the user's directory first, then among the shipped profiles") {
   const Folder folder;
   folder.put("mine.yaml", "agent-run: 1\nextends: [default]\n");
   folder.put("git-safe.yaml", "agent-run: 1\nname: git-safe\n");

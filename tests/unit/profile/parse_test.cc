@@ -75,7 +75,7 @@ TEST_CASE("a whole profile") {
   CHECK(p.text == complete);
 }
 
-TEST_CASE("the name of a profile is the file's when it is not written") {
+TEST_CASE("a profile without a name has the file's name") {
   CHECK(parse("agent-run: 1\n", "/x/my-own.yaml").name == "my-own");
   CHECK_THROWS_AS(parse("agent-run: 1\n", "/x/my own.yaml"), ProfileError);
   CHECK_THROWS_AS(parse("agent-run: 1\n", "command-line.yaml"), ProfileError);
@@ -238,7 +238,7 @@ TEST_CASE("refused shapes, with place, key and remedy") {
   }
 }
 
-TEST_CASE("what is not built is refused, and only when it would have an effect") {
+TEST_CASE("an unsupported key is refused only if it would have an effect") {
   struct Row {
     const char* text;
     const char* what;
@@ -275,7 +275,7 @@ TEST_CASE("the version") {
   CHECK_NOTHROW(parse("agent-run: 1\r\nname: x\r\n", "t.yaml"));
 }
 
-TEST_CASE("64 KiB and no more") {
+TEST_CASE("at most 64 KiB") {
   std::string text = "agent-run: 1\n#";
   text.resize(agentrun::profile::max_bytes, 'x');
   CHECK_NOTHROW(parse(text, "t.yaml"));
@@ -283,7 +283,7 @@ TEST_CASE("64 KiB and no more") {
   CHECK_THROWS_WITH_AS(parse(text, "t.yaml"), "t.yaml: the profile is larger than 64 KiB", ProfileError);
 }
 
-TEST_CASE("bombs end in an error, soon") {
+TEST_CASE("bombs quickly end in an error") {
   for (const char* piece : {"[", "{", "- ", "? ", "{a: ", "\"", "&a ", "a: b\n"}) {
     std::string text = "agent-run: 1\nfiles: ";
     while (text.size() + 8 < agentrun::profile::max_bytes) text += piece;

@@ -31,7 +31,7 @@ TEST_CASE("sizes and durations") {
   for (const char* text : {"", "s", "60", "1d", "1.5h", "1h30m", "-1s", "01s"}) CHECK_FALSE(to_milliseconds(text));
 }
 
-TEST_CASE("what some reader of YAML takes for another type") {
+TEST_CASE("values that some YAML reader takes for another type") {
   for (const char* text : {"~", "null", "True", "NO", "off", "y", "1", "010", "0x1f", "1_000", "-1", "+.5", ".inf",
                            "-.Inf", ".nan", "1e3", "12:30:00", "2001-01-01"})
     CHECK_MESSAGE(is_typed(text), text);

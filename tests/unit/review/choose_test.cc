@@ -35,19 +35,19 @@ std::string left(const Chosen& chosen) {
 
 }  // namespace
 
-TEST_CASE("a plain apply leaves what is trusted, what the host changed and what is never applied") {
+TEST_CASE("a plain apply leaves trusted files, files that the host changed, and files that are never applied") {
   const Chosen chosen = choose(some(), {});
   CHECK(paths(chosen.apply) == "0:gone 0:d 0:d/e 0:d/e/f 1:d/e/f");
   CHECK(left(chosen) == "d/run ours fifo");
 }
 
-TEST_CASE("--trusted and --force take what they name, and nothing else") {
+TEST_CASE("--trusted and --force apply only what they name") {
   CHECK(left(choose(some(), {.trusted = true})) == "ours fifo");
   CHECK(left(choose(some(), {.host_changes = true})) == "d/run fifo");
   CHECK(left(choose(some(), {.trusted = true, .host_changes = true})) == "fifo");
 }
 
-TEST_CASE("a name takes what is below it, and the new folders above") {
+TEST_CASE("a name selects everything below it, and the new directories above") {
   const Chosen chosen = choose(some(), {.named = {{0, "d/e/f"}}});
   CHECK(paths(chosen.apply) == "0:d/e/f 0:d 0:d/e");
   CHECK(chosen.left.empty());
@@ -57,13 +57,13 @@ TEST_CASE("a name takes what is below it, and the new folders above") {
   CHECK(choose(some(), {.named = {{0, "go"}}}).apply.empty());
 }
 
-TEST_CASE("a trusted file is taken when it is named itself, not by its folder") {
+TEST_CASE("a trusted file is selected by its own name, not by its directory's") {
   CHECK(left(choose(some(), {.named = {{0, "d"}}})) == "d/run");
   CHECK(paths(choose(some(), {.named = {{0, "d/run"}}}).apply) == "0:d/run 0:d");
   CHECK(left(choose(some(), {.named = {{0, "ours"}}})) == "ours");  // naming is not forcing
 }
 
-TEST_CASE("a name among very many folders takes no time") {
+TEST_CASE("a name among very many directories is found quickly") {
   std::vector<Change> changes;
   for (int i = 0; i < 50'000; ++i) {
     changes.push_back({.path = "junk/" + std::to_string(i), .after = {.kind = Kind::folder}});

@@ -16,7 +16,7 @@ Change change(const std::string& path, Kind before, Kind after, mode_t mode = 06
 }
 }  // namespace
 
-TEST_CASE("what the host runs or obeys, by name") {
+TEST_CASE("files that the host runs or obeys, by name") {
   for (const char* path : {".git/hooks/pre-commit",
                            "sub/.git/hooks/x",
                            ".git/config",
@@ -60,7 +60,7 @@ TEST_CASE("what the host runs or obeys, by name") {
     CHECK_MESSAGE(is_trusted_name(path), path);
 }
 
-TEST_CASE("one table: what apply holds back by name is what a profile protects, and what is no project's") {
+TEST_CASE("one table: apply holds back by name what profiles protect, and files that belong to no project") {
   // What tools obey in a project: held back by apply and refused by the profile.
   auto chain = agentrun::profile::Loader("").load("coding");
   const agentrun::policy::Policy coding =
@@ -129,7 +129,7 @@ TEST_CASE("one table: what apply holds back by name is what a profile protects, 
   }
 }
 
-TEST_CASE("what a project is made of is not in the group") {
+TEST_CASE("a project's ordinary files are not in the group") {
   for (const char* path : {"src/main.c",
                            "Makefile",
                            "package.json",
@@ -174,7 +174,7 @@ TEST_CASE("groups") {
   CHECK(group_of(change(".git", Kind::file, Kind::folder), target) == Group::trusted);
 }
 
-TEST_CASE("a link to what is trusted is trusted") {
+TEST_CASE("a link to a trusted file is trusted") {
   const auto link = [](const std::string& path, const std::string& text) {
     Change made = change(path, Kind::absent, Kind::link);
     made.after.link = text;
@@ -188,7 +188,7 @@ TEST_CASE("a link to what is trusted is trusted") {
   CHECK(link("a/b", "../src") == Group::ordinary);
 }
 
-TEST_CASE("what the overlay is of counts too") {
+TEST_CASE("the overlay's own directory counts too") {
   const Change config = change("config", Kind::absent, Kind::file);
   CHECK(group_of(config, target) == Group::ordinary);
   for (const char* path : {"/home/u/proj/.git", "/home/u/.cargo", "/home/u/.ssh"})
@@ -209,7 +209,7 @@ TEST_CASE("links that lead out") {
   CHECK(leads_outside("p/q/l", "d/../../x", target));  // d may itself be a link
 }
 
-TEST_CASE("deletions first, then what is trusted, then the rest") {
+TEST_CASE("deletions first, then trusted files, then the rest") {
   std::vector<Change> changes;
   for (auto [path, group] : {std::pair{"z", Group::ordinary},
                              {"b", Group::trusted},
@@ -224,7 +224,7 @@ TEST_CASE("deletions first, then what is trusted, then the rest") {
   CHECK(order == "xybaz");
 }
 
-TEST_CASE("what names of the host lead to is trusted, and what is on their way keeps its kind") {
+TEST_CASE("targets of the host's names are trusted, and files on the path to them keep their kind") {
   const std::vector<Target> targets = {{.path = "/ws", .ino = 1}};
   const auto change = [](std::string path, Kind before, Kind after, std::string link = {}) {
     return Change{

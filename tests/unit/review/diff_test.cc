@@ -60,7 +60,7 @@ TEST_CASE("the format of diff -u") {
         "@@ -2,7 +2,7 @@\n 2\n 3\n 4\n-5\n+X\n 6\n 7\n 8\n");
 }
 
-TEST_CASE("changes that lie near each other share a hunk, and others do not") {
+TEST_CASE("nearby changes share a hunk, others do not") {
   std::string before, near, far;
   for (int i = 1; i <= 40; ++i) {
     const std::string line = std::to_string(i) + "\n";
@@ -74,7 +74,7 @@ TEST_CASE("changes that lie near each other share a hunk, and others do not") {
   CHECK(unified_hunks(before, far).find("@@ -15,7 +15,7 @@\n") != std::string::npos);
 }
 
-TEST_CASE("applied to the old text, the hunks give the new one") {
+TEST_CASE("the hunks turn the old text into the new one") {
   std::mt19937 random(20261122);
   const auto text = [&](std::size_t lines, unsigned alphabet) {
     std::string made;
@@ -88,7 +88,7 @@ TEST_CASE("applied to the old text, the hunks give the new one") {
   }
 }
 
-TEST_CASE("it is the shortest, where that is exact") {
+TEST_CASE("the diff is the shortest, where it is exact") {
   const std::string hunks =
       unified_hunks("a\nb\nc\na\nb\nb\na\n", "c\nb\na\nb\na\nc\n");  // Myers' own example: 5 edits
   std::size_t edits = 0;
@@ -96,7 +96,7 @@ TEST_CASE("it is the shortest, where that is exact") {
   CHECK(edits == 5);
 }
 
-TEST_CASE("texts that have little in common are told in bounded memory") {
+TEST_CASE("texts with little in common are compared in bounded memory") {
   std::string before, after;
   for (int i = 0; i < 20'000; ++i) {
     before += "old " + std::to_string(i) + "\n";

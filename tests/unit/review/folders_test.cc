@@ -27,7 +27,7 @@ struct Scratch {
 };
 }  // namespace
 
-TEST_CASE("nothing above the root and nothing behind a link is opened") {
+TEST_CASE("no file above the root or behind a link is opened") {
   Scratch s;
   std::filesystem::create_directories(s.path / "a/b");
   std::filesystem::create_directory_symlink("a", s.path / "l");
@@ -39,7 +39,7 @@ TEST_CASE("nothing above the root and nothing behind a link is opened") {
   CHECK(look(s.fd, "l/b").entry.kind == Entry::Kind::absent);
 }
 
-TEST_CASE("a tree is removed however deep it is and whatever its modes are") {
+TEST_CASE("a tree is removed at any depth and with any modes") {
   Scratch s;
   const int depth = 3000;  // three times the usual limit of descriptors, and over PATH_MAX
   REQUIRE(::mkdirat(s.fd.get(), "deep", 0700) == 0);
@@ -57,7 +57,7 @@ TEST_CASE("a tree is removed however deep it is and whatever its modes are") {
   remove_tree(s.fd, "deep");  // nothing there is fine
 }
 
-TEST_CASE("fields come back as they were, and a torn one is left out") {
+TEST_CASE("fields are read back unchanged, and a torn one is left out") {
   const Fields fields = {"a\nb", "", "\xff"};
   CHECK(decode_fields(encode_fields(fields)) == fields);
   CHECK(decode_fields(encode_fields(fields) + "torn") == fields);

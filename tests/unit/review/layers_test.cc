@@ -91,7 +91,7 @@ void pass_a_tick() {
 
 }  // namespace
 
-TEST_CASE("what equals the host is no change") {
+TEST_CASE("a file that equals the host's is no change") {
   World w;
   put(w.host / "same", "x");
   fs::create_directories(w.host / "d");
@@ -102,7 +102,7 @@ TEST_CASE("what equals the host is no change") {
   CHECK(overlays.changes().empty());
 }
 
-TEST_CASE("below an opaque folder nothing of the host is shown, at any depth") {
+TEST_CASE("nothing of the host is visible below an opaque directory, at any depth") {
   World w;
   put(w.host / "dist/js/old.js", "o");
   put(w.host / "dist/js/deep/old.js", "o");
@@ -120,7 +120,7 @@ TEST_CASE("below an opaque folder nothing of the host is shown, at any depth") {
   CHECK_FALSE(fs::exists(w.host / "dist/js/deep"));
 }
 
-TEST_CASE("times are changes, and a shut folder is opened for what was changed in it") {
+TEST_CASE("times are changes, and a directory without access is opened for the changes in it") {
   World w;
   put(w.host / "touched", "x", 0755);
   put(w.host / ".envrc", "x");
@@ -232,7 +232,7 @@ TEST_CASE("every kind of change is found, and applied") {
   CHECK(fs::is_empty(w.state / "overlays"));
 }
 
-TEST_CASE("times, and what else the host's file has, are kept; set-id bits are not given") {
+TEST_CASE("times and other attributes of the host's file are kept; set-id bits are not applied") {
   World w;
   put(w.host / "f", "old", 0644);
   REQUIRE(::setxattr((w.host / "f").c_str(), "user.ours", "1", 1, 0) == 0);
@@ -254,7 +254,7 @@ TEST_CASE("times, and what else the host's file has, are kept; set-id bits are n
   CHECK(std::string(names, static_cast<std::size_t>(std::max<ssize_t>(size, 0))) == std::string("user.ours\0", 10));
 }
 
-TEST_CASE("what the host changed after the run began is not overwritten, unless told to") {
+TEST_CASE("files that the host changed after the start of the run are overwritten only on request") {
   World w;
   put(w.host / "edited", "old");
   put(w.host / "removed", "old");
@@ -284,7 +284,7 @@ TEST_CASE("what the host changed after the run began is not overwritten, unless 
   CHECK(overlays.changes().empty());
 }
 
-TEST_CASE("what was applied is not shown again when the host changes it later") {
+TEST_CASE("an applied change is not shown again if the host changes the file later") {
   World w;
   put(w.host / "f", "old");
   Overlays overlays = w.begin();
@@ -338,7 +338,7 @@ TEST_CASE("a hole stays a hole") {
   CHECK(st.st_blocks < 1024);
 }
 
-TEST_CASE("what a cut-off apply left on the host goes with the next one, and with discard") {
+TEST_CASE("files of an interrupted apply are removed by the next one, and by discard") {
   World w;
   Overlays overlays = w.begin();
   put(w.upper / "d/f", "agent");
@@ -357,7 +357,7 @@ TEST_CASE("what a cut-off apply left on the host goes with the next one, and wit
   CHECK(fs::is_empty(w.state / "overlays"));
 }
 
-TEST_CASE("what a cut-off apply left in a folder that was emptied is no change of its own") {
+TEST_CASE("files of an interrupted apply in an emptied directory are no changes") {
   World w;
   put(w.host / "d/old", "x");
   Overlays overlays = w.begin();
@@ -373,7 +373,7 @@ TEST_CASE("what a cut-off apply left in a folder that was emptied is no change o
   CHECK(std::distance(fs::directory_iterator(w.host / "d"), {}) == 1);
 }
 
-TEST_CASE("a target that is another folder by now is refused") {
+TEST_CASE("a replaced target directory is refused") {
   World w;
   Overlays overlays = w.begin();
   put(w.upper / "f", "agent");
@@ -383,7 +383,7 @@ TEST_CASE("a target that is another folder by now is refused") {
   overlays.discard();
 }
 
-TEST_CASE("a run that lives is looked at and nothing else; one without changes leaves nothing") {
+TEST_CASE("a live run is only read; a run without changes leaves nothing") {
   World w;
   {
     Overlays running = w.begin();
@@ -402,7 +402,7 @@ TEST_CASE("a run that lives is looked at and nothing else; one without changes l
   CHECK(runs_with_overlays(w.state).empty());
 }
 
-TEST_CASE("what a run left that was killed while it made its folders goes with the next one") {
+TEST_CASE("files of a run that was killed while it made its directories are removed by the next one") {
   World w;
   fs::create_directories(w.state / "overlays" / "20261122T000000000-0000000a" / "0" / "upper");
   Overlays overlays = w.begin();
@@ -414,7 +414,7 @@ TEST_CASE("what a run left that was killed while it made its folders goes with t
   CHECK(runs_with_overlays(w.state).size() == 2);
 }
 
-TEST_CASE("what is not a run's is left alone in the folder of runs") {
+TEST_CASE("files of no run are left alone in the directory of runs") {
   World w;
   put(w.state / "overlays" / "production" / "kustomization.yaml", "precious");
   put(w.state / "overlays" / "20261122T000000000-00000009" / "lock", "");  // of a run that was killed as it began

@@ -30,7 +30,7 @@ std::set<std::string> marked(std::vector<Change> changes, const std::set<std::st
 
 }  // namespace
 
-TEST_CASE("beside a HEAD, of whichever layer, what makes a repository is not the rest") {
+TEST_CASE("beside a HEAD of any layer, parts of a repository are not the rest") {
   const std::vector<Change> pieces = {made("d/config"),
                                       made("d/objects", Kind::folder),
                                       made("d/objects/ab/c"),
@@ -61,7 +61,7 @@ TEST_CASE("what is removed, or has another time only, and the work of a reposito
             .empty());
 }
 
-TEST_CASE("work in progress is told once for each piece of it") {
+TEST_CASE("an operation in progress is reported once for each of its parts") {
   const std::vector<Change> changes = {made(".git/rebase-merge/git-rebase-todo"),
                                        made(".git/rebase-merge/done"),
                                        made("s/.git/MERGE_HEAD"),

@@ -247,7 +247,7 @@ TEST_CASE("writable mounts are noexec when the profile says so, read-only ones a
   CHECK_FALSE(at(plan, "/usr")->no_exec);
 }
 
-TEST_CASE("a contradictory plan is refused with a remedy") {
+TEST_CASE("an impossible launch is refused with a remedy") {
   Launch launch = small_launch();
   launch.cwd = "/opt/sdk";
   CHECK(remedy_of([&] { lower_text(base, small_host(), launch); }).find("-w") != std::string::npos);

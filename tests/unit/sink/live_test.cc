@@ -10,7 +10,7 @@
 
 using namespace agentrun::sink;
 
-TEST_CASE("events and words are read as they were written") {
+TEST_CASE("events and messages are read as they were written") {
   const Event event{.kind = Event::Kind::lost, .record = 5, .last = 9, .count = 3, .text = "HTTP 400"};
   const auto read = decode(encode(event));
   REQUIRE(read);
@@ -24,7 +24,7 @@ TEST_CASE("events and words are read as they were written") {
   CHECK(encode(Word::close, 7) == "close 7");
 }
 
-TEST_CASE("a process that was taken over can say nothing else") {
+TEST_CASE("a process that was taken over can send nothing else") {
   for (const char* message : {"", "at", "at ", "at 1", "at 1 2", "at x 0 0 ", "gone 1 2 3 ", "at -1 0 0 ",
                               "at 99999999999999999999 0 0 ", "at 1,2 0 0 "}) {
     CAPTURE(message);

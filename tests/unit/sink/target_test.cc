@@ -25,7 +25,7 @@ std::string refusal(const std::string& url) {
 
 }  // namespace
 
-TEST_CASE("each kind of sink is what its URL says") {
+TEST_CASE("the URL determines the kind of a sink") {
   CHECK(parse_target("file:/var/log/a b").path == "/var/log/a b");
   CHECK(parse_target("file:///x%3fy%25").path == "/x?y%");
   CHECK(parse_target("file:~/log").path == "~/log");
@@ -56,7 +56,7 @@ TEST_CASE("each kind of sink is what its URL says") {
   CHECK(parse_target("otlp+http://c.example:80/").path == "/v1/logs");
 }
 
-TEST_CASE("a refusal names the sink, and nothing that may be secret") {
+TEST_CASE("a refusal names the sink, but nothing that may be secret") {
   for (const char* url : {"", "file", "smtp://x", "FILE:/x", "file:x", "file:/x/", "file:/x?", "syslog+tcp://h",
                           "syslog+tcp://h:x", "syslog+tcp://h:514x", "syslog+tcp://h:65536", "syslog+tcp://-h:1",
                           "syslog+tcp://[1.2.3.4]:1", "syslog+tcp://[::1:1", "otlp+http:/h", "otlp+http://h/a b",
@@ -76,7 +76,7 @@ TEST_CASE("a refusal names the sink, and nothing that may be secret") {
   CHECK(refusal("file:/x\n").find('\n') == std::string::npos);
 }
 
-TEST_CASE("what is taken keeps its bounds, whatever the bytes") {
+TEST_CASE("accepted input stays within its bounds, whatever the bytes") {
   std::mt19937 random(7);
   const std::string alphabet =
       "fileotpsyg+jurnad:/?&=%@[]#.~0159 \x01\xff"

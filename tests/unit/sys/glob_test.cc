@@ -61,7 +61,7 @@ TEST_CASE("what globs match") {
   }
 }
 
-TEST_CASE("globs that are malformed") {
+TEST_CASE("malformed globs") {
   for (const char* glob : {"[", "[]", "[a", "a[!]", "[b-a]", "[[:alpha:]]", "[a/b]", "a\\*", "\\"}) {
     CAPTURE(std::string(glob));
     CHECK(Glob::fault(glob));
@@ -75,7 +75,7 @@ TEST_CASE("globs that match one text only") {
   for (const char* glob : {"*", "a?", "[ab]", "[!a]"}) CHECK_FALSE(Glob::literal(glob));
 }
 
-TEST_CASE("the bytes that every match begins and ends with") {
+TEST_CASE("the first and last bytes of every match") {
   CHECK(Glob("ab*cd").prefix() == "ab");
   CHECK(Glob("ab*cd").suffix() == "cd");
   CHECK(Glob("*x?").suffix().empty());

@@ -20,7 +20,7 @@ Names sorted(Names names) {
 
 }  // namespace
 
-TEST_CASE("a bind mount gives what it shows a second name, both ways") {
+TEST_CASE("a bind mount gives its files a second name, both ways") {
   const MountNames names(std::string(root) + "30 20 8:1 /home/u/real /home/u/alias rw - ext4 /dev/sda1 rw\n");
   CHECK(names.others("/home/u/alias") == Names{"/home/u/real"});
   CHECK(names.others("/home/u/alias/a/b") == Names{"/home/u/real/a/b"});
@@ -34,7 +34,7 @@ TEST_CASE("a bind mount gives what it shows a second name, both ways") {
   CHECK_FALSE(names.holds("/home/u/real/a"));
 }
 
-TEST_CASE("mounts that show different things, or stand where they show, give no second name") {
+TEST_CASE("mounts of different trees, or of a tree on itself, give no second name") {
   CHECK(MountNames(root).empty());
   CHECK(MountNames("").empty());
   CHECK(MountNames("nonsense\n1 2\n").empty());
@@ -53,7 +53,7 @@ TEST_CASE("mounts that show different things, or stand where they show, give no 
           .empty());
 }
 
-TEST_CASE("a mount that another one covers has no names") {
+TEST_CASE("a covered mount has no names") {
   const std::string alias = "30 20 8:1 /home/u/real /mnt/alias rw - ext4 /dev/sda1 rw\n";
   CHECK(MountNames(root + alias + "31 20 0:7 / /mnt rw - tmpfs tmpfs rw\n").others("/mnt/alias/a").empty());
   CHECK(MountNames(root + alias + "31 20 0:7 / /mnt rw - tmpfs tmpfs rw\n").others("/home/u/real/a").empty());

@@ -24,12 +24,12 @@ TEST_CASE("an error names call, object and errno") {
   CHECK(errno_name(99999) == "E?");
 }
 
-TEST_CASE("read_file refuses what is over its limit") {
+TEST_CASE("read_file refuses a file over its limit") {
   CHECK_THROWS_AS((void)read_file("/dev/zero", 1000), SysError);
   CHECK_FALSE(try_read_file("/dev/zero", 1000).has_value());
 }
 
-TEST_CASE("make_directories makes what lacks and says which part failed") {
+TEST_CASE("make_directories creates missing directories and names the part that failed") {
   char scratch[] = "/tmp/agent-run-unit-XXXXXX";
   REQUIRE(::mkdtemp(scratch) != nullptr);
   const std::string base = scratch;

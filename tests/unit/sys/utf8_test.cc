@@ -16,7 +16,7 @@ TEST_CASE("characters") {
                   "x") == "\\xe2\\x80\\xaex");
 }
 
-TEST_CASE("what nothing is seen of is not shown") {
+TEST_CASE("invisible characters are escaped") {
   for (const std::uint32_t code : {0x7fU, 0x85U, 0xadU, 0x61cU, 0x200bU, 0x200dU, 0x202eU, 0x2060U, 0x2069U, 0x3164U,
                                    0xfe00U, 0xfeffU, 0xfff9U, 0x1d173U, 0xe0041U})
     CHECK_FALSE_MESSAGE(is_shown(code), code);

@@ -39,7 +39,7 @@ bool reads_sample(std::string_view bytes) {
 }
 }  // namespace
 
-TEST_CASE("what is written is read back") {
+TEST_CASE("data is read back as written") {
   const std::string bytes = sample();
   WireReader reader(bytes);
   CHECK(reader.number<char>() == 't');
@@ -73,7 +73,7 @@ TEST_CASE("short reads, trailing bytes and texts that are too long are errors, a
   CHECK(reader.finished());
 }
 
-TEST_CASE("descriptors: each is taken once, and one too many or too few is an error") {
+TEST_CASE("descriptors: each is taken once; one too many or too few is an error") {
   WireWriter writer('f');
   for (std::size_t i = 0; i < WireWriter::most_descriptors; ++i) writer.put_fd(static_cast<int>(i));
   CHECK_THROWS(writer.put_fd(0));
@@ -93,7 +93,7 @@ TEST_CASE("descriptors: each is taken once, and one too many or too few is an er
   CHECK_FALSE(reader.finished());
 }
 
-TEST_CASE("service events survive the way, and nothing else is one") {
+TEST_CASE("service events survive the wire, and nothing else decodes as one") {
   const ServiceEvent event{
       .kind = ServiceEvent::Kind::counts, .text = "a\nb", .remedy = "r", .counts = {1, ~0ULL, 3, 4, 5, 6}};
   const std::string bytes = encode(event);
@@ -116,7 +116,7 @@ TEST_CASE("a service may send only its own kinds") {
   CHECK_FALSE(decode_event(encode({.kind = ServiceEvent::Kind::kill}), few));
 }
 
-TEST_CASE("what the agent named cannot break a service event") {
+TEST_CASE("names that the agent chose cannot break a service event") {
   const auto back = decode_event(encode({.kind = ServiceEvent::Kind::kill, .text = std::string("a\0b", 3)}), all_kinds);
   REQUIRE(back);
   CHECK(back->text == "a");
