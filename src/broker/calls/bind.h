@@ -10,7 +10,7 @@
 namespace agentrun::broker {
 
 Reply answer_bind(Receiver& rx, Call& c);
-/// Binds it, and remembers the socket that was made as the agent's own. 0 or an errno.
+/// Binds the socket, and remembers the new file as the agent's own. Returns 0 or an errno.
 int perform_bind(const Permit& permit, Receiver& rx, const Call& c, const AgentSocket& socket,
                  const ParentAndName& target, const Fd& directory, const sockaddr_un& address, socklen_t size);
 

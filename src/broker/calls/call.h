@@ -1,4 +1,4 @@
-// The one value that travels through the broker: a trapped call, what it was judged on, and how.
+// The one value that travels through the broker: a trapped call, its resolved names and its verdict.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace agentrun::broker {
 
-/// One trapped call on its way: what was asked, on what it was judged, and how.
+/// A trapped call: its request, its resolved names and its verdict.
 struct Call {
   const Request& request;
   const Task& task;
@@ -23,21 +23,21 @@ struct Call {
   policy::Verdict verdict{};
   std::string path, path_req;  // as resolved, as asked
   std::string to, to_req;      // second name
-  std::string stands_for;      // the guarded name by which it is denied, when that is not its path
+  std::string stands_for;      // the guarded name that denies it, if it is not the path
   std::optional<policy::Destination> destination;
-  std::string host;             // the name that the destination stands for
-  bool foreign_socket = false;  // refused because it is another program's unix socket
+  std::string host;                                                 // the name behind the destination
+  bool foreign_socket = false;                                      // refused: another program's unix socket
   std::optional<std::pair<std::uint64_t, std::uint64_t>> identity;  // dev, ino
-  std::vector<std::string> repositories;                            // directories of git that move, by where they go
-  int error = 0;  // the errno that the agent gets, as far as it is known when the record is written
+  std::vector<std::string> repositories;                            // git directories that move, at their new paths
+  int error = 0;  // the errno for the agent, as far as the record can know it
   std::string_view effect = "errno";
   enum class Cause : std::uint8_t {
     policy,
     walk
-  } cause = Cause::policy;  // walk: it failed by itself, nobody denied it
+  } cause = Cause::policy;  // walk: the walk failed, and nobody denied the call
 };
 
-/// Whose call it was: what the record of its outcome says.
+/// Identifies a call in the record of its outcome.
 struct Outcome {
   const filter::Row* row = nullptr;
   std::uint64_t id = 0;  // of the notification

@@ -7,7 +7,7 @@
 namespace agentrun::broker {
 
 Reply answer_lease(Receiver& rx, Call& c);
-/// 0 or an errno. `taken`: the caller's open file; `caller` gets the signal.
+/// Returns 0 or an errno. `taken`: the caller's open file. `caller` gets the signal.
 int perform_lease(const Permit& permit, const Fd& taken, int lease, pid_t caller);
 
 }  // namespace agentrun::broker

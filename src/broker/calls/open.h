@@ -12,17 +12,17 @@ Reply answer_open(Receiver& rx, Call& c);
 /// Judges, records and opens what exists.
 Reply open_existing(Receiver& rx, Call& c, Object& object);
 
-/// Opens what was pinned to read it, which changes nothing. 0 or an errno; EIO for flags that write. EAGAIN when
-/// somebody holds a lease of it.
+/// Opens a pinned object for reading, which changes nothing. Returns 0 or an errno: EIO for flags that write, EAGAIN
+/// when somebody holds a lease on the file.
 int open_to_read(const Receiver& rx, const Object& object, std::uint64_t flags, Fd& to);
 /// The same for every flag.
 int open_to_write(const Permit& permit, const Receiver& rx, const Object& object, std::uint64_t flags, Fd& to);
-/// Makes the file, which must not exist, and opens it. Empty: errno says why.
+/// Creates the file, which must not exist, and opens it. Empty with errno on failure.
 Fd open_new(const Permit& permit, const ParentAndName& at, std::uint64_t flags, mode_t mode, mode_t mask);
-/// O_TMPFILE in the directory. Empty: errno says why.
+/// Opens an O_TMPFILE in the directory. Empty with errno on failure.
 Fd open_new_temporary(const Permit& permit, int host_proc, const Object& directory, std::uint64_t flags, mode_t mode,
                       mode_t mask);
-/// Answers the call from a thread of its own, because it may wait.
+/// Answers the call from its own thread, because the open may wait.
 Reply answer_later(const Permit& permit, Receiver& rx, Call& c, std::function<Reply()> call);
 
 }  // namespace agentrun::broker

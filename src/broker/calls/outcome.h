@@ -1,5 +1,5 @@
-// What every call shares: from a verdict to its record, the mode of what it makes, and from what an act came to, to
-// the reply.
+// Steps that all calls share: from the verdict to its record, the mode of a new file, and from an act's result to the
+// reply.
 #pragma once
 
 #include <sys/types.h>
@@ -13,17 +13,17 @@ namespace agentrun::broker {
 
 /// Writes the record of the decision to the run's journal.
 [[nodiscard]] Recorded record(Receiver& rx, Call& c, std::string_view effect);
-/// The walk failed by itself: recorded with the verdict on the name as it was written.
+/// Records a walk that failed by itself, with the verdict on the name as written.
 Reply refuse(Receiver& rx, Call& c, policy::Right right, int error);
-/// The errno for a call whose umask cannot be read: ESRCH when its caller is gone, else EIO, since it waits for an
-/// answer.
+/// The errno for a call whose umask cannot be read: ESRCH when the caller is gone, else EIO, since the caller waits for
+/// an answer.
 [[nodiscard]] int without_umask(const Receiver& rx, const Call& c);
-/// `mode` without set-id bits: a program with them would act for whoever of the host starts it. Who may change the
-/// whole host (weaken: [host-root]) keeps them.
+/// `mode` without set-id bits: a program with them would act for whoever starts it on the host. A run that may change
+/// the whole host (weaken: [host-root]) keeps them.
 [[nodiscard]] mode_t mode_for_file(const Receiver& rx, mode_t mode);
 /// After an allowed act: 0 → `success`; else the errno, with its record.
 Reply result(Receiver& rx, Call& c, int error);
-/// After an allowed act that somebody else is to carry on: no reply from here, or the errno with its record.
+/// After an allowed act that somebody else continues: no reply from here, or the errno with its record.
 Reply deferred(Receiver& rx, Call& c, const Deferral& deferral);
 
 }  // namespace agentrun::broker

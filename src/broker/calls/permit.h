@@ -1,4 +1,4 @@
-// Recording comes before acting: only the record of an allowed call makes the Permit that every act demands.
+// Recording comes before acting: only the record of an allowed call makes the Permit that every act requires.
 #pragma once
 
 #include <cstdint>
@@ -11,18 +11,18 @@
 
 namespace agentrun::broker {
 
-/// Where decisions are recorded.
+/// The place where decisions are recorded.
 class DecisionLog {
  public:
-  /// Records the decision. False when it could not be written: then nothing may be allowed any more.
+  /// Records the decision. False when the record could not be written: from then on nothing may be allowed.
   [[nodiscard]] virtual bool decision(const Call& call) = 0;
-  /// An allowed act that then failed by itself: the record of the decision was already written.
+  /// Records that an allowed act failed by itself, after the record of its decision was written.
   [[nodiscard]] virtual bool outcome(const Outcome& call, int error) = 0;
-  /// What really runs after an execve that claimed to run `claimed`; "": no claim is known.
+  /// Records what really runs after an execve that claimed to run `claimed`; "": no claim is known.
   [[nodiscard]] virtual bool image(const Task& task, const std::string& claimed, const policy::Verdict& verdict) = 0;
   /// Reports to the supervisor that a denied image runs.
   virtual void report_denied_image(const std::string& path) const = 0;
-  /// Once a record was lost, every call is refused.
+  /// Was a record lost? From then on every call is refused.
   [[nodiscard]] virtual bool failed() const noexcept = 0;
 
  protected:
@@ -30,11 +30,11 @@ class DecisionLog {
 };
 
 class Recorded;
-/// Records the decision on `call`, with `effect` as the journal's word for what follows when it is allowed.
+/// Records the decision on `call`. `effect`: the journal's word for what follows if the call is allowed.
 [[nodiscard]] Recorded record(DecisionLog& log, Call& call, std::string_view effect);
 
-/// The record of an allowed call is on its way to the disk. Made by record() alone, for this one call: it can be moved,
-/// to whoever acts later, and not copied.
+/// Proof that the record of an allowed call is on its way to disk. Only record() makes one, for one call. A permit can
+/// be moved to a later actor, but not copied.
 class Permit {
  public:
   Permit(Permit&& other) noexcept : id_(std::exchange(other.id_, std::nullopt)) {}
@@ -42,25 +42,26 @@ class Permit {
   Permit(const Permit&) = delete;
   Permit& operator=(const Permit&) = delete;
   ~Permit() = default;
-  /// Throws std::logic_error, unless it is the permit of the call with this notification and was not moved away.
+  /// Throws std::logic_error unless this is the permit of the call with this notification and has not been moved away.
   void require(std::uint64_t id) const;
 
  private:
   friend Recorded record(DecisionLog& log, Call& call, std::string_view effect);
   explicit Permit(std::uint64_t id) : id_(id) {}
-  std::optional<std::uint64_t> id_;  // of the notification that was recorded; none: moved away
+  std::optional<std::uint64_t> id_;  // of the recorded notification; none: moved away
 };
 
-/// A permit, or the errno of a call that must not be performed: EACCES, denied; EIO, the record could not be written.
+/// A permit, or the errno of a call that must not be performed: EACCES when denied, EIO when the record could not be
+/// written.
 class Recorded {
  public:
   [[nodiscard]] explicit operator bool() const noexcept { return permit_.has_value(); }
-  /// Throws when there is none, and when it is another call's.
+  /// Throws if there is no permit, or if it is another call's.
   [[nodiscard]] const Permit& permit(const Call& call) const {
     permit_.value().require(call.request.id);
     return *permit_;
   }
-  /// The same, for an act that may be finished by somebody else.
+  /// The same, for an act that somebody else may finish.
   [[nodiscard]] Permit take(const Call& call) {
     (void)permit(call);
     return std::move(*permit_);

@@ -1,4 +1,4 @@
-// rename over a file that is granted by itself.
+// Renames over a file that is granted by itself.
 #pragma once
 
 #include "broker/calls/permit.h"
@@ -6,10 +6,10 @@
 
 namespace agentrun::broker {
 
-/// A regular file that is a mount point of its own: granted by itself, and not to be renamed over.
+/// Is it a regular file that is a mount point, so granted by itself? Such a file cannot be renamed over.
 bool is_mounted_file(const ParentAndName& target);
-/// Writes what the regular file `from` holds into such a file `to`, and removes `from`. 0 or an errno: EBUSY when
-/// either has more than 1 MiB or cannot be opened; then nothing has changed.
+/// Writes the content of the regular file `from` into such a file `to`, and removes `from`. Returns 0 or an errno:
+/// EBUSY when either file exceeds 1 MiB or cannot be opened; in that case nothing has changed.
 int replace_content(const Permit& permit, const Task& task, const ParentAndName& from, const ParentAndName& to);
 
 }  // namespace agentrun::broker

@@ -1,4 +1,4 @@
-// Searches, beside the launch, for other names of what is protected from change.
+// Searches for other names of files that are guarded from change, in parallel with the launch.
 #include "broker/path/change_guards.h"
 
 #include <algorithm>
@@ -22,7 +22,7 @@ bool ChangeGuards::concern(std::string_view path) const noexcept {
   });
 }
 
-// Without its result nothing could be allowed: the broker's end is the run's.
+// Nothing could be allowed without the result of the search, so a failure ends the broker, and so the run.
 void ChangeGuards::search(const Fd& control) noexcept {
   try {
     HostTree tree;

@@ -1,6 +1,6 @@
-// What is guarded from change by other names, searched for beside the launch: in a large workspace that takes longer
-// than the start itself. Whoever is about to allow a change waits for the end, so that the agent changes nothing
-// before.
+// Searches for other names of files that are guarded from change, in parallel with the launch: in a large workspace the
+// search takes longer than the start. Every decision that would allow a change waits for the search, so that the agent
+// changes nothing before its end.
 #pragma once
 
 #include <atomic>
@@ -18,20 +18,19 @@ class ChangeGuards {
         done_(!policy.may_guard_below("/") && policy.denied_objects().unshown().beginnings().empty() &&
               !policy.writable_noexec()) {}
 
-  /// Searches, on a thread of its own unless there is nothing to search for. What was left out is reported on
-  /// `control`.
+  /// Starts the search on its own thread, unless there is nothing to search for. Reports skipped parts on `control`.
   void start(const Fd& control);
   /// Waits for the end of the search.
   [[nodiscard]] const policy::ProtectedObjects& found() const noexcept {
     done_.wait(false, std::memory_order_acquire);
     return found_;
   }
-  /// With exec.writable: deny: what is written by other names than those that it is executed by. Waits as found() does.
+  /// With exec.writable: deny: files that are written by other names than they are executed by. Waits as found() does.
   [[nodiscard]] const policy::ProtectedObjects& writable() const noexcept {
     done_.wait(false, std::memory_order_acquire);
     return writable_;
   }
-  /// Does the agent change something of the host at this path, if anything?
+  /// Would a change at this path be a change on the host?
   [[nodiscard]] bool concern(std::string_view path) const noexcept;
 
  private:

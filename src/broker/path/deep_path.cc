@@ -1,7 +1,8 @@
-// Theory of operation. From the directory up, by "..": in each parent the entry that is the directory below gives a
-// name, until the kernel shows the rest. Then down again from there, by the text that was found: it must lead to the
-// directory. What could move meanwhile does not help the agent: a directory in which something is guarded, or would be
-// where it goes, is not renamed, and no rename of such a one happens while a change is judged (BrokerContext::tree).
+// Theory of operation. The search goes up from the directory by "..". In each parent the entry that is the directory
+// below gives a name, until the kernel shows the rest. Then a walk goes down again by the names found, and must lead to
+// the directory. A rename meanwhile does not help the agent: a directory with a guarded name in it, or one that would
+// be guarded at its new place, is not renamed, and no such rename happens while a change is judged
+// (BrokerContext::tree).
 #include "broker/path/deep_path.h"
 
 #include <dirent.h>
@@ -24,7 +25,7 @@ namespace agentrun::broker {
 namespace {
 
 constexpr std::size_t max_path = 64 * 1024;
-constexpr std::size_t max_entries = 16 * 1024;  // of all directories on the way together
+constexpr std::size_t max_entries = 16 * 1024;  // of all directories on the path together
 
 bool same(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
@@ -34,7 +35,8 @@ std::optional<std::string> path_shown_by_kernel(int host_proc, int fd) {
   return read_link(host_proc, ("self/fd/" + std::to_string(fd)).c_str());
 }
 
-// `parent` is taken. The entry of it that is `child`: 0, ENOENT, or ENAMETOOLONG when there is too much to look at.
+// Finds the entry of `parent` that is `child`. Consumes `parent`. Returns 0, ENOENT, or ENAMETOOLONG when there are too
+// many entries.
 int name_of(Fd parent, const struct stat& child, std::size_t& looked_at, std::string& name) {
   const int fd = parent.get();
   const std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(fd), ::closedir);
@@ -55,7 +57,7 @@ int name_of(Fd parent, const struct stat& child, std::size_t& looked_at, std::st
   }
 }
 
-// Names are walked in pieces that fit PATH_MAX.
+// Walks names in pieces that fit PATH_MAX.
 Fd descend(const Fd& top, const std::vector<std::string>& names) {
   Fd at(::fcntl(top.get(), F_DUPFD_CLOEXEC, 0));
   const open_how how{.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,

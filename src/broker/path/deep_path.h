@@ -1,4 +1,4 @@
-// The path of a directory that stands deeper than the kernel shows: /proc/<pid>/cwd and fd give at most PATH_MAX.
+// Finds the path of a directory that is deeper than the kernel shows: /proc/<pid>/cwd and fd show at most PATH_MAX.
 #pragma once
 
 #include <string>
@@ -7,9 +7,9 @@
 
 namespace agentrun::broker {
 
-/// The canonical path of a directory in the view. `host_proc`: the host's /proc. 0; ENAMETOOLONG when it is longer or
-/// deeper than is looked for, or a directory on the way cannot be read; ENOENT when it stands nowhere; EAGAIN when
-/// something moved meanwhile.
+/// Finds the canonical path of a directory in the mount view. `host_proc`: the host's /proc. Returns 0; ENAMETOOLONG
+/// when the path exceeds the limits of the search, or a directory on the path cannot be read; ENOENT when the directory
+/// is not in the tree; EAGAIN when something moved meanwhile.
 int path_of_deep_directory(int host_proc, const Fd& directory, std::string& path);
 
 }  // namespace agentrun::broker

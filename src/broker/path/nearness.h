@@ -1,4 +1,4 @@
-// Which of many names is reported first: decoys are made further down than what a person works with.
+// Orders names for reports: decoys are made further down than the files that a person works with.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 
 namespace agentrun::broker {
 
-/// For comparisons: nearest is what lies in a .git near the top.
+/// A value for comparisons: a path in a .git near the top is nearest.
 inline std::pair<bool, std::ptrdiff_t> farness(std::string_view path) {
   return {path.find("/.git/") == path.npos, std::ranges::count(path, '/')};
 }

@@ -1,4 +1,4 @@
-// Repositories of git that the run made or changed, looked at when it ends.
+// Examines git repositories that the run made or changed, when the run ends.
 #include "broker/path/new_repositories.h"
 
 #include <algorithm>
@@ -19,11 +19,11 @@ using Kind = TreeNode::Kind;
 
 constexpr std::size_t max_path = 4096;
 constexpr std::size_t max_settings = 1U << 20;
-constexpr std::size_t max_told = 6;   // programs of one repository
+constexpr std::size_t max_told = 6;   // programs per repository
 constexpr std::size_t max_word = 60;  // bytes of a key, whose middle is any text
-constexpr int max_names = 1000;       // of a directory of hooks
+constexpr int max_names = 1000;       // per directory of hooks
 constexpr const char* unreadable = "what it holds, which cannot be read";
-constexpr int max_includes = 10;  // as git has it
+constexpr int max_includes = 10;  // git's own limit
 constexpr std::size_t max_keys = 10'000, max_read = 64U << 20;
 
 std::optional<std::string> path_in(Tree& tree, const std::string& file, std::string_view begins,
@@ -43,14 +43,14 @@ bool is_there(Tree& tree, const std::string& path) {
   return tree.look(path).kind != Kind::absent;
 }
 
-// As git's is_git_directory(), but for what HEAD holds.
+// Like git's is_git_directory(), except for the content of HEAD.
 bool is_repository(Tree& tree, const std::string& directory) {
   if (!is_there(tree, directory + "/HEAD")) return false;
   return is_there(tree, directory + "/commondir") ||
          (is_there(tree, directory + "/objects") && is_there(tree, directory + "/refs"));
 }
 
-// Is it hidden by modes that its owner can change again?
+// Is it hidden by modes that its owner can change back?
 bool is_shut(Tree& tree, std::string directory) {
   while (directory != "/" && !is_there(tree, directory)) directory = parent_of(directory);
   return tree.list(directory, [](std::string_view, Kind) {}) == Tree::Listed::shut;
@@ -105,7 +105,7 @@ class Examination {
     const Traces::Found& found = noted_.found;
     return name_of(repository) == ".git" && !found.contains({Trace::repository, repository}) &&
            !found.contains({Trace::bare_repository, repository + "/HEAD"}) &&
-           !found.contains({Trace::more, std::string()});  // it may be among what was not noted
+           !found.contains({Trace::more, std::string()});  // it may be among the traces that were not noted
   }
 
   void made(Trace kind, const std::string& path) {
@@ -115,7 +115,7 @@ class Examination {
       directory = path_in(tree_, path, "gitdir: ", top);
     if (directory && *directory != path && *directory != top && is_worktree_of_before(*directory))
       return worktree(*directory, top);
-    // What is no repository, or stood before, is not made; its parts are looked at below.
+    // A directory that is no repository, or existed before, was not made by the run. Its parts are examined below.
     if (kind == Trace::bare_repository && (!is_repository(tree_, top) || stood_whole(top))) return;
     std::string programs = directory ? programs_of(*directory) : std::string();
     if (is_shut(tree_, directory.value_or(top))) programs = unreadable;
@@ -145,7 +145,7 @@ class Examination {
           (name_of(directory) == ".git" ? std::string(parent_of(directory)) : directory) + ": " + programs);
   }
 
-  // Relative names of settings begin at the top of each worktree: what stands there may be the command's.
+  // Relative names in settings start at the top of each worktree, where files may be the command's.
   void worktree(const std::string& directory, const std::string& top) {
     const std::string repository(parent_of(parent_of(directory))), own(parent_of(repository));
     std::vector<Settings> settings;
@@ -159,7 +159,7 @@ class Examination {
     if (!programs.empty()) told_.emplace_back(Trace::changed, top + ": " + joined(programs));
   }
 
-  // Not what a checkout makes: the same file at the repository's own top, which rules keep.
+  // Not the files of a checkout: the same file is at the repository's own top, and rules preserve it.
   bool is_same(const std::string& top, const std::string& own, const std::string& name) {
     const auto text = tree_.content(top + "/" + name, max_settings);
     return text && text == tree_.content(own + "/" + name, max_settings);
@@ -203,7 +203,7 @@ class Examination {
     return count > max_told ? text + " and " + std::to_string(count - max_told) + " more" : text;
   }
 
-  // What git would execute by the settings and the hooks of this directory, in few words; empty: nothing.
+  // Names in few words what git would execute by the settings and hooks of this directory; empty: nothing.
   std::string programs_of(const std::string& directory) {
     const std::string common = path_in(tree_, directory + "/commondir", "", directory).value_or(directory);
     std::set<std::string> all;
@@ -213,7 +213,7 @@ class Examination {
       const auto text = kind == Kind::file && budget_ > 0 ? tree_.content(file, max_settings) : std::nullopt;
       if (!text) all.insert("what " + std::string(name_of(file)) + " says, which is no file that could be read");
       budget_ -= std::min(budget_, text ? text->size() : 0);
-      // A submodule's always has core.worktree.
+      // A submodule always has core.worktree.
       const bool of_submodule = directory.find("/.git/modules/") != std::string::npos;
       for (const auto& [key, value] : policy::parse_git_config(text.value_or(std::string())))
         if (policy::names_program(key) || (key == "core.worktree" && !of_submodule)) all.insert(shortened(key));

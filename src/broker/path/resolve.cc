@@ -26,7 +26,7 @@ Fd open_beneath(int dirfd, const char* path, std::uint64_t flags, std::uint64_t 
 }
 
 struct Split {
-  std::string parent;  // "" when the name has one component: the start itself
+  std::string parent;  // "" (the start itself) when the name has one component
   std::string last;    // with its trailing slashes
 };
 
@@ -88,8 +88,8 @@ int Resolver::base(const Task& task, const Name& name, Fd& to) const {
   if (name.dirfd < 0) return EBADF;
   const std::string descriptor = "fd/" + std::to_string(name.dirfd);
   to.reset(with_ptrace([&] { return ::openat(task.proc.get(), descriptor.c_str(), O_PATH | O_CLOEXEC); }));
-  // The fd directory of a process that made itself undumpable belongs to the host's root (proc_pid_fd(5)): its
-  // descriptors are taken themselves.
+  // The fd directory of a process that made itself undumpable belongs to the host's root (proc_pid_fd(5)), so the
+  // broker duplicates the process's descriptors instead.
   if (!to && errno == EACCES) {
     if (const Fd taken = take_descriptor(task, name.dirfd)) to = pin(host_proc_, taken);
   }
@@ -97,7 +97,7 @@ int Resolver::base(const Task& task, const Name& name, Fd& to) const {
   return errno == ENOENT ? EBADF : errno;
 }
 
-// Where the walk of a name starts: with RESOLVE_IN_ROOT an absolute name too starts at the descriptor (openat2(2)).
+// Where the walk of a name starts. With RESOLVE_IN_ROOT even an absolute name starts at the descriptor (openat2(2)).
 int Resolver::start_of(const Task& task, const Name& name, std::uint64_t resolve, Fd& to) const {
   if (name.path.empty()) return ENOENT;
   const bool scoped = (resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) != 0;
@@ -141,7 +141,7 @@ int Resolver::walk_to(const Task& task, const Fd& start, std::string_view path, 
   to.descriptor_flags = -1;
   to.fd = open_beneath(start.get(), text.c_str(), flags, resolve | RESOLVE_NO_MAGICLINKS);
   if (!to.fd && resolve == 0 && (errno == ELOOP || errno == ENOENT)) {
-    // Not as the kernel walks it for the broker: /proc/self, a magic link, or really not there.
+    // The kernel cannot walk this name for the broker: it passes /proc/self or a magic link, or does not exist.
     Walked walked;
     if (const int error = walk(task, host_proc_, root_, start, path, follow, walked); error != 0) return error;
     to.fd = std::move(walked.fd);
@@ -158,8 +158,7 @@ int Resolver::object(const Task& task, const Name& name, Follow follow, std::uin
   return error == ENAMETOOLONG && resolve == 0 ? describe_deep(task, start, name.path, follow, to) : error;
 }
 
-// From a file there is no "..": its directory and its name in it are those of a walk by hand, which must lead to the
-// same.
+// A file has no "..": its directory and its name come from a walk by hand, which must lead to the same file.
 int Resolver::describe_deep(const Task& task, const Fd& start, std::string_view path, Follow follow, Object& to) const {
   Walked walked;
   if (const int error = walk(task, host_proc_, root_, start, path, follow, walked); error != 0) return error;
@@ -167,7 +166,7 @@ int Resolver::describe_deep(const Task& task, const Fd& start, std::string_view 
   directory.fd = std::move(walked.parent);
   if (S_ISDIR(to.mode) || !directory.fd) return ENAMETOOLONG;
   if (const int error = describe(directory); error != 0) return error;
-  // What this walk found is what its path is judged for: not what the first one found.
+  // The path is judged for the object that this walk found, not for that of the first walk.
   Object again;
   again.fd = std::move(walked.fd);
   if (const int error = describe(again); error != 0 && error != ENAMETOOLONG) return error;
@@ -205,7 +204,7 @@ int Resolver::parent_and_name_below(const Task& task, const Fd& start, const std
   }
   if (const int error = describe(parent); error != 0) return error;
   if (!S_ISDIR(parent.mode)) return ENOTDIR;
-  if (parent.deleted) return ENOENT;  // nothing can be made or found in a removed directory
+  if (parent.deleted) return ENOENT;  // nothing can be created or found in a removed directory
   if (!parent.in_view) return EACCES;
   const std::string_view last = without_slashes(parts.last);
   if (last.size() > NAME_MAX) return ENAMETOOLONG;

@@ -1,5 +1,5 @@
-// Names to objects, in the agent's root, as the kernel would walk them for the agent: pinned by descriptors, so that
-// the object that was judged is the object that is acted on.
+// Resolves names to objects in the agent's root, as the kernel would for the agent. Descriptors pin the objects, so
+// that the judged object is the one that is acted on.
 #pragma once
 
 #include <linux/openat2.h>
@@ -17,24 +17,24 @@
 
 namespace agentrun::broker {
 
-/// What stands at the end of a name.
+/// The object at the end of a name.
 struct Object {
-  Fd fd;  // O_PATH
-  std::string
-      path;  // canonical in the view; for what has no path there (pipe, socket, memfd): the kernel's name for it
-  bool in_view = false;  // a path of the view; else something that the agent reached through a descriptor
+  Fd fd;             // O_PATH
+  std::string path;  // canonical in the mount view; without a path there (pipe, socket, memfd): the kernel's name for
+                     // the object
+  bool in_view = false;  // has a path in the mount view; else the agent reached the object through a descriptor
   bool deleted = false;
   mode_t mode = 0;  // st_mode
   std::uint64_t dev = 0, ino = 0, links = 0;
-  std::uint64_t mount = 0;  // its id, as statx(2) gives it
+  std::uint64_t mount = 0;  // mount id of statx(2)
   int descriptor_flags =
-      -1;  // of the caller's own descriptor that this was reached by: its open flags (F_GETFL); -1: by a name
+      -1;  // open flags (F_GETFL) of the caller's own descriptor that led here; -1: reached by a name
 };
 
-/// A name in a directory: what unlink, rename, mkdir and creation act on.
+/// A name in a directory, on which unlink, rename, mkdir and creation act.
 struct ParentAndName {
   Fd parent;         // O_PATH
-  std::string name;  // last component with its trailing slashes, as the kernel must see it
+  std::string name;  // last component with its trailing slashes, which the kernel must see
   std::string path;  // canonical parent + "/" + last component
 };
 
@@ -47,13 +47,13 @@ class Resolver {
   /// `host_proc`: O_PATH of the host's /proc, also this thread's working directory. `mounts`: mount_ids(); borrowed.
   Resolver(int host_proc, const std::vector<std::uint64_t>& mounts);
 
-  /// The object that a name leads to. 0 or the errno of the walk. `resolve`: RESOLVE_* of openat2(2).
+  /// Resolves a name to its object. Returns 0 or the errno of the walk. `resolve`: RESOLVE_* of openat2(2).
   int object(const Task& task, const Name& name, Follow follow, std::uint64_t resolve, Object& to) const;
-  /// The directory in which the walk of a name begins: the root, the working directory, or that of its descriptor.
+  /// The directory where the walk of a name starts: the root, the working directory, or that of its descriptor.
   int start(const Task& task, const Name& name, Fd& to) const { return start_of(task, name, 0, to); }
-  /// The object that a descriptor of the agent stands for. EBADF when there is none.
+  /// The object of a descriptor of the agent. EBADF when there is none.
   int descriptor(const Task& task, int fd, Object& to) const;
-  /// The same, of a descriptor that was taken (descriptor.h).
+  /// The same for a duplicated descriptor (descriptor.h).
   int taken_descriptor(const Fd& taken, Object& to) const;
   /// The directory and the last component of a name, which itself is not followed and need not exist. For "." and ".."
   /// and
@@ -66,15 +66,15 @@ class Resolver {
   int parent_and_name_from(const Task& task, const ParentAndName& base, const std::string& text,
                            ParentAndName& to) const;
 
-  /// The path that a name would mean if no link were on its way: for claims and for the record of a failed walk.
-  /// nullopt when it begins in a directory that has none (deep_path.h).
+  /// The path that a name would mean without links on it: for claims, and for the record of a failed walk. nullopt when
+  /// the name starts in a directory without a path (deep_path.h).
   [[nodiscard]] std::optional<std::string> lexical(const Task& task, const Name& name) const;
 
-  /// Does the directory stand on this mount? (Not by st_dev: on an overlay a file's may differ from its directory's.)
+  /// Is the directory on this mount? (Does not compare st_dev: on an overlay a file's may differ from its directory's.)
   static bool on_mount(const Fd& directory, std::uint64_t mount);
 
-  /// Fills path, identity and kind of an O_PATH descriptor. ENAMETOOLONG: the kernel does not show its path, and it is
-  /// no directory in the view (deep_path.h).
+  /// Fills in path, identity and kind of an O_PATH descriptor. ENAMETOOLONG: the kernel does not show the path, and the
+  /// object is no directory in the mount view (deep_path.h).
   int describe(Object& object) const;
 
  private:

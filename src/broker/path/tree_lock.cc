@@ -1,5 +1,5 @@
-// flock(2) belongs to the open file description, so one stands for all threads of the broker; a mutex separates those
-// apart. The kernel gives the lock back when the broker dies.
+// A lock of flock(2) belongs to the open file description, so one lock serves all threads of the broker, and a mutex
+// separates the threads. The kernel releases the lock when the broker dies.
 #include "broker/path/tree_lock.h"
 
 #include <fcntl.h>
@@ -21,7 +21,7 @@ Fd TreeLock::open_common() {
   return Fd(check(::open(common_file, O_RDONLY | O_CLOEXEC), "open", common_file));
 }
 
-// Not blocking: a broker that was stopped with the lock in its hands must not hold up every other run for good.
+// Does not block: a broker that was stopped while it holds the lock must not block every other run for ever.
 void TreeLock::acquire(int operation) const {
   const auto deadline = std::chrono::steady_clock::now() + patience_;
   while (::flock(common_.get(), operation | LOCK_NB) != 0) {

@@ -1,4 +1,4 @@
-// The lock of what directories hold, between the threads of a broker and between the brokers of all runs.
+// Locks the directory tree against renames, between the threads of a broker and between the brokers of all runs.
 #pragma once
 
 #include <chrono>
@@ -10,16 +10,18 @@
 
 namespace agentrun::broker {
 
-/// Changes hold it shared. The rename of a directory in which something is guarded holds it alone: nothing, and no
-/// other run, can put anything into the directory between the scan and the rename. For std::shared_lock and
-/// std::unique_lock. Locking throws SysError(EBUSY) when another run's broker holds it longer than any change takes.
+/// Changes hold the lock shared. The rename of a directory in which something may be guarded holds it exclusively: no
+/// thread and no other run can put a file into the directory between the scan and the rename. For std::shared_lock and
+/// std::unique_lock. Locking throws SysError(EBUSY) when another run's broker holds the lock longer than any change
+/// takes.
 class TreeLock {
  public:
-  /// What brokers lock that can see each other's directories: the host's user namespace, which is a file
-  /// (namespaces(7)) that no agent can open: its own is another, and the kernel names it none above that.
+  /// Opens the file that all brokers lock which can see each other's directories: the host's user namespace
+  /// (namespaces(7)). No agent can open that file: an agent has another user namespace, and the kernel names it no
+  /// namespace above its own.
   static Fd open_common();
 
-  /// `common`: an open file description of its own. `patience`: what is longer than any change takes.
+  /// `common`: an open file description of its own. `patience`: longer than any change takes.
   explicit TreeLock(Fd common, std::chrono::milliseconds patience = std::chrono::seconds(20))
       : common_(std::move(common)), patience_(patience) {}
   TreeLock(const TreeLock&) = delete;
@@ -37,7 +39,7 @@ class TreeLock {
   std::chrono::milliseconds patience_;
   std::shared_mutex threads_;
   std::mutex counting_;
-  std::size_t sharing_ = 0;  // threads that hold it shared: the first takes the common lock, the last gives it back
+  std::size_t sharing_ = 0;  // threads with a shared lock: the first takes the common lock, the last releases it
 };
 
 }  // namespace agentrun::broker

@@ -1,11 +1,11 @@
 // Theory of operation. openat2 with RESOLVE_NO_MAGICLINKS walks nearly every name in one call (resolve.cc). It cannot
-// walk those that pass /proc/self (the broker has no pid in the sandbox's /proc: ENOENT) or a magic link (ELOOP). This
-// walk takes them apart: each component is opened O_PATH|O_NOFOLLOW below the one before, links are read and their text
-// walked in turn. In the root of a procfs "self" and "thread-self" become the caller's own numbers. A magic link is
-// followed by the kernel, with the broker's own permission, which is the agent's uid and no capability: what the agent
-// could not have followed itself, the broker does not follow for it. But one that stands for a descriptor of the caller
-// is not followed: the open file is taken itself, for what it is open on and how are one look then (descriptor.h). One
-// of another process lends nothing: how that is open is not asked.
+// walk a name through /proc/self (the broker has no pid in the sandbox's /proc: ENOENT) or a magic link (ELOOP). This
+// walk takes such names apart. It opens each component O_PATH|O_NOFOLLOW below the one before, and reads links and
+// walks their text in turn. In the root of a procfs "self" and "thread-self" become the caller's own numbers. The
+// kernel follows a magic link with the broker's own permission, which is the agent's uid and no capability: a link that
+// the agent could not follow, the broker does not follow for it. A magic link for a descriptor of the caller is not
+// followed. Instead the broker duplicates the open file, so that its object and its open flags come from one look
+// (descriptor.h). A magic link for another process's descriptor lends nothing: its open flags are not used.
 #include "broker/path/walk.h"
 
 #include <fcntl.h>
@@ -101,7 +101,7 @@ class Walk {
     return step_text(next);
   }
 
-  // The kernel's own answer to "is it magic": a walk that refuses magic links ends in ELOOP.
+  // Lets the kernel tell whether the link is magic: a walk that refuses magic links ends in ELOOP.
   [[nodiscard]] bool is_magic(const std::string& part) const {
     const open_how how{.flags = O_PATH | O_CLOEXEC, .mode = 0, .resolve = RESOLVE_NO_MAGICLINKS};
     const Fd probe(static_cast<int>(::syscall(SYS_openat2, current_.get(), part.c_str(), &how, sizeof how)));
@@ -138,7 +138,7 @@ class Walk {
   }
 
   int step_self(const std::string& part, Follow follow) {
-    if (follow == Follow::no) {  // the link itself: its object is not the caller's, ENOENT is what the broker sees
+    if (follow == Follow::no) {  // the link itself: its object is not the caller's, and the broker sees ENOENT
       return ENOENT;
     }
     if (++links_ > max_links) return ELOOP;
@@ -151,7 +151,7 @@ class Walk {
   int host_proc_;
   const Fd& root_;
   Fd current_;
-  Fd parent_;  // in which current_ was found, as name_; empty after a magic link
+  Fd parent_;  // where current_ was found, as name_; empty after a magic link
   std::string name_;
   std::deque<std::string> todo_;
   int links_ = 0;

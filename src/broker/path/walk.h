@@ -1,5 +1,5 @@
-// A walk component by component, for the names that the kernel cannot walk on our behalf: /proc/self and the magic
-// links of /proc, which depend on who asks.
+// Walks a name component by component, where the kernel cannot walk for the broker: /proc/self and the magic links of
+// /proc depend on the caller.
 #pragma once
 
 #include <string>
@@ -13,13 +13,13 @@ namespace agentrun::broker {
 
 struct Walked {
   Fd fd;                      // O_PATH
-  Fd parent;                  // of what was found by its name in a directory: that directory,
+  Fd parent;                  // if the object was found by name in a directory: that directory,
   std::string name;           // and the name
-  int descriptor_flags = -1;  // the walk ended at an open descriptor of the task itself: that one's open flags
+  int descriptor_flags = -1;  // if the walk ended at a descriptor of the task itself: its open flags
 };
 
-/// Walks `path` from `start` (or from `root` when it is absolute) as `task` would. `host_proc`: the host's /proc. 0 or
-/// the errno.
+/// Walks `path` from `start`, or from `root` when it is absolute, as `task` would. `host_proc`: the host's /proc.
+/// Returns 0 or the errno.
 int walk(const Task& task, int host_proc, const Fd& root, const Fd& start, std::string_view path, Follow follow,
          Walked& to);
 
