@@ -1,8 +1,9 @@
-// bind(2) of a unix socket to a path: a file comes to be. Performed here on the agent's own socket, with the address as
-// it was asked for, since getsockname(2) and who gets a datagram see it. So the kernel walks the path a second time,
-// after the name was pinned and judged: from the same directory, which is looked up once; no call of this run changes a
-// name in between (rx.context.tree is held alone); and a path through a link of /proc, which the agent changes without
-// a call on names, is bound by its last component in the pinned directory.
+// bind(2) of a unix socket to a path creates a file. The broker performs it on the agent's own socket, with the address
+// as requested, since getsockname(2) and receivers of datagrams see that address. So the kernel walks the path a second
+// time, after the name was pinned and judged. That is safe for three reasons. The second walk starts in the same
+// directory, which is looked up once. No call of this run changes a name in between (rx.context.tree is held
+// exclusively). A path through a link of /proc, which the agent can change without a call on names, is bound by its
+// last component in the pinned directory.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -27,15 +28,16 @@ int perform_bind(const Permit& permit, Receiver& rx, const Call& c, const AgentS
   Binder::Made made{.parent = target.parent, .name = target.name, .file = {}};
   const int error =
       rx.context.binder.bind(socket.fd, directory, *mask, reinterpret_cast<const sockaddr*>(&address), size, made);
-  // rx.context.tree is held alone: no call of a run moved it. Without a descriptor left, connect(2) to it is refused.
+  // rx.context.tree is held exclusively, so no call of a run has moved the file. If no descriptor was left, connect(2)
+  // to the socket is refused.
   if (error == 0) rx.context.own_sockets.add(std::move(made.file));
   return error;
 }
 
 Reply answer_bind(Receiver& rx, Call& c) {
   const Request& r = c.request;
-  // No file comes to be, whatever the socket and the address are by the time that the kernel looks: the agent itself
-  // may make no socket anywhere.
+  // No file is created, whatever socket and address the kernel finds when it looks: Landlock lets the agent itself
+  // create no socket anywhere.
   if (r.name.path.empty()) return Reply::proceed(BaselineCovers{"Landlock MAKE_SOCK"});
   AgentSocket socket;
   if (const int error = take_socket(c.task, r.fd, rx.context.host_network, socket); error != 0)
@@ -56,7 +58,7 @@ Reply answer_bind(Receiver& rx, Call& c) {
   }
   if (error != 0) return refuse(rx, c, Right::change, error);
   judge(rx, c, Right::change, target);
-  // What stands there cannot be bound, also where nothing may be made: as with mkdir.
+  // An existing name cannot be bound, even where nothing may be created: as with mkdir.
   if (::faccessat(target.parent.get(), target.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
     return refuse(rx, c, Right::change, EADDRINUSE);
   const Recorded recorded = record(rx, c, "emulated");

@@ -1,6 +1,6 @@
-// connect(2), always performed here, on the agent's own socket and with the copied address. The kernel, were it let go
-// on, would read the descriptor's number and the address once more: another socket could stand there by then, with the
-// path of a socket of the host (decision 016).
+// connect(2), always performed by the broker, on the agent's own socket and with the copied address. With CONTINUE the
+// kernel would read the descriptor number and the address again. By then they could be another socket and the path of a
+// host's socket (decision 016).
 #include <fcntl.h>
 #include <sys/un.h>
 
@@ -34,7 +34,7 @@ std::string unix_path(const Request& r) {
 
 constexpr policy::Verdict baseline_rule{.act = Act::allow, .by = policy::By::rule, .rule = nullptr};
 
-// A connect of a non-blocking socket goes on by itself: that is no failure to be recorded.
+// A connect of a nonblocking socket goes on by itself, which is not a failure to record.
 Reply begun(Receiver& rx, Call& c, int error) {
   return error == EINPROGRESS ? Reply::error(error) : result(rx, c, error);
 }
@@ -72,7 +72,7 @@ Reply connect_network(Receiver& rx, Call& c, AgentSocket socket, const policy::D
   egress::Announcement flow;
   policy::Destination source;
   if (const int error = bind_source_port(permit, socket, source); error != 0) return result(rx, c, error);
-  flow.to = policy::without_mapping(to);  // as the wire has it
+  flow.to = policy::without_mapping(to);  // as in the packets
   flow.source_v6 = flow.to.v6;
   flow.source_port = source.port;
   const policy::Destination bound = policy::without_mapping(source);
@@ -97,7 +97,7 @@ Reply connect_network(Receiver& rx, Call& c, AgentSocket socket, const policy::D
     rx.context.flows.withdraw(announced, error);
     return begun(rx, c, error);
   }
-  // It blocks by now: another thread of the agent made it so.
+  // The socket blocks by now: another thread of the agent has changed it.
   Flows::Call call = waiting_call(std::move(permit), c, std::move(socket), r.address, r.address_size);
   call.announced = announced;
   const Deferral later = rx.context.flows.wait_for(std::move(call));
@@ -105,9 +105,9 @@ Reply connect_network(Receiver& rx, Call& c, AgentSocket socket, const policy::D
   return deferred(rx, c, later);
 }
 
-// A socket that has a name in the view is the agent's own when the broker bound it or it stands on a scratch mount, or
-// one of the host that is granted by its very inode. Any other is another program's, also one that came to be during
-// the run, and trusts whoever comes with this user's id.
+// A socket with a name in the mount view is the agent's own if the broker bound it or it is on a scratch mount. It is a
+// granted one if its inode is that of a granted host socket. Every other socket is another program's, even one created
+// during the run, and may trust every process of this user.
 void judge_socket(const Receiver& rx, Call& c, const Object& object) {
   c.identity = {object.dev, object.ino};
   const auto is_it = [&](const HostSocket& socket) { return socket.dev == object.dev && socket.ino == object.ino; };
@@ -121,7 +121,7 @@ void judge_socket(const Receiver& rx, Call& c, const Object& object) {
     judge(rx, c, Right::change, object);
   else
     judge_foreign(c, object, O_WRONLY);
-  // What is no socket is ECONNREFUSED by itself: its kind does not change while it is pinned.
+  // The kernel refuses a file that is no socket (ECONNREFUSED), and its type cannot change while it is pinned.
   const bool other = S_ISSOCK(object.mode) && (!object.in_view || !rx.context.own_sockets.contains(object));
   if (c.verdict.act == Act::allow && other) c.verdict = {};
   c.foreign_socket = c.verdict.act != Act::allow && c.verdict.by == policy::By::fallback;
@@ -140,7 +140,7 @@ Reply connect_unix(Receiver& rx, Call& c, AgentSocket socket) {
   Object object;
   const Name name{.path = c.path_req};
   if (const int error = rx.resolver.object(c.task, name, Follow::yes, 0, object); error != 0) {
-    // There is nothing to be judged: what is missing, or refuses to be walked, says so by itself.
+    // There is nothing to judge: the errno of the walk is the answer.
     c.path = rx.resolver.lexical(c.task, name).value_or(name.path);
     c.verdict = baseline_rule;
     const Recorded recorded = record(rx, c, "errno");
@@ -150,7 +150,7 @@ Reply connect_unix(Receiver& rx, Call& c, AgentSocket socket) {
   judge_socket(rx, c, object);
   Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
-  // By the descriptor that was judged, below the working directory, which is the host's /proc.
+  // Connects by the judged descriptor, below the working directory, which is the host's /proc.
   sockaddr_storage address{};
   auto* const pinned = reinterpret_cast<sockaddr_un*>(&address);
   pinned->sun_family = AF_UNIX;
@@ -179,7 +179,7 @@ Reply answer_connect(Receiver& rx, Call& c) {
       r.address_size <= sizeof(sockaddr_un)) {
     return connect_unix(rx, c, std::move(socket));
   }
-  // A disconnect, a peer of netlink, and what the kernel refuses by itself.
+  // A disconnect, a netlink peer, and addresses that the kernel refuses by itself.
   c.verdict = baseline_rule;
   Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());

@@ -28,7 +28,7 @@ Reply answer_execute(Receiver& rx, Call& c) {
   const int error = r.descriptor ? rx.resolver.descriptor(c.task, r.fd, object)
                                  : rx.resolver.object(c.task, r.name, r.follow, 0, object);
   if (error != 0) return refuse(rx, c, Right::execute, error);
-  // /proc/<pid>/exe would not show its path, so whether it runs what it claims could not be verified.
+  // /proc/<pid>/exe would not show such a path, so the claim could not be verified.
   if (object.path.size() >= PATH_MAX) return refuse(rx, c, Right::execute, ENAMETOOLONG);
   if (S_ISLNK(object.mode)) return refuse(rx, c, Right::execute, ELOOP);  // execveat with AT_SYMLINK_NOFOLLOW
   if (S_ISDIR(object.mode)) return refuse(rx, c, Right::execute, EACCES);
@@ -41,7 +41,7 @@ Reply answer_execute(Receiver& rx, Call& c) {
   if (c.verdict.act == Act::allow && is_loader(object.path))
     c.verdict = judge_launched(rx, c.task, r.argv, !r.argv_cut, nullptr);
   c.verdict = with_pins(rx, c.verdict, object.path, [&] { return open_content(rx, object); });
-  const bool memory_file = object.links == 0 && object.path.starts_with("/memfd:");  // exec.memfd is about it
+  const bool memory_file = object.links == 0 && object.path.starts_with("/memfd:");  // exec.memfd decides
   if (!object.in_view && !memory_file) c.verdict = {.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};
   const Recorded recorded = record(rx, c, "continue");
   if (!recorded) return Reply::error(recorded.error());

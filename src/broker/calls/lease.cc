@@ -1,6 +1,6 @@
-// fcntl(2) with F_SETLEASE: a lease makes whoever opens the file wait, programs of the host too. So it is judged as a
-// change of the file, also on a descriptor that only reads. Performed on the caller's open file itself, whose lease it
-// is.
+// fcntl(2) with F_SETLEASE. A lease makes every opener of the file wait, programs of the host too. So a lease is judged
+// as a change of the file, even on a read-only descriptor. The broker takes the lease on the caller's open file itself,
+// which owns it.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -12,8 +12,8 @@ namespace agentrun::broker {
 
 using policy::Right;
 
-// Who gets the signal when the lease is broken is whoever F_SETOWN named, else the process that calls: that would be
-// the broker. So the caller is named first, and once more where another thread of the agent took the name away
+// When the lease is broken, the kernel signals the owner set by F_SETOWN, or else the calling process, which would be
+// the broker. So the caller is set as owner first, and again if another thread of the agent cleared the owner
 // meanwhile. The kernel shows an owner that is a thread of the broker as 0.
 int perform_lease(const Permit&, const Fd& taken, int lease, pid_t caller) {
   const int fd = taken.get();
@@ -43,10 +43,10 @@ Reply answer_lease(Receiver& rx, Call& c) {
   if (object.in_view)
     judge(rx, c, Right::change, object);
   else {
-    object.descriptor_flags = -1;  // to hold a file of the host open is not to be allowed to hold others off
+    object.descriptor_flags = -1;  // an open file of the host does not give the right to delay its other openers
     judge_foreign(c, object, O_WRONLY);
   }
-  // What is returned was taken before, also by somebody else who had the open file.
+  // A lease that is returned was taken before, perhaps by another process with the same open file.
   if (r.lease == F_UNLCK) c.verdict = {.act = policy::Act::allow, .by = policy::By::fallback, .rule = nullptr};
   c.identity = {object.dev, object.ino};
   const Recorded recorded = record(rx, c, "emulated");

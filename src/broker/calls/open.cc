@@ -1,5 +1,5 @@
-// open, openat, creat, openat2. What exists is pinned by an O_PATH descriptor, judged by its canonical path, and opened
-// through that descriptor. What does not exist is made in its pinned directory with O_EXCL, so that what is opened is
+// open, openat, creat, openat2. An existing object is pinned by an O_PATH descriptor, judged by its canonical path, and
+// opened through that descriptor. A missing file is created in its pinned directory with O_EXCL. So the opened file is
 // either the judged object or a new one.
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -24,7 +24,7 @@ namespace {
 constexpr int max_attempts = 40;  // links followed by hand, and races lost against the agent's own threads
 constexpr std::uint64_t temporary = O_TMPFILE & ~O_DIRECTORY;
 
-// O_CREAT is not asked: on a file that exists it changes nothing.
+// Ignores O_CREAT, which changes nothing on an existing file.
 bool writes_existing(std::uint64_t flags) {
   return (flags & O_ACCMODE) != O_RDONLY || (flags & (O_TRUNC | temporary)) != 0;
 }
@@ -36,12 +36,12 @@ std::uint32_t injected_flags(std::uint64_t flags) {
   return (flags & O_CLOEXEC) != 0 ? O_CLOEXEC : 0;
 }
 
-// The broker's own descriptor is never inherited, and opening a terminal never makes it the broker's.
+// The broker's own descriptor is never inherited, and a terminal that it opens never becomes its controlling terminal.
 constexpr std::uint64_t always = O_CLOEXEC | O_NOCTTY;
 constexpr std::uint64_t settled = O_CREAT | O_EXCL | O_NOFOLLOW;  // by the walk
 
-// Opening a terminal to read and write makes it that of a session's leader who has none (tty(4)), and of nobody else:
-// the broker cannot do it for the caller. The flags must be those of a register.
+// A terminal that is opened for reading and writing becomes the controlling terminal of a session leader without one
+// (tty(4)), and of nobody else: the broker cannot do that for the caller. The flags must come from a register.
 bool takes_terminal(const Call& c, const Object& object) {
   const std::uint64_t flags = c.request.how.flags;
   if (c.request.row->operation != filter::Operation::open) return false;
@@ -50,8 +50,8 @@ bool takes_terminal(const Call& c, const Object& object) {
   return Tasks::wants_terminal(c.task);
 }
 
-// A name of a descriptor: what it leads to may be a file that was handed in from the host, which Landlock, asked by
-// path, does not let be opened again. The broker judges it by how it is open already.
+// Does the path name a descriptor? Its target may be an inherited file of the host, which Landlock, by path, does not
+// let be opened again. The broker judges such a file by how it is already open.
 bool names_descriptor(std::string_view path) {
   if (path.starts_with("/dev/")) return path.starts_with("/dev/std") || path.starts_with("/dev/fd/");
   return path.starts_with("/proc/") && path.find("/fd/") != std::string_view::npos;
@@ -65,14 +65,14 @@ std::optional<std::string> link_text(const ParentAndName& target) {
   return text;
 }
 
-// Opens what was pinned. A regular file is never waited for: EAGAIN when somebody holds a lease of it (fcntl(2),
-// F_SETLEASE), who may keep an opener waiting for 45 s.
+// Opens a pinned object. Never waits for a regular file: EAGAIN when somebody holds a lease on it (fcntl(2),
+// F_SETLEASE), which can delay an opener for 45 s.
 int reopen(const Receiver& rx, const Object& object, std::uint64_t flags, Fd& to) {
   const std::uint64_t added = S_ISREG(object.mode) ? O_NONBLOCK & ~flags : 0;
   to.reset(
       ::openat(rx.context.host_proc, self_fd(object).c_str(), static_cast<int>((flags & ~settled) | always | added)));
   if (!to) return errno;
-  // The open file will be the agent's: of what F_SETFL changes it has what was asked for.
+  // The open file will be the agent's: set the requested flags of those that F_SETFL can change.
   constexpr std::uint64_t changeable = O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME;
   if (added == 0 || ::fcntl(to.get(), F_SETFL, static_cast<int>(flags & changeable)) == 0) return 0;
   to.reset();
@@ -82,7 +82,7 @@ int reopen(const Receiver& rx, const Object& object, std::uint64_t flags, Fd& to
 }  // namespace
 
 int open_to_read(const Receiver& rx, const Object& object, std::uint64_t flags, Fd& to) {
-  if (writes_existing(flags)) return EIO;  // that wants a permit
+  if (writes_existing(flags)) return EIO;  // needs a permit
   return reopen(rx, object, flags, to);
 }
 
@@ -93,7 +93,7 @@ int open_to_write(const Permit&, const Receiver& rx, const Object& object, std::
 Fd open_new(const Permit&, const ParentAndName& at, std::uint64_t flags, mode_t mode, mode_t mask) {
   ::umask(mask);
   return Fd(::openat(at.parent.get(), at.name.c_str(), static_cast<int>(flags | always | O_CREAT | O_EXCL),
-                     mode));  // which follows no link
+                     mode));  // O_EXCL follows no link
 }
 
 Fd open_new_temporary(const Permit&, int host_proc, const Object& directory, std::uint64_t flags, mode_t mode,
@@ -129,7 +129,7 @@ int own_terminal(const Receiver& rx, const Task& task, Object& object) {
   return 0;
 }
 
-// Opening waits here for the other side of a FIFO, or for the holder of a lease.
+// Opens that may wait for the other side of a FIFO, or for the holder of a lease.
 Reply open_later(const Permit& permit, Receiver& rx, Call& c, Object& object) {
   const std::uint64_t flags = c.request.how.flags;
   auto pinned = std::make_shared<Fd>(std::move(object.fd));
@@ -158,7 +158,8 @@ Reply open_existing(Receiver& rx, Call& c, Object& object) {
     if (!recorded) return Reply::error(recorded.error());
     return open_later(recorded.permit(c), rx, c, object);
   }
-  // Opening to read changes nothing: the record says how it went. All else is recorded before it happens.
+  // An open for reading changes nothing, so its record gives the result. Every other open is recorded before it is
+  // performed.
   Fd fd;
   if (right == Right::change && takes_terminal(c, object)) {
     const Recorded recorded = record(rx, c, "continue");
@@ -185,8 +186,8 @@ Reply open_existing(Receiver& rx, Call& c, Object& object) {
 
 namespace {
 
-// O_CREAT with a slash at the end: EISDIR for whatever stands there, once its directory is found. "." and ".." are what
-// they are, with or without the slash.
+// O_CREAT with a trailing slash: EISDIR for anything there, once its directory is found. A trailing slash does not
+// change "." and "..".
 int creation_of_directory(const Receiver& rx, const Call& c) {
   if (!c.request.name.path.ends_with('/')) return 0;
   ParentAndName target;
@@ -195,7 +196,7 @@ int creation_of_directory(const Receiver& rx, const Call& c) {
   return stands_for_directory(target) ? 0 : EISDIR;
 }
 
-// To be tried again when somebody made it in the meantime.
+// Asks to try again if somebody created the file meanwhile.
 Reply create(Receiver& rx, Call& c, const ParentAndName& target) {
   judge(rx, c, Right::change, target);
   c.error = 0;
@@ -243,7 +244,7 @@ Reply open_for_creation(Receiver& rx, Call& c) {
 
     ParentAndName target;
     error = rx.resolver.parent_and_name(c.task, c.request.name, c.request.how.resolve, target);
-    // A dangling link on the last component: the kernel makes what it points to.
+    // A dangling link as the last component: the kernel creates its target.
     for (int links = 0; error == 0; ++links) {
       const auto text = follow == Follow::yes ? link_text(target) : std::nullopt;
       if (!text) break;
@@ -282,17 +283,17 @@ Reply claim_resolved(Receiver& rx, Call& c) {
   return Reply::proceed(BaselineCovers{"view, Landlock"});
 }
 
-// A reading open that the kernel baseline decides: what the agent claims to open is judged and recorded. Whatever it
-// makes of the path afterwards, the kernel opens only what the view shows, and Landlock lets it only read. Where
-// files.deny names what the view may come to show, the name is judged where it leads; a link that changes between that
-// and the kernel's own look remains (audit.reads: exact has no between).
+// An open for reading that the kernel baseline decides: the claimed path is judged and recorded. Whatever the agent
+// puts there afterwards, the kernel opens only files of the mount view, and Landlock allows only reading. If files.deny
+// names files that may appear in the mount view later, the name is judged by its target. A link that changes between
+// that and the kernel's own look remains possible (audit.reads: exact has no such gap).
 Reply claim_read(Receiver& rx, Call& c) {
   if (c.request.name.path.empty()) return refuse(rx, c, Right::read, ENOENT);
   if (rx.context.policy.denies_later()) return claim_resolved(rx, c);
   const auto path = rx.resolver.lexical(c.task, c.request.name);
   if (!path || names_descriptor(*path)) return open_exact(rx, c);
   judge(rx, c, Right::read, *path);
-  if (c.verdict.act != Act::allow) return open_exact(rx, c);  // not by that name: look where it leads
+  if (c.verdict.act != Act::allow) return open_exact(rx, c);  // denied by that name: judge its target
   const Recorded recorded = record(rx, c, "continue");
   if (!recorded) return Reply::error(recorded.error());
   return Reply::proceed(BaselineCovers{"view, Landlock"});
@@ -303,8 +304,9 @@ Reply claim_read(Receiver& rx, Call& c) {
 Reply answer_open(Receiver& rx, Call& c) {
   const std::uint64_t flags = c.request.how.flags;
   if ((flags & O_PATH) != 0) {
-    // Such a descriptor cannot be injected (EBADF). open and openat: the flag was in a register, and what O_PATH can
-    // name the kernel baseline shows anyway. openat2: its flags are in memory, so programs fall back to openat.
+    // An O_PATH descriptor cannot be injected (EBADF). open and openat have the flag in a register, and O_PATH reaches
+    // only files that the kernel baseline shows anyway. openat2 has its flags in memory: ENOSYS makes programs fall
+    // back to openat.
     if (c.request.row->operation == filter::Operation::open) return Reply::proceed(RegistersOnly{});
     return refuse(rx, c, Right::read, ENOSYS);
   }

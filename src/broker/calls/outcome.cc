@@ -1,4 +1,4 @@
-// What becomes of a call when its walk fails, and after its act.
+// Ends a call whose walk failed, and a call after its act.
 #include "broker/calls/outcome.h"
 
 #include <sys/stat.h>
@@ -22,7 +22,7 @@ Reply refuse(Receiver& rx, Call& c, Right right, int error) {
   if (!c.request.name.path.empty()) {
     const auto path = rx.resolver.lexical(c.task, c.request.name);
     judge(rx, c, right, path ? *path : c.request.name.path);
-    // The walk failed, not the rule: whether the file is one to keep was never asked.
+    // The walk failed, and no rule: whether the file is a preserved one was never checked.
     if (c.verdict.rule != nullptr && c.verdict.rule->keeps)
       c.verdict = rx.context.policy.decide(right, c.path, policy::Age::since);
   }

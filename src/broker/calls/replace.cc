@@ -1,6 +1,6 @@
-// rename over a file that is granted by itself. Such a file is a mount point, so the kernel says EBUSY (rename(2)), and
-// nearly every program that saves settings stops there. What it wants is the content: that is written in place. It is
-// not one step as a rename is, so the old content is put back when the new one does not fit.
+// Renames over a file that is granted by itself. Such a file is a mount point, so the kernel returns EBUSY (rename(2)),
+// and nearly every program that saves settings fails there. Such a program needs the new content, which is written in
+// place. That is not atomic as a rename is, so the old content is restored if the new one does not fit.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,7 +15,7 @@ namespace agentrun::broker {
 
 namespace {
 
-constexpr std::size_t largest = 1024 * 1024;  // of either content: a receiver does it, and holds both
+constexpr std::size_t largest = 1024 * 1024;  // of each content: a receiver holds both in memory
 
 Fd open_regular(const ParentAndName& target, int flags) {
   Fd fd(::openat(target.parent.get(), target.name.c_str(), flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
@@ -24,7 +24,7 @@ Fd open_regular(const ParentAndName& target, int flags) {
   return fd;
 }
 
-// nullopt: more than `largest`, or it cannot be read.
+// nullopt: the file exceeds `largest`, or cannot be read.
 std::optional<std::string> content_of(const Fd& fd) {
   std::string text(largest + 1, '\0');
   std::size_t have = 0;

@@ -1,4 +1,4 @@
-// Decisions: what the policy says of a name or an object, its age and the guarded names that it stands for included.
+// Judges a name or an object by the policy, by its age, and by the guarded names that it stands for.
 #include "broker/decide/judge.h"
 
 #include <fcntl.h>
@@ -26,8 +26,8 @@ policy::ProtectedObjects::Identity identity_at(int fd, const std::string& name) 
   return {.dev = st.st_dev, .ino = st.st_ino};
 }
 
-// Birth where the file system keeps it, else the last change of the inode: the agent cannot change what is kept, so
-// that stays old too.
+// Uses the birth time if the file system has one, else the ctime: the agent cannot change a preserved file, so its
+// ctime stays old too.
 policy::Age age_of(int fd, const std::string& name, std::int64_t began) {
   std::string_view bare = name;
   while (bare.size() > 1 && bare.ends_with('/')) bare.remove_suffix(1);
@@ -47,7 +47,7 @@ policy::Age age_in_repository(policy::Age age, const policy::ProtectedObjects& o
   if (age == policy::Age::before || (name != "config" && name != "config.worktree" && name != "commondir")) return age;
   if (objects.is_absent_repository(parent_of(path))) return policy::Age::before;
   const policy::ProtectedObjects::Identity identity = directory();
-  const bool known = identity.ino != 0;  // else it may be any
+  const bool known = identity.ino != 0;  // else it may be any directory
   return !known || objects.is_repository(identity) ? policy::Age::before : age;
 }
 
@@ -58,7 +58,7 @@ policy::Age age_at(const Receiver& rx, const ParentAndName& target) {
                            [&] { return identity_at(target.parent.get(), ""); });
 }
 
-// Its directory cannot have been exchanged since it was opened: nothing that holds such a file moves (scan.cc).
+// The file's directory cannot have been replaced since the open: no directory with such a file in it moves (scan.cc).
 policy::Age age_at(const Receiver& rx, const Object& object) {
   const policy::Age age = age_of(object.fd.get(), "", rx.context.began);
   if (!rx.context.guards.concern(object.path)) return age;
@@ -88,15 +88,15 @@ void judge(const Receiver& rx, Call& c, Right right, const Object& object) {
 }
 
 void judge_foreign(Call& c, const Object& object, std::uint64_t open_flags) {
-  // O_TRUNC writes whatever the access mode says (open(2)).
+  // O_TRUNC writes, whatever the access mode (open(2)).
   const bool reads_only = (open_flags & (O_ACCMODE | O_TRUNC)) == O_RDONLY;
   c.right = reads_only ? Right::read : Right::change;
   c.path = object.path;
   c.verdict = policy::Verdict{.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};
-  // A pipe, socket or memory file is the agent's own. A file of the host that was handed in as 0, 1 or 2 may be opened
-  // anew as far as that descriptor already goes (> /dev/stderr), and no further.
+  // A pipe, socket or memory file is the agent's own. A file of the host inherited as 0, 1 or 2 may be opened again
+  // with the access of that descriptor (> /dev/stderr), and no more.
   const bool anonymous = !object.path.starts_with('/') || (object.links == 0 && object.path.starts_with("/memfd:"));
-  // A descriptor that was opened with O_PATH goes nowhere, though its access mode reads as O_RDONLY.
+  // An O_PATH descriptor gives no access, though its access mode reads as O_RDONLY.
   const int held =
       object.descriptor_flags >= 0 && (object.descriptor_flags & O_PATH) != 0 ? -1 : object.descriptor_flags;
   const std::uint64_t mode = open_flags & O_ACCMODE;

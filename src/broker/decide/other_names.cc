@@ -1,5 +1,5 @@
-// The second half of every judgement: what the policy allows by an object's own name, the guarded names that it stands
-// for may deny (policy/objects.h).
+// The second half of every judgement: guarded names that an object stands for may deny what the policy allows by its
+// own name (policy/objects.h).
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -21,9 +21,8 @@ Objects::Identity identity_of(const struct stat& st) {
   return {.dev = st.st_dev, .ino = st.st_ino};
 }
 
-// Asked with `before` first; files.keep then asks for the age, which costs a look.
-// The directory in which the path is looked up: of a name it is held, of an object it is found by its canonical path.
-// What cannot be opened may fold.
+// Does the directory of the path fold names? A name has its directory's descriptor; an object's is found by its
+// canonical path. A directory that cannot be opened counts as folding.
 bool folds_at(const ParentAndName& target) {
   return directory_folds(target.parent.get());
 }
@@ -33,7 +32,7 @@ bool folds_at(const Object& object) {
   return !parent || directory_folds(parent.get());
 }
 
-// By another spelling of a guarded name, where the file system takes the two for one. The rules are asked first: they
+// The denial by another spelling of a guarded name, where the file system equates the two. Checks the rules first: they
 // cost less.
 template <typename Where>
 Denial by_spelling(const policy::FoldedRules& rules, Right right, const Where& where,
@@ -48,6 +47,7 @@ Denial by_spelling(const policy::FoldedRules& rules, Right right, const Where& w
   return denial->verdict.rule->keeps ? ask(age()) : denial;
 }
 
+// Asks with `before` first. Only files.keep then needs the age, which costs a look.
 Denial denial_for(const std::function<Denial(policy::Age)>& ask, const std::function<policy::Age()>& age) {
   Denial denial = ask(policy::Age::before);
   if (denial && denial->verdict.rule->keeps) denial = ask(age());
@@ -56,9 +56,9 @@ Denial denial_for(const std::function<Denial(policy::Age)>& ask, const std::func
 
 }  // namespace
 
-// A name is judged by its path. By what stands there only where the file system folds names: elsewhere to remove or
-// replace one name of a file leaves the file, by its guarded name, as it is. But a file that is granted by itself is
-// replaced by writing into it.
+// A name is judged by its path. The object there counts too where the file system folds names. Elsewhere the removal or
+// replacement of one name leaves the file itself, under its guarded name, unchanged. But a file that is granted by
+// itself is replaced by writing into it, so its object counts as well.
 Denial denial_of(const Receiver& rx, const Objects& objects, Right right, const ParentAndName& target) {
   const auto age = [&] { return age_at(rx, target); };
   Denial denial =
@@ -83,7 +83,7 @@ Denial denial_of(const Receiver& rx, const Objects& objects, Right right, const 
   if (denial) return denial;
   const Objects::Identity identity{.dev = object.dev, .ino = object.ino};
   denial = denial_for([&](policy::Age a) { return objects.denies(rx.context.policy, right, identity, a); }, age);
-  // What was not looked at may be another name of something that is guarded.
+  // A skipped path may be another name of a guarded file.
   const bool second = !objects.left_out().empty() && S_ISREG(object.mode) && object.links > 1;
   if (!denial && (second || objects.is_shut(identity)))
     denial = Objects::Denial{.verdict = {.by = policy::By::fail}, .name = {}};
@@ -111,9 +111,9 @@ policy::Verdict by_other_names(const Receiver& rx, policy::Verdict verdict, Righ
 template policy::Verdict by_other_names(const Receiver& rx, policy::Verdict, Right, const ParentAndName&, std::string&);
 template policy::Verdict by_other_names(const Receiver& rx, policy::Verdict, Right, const Object&, std::string&);
 
-// exec.writable: deny is about files, not about names: one that is written by another name is not executed by this one.
-// What another user owns, and only that user may write, is nothing that the agent has written. When not all was looked
-// at, a file with several links may be any.
+// exec.writable: deny is about files and not names: a file that is written by another name is not executed by this one.
+// The agent cannot have written a file that another user owns and only that user may write. If the search skipped
+// paths, a file with several links may be a writable one.
 policy::Verdict with_writable_names(const Receiver& rx, policy::Verdict verdict, const std::string& path,
                                     const Fd& file, std::string& stands_for) {
   if (verdict.act == Act::deny || !rx.context.policy.writable_noexec()) return verdict;
@@ -136,7 +136,8 @@ policy::Verdict with_writable_names(const Receiver& rx, policy::Verdict verdict,
   return denial->verdict;
 }
 
-// A link must not stand there in any spelling either; where names are not folded that is an odd name for a link.
+// A link is denied there in any spelling that the file system equates. Where names are not folded, another spelling is
+// only an odd name for a link.
 Denial link_denial(const Receiver& rx, const std::string& path) {
   if (const policy::Rule* rule = rx.context.policy.on_the_way(path))
     return Objects::Denial{.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = rule}, .name = {}};

@@ -10,10 +10,9 @@
 
 namespace agentrun::broker {
 
-/// Changes hold the lock shared. The rename of a directory in which something may be guarded holds it exclusively: no
-/// thread and no other run can put a file into the directory between the scan and the rename. For std::shared_lock and
-/// std::unique_lock. Locking throws SysError(EBUSY) when another run's broker holds the lock longer than any change
-/// takes.
+/// Changes hold the lock shared. A rename and a bind(2) hold it exclusively: no thread and no other run can put a file
+/// into a directory between its scan and its rename. For std::shared_lock and std::unique_lock. Locking throws
+/// SysError(EBUSY) when another run's broker holds the lock longer than any change takes.
 class TreeLock {
  public:
   /// Opens the file that all brokers lock which can see each other's directories: the host's user namespace
