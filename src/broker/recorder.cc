@@ -61,8 +61,10 @@ std::string Recorder::remedy(const Call& c) const {
     return policy_.remedy(c.verdict, c.right, parent_of(c.path));
   if (c.right == policy::Right::execute && c.cause == Call::Cause::walk && c.error == EACCES)
     return "no profile change: it is a directory and not a program, or is in a directory without search permission";
+  if (c.opens_guarded)
+    return "no profile change: change the mode, owner or access control list of this directory outside agent-run";
   if (c.verdict.by == policy::By::fail)
-    return "before the run, make unreadable directories readable, or choose a smaller workspace with -w";
+    return "before the run, make unreadable directories readable (chmod u+rx), or choose a smaller workspace with -w";
   if (c.destination) return policy_.remedy_connect(c.verdict, *c.destination, c.host);
   return c.foreign_socket ? policy::Policy::remedy_socket(c.path)
                           : policy_.remedy(c.verdict, c.right, c.stands_for.empty() ? c.path : c.stands_for);
@@ -189,7 +191,8 @@ void Recorder::report_denial(const Call& c) {
   what += c.destination ? (c.host.empty() ? address_text(*c.destination) : c.host) + " port " +
                               std::to_string(c.destination->port)
                         : c.path;
-  if (!c.stands_for.empty()) what += ", which stands for " + c.stands_for;
+  const bool holds = c.stands_for.starts_with(c.path + "/");
+  if (!c.stands_for.empty()) what += (holds ? ", which holds " : ", which stands for ") + c.stands_for;
   {
     const std::scoped_lock lock(reported_mutex_);
     if (reported_.size() >= denials_reported || !reported_.insert(what).second) return;

@@ -239,6 +239,93 @@ constexpr Row xattr_cases[] = {
     {"remove-at-unknown-flag", [] { return call(abi::sys_removexattrat, AT_FDCWD, "file", 1, "user.name"); }},
 };
 
+// Calls of a descriptor, with what is none. Each call of an open file and of the working directory must differ where
+// the kernel makes them differ.
+constexpr XattrArguments no_value{.value = 0, .size = 0, .flags = 0};
+long fchmod_of(long fd) {
+  return call(SYS_fchmod, fd, 0711);
+}
+long fchown_of(long fd) {
+  return call(SYS_fchown, fd, -1, -1);
+}
+long fsetxattr_of(long fd) {
+  return call(SYS_fsetxattr, fd, "user.name", nullptr, 0, 0);
+}
+long fremovexattr_of(long fd) {
+  must(::setxattr(".", "user.name", "v", 1, 0), "setxattr");
+  return call(SYS_fremovexattr, fd, "user.name");
+}
+long fchmodat2_of(long fd) {
+  return call(abi::sys_fchmodat2, fd, "", 0711, AT_EMPTY_PATH);
+}
+long fchownat_of(long fd) {
+  return call(SYS_fchownat, fd, "", -1, -1, AT_EMPTY_PATH);
+}
+long utimensat_of(long fd) {
+  return times_at(static_cast<int>(fd), nullptr, 3, 4, 0);
+}
+long utimensat_empty_of(long fd) {
+  return times_at(static_cast<int>(fd), "", 3, 4, AT_EMPTY_PATH);
+}
+long futimesat_of(long fd) {
+  return call(SYS_futimesat, fd, nullptr, nullptr);
+}
+long setxattrat_of(long fd) {
+  return call(abi::sys_setxattrat, fd, "", AT_EMPTY_PATH, "user.name", &no_value, sizeof no_value);
+}
+long removexattrat_of(long fd) {
+  must(::setxattr(".", "user.name", "v", 1, 0), "setxattr");
+  return call(abi::sys_removexattrat, fd, "", AT_EMPTY_PATH, "user.name");
+}
+long linkat_of(long fd) {
+  return call(SYS_linkat, fd, "", AT_FDCWD, "linked", AT_EMPTY_PATH);
+}
+long execveat_of(long fd) {
+  return call(SYS_execveat, fd, "", nullptr, nullptr, AT_EMPTY_PATH);
+}
+long setlease_of(long fd) {
+  return call(SYS_fcntl, fd, F_SETLEASE, F_RDLCK);
+}
+
+template <long (*form)(long)>
+long on_cwd() {
+  return form(AT_FDCWD);
+}
+template <long (*form)(long)>
+long on_minus_one() {
+  return form(-1);
+}
+template <long (*form)(long)>
+long on_other_negative() {
+  return form(-101);
+}
+template <long (*form)(long)>
+long on_closed() {
+  return form(77);
+}
+template <long (*form)(long)>
+long on_path() {
+  return form(path_of("."));
+}
+template <long (*form)(long)>
+long on_path_of_file() {
+  return form(path_of("file"));
+}
+
+#define FORMS(form)                                                                           \
+  {#form "-cwd", on_cwd<form>}, {#form "-minus-one", on_minus_one<form>},                     \
+      {#form "-other-negative", on_other_negative<form>}, {#form "-closed", on_closed<form>}, \
+      {#form "-path", on_path<form>}, {                                                       \
+#form "-path-of-file", on_path_of_file < form>                                            \
+  }
+constexpr Row descriptor_cases[] = {
+    FORMS(fchmod_of),    FORMS(fchown_of),     FORMS(fsetxattr_of),     FORMS(fremovexattr_of),
+    FORMS(fchmodat2_of), FORMS(fchownat_of),   FORMS(utimensat_of),     FORMS(utimensat_empty_of),
+    FORMS(futimesat_of), FORMS(setxattrat_of), FORMS(removexattrat_of), FORMS(linkat_of),
+    FORMS(execveat_of),  FORMS(setlease_of),
+};
+#undef FORMS
+
 }  // namespace
 
 void add_attributes(std::vector<Case>& cases) {
@@ -247,6 +334,7 @@ void add_attributes(std::vector<Case>& cases) {
   add(cases, "size", size_cases);
   add(cases, "times", time_cases);
   add(cases, "xattr", xattr_cases);
+  add(cases, "descriptor", descriptor_cases);
 }
 
 }  // namespace fidelity

@@ -8,11 +8,13 @@
 
 #include <algorithm>
 #include <array>
+#include <shared_mutex>
 
 #include <agentrun/sys/kernel_abi.h>
 #include "broker/calls/attributes.h"
 #include "broker/calls/open.h"
 #include "broker/calls/outcome.h"
+#include "broker/decide/directory_access.h"
 #include "broker/decide/judge.h"
 #include "broker/task/caller_limits.h"
 
@@ -36,16 +38,42 @@ bool sets_mode(const Request& r) {
   return r.row->operation == filter::Operation::chmod || r.row->operation == filter::Operation::fchmod;
 }
 
+// fsetxattr(2) takes AT_FDCWD for the working directory since Linux 6.13; before, it looked for the descriptor first.
+bool fsetxattr_takes_directories() {
+  constexpr int no_flags_of_any = ~0;
+  static const bool takes = ::fsetxattr(AT_FDCWD, "user.none", nullptr, 0, no_flags_of_any) != 0 && errno != EBADF;
+  return takes;
+}
+
+// Does the kernel look up the call's descriptor by fdget(), which knows neither AT_FDCWD nor what was opened with
+// O_PATH (open(2))? Else by a walk that begins there, with an empty path.
+struct LooksUp {
+  bool without_path_descriptors = false, without_cwd = false;
+};
+LooksUp looks_up(const Request& r) {
+  using filter::Operation;
+  switch (r.row->operation) {
+    case Operation::setxattr:  // by AT_EMPTY_PATH
+      return {.without_path_descriptors = true, .without_cwd = false};
+    case Operation::fsetxattr:
+      return {.without_path_descriptors = true, .without_cwd = !fsetxattr_takes_directories()};
+    case Operation::removexattr:
+      return {.without_path_descriptors = true, .without_cwd = true};
+    case Operation::utimes:
+      return {.without_path_descriptors = (r.flags & AT_EMPTY_PATH) == 0, .without_cwd = false};
+    default:
+      return {.without_path_descriptors = r.row->arguments.fd >= 0, .without_cwd = r.row->arguments.fd >= 0};
+  }
+}
+
 int attribute_object(const Receiver& rx, const Call& c, Object& object) {
   const Request& r = c.request;
   if (!r.descriptor) return rx.resolver.object(c.task, r.name, r.follow, 0, object);
+  const LooksUp looks = looks_up(r);
+  if (looks.without_cwd && r.fd == AT_FDCWD) return EBADF;
   const int error = rx.resolver.descriptor(c.task, r.fd, object);
-  // Only AT_EMPTY_PATH works on what was opened with O_PATH (open(2)).
-  const bool null_path = r.row->operation == filter::Operation::utimes && (r.flags & AT_EMPTY_PATH) == 0;
-  const bool by_descriptor = r.row->arguments.fd >= 0 || null_path;
-  if (error == 0 && by_descriptor && object.descriptor_flags >= 0 && (object.descriptor_flags & O_PATH) != 0)
-    return EBADF;
-  return error;
+  const bool is_path = object.descriptor_flags >= 0 && (object.descriptor_flags & O_PATH) != 0;
+  return error == 0 && looks.without_path_descriptors && is_path ? EBADF : error;
 }
 
 }  // namespace
@@ -107,12 +135,15 @@ int perform_attribute(const Permit& permit, const Receiver& rx, const Request& r
 Reply answer_attribute(Receiver& rx, Call& c) {
   const Request& r = c.request;
   if (of_layers(r.text)) return refuse(rx, c, Right::change, EPERM);
+  // A truncate may wait, and says nothing of directories.
+  std::shared_lock<TreeLock> lock(rx.context.tree, std::defer_lock);
+  if (r.row->operation != filter::Operation::truncate) lock.lock();
   Object object;
-  const int error = attribute_object(rx, c, object);
-  if (error != 0) return refuse(rx, c, Right::change, error);
-  if (object.in_view)
+  if (const int error = attribute_object(rx, c, object); error != 0) return refuse(rx, c, Right::change, error);
+  if (object.in_view) {
     judge(rx, c, Right::change, object);
-  else {
+    if (const int error = judge_access(rx, c, object); error != 0) return refuse(rx, c, Right::change, error);
+  } else {
     // To hold a file of the host open for writing is to be allowed its content, not its mode, owner, times or
     // attributes.
     if (r.row->operation != filter::Operation::truncate) object.descriptor_flags = -1;

@@ -25,8 +25,9 @@ struct Call {
   std::string to, to_req;      // second name
   std::string stands_for;      // the guarded name that denies it, if it is not the path
   std::optional<policy::Destination> destination;
-  std::string host;             // the name that the destination stands for
-  bool foreign_socket = false;  // refused because it is another program's unix socket
+  std::string host;             // the name behind the destination
+  bool opens_guarded = false;   // denied: it changes the access to a directory that holds guarded names
+  bool foreign_socket = false;  // refused: another program's unix socket
   std::optional<std::pair<std::uint64_t, std::uint64_t>> identity;  // dev, ino
   std::vector<std::string> repositories;                            // directories of git that move, by where they go
   int error = 0;  // the errno for the agent, as far as the record can know it

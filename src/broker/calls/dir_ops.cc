@@ -120,11 +120,7 @@ int scan_moved(const Receiver& rx, Call& c, const ParentAndName& moved, const Pa
                         .began = rx.context.began,
                         .folded = folds ? &rx.context.policy.denied_objects().folded() : nullptr,
                         .repositories = &c.repositories};
-  const auto guards = [&](const std::string& path) {
-    return rules.policy.may_guard_below(path) || rules.objects.may_guard_below(rules.policy, path) ||
-           (folds && rules.folded->may_guard_below(path));
-  };
-  if (!guards(moved.path) && !guards(place.path)) return 0;
+  if (!may_guard_below(rules, moved.path) && !may_guard_below(rules, place.path)) return 0;
   return scan_guarded(rules, moved.parent, moved.name, moved.path, place.path, guarded, denial);
 }
 

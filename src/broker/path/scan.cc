@@ -1,5 +1,5 @@
-// Before a directory moves: is there anything in it that a deny, protect or keep rule guards, where it is or where it
-// would be?
+// Before a directory moves, or the access to it changes: is there anything in it that a deny, protect or keep rule
+// guards, where it is or where it would be?
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -32,12 +32,15 @@ class Scan {
                        .mode = 0,
                        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
     const int fd = static_cast<int>(::syscall(SYS_openat2, dirfd, name, &how, sizeof how));
-    if (fd < 0) return errno == EACCES ? EXDEV : errno;  // what cannot be read cannot be vouched for
+    if (fd < 0 && errno == EACCES) return unlisted(dirfd, name, from, to);
+    if (fd < 0) return errno == ENOENT && depth > 0 ? 0 : errno;  // removed meanwhile
     const std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(fd), ::closedir);
     if (!dir) {
       ::close(fd);
       return ENOMEM;
     }
+    // Without the right to search it, what its names are cannot be told.
+    if (::faccessat(fd, ".", X_OK, AT_EACCESS) != 0) return unlisted(dirfd, name, from, to);
     for (;;) {
       errno = 0;
       const dirent* entry = ::readdir(dir.get());
@@ -47,6 +50,18 @@ class Scan {
   }
 
  private:
+  // A directory that the run made holds nothing that is guarded where it is: what is guarded neither comes to be there
+  // nor moves there, and no directory that holds it is closed (decide/directory_access.h). It holds nothing that would
+  // be where it goes, when the rules say no more there. Any other may.
+  int unlisted(int dirfd, const char* name, const std::string& from, const std::string& to) {
+    const auto known = [&](const std::string& path) {
+      return !rules_.objects.may_guard_below(rules_.policy, path) && rules_.policy.guards_no_more(path, from);
+    };
+    if (made_since(dirfd, name, rules_.began) && rules_.folded == nullptr && known(from) && known(to)) return 0;
+    (void)found(from, {.verdict = {.by = policy::By::fail}, .name = {}});
+    return EACCES;
+  }
+
   int one(int fd, const dirent& entry, std::string& from, std::string& to, int depth) {
     const std::string_view name = entry.d_name;
     if (name == "." || name == "..") return 0;
@@ -61,7 +76,7 @@ class Scan {
     int error = guarded(fd, entry, from) || guarded(fd, entry, to) ? EACCES : 0;
     if (error == 0 && is_link(fd, entry) && on_the_way(to)) error = EACCES;
     const bool deeper = entry.d_type == DT_DIR || entry.d_type == DT_UNKNOWN;
-    if (error == 0 && deeper && (may_guard_below(from) || may_guard_below(to))) {
+    if (error == 0 && deeper && (may_guard_below(rules_, from) || may_guard_below(rules_, to))) {
       error = directory(fd, entry.d_name, from, to, depth + 1);
       if (error == ENOTDIR && entry.d_type == DT_UNKNOWN) error = 0;
     }
@@ -75,11 +90,6 @@ class Scan {
     if (entry.d_type != DT_UNKNOWN) return entry.d_type == DT_LNK;
     struct stat st {};
     return ::fstatat(fd, entry.d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || S_ISLNK(st.st_mode);
-  }
-
-  [[nodiscard]] bool may_guard_below(const std::string& path) const {
-    if (rules_.folded != nullptr && rules_.folded->may_guard_below(path)) return true;
-    return rules_.policy.may_guard_below(path) || rules_.objects.may_guard_below(rules_.policy, path);
   }
 
   bool found(const std::string& path, policy::ProtectedObjects::Denial denial) {
@@ -126,6 +136,17 @@ class Scan {
 };
 
 }  // namespace
+
+bool may_guard_below(const ScanRules& rules, const std::string& path) {
+  if (rules.folded != nullptr && rules.folded->may_guard_below(path)) return true;
+  return rules.policy.may_guard_below(path) || rules.objects.may_guard_below(rules.policy, path);
+}
+
+bool made_since(int fd, const char* name, std::int64_t began) {
+  struct statx st {};
+  if (::statx(fd, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_BTIME, &st) != 0) return false;
+  return (st.stx_mask & STATX_BTIME) != 0 && st.stx_btime.tv_sec * 1'000'000'000 + st.stx_btime.tv_nsec >= began;
+}
 
 int scan_guarded(const ScanRules& rules, const Fd& parent, const std::string& name, const std::string& from,
                  const std::string& to, std::string& found, policy::ProtectedObjects::Denial& denial) {

@@ -154,8 +154,10 @@ class Explainer {
       return print_verdict({}, policy::Label::kernel,
                            what + ", which " + verdict.rule->id + " allows and no rule shows", remedy);
     }
-    return print_verdict(verdict, policy_.keeper(verdict, right, path), what,
-                         policy_.remedy(verdict, right, name.empty() ? path : name));
+    const int status = print_verdict(verdict, policy_.keeper(verdict, right, path), what,
+                                     policy_.remedy(verdict, right, name.empty() ? path : name));
+    if (status == 0 && right == Right::change && exists && S_ISDIR(st.st_mode)) print_access_note(path);
+    return status;
   }
 
   // As the broker's by_other_names(): what was not looked at may be any file with several links, or any path at all.
@@ -204,6 +206,14 @@ class Explainer {
   }
 
  private:
+  // As the broker's judge_access() and scan_guarded(): what is guarded is not searched for here.
+  void print_access_note(const std::string& path) {
+    if (!policy_.may_guard_below(path) && !unchangeable().may_guard_below(policy_, path)) return;
+    print(
+        "  note: while it holds something guarded, it is not renamed, and its mode, owner and access control list do "
+        "not change so that others may write there or its owner may not list or search it\n");
+  }
+
   int print_writable(const std::string& path, const policy::ProtectedObjects::Denial& denial) const {
     constexpr Right right = Right::execute;
     return print_verdict(denial.verdict, policy_.keeper(denial.verdict, right, denial.name),

@@ -69,8 +69,11 @@ std::string because(const nlohmann::json& record) {
   const std::string rule = field(record, "rule"), reason = field(record, "reason");
   if (!reason.empty()) return reason;
   const std::string name = field(record, "stands_for");
-  if (field(record, "by") == "fail") return "at start it could not be told whether it is, or holds, what is guarded";
-  if (!name.empty()) return (rule.empty() ? "not all links were followed" : rule) + ", as it stands for " + name;
+  if (field(record, "by") == "fail") return "it could not be told whether it is, or holds, what is guarded";
+  const bool holds = name.starts_with(field(record, "path") + "/");
+  if (!name.empty())
+    return (rule.empty() ? "not all links were followed" : rule) + (holds ? ", as it holds " : ", as it stands for ") +
+           name;
   return rule.empty() ? "no rule allows it" : rule;
 }
 

@@ -72,9 +72,10 @@ policy::Policy policy_for(const std::string& directory) {
           },
       .entries = [](const std::string&) { return std::vector<std::string>(); },
   };
-  const std::vector<profile::Profile> chain = {profile::parse(
-      "agent-run: 1\nname: t\nfiles: {write: [" + directory + "]}\nexec: {allow: [\"" + directory + "/**\"]}\n",
-      "t.yaml")};
+  const std::vector<profile::Profile> chain = {
+      profile::parse("agent-run: 1\nname: t\nfiles: {write: [" + directory + "], protect: [\"" + directory +
+                         "/holder/*/guarded\"]}\nexec: {allow: [\"" + directory + "/**\"]}\n",
+                     "t.yaml")};
   return policy::compile(chain, facts);
 }
 

@@ -1,4 +1,5 @@
-// A receiver whose log is a FakeLog and whose caller is this process, in a directory that the policy lets be changed.
+// A receiver whose log is a FakeLog and whose caller is this process, in a directory that the policy lets be changed,
+// but for "guarded" in the directories of "holder".
 #pragma once
 
 #include <linux/seccomp.h>

@@ -316,3 +316,103 @@ TEST_CASE("a caller with an unreadable umask gets an answer, and nothing is crea
     CHECK(world.seen() == before);
   }
 }
+
+TEST_CASE("a directory that holds a guarded name is not closed to its owner or opened to others") {
+  struct Change {
+    std::string_view name;
+    int nr;
+    Arguments (*arguments)(int, const std::string&);
+    int error;  // EACCES: denied
+  };
+  static const std::string list = "system.posix_acl_access", label = "security.test";
+  static const std::string garbage = "not a list";
+  static const uid_t stranger = ::geteuid() + 1;
+  static const gid_t strangers = ::getegid() + 1;
+  constexpr auto none = static_cast<std::uint64_t>(-1);
+  static constexpr Change changes[] = {
+      {"fchown to another", SYS_fchown,
+       [](int fd, const std::string&) {
+         return Arguments{std::uint64_t(fd), stranger, none};
+       },
+       EACCES},
+      {"chown of the group", SYS_chown,
+       [](int, const std::string& path) {
+         return Arguments{word(path.c_str()), none, strangers};
+       },
+       EACCES},
+      {"lchown of the group", SYS_lchown,
+       [](int, const std::string& path) {
+         return Arguments{word(path.c_str()), none, strangers};
+       },
+       EACCES},
+      {"fchownat of the group", SYS_fchownat,
+       [](int, const std::string& path) {
+         return Arguments{at_cwd, word(path.c_str()), none, strangers};
+       },
+       EACCES},
+      {"fsetxattr of a list", SYS_fsetxattr,
+       [](int fd, const std::string&) {
+         return Arguments{std::uint64_t(fd), word(list.c_str()), word(garbage.data()), garbage.size()};
+       },
+       EACCES},
+      {"setxattr of a label", SYS_setxattr,
+       [](int, const std::string& path) {
+         return Arguments{word(path.c_str()), word(label.c_str()), word(garbage.data()), 1};
+       },
+       EACCES},
+      {"fchmod without the right to search", SYS_fchmod,
+       [](int fd, const std::string&) {
+         return Arguments{std::uint64_t(fd), 0600};
+       },
+       EACCES},
+      {"fchmod that lets others write", SYS_fchmod,
+       [](int fd, const std::string&) {
+         return Arguments{std::uint64_t(fd), 0702};
+       },
+       EACCES},
+      {"fchmod as it is", SYS_fchmod,
+       [](int fd, const std::string&) {
+         return Arguments{std::uint64_t(fd), 0700};
+       },
+       0},
+      {"fchmod that lets others read", SYS_fchmod,
+       [](int fd, const std::string&) {
+         return Arguments{std::uint64_t(fd), 0755};
+       },
+       0},
+      {"fchown to nobody", SYS_fchown,
+       [](int fd, const std::string&) {
+         return Arguments{std::uint64_t(fd), none, none};
+       },
+       0},
+      {"fchown to the owner", SYS_fchown,
+       [](int fd, const std::string&) {
+         return Arguments{std::uint64_t(fd), ::geteuid(), ::getegid()};
+       },
+       0},
+  };
+  for (const Change& change : changes) {
+    for (const bool guarded : {true, false}) {
+      CAPTURE(change.name);
+      CAPTURE(guarded);
+      World world;
+      const std::string holder = world.broker.path("holder"), inner = holder + "/inner";
+      REQUIRE(::mkdir(holder.c_str(), 0700) == 0);
+      REQUIRE(::mkdir(inner.c_str(), 0700) == 0);
+      world.broker.write(guarded ? "holder/inner/guarded" : "holder/inner/free", "");
+      for (const std::string& directory : {holder, inner}) {
+        const Fd fd(check(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", directory));
+        const Reply reply = world.answer(change.nr, change.arguments(fd.get(), directory), world.broker.self());
+        const int error = reply.kind() == Reply::Kind::error ? static_cast<int>(reply.number()) : 0;
+        if (guarded || change.error == 0)
+          CHECK(error == change.error);
+        else
+          CHECK(error != EACCES);  // what the kernel says
+        struct stat st {};
+        REQUIRE(::stat(directory.c_str(), &st) == 0);
+        if (guarded && change.error != 0) CHECK((st.st_mode & 07777) == 0700);
+        if (guarded && change.error != 0) CHECK(st.st_uid == ::geteuid());
+      }
+    }
+  }
+}
