@@ -156,8 +156,7 @@ class Explainer {
     }
     const int status = print_verdict(verdict, policy_.keeper(verdict, right, path), what,
                                      policy_.remedy(verdict, right, name.empty() ? path : name));
-    if (status == 0 && right == Right::change && exists && S_ISDIR(st.st_mode)) print_access_note(path);
-    return status;
+    return right == Right::change && exists && S_ISDIR(st.st_mode) ? with_access_note(status, path) : status;
   }
 
   // As the broker's by_other_names(): what was not looked at may be any file with several links, or any path at all.
@@ -207,11 +206,13 @@ class Explainer {
 
  private:
   // As the broker's judge_access() and scan_guarded(): what is guarded is not searched for here.
-  void print_access_note(const std::string& path) {
-    if (!policy_.may_guard_below(path) && !unchangeable().may_guard_below(policy_, path)) return;
+  int with_access_note(int status, const std::string& path) {
+    if (status != 0 || (!policy_.may_guard_below(path) && !unchangeable().may_guard_below(policy_, path)))
+      return status;
     print(
         "  note: while it holds something guarded, it is not renamed, and its mode, owner and access control list do "
         "not change so that others may write there or its owner may not list or search it\n");
+    return status;
   }
 
   int print_writable(const std::string& path, const policy::ProtectedObjects::Denial& denial) const {

@@ -412,6 +412,7 @@ TEST_CASE("a directory that holds a guarded name is not closed to its owner or o
         REQUIRE(::stat(directory.c_str(), &st) == 0);
         if (guarded && change.error != 0) CHECK((st.st_mode & 07777) == 0700);
         if (guarded && change.error != 0) CHECK(st.st_uid == ::geteuid());
+        REQUIRE(::chmod(directory.c_str(), 0700) == 0);
       }
     }
   }
