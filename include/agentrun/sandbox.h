@@ -1,5 +1,5 @@
-// The floor: what the kernel enforces by itself. A Plan is a value, computed and tested without a kernel; `Sandbox`
-// carries it out. The child after clone only executes a ready plan (design.md §12).
+// The kernel baseline: what the kernel enforces by itself. A Plan is a value, computed and tested without a kernel;
+// `Sandbox` carries it out. The child after clone only executes a ready plan (design.md §12).
 #pragma once
 
 #include <sys/types.h>
@@ -22,13 +22,13 @@
 
 namespace agentrun::sandbox {
 
-/// What a path of the host is, without following its last component. The supervisor looks; `lower` only reads.
+/// What a path of the host is, without following its last component.
 struct Entry {
   enum class Kind : std::uint8_t { absent, directory, file, symlink, socket, other } kind = Kind::absent;
   std::string link;  // text of a symbolic link
   std::uint64_t dev = 0, ino = 0;
 };
-/// The supervisor's view of the host, an interface so that tests of `lower` can invent one.
+/// The host, as an interface, so that tests of `lower` can fake it.
 class Host {
  public:
   virtual ~Host() = default;
@@ -40,36 +40,36 @@ class RealHost final : public Host {
   [[nodiscard]] Entry look(const std::string& path) const override;
 };
 
-/// One step of building the root, in order. Paths are absolute, as the agent will see them.
+/// One step of building the root. Paths are absolute, as the agent will see them.
 struct MountStep {
   enum class Kind : std::uint8_t {
-    root,       // the tmpfs that everything else stands on, or (host-root weakening) a bind of the host's /
+    root,       // the tmpfs below everything else, or (weaken: [host-root]) a bind of the host's /
     directory,  // a plain directory on our own tmpfs
     symlink,    // `source` is its text
     text_file,  // `source` is its content (on our own tmpfs, 0444)
-    text_over,  // the same, over a file of the host that is shown; comes after `dev`
+    text_over,  // the same, mounted over a file of the host; comes after `dev`
     bind,       // `source` of the host, recursively; identity checked against dev and ino
     overlay,    // `source` of the host, copy on write: changes go to `layers`; identity checked as for bind
     tmpfs,      // scratch
     proc,       // with its masks
     dev,        // minimal /dev: null zero full random urandom tty, fd links, shm, and a new devpts
-    mask,       // hides `target`: an empty mode-000 file or directory, by what is there; comes after `dev`
+    mask,       // hides `target` behind an empty mode-000 file or directory; comes after `dev`
   };
   Kind kind{};
   std::string source, target;
-  bool read_only = false,
-       no_exec = false;  // no_exec of proc: memory files are none either, as far as vm.memfd_noexec goes
+  bool read_only = false;
+  bool no_exec = false;  // for proc: also sets vm.memfd_noexec where possible
   unsigned mode = 0755;
   std::uint64_t dev = 0, ino = 0;
   std::string layers;       // overlay: the directory of the host that holds "upper" and "work", each empty
   std::size_t overlay = 0;  // overlay: its number among those of the plan, from 0
 };
 
-/// Landlock: what may be read and executed below a path. Changes are never granted: the broker performs them.
+/// A Landlock rule: what may be read and executed below a path. The broker performs changes.
 struct LandlockStep {
   std::string path;
   bool read = false, execute = false;
-  bool change = false;  // only without a broker: what may be changed is then what is mounted to be written
+  bool change = false;  // only without a broker; the writable mounts bound changes then
 };
 
 /// Bounds that all processes of the agent share.
@@ -79,18 +79,18 @@ struct TreeLimits {
   std::optional<double> cpus;           // processors' worth of time
 };
 
-/// What keeps one of them on this host.
+/// One of these limits, and what enforces it on this host.
 struct EnforcedLimit {
   enum class By : std::uint8_t { control_group, rlimit, each_process, nothing };
   std::string name, value;  // "memory", "4294967296"
   By enforced_by{};
-  std::string lacks, remedy;  // why it is no better, when it is weaker than what was asked for
-  /// each_process bounds one process at a time: less than what was asked for, as nothing is.
+  std::string lacks, remedy;  // when it is weaker than requested
+  /// True when enforcement is less than requested: each_process limits single processes, not their sum.
   [[nodiscard]] bool weaker() const noexcept { return enforced_by == By::each_process || enforced_by == By::nothing; }
 };
 std::string_view name(EnforcedLimit::By) noexcept;
 
-/// How the limits of a run are kept.
+/// How the limits of a run are enforced.
 struct LimitsPlan {
   enum class Carrier : std::uint8_t { none, subtree, scope };
   Carrier carrier = Carrier::none;
@@ -101,20 +101,20 @@ struct LimitsPlan {
   std::vector<EnforcedLimit> enforced;
 };
 
-/// What of a host can carry limits.
+/// What this host offers to enforce limits.
 struct LimitsHost {
   struct Offer {
     std::string place;                  // subtree: a directory; scope: the manager's
     std::set<std::string> controllers;  // "memory", "pids", "cpu"
-    std::string why_not, remedy;        // when it has not all three
+    std::string why_not, remedy;        // when a controller is missing
   };
   Offer subtree, scope;
   bool task_rlimit_holds = false;  // RLIMIT_NPROC is not enforced for the host's root
-  std::uint64_t own_tasks = 0;     // of agent-run's own, that RLIMIT_NPROC counts beside the agent's
+  std::uint64_t own_tasks = 0;     // agent-run's own tasks that RLIMIT_NPROC counts with the agent's
 };
-/// Pure. What cannot be kept whole is `weaker()` in the result: the caller refuses it or not.
+/// Pure. A limit that cannot be enforced fully is `weaker()` in the result. The caller decides whether to refuse it.
 LimitsPlan plan_limits(const TreeLimits& wanted, const LimitsHost& host);
-/// Looks at this host, no further than `wanted` needs, and plans. `own_tasks`: threads of the broker.
+/// Looks at this host, only as far as `wanted` needs, and plans. `own_tasks`: threads of the broker.
 LimitsPlan plan_limits_here(const TreeLimits& wanted, std::uint64_t own_tasks);
 
 struct Plan {
@@ -129,17 +129,17 @@ struct Plan {
   std::string hostname = "agent-run";
   filter::Variant filter = filter::Variant::agent_reads_trapped;
   mode_t umask = 022;
-  std::optional<Inherited> inherited;  // signals and soft limits that the command gets; else those of the caller
+  std::optional<Inherited> inherited;  // signals and soft limits of the command; else the caller's
   std::optional<std::uint64_t> open_files;
   std::uint64_t core_size = 0;                // bytes of a core file; 0: none is written
-  std::optional<std::uint64_t> wall_seconds;  // kept by pid 1 of the sandbox, from go() on
+  std::optional<std::uint64_t> wall_seconds;  // enforced by pid 1 of the sandbox, from go() on
   LimitsPlan limits;
-  bool egress = false;              // something may leave: addresses, routes and sockets for it (egress.h)
+  bool egress = false;              // connections may leave: makes addresses, routes and sockets (egress.h)
   bool terminal = false;            // give the agent a terminal of its own
-  bool terminal_held_back = false;  // it is in the background of that terminal until give_terminal()
+  bool terminal_held_back = false;  // the agent is in its background until give_terminal()
 };
 
-/// Policy → Plan. Pure but for `host`, which it only asks. Throws Refusal (a workspace that is not there, …).
+/// Policy → Plan. Pure: it only asks `host`. Throws Refusal (no workspace, …).
 struct Launch {
   std::vector<std::string> argv;
   std::string cwd;   // canonical; must lie in the view
@@ -150,13 +150,13 @@ struct Launch {
   std::optional<Inherited> inherited;
   bool terminal = false, terminal_held_back = false;
   std::string ruleset;              // see egress.h
-  std::vector<std::string> hidden;  // always masked when the view would show them: the journal's directory, profiles
+  std::vector<std::string> hidden;  // always masked in the view: the journal's directory, profiles
   std::string overlays;             // canonical directory of the host where overlay n has its layers, in n
-  std::optional<std::string> passwd_line, group_line;  // what /etc/passwd and /etc/group must at least hold
+  std::optional<std::string> passwd_line, group_line;  // generated files where the view has none
 };
 Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch);
 
-/// What went wrong in a child before exec. what() reads "mounts: move_mount /proc: Operation not permitted".
+/// A failure in a child before exec. what() reads "mounts: move_mount /proc: Operation not permitted".
 class LaunchError : public Refusal {
  public:
   LaunchError(std::string stage, std::string call, std::string object, int error, std::string remedy);
@@ -170,40 +170,40 @@ struct Exit {
   [[nodiscard]] int code() const noexcept;  // design.md §10: its own, or 128+n
 };
 
-/// agent-run-nft, the program that loads the packet filter. It is started ahead of the sandbox, because its own start
-/// takes longer than its work; it enters the sandbox's namespaces when it is told to.
+/// agent-run-nft, the program that loads the packet filter. It starts ahead of the sandbox, because its start takes
+/// longer than its work. load() makes it enter the sandbox's namespaces.
 class RulesetLoader {
  public:
-  /// Starts the program at this path; it does nothing yet. Throws SysError.
+  /// Starts the program at this path. It waits for load(). Throws SysError.
   explicit RulesetLoader(const std::string& program);
   RulesetLoader(RulesetLoader&&) noexcept;
   RulesetLoader& operator=(RulesetLoader&&) noexcept;
   ~RulesetLoader();  // kills and reaps it
 
-  /// Lets it load `ruleset` in the user and network namespaces of a process; returns at once. Throws SysError.
+  /// Makes it load `ruleset` in the user and network namespaces of a process. Does not wait for the end of that. Throws
+  /// SysError.
   void load(const Fd& pidfd, std::string_view ruleset);
-  /// Waits for its end, at most 30 s, and compares what the kernel lists with `ruleset`: the same chains, hooks and
-  /// policies, and as many rules. Throws SysError.
+  /// Waits for its end, at most 30 s. Compares what the kernel lists with `ruleset`: chains, hooks, policies and the
+  /// number of rules must be equal. Throws SysError.
   void join(std::string_view ruleset);
 
  private:
   Fd pidfd_, socket_;
 };
 
-/// A sandbox that is built and waits: the agent stands before its exec.
+/// A sandbox that is built. The agent waits before its exec until go().
 class Sandbox {
  public:
-  /// Builds everything up to the go byte. The caller must have no other thread (it clones and runs C++ in the child)
-  /// and must itself be non-dumpable. Throws LaunchError; nothing of the sandbox is left then.
+  /// Builds everything up to the go byte. The caller must have no other thread (the child runs C++ after clone) and
+  /// must be non-dumpable. Throws LaunchError; then nothing of the sandbox is left.
   static Sandbox start(const Plan& plan, RulesetLoader loader);
-  /// start() in two halves: begin() returns while the child still builds, so that the caller can do other work; await()
-  /// returns when the agent stands before its exec. Of what is below only init() may be used in between. Both throw
-  /// LaunchError.
+  /// start() in two halves. begin() returns while the child still builds, so that the caller can do other work. await()
+  /// returns when the agent waits before its exec. Between the two, only init() may be called. Both throw LaunchError.
   static Sandbox begin(const Plan& plan, RulesetLoader loader);
   void await();
   Sandbox(Sandbox&&) noexcept;
   Sandbox& operator=(Sandbox&&) noexcept;
-  ~Sandbox();  // kills what lives and reaps it
+  ~Sandbox();  // kills and reaps the sandbox
 
   [[nodiscard]] const Fd& init() const noexcept;          // pidfd of pid 1: its namespaces are the sandbox
   [[nodiscard]] pid_t init_pid() const noexcept;          // in the caller's pid namespace
@@ -214,28 +214,28 @@ class Sandbox {
   /// Processes that the kernel killed because of limits.memory, so far; also after kill(). 0 without a control group.
   [[nodiscard]] std::uint64_t oom_kills() const noexcept;
 
-  /// Lets the agent exec. Throws LaunchError when the exec fails: error ENOENT (→ 127) or another (→ 126).
-  /// The broker must be receiving: execve is trapped.
+  /// Lets the agent exec. Throws LaunchError. The broker must be receiving, because execve is trapped. next_change()
+  /// reports a failed exec: ENOENT (→ 127) or another errno (→ 126).
   void go();
 
-  /// Readable when the agent's state changed (status()) and at end of file when init is gone.
+  /// Readable when the agent's state changed; at end of file when init is gone.
   [[nodiscard]] const Fd& status_fd() const noexcept;
   struct Change {
-    /// timed_out: Plan::wall_seconds are over, everything is killed; lost: init died without a word
+    /// timed_out: Plan::wall_seconds passed and everything was killed; lost: init died without a report
     enum class Kind : std::uint8_t { exited, stopped, continued, timed_out, lost } kind{};
     int status = 0;
   };
-  /// Reads one change; nullopt when there is none yet. `exec` failures after go() arrive here as LaunchError.
+  /// Reads one change; nullopt when there is none yet. Throws LaunchError for a failed exec after go().
   std::optional<Change> next_change();
 
-  /// Passes a signal on to the agent's process group, through init. TERM INT HUP QUIT ALRM WINCH TSTP CONT USR1 USR2.
+  /// Forwards a signal to the agent's process group, through init: TERM INT HUP QUIT ALRM WINCH TSTP CONT USR1 USR2.
   void forward(int signal) noexcept;
-  /// With Plan::terminal_held_back: makes the agent the foreground of its terminal and lets it go on.
+  /// With Plan::terminal_held_back: makes the agent the foreground group of its terminal and continues it.
   void give_terminal() noexcept;
-  /// Stops every process of the sandbox but init, also those that daemonised, and lets all of them go on.
+  /// Stops or continues every process of the sandbox except init, daemonised ones included.
   void pause() noexcept;
   void resume() noexcept;
-  /// SIGKILL to init: the kernel kills all of the pid namespace. Waits until it is gone.
+  /// Kills init; the kernel then kills the whole pid namespace. Waits until init is gone.
   void kill() noexcept;
 
  private:
@@ -244,7 +244,7 @@ class Sandbox {
   explicit Sandbox(std::unique_ptr<State>);
 };
 
-/// Features of this host that the floor needs or uses, found by trying (in a child), for `doctor`.
+/// A feature of this host that the kernel baseline needs or uses, tried in a child, for `doctor`.
 struct Feature {
   std::string name;  // "user namespaces"
   bool present = false;
@@ -255,12 +255,12 @@ struct Feature {
 };
 struct ProbeTools {
   std::string nft_program, ruleset;  // as in Launch
-  std::string egress_ruleset;        // one that lets something out
+  std::string egress_ruleset;        // a ruleset with egress
 };
-/// The caller has one thread.
+/// The caller must have one thread only.
 std::vector<Feature> probe_features(const ProbeTools& tools);
 
-/// The AppArmor profile that lets `program` have user namespaces where the host restricts them (Ubuntu 24.04). Pure.
+/// The AppArmor profile that lets `program` create user namespaces where the host restricts them (Ubuntu 24.04). Pure.
 std::string apparmor_profile(const std::string& program);
 /// Whether this host has that restriction.
 bool apparmor_restricts();

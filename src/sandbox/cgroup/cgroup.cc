@@ -1,3 +1,4 @@
+// Makes the control group of a run, writes its limits and reads them back; removes groups that killed runs left.
 #include "sandbox/cgroup/cgroup.h"
 
 #include <agentrun/sys/error.h>
@@ -33,7 +34,7 @@ std::string read_at(const Fd& directory, const char* name) {
   return text;
 }
 
-// No O_CREAT: a file that is not there is a controller that is not there.
+// No O_CREAT: a missing file means a missing controller.
 void write_at(const Fd& directory, const std::string& name, const std::string& value) {
   const Fd file(check(::openat(directory.get(), name.c_str(), O_WRONLY | O_CLOEXEC), "open", name));
   write_all(file, value, name);
@@ -53,14 +54,14 @@ double bound_of(std::string_view text) {
   return number[0] / number[1];
 }
 
-// The kernel rounds memory down to pages, and systemd chooses a period of its own for a quota: what counts is "no
-// more".
+// The kernel rounds memory down to pages, and systemd chooses its own period for a quota. So the value read back may be
+// lower, but not higher.
 void require(const Fd& directory, const Setting& setting) {
   const double found = bound_of(read_at(directory, setting.file.c_str()));
   if (!(found <= bound_of(setting.value) * 1.001)) throw SysError(ENOTRECOVERABLE, "read back", setting.file);
 }
 
-// Systemd writes the limits of a scope after it has moved the process: the last file tells.
+// systemd writes the limits of a scope after it has moved the process, so this waits for each.
 void require_in_time(const Fd& directory, const Setting& setting) {
   for (int i = 0; i < tries; ++i) {
     try {
@@ -96,7 +97,8 @@ bool is_linked(const std::string& path, const Fd& directory) {
          named.st_dev == held.st_dev;
 }
 
-// Locked before it is used: remove_stale_groups() of another run takes the lock first too. Empty: it was faster.
+// Locks the group before use. Another run's remove_stale_groups() takes the lock first too; if it was faster, the
+// result is empty.
 Fd make_locked(const std::string& path) {
   check(::mkdir(path.c_str(), 0755), "mkdir", path);
   Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -189,7 +191,7 @@ std::uint64_t Group::oom_kills() const noexcept {
   try {
     return count_oom_kills(directory_);
   } catch (const std::exception&) {
-    return last_oom_kills_;  // without the memory controller there is no such file
+    return last_oom_kills_;  // the file is missing without the memory controller
   }
 }
 
@@ -198,7 +200,7 @@ void Group::end() noexcept {
   last_oom_kills_ = oom_kills();
   const Fd kill(::openat(directory_.get(), "cgroup.kill", O_WRONLY | O_CLOEXEC));  // Linux 5.14
   if (kill) (void)!::write(kill.get(), "1", 1);
-  // EBUSY: what was killed has not ended yet. The scope's directory is systemd's to remove.
+  // EBUSY: killed processes have not ended yet. systemd removes the directory of a scope.
   for (int i = 0; made_ && i < tries && ::rmdir(path_.c_str()) != 0 && errno == EBUSY; ++i)
     ::nanosleep(&pause_between, nullptr);
   directory_.reset();
@@ -214,7 +216,7 @@ void remove_stale_groups(const std::string& parent) noexcept {
     if (!std::string_view(entry->d_name).starts_with(prefix)) continue;
     const Fd directory(::openat(::dirfd(dir.get()), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (directory && ::flock(directory.get(), LOCK_EX | LOCK_NB) == 0)
-      ::unlinkat(::dirfd(dir.get()), entry->d_name, AT_REMOVEDIR);  // EBUSY: there is still somebody in it
+      ::unlinkat(::dirfd(dir.get()), entry->d_name, AT_REMOVEDIR);  // EBUSY: a process is still in it
   }
 }
 

@@ -1,4 +1,4 @@
-// Where in the hierarchy of control groups this process stands, and where it may make groups of its own.
+// Finds this process's control group, and where it may make groups of its own.
 #include <agentrun/sys/mountinfo.h>
 #include <agentrun/sys/process.h>
 #include <sys/xattr.h>
@@ -54,8 +54,8 @@ bool is_writable(const std::string& path) {
   return ::access(path.c_str(), W_OK) == 0;
 }
 
-// Groups with controllers can be made where they are switched on already, or can be: in the root of all, and in groups
-// that hold no process themselves ("no internal processes" of cgroup-v2.rst).
+// The controllers that groups made in this directory can have: those already enabled, and those that can be enabled.
+// They can be enabled in the root group and in groups without processes ("no internal processes", cgroup-v2.rst).
 std::set<std::string> usable(const std::string& directory) {
   if (::access(directory.c_str(), W_OK | X_OK) != 0 || !is_writable(directory + "/cgroup.procs")) return {};
   std::set<std::string> names = read_words(directory + "/cgroup.subtree_control");
@@ -69,7 +69,7 @@ std::set<std::string> usable(const std::string& directory) {
   return ours;
 }
 
-// A controller that version 1 has taken is missing from the root of version 2 (cgroups(7)).
+// A controller that version 1 uses is missing from the root of version 2 (cgroups(7)).
 bool version1_holds(std::string_view proc_cgroups, std::string_view controller) {
   std::istringstream lines{std::string(proc_cgroups)};
   for (std::string line; std::getline(lines, line);) {
@@ -85,12 +85,12 @@ void explain(LimitsHost::Offer& offer, const std::string& mount, std::string_vie
   const auto held = read_words(mount + "/cgroup.controllers");
   for (const char* controller : controllers) {
     if (held.contains(controller) || !version1_holds(proc_cgroups, controller)) continue;
-    offer.why_not = "cgroup v1 holds the controllers of this host";
+    offer.why_not = "cgroup v1 uses the controllers of this host";
     offer.remedy = "boot with systemd.unified_cgroup_hierarchy=1";
     return;
   }
-  offer.why_not = held.empty() ? "no controller of cgroup v2 is there" : "no control group is delegated to this user";
-  offer.remedy = "start it in a delegated control group: systemd-run --user --scope -p Delegate=yes agent-run …";
+  offer.why_not = held.empty() ? "cgroup v2 has no controllers" : "no control group is delegated to this user";
+  offer.remedy = "start agent-run in a delegated control group: systemd-run --user --scope -p Delegate=yes agent-run …";
 }
 
 }  // namespace
@@ -116,7 +116,7 @@ std::optional<Position> position_of(pid_t pid) {
 }
 
 Managed who_manages() {
-  // What sd_booted(3) looks at.
+  // As sd_booted(3).
   return ::access("/run/systemd/system", F_OK) == 0 ? Managed::by_systemd : Managed::by_nobody;
 }
 

@@ -1,3 +1,4 @@
+// Asks systemd over D-Bus for a transient scope, and holds it until its counters are read.
 #include "sandbox/cgroup/systemd_scope.h"
 
 #include <agentrun/sys/error.h>
@@ -24,9 +25,9 @@ constexpr const char* interface = "org.freedesktop.systemd1.Manager";
 constexpr std::uint64_t call_timeout_us = 5'000'000;
 constexpr int tries = 2000;
 constexpr timespec pause_between{.tv_sec = 0, .tv_nsec = 1'000'000};
-constexpr int has_oom_policy = 253;  // scopes have OOMPolicy= since; its default would end the whole run
+constexpr int has_oom_policy = 253;  // first version whose scopes have OOMPolicy=; its default would end the whole run
 
-// The functions of libsystemd that are used. With their own types: its header is there when agent-run is built.
+// The functions of libsystemd that are used. Their types come from its header, which the build needs.
 #define LIBSYSTEMD(each)                                                                                      \
   each(sd_bus_open_user) each(sd_bus_open_system) each(sd_bus_set_method_call_timeout)                        \
       each(sd_bus_get_property_string) each(sd_bus_message_new_method_call) each(sd_bus_message_append)       \
@@ -40,7 +41,7 @@ struct Library {
 #undef DECLARE
 
   Library() {
-    void* const handle = ::dlopen("libsystemd.so.0", RTLD_NOW | RTLD_LOCAL);  // stays: it has state of its own
+    void* const handle = ::dlopen("libsystemd.so.0", RTLD_NOW | RTLD_LOCAL);  // never closed: libsystemd has state
     if (handle == nullptr) throw SysError(ELIBACC, "dlopen", "libsystemd.so.0");
 #define LOAD(name)                                                 \
   name = reinterpret_cast<decltype(name)>(::dlsym(handle, #name)); \
@@ -54,7 +55,7 @@ void check_bus(int result, std::string_view call, const std::string& what) {
   if (result < 0) throw SysError(-result, call, what);
 }
 
-/// A connection to the manager that may give us a scope.
+/// A connection to the systemd manager of this user.
 class Bus {
  public:
   Bus() {
@@ -90,7 +91,7 @@ class Bus {
   void append(sd_bus_message* message, const char* types, T... values) const {
     check_bus(library_.sd_bus_message_append(message, types, values...), "sd_bus_message_append", types);
   }
-  // Left alone, sd-bus gives a bus that says nothing 90 s.
+  // By default sd-bus waits 90 s for a silent bus.
   void wait_until_ready() const {
     const std::int64_t deadline = boot_clock_ns() + static_cast<std::int64_t>(call_timeout_us) * 1000;
     for (;;) {
@@ -118,7 +119,7 @@ void Bus::append_limits(sd_bus_message* message, const TreeLimits& limits) const
     append(message, "(sv)", "MemoryMax", "t", *limits.memory);
     append(message, "(sv)", "MemorySwapMax", "t", std::uint64_t{0});
   }
-  // The holder is one more.
+  // One more for the holder.
   if (limits.tasks) append(message, "(sv)", "TasksMax", "t", tasks_in_group(*limits.tasks) + 1);
   if (limits.cpus)
     append(message, "(sv)", "CPUQuotaPerSecUSec", "t",
@@ -158,7 +159,7 @@ void Bus::start_scope(const std::string& name, const TreeLimits& limits, pid_t c
   library_.sd_bus_message_unref(message);
 }
 
-// A process that does nothing, so that the scope is not removed before its counters were read.
+// An idle process. While it lives, systemd does not remove the scope, and its counters can be read.
 pid_t fork_holder() {
   const pid_t parent = ::getpid();
   const pid_t holder = check(::fork(), "fork", "holder");
@@ -173,7 +174,7 @@ pid_t fork_holder() {
   for (;;) ::pause();
 }
 
-// The job is done when the child stands in the scope; systemd has written the limits by then or does so at once.
+// Waits until the child is in the scope. systemd writes the limits before that or immediately after.
 std::string wait_for_scope(pid_t child, const std::string& name) {
   for (int i = 0; i < tries; ++i) {
     const auto position = position_of(child);
@@ -184,14 +185,15 @@ std::string wait_for_scope(pid_t child, const std::string& name) {
 }
 
 LimitsHost::Offer offer_of(const Bus& bus) {
-  LimitsHost::Offer offer{.place = ::geteuid() == 0 ? "the system's manager" : "the user's manager"};
+  LimitsHost::Offer offer{.place = ::geteuid() == 0 ? "the system manager" : "the user manager"};
   const auto position = position_of(::getpid());
   if (!position) {
     offer.why_not = "cgroup v2 is not mounted here";
     return offer;
   }
   const std::string group = bus.property("ControlGroup");
-  // Its processes stand in a group of the manager's own below (init.scope): what it may hand on is what it was handed.
+  // The manager can pass on only the controllers that its own group has. Its processes are in a group below
+  // (init.scope).
   const auto held = words_of(try_read_file(position->mount + group + "/cgroup.controllers").value_or(""));
   for (const char* controller : {"memory", "pids", "cpu"})
     if (held.contains(controller)) offer.controllers.insert(controller);
@@ -212,7 +214,7 @@ LimitsHost::Offer look_at_scope() {
     return {.place = {},
             .controllers = {},
             .why_not = absent ? "libsystemd.so.0 is not installed"
-                              : "no manager of systemd answers (" + std::string(error.what()) + ")",
+                              : "systemd's manager does not answer (" + std::string(error.what()) + ")",
             .remedy =
                 absent
                     ? "install libsystemd0"
@@ -220,7 +222,7 @@ LimitsHost::Offer look_at_scope() {
   }
 }
 
-// Delegating: so that the destructor ends the holder when something below throws.
+// Delegates to the default constructor, so that the destructor ends the holder when this body throws.
 Scope::Scope(pid_t child, const TreeLimits& limits) : Scope() {
   const Bus bus;
   const pid_t holder = fork_holder();

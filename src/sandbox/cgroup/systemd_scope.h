@@ -1,5 +1,5 @@
-// A control group from systemd: a transient scope (org.freedesktop.systemd1(5)), of the user's manager, or of the
-// system's for root. libsystemd is loaded only here and only when a limit needs it: without limits it costs nothing.
+// A control group from systemd: a transient scope (org.freedesktop.systemd1(5)) of the user manager, or of the system
+// manager for root. libsystemd is loaded only here, and only when a limit needs it.
 #pragma once
 
 #include <agentrun/sandbox.h>
@@ -11,11 +11,11 @@
 
 namespace agentrun::sandbox {
 
-/// What the manager of this user offers: the controllers that its own control group has. Never throws: see why_not.
+/// The controllers that the manager's own control group has. Never throws: see why_not.
 LimitsHost::Offer look_at_scope();
 
-/// A scope with limits, with `child` in it, read back. The process that is forked for it keeps the scope's counters
-/// until end(). Throws SysError.
+/// A scope that contains `child`, with limits that were read back. A forked process in it keeps the scope's counters
+/// readable until end(). Throws SysError.
 class Scope {
  public:
   Scope() noexcept = default;

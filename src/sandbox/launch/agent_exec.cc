@@ -1,3 +1,4 @@
+// Searches PATH and executes the command, as execvp(3) does.
 #include "sandbox/launch/agent_exec.h"
 
 #include <agentrun/sys/error.h>
@@ -28,7 +29,7 @@ int attempt(const std::string& file, const std::vector<std::string>& argv, char*
   return errno;
 }
 
-// With these execvp(3) goes on to the next directory.
+// The errnos after which execvp(3) tries the next directory.
 constexpr int not_here[] = {ENOENT, ENOTDIR, EACCES, ESTALE, ENODEV, ETIMEDOUT};
 
 }  // namespace

@@ -1,3 +1,4 @@
+// Writes the id maps, drops every capability and checks that none can come back.
 #include "sandbox/launch/id_maps.h"
 
 #include <agentrun/sys/error.h>
@@ -37,10 +38,11 @@ constexpr unsigned secure_bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_N
                                  SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
                                  SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
 
-// Fields of /proc/self/stat (proc_pid_stat(5)), counted from 1; the second one is in parentheses and may hold anything.
+// Fields of /proc/self/stat (proc_pid_stat(5)), counted from 1; the second is in parentheses and may contain any byte.
 constexpr int field_after_comm = 3, arg_start = 48, env_end = 51;
 
-// The kernel shows this memory to everybody who sees the process. It is a copy: the parent keeps its own.
+// The kernel shows this memory to everybody who can see the process. It is this process's copy; the parent's does not
+// change.
 void forget_command_line() {
   const std::string stat = read_file("/proc/self/stat");
   std::uintptr_t bounds[4] = {};

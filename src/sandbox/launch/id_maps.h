@@ -1,4 +1,4 @@
-// Who the sandbox's processes are: id maps, capabilities, securebits, keyring, and what they inherit of the parent.
+// The credentials of the sandbox's processes: id maps, capabilities, securebits, keyring; and their tie to the parent.
 #pragma once
 
 #include <agentrun/sys/fd.h>
@@ -6,18 +6,20 @@
 
 namespace agentrun::sandbox {
 
-/// Parent: setgroups deny, gid_map and uid_map of the child, one line each: the caller's own ids, mapped to the same
-/// numbers (user_namespaces(7)). The child must be dumpable: else its /proc files are root's.
+/// In the parent: writes "deny" to setgroups, and one line each to gid_map and uid_map of the child. They map the
+/// caller's ids to the same numbers (user_namespaces(7)). The child must be dumpable, otherwise root owns its /proc
+/// files.
 void write_id_maps(pid_t child, uid_t uid, gid_t gid);
 
-/// Child, first: dies with the parent, can be looked at by it, and has nothing of its command line and environment in
-/// the memory that /proc/<pid>/cmdline and environ show.
+/// In the child, first: makes it die with the parent and makes it dumpable for the parent. Erases the command line and
+/// environment from the memory that /proc/<pid>/cmdline and environ show.
 void tie_to_parent();
 
-/// A session keyring of our own (keyrings(7)); a kernel without keys has nothing to hide.
+/// Joins a new session keyring (keyrings(7)). Does nothing when the kernel has no keyrings.
 void join_new_keyring();
 
-/// Bounding, inheritable and ambient sets empty, securebits locked, no capability left, no_new_privs (capabilities(7)).
+/// Empties all capability sets, the bounding and ambient sets too; locks securebits; sets no_new_privs
+/// (capabilities(7)).
 void drop_privileges();
 
 /// True when the process could regain or use any capability.

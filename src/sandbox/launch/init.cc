@@ -26,31 +26,31 @@ namespace {
 using Change = Sandbox::Change;
 using Kind = Change::Kind;
 
-// `lost` is the parent's own conclusion and never sent.
+// `lost` is the parent's conclusion. It is never sent.
 constexpr std::array sent_kinds = {Kind::exited, Kind::stopped, Kind::continued, Kind::timed_out};
 constexpr std::size_t change_size = 1 + 1 + sizeof(std::int32_t);  // tag, kind, status
 static_assert(std::string().capacity() >= change_size, "encode_change() must not allocate");
 
 constexpr std::int64_t second = 1'000'000'000;
-constexpr std::int64_t longest_wait = 10 * second;  // sigtimedwait does not count the time that the machine slept
+constexpr std::int64_t longest_wait = 10 * second;  // sigtimedwait does not count suspended time
 
-// From here on nothing allocates: init's filter kills it for a call that is not on its list.
-// A parent that does not read must not hold init: what the agent can cause at will is dropped then.
+// From here on nothing allocates: init's filter kills it for a system call that is not on its list. A parent that does
+// not read must not block init, so reports that the agent can cause at will are sent with MSG_DONTWAIT.
 void report(const Fd& status_socket, Change change, int flags) noexcept {
   const std::string message = encode_change(change);
   (void)retry_eintr([&] { return ::send(status_socket.get(), message.data(), message.size(), flags | MSG_NOSIGNAL); });
 }
 
-// With init the kernel kills what is left of the pid namespace (pid_namespaces(7)); it dies first, so that nothing
-// lives on while the last word waits for a parent that is stopped.
+// The kernel kills the pid namespace when init ends (pid_namespaces(7)). This kills it first, so that no process lives
+// on while the last report waits for a stopped parent.
 [[noreturn]] void end(const Fd& status_socket, Change change) noexcept {
   ::kill(-1, SIGKILL);
   report(status_socket, change, 0);
   ::_exit(0);
 }
 
-// `paused`: a stop is ours, and no news. (It may come late: for a parent that was continued meanwhile it would be
-// another one.)
+// `paused`: init itself stopped the agent, and does not report that. A late report would look like another stop to a
+// parent that was continued meanwhile.
 void reap(const Fd& status_socket, pid_t agent, bool paused) noexcept {
   int status = 0;
   for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED | __WALL)) > 0;) {
@@ -62,8 +62,8 @@ void reap(const Fd& status_socket, pid_t agent, bool paused) noexcept {
   }
 }
 
-// A sender in our own pid namespace is the agent's tree, which may signal itself without our help. One outside has pid
-// 0.
+// A sender inside the pid namespace is a process of the agent, which can signal the agent itself. A sender outside has
+// pid 0.
 bool is_from_outside(const siginfo_t& info) noexcept {
   return info.si_pid == 0;
 }

@@ -1,4 +1,4 @@
-// Pid 1 of the sandbox, once the agent is told to go: reaps, forwards, reports.
+// Pid 1 of the sandbox, from the go message on: reaps, forwards signals, reports.
 #pragma once
 
 #include <agentrun/sandbox.h>
@@ -18,9 +18,9 @@ namespace agentrun::sandbox {
 inline constexpr std::array forwarded_signals{SIGTERM,  SIGINT,  SIGHUP,  SIGQUIT, SIGALRM,
                                               SIGWINCH, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2};
 
-/// What the parent asks of init by signal: to stop every process of the sandbox, to give the agent, which waits in the
-/// background, its terminal, and to let all go on. The lower number is taken first: who goes on has its terminal
-/// already.
+/// Signals with which the parent asks init to stop every process of the sandbox, to give the terminal to the agent that
+/// waits in the background, and to continue every process. The kernel delivers the lowest number first, so a continued
+/// agent has its terminal already.
 inline int pause_signal() noexcept {
   return SIGRTMIN;
 }
@@ -34,18 +34,18 @@ inline int resume_signal() noexcept {
 /// A change of the agent's state as a whole message of launch_wire.h, with Tag::change. Allocates nothing. `status`: as
 /// wait(2) gives it.
 std::string encode_change(Sandbox::Change change) noexcept;
-/// The inverse; nullopt for what encode_change() does not make.
+/// The inverse; nullopt for bytes that encode_change() does not make.
 std::optional<Sandbox::Change> decode_change(std::string_view bytes);
 
 /// Blocks every signal: init takes them with sigtimedwait(2).
 void block_signals();
-/// The agent's start where nothing is handed on from agent-run's parent: nothing blocked; SIGPIPE as by default.
+/// For an agent that does not inherit the signals of agent-run's parent: unblocks every signal and resets SIGPIPE.
 void reset_signals();
 
-/// Makes init untouchable before the agent's first instruction: not dumpable, its own name, its own filter.
+/// Protects init before the agent's first instruction: makes it undumpable, names it and loads its filter.
 void seal_init();
-/// Never returns. `status`: the socket to the parent. `wall_seconds`: after so long everything is killed, whether the
-/// parent runs or not (a stopped one keeps no limit). `terminal`: the agent's, when it is held back from it.
+/// Never returns. `status`: the socket to the parent. `wall_seconds`: after this time init kills everything; the parent
+/// could be stopped and enforce no limit. `terminal`: the agent's, when it is held back from the agent.
 [[noreturn]] void run_init(const Fd& status, pid_t agent, const Fd& terminal,
                            std::optional<std::uint64_t> wall_seconds) noexcept;
 

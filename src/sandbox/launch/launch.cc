@@ -14,7 +14,7 @@
 //   4. C writes the limit of user namespaces through the new /proc, before that is made read-only.
 //   5. C opens the terminal in the new devpts, so after pivot_root.
 //   6. X is forked without any capability. It enters Landlock, tries the seal, and loads the filter last, because the
-//      filter refuses much of what comes before. X then makes no trapped call until it is told to go.
+//      filter refuses much of what comes before. X then makes no trapped call until go.
 //   7. P takes the listener out of X with pidfd_getfd(2), for which X is dumpable. Nobody in the sandbox can use that:
 //      no code of the agent runs yet. C stays dumpable until go for the same reason: the broker joins its namespaces by
 //      pidfd.
@@ -123,7 +123,7 @@ Failure cause(const Fd& status, Failure symptom) noexcept {
   return symptom;
 }
 
-/// As cause(). A child that the kernel killed for lack of memory reports nothing: then the control group tells.
+/// As cause(). A child that the OOM killer killed reports nothing; the control group's counter shows it.
 LaunchError error_of(const auto& state, Failure symptom) {
   Failure failure = cause(state.status, std::move(symptom));
   const bool mute = failure.error == ECONNRESET || failure.error == EPIPE || failure.error == ESRCH;

@@ -1,4 +1,4 @@
-// The state that a started sandbox keeps in the parent.
+// The parent's state of a started sandbox.
 #pragma once
 
 #include <agentrun/sandbox.h>
@@ -15,15 +15,15 @@ struct Sandbox::State {
   Fd agent;   // pidfd
   Fd status;  // our end of the socket pair
   Fd listener, terminal;
-  Group group;  // when a control group made by us carries limits
-  Scope scope;  // when one that systemd made does
+  Group group;  // when agent-run's own control group enforces limits
+  Scope scope;  // when a scope of systemd does
   pid_t init_pid = -1, agent_pid = -1;
-  std::optional<RulesetLoader> loader;  // until the ruleset is known to be in place
+  std::optional<RulesetLoader> loader;  // until join() has checked the ruleset
   std::string ruleset;
   egress::Sockets sockets;  // with Plan::egress
   bool wants_terminal = false, wants_sockets = false;
   bool trapped = true;
-  bool end_reported = false;  // the agent's end, or `lost`, was given out
+  bool end_reported = false;  // next_change() returned the agent's end, or `lost`
 
   State() = default;
   State(const State&) = delete;
@@ -32,7 +32,7 @@ struct Sandbox::State {
   void kill() noexcept;
 };
 
-/// A failure that a child told, with its remedy.
+/// A failure that a child reported, with its remedy.
 LaunchError launch_error(const Failure& failure);
 
 }  // namespace agentrun::sandbox

@@ -65,18 +65,18 @@ void send_hello(Child& child) {
 void wait_for_ids(Child& child) {
   const auto answer = receive(child.status);
   if (!answer || answer->tag != Tag::mapped) throw SysError(EPROTO, "receive", "mapped");
-  // Only now: the root of a cgroup namespace is the group that its maker stands in (cgroup_namespaces(7)).
+  // Not earlier: the root of a cgroup namespace is the group of its creator at that time (cgroup_namespaces(7)).
   check(::unshare(CLONE_NEWCGROUP), "unshare", "CLONE_NEWCGROUP");
 }
 
 void start_session(Child& child) {
   check(::setsid(), "setsid");
   join_new_keyring();
-  ::umask(0);  // modes of mount points are the plan's; the plan's umask comes with the limits
+  ::umask(0);  // the plan sets modes of mount points; its umask is set with the limits
   set_host_name(child.plan.hostname);
 }
 
-// While C has the capabilities: later nobody in the sandbox may bind port 53 or open netfilter's sockets.
+// Runs while C has capabilities. Later nobody in the sandbox may bind port 53 or open netfilter's sockets.
 void open_egress(Child& child) {
   if (!child.plan.egress) return;
   make_egress_interfaces();
@@ -124,11 +124,11 @@ void release_agent(Child& child) {
   const auto answer = receive(child.status);
   if (!answer || answer->tag != Tag::go) throw SysError(EPROTO, "receive", "go");
   seal_init();
-  (void)!::write(child.go_write.get(), "g", 1);  // EPIPE: killed before it went; run_init reports that
+  (void)!::write(child.go_write.get(), "g", 1);  // EPIPE: X was killed before go; run_init reports that
   child.go_write.reset();
 }
 
-// C sends X one byte when P knows X, and one to go. X ends when C is gone.
+// C sends X one byte when P knows X, and one for go. X exits when C is gone.
 void wait_for_init(const Fd& go) {
   char byte = 0;
   if (check(retry_eintr([&] { return ::read(go.get(), &byte, 1); }), "read", "go") != 1) ::_exit(status_failed);
@@ -168,7 +168,7 @@ void wait_for_go(Child& child) {
   child.listener.reset();  // a second holder would keep trapped calls waiting after the broker's death
 }
 
-// The command's own limits come last: no code of agent-run has to work below them.
+// The command's limits come last, so that no code of agent-run has to work within them.
 void execute(Child& child) {
   hand_on_limits(child.plan);
   execute_in_path(child.plan.argv, child.plan.environment);

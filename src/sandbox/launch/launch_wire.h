@@ -13,7 +13,7 @@
 namespace agentrun::sandbox {
 
 enum class Tag : char {
-  hello = 'h',     // child → parent: PDEATHSIG is set, I am dumpable
+  hello = 'h',     // child → parent: PDEATHSIG is set, the child is dumpable
   mapped = 'm',    // parent → child: uid_map and gid_map are written
   terminal = 't',  // child → parent: the master of the agent's terminal, a descriptor
   agent = 'a',     // child → parent: a pidfd of the agent
@@ -24,7 +24,7 @@ enum class Tag : char {
   failure = 'f',   // child or agent → parent: encode() of launch_failure.h
 };
 
-/// A message as it came. `bytes` starts with the tag.
+/// A received message. `bytes` starts with the tag.
 struct LaunchMessage {
   Tag tag{};
   std::string bytes;

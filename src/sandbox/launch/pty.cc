@@ -1,3 +1,4 @@
+// Opens the agent's terminal in the sandbox's devpts, with the settings of the caller's terminal.
 #include "sandbox/launch/pty.h"
 
 #include <agentrun/sys/error.h>

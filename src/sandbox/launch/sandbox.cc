@@ -1,4 +1,4 @@
-// A started sandbox, as its parent holds it.
+// The parent's handle of a started sandbox.
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include <poll.h>

@@ -1,3 +1,4 @@
+// The table of forbidden acts that the seal tries.
 #include "sandbox/launch/seal.h"
 
 #include <agentrun/sys/error.h>
@@ -21,7 +22,7 @@ bool got(int fd) {
   return static_cast<bool>(Fd(fd));
 }
 
-bool climbs_out() {
+bool leaves_root() {
   struct stat root {
   }, above{};
   return ::stat("/", &root) != 0 || ::stat("/..", &above) != 0 || root.st_dev != above.st_dev ||
@@ -51,7 +52,7 @@ constexpr Attempt attempts[] = {
     {"open", "/proc/sys/user/max_user_namespaces",
      [] { return got(::open("/proc/sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC)); }},
     {"open", "a new file in /dev", [] { return is_writable("/dev/.agent-run-seal"); }},
-    {"stat", "/.. is not /", climbs_out},
+    {"stat", "/.. is not /", leaves_root},
 };
 
 }  // namespace

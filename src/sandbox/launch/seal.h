@@ -1,10 +1,10 @@
-// The seal: what must fail is tried, and agent-run refuses to start when any of it works.
+// The seal: tries acts that must fail. agent-run refuses to start when one works.
 #pragma once
 
 namespace agentrun::sandbox {
 
-/// In the agent before its filter: so what is tested is the floor without seccomp. Throws SysError with ENOTRECOVERABLE
-/// and the name of the act that worked. The process is good for nothing then.
+/// Called in the agent before it loads its filter, so it tests the kernel baseline without seccomp. Throws SysError
+/// with ENOTRECOVERABLE and the name of the act that worked. The process must end then.
 void try_the_seal();
 
 }  // namespace agentrun::sandbox

@@ -1,3 +1,4 @@
+// Builds /dev and /proc of the sandbox from descriptors.
 #include "sandbox/mounts/devices.h"
 
 #include <agentrun/sys/error.h>
@@ -19,7 +20,7 @@ namespace {
 constexpr unsigned proc_attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 constexpr unsigned device_attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
 
-// Files that root's uid alone may write, without any capability: under real root uid 0 stays uid 0 inside.
+// Files that uid 0 may write without any capability. When real root runs agent-run, uid 0 stays uid 0 inside.
 constexpr const char* proc_read_only[] = {"acpi", "bus", "driver", "fs", "irq", "scsi", "sys", "sysrq-trigger", "tty"};
 // Kernel memory, addresses, keys and timers of the whole host.
 constexpr const char* proc_masked[] = {"allocinfo",     "asound",     "dynamic_debug", "kcore",      "keys",

@@ -11,8 +11,8 @@ struct Device {
   unsigned major, minor;  // Documentation/admin-guide/devices.txt of Linux
 };
 
-/// The nodes that are bound from the host's /dev. They are nodes of the first user namespace: a tmpfs of ours can hold
-/// none that works.
+/// The nodes that are bound from the host's /dev. Device nodes work only on file systems of the initial user namespace,
+/// so a tmpfs of the sandbox cannot hold them.
 inline constexpr Device devices[] = {{"null", 1, 3},   {"zero", 1, 5},    {"full", 1, 7},
                                      {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
 
@@ -25,7 +25,7 @@ inline constexpr DevLink dev_links[] = {{"fd", "/proc/self/fd"},
                                         {"stderr", "/proc/self/fd/2"},
                                         {"ptmx", "pts/ptmx"}};
 
-/// Everything of /dev that the sandbox makes itself: a grant cannot replace it.
+/// True for entries of /dev that the sandbox makes itself. A grant cannot replace them.
 constexpr bool is_own_device(std::string_view name) noexcept {
   for (const Device& device : devices)
     if (device.name == name) return true;

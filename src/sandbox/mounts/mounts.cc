@@ -1,3 +1,4 @@
+// Carries out the mount steps of a plan, enters the new root and verifies each mount.
 #include "sandbox/mounts/mounts.h"
 
 #include <agentrun/sys/error.h>
@@ -57,7 +58,7 @@ Fd open_below(const Fd& root, std::string_view path, std::uint64_t flags) {
   open_how how{};
   how.flags = flags | O_CLOEXEC;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  for (int attempt = 0; attempt < 8; ++attempt) {  // EAGAIN: a rename somewhere made the walk unsure (openat2(2))
+  for (int attempt = 0; attempt < 8; ++attempt) {  // EAGAIN: a rename raced with the walk (openat2(2))
     const long fd = ::syscall(SYS_openat2, root.get(), relative.c_str(), &how, sizeof how);
     if (fd >= 0) return Fd(static_cast<int>(fd));
     if (errno != EAGAIN && errno != EINTR) break;
@@ -87,12 +88,12 @@ Fd new_filesystem(const char* type, std::initializer_list<Option> options, unsig
 Fd new_overlay(const Layers& layers, unsigned attributes, const std::string& object) {
   const Fd context(check(::fsopen("overlay", FSOPEN_CLOEXEC), "fsopen", "overlay"));
   check(::fsconfig(context.get(), FSCONFIG_SET_FLAG, "userxattr", nullptr, 0), "fsconfig", "overlay userxattr");
-  // "auto": one number of the device for all, where the layers allow it, as programs that compare st_dev expect.
+  // "auto": one st_dev for all files, where the layers allow it, because programs compare st_dev.
   check(::fsconfig(context.get(), FSCONFIG_SET_STRING, "xino", "auto", 0), "fsconfig", "overlay xino");
   for (const auto& [key, fd] : {std::pair<const char*, const Fd&>{"lowerdir", layers.lower},
                                 {"upperdir", layers.upper},
                                 {"workdir", layers.work}}) {
-    // Descriptors as such are taken since Linux 6.13 only.
+    // Only Linux 6.13 and newer take descriptors as such.
     const std::string path = "/proc/self/fd/" + std::to_string(fd.get());
     check(::fsconfig(context.get(), FSCONFIG_SET_STRING, key, path.c_str(), 0), "overlay", object);
   }
@@ -101,7 +102,7 @@ Fd new_overlay(const Layers& layers, unsigned attributes, const std::string& obj
 }
 
 View::View() : old_root_(check(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), "open", "/")) {
-  // Else what the host mounts later would appear in the binds.
+  // Otherwise later mounts of the host would appear in the binds.
   mount_attr attr{.attr_set = 0, .attr_clr = 0, .propagation = MS_PRIVATE, .userns_fd = 0};
   check(::mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &attr, sizeof attr), "mount_setattr private", "/");
 }
@@ -140,8 +141,8 @@ void View::attach(const Fd& mount, const Fd& point, const std::string& path, std
   placed_.push_back({path, attributes, st.st_dev, st.st_ino});
 }
 
-// The tree is attached on top of the host's "/": that directory is always there, and our own path resolution stays
-// below it until pivot_root, because a walk does not cross what is mounted on its own start.
+// Attaches the tree on top of the host's "/". That directory always exists. Path resolution from the old root still
+// reaches the host until pivot_root, because a walk does not cross a mount on its own starting point.
 void View::make_root(const MountStep& step) {
   std::uint64_t attributes = attributes_of(step);
   if (step.source.empty()) {
@@ -156,7 +157,8 @@ void View::make_root(const MountStep& step) {
   attach(root_, old_root_, "/", attributes);
 }
 
-// Not a file system apart: one more umount2 would cost a grace period of RCU, more than all of the mounts together.
+// Does not use a separate file system: one more umount2 would cost an RCU grace period, more than all of the mounts
+// together.
 void View::hold_mask_sources(const Fd& mount) {
   constexpr int flags = O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC;
   mask_home_.reset(check(::fcntl(mount.get(), F_DUPFD_CLOEXEC, 0), "fcntl", "masks"));
@@ -202,19 +204,20 @@ void View::overlay(View& view, const MountStep& step) {
   const Fd work = view.open_host(step.layers + "/work", O_PATH | O_DIRECTORY);
   struct statfs host {};
   check(::fstatfs(lower.get(), &host), "fstatfs", step.source);
-  // What the host forbids on the directory's mount, its overlay forbids too.
+  // An overlay keeps the noexec flag of the host's mount.
   const std::uint64_t attributes = attributes_of(step) | (static_cast<std::uint64_t>(host.f_flags) & ST_NOEXEC);
   const Fd mount = new_overlay({lower, upper, work}, static_cast<unsigned>(attributes), step.source);
   view.attach(mount, view.mount_point(step.target, Point::directory), step.target, attributes);
 }
 
-// One file system for all, so that half of the memory is the bound of all together (tmpfs(5), size). Only what is
-// attached can be cloned: the whole lies below the first of its directories, where nobody sees it.
+// Scratch directories share one file system, so that together they hold at most half of the memory (tmpfs(5), size).
+// Only an attached mount can be cloned, so the whole file system is mounted below the first scratch directory, where
+// nobody sees it.
 void View::attach_scratch(const std::string& path, unsigned mode, std::uint64_t attributes) {
   Fd point = mount_point(path, Point::directory);
   if (!scratch_) {
     scratch_ = new_filesystem("tmpfs", {{"mode", "0700"}}, base_attributes);
-    own(scratch_);  // what the host shows may lie below it
+    own(scratch_);  // mounts of the host may go below it
     move_by_fd(scratch_, point, path);
     point = open(path, O_PATH);
   }
@@ -242,15 +245,14 @@ void View::mask(View& view, const MountStep& step) {
   view.attach(mount, target, step.target, attributes);
 }
 
-// A file of our own, seen only through its mount: its name goes at once.
+// The file is seen only through its mount. Its name is removed at once.
 void View::cover_text(View& view, const MountStep& step) {
   if (!view.mask_home_) throw SysError(EINVAL, "build", step.target);
   const Fd target = view.open(step.target, O_PATH);
   if (!S_ISREG(status_of(target, step.target).st_mode)) throw SysError(ESTALE, "mount point", step.target);
   constexpr int flags = O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC;
-  const Fd written(
-      check(::openat(view.mask_home_.get(), cover_file_name, flags, step.mode), "openat", cover_file_name));
-  write_all(written, step.source, step.target);
+  const Fd made(check(::openat(view.mask_home_.get(), cover_file_name, flags, step.mode), "openat", cover_file_name));
+  write_all(made, step.source, step.target);
   const Fd source(
       check(::openat(view.mask_home_.get(), cover_file_name, O_PATH | O_CLOEXEC), "openat", cover_file_name));
   constexpr std::uint64_t attributes = base_attributes | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;

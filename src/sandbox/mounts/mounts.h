@@ -31,10 +31,9 @@ using Option = std::pair<const char*, const char*>;
 /// A new instance of a file system, detached (fsopen(2), fsmount(2)).
 Fd new_filesystem(const char* type, std::initializer_list<Option> options, unsigned attributes);
 
-/// A detached overlayfs of user namespaces: `lower` is shown, changes go to `upper` (Linux 5.11, overlayfs.rst
-/// "userxattr"). Directories are handed over by descriptor, so no character of a path means anything. `upper` and
-/// `work` are directories of one mount, which must keep extended attributes of users. `object` is what errors name.
-/// Throws SysError.
+/// A detached overlayfs for user namespaces: shows `lower` and writes changes to `upper` (Linux 5.11, overlayfs.rst
+/// "userxattr"). Directories are passed as descriptors, so no character of a path is special. `upper` and `work` are
+/// directories of one mount, which must support user extended attributes. Errors name `object`. Throws SysError.
 struct Layers {
   const Fd &lower, &upper, &work;
 };
@@ -45,16 +44,16 @@ Fd new_overlay(const Layers& layers, unsigned attributes, const std::string& obj
 
 class View {
  public:
-  /// The caller is in a mount namespace of its own and holds CAP_SYS_ADMIN over it. Makes every mount private.
+  /// Makes every mount private. The caller is in its own mount namespace and holds CAP_SYS_ADMIN over it.
   View();
 
-  /// Carries out the steps, in order. Throws SysError; the namespace is good for nothing then.
+  /// Carries out the steps, in order. Throws SysError; the namespace is unusable then.
   void build(const std::vector<MountStep>& steps);
 
-  /// Makes the view "/" and lets the old root go.
+  /// Makes the view "/" and detaches the old root.
   void enter();
 
-  /// Looks again at everything that was mounted, by its path, and compares flags and identity. After enter().
+  /// Opens every mount again by its path, and compares flags and identity. Call it after enter().
   void verify() const;
 
   /// Below the new root, following no link.
@@ -65,23 +64,22 @@ class View {
     return open_below(old_root_, path, flags);
   }
   enum class Point : std::uint8_t { directory, file };
-  /// The place where something is to be mounted. It is made when it is to stand on a file system of our own; anywhere
-  /// else it must be there already.
+  /// Opens a mount point. Creates it on a file system of the sandbox's own; elsewhere it must exist.
   Fd mount_point(const std::string& path, Point point);
   /// Attaches a detached mount and remembers what verify() must find there.
   void attach(const Fd& mount, const Fd& point, const std::string& path, std::uint64_t attributes);
-  /// Says that names may be made on this detached mount.
+  /// Allows names to be created on this detached mount.
   void own(const Fd& mount);
-  /// Makes an empty directory of the run there. All of them share one file system.
+  /// Mounts an empty scratch directory there. All scratch directories share one file system.
   void attach_scratch(const std::string& path, unsigned mode, std::uint64_t attributes);
-  /// Makes the empty file and directory that masks are clones of, on a mounted file system of our own; build() removes
-  /// the names again.
+  /// Makes the empty file and directory that masks are clones of, on a mounted file system of the sandbox's own.
+  /// build() removes their names.
   void hold_mask_sources(const Fd& mount);
-  /// Read-only once everything stands on it.
+  /// Makes the mount read-only at the end of build().
   void finish_read_only(Fd mount, std::string path);
-  /// Hides what stands at `path` behind an empty file or directory that nobody may open.
+  /// Hides `path` behind an empty file or directory that nobody may open.
   void mask_place(const std::string& path) { mask(*this, {.kind = MountStep::Kind::mask, .target = path}); }
-  /// The directory that will hold `path`, on a file system of our own (else EXDEV).
+  /// The parent directory of `path`, on a file system of the sandbox's own (else EXDEV).
   [[nodiscard]] Fd own_parent(const std::string& path) const;
 
  private:
@@ -116,7 +114,7 @@ class View {
 
 /// A minimal /dev: nodes of the host by descriptor, links, shm, a new devpts.
 void make_dev(View& view, const MountStep& step);
-/// A new proc with its masks. Writes the kernel's limits for this sandbox through it first (limits.h).
+/// A new proc with its masks. Writes the kernel's limits for this sandbox through it first (resource_limits.h).
 void make_proc(View& view, const MountStep& step);
 
 }  // namespace agentrun::sandbox

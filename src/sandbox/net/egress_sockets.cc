@@ -1,3 +1,4 @@
+// Sets up addresses, routes and sockets for egress through netlink, and passes the sockets as descriptors.
 #include "sandbox/net/egress_sockets.h"
 
 #include <agentrun/sys/error.h>
@@ -23,7 +24,7 @@ namespace agentrun::sandbox {
 namespace {
 
 constexpr int loopback_index = 1;      // the first device of every network namespace
-constexpr unsigned snap_length = 128;  // of a refused packet: its headers
+constexpr unsigned snap_length = 128;  // bytes of a refused packet that are logged: its headers
 
 template <typename T, void (*give_back)(T*)>
 struct NetlinkTraits {
@@ -60,7 +61,7 @@ void add_address(const Socket& netlink, std::string_view text, int family) {
   const Raw local = parse(text, family);
   ::rtnl_addr_set_ifindex(address.get(), loopback_index);
   require(::rtnl_addr_set_local(address.get(), local.get()), "rtnl_addr_set_local", text);
-  // Nobody else is on lo: an address that waits to be found unique cannot be bound.
+  // No duplicate address detection: lo has no other host, and a tentative address cannot be bound.
   if (family == AF_INET6) ::rtnl_addr_set_flags(address.get(), IFA_F_NODAD);
   require(::rtnl_addr_add(netlink.get(), address.get(), 0), "rtnl_addr_add", text);
 }
@@ -88,23 +89,20 @@ struct Knob {
   std::string_view value;
 };
 constexpr Knob knobs[] = {
-    // A connection's source port can be used again at once: many short connections would use up the ports.
+    // Without TIME-WAIT a source port can be used again at once. Many short connections would use up the ports.
     {"/proc/sys/net/ipv4/tcp_max_tw_buckets", "0"},
-    // Ended connections do not fill the table of connection tracking. But not 0: a FIN that is sent twice counts as one
-    // of each
-    // side (nf_conntrack_proto_tcp.c, sFW → sLA), so a connection that is ended in one direction may be taken for
-    // ended; an entry
-    // that went at once took the answer with it (seen once in 15 uploads of a second under load).
+    // Closed connections do not fill the connection tracking table. Not 0: a retransmitted FIN counts as a FIN of each
+    // side (nf_conntrack_proto_tcp.c, sFW → sLA), so a half-closed connection may be taken for closed. With 0 its entry
+    // went at once and the answer was lost (once in 15 uploads of one second under load).
     {"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_time_wait", "10"},
     {"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close", "0"},
-    // Nor is one sent twice without need: on lo nothing is lost, and a probe for a lost tail only answers a busy
-    // processor.
+    // No tail loss probes: lo loses nothing, and a probe would only react to a busy processor.
     {"/proc/sys/net/ipv4/tcp_early_retrans", "0"},
-    // A late duplicate is not taken for a packet of nobody, which would be refused with a reset.
+    // A late duplicate still belongs to its connection. Otherwise it would be refused with a reset.
     {"/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal", "1"},
 };
 
-// What cannot be set (an older kernel, /proc read-only) is left.
+// Ignores settings that cannot be written (an older kernel, a read-only /proc).
 void set_knobs() {
   for (const Knob& knob : knobs) {
     const Fd file(::open(knob.path, O_WRONLY | O_CLOEXEC));
@@ -172,7 +170,7 @@ void make_egress_interfaces() {
   try {
     add_family(netlink, egress::own_address6, AF_INET6);
   } catch (const SysError&) {
-    // No IPv6 on this host, or it is switched off: nothing leaves by it.
+    // This host has no IPv6, or it is switched off: no connection uses it.
   }
   set_knobs();
 }

@@ -1,5 +1,5 @@
-// What the sandbox's network namespace has beside loopback when something may leave it: addresses and routes on lo, so
-// that packets come to be that the ruleset can send to the relay, and the sockets that egress serves (egress.h).
+// Addresses and routes on lo and the sockets of egress (egress.h), for a sandbox with network access. Without a route
+// no packet would exist that the ruleset could redirect to the relay.
 #pragma once
 
 #include <agentrun/egress.h>
@@ -7,15 +7,16 @@
 
 namespace agentrun::sandbox {
 
-/// Own addresses and default routes of both families. Without IPv6 on this host: IPv4 alone. Throws SysError.
+/// Adds an address and a default route of each family; only IPv4 when the host has no IPv6. Throws SysError.
 void make_egress_interfaces();
 
-/// Binds them; the caller has CAP_NET_BIND_SERVICE and CAP_NET_ADMIN in the network namespace. Throws SysError.
+/// Makes and binds the sockets. The caller has CAP_NET_BIND_SERVICE and CAP_NET_ADMIN in the network namespace. Throws
+/// SysError.
 egress::Sockets make_egress_sockets();
 
-/// Appends which of them there are, and their descriptors (borrowed). Throws SysError.
+/// Appends a bit for each socket that exists, and their descriptors (borrowed). Throws SysError.
 void write_sockets(WireWriter& message, const egress::Sockets& sockets);
-/// The inverse, to the end of the message. Throws SysError (EPROTO) for what write_sockets() does not make.
+/// The inverse, to the end of the message. Throws SysError (EPROTO) for a message that write_sockets() does not make.
 egress::Sockets read_sockets(WireReader reader);
 
 }  // namespace agentrun::sandbox

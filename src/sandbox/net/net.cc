@@ -1,3 +1,4 @@
+// Brings loopback up through netlink, and parses the chains of nft(8) text.
 #include "sandbox/net/net.h"
 
 #include <agentrun/sys/error.h>

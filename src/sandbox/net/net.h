@@ -10,8 +10,9 @@
 
 namespace agentrun::sandbox {
 
-/// Sets the host name of our UTS namespace and brings lo up.
+/// Sets the host name of the caller's UTS namespace.
 void set_host_name(const std::string& name);
+/// Brings lo up in the caller's network namespace. Throws SysError.
 void bring_loopback_up();
 
 /// A base chain as nft(8) writes it, in a ruleset's text or in a listing.
@@ -20,7 +21,7 @@ struct Chain {
   std::size_t rules = 0;
   friend bool operator==(const Chain&, const Chain&) = default;
 };
-/// The chains of a text in which every statement has a line of its own. Pure.
+/// The chains of a ruleset that has one statement on each line. Pure.
 std::vector<Chain> chains_of(std::string_view ruleset);
 
 }  // namespace agentrun::sandbox

@@ -23,8 +23,8 @@ namespace {
 constexpr int deadline_ms = 30'000;
 constexpr int cannot_enter = 2;  // an exit status of agent-run-nft
 
-// Not posix_spawn(3): it lends this process' memory and processor to the other until that has begun, and then both stay
-// on one processor for a while though another is idle (2 of 18 ms of a start; `perf sched timehist`).
+// Does not use posix_spawn(3): it suspends this process until the child has called exec, and then both stay on one
+// processor for a while although another is idle (2 of 18 ms of a start; `perf sched timehist`).
 pid_t spawn(const std::string& program, const Fd& socket) {
   const pid_t pid = fork_process();
   if (pid != 0) return pid;
@@ -36,19 +36,19 @@ pid_t spawn(const std::string& program, const Fd& socket) {
   const std::array<char*, 2> argv{name.data(), nullptr};
   const std::array<char*, 1> environment{nullptr};
   ::execve(program.c_str(), argv.data(), environment.data());
-  ::dprintf(STDERR_FILENO, "%s: %s\n", program.c_str(), ::strerror(errno));  // join() gives it on
+  ::dprintf(STDERR_FILENO, "%s: %s\n", program.c_str(), ::strerror(errno));  // join() reports it
   ::_exit(EXIT_FAILURE);
 }
 
-// A program that says nothing more for so long hangs.
+// A program that stays silent until the deadline hangs.
 void wait_for(const Fd& socket) {
   pollfd poll{.fd = socket.get(), .events = POLLIN, .revents = 0};
   if (check(retry_eintr([&] { return ::poll(&poll, 1, deadline_ms); }), "poll", "nft") == 0)
     throw SysError(ETIMEDOUT, "poll", "nft");
 }
 
-// One byte says that it is in the sandbox's namespaces. A program that does not say it is given no rules: it would load
-// them where it is.
+// agent-run-nft sends one byte when it is in the sandbox's namespaces. Without that byte it gets no rules, because it
+// would load them into its present namespace.
 void await_entry(const Fd& socket) {
   wait_for(socket);
   char said = 0;
@@ -62,7 +62,7 @@ std::string read_all(const Fd& socket) {
   for (;;) {
     wait_for(socket);
     const ssize_t n = retry_eintr([&] { return ::read(socket.get(), piece.data(), piece.size()); });
-    // It ended without reading everything: what it said was read before.
+    // ECONNRESET: agent-run-nft ended before it read everything. Its output was read before.
     if (n == 0 || (n < 0 && errno == ECONNRESET)) return text;
     check(n, "read", "nft");
     text.append(piece.data(), static_cast<std::size_t>(n));
@@ -114,7 +114,7 @@ void RulesetLoader::load(const Fd& pidfd, std::string_view ruleset) {
       ruleset.remove_prefix(static_cast<std::size_t>(check(n, "send", "nft")));
     }
   } catch (const SysError& error) {
-    if (error.error() != EPIPE) throw;  // it is dead: join() says so, with what it said
+    if (error.error() != EPIPE) throw;  // agent-run-nft ended: join() reports that and its output
   }
   check(::shutdown(socket_.get(), SHUT_WR), "shutdown", "nft");
 }

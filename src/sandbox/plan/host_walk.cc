@@ -52,7 +52,7 @@ HostWalk walk_host(const Host& host, const std::string& path) {
       continue;
     }
     if (result.links.size() == max_links)
-      throw Refusal(path + ": too many symbolic links", "name the path that they lead to");
+      throw Refusal(path + ": too many symbolic links", "name the path that the links lead to");
     result.links.emplace_back(next, result.entry.link);
     if (result.entry.link.starts_with('/')) result.path = "/";
     push_front(pending, result.entry.link);

@@ -17,7 +17,7 @@ struct HostWalk {
   std::vector<std::pair<std::string, std::string>> links;  // each link followed: its path and its text, in order
 };
 
-/// `path`: absolute. Components that do not exist are taken as they are written. Throws Refusal after 40 links.
+/// `path`: absolute. Components that do not exist are taken literally. Throws Refusal after 40 links.
 HostWalk walk_host(const Host& host, const std::string& path);
 
 /// "/a" and "b" → "/a/b".

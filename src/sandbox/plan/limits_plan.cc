@@ -1,4 +1,4 @@
-// Which limit is kept by what, on this host.
+// Decides what enforces each limit on this host.
 #include <agentrun/sandbox.h>
 #include <agentrun/sys/process.h>
 #include <unistd.h>
@@ -23,8 +23,8 @@ std::string text_of(double number) {
   return text.str();
 }
 
-// RLIMIT_NPROC counts per user and user namespace since Linux 5.14, and each sandbox has one of its own; but a process
-// whose uid is the host's root is exempt (fork(2), copy_process).
+// Since Linux 5.14 RLIMIT_NPROC counts per user and user namespace, and each sandbox has its own user namespace. A
+// process whose uid is the host's root is exempt (fork(2), copy_process).
 bool task_rlimit_holds() {
   if (::getuid() != 0) return true;
   std::istringstream map(try_read_file("/proc/self/uid_map").value_or(""));
@@ -32,7 +32,7 @@ bool task_rlimit_holds() {
   return (map >> inside >> outside) && inside == 0 && outside != 0;
 }
 
-// Of `needed`, what neither the offer nor a resource limit keeps.
+// The controllers of `needed` that neither the offer nor a resource limit replaces.
 Names missing(const Names& needed, const LimitsHost::Offer& offer, const LimitsHost& host) {
   Names left;
   for (const std::string& name : needed)
@@ -52,56 +52,56 @@ Choice choose(const Names& needed, const LimitsHost& host) {
   return best;
 }
 
-void bound_tasks(LimitsPlan& plan, EnforcedLimit& kept, const LimitsHost& host, std::uint64_t tasks) {
+void bound_tasks(LimitsPlan& plan, EnforcedLimit& limit, const LimitsHost& host, std::uint64_t tasks) {
   plan.process_tasks = tasks + 1 + host.own_tasks;  // pid 1 of the sandbox counts too
-  if (host.task_rlimit_holds) kept.enforced_by = By::rlimit;
+  if (host.task_rlimit_holds) limit.enforced_by = By::rlimit;
 }
 
-void bound_memory(LimitsPlan& plan, EnforcedLimit& kept, std::uint64_t bytes) {
+void bound_memory(LimitsPlan& plan, EnforcedLimit& limit, std::uint64_t bytes) {
   plan.process_memory = bytes;
-  kept.enforced_by = By::each_process;
+  limit.enforced_by = By::each_process;
 }
 
 }  // namespace
 
-std::string_view name(By keeper) noexcept {
+std::string_view name(By enforcer) noexcept {
   static constexpr std::array<std::string_view, 4> names = {"control group", "rlimit", "each process", "nothing"};
-  return names[static_cast<std::size_t>(keeper)];
+  return names[static_cast<std::size_t>(enforcer)];
 }
 
 LimitsPlan plan_limits(const TreeLimits& wanted, const LimitsHost& host) {
   LimitsPlan plan;
   const Choice choice = choose(controllers_for(wanted), host);
-  const auto keep = [&](const char* limit, const char* controller, std::string value) -> EnforcedLimit& {
-    EnforcedLimit& kept =
-        plan.enforced.emplace_back(EnforcedLimit{.name = limit, .value = std::move(value), .enforced_by = By::nothing});
-    if (choice.offer->controllers.contains(controller)) kept.enforced_by = By::control_group;
-    return kept;
+  const auto add = [&](const char* name, const char* controller, std::string value) -> EnforcedLimit& {
+    EnforcedLimit& limit =
+        plan.enforced.emplace_back(EnforcedLimit{.name = name, .value = std::move(value), .enforced_by = By::nothing});
+    if (choice.offer->controllers.contains(controller)) limit.enforced_by = By::control_group;
+    return limit;
   };
   if (wanted.memory) {
-    EnforcedLimit& kept = keep("memory", "memory", std::to_string(*wanted.memory));
-    if (kept.enforced_by == By::control_group)
+    EnforcedLimit& limit = add("memory", "memory", std::to_string(*wanted.memory));
+    if (limit.enforced_by == By::control_group)
       plan.grouped.memory = wanted.memory;
     else
-      bound_memory(plan, kept, *wanted.memory);
+      bound_memory(plan, limit, *wanted.memory);
   }
   if (wanted.tasks) {
-    EnforcedLimit& kept = keep("tasks", "pids", std::to_string(*wanted.tasks));
-    if (kept.enforced_by == By::control_group)
+    EnforcedLimit& limit = add("tasks", "pids", std::to_string(*wanted.tasks));
+    if (limit.enforced_by == By::control_group)
       plan.grouped.tasks = wanted.tasks;
     else
-      bound_tasks(plan, kept, host, *wanted.tasks);
+      bound_tasks(plan, limit, host, *wanted.tasks);
   }
   if (wanted.cpus) {
-    const EnforcedLimit& kept = keep("cpus", "cpu", text_of(*wanted.cpus));
-    if (kept.enforced_by == By::control_group) plan.grouped.cpus = wanted.cpus;
+    const EnforcedLimit& limit = add("cpus", "cpu", text_of(*wanted.cpus));
+    if (limit.enforced_by == By::control_group) plan.grouped.cpus = wanted.cpus;
   }
   const bool by_scope = choice.carrier == Carrier::scope;
-  for (EnforcedLimit& kept : plan.enforced) {
-    if (!kept.weaker()) continue;
-    kept.lacks = host.subtree.why_not;
-    if (!host.scope.why_not.empty()) kept.lacks += (kept.lacks.empty() ? "" : "; ") + host.scope.why_not;
-    kept.remedy = by_scope || host.subtree.remedy.empty() ? host.scope.remedy : host.subtree.remedy;
+  for (EnforcedLimit& limit : plan.enforced) {
+    if (!limit.weaker()) continue;
+    limit.lacks = host.subtree.why_not;
+    if (!host.scope.why_not.empty()) limit.lacks += (limit.lacks.empty() ? "" : "; ") + host.scope.why_not;
+    limit.remedy = by_scope || host.subtree.remedy.empty() ? host.scope.remedy : host.subtree.remedy;
   }
   if (controllers_for(plan.grouped).empty()) return plan;
   plan.carrier = choice.carrier;

@@ -1,4 +1,4 @@
-// Policy → Plan: the list of the steps. Pure but for the Host, which is only asked.
+// Policy → Plan, as a list of steps. Pure: it only asks the Host.
 #include <agentrun/sandbox.h>
 
 #include <array>
@@ -14,10 +14,10 @@ namespace agentrun::sandbox {
 
 namespace {
 
-// RFC 6761 §6.3: the names that mean this host, and its own name, on lines of their own so that it is its canonical one
-// (hosts(5)): Java and many servers do not start where their host's name has no address. The resolver is a stub on the
-// sandbox's own loopback.
-// The host's own files may name services that the sandbox does not have (nsswitch.conf(5)).
+// The names of loopback (RFC 6761 §6.3) and the sandbox's host name. The host name has a line of its own, which makes
+// it the canonical name (hosts(5)). Java and many servers do not start when their host name has no address. The
+// resolver is a stub on the sandbox's loopback. nsswitch.conf(5) is generated because the host's may name services that
+// the sandbox lacks.
 constexpr std::string_view nsswitch_path = "/etc/nsswitch.conf";
 std::array<std::pair<std::string_view, std::string>, 3> name_service_texts(const std::string& hostname) {
   return {{{"/etc/hosts", "127.0.0.1 localhost\n127.0.0.1 " + hostname +
@@ -38,9 +38,9 @@ filter::Variant variant_of(const policy::Policy& policy) {
 }  // namespace
 
 Plan lower(const policy::Policy& policy, const Host& host, const Launch& launch) {
-  if (launch.argv.empty()) throw Refusal("no command", "write it after --");
+  if (launch.argv.empty()) throw Refusal("no command", "give the command after --");
   if (launch.argv.front().empty())
-    throw Refusal("the command is an empty word", "write a program's name or path after --");
+    throw Refusal("the command is an empty string", "give a program's name or path after --");
   MountPlanner view(policy, host, launch);
   view.collect_denied();
   view.show_home();

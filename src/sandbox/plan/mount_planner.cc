@@ -54,7 +54,7 @@ void MountPlanner::show_sockets() {
   for (const policy::Policy::SocketGrant& grant : policy_.sockets()) {
     if (reserved(grant.path) || denied(grant.path) || steps_.contains(grant.path)) continue;
     const Entry entry = host_.look(grant.path);
-    if (entry.kind == Entry::Kind::absent) continue;  // nothing listens: inside, too
+    if (entry.kind == Entry::Kind::absent) continue;  // nothing listens outside either
     if (entry.kind != Entry::Kind::socket)
       throw Refusal(grant.path + ": not a socket", "name the socket itself in `sockets`, and files in files.read");
     if (is_bound(mount_above(grant.path))) continue;
@@ -113,7 +113,7 @@ void MountPlanner::hide() {
     bool covered = false;
     for (const std::string& other : denied_) covered = covered || (other != path && within(path, other));
     if (covered) continue;
-    // overlayfs has numbers of its own: there is nothing to compare with.
+    // overlayfs numbers inodes itself, so there is nothing to compare with.
     const bool known = mount_above(path).kind != Kind::overlay;
     add({.kind = Kind::mask, .target = path, .mode = 0, .dev = known ? entry.dev : 0, .ino = known ? entry.ino : 0});
   }
@@ -128,7 +128,7 @@ void MountPlanner::add_directories() {
       if (directory == shared_memory) continue;  // made with /dev
       const auto found = steps_.find(directory);
       if (found != steps_.end() && (found->second.kind == Kind::symlink || found->second.kind == Kind::text_file))
-        throw Refusal(directory + ": changed while agent-run looked at it", "start again");
+        throw Refusal(directory + ": changed while agent-run looked at it", "start agent-run again");
       if (found != steps_.end() || is_bound(mount_above(directory)) || mount_above(directory).kind == Kind::proc)
         continue;
       add({.kind = Kind::directory, .target = directory});
@@ -138,10 +138,10 @@ void MountPlanner::add_directories() {
 void MountPlanner::require_workspace() const {
   const std::string& workspace = policy_.workspace();
   if (!workspace.empty() && host_.look(workspace).kind != Entry::Kind::directory)
-    throw Refusal("workspace " + workspace + ": no such directory", "make it, or choose another with -w");
+    throw Refusal("workspace " + workspace + ": no such directory", "create it, or choose another with -w");
   if (!exists(launch_.cwd))
     throw Refusal("working directory " + launch_.cwd + ": the profile does not show it",
-                  "start in the workspace, choose another one with -w, or add it to files.read");
+                  "start in the workspace, choose another workspace with -w, or add the directory to files.read");
 }
 
 bool MountPlanner::exists(const std::string& path) const {
@@ -155,7 +155,7 @@ bool MountPlanner::exists(const std::string& path) const {
 std::vector<MountStep> MountPlanner::ordered() const {
   std::vector<MountStep> steps;
   for (const auto& [target, step] : steps_) steps.push_back(step);
-  // Of one depth /dev comes first: it holds what masks are made of.
+  // At equal depth /dev comes first, because it holds the sources of masks.
   std::ranges::stable_sort(
       steps, {}, [](const MountStep& step) { return std::pair(depth_of(step.target), step.kind != Kind::dev); });
   return steps;
@@ -168,7 +168,7 @@ std::vector<LandlockStep> MountPlanner::landlock() const {
     step.path = path;
     return step;
   };
-  // Whatever is in the view may be read, and nothing else is below "/": one rule says as much as one a mount.
+  // Everything in the view may be read, and nothing else is below "/": one rule is as strict as one rule per mount.
   rule("/").read = true;
   rule("/").change = policy_.weakened(policy::Weakening::floor_only);
   for (const auto& [target, step] : steps_) {
@@ -224,7 +224,7 @@ void MountPlanner::show(const policy::Grant& grant) {
   const Entry entry = host_.look(grant.path);
   if (entry.kind == Entry::Kind::absent) return;
   if (entry.kind == Entry::Kind::symlink)
-    throw Refusal(grant.path + ": became a symbolic link while agent-run looked at it", "start again");
+    throw Refusal(grant.path + ": became a symbolic link while agent-run looked at it", "start agent-run again");
   const bool read_only = grant.access == policy::Grant::Access::read;
   const bool overlay = grant.access == policy::Grant::Access::overlay;
   MountStep step{.kind = grant.path == "/" ? Kind::root
@@ -250,10 +250,10 @@ void MountPlanner::show(const policy::Grant& grant) {
 
 void MountPlanner::require_overlay_possible(const std::string& target) const {
   if (target == "/")
-    throw Refusal("/ as an overlay: agent-run keeps the changes below it", "name the directories that are meant");
+    throw Refusal("/ as an overlay: agent-run stores the changes below it", "name the directories that you mean");
   if (within(launch_.overlays, target))
-    throw Refusal(target + " as an overlay: agent-run keeps the changes below it, in " + launch_.overlays,
-                  "name a directory that does not hold it, or choose another place with --journal");
+    throw Refusal(target + " as an overlay: agent-run stores the changes below it, in " + launch_.overlays,
+                  "name a directory that does not contain it, or choose another directory with --journal");
 }
 
 }  // namespace agentrun::sandbox

@@ -1,5 +1,5 @@
-// Computes the mount view of a plan: one step for each path that the sandbox makes, in mount order. Pure but for the
-// Host.
+// Computes the mount view of a plan: one step for each path that the sandbox makes, in mount order. Pure: it only asks
+// the Host.
 #pragma once
 
 #include <agentrun/sandbox.h>
@@ -12,32 +12,32 @@
 
 namespace agentrun::sandbox {
 
-/// Collects the steps by target: exactly one step makes a path of the view.
+/// Collects the steps by target. Exactly one step makes each path of the view.
 class MountPlanner {
  public:
   /// Starts with the root, /proc and /dev. All three arguments must outlive it.
   MountPlanner(const policy::Policy& policy, const Host& host, const Launch& launch);
 
-  // In this order; each throws Refusal.
+  // Call these in this order. Each throws Refusal.
   void collect_denied();
   /// A home directory in memory, unless a grant shows the real one.
   void show_home();
   void show_grants();
-  /// Binds each granted socket by its inode. A directory that is shown has its sockets already.
+  /// Binds each granted socket by its inode. A directory in the view has its sockets already.
   void show_sockets();
-  /// A grant written through symbolic links can be reached by the same links inside.
+  /// Makes the symbolic links that a grant's path goes through, so that the same path works inside.
   void show_links();
   /// A generated file, unless the view has the path already.
   void show_text(const std::string& target, const std::string& text);
-  /// A generated file that replaces what the view has at the path, also where a symbolic link there leads.
+  /// A generated file that replaces what the view has at the path, and at the target of a symbolic link there.
   void override_text(std::string_view path, std::string_view text);
-  /// Masks what the view would show of the denied paths.
+  /// Masks each denied path that the view would show.
   void hide();
-  /// Adds the directories between the root and each step, where the sandbox's own file systems hold them.
+  /// Adds the directories between the root and each step, where they lie on the sandbox's own file systems.
   void add_directories();
   void require_workspace() const;
 
-  /// True when the path will be there inside: bound and on the host, or made by a step.
+  /// True when the path will exist inside: it exists on the host and is bound, or a step makes it.
   [[nodiscard]] bool exists(const std::string& path) const;
   /// The steps, parents before children.
   [[nodiscard]] std::vector<MountStep> ordered() const;
@@ -53,7 +53,7 @@ class MountPlanner {
   [[nodiscard]] const MountStep& mount_above(std::string_view path) const;
   [[nodiscard]] bool denied(std::string_view path) const;
   [[nodiscard]] bool shown(const std::string& path) const;
-  /// /proc and the nodes of /dev are always the sandbox's own. Below /dev/shm a profile can show the host's files.
+  /// /proc and the nodes of /dev are always the sandbox's own. Below /dev/shm a profile can grant files of the host.
   static bool reserved(std::string_view path);
   void show_scratch(const std::string& path, unsigned mode);
   void show(const policy::Grant& grant);

@@ -1,4 +1,4 @@
-// What this host can do, found by doing it in a child (`agent-run doctor`).
+// Tries each feature of this host in a child (`agent-run doctor`).
 #include <agentrun/sandbox.h>
 
 #include <agentrun/sys/error.h>
@@ -38,7 +38,7 @@ namespace agentrun::sandbox {
 
 namespace {
 
-/// In the child: a user namespace of its own, with `more` namespaces.
+/// In the child: enters a new user namespace and the namespaces of `more`.
 void enter_namespaces(int more) {
   const std::string uid = std::to_string(::geteuid()), gid = std::to_string(::getegid());
   check(::unshare(CLONE_NEWUSER | more), "unshare", "CLONE_NEWUSER");
@@ -64,7 +64,7 @@ void end(pid_t child) noexcept {
   (void)retry_eintr([&] { return ::waitpid(child, nullptr, 0); });
 }
 
-/// A child in namespaces of its own that waits to be looked at and killed; made as the launch makes its first child.
+/// A child in its own namespaces that waits to be killed. It is cloned as the launch clones its first child.
 class Target {
  public:
   explicit Target(std::uint64_t namespaces) {
@@ -189,7 +189,7 @@ std::string probe_redirection(const ProbeTools& tools) {
   return "dnat, connection tracking and log in the packet filter";
 }
 
-std::string probe_way_out(const ProbeTools&) {
+std::string probe_egress(const ProbeTools&) {
   enter_namespaces(CLONE_NEWNET);
   bring_loopback_up();
   make_egress_interfaces();
@@ -241,22 +241,23 @@ struct Probe {
   enum class Need : std::uint8_t { required, broker, optional } need;
   const char* stage;  // for the remedy
   std::string (*run)(const ProbeTools&);
-  const char* remedy;  // when the table of remedies has none
+  const char* remedy;  // when remedy_for() has none
 };
 using enum Probe::Need;
 constexpr Probe probes[] = {
     {"user namespaces", required, "clone", probe_user_namespace, "sysctl -w user.max_user_namespaces=15000"},
-    {"id maps", required, "user", probe_id_maps, "/proc must be mounted, with writable files of one's own processes"},
+    {"id maps", required, "user", probe_id_maps, "mount /proc so that a process can write the files of its children"},
     {"mounts", required, "mounts", probe_mounts, "Linux 6.1 or newer is needed"},
     {"overlays", optional, "mounts", probe_overlay,
      "Linux 5.11 or newer with overlayfs: only workspace.mode: overlay and files.overlay need it"},
-    {"pid namespace and proc", required, "mounts", probe_proc, "run outside of a container, or with an unmasked /proc"},
+    {"pid namespace and proc", required, "mounts", probe_proc,
+     "start agent-run outside of a container, or with an unmasked /proc"},
     {"terminals", required, "mounts", probe_terminals, "the kernel needs CONFIG_UNIX98_PTYS"},
     {"network namespace", required, "net", probe_network, "the kernel needs CONFIG_NET_NS"},
     {"nftables", required, "net", probe_nftables, "load the module nf_tables"},
     {"redirection", optional, "net", probe_redirection,
      "load the modules nft_chain_nat, nft_ct and nft_log: only network.allow and --allow-host need them"},
-    {"connections out", optional, "net", probe_way_out,
+    {"connections out", optional, "net", probe_egress,
      "load the module nfnetlink_log: only network.allow and --allow-host need it"},
     {"Landlock", required, "landlock", probe_landlock, "Linux 5.13 or newer with lsm=landlock,…"},
     {"seccomp notification", broker, "filter", probe_notification, "Linux 6.1 or newer is needed"},
@@ -300,10 +301,10 @@ std::string ask(const Probe& probe, const ProbeTools& tools) {
 }
 
 constexpr const char* refused_remedy =
-    "something above refuses it: the seccomp filter of a container or of another sandbox, AppArmor or SELinux; start "
-    "agent-run outside of it";
+    "the seccomp filter of a container or another sandbox, AppArmor or SELinux refuses it; start agent-run outside of "
+    "it";
 
-// The step that a probe failed in, where another probe is about that step.
+// The step that a probe failed in, where another probe tests that step.
 struct Step {
   std::string_view call, object_end;  // empty: any
   std::string_view tried_by;
@@ -314,7 +315,8 @@ constexpr Step steps[] = {
     {"open_tree", "", "mounts"},       {"mount_setattr", "", "mounts"},    {"fsopen", "", "mounts"},
     {"fsmount", "", "mounts"},
 };
-// Refused calls of mounts can have causes of their own (a masked /proc): they follow only when it is the same call.
+// A refused mount call can have its own cause (a masked /proc). It follows from an earlier failure only when call and
+// errno are the same.
 bool follows(const Failure& failure, std::string_view earlier, const Failure& cause) {
   return std::ranges::any_of(steps, [&](const Step& step) {
     return step.tried_by == earlier && (step.call.empty() || step.call == failure.call) &&
@@ -323,7 +325,7 @@ bool follows(const Failure& failure, std::string_view earlier, const Failure& ca
   });
 }
 
-// What failed so far.
+// The probes that failed so far.
 using Failed = std::vector<std::pair<std::string_view, Failure>>;
 
 void explain(Feature& feature, const Probe& probe, const Failure& failure, const Failed& failed,
@@ -337,19 +339,20 @@ void explain(Feature& feature, const Probe& probe, const Failure& failure, const
     return;
   }
   feature.remedy = remedy_for(failure, knobs);
-  // A fallback speaks of what the kernel lacks: it would mislead where something refuses what the kernel has.
+  // A probe's own remedy names what the kernel lacks. It would mislead where the kernel has the feature and a filter
+  // refuses it.
   const bool refused = failure.error == EPERM || failure.error == EACCES;
   if (feature.remedy.empty()) feature.remedy = refused ? refused_remedy : probe.remedy;
 }
 
-// Which limits this host keeps, and by what. None is needed to run.
+// Which limits this host enforces, and by what. A run needs none of them.
 Feature limits_feature() {
   Feature feature{.name = "limits", .present = true, .required = false, .detail = {}, .remedy = {}};
-  for (const EnforcedLimit& kept : plan_limits_here({.memory = 1U << 30U, .tasks = 100, .cpus = 1}, 0).enforced) {
-    feature.detail += (feature.detail.empty() ? "" : ", ") + kept.name + ": " + std::string(name(kept.enforced_by));
-    if (!kept.weaker()) continue;
+  for (const EnforcedLimit& limit : plan_limits_here({.memory = 1U << 30U, .tasks = 100, .cpus = 1}, 0).enforced) {
+    feature.detail += (feature.detail.empty() ? "" : ", ") + limit.name + ": " + std::string(name(limit.enforced_by));
+    if (!limit.weaker()) continue;
     feature.present = false;
-    feature.remedy = kept.lacks + ": " + kept.remedy;
+    feature.remedy = limit.lacks + ": " + limit.remedy;
   }
   return feature;
 }

@@ -1,3 +1,4 @@
+// Turns the plan's Landlock steps into a ruleset for the kernel's ABI, and enters it.
 #include "sandbox/restrict/landlock.h"
 
 #include <agentrun/sys/error.h>
@@ -24,7 +25,7 @@ constexpr Since rights_since[] = {
 };
 constexpr int abi_of_scopes = 6;
 
-// The only rights that the kernel takes for a rule on a file.
+// The only rights that the kernel accepts in a rule for a file.
 constexpr std::uint64_t file_rights = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE |
                                       LANDLOCK_ACCESS_FS_READ_FILE | abi::landlock_access_fs_truncate |
                                       abi::landlock_access_fs_ioctl_dev;
@@ -47,7 +48,8 @@ std::uint64_t granted_rights(const LandlockStep& step, Object object, int abi) n
   std::uint64_t rights = 0;
   if (step.read) rights |= LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
   if (step.read && within(step.path, "/dev")) rights |= abi::landlock_access_fs_ioctl_dev;
-  // The terminals of the sandbox: only the kernel can make one a session's own, when the session's leader opens it.
+  // The sandbox's terminals: a session leader gets a controlling terminal only by opening it itself, so the broker
+  // cannot do it.
   if (step.read && step.path == "/dev/pts") rights |= LANDLOCK_ACCESS_FS_WRITE_FILE;
   if (step.execute) rights |= LANDLOCK_ACCESS_FS_EXECUTE;
   if (step.change) rights |= ~static_cast<std::uint64_t>(LANDLOCK_ACCESS_FS_EXECUTE);

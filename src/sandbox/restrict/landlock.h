@@ -1,4 +1,4 @@
-// Landlock (landlock(7)): the agent's own domain. Changes are granted nowhere: the broker performs them from outside.
+// Landlock (landlock(7)): the agent's own domain. It grants no changes: the broker performs them from outside.
 #pragma once
 
 #include <agentrun/sandbox.h>
@@ -9,10 +9,10 @@
 
 namespace agentrun::sandbox {
 
-/// The kernel's Landlock ABI, 1 or more. Throws SysError with ENOSYS or EOPNOTSUPP when there is none.
+/// The kernel's Landlock ABI, 1 or more. Throws SysError with ENOSYS or EOPNOTSUPP without Landlock.
 int landlock_abi();
 
-/// Every file right that an ABI knows: what is handled and not granted is denied. Pure.
+/// Every file right that an ABI knows. Landlock denies a handled right that no rule grants. Pure.
 std::uint64_t handled_rights(int abi) noexcept;
 /// The rights of one step on a directory or on a file. Pure.
 enum class Object : std::uint8_t { directory, file };

@@ -1,3 +1,4 @@
+// Writes sysctls of the sandbox's namespaces and sets resource limits.
 #include "sandbox/restrict/resource_limits.h"
 
 #include <agentrun/sys/error.h>
@@ -19,10 +20,10 @@ namespace agentrun::sandbox {
 
 namespace {
 
-constexpr rlim_t share =
-    2;  // what the kernel counts for each user: a run gets one part of so many, the rest is the person's
+// The kernel counts these resources per user. A run gets this part of the user's limit: one half.
+constexpr rlim_t share = 2;
 
-// The kernel counts in this user namespace, and in those above it as well (user_namespaces(7), ucounts).
+// The kernel counts in this user namespace and in those above it (user_namespaces(7), ucounts).
 void leave_half(const Fd& proc, const char* ours, const char* hosts) {
   const Fd most(::openat(proc.get(), hosts, O_RDONLY | O_CLOEXEC));
   if (!most) return;  // a kernel without inotify
@@ -44,7 +45,8 @@ void set_kernel_limits(const Fd& proc) {
     leave_half(proc, ours, hosts);
 }
 
-// Owned by the first namespace's root: a plain user may not write it. What memfds execute is the broker's to judge.
+// The initial user namespace's root owns the file, so a plain user may not write it. The broker judges what memfds
+// execute anyway.
 void make_memory_files_data(const Fd& proc) {
   const Fd memfd(::openat(proc.get(), "sys/vm/memfd_noexec", O_WRONLY | O_CLOEXEC));
   if (memfd) (void)!::write(memfd.get(), "1", 1);
@@ -52,7 +54,7 @@ void make_memory_files_data(const Fd& proc) {
 
 namespace {
 
-// Never more than before: a limit of the caller stays.
+// Never raises a limit of the caller.
 void lower_limit(__rlimit_resource_t resource, const char* name, rlim_t most) {
   rlimit limit{};
   check(::getrlimit(resource, &limit), "getrlimit", name);
@@ -61,11 +63,12 @@ void lower_limit(__rlimit_resource_t resource, const char* name, rlim_t most) {
   check(::setrlimit(resource, &limit), "setrlimit", name);
 }
 
-// What counts is the limit of the process that asks, so the agent's is that of the whole run.
+// The kernel compares the user's count with the limit of the calling process, so the agent's limit bounds the whole
+// run.
 void halve_limit(__rlimit_resource_t resource, const char* name) {
   rlimit limit{};
   check(::getrlimit(resource, &limit), "getrlimit", name);
-  if (limit.rlim_max == RLIM_INFINITY) return;  // then the person's is not bounded either
+  if (limit.rlim_max == RLIM_INFINITY) return;  // the user is not limited either
   limit.rlim_max /= share;
   limit.rlim_cur = std::min(limit.rlim_cur, limit.rlim_max);
   check(::setrlimit(resource, &limit), "setrlimit", name);
@@ -74,8 +77,8 @@ void halve_limit(__rlimit_resource_t resource, const char* name) {
 }  // namespace
 
 void set_process_limits(const Plan& plan) {
-  // 0 would forbid files only: where core_pattern is a pipe the host's program would be started, with this process's
-  // memory. 1 forbids that too, and is less than any file (core(5); do_coredump).
+  // Not 0: it forbids core files only, and where core_pattern is a pipe the kernel would start the host's program with
+  // this process's memory. 1 forbids that too, and no core file is that small (core(5); do_coredump).
   lower_limit(RLIMIT_CORE, "RLIMIT_CORE", std::max<rlim_t>(plan.core_size, 1));
   halve_limit(RLIMIT_SIGPENDING, "RLIMIT_SIGPENDING");
   halve_limit(RLIMIT_MSGQUEUE, "RLIMIT_MSGQUEUE");
@@ -141,10 +144,10 @@ void hand_on_limits(const Plan& plan) {
   }
 }
 
-void close_all_from(unsigned first, std::initializer_list<int> keep) {
-  std::vector<int> kept(keep);
-  std::ranges::sort(kept);
-  for (const int fd : kept) {
+void close_all_from(unsigned first, std::initializer_list<int> open) {
+  std::vector<int> sorted(open);
+  std::ranges::sort(sorted);
+  for (const int fd : sorted) {
     if (fd < 0 || static_cast<unsigned>(fd) < first) continue;
     if (static_cast<unsigned>(fd) > first) check(::close_range(first, static_cast<unsigned>(fd) - 1, 0), "close_range");
     first = static_cast<unsigned>(fd) + 1;

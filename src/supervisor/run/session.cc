@@ -93,8 +93,8 @@ void Session::execute(sandbox::RulesetLoader loader) {
   } catch (const SysError& e) {
     const bool few = e.error() == EAGAIN, little = e.error() == ENOMEM;
     fail("failed", e.what(),
-         few      ? "start it where `ulimit -u` says more"
-         : little ? "start it where `ulimit -d` and `ulimit -v` say more"
+         few      ? "start agent-run where `ulimit -u` is higher"
+         : little ? "start agent-run where `ulimit -d` and `ulimit -v` are higher"
                   : "");
   } catch (const std::exception& e) {
     fail("failed", e.what(), "");

@@ -7,30 +7,28 @@
 
 namespace agentrun::supervisor {
 
-// What to do about a journal that cannot be written.
+// The remedy for a journal that cannot be written.
 std::string journal_remedy(std::string_view error, const std::string& state_directory) {
   if (error == errno_name(journal::altered_errno)) {
-    return "another program of yours wrote or replaced the run's files below " + state_directory +
-           " (or the disk gives back other bytes): find out which; what the run itself recorded is in its journal";
+    return "another of your programs wrote or replaced the run's files below " + state_directory +
+           " (or the disk returns other bytes): find out which one; the journal has what the run itself recorded";
   }
   if (error == "EFBIG") {
     return "the journal does not fit under the file size limit (RLIMIT_FSIZE) that agent-run was started with: start "
-           "it where "
-           "`ulimit -H -f` says more; only the soft limit (`ulimit -S -f`) can be kept for the command alone";
+           "agent-run where `ulimit -H -f` is higher; to limit only the command, lower `ulimit -S -f`";
   }
   if (error == "EACCES" || error == "EPERM" || error == "EROFS")
-    return "give yourself the right to write in " + state_directory +
-           " (chmod -R u+rwX) or choose another place with --journal";
+    return "make " + state_directory + " writable for you (chmod -R u+rwX), or choose another directory with --journal";
   if (error == "ENOENT" || error == "ENOTDIR" || error == "ESTALE")
     return "something in " + state_directory +
-           " was removed or moved while the run went on: leave it alone, or choose another place with --journal";
+           " was removed or moved during the run: leave it in place, or choose another directory with --journal";
   if (error == "EIO")
     return "the disk below " + state_directory +
-           " fails: look into the kernel's log, and choose another place with --journal";
+           " fails: read the kernel log, and choose another directory with --journal";
   if (error == "EDQUOT")
-    return "your quota is used up: make room below " + state_directory + " or choose another place with --journal";
-  if (error == "ENOSPC") return "make room below " + state_directory + " or choose another place with --journal";
-  return "look at " + state_directory + " or choose another place with --journal";
+    return "your quota is used up: free space below " + state_directory + " or choose another directory with --journal";
+  if (error == "ENOSPC") return "free space below " + state_directory + " or choose another directory with --journal";
+  return "look at " + state_directory + " or choose another directory with --journal";
 }
 
 // A service that exits without its final report may have left records out: such a journal is not closed, whatever the

@@ -30,31 +30,30 @@ void require_descriptors() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= least_descriptors) return;
   throw Refusal("RLIMIT_NOFILE is " + std::to_string(limit.rlim_cur) + ": agent-run's own processes need " +
                     std::to_string(least_descriptors),
-                "start it where `ulimit -H -n` says more; only the soft limit (`ulimit -S -n`) can be kept for the "
-                "command alone");
+                "start agent-run where `ulimit -H -n` is higher; to limit only the command, lower `ulimit -S -n`");
 }
 
 constexpr auto few_processes =
-    "start it where `ulimit -u` says more, or the control group (pids.max) or the host (kernel.pid_max) allows more "
-    "processes";
-constexpr auto little_memory = "start it where `ulimit -d` and `ulimit -v` say more, or where there is more memory";
+    "start agent-run where `ulimit -u` is higher, or where the control group (pids.max) or the host (kernel.pid_max) "
+    "allows more processes";
+constexpr auto little_memory =
+    "start agent-run where `ulimit -d` and `ulimit -v` are higher, or where there is more memory";
 
-// What helps when the host has no room for what a start makes.
+// The remedy when the host lacks resources for a start.
 std::string remedy_of(const SysError& error) {
   switch (error.error()) {
     case EFBIG:
-      return "start it where `ulimit -H -f` says more; only the soft limit (`ulimit -S -f`) can be kept for the "
-             "command alone";
+      return "start agent-run where `ulimit -H -f` is higher; to limit only the command, lower `ulimit -S -f`";
     case ENOSPC:
-      return "make room there, or choose another place with --journal";
+      return "free space there, or choose another directory with --journal";
     case EDQUOT:
-      return "your quota there is used up: make room, or choose another place with --journal";
+      return "your quota there is used up: free space, or choose another directory with --journal";
     case EAGAIN:
       return few_processes;
     case ENOMEM:
       return little_memory;
     case EMFILE:
-      return "start it where `ulimit -H -n` says more";
+      return "start agent-run where `ulimit -H -n` is higher";
     case ENFILE:
       return "the host has no file descriptors left: sysctl fs.file-max";
     default:

@@ -58,7 +58,7 @@ class Refusals(harness.Case):
         self.assertEqual(result.status, 0, str(result))
 
     def test_commands_that_are_none(self):
-        for command, needle in (("", r"\Aagent-run: the command is an empty word — write a program's name or path after --\n\Z"), ("..", "— it is a directory: name a program"),
+        for command, needle in (("", r"\Aagent-run: the command is an empty string — give a program's name or path after --\n\Z"), ("..", "— it is a directory: name a program"),
                                 (".", "— it is a directory: name a program"), ("/", "— it is a directory: name a program"), ("/usr", "— it is a directory: name a program")):
             with self.subTest(command):
                 result = self.scratch.agent_run("--", command)
@@ -253,7 +253,7 @@ class Refusals(harness.Case):
             with self.subTest(needle):
                 result = self.scratch.agent_run("--", "true", preexec=lambda: resource.setrlimit(kind, (number, number)))
                 self.assertEqual((result.status, result.errors.count("\n")), (harness.REFUSED, 1), str(result)[:500])
-                self.assertRegex(result.errors, f"\\Aagent-run: .* — start it where {needle} ")
+                self.assertRegex(result.errors, f"\\Aagent-run: .* — start agent-run where {needle} ")
 
     def test_file_size_limit(self):
         """RLIMIT_FSIZE stops the journal's writes: an error, not a signal, and the run ends with 125."""

@@ -626,7 +626,7 @@ class Live(States):
                 status, errors = self.end(process)
                 self.assertEqual(status, harness.REFUSED, f"{name}: {errors}")
                 self.assertRegex(errors, "not written by this run|are missing|not the file|another length", name)
-                self.assertRegex(errors, "another program of yours", name)
+                self.assertRegex(errors, "another of your programs", name)
                 first, second = self.verdicts(folder)
                 self.assertNotEqual(first.status, 0, f"{name}: {first}")
                 self.assertNotEqual(second[0], 0, f"{name}: {second}")

@@ -245,7 +245,7 @@ class Limits(harness.Case):
                 began = time.monotonic()
                 result = harness.run(["unshare", "-rm", "sh", "-c", script, "sh", harness.AGENT_RUN, "-p",
                                       self.scratch.profile_file, "--", "touch", marker], env=env, cwd=self.ws, timeout=40)
-                self.assert_one_line_refusal(result, "no manager of systemd answers", nothing=marker)
+                self.assert_one_line_refusal(result, "systemd's manager does not answer", nothing=marker)
                 self.assertLess(time.monotonic() - began, 20)
                 if silent:
                     path.unlink()

@@ -294,8 +294,8 @@ class Remedies(harness.Case):
         """The journal's directory is removed, or shut, during the run: the remedy names that, and not a full disk."""
         runs = self.scratch.state / "agent-run" / "runs"
         for name, act, undo, needle in (
-                ("removed", lambda: shutil.rmtree(runs.parent), lambda: None, "(was removed or moved while the run went on|wrote or replaced the run.s files)"),
-                ("shut", lambda: [run.chmod(0o500) for run in runs.iterdir()], lambda: [run.chmod(0o700) for run in runs.iterdir()], "give yourself the right to write in")):
+                ("removed", lambda: shutil.rmtree(runs.parent), lambda: None, "(was removed or moved during the run|wrote or replaced the run.s files)"),
+                ("shut", lambda: [run.chmod(0o500) for run in runs.iterdir()], lambda: [run.chmod(0o700) for run in runs.iterdir()], "writable for you")):
             if name == "shut" and IS_ROOT:
                 continue  # no mode stops root
             with self.subTest(name):
@@ -310,5 +310,5 @@ class Remedies(harness.Case):
                     (self.ws / left).unlink()
                 self.assertEqual(process.returncode, harness.REFUSED, errors)
                 self.assertRegex(errors, needle)
-                self.assertNotIn("make room", errors)
+                self.assertNotIn("free space", errors)
                 self.assertEqual(self.scratch.agent_run("-p", self.scratch.profile_file, "--", "true").status, 0, "the remedy")

@@ -366,7 +366,7 @@ class Overlays(harness.Case):
         # The changes would be kept inside of what they change.
         self.scratch.write_profile(files={"overlay": [str(self.scratch.state)]})
         run = self.scratch.agent_run("-p", self.scratch.profile_file, "--", "touch", self.ws / "ran")
-        self.assert_one_line_refusal(run, "keeps the changes below it", nothing=self.ws / "ran")
+        self.assert_one_line_refusal(run, "stores the changes below it", nothing=self.ws / "ran")
         # A file.
         (self.outside / "file").write_text("x")
         run = self.scratch.agent_run("--overlay", self.outside / "file", "--", "touch", self.ws / "ran")

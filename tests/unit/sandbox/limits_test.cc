@@ -139,9 +139,9 @@ TEST_CASE("the reason why there are no controllers") {
   const std::string v1 =
       "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t2\t1\t1\nmemory\t4\t9\t1\npids\t8\t1\t1\n";
   CHECK(look_at_subtree(tree.position(""), Managed::by_nobody, v1).why_not ==
-        "cgroup v1 holds the controllers of this host");
+        "cgroup v1 uses the controllers of this host");
   CHECK(look_at_subtree(tree.position(""), Managed::by_nobody, "memory\t0\t1\t1\n").why_not ==
-        "no controller of cgroup v2 is there");
+        "cgroup v2 has no controllers");
   CHECK(look_at_subtree(std::nullopt, Managed::by_nobody, v1).why_not == "cgroup v2 is not mounted here");
 }
 

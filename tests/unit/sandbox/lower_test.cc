@@ -255,7 +255,7 @@ TEST_CASE("an impossible launch is refused with a remedy") {
   CHECK_THROWS_AS(lower_text(base, small_host(), launch), Refusal);
   launch = small_launch();
   launch.argv.clear();
-  CHECK(remedy_of([&] { lower_text(base, small_host(), launch); }) == "write it after --");
+  CHECK(remedy_of([&] { lower_text(base, small_host(), launch); }) == "give the command after --");
   launch = small_launch();
   launch.hidden = {"/home/u"};
   CHECK_THROWS_AS(lower_text(base, small_host(), launch), Refusal);

@@ -57,7 +57,7 @@ TEST_CASE("remedies of odd hosts") {
   CHECK(has(remedy({"listener", "pidfd_getfd", "", EPERM}, {.no_ptrace = true}), "reboot"));
   CHECK(has(remedy({"broker", "process_vm_readv", "child", EPERM}, {.no_ptrace = true}), "reboot"));
   CHECK(has(remedy({"broker", "process_vm_readv", "child", EPERM}), "SYS_PTRACE"));
-  CHECK(has(remedy({"filter", "seccomp", "", EBUSY}), "another supervisor"));
+  CHECK(has(remedy({"filter", "seccomp", "", EBUSY}), "another seccomp supervisor"));
   CHECK(has(remedy({"filter", "seccomp", "", EPERM}), "outside"));
   CHECK(has(remedy({"landlock", "landlock_restrict_self", "", EPERM}), "outside"));
   for (const std::string stage : {"user", "mounts", "net"})
