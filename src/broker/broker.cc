@@ -271,7 +271,7 @@ void Broker::admit(const Fd& listener, pid_t agent) {
 }
 
 std::optional<Event> Broker::next_event() const {
-  const auto message = process_.hear();
+  const auto message = process_.receive();
   return message ? decode_event(message->bytes) : std::nullopt;
 }
 

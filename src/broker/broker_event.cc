@@ -35,7 +35,7 @@ std::optional<Event> decode_event(std::string_view bytes) {
 }
 
 void report(const Fd& control, const Event& event) noexcept {
-  agentrun::post(control, service_event(event));
+  agentrun::send_event(control, service_event(event));
 }
 
 }  // namespace agentrun::broker

@@ -145,7 +145,7 @@ constexpr Event::Kind event_kinds[] = {Event::Kind::ready,        Event::Kind::f
   if (!published.empty()) publisher.emplace(context, relay, std::move(published), std::move(inside));
   const Control watched(loop, control, recorder);
   load_own_filter();
-  post(control, {.kind = Event::Kind::ready});
+  send_event(control, {.kind = Event::Kind::ready});
   loop.run();
 
   recorder.begin_last();
@@ -173,9 +173,9 @@ Egress Egress::start(Setup setup) {
       stand_alone();
       serve(setup, proxies, control, std::move(their_link));
     } catch (const Refusal& refusal) {
-      post(control, {.kind = Event::Kind::failed, .text = refusal.what(), .remedy = refusal.remedy()});
+      send_event(control, {.kind = Event::Kind::failed, .text = refusal.what(), .remedy = refusal.remedy()});
     } catch (const std::exception& e) {
-      post(control, {.kind = Event::Kind::failed, .text = e.what()});
+      send_event(control, {.kind = Event::Kind::failed, .text = e.what()});
     }
   });
   return Egress(std::move(process), std::move(link));

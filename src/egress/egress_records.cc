@@ -118,7 +118,7 @@ bool Recorder::dropped_others(std::string_view type, std::uint64_t count) {
 void Recorder::deny(const std::string& text, const std::string& remedy) {
   ++counts_.refused;
   if (reported_.size() >= denials_told || !reported_.insert(text).second) return;
-  post(control_, {.kind = Event::Kind::denial, .text = text, .remedy = remedy});
+  send_event(control_, {.kind = Event::Kind::denial, .text = text, .remedy = remedy});
 }
 
 bool Recorder::append() {
@@ -139,7 +139,7 @@ bool Recorder::settle() {
 
 bool Recorder::fail(int error) {
   failed_ = true;
-  post(control_, {.kind = Event::Kind::journal_fail, .text = std::string(errno_name(error))});
+  send_event(control_, {.kind = Event::Kind::journal_fail, .text = std::string(errno_name(error))});
   return false;
 }
 

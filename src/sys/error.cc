@@ -1,3 +1,4 @@
+// Texts of errors, and the symbolic names of errnos.
 #include <agentrun/sys/error.h>
 
 #include <cstring>

@@ -1,3 +1,4 @@
+// Closes a descriptor without changing errno.
 #include <agentrun/sys/fd.h>
 
 #include <cerrno>
@@ -5,9 +6,9 @@
 namespace agentrun {
 
 void FdTraits::release(int fd) noexcept {
-  const int kept = errno;
+  const int saved = errno;
   ::close(fd);
-  errno = kept;
+  errno = saved;
 }
 
 }  // namespace agentrun

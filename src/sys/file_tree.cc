@@ -31,7 +31,7 @@ Kind kind_of_mode(mode_t mode) {
   return S_ISLNK(mode) ? Kind::link : Kind::other;
 }
 
-// Some file systems do not say what an entry is (readdir(3)).
+// Some file systems do not report an entry's type (readdir(3)).
 Kind kind_of_entry(int directory, const dirent& entry) {
   switch (entry.d_type) {
     case DT_REG:
@@ -49,8 +49,8 @@ Kind kind_of_entry(int directory, const dirent& entry) {
   return ::fstatat(directory, entry.d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? kind_of_mode(st.st_mode) : Kind::absent;
 }
 
-// A directory that could not be listed: what in it could a program of this user open? Nothing where it is gone or no
-// directory, nor where it can neither be searched nor be made so by its owner, as an empty mask of the run's.
+// For a directory that cannot be listed: what in it could a program of this user open? Nothing if it is gone or no
+// directory. Nothing if it can neither be searched nor made searchable by its owner, like the empty masks of a run.
 Tree::Listed unlisted(const std::string& directory, int error) {
   using Listed = Tree::Listed;
   if (error == ENOENT || error == ENOTDIR || error == ELOOP) return Listed::whole;
@@ -64,8 +64,8 @@ Tree::Listed unlisted(const std::string& directory, int error) {
   return fixed ? Listed::whole : Listed::shut;
 }
 
-// File systems of Linux's own, on which names are bytes unless a directory says otherwise. What is missing here is
-// taken for one that folds: vfat, exfat, NTFS, CIFS, 9p (WSL's drives), FUSE, ZFS (where it is a choice), HFS+.
+// Linux file systems on which names are bytes unless a directory has the casefold mark. Any other file system is
+// assumed to fold case: vfat, exfat, NTFS, CIFS, 9p (WSL's drives), FUSE, ZFS (where it is a choice), HFS+.
 constexpr std::array<unsigned long, 13> exact_types = {
     EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,       BTRFS_SUPER_MAGIC, TMPFS_MAGIC,    RAMFS_MAGIC,
     F2FS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, NFS_SUPER_MAGIC,   SQUASHFS_MAGIC, EROFS_SUPER_MAGIC_V1,
@@ -78,7 +78,7 @@ bool directory_folds(int directory) {
   if (::fstatfs(directory, &fs) != 0) return true;
   const auto type = static_cast<unsigned long>(fs.f_type) & 0xffffffffUL;
   if (std::find(exact_types.begin(), exact_types.end(), type) == exact_types.end()) return true;
-  // statx(2) tells no casefold mark, and an ioctl wants more than O_PATH.
+  // statx(2) does not report the casefold mark, and the ioctl needs more than O_PATH.
   const Fd readable(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK));
   int flags = 0;
   return readable && ::ioctl(readable.get(), FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_CASEFOLD_FL) != 0;
@@ -120,7 +120,7 @@ std::optional<std::string> HostTree::content(const std::string& path, std::size_
   const Fd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
   struct stat st {};
   if (!file || ::fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) return std::nullopt;
-  // What it says it has, and one byte more, which shows whether that is true; most limits are much larger.
+  // Reads st_size and one more byte, which shows whether st_size was true. Most limits are much larger.
   std::string text(std::min(limit, static_cast<std::size_t>(st.st_size)) + 1, '\0');
   ssize_t size = ::pread(file.get(), text.data(), text.size(), 0);
   if (size == static_cast<ssize_t>(text.size()) && text.size() <= limit) {

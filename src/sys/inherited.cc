@@ -1,6 +1,5 @@
-// What the parent left: see inherited.h. A parent that ignores SIGCHLD, closes its standard descriptors or lowers its
-// limits is a daemon, cron, a CI runner or a shell script; the command may live with that, agent-run's own processes
-// cannot.
+// Undoes what the parent left (inherited.h). Daemons, cron, CI runners and shell scripts ignore SIGCHLD, close standard
+// descriptors or lower limits. The command may work with that; agent-run's own processes cannot.
 #include <agentrun/sys/inherited.h>
 
 #include <fcntl.h>
@@ -24,8 +23,7 @@ struct Need {
   const char* name;
   rlim_t least;
 };
-// By a limit below this one agent-run's own work could fail (the journal is a file, the broker has threads and
-// descriptors).
+// Below these limits agent-run's own work could fail: the journal is a file, the broker has threads and descriptors.
 constexpr Need needs[] = {
     {RLIMIT_FSIZE, "RLIMIT_FSIZE", RLIM_INFINITY}, {RLIMIT_NOFILE, "RLIMIT_NOFILE", RLIM_INFINITY},
     {RLIMIT_NPROC, "RLIMIT_NPROC", RLIM_INFINITY}, {RLIMIT_CPU, "RLIMIT_CPU", RLIM_INFINITY},
@@ -33,7 +31,7 @@ constexpr Need needs[] = {
     {RLIMIT_STACK, "RLIMIT_STACK", stack_bytes},
 };
 
-// The lowest free number is the one that is closed: opened in order, each gets its own.
+// open(2) gives the lowest free number, so in this order each closed descriptor gets its own number.
 void open_standard_descriptors() {
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
     if (::fcntl(fd, F_GETFD) >= 0) continue;
@@ -66,7 +64,7 @@ void take_limits(Inherited& inherited) {
   }
 }
 
-// The C library took it from RLIMIT_STACK before main.
+// The C library took the default stack size from RLIMIT_STACK before main.
 void set_thread_stacks() {
   pthread_attr_t attributes;
   if (const int error = ::pthread_attr_init(&attributes); error != 0) throw SysError(error, "pthread_attr_init", "");

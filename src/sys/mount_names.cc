@@ -1,5 +1,5 @@
-// Mounts as proc_pid_mountinfo(5) lists them. A path stands on the mount that is found by walking it from the root,
-// mount by mount, as the kernel does: a mount that another one covers has no names.
+// Mounts as proc_pid_mountinfo(5) lists them. To find the mount of a path, this walks from the root, mount by mount, as
+// the kernel does. A covered mount has no names.
 #include <agentrun/sys/mount_names.h>
 #include <agentrun/sys/mountinfo.h>
 
@@ -30,7 +30,7 @@ bool number(std::string_view word, std::uint64_t& value) {
   return std::from_chars(word.data(), word.data() + word.size(), value).ec == std::errc();
 }
 
-// What lies at the path `inside` the directory `above`, seen from `base`.
+// Maps `inside`, a path below `above`, to the same path below `base`.
 std::string moved(std::string_view path, std::string_view above, const std::string& base) {
   const std::string_view rest = above == "/" ? (path == "/" ? std::string_view() : path) : path.substr(above.size());
   if (rest.empty()) return base;
@@ -41,8 +41,7 @@ std::string key(std::uint64_t parent, std::string_view place) {
   return std::to_string(parent).append(" ").append(place);
 }
 
-// Mounts of different parts of an export have one device and the root "/" (nfs, cifs): there the source tells them
-// apart.
+// On nfs and cifs, mounts of different parts of an export share the device and the root "/". Only the source differs.
 bool is_remote(std::string_view type) {
   return type.starts_with("nfs") || type == "cifs" || type == "smb3" || type == "9p" || type == "ceph";
 }
@@ -87,7 +86,7 @@ MountNames::MountNames(std::string_view mountinfo) {
   find_pairs();
 }
 
-// A mount whose parent is not listed is where a walk begins.
+// A walk begins at the mount whose parent is not listed.
 void MountNames::index_children() {
   std::unordered_set<std::uint64_t> listed;
   for (const Mount& mount : mounts_) listed.insert(mount.id);
@@ -151,7 +150,7 @@ std::vector<std::string> MountNames::others(std::string_view path) const {
       if (name == path || there == not_listed || mounts_[there].file_system != mount.file_system ||
           mounts_[there].root.empty())
         continue;
-      // Another mount may stand before it.
+      // Another mount may cover it.
       if (moved(name, mounts_[there].place, mounts_[there].root) != inside) continue;
       if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
     }

@@ -1,3 +1,4 @@
+// Small wrappers of process, file and message system calls that repeat EINTR and throw SysError.
 #include <agentrun/sys/process.h>
 #include <agentrun/sys/regular.h>
 
@@ -63,7 +64,7 @@ std::size_t make_directories(const std::string& path, unsigned mode) {
     if (::mkdir(part.c_str(), mode) == 0)
       ++made;
     else if (errno != EEXIST) {
-      struct stat st {};  // EROFS and EACCES are said before EEXIST on some file systems
+      struct stat st {};  // some file systems return EROFS or EACCES instead of EEXIST
       const int error = errno;
       if (::stat(part.c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) throw SysError(error, "mkdir", part);
     }
@@ -88,11 +89,11 @@ std::int64_t boot_clock_ns() noexcept {
   return clock_ns(CLOCK_BOOTTIME);
 }
 
-void keep_only(std::initializer_list<int> kept) {
+void keep_only(std::initializer_list<int> fds) {
   const Fd null(check(::open("/dev/null", O_RDWR | O_CLOEXEC), "open", "/dev/null"));
   constexpr int last = sanitized ? STDOUT_FILENO : STDERR_FILENO;
   for (int standard = 0; standard <= last; ++standard) check(::dup2(null.get(), standard), "dup2", "/dev/null");
-  std::vector<int> open(kept);
+  std::vector<int> open(fds);
   std::sort(open.begin(), open.end());
   unsigned first = 3;
   for (const int fd : open) {
@@ -131,7 +132,7 @@ void send_message(const Fd& socket, std::string_view bytes, std::span<const int>
 
 std::optional<Message> recv_message(const Fd& socket) {
   Message result;
-  const auto buffer = std::make_unique_for_overwrite<char[]>(max_message);  // pages that are not used are not touched
+  const auto buffer = std::make_unique_for_overwrite<char[]>(max_message);  // unused pages are not touched
   iovec part{.iov_base = buffer.get(), .iov_len = max_message};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(max_fds * sizeof(int))> control{};
   msghdr message{};

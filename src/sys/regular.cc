@@ -1,3 +1,4 @@
+// Opens and reads regular files only, without waiting for a pipe or following a link.
 #include <agentrun/sys/regular.h>
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// Forks, tracks and ends the service processes of a run.
 #include <agentrun/sys/service.h>
 
 #include <linux/seccomp.h>
@@ -29,7 +30,7 @@ std::array<Fd, 2> message_channel() {
 
 pid_t fork_process() {
 #ifdef AGENTRUN_SANITIZED_THREADS
-  return static_cast<pid_t>(check(::syscall(SYS_fork), "fork"));  // past its run time
+  return static_cast<pid_t>(check(::syscall(SYS_fork), "fork"));  // bypasses ThreadSanitizer's fork handler
 #else
   return check(::fork(), "fork");
 #endif
@@ -50,15 +51,16 @@ Service Service::start(const std::function<void(const Fd& control)>& life) {
       die_with(parent);
       life(theirs);
     } catch (...) {
-      // `life` tells what it can; the end of the channel tells the rest.
+      // `life` reports what it can; the end of the channel reports the rest.
     }
     ::_exit(EXIT_FAILURE);
   }
   return Service(pid, pidfd_open(pid), std::move(ours));
 }
 
-std::optional<Message> Service::hear() const {
-  // It died with something unread: that is told once (ECONNRESET), before the words that it left, which say why.
+std::optional<Message> Service::receive() const {
+  // If the service died before it read every message, recv fails once with ECONNRESET. Its last messages follow, which
+  // say why.
   for (int resets = 0; resets < 2; ++resets) {
     try {
       return recv_message(control_);

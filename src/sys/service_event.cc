@@ -44,13 +44,13 @@ std::optional<ServiceEvent> decode_event(std::string_view bytes, std::span<const
   return event;
 }
 
-void post(const Fd& control, const ServiceEvent& event) noexcept {
+void send_event(const Fd& control, const ServiceEvent& event) noexcept {
   const std::string bytes = encode(event);
   ::send(control.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 std::optional<ServiceEvent> next_event(const Service& service, std::span<const ServiceEvent::Kind> kinds) {
-  const auto message = service.hear();
+  const auto message = service.receive();
   return message ? decode_event(message->bytes, kinds) : std::nullopt;
 }
 

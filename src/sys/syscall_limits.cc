@@ -1,3 +1,4 @@
+// Drops capabilities and enters Landlock, for services.
 #include <agentrun/sys/syscall_limits.h>
 
 #include <dlfcn.h>
@@ -26,7 +27,7 @@ namespace agentrun {
 
 namespace {
 
-// What the C library and the modules of its name services read. /run: systemd-resolved, nscd, avahi.
+// Files that the C library and its name service modules read. /run: systemd-resolved, nscd, avahi.
 constexpr const char* readable[] = {"/etc",
                                     "/usr",
                                     "/lib",
@@ -40,7 +41,7 @@ constexpr const char* readable[] = {"/etc",
                                     "/dev/urandom",
                                     "/proc/sys",
                                     "/sys/devices/system/cpu"};
-// These are links where something manages them, and may lead anywhere.
+// A manager of these files may make them symbolic links to anywhere.
 constexpr const char* linked[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf",
                                   "/etc/host.conf"};
 
@@ -56,7 +57,7 @@ void allow_reading(const Fd& ruleset, int object, const char* path) {
   landlock_path_beneath_attr rule{.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
                                   .parent_fd = object};
   if (::syscall(SYS_landlock_add_rule, ruleset.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0) return;
-  rule.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE;  // it is no folder
+  rule.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE;  // not a directory
   check(::syscall(SYS_landlock_add_rule, ruleset.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0), "landlock_add_rule",
         path);
 }
@@ -65,7 +66,7 @@ void allow_reading(const Fd& ruleset, const char* path) {
   if (object) allow_reading(ruleset, object.get(), path);
 }
 
-// An exec gains nothing, whatever the file has.
+// exec gives no capability, whatever the file has.
 void bound_capabilities() {
   for (int capability = 0; capability <= CAP_LAST_CAP; ++capability) {
     if (::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1)
@@ -95,9 +96,9 @@ void shed_capabilities(std::optional<unsigned> permitted) {
   check(::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "prctl", "PR_SET_PDEATHSIG");  // a change of credentials clears it
 }
 
-void enter_landlock(std::initializer_list<int> folders) {
+void enter_landlock(std::initializer_list<int> directories) {
   const long version = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
-  if (version < 1) return;  // the kernel has none, or it is switched off: this is a second wall
+  if (version < 1) return;  // no Landlock, or switched off: it is only a second line of defence here
   abi::LandlockRulesetAttr attributes{
       .handled_access_fs = rights_of_abi(version), .handled_access_net = 0, .scoped = 0};
   if (version >= 6) attributes.scoped = abi::landlock_scope_signal | abi::landlock_scope_abstract_unix_socket;
@@ -107,7 +108,7 @@ void enter_landlock(std::initializer_list<int> folders) {
   const Fd ruleset(
       static_cast<int>(check(::syscall(SYS_landlock_create_ruleset, &attributes, size, 0), "landlock_create_ruleset")));
   for (const char* path : readable) allow_reading(ruleset, path);
-  for (const int folder : folders) allow_reading(ruleset, folder, "folder");
+  for (const int directory : directories) allow_reading(ruleset, directory, "directory");
   for (const char* path : linked) {
     const std::unique_ptr<char, Free> real(::realpath(path, nullptr));
     if (real) allow_reading(ruleset, real.get());
@@ -124,7 +125,7 @@ void load_name_services() {
     while (words >> word) {
       const bool plain = std::ranges::all_of(
           word, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
-      // Never closed: the C library finds it loaded when it looks for it.
+      // Never closed: the C library later finds the module loaded.
       if (plain) ::dlopen(("libnss_" + word + ".so.2").c_str(), RTLD_NOW);
     }
   }

@@ -23,7 +23,7 @@ class SysError : public std::system_error {
   std::string object_;
 };
 
-/// agent-run will not do what was asked: one line that says what and where, and one that says what to do about it.
+/// agent-run refuses a request: one line says what and where, another gives the remedy.
 /// The command line prints both and exits with 125 (design.md §10).
 class Refusal : public std::runtime_error {
  public:

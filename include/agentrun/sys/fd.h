@@ -1,4 +1,4 @@
-// One owner for each thing that the kernel hands out.
+// One owner for each kernel resource.
 #pragma once
 
 #include <fcntl.h>
@@ -8,8 +8,8 @@
 
 namespace agentrun {
 
-/// A move-only owner of a value that must be given back exactly once.
-/// `Traits` names the value's type, the value that means "nothing", and how to give it back:
+/// A move-only owner of a value that must be released exactly once.
+/// `Traits` names the value's type, the value that means "nothing", and how to release it:
 ///   struct Traits { using value_type = …; static constexpr value_type empty; static void release(value_type) noexcept;
 ///   };
 template <typename Traits>
@@ -31,10 +31,10 @@ class Owned {
   [[nodiscard]] value_type get() const noexcept { return value_; }
   explicit operator bool() const noexcept { return value_ != Traits::empty; }
 
-  /// Gives up ownership; the caller must give the value back.
+  /// Gives up ownership. The caller must release the value.
   [[nodiscard]] value_type release() noexcept { return std::exchange(value_, Traits::empty); }
 
-  /// Gives back what is owned, then owns `value`.
+  /// Releases the owned value, then owns `value`.
   void reset(value_type value = Traits::empty) noexcept {
     const value_type old = std::exchange(value_, value);
     if (old != Traits::empty && old != value) Traits::release(old);
@@ -47,11 +47,11 @@ class Owned {
 struct FdTraits {
   using value_type = int;
   static constexpr int empty = -1;
-  /// close(2) is not repeated on EINTR: Linux has released the descriptor by then (close(2), NOTES). errno is kept.
+  /// close(2) is not repeated on EINTR: Linux has released the descriptor by then (close(2), NOTES). Preserves errno.
   static void release(int fd) noexcept;
 };
 
-/// An owned file descriptor. Everything that makes one in this project makes it O_CLOEXEC.
+/// An owned file descriptor. Every descriptor in this project is O_CLOEXEC.
 using Fd = Owned<FdTraits>;
 
 }  // namespace agentrun

@@ -1,5 +1,4 @@
-// A tree of files as a search of it sees it: what stands at a path, what a directory holds. An interface, so that
-// searches can be tested without files, and the host's own.
+// A file tree, as searches see it: an interface, so that searches can be tested without files, and the host's tree.
 #pragma once
 
 #include <cstdint>
@@ -26,9 +25,9 @@ class Tree {
   Tree& operator=(const Tree&) = delete;
   virtual ~Tree() = default;
 
-  /// What stands at an absolute path; the last component is not followed. What this user cannot reach is absent.
+  /// The entry at an absolute path; does not follow the last component. An entry that this user cannot reach is absent.
   virtual TreeNode look(const std::string& path) = 0;
-  /// Where the link at this path leads; empty when none stands there.
+  /// The text of the link at this path; empty when there is no link.
   virtual std::string link_text(const std::string& path) { return look(path).text; }
   /// How much of a directory was shown. `shut`: nothing, and this user can reach nothing in it before its owner, who
   /// this user is, changes its mode. `partly`: some of what this user could open there may be missing.
@@ -42,11 +41,11 @@ class Tree {
   /// Does the file system take names that differ in letter case, or more, for the same in this directory? True when in
   /// doubt.
   virtual bool folds(const std::string& directory) = 0;
-  /// The names that mounts give to one object. Throws SysError when they cannot be known.
+  /// The names that mounts give to one object. Throws SysError when they cannot be read.
   virtual MountNames mount_names() { return {}; }
 };
 
-/// The file system of this process. Uses absolute paths only; each call looks anew.
+/// The file system of this process. Takes absolute paths only. Caches nothing.
 class HostTree final : public Tree {
  public:
   TreeNode look(const std::string& path) override;

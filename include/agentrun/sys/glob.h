@@ -1,5 +1,5 @@
-// Globs: one name or word against one pattern. Bytes, not characters. A leading dot and a slash are bytes as any other:
-// who matches paths by components cuts them first. The time is bounded by the product of the lengths.
+// Globs: one name or word against one pattern. Bytes, not characters. A leading dot and a slash are ordinary bytes: a
+// caller that matches paths by component splits them first. The time is bounded by the product of the lengths.
 #pragma once
 
 #include <bitset>
@@ -16,7 +16,8 @@ class Glob {
  public:
   /// What a pattern is made of. `*` and `?` are always special.
   enum class Syntax : std::uint8_t {
-    profile,  // also [a-z], [!a-z], [^a-z]. What fault() names is refused, so that no rule means what nobody meant
+    profile,  // also [a-z], [!a-z], [^a-z]. fault() refuses malformed patterns, so that no rule has an unintended
+              // meaning
     words,    // nothing else: journal.redact, over command lines, in which brackets and backslashes are usual
     shell,  // as fnmatch(3) in the C locale: also \x and [:alpha:]. A [ without its ] is itself: filters of the journal
   };

@@ -1,5 +1,4 @@
-// What a process has from its parent without having been told: signal dispositions and mask, descriptors 0 to 2,
-// limits, umask.
+// State that a process inherits from its parent: signal dispositions and mask, descriptors 0 to 2, limits, umask.
 #pragma once
 
 #include <signal.h>
@@ -10,7 +9,7 @@
 
 namespace agentrun {
 
-/// As it was at the start of main. It belongs to the command that is to be run, which gets it as it would outside.
+/// The state at the start of main. The command gets it, as it would outside of agent-run.
 struct Inherited {
   std::array<bool, 65> ignored{};  // by signal number: SIG_IGN
   sigset_t mask{};
@@ -18,7 +17,7 @@ struct Inherited {
   mode_t umask = 022;
 };
 
-/// Makes this process independent of what its parent left, and returns what that was. First thing in main, with one
+/// Makes this process independent of its parent's state, and returns that state. Call it first in main, with one
 /// thread. Afterwards: SIGCHLD is not ignored (else children could not be waited for), no signal is blocked,
 /// descriptors 0 to 2 are open (/dev/null where they were closed), soft limits that would stop agent-run's own work are
 /// raised as far as the hard ones let them, threads have a stack that does not depend on RLIMIT_STACK, and what this

@@ -10,21 +10,20 @@
 
 namespace agentrun {
 
-/// All paths are absolute and canonical. What a file system itself shows a second time (an overlay's layers, bindfs, an
-/// export of NFS that is mounted from another name) is not known.
+/// All paths are absolute and canonical. Does not know second names that a file system itself makes (an overlay's
+/// layers, bindfs, an NFS export that is mounted by another name).
 class MountNames {
  public:
   MountNames() = default;
-  /// Of the text of /proc/PID/mountinfo (proc_pid_mountinfo(5)). Mounts that others cover, and what is unlinked, have
-  /// no names.
+  /// Parses the text of /proc/PID/mountinfo (proc_pid_mountinfo(5)). Covered mounts and unlinked roots have no names.
   explicit MountNames(std::string_view mountinfo);
 
   [[nodiscard]] bool empty() const noexcept { return pairs_.empty(); }
-  /// The other names of what stands, or would stand, at this path. Empty: none.
+  /// The other names of the object at this path, which need not exist. Empty: none.
   [[nodiscard]] std::vector<std::string> others(std::string_view path) const;
-  /// The path, its other names, and the other names of the parts of it that are mounted elsewhere, too. Each once.
+  /// The path, its other names, and the other names of parts of it that are also mounted elsewhere. Each once.
   [[nodiscard]] std::vector<std::string> with_parts(std::string_view path) const;
-  /// Does an object that has several names stand at this path or below it, or does a part of it?
+  /// True when an object at or below this path, or a part of it, has several names.
   [[nodiscard]] bool holds(std::string_view path) const;
 
   /// Where a mount stands, and the other name of its root.
@@ -32,7 +31,7 @@ class MountNames {
     std::string place, other;
   };
   [[nodiscard]] const std::vector<Pair>& pairs() const noexcept { return pairs_; }
-  /// Forgets the pairs for which `keep(place, other)` is false.
+  /// Removes the pairs for which `keep(place, other)` is false.
   template <typename Keep>
   void restrict_to(const Keep& keep) {
     std::erase_if(pairs_, [&](const Pair& pair) { return !keep(pair.place, pair.other); });
@@ -46,7 +45,7 @@ class MountNames {
   static bool parse_line(std::string_view line, Mount& mount);
   void index_children();
   void find_pairs();
-  /// The index of the mount that a path stands on; npos when it is not listed.
+  /// The index of the mount that contains a path; npos when it is not listed.
   [[nodiscard]] std::size_t mount_of(std::string_view path) const;
 
   std::vector<Mount> mounts_;
@@ -54,7 +53,7 @@ class MountNames {
   std::vector<Pair> pairs_;
 };
 
-/// Of this process. Throws SysError when that cannot be read.
+/// The mount names of this process. Throws SysError when mountinfo cannot be read.
 MountNames read_mount_names();
 
 }  // namespace agentrun

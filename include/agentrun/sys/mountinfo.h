@@ -1,4 +1,4 @@
-// The words of mountinfo.
+// Decodes fields of mountinfo.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace agentrun {
 
-/// A path as proc_pid_mountinfo(5) writes it, with blanks and the like as octal numbers, in plain bytes.
+/// Decodes the octal escapes of a path in proc_pid_mountinfo(5).
 std::string unescape_mountinfo(std::string_view word);
 
 }  // namespace agentrun

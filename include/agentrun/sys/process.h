@@ -1,4 +1,4 @@
-// Processes and the small file work that every room does.
+// Processes, and small file operations that every module needs.
 #pragma once
 
 #include <sys/types.h>
@@ -21,31 +21,32 @@ Fd pidfd_open(pid_t pid);
 /// pidfd_getfd(2): a duplicate of descriptor `fd` of the process. Throws SysError.
 Fd pidfd_getfd(const Fd& pidfd, int fd);
 
-/// pidfd_send_signal(2). Returns 0 or the errno (ESRCH: it is gone).
+/// pidfd_send_signal(2). Returns 0 or the errno (ESRCH: the process is gone).
 int pidfd_signal(const Fd& pidfd, int signal) noexcept;
 
 /// Waits until the process behind the pidfd has ended, at most `milliseconds`. True when it has.
 bool pidfd_wait(const Fd& pidfd, int milliseconds);
 
-/// The whole file, at most `limit` bytes (a longer one: EFBIG). Throws SysError; the try_ form gives absence.
+/// Reads the whole file, at most `limit` bytes (else EFBIG). Throws SysError; the try_ form returns nullopt.
 std::string read_file(const std::string& path, std::size_t limit = 1U << 20);
 std::optional<std::string> try_read_file(const std::string& path, std::size_t limit = 1U << 20);
 
 /// Writes all of `data`, repeating short writes and EINTR. Throws SysError.
 void write_all(const Fd& fd, std::string_view data, std::string_view object = {});
 
-/// Makes `path` and what lacks above it with `mode`. Returns how many folders it made. Throws SysError.
+/// Makes the directory `path` and its missing parents with `mode`. Returns the number of directories made. Throws
+/// SysError.
 std::size_t make_directories(const std::string& path, unsigned mode = 0700);
 
 /// CLOCK_REALTIME and CLOCK_BOOTTIME in nanoseconds.
 std::int64_t wall_clock_ns() noexcept;
 std::int64_t boot_clock_ns() noexcept;
 
-/// Closes every descriptor but `kept` (negative ones are none); 0, 1 and 2 become /dev/null (2 stays where a sanitizer
-/// speaks on it). Throws SysError.
+/// Closes every descriptor except `kept` (ignores negative numbers). 0, 1 and 2 become /dev/null, but 2 stays open for
+/// the reports of a sanitizer. Throws SysError.
 void keep_only(std::initializer_list<int> kept);
 
-/// Empties the environment: the strings themselves too, not only the pointers to them.
+/// Empties the environment, and overwrites its strings.
 void wipe_environment() noexcept;
 
 /// Sends or receives one message with descriptors over a SOCK_SEQPACKET socket (SCM_RIGHTS). Received descriptors are

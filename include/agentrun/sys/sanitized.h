@@ -3,8 +3,8 @@
 
 namespace agentrun {
 
-/// The run time of a sanitizer makes calls of its own at any moment, and says on standard error what it found. So init
-/// and the broker enter no filter of their own and the broker keeps its standard error. The agent's filter is always
+/// The run time of a sanitizer makes its own system calls at any moment, and reports on standard error. So init and the
+/// broker do not load their own filters, and the broker's standard error stays open. The agent's filter is always
 /// loaded.
 #ifdef AGENTRUN_SANITIZED  // by meson, also for what is itself compiled without
 inline constexpr bool sanitized = true;

@@ -1,5 +1,5 @@
-// Processes of our own that serve the supervisor for the length of a run, each at the end of a control channel, and
-// what they have in common when they shed what they do not need.
+// agent-run's own processes that serve the supervisor during a run, each over a control channel; and the privileges
+// that all of them drop.
 #pragma once
 
 #include <linux/filter.h>
@@ -23,26 +23,25 @@ std::array<Fd, 2> message_channel();
 /// Throws SysError.
 pid_t fork_process();
 
-/// Called first in a forked child: it dies with `parent`, also when that has died already (prctl(2), PR_SET_PDEATHSIG).
-/// Throws SysError.
+/// Call it first in a forked child. The child then dies with `parent`, even if `parent` died before the call (prctl(2),
+/// PR_SET_PDEATHSIG). Throws SysError.
 void die_with(pid_t parent);
 
-/// A process that is held by its pidfd and spoken to over its control channel. Destroyed: it is killed and reaped.
+/// A process with its pidfd and its control channel. The destructor kills and reaps it.
 class Service {
  public:
   /// Forks. The child dies with this process, calls `life` with its end of the channel and ends when that returns or
-  /// throws; what it closes, sheds and reports is its own business. The caller must have no other thread. Throws
+  /// throws; `life` decides what it closes, drops and reports. The caller must have no other thread. Throws
   /// SysError.
   static Service start(const std::function<void(const Fd& control)>& life);
 
   [[nodiscard]] const Fd& pidfd() const noexcept { return pidfd_; }  // readable when it is dead
   [[nodiscard]] const Fd& control() const noexcept { return control_; }
-  /// The next message; nullopt at end of file (it is gone) and when a time-out that was set has passed.
-  [[nodiscard]] std::optional<Message> hear() const;
-  /// Says "finish": from now on `hear` waits 5 s for each message. False: it is gone.
+  /// The next message; nullopt at end of file (the service is gone) and when a time-out that was set has passed.
+  [[nodiscard]] std::optional<Message> receive() const;
+  /// Sends "finish". From now on receive() waits at most 5 s for each message. False: the service is gone.
   [[nodiscard]] bool ask_to_finish() const;
-  /// After its last word: it does nothing more (SIGKILL). The kernel tidies up after it meanwhile; the destructor waits
-  /// for that.
+  /// Kills the service after its last message (SIGKILL). The destructor waits until the kernel has ended it.
   void dismiss() const noexcept;
 
   Service(Service&&) noexcept = default;
@@ -56,11 +55,11 @@ class Service {
   Fd control_;
 };
 
-/// No core file, and as many descriptors as there may be (setrlimit(2)). Throws SysError.
+/// Forbids core files and raises RLIMIT_NOFILE to its hard limit (setrlimit(2)). Throws SysError.
 void set_service_limits();
 
 /// Loads a seccomp filter into every thread of this process (seccomp(2), SECCOMP_FILTER_FLAG_TSYNC). `object` names it
-/// in errors. Nothing where a sanitizer runs, whose run time makes calls of its own. Throws SysError.
+/// in errors. Does nothing in builds with a sanitizer, whose run time makes its own system calls. Throws SysError.
 void load_filter_everywhere(std::span<const sock_filter> program, std::string_view object);
 
 }  // namespace agentrun

@@ -17,27 +17,28 @@ namespace agentrun {
 struct ServiceEvent {
   enum class Kind : std::uint8_t {
     ready,         // confined and serving
-    failed,        // could not start: `text` says why, `remedy` what helps
+    failed,        // could not start: `text` is the reason, with `remedy`
     denial,        // `text`: what was denied, `remedy`: what would allow it; the first few distinct ones only
     trace,         // at the end: `text`: a path, `remedy`: the name of a broker::Trace; a bounded number
-    journal_fail,  // a record could not be written: `text` is the errno's name. The run must end
-    moved,         // it appends to the segment that it was given (journal::segment_message)
-    kill,          // a denied image runs: `text` is its path. The run must end
-    notice,        // `text`: something that the user should know
+    journal_fail,  // a record could not be written: `text` is the errno's name; the run must end
+    moved,         // appends to the new segment (journal::segment_message)
+    kill,          // a denied image runs: `text` is its path; the run must end
+    notice,        // `text`: a message for the user
     counts,        // the final report, after "finish": `counts`
   } kind{};
   std::string text, remedy;                  // at most max_text bytes, without NUL
-  std::array<std::uint64_t, 6> counts = {};  // of `counts`: the service's header says what they are; else 0
+  std::array<std::uint64_t, 6> counts = {};  // for `counts`: the service's header documents them; else 0
 
   static constexpr std::uint16_t max_text = 8192;
 };
 
 /// Texts are cut at max_text bytes and at the first NUL.
 std::string encode(const ServiceEvent& event);
-/// nullopt for what encode() does not make, and for a kind that is not in `kinds`: the service counts as dead then.
+/// nullopt for bytes that encode() does not make, and for a kind that is not in `kinds`. The caller then treats the
+/// service as dead.
 std::optional<ServiceEvent> decode_event(std::string_view bytes, std::span<const ServiceEvent::Kind> kinds);
-/// Sends without waiting. Losing one is no error: the supervisor also sees the end of the process.
-void post(const Fd& control, const ServiceEvent& event) noexcept;
+/// Sends without waiting. A lost event is no error: the supervisor also sees the end of the process.
+void send_event(const Fd& control, const ServiceEvent& event) noexcept;
 /// The service's next event; nullopt when it is gone or sends something else.
 std::optional<ServiceEvent> next_event(const Service& service, std::span<const ServiceEvent::Kind> kinds);
 

@@ -1,4 +1,4 @@
-// UTF-8 (RFC 3629) and what of it may be shown on a terminal.
+// UTF-8 (RFC 3629), and which characters may be shown on a terminal.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ struct Character {
 Character first_character(std::string_view text) noexcept;
 
 /// C0 and C1 controls, DEL, the byte order mark, line and paragraph separators, and the marks that change the direction
-/// of text: a name that holds one is not shown as it is.
+/// of text: a name that contains one is shown escaped.
 bool is_control(std::uint32_t code) noexcept;
 
 /// A character that may be shown as it is. Not: is_control(), the other marks of direction and joining, and what
@@ -24,7 +24,7 @@ bool is_control(std::uint32_t code) noexcept;
 /// hidden. Of the latter U+FE0F may, which half of all emoji end with.
 bool is_shown(std::uint32_t code) noexcept;
 
-/// `text` for one line of a message: what is not well-formed or not is_shown() becomes \xNN, byte by byte.
+/// `text` for one line of a message. Bytes that are not well-formed UTF-8 or not is_shown() become \xNN.
 std::string printable(std::string_view text);
 
 }  // namespace agentrun

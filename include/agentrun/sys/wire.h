@@ -1,6 +1,6 @@
 // The one codec of messages between processes of one build: whole numbers of fixed width in host byte order, texts with
-// their length before them, descriptors alongside. It reads nothing that it would not write: whoever is at the other
-// end may have been taken over.
+// their length before them, descriptors alongside. A reader accepts only what a writer produces, because the process at
+// the other end may be compromised.
 #pragma once
 
 #include <array>

@@ -7,7 +7,7 @@ namespace agentrun {
 
 namespace {
 
-// What stands between '[' and ']', without the negation.
+// The text between '[' and ']', without the negation.
 struct Class {
   std::string_view members;
   bool negated = false;
@@ -64,7 +64,7 @@ class ShellClass {
  public:
   explicit ShellClass(std::string_view text) : text_(text) {}
 
-  // False when the class does not end: then its '[' is a character.
+  // False when the class has no end; its '[' is then a literal.
   bool read() {
     negated_ = !text_.empty() && (text_[0] == '!' || text_[0] == '^');
     at_ = negated_ ? 1 : 0;
@@ -84,7 +84,7 @@ class ShellClass {
   [[nodiscard]] std::size_t size() const noexcept { return at_; }  // with the ']'
 
  private:
-  // [:alpha:]. An unknown name matches nothing, nor does what follows it in the class: so does fnmatch(3).
+  // [:alpha:]. An unknown name matches nothing, and neither does the rest of the class, as in fnmatch(3).
   bool read_named() {
     if (!text_.substr(at_).starts_with("[:")) return false;
     const std::size_t end = text_.find_first_not_of("abcdefghijklmnopqrstuvwxyz", at_ + 2);
@@ -252,7 +252,7 @@ bool Glob::takes(const Token& token, unsigned char byte) const noexcept {
   return false;
 }
 
-// The usual loop with one point of return: only the last star can need to take more, so the cost is size × tokens.
+// The usual loop with one backtracking point: only the last star can need to match more, so the cost is size × tokens.
 bool Glob::matches(std::string_view name) const noexcept {
   std::size_t token = 0, at = 0;
   std::size_t star = tokens_.size(), resume = 0;

@@ -1,4 +1,4 @@
-// UTF-8, and the one list of what is not shown.
+// UTF-8, and the one list of characters that are not shown.
 #include <agentrun/sys/utf8.h>
 
 #include <algorithm>
