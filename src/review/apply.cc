@@ -1,14 +1,17 @@
-// Held changes → host.
+// Applies held changes to the host.
 //
-// Theory of operation. One change after another, folders before what is in them. A file or link is made whole beside
-// its place under a random name, then renamed over it; a folder that must go is renamed away first, then emptied. So at
-// any moment each place holds the old or the new, and a kill leaves at most one such name, which `leftover` tells the
-// next apply or discard to remove. What reached the host is noted in `applied`; a kill in between is no loss, since
-// what equals the host is no change (scan.cc). Modes and times of folders come last, from below: a folder may be one
-// that nobody can write to, and each change in it sets its time. Must not: follow a link, on either side (openat2
-// beneath the folder that was pinned by inode); take an attribute from the overlay but the nine permission bits and the
-// time: what else the host's file has, it keeps; overwrite what the host changed meanwhile, or what came to be where
-// nothing was.
+// Theory of operation. Changes are applied one by one, a directory before its content. A file or link is made complete
+// under a random name beside its target, then renamed over it. A directory to remove is renamed first, then emptied. So
+// at any moment each path has the old or the new object, and a kill leaves at most one random name. The file `leftover`
+// has that name for the next apply or discard, which removes it. The file `applied` lists the changes that reached the
+// host. A kill between the two loses nothing, because a path that equals the host is no change (layer_scan.cc). Modes
+// and times of directories are set last, deepest first: a directory's final mode may forbid writing, and each change in
+// it sets its time.
+//
+// Must not:
+// - follow a link, on either side: openat2 beneath the directory that was pinned by inode;
+// - take an attribute from the overlay except the nine permission bits and the time: the host's file keeps all others;
+// - overwrite what the host changed during or after the run, or created where nothing was.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -41,7 +44,7 @@ std::string self_path(const Fd& fd) {
   return "/proc/self/fd/" + std::to_string(fd.get());
 }
 
-// Holes stay holes: a file of a terabyte that holds nothing takes nothing.
+// Preserves holes: an empty file of a terabyte takes no space.
 void copy_bytes(const Fd& from, const Fd& to, const std::string& path) {
   struct stat st {};
   check(::fstat(from.get(), &st), "fstat", path);
@@ -63,7 +66,7 @@ void copy_bytes(const Fd& from, const Fd& to, const std::string& path) {
   check(::ftruncate(to.get(), st.st_size), "ftruncate", path);
 }
 
-// ACL and attributes of the file that is replaced. What cannot be carried over was not the user's to give.
+// Copies ACL and extended attributes of the replaced file. Skips those that this user may not set.
 void keep_attributes(const Fd& from, const Fd& to) {
   std::string names(64 * 1024, '\0'), value(64 * 1024, '\0');
   const ssize_t size = ::flistxattr(from.get(), names.data(), names.size());
@@ -76,8 +79,8 @@ void keep_attributes(const Fd& from, const Fd& to) {
   }
 }
 
-int rename_at(const Fd& folder, const std::string& from, const std::string& to, unsigned flags) {
-  return ::syscall(SYS_renameat2, folder.get(), from.c_str(), folder.get(), to.c_str(), flags) == 0 ? 0 : errno;
+int rename_at(const Fd& directory, const std::string& from, const std::string& to, unsigned flags) {
+  return ::syscall(SYS_renameat2, directory.get(), from.c_str(), directory.get(), to.c_str(), flags) == 0 ? 0 : errno;
 }
 
 }  // namespace
@@ -88,37 +91,37 @@ class Applier {
       : overlays_(overlays),
         target_(target),
         upper_(overlays.layer(target)),
-        host_(overlays.host_folder(target)),
+        host_(overlays.host_directory(target)),
         leftover_(open_note(leftover_name)),
         applied_(open_note(applied_name, O_APPEND)) {}
 
   void apply(const Change& change, Overlays::Over over) {
     if (!change.refused.empty()) throw Refusal(change.refused);
     const Found now = look(host_, change.path);
-    const bool merged = now.entry.kind == Kind::folder && change.after.kind == Kind::folder;
+    const bool merged = now.entry.kind == Kind::directory && change.after.kind == Kind::directory;
     if (over == Overlays::Over::nothing && !merged && changed_since(host_, change.path, overlays_.began_ns_))
-      throw Refusal("the host changed it after the run had begun");
-    if (now.entry.kind == Kind::folder && !merged) refuse_mounts(host_, change.path);
-    const Fd folder = try_open_beneath(host_, folder_of(change.path), O_PATH | O_DIRECTORY);
-    if (!folder) throw Refusal("its folder is not a folder on the host");
-    for (std::string above = change.path; !above.empty();) folders_.try_emplace(above = folder_of(above));
+      throw Refusal("the host changed it after the run began");
+    if (now.entry.kind == Kind::directory && !merged) refuse_mounts(host_, change.path);
+    const Fd directory = try_open_beneath(host_, directory_of(change.path), O_PATH | O_DIRECTORY);
+    if (!directory) throw Refusal("its parent is not a directory on the host");
+    for (std::string above = change.path; !above.empty();) directories_.try_emplace(above = directory_of(above));
     if (now.entry.kind == change.after.kind && change.difference < Difference::content)
-      return change_attributes(folder, change);
-    make_writable(folder, folder_of(change.path));
+      return change_attributes(directory, change);
+    make_writable(directory, directory_of(change.path));
     switch (change.after.kind) {
       case Kind::absent:
-        remove(folder, change, now);
+        remove(directory, change, now);
         break;
-      case Kind::folder:
-        make_folder(folder, change, now);
+      case Kind::directory:
+        make_directory(directory, change, now);
         return;  // noted by finish()
       case Kind::file:
-        put(folder, change, now, [&](const std::string& name) { write_file(folder, name, change, now); });
+        put(directory, change, now, [&](const std::string& name) { write_file(directory, name, change, now); });
         break;
       case Kind::link:
-        put(folder, change, now, [&](const std::string& name) {
-          check(::symlinkat(change.after.link.c_str(), folder.get(), name.c_str()), "symlink", change.path);
-          set_time(folder, name, look(upper_, change.path).st);
+        put(directory, change, now, [&](const std::string& name) {
+          check(::symlinkat(change.after.link.c_str(), directory.get(), name.c_str()), "symlink", change.path);
+          set_time(directory, name, look(upper_, change.path).st);
         });
         break;
       case Kind::special:
@@ -127,133 +130,135 @@ class Applier {
     note(change.path);
   }
 
-  /// Modes and times of the folders that were made or changed, or that hold what was applied: after all else, from
-  /// below.
+  /// Sets modes and times of the directories that were made or changed, or in which something was applied: last,
+  /// deepest first.
   template <typename Attempt>
   void finish(Attempt attempt) {
-    for (auto folder = folders_.rbegin(); folder != folders_.rend(); ++folder)
-      attempt(folder->second.change, [&] { finish_folder(folder->first, folder->second); });
+    for (auto directory = directories_.rbegin(); directory != directories_.rend(); ++directory)
+      attempt(directory->second.change, [&] { finish_directory(directory->first, directory->second); });
   }
 
  private:
-  /// What is still to be done to a folder, besides its time.
+  /// What is still to be set on a directory, besides its time.
   struct Unfinished {
-    const Change* change = nullptr;  // of the folder itself
+    const Change* change = nullptr;  // of the directory itself
     std::optional<mode_t> mode;      // to set
   };
 
   Fd open_note(const char* name, int flags = 0) const {
-    return Fd(check(::openat(overlays_.folder_.get(), name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0600),
-                    "open", name));
+    return Fd(
+        check(::openat(overlays_.directory_.get(), name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0600),
+              "open", name));
   }
 
   void note(const std::string& path) const {
     write_all(applied_, encode_fields({std::to_string(target_), path}), applied_name);
   }
 
-  // A random name in the change's folder, told to whoever comes after a kill, before anything stands there. Every
-  // policy protects such names (policy/compile/mount_view.cc): a run that goes on in this folder must not hold what
-  // gets a protected name.
+  // A random name in the change's directory. It is written to `leftover` before it is used, so that a kill leaves no
+  // unknown file. Every policy protects such names (policy/compile/mount_view.cc), because another run in this
+  // directory must not hold an object that gets a protected name.
   std::string fresh_name(const std::string& path) const {
     std::string name = ".agent-run-" + random_name();
-    const std::string line = encode_fields({std::to_string(target_), join(folder_of(path), name)});
+    const std::string line = encode_fields({std::to_string(target_), join(directory_of(path), name)});
     check(::pwrite(leftover_.get(), line.data(), line.size(), 0), "write", leftover_name);
     return name;
   }
 
   template <typename Make>
-  void put(const Fd& folder, const Change& change, const Found& now, Make make) {
+  void put(const Fd& directory, const Change& change, const Found& now, Make make) {
     const std::string fresh = fresh_name(change.path), last = last_of(change.path);
     try {
       make(fresh);
-      place(folder, fresh, last, now, change.path);
+      place(directory, fresh, last, now, change.path);
     } catch (const std::exception&) {
-      remove_tree(folder, fresh);
+      remove_tree(directory, fresh);
       throw;
     }
   }
 
-  static void place(const Fd& folder, const std::string& fresh, const std::string& last, const Found& now,
+  static void place(const Fd& directory, const std::string& fresh, const std::string& last, const Found& now,
                     const std::string& path) {
     unsigned flags = 0;
     if (now.entry.kind == Kind::absent) flags = RENAME_NOREPLACE;
-    if (now.entry.kind == Kind::folder || S_ISDIR(kind_of(folder, fresh)))
+    if (now.entry.kind == Kind::directory || S_ISDIR(kind_of(directory, fresh)))
       flags = now.entry.kind == Kind::absent ? RENAME_NOREPLACE : RENAME_EXCHANGE;
-    if (const int error = rename_at(folder, fresh, last, flags); error != 0) throw SysError(error, "rename", path);
-    if (flags == RENAME_EXCHANGE) remove_tree(folder, fresh);
+    if (const int error = rename_at(directory, fresh, last, flags); error != 0) throw SysError(error, "rename", path);
+    if (flags == RENAME_EXCHANGE) remove_tree(directory, fresh);
   }
 
-  static mode_t kind_of(const Fd& folder, const std::string& name) {
+  static mode_t kind_of(const Fd& directory, const std::string& name) {
     struct stat st {};
-    return ::fstatat(folder.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_mode : 0;
+    return ::fstatat(directory.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_mode : 0;
   }
 
-  void remove(const Fd& folder, const Change& change, const Found& now) const {
+  void remove(const Fd& directory, const Change& change, const Found& now) const {
     if (now.entry.kind == Kind::absent) return;
-    if (now.entry.kind != Kind::folder) return remove_tree(folder, last_of(change.path));
+    if (now.entry.kind != Kind::directory) return remove_tree(directory, last_of(change.path));
     const std::string gone = fresh_name(change.path);
-    if (const int error = rename_at(folder, last_of(change.path), gone, RENAME_NOREPLACE); error != 0)
+    if (const int error = rename_at(directory, last_of(change.path), gone, RENAME_NOREPLACE); error != 0)
       throw SysError(error, "rename", change.path);
     try {
-      remove_tree(folder, gone);
+      remove_tree(directory, gone);
     } catch (const SysError& e) {
       throw Refusal(e.call() + ": " + std::string(errno_name(e.error())) + "; what is left of it is now " + gone);
     }
   }
 
-  void make_folder(const Fd& folder, const Change& change, const Found& now) {
-    if (now.entry.kind != Kind::folder) {
-      put(folder, change, now, [&](const std::string& name) {
-        check(::mkdirat(folder.get(), name.c_str(), S_IRWXU), "mkdir", change.path);
+  void make_directory(const Fd& directory, const Change& change, const Found& now) {
+    if (now.entry.kind != Kind::directory) {
+      put(directory, change, now, [&](const std::string& name) {
+        check(::mkdirat(directory.get(), name.c_str(), S_IRWXU), "mkdir", change.path);
       });
     }
-    folders_[change.path] = {.change = &change, .mode = change.after.mode};
+    directories_[change.path] = {.change = &change, .mode = change.after.mode};
   }
 
-  /// Mode and time of what is the same on both sides otherwise.
-  void change_attributes(const Fd& folder, const Change& change) {
-    if (change.after.kind == Kind::folder) {
-      folders_[change.path] = {.change = &change, .mode = change.after.mode};
+  /// Sets mode and time of an object that is otherwise the same on both sides.
+  void change_attributes(const Fd& directory, const Change& change) {
+    if (change.after.kind == Kind::directory) {
+      directories_[change.path] = {.change = &change, .mode = change.after.mode};
       return;
     }
     if (change.difference == Difference::mode) set_mode(change.path, change.after.mode);
-    set_time(folder, last_of(change.path), look(upper_, change.path).st);
+    set_time(directory, last_of(change.path), look(upper_, change.path).st);
     note(change.path);
   }
 
-  /// The agent may have changed something in a folder that cannot be written to, and shut it again: so does this.
-  void make_writable(const Fd& folder, const std::string& path) {
+  /// Makes a directory writable for now: the agent may have changed it and made it read-only again. finish() sets its
+  /// final mode.
+  void make_writable(const Fd& directory, const std::string& path) {
     struct stat st {};
-    check(::fstat(folder.get(), &st), "fstat", path);
+    check(::fstat(directory.get(), &st), "fstat", path);
     if (st.st_uid != ::geteuid() || (st.st_mode & S_IRWXU) == S_IRWXU) return;
-    check(::chmod(self_path(folder).c_str(), (st.st_mode & 07777) | S_IRWXU), "chmod", path);
-    Unfinished& unfinished = folders_[path];
+    check(::chmod(self_path(directory).c_str(), (st.st_mode & 07777) | S_IRWXU), "chmod", path);
+    Unfinished& unfinished = directories_[path];
     if (!unfinished.mode) unfinished.mode = st.st_mode & 07777;
   }
 
-  void finish_folder(const std::string& path, const Unfinished& unfinished) const {
+  void finish_directory(const std::string& path, const Unfinished& unfinished) const {
     const std::string object = path.empty() ? "." : path;
     if (unfinished.mode) set_mode(object, *unfinished.mode);
     const Found shown = look(upper_, object);
-    const Fd folder = try_open_beneath(host_, object, O_PATH | O_DIRECTORY);
-    // A folder of somebody else's keeps its time, as it would when something is changed in it.
-    if (folder && shown.entry.kind == Kind::folder && is_own(folder)) set_time(folder, ".", shown.st);
+    const Fd directory = try_open_beneath(host_, object, O_PATH | O_DIRECTORY);
+    // Does not set the time of another user's directory: this user may not.
+    if (directory && shown.entry.kind == Kind::directory && is_own(directory)) set_time(directory, ".", shown.st);
     if (unfinished.change != nullptr) note(path);
   }
 
-  static bool is_own(const Fd& folder) {
+  static bool is_own(const Fd& directory) {
     struct stat st {};
-    return ::fstat(folder.get(), &st) == 0 && (::geteuid() == 0 || st.st_uid == ::geteuid());
+    return ::fstat(directory.get(), &st) == 0 && (::geteuid() == 0 || st.st_uid == ::geteuid());
   }
 
-  static void set_time(const Fd& folder, const std::string& name, const struct stat& shown) {
+  static void set_time(const Fd& directory, const std::string& name, const struct stat& shown) {
     const timespec times[] = {shown.st_atim, shown.st_mtim};
-    check(::utimensat(folder.get(), name.c_str(), times, AT_SYMLINK_NOFOLLOW), "utimensat", name);
+    check(::utimensat(directory.get(), name.c_str(), times, AT_SYMLINK_NOFOLLOW), "utimensat", name);
   }
 
-  void write_file(const Fd& folder, const std::string& name, const Change& change, const Found& now) const {
+  void write_file(const Fd& directory, const std::string& name, const Change& change, const Found& now) const {
     const Fd from = open_file(upper_, change.path);
-    const Fd to(check(::openat(folder.get(), name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600),
+    const Fd to(check(::openat(directory.get(), name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600),
                       "open", change.path));
     copy_bytes(from, to, change.path);
     if (now.entry.kind == Kind::file)
@@ -267,7 +272,7 @@ class Applier {
     check(::fsync(to.get()), "fsync", change.path);
   }
 
-  // Of a folder the host's own set-id and sticky bits stay; a file's do not outlive a change (as write(2), chmod(2)).
+  // A directory keeps the host's set-id and sticky bits. A file loses them with a change, as by write(2) and chmod(2).
   void set_mode(const std::string& path, mode_t mode) const {
     const Fd object = open_beneath(host_, path, O_PATH | O_NOFOLLOW);
     struct stat st {};
@@ -280,7 +285,7 @@ class Applier {
   Overlays& overlays_;
   std::size_t target_;
   Fd upper_, host_, leftover_, applied_;
-  std::map<std::string, Unfinished> folders_;  // by path; "" is the target
+  std::map<std::string, Unfinished> directories_;  // by path; "" is the target
 };
 
 void Overlays::apply(std::vector<Change> chosen, Over over,
@@ -308,20 +313,20 @@ void Overlays::apply(std::vector<Change> chosen, Over over,
 }
 
 void Overlays::remove_leftover() {
-  const Fields fields = read_fields(folder_, leftover_name, 1U << 16);
+  const Fields fields = read_fields(directory_, leftover_name, 1U << 16);
   std::string stays;
   if (fields.size() >= 2) {
     const auto target = static_cast<std::size_t>(std::strtoull(fields[0].c_str(), nullptr, 10));
     if (target >= targets_.size()) throw SysError(EINVAL, "read", leftover_name);
-    const Fd folder = try_open_beneath(host_folder(target), folder_of(fields[1]), O_PATH | O_DIRECTORY);
+    const Fd directory = try_open_beneath(host_directory(target), directory_of(fields[1]), O_PATH | O_DIRECTORY);
     try {
-      if (folder) remove_tree(folder, last_of(fields[1]));
+      if (directory) remove_tree(directory, last_of(fields[1]));
     } catch (const SysError& e) {
       stays = targets_[target].path + "/" + fields[1] + " cannot be removed: " + std::string(errno_name(e.error()));
     }
   }
-  if (::unlinkat(folder_.get(), leftover_name, 0) != 0 && errno != ENOENT) throw_errno("unlink", leftover_name);
-  if (!stays.empty()) throw Refusal(stays, "a killed apply left it: remove it by hand, then do this again");
+  if (::unlinkat(directory_.get(), leftover_name, 0) != 0 && errno != ENOENT) throw_errno("unlink", leftover_name);
+  if (!stays.empty()) throw Refusal(stays, "a killed apply left it: remove it by hand, then repeat the command");
 }
 
 }  // namespace agentrun::review

@@ -1,3 +1,4 @@
+// Decides which changes `apply` carries out, and says why the others stay.
 #include <algorithm>
 #include <set>
 
@@ -10,37 +11,37 @@ namespace {
 
 using Kind = Entry::Kind;
 
-// Empty: it is to be applied.
+// Why the change is not applied; empty: it is.
 std::string why_left(const Change& change, const Choice& choice) {
   if (!change.refused.empty()) return change.refused;
-  if (change.conflict && !choice.host_changes)
-    return "the host changed it after the run had begun: --force overwrites it";
+  if (change.conflict && !choice.host_changes) return "the host changed it after the run began: --force overwrites it";
   const bool named = std::any_of(choice.named.begin(), choice.named.end(), [&](const Choice::Named& name) {
     return name.target == change.target && name.path == change.path;
   });
   if (change.group == Group::trusted && !choice.trusted && !named)
-    return "the host would run or trust it: name it, or --trusted for all";
+    return "the host would run or trust it: name it, or use --trusted for all";
   return {};
 }
 
-using Folders = std::set<std::pair<std::size_t, std::string>>;
+using Directories = std::set<std::pair<std::size_t, std::string>>;
 
-Folders folders_above(const std::vector<Change>& chosen) {
-  Folders folders;
+Directories directories_above(const std::vector<Change>& chosen) {
+  Directories directories;
   for (const Change& change : chosen) {
     std::string path = change.path;
     for (std::size_t slash; (slash = path.rfind('/')) != std::string::npos;) {
       path.resize(slash);
-      if (!folders.emplace(change.target, path).second) break;  // then those above it are there, too
+      if (!directories.emplace(change.target, path).second) break;  // its parents are in the set already
     }
   }
-  return folders;
+  return directories;
 }
 
-// A file cannot be applied without the new folders above it.
-bool is_needed(const Change& folder, const Folders& above) {
-  const bool fresh = folder.after.kind == Kind::folder && folder.before.kind == Kind::absent && folder.refused.empty();
-  return fresh && above.contains({folder.target, folder.path});
+// A file cannot be applied without the new directories above it.
+bool is_needed(const Change& directory, const Directories& above) {
+  const bool fresh =
+      directory.after.kind == Kind::directory && directory.before.kind == Kind::absent && directory.refused.empty();
+  return fresh && above.contains({directory.target, directory.path});
 }
 
 }  // namespace
@@ -63,7 +64,7 @@ Chosen choose(const std::vector<Change>& changes, const Choice& choice) {
     else
       result.left.push_back({change, std::move(why)});
   }
-  const Folders needed = folders_above(result.apply);
+  const Directories needed = directories_above(result.apply);
   std::erase_if(above, [&](const Change& change) { return !is_needed(change, needed); });
   result.apply.insert(result.apply.end(), above.begin(), above.end());
   return result;

@@ -1,8 +1,8 @@
-// What the host runs or obeys without being asked to. The table is that of the profiles host-exec, home-exec,
-// build-settings and agent-text: what they protect or keep is named here in any case (some file systems do not tell
-// .GIT from .git) and at any depth (an editor that opens a folder inside the project reads the settings there; an
-// overlay may be of a home directory). Here stand only folders of which the profiles leave a part to be worked on, and
-// what is work where it is not held back. A test checks that nothing stands in both.
+// Classifies changes by name: which files does the host run or obey unasked? The names come from the profiles
+// host-exec, home-exec, build-settings and agent-text. They match in any letter case (some file systems do not
+// distinguish .GIT from .git) and at any depth (an editor that opens a subdirectory of the project reads the settings
+// there, and an overlay may be of a home directory). The tables below add only names that the profiles must leave
+// partly or wholly writable. A test checks that no name is in both.
 #include <algorithm>
 #include <array>
 #include <filesystem>
@@ -20,13 +20,12 @@ namespace agentrun::review {
 
 namespace {
 
-// A folder by this name: it and all below.
-constexpr std::array<std::string_view, 5> folders = {".github", ".gitea", ".forgejo", ".hg", ".aider"};
-// A file, link or folder by this name.
+// Directories with all that is below them.
+constexpr std::array<std::string_view, 5> directories = {".github", ".gitea", ".forgejo", ".hg", ".aider"};
+// Files, links or directories.
 constexpr std::array<std::string_view, 4> names = {".gitmodules", "git-rebase-todo", "sitecustomize.py",
                                                    "usercustomize.py"};
-// In a folder by the first name a file by the second. git executes what they name when the work that it has in progress
-// goes on.
+// A file (second) in a directory (first). git executes commands in these files when it continues the work in progress.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 2> in_progress = {
     {{"rebase-merge", "strategy"}, {"sequencer", "opts"}}};
 constexpr std::array<std::string_view, 2> endings = {".pth", ".desktop"};
@@ -53,8 +52,8 @@ bool holds(const std::array<std::string_view, N>& list, std::string_view name) {
   return std::find(list.begin(), list.end(), name) != list.end();
 }
 
-// A pattern of a profile that says what the host executes, as one that matches at any depth; nothing for what has no
-// name of its own (${git}), or one that is a project's as well (~/bin), or that makes_repository() judges.
+// Turns a profile's pattern into one that matches at any depth. Empty for a pattern without a name of its own (${git}),
+// for a name that projects use too (~/bin), and for names that makes_repository() judges.
 std::optional<std::string> anywhere(const std::string& pattern) {
   constexpr std::string_view head = "${writable}/HEAD";
   if (pattern == head) return std::nullopt;
@@ -66,7 +65,7 @@ std::optional<std::string> anywhere(const std::string& pattern) {
   return std::nullopt;
 }
 
-// The patterns of those profiles and of what they extend, for a path whose letters are small.
+// The patterns of those profiles and of their parents, for a path in lower case.
 policy::Policy shipped_names() {
   profile::Profile all;
   all.name = "host-exec";
@@ -84,7 +83,7 @@ policy::Policy shipped_names() {
   return policy::compile(std::span(&all, 1), policy::HostFacts{});
 }
 
-// HEAD outside of .git makes a folder a repository, with a config and hooks of its own.
+// A HEAD outside of .git can make its directory a repository, with its own config and hooks.
 bool makes_repository(const std::vector<std::string>& parts) {
   return parts.back() == "head" && std::find(parts.begin(), parts.end(), ".git") == parts.end();
 }
@@ -116,7 +115,7 @@ bool is_trusted_name(std::string_view path) {
   const std::vector<std::string> parts = meant_components(path);
   if (parts.empty()) return false;
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (holds(folders, parts[i])) return true;
+    if (holds(directories, parts[i])) return true;
   }
   const std::string& last = parts.back();
   const bool ends =
@@ -128,7 +127,7 @@ bool is_trusted_name(std::string_view path) {
 }
 
 std::vector<std::string> names_of_apply() {
-  std::vector<std::string> all(folders.begin(), folders.end());
+  std::vector<std::string> all(directories.begin(), directories.end());
   all.insert(all.end(), names.begin(), names.end());
   for (const std::string_view ending : endings) all.push_back("x" + std::string(ending));
   return all;
@@ -148,14 +147,14 @@ bool leads_outside(std::string_view path, std::string_view text, const Target& t
     if (part != "..")
       named = true;
     else if (named || ++up > depth)
-      return true;  // behind a name, which may be a link: anywhere
+      return true;  // ".." behind a name, which may be a link, leads anywhere
   }
   return false;
 }
 
 namespace {
 
-// What is written through the link later on would be written there.
+// A later write through the link would go to its target.
 bool leads_to_trusted(const std::filesystem::path& link, const std::string& text) {
   return is_trusted_name((link.parent_path() / text).lexically_normal().string());
 }
@@ -165,18 +164,18 @@ bool leads_to_trusted(const std::filesystem::path& link, const std::string& text
 Group group_of(const Change& change, const Target& target) {
   using Kind = Entry::Kind;
   const Kind before = change.before.kind, after = change.after.kind;
-  if (change.difference == Difference::time) return Group::ordinary;  // nothing is run or obeyed for its time
-  // With the target's own path: the overlay may be of ~/.config/fish, or of .git itself.
+  if (change.difference == Difference::time) return Group::ordinary;  // no program obeys a file because of its time
+  // Includes the target's own path: the overlay may be of ~/.config/fish, or of .git itself.
   const std::string path = target.path + "/" + change.path;
   const bool named = is_trusted_name(path);
-  // A new folder is only a place for what is in it; but where a file or a link was, or with another mode, it is news.
-  if (after == Kind::folder && before == Kind::absent) return Group::ordinary;
+  // A new directory alone does nothing. One in place of a file or link, or with another mode, counts.
+  if (after == Kind::directory && before == Kind::absent) return Group::ordinary;
   const bool runs = after == Kind::file && (change.after.mode & 0111) != 0;
   const bool leads = after == Kind::link && (leads_outside(change.path, change.after.link, target) ||
                                              leads_to_trusted(path, change.after.link));
-  // Also when it is removed: settings forbid things, too.
+  // Removal counts too: settings also forbid things.
   if (named || runs || leads) return Group::trusted;
-  const bool gone = after == Kind::absent || (before == Kind::folder && after != Kind::folder);
+  const bool gone = after == Kind::absent || (before == Kind::directory && after != Kind::directory);
   return gone ? Group::deletion : Group::ordinary;
 }
 

@@ -1,4 +1,4 @@
-// Between classify.cc and its test.
+// Shared by classify.cc and its test.
 #pragma once
 
 #include <string>
@@ -7,9 +7,9 @@
 
 namespace agentrun::review {
 
-/// Does the profile host-exec protect or keep this name, in any case and at any depth?
+/// True when the profile host-exec protects this name, in any letter case and at any depth.
 bool is_protected_name(std::string_view path);
-/// What is trusted beyond that: a path of each kind.
+/// Names that are trusted beyond that: one path of each kind.
 std::vector<std::string> names_of_apply();
 
 }  // namespace agentrun::review

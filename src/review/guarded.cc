@@ -1,5 +1,5 @@
-// What is guarded by more than its own name: links of the host lead into an overlay, settings of git name what is in
-// it.
+// Marks changes of objects that have a guarded name elsewhere: links of the host lead into an overlay, settings of git
+// name files in it.
 #include <filesystem>
 
 #include <agentrun/review.h>
@@ -10,20 +10,20 @@ namespace {
 
 using Kind = Entry::Kind;
 
-// A new directory is only a place for what is in it, which is judged by itself.
-bool is_new_folder(const Change& change) {
-  return change.before.kind == Kind::absent && change.after.kind == Kind::folder;
+// A new directory alone does nothing. Its content is judged by itself.
+bool is_new_directory(const Change& change) {
+  return change.before.kind == Kind::absent && change.after.kind == Kind::directory;
 }
 
-// The guarded name that the change is about; nothing when there is none.
+// The guarded name that the change affects; empty: none.
 std::string name_of(const Change& change, const Target& target, const HostNames& names) {
   const std::filesystem::path path = target.path + "/" + change.path;
   if (std::string name = names.guarded(path.string()); !name.empty()) return name;
-  // A directory in place of a link, or a link in place of a directory: what is behind it is another file from now on.
+  // A directory replaces a link, or a link a directory: names below it lead to other files from now on.
   if (change.before.kind != change.after.kind) {
     if (std::string name = names.on_the_way(path.string()); !name.empty()) return name;
   }
-  // What is written through the link later on would be written there.
+  // A later write through the link would go to its target.
   if (change.after.kind != Kind::link) return {};
   return names.guarded((path.parent_path() / change.after.link).lexically_normal().string());
 }
@@ -32,7 +32,7 @@ std::string name_of(const Change& change, const Target& target, const HostNames&
 
 void mark_guarded(std::vector<Change>& changes, const std::vector<Target>& targets, const HostNames& names) {
   for (Change& change : changes) {
-    const bool judged = change.difference != Difference::time && !is_new_folder(change);
+    const bool judged = change.difference != Difference::time && !is_new_directory(change);
     if (!judged || change.group == Group::trusted) continue;
     const std::string name = name_of(change, targets[change.target], names);
     if (name.empty() && names.left_out.empty()) continue;

@@ -1,11 +1,11 @@
 // What the agent changed: the upper layer of an overlay against the host, name by name.
 //
-// The upper layer holds what was changed, whole (overlayfs.rst): a file or link in its last form; a character device
-// 0/0 (whiteout) where something was removed; a folder where something below it was changed. A folder with the
-// attribute user.overlay.opaque hides all that the host has there, at every depth: the directories below it carry no
-// mark of their own. The agent cannot make whiteouts or set that attribute: the kernel refuses the one and renames the
-// other to user.overlay.overlay.…, and the broker refuses both names. What equals the host is no change, whatever the
-// layer holds: so a cut-off apply needs no book-keeping of its own.
+// The upper layer has each changed object in full (overlayfs.rst): a file or link in its last form; a character device
+// 0/0 (whiteout) where something was removed; a directory where something below it was changed. A directory with the
+// attribute user.overlay.opaque hides everything that the host has there, at every depth; directories below it have no
+// mark. The agent cannot make whiteouts or set that attribute: the kernel refuses the former and renames the latter to
+// user.overlay.overlay.…, and the broker refuses both names. A path that equals the host is no change, whatever the
+// layer has, so an interrupted apply needs no record of its progress.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -39,20 +39,19 @@ bool is_whiteout(const Found& found) {
 }
 
 bool is_opaque(const Fd& upper, const std::string& path) {
-  const Fd folder = open_beneath(upper, path, O_RDONLY | O_DIRECTORY);
+  const Fd directory = open_beneath(upper, path, O_RDONLY | O_DIRECTORY);
   char value = 0;
-  return ::fgetxattr(folder.get(), "user.overlay.opaque", &value, 1) == 1 && value == 'y';
+  return ::fgetxattr(directory.get(), "user.overlay.opaque", &value, 1) == 1 && value == 'y';
 }
 
-// Where the next byte is that may not be zero.
+// The offset of the next byte that may not be zero.
 off_t next_data(const Fd& fd, off_t at) {
   const off_t data = ::lseek(fd.get(), at, SEEK_DATA);
   if (data >= 0) return data;
   return errno == ENXIO ? std::numeric_limits<off_t>::max() : at;
 }
 
-// The bytes of two files of one size. Holes are not read: the agent can make one of terabytes in no time. Throws
-// SysError.
+// Compares two files of one size. Skips holes: the agent can make one of terabytes in no time. Throws SysError.
 bool same_bytes(const Fd& a, const Fd& b, const std::string& path) {
   std::vector<char> left(block), right(block);
   for (off_t at = 0;;) {
@@ -85,7 +84,7 @@ enum class Below : std::uint8_t {
   hidden,   // the host has one, and none of it was shown: the directory, or one above it, is opaque
 };
 
-// A program set this time: what changes a directory by itself sets the time of its status with it (inode(7)).
+// True when a program set this time. A change of a directory's content sets mtime and ctime together (inode(7)).
 bool is_set_time(const struct stat& st) {
   return ns_of(st.st_mtim) != ns_of(st.st_ctim);
 }
@@ -100,14 +99,14 @@ class Scan {
     try {
       const Found shown = look(upper_, "."), before = look(host_, ".");
       if (difference(".", before, shown) == Difference::mode) add(".", before, shown, {}, Difference::mode);
-      folder("", Below::merged);
+      directory("", Below::merged);
     } catch (const SysError& e) {
       cannot_read(".", e);
     }
   }
 
  private:
-  void folder(const std::string& path, Below below) {
+  void directory(const std::string& path, Below below) {
     if (below == Below::merged && !path.empty() && is_opaque(upper_, path)) below = Below::hidden;
     const std::vector<std::string> names = names_in(upper_, path);
     for (const std::string& name : names) entry(join(path, name), below);
@@ -134,14 +133,14 @@ class Scan {
     }
     if (after.entry.kind == Kind::special) return add(path, before, after, "a device, FIFO or socket");
     const Difference found = difference(path, before, after);
-    if (after.entry.kind != Kind::folder) {
+    if (after.entry.kind != Kind::directory) {
       if (found != Difference::none) add(path, before, after, {}, found);
       return;
     }
     if (found > Difference::time) add(path, before, after, {}, found);
     const std::size_t size = to_.size();
-    folder(path, before.entry.kind != Kind::folder ? Below::nothing : above);
-    // The time of a directory follows what is applied in it; alone it counts when a program set it.
+    directory(path, before.entry.kind != Kind::directory ? Below::nothing : above);
+    // A directory's time follows the changes in it. By itself it counts only when a program set it.
     if (found == Difference::time && to_.size() == size && is_set_time(after.st)) add(path, before, after, {}, found);
   }
 
@@ -150,7 +149,7 @@ class Scan {
     const bool time = ns_of(before.st.st_mtim) != ns_of(after.st.st_mtim);
     if (after.entry.kind == Kind::link && before.entry.link != after.entry.link) return Difference::content;
     if (after.entry.kind == Kind::link) return time ? Difference::time : Difference::none;
-    // Set-id bits are the host's own: they are neither given nor taken here.
+    // The host's set-id bits stay: apply neither adds nor removes them.
     const bool mode = ((before.entry.mode ^ after.entry.mode) & applied_mode) != 0;
     if (after.entry.kind == Kind::file && !same_file_bytes(path, before, after)) return Difference::content;
     if (mode) return Difference::mode;
@@ -175,14 +174,14 @@ class Scan {
   void add(const std::string& path, const Found& before, const Found& after, std::string why,
            Difference difference = Difference::content) {
     if (applied_.contains(path)) return;
-    // What the host touched meanwhile keeps the host's time.
+    // A file that the host touched meanwhile keeps the host's time.
     if (difference == Difference::time && changed_ns(before.st) > began_) return;
     Change change{.path = path,
                   .before = before.entry,
                   .after = after.entry,
                   .difference = difference,
                   .refused = std::move(why)};
-    const bool merged = before.entry.kind == Kind::folder && after.entry.kind == Kind::folder;
+    const bool merged = before.entry.kind == Kind::directory && after.entry.kind == Kind::directory;
     change.conflict = !merged && change.refused.empty() && changed_since(host_, path, began_);
     to_.push_back(std::move(change));
   }
@@ -209,8 +208,8 @@ std::string read_all(const Fd& fd, std::size_t size, const std::string& path) {
 
 }  // namespace
 
-Fields read_fields(const Fd& folder, const std::string& name, std::size_t limit) {
-  const Fd file = try_open_beneath(folder, name, O_RDONLY);
+Fields read_fields(const Fd& directory, const std::string& name, std::size_t limit) {
+  const Fd file = try_open_beneath(directory, name, O_RDONLY);
   if (!file) {
     if (errno == ENOENT) return {};
     throw_errno("open", name);
@@ -222,7 +221,7 @@ Fields read_fields(const Fd& folder, const std::string& name, std::size_t limit)
 }
 
 Fd open_file(const Fd& root, const std::string& path) {
-  // O_NONBLOCK: should a FIFO stand there by now, it is not waited for.
+  // O_NONBLOCK: does not wait if a FIFO is there by now.
   Fd file = open_beneath(root, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
   struct stat st {};
   check(::fstat(file.get(), &st), "fstat", path);
@@ -234,7 +233,7 @@ bool changed_since(const Fd& host, const std::string& path, std::int64_t began) 
   const Found found = look(host, path);
   if (found.entry.kind == Kind::absent) return false;
   if (changed_ns(found.st) > began) return true;
-  if (found.entry.kind != Kind::folder) return false;
+  if (found.entry.kind != Kind::directory) return false;
   const std::vector<std::string> names = names_in(host, path);
   return std::any_of(names.begin(), names.end(),
                      [&](const std::string& name) { return changed_since(host, join(path, name), began); });
@@ -242,9 +241,9 @@ bool changed_since(const Fd& host, const std::string& path, std::int64_t began) 
 
 std::vector<Change> Overlays::changes() const {
   std::vector<std::set<std::string>> applied(targets_.size());
-  Fields done = read_fields(folder_, applied_name, applied_limit);
-  // What a killed apply left on the host is nobody's file: the next apply removes it.
-  const Fields leftover = read_fields(folder_, leftover_name, applied_limit);
+  Fields done = read_fields(directory_, applied_name, applied_limit);
+  // A file that a killed apply left on the host is no change. The next apply removes it.
+  const Fields leftover = read_fields(directory_, leftover_name, applied_limit);
   done.insert(done.end(), leftover.begin(), leftover.begin() + (leftover.size() < 2 ? 0 : 2));
   for (std::size_t i = 0; i + 1 < done.size(); i += 2) {
     const auto target = static_cast<std::size_t>(std::strtoull(done[i].c_str(), nullptr, 10));
@@ -253,7 +252,7 @@ std::vector<Change> Overlays::changes() const {
   std::vector<Change> all;
   for (std::size_t i = 0; i < targets_.size(); ++i) {
     const std::size_t first = all.size();
-    const Fd upper = layer(i), host = host_folder(i);
+    const Fd upper = layer(i), host = host_directory(i);
     Scan(upper, host, began_ns_, applied[i], all).all();
     for (std::size_t each = first; each < all.size(); ++each) {
       all[each].target = i;
@@ -261,7 +260,7 @@ std::vector<Change> Overlays::changes() const {
     }
     mark_repositories(std::span(all).subspan(first), [&](const std::string& path) {
       const Kind kind = look(host, path).entry.kind;
-      return kind != Kind::absent && kind != Kind::folder;
+      return kind != Kind::absent && kind != Kind::directory;
     });
   }
   return all;
@@ -270,7 +269,7 @@ std::vector<Change> Overlays::changes() const {
 std::optional<std::string> Overlays::content(const Change& change, Side side, std::size_t limit) const {
   const Entry& entry = side == Side::host ? change.before : change.after;
   if (entry.kind != Kind::file || entry.size > limit) return std::nullopt;
-  const Fd root = side == Side::host ? host_folder(change.target) : layer(change.target);
+  const Fd root = side == Side::host ? host_directory(change.target) : layer(change.target);
   return read_all(open_file(root, change.path), entry.size, change.path);
 }
 

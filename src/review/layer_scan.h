@@ -1,4 +1,4 @@
-// What scan.cc and apply.cc share.
+// Shared by layer_scan.cc and apply.cc.
 #pragma once
 
 #include <cstdint>
@@ -12,14 +12,14 @@ namespace agentrun::review {
 inline constexpr const char* applied_name = "applied";
 inline constexpr const char* leftover_name = "leftover";
 
-/// The mode bits that are taken from an overlay. Set-id and sticky bits are the host's own.
+/// The mode bits that are taken from an overlay. Set-id and sticky bits stay as on the host.
 inline constexpr mode_t applied_mode = 0777;
 
 /// A regular file beneath `root`, for reading. Throws SysError.
 Fd open_file(const Fd& root, const std::string& path);
 
-/// Was what stands there, or anything below it, changed after `began` (ns, CLOCK_REALTIME)? By ctime, which no program
-/// can set back (inode(7)).
+/// True when the object, or anything below it, changed after `began` (ns, CLOCK_REALTIME). Compares ctime, which no
+/// program can set back (inode(7)).
 bool changed_since(const Fd& host, const std::string& path, std::int64_t began);
 
 }  // namespace agentrun::review

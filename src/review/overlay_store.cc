@@ -1,3 +1,4 @@
+// Looks at, lists and removes trees that the agent made, below a descriptor.
 #include "review/overlay_store.h"
 
 #include <dirent.h>
@@ -23,8 +24,8 @@ std::string self_path(const Fd& fd) {
   return "/proc/self/fd/" + std::to_string(fd.get());
 }
 
-std::vector<std::string> names_of(const Fd& folder, const std::string& object) {
-  Fd own(check(::openat(folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", object));
+std::vector<std::string> names_of(const Fd& directory, const std::string& object) {
+  Fd own(check(::openat(directory.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", object));
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(own.get()), ::closedir);
   if (!stream) throw_errno("fdopendir", object);
   (void)own.release();
@@ -39,14 +40,14 @@ std::vector<std::string> names_of(const Fd& folder, const std::string& object) {
   return names;
 }
 
-// A folder that is to be emptied: opened, not through a link, and, where it is ours, made writable.
+// Opens a directory to empty it, without following a link, and makes it writable if this user owns it.
 Fd open_to_empty(const Fd& parent, const std::string& name) {
-  Fd folder = open_beneath(parent, name, O_PATH | O_DIRECTORY);
-  (void)::chmod(self_path(folder).c_str(), S_IRWXU);
-  return folder;
+  Fd directory = open_beneath(parent, name, O_PATH | O_DIRECTORY);
+  (void)::chmod(self_path(directory).c_str(), S_IRWXU);
+  return directory;
 }
 
-bool is_folder(const Fd& parent, const std::string& name) {
+bool is_directory(const Fd& parent, const std::string& name) {
   struct stat st {};
   return ::fstatat(parent.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
@@ -58,7 +59,7 @@ Fd try_open_beneath(const Fd& root, const std::string& path, std::uint64_t flags
   how.flags = flags | O_CLOEXEC;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
   const char* const name = path.empty() ? "." : path.c_str();
-  for (int attempt = 0; attempt < 8; ++attempt) {  // EAGAIN: a rename somewhere made the walk unsure (openat2(2))
+  for (int attempt = 0; attempt < 8; ++attempt) {  // EAGAIN: a rename raced with the walk (openat2(2))
     const long fd = ::syscall(SYS_openat2, root.get(), name, &how, sizeof how);
     if (fd >= 0 || (errno != EAGAIN && errno != EINTR)) return Fd(static_cast<int>(fd));
   }
@@ -71,22 +72,22 @@ Fd open_beneath(const Fd& root, const std::string& path, std::uint64_t flags) {
   return fd;
 }
 
-std::string folder_of(const std::string& path) {
+std::string directory_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   return slash == std::string::npos ? "" : path.substr(0, slash);
 }
 std::string last_of(const std::string& path) {
   return path.substr(path.rfind('/') + 1);
 }
-std::string join(const std::string& folder, const std::string& name) {
-  return folder.empty() ? name : folder + "/" + name;
+std::string join(const std::string& directory, const std::string& name) {
+  return directory.empty() ? name : directory + "/" + name;
 }
 
 Found look(const Fd& root, const std::string& path) {
   Found found;
-  const Fd fd = try_open_beneath(root, folder_of(path), O_PATH | O_DIRECTORY);
+  const Fd fd = try_open_beneath(root, directory_of(path), O_PATH | O_DIRECTORY);
   const std::string last = last_of(path);
-  if (!fd && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) throw_errno("open", folder_of(path));
+  if (!fd && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) throw_errno("open", directory_of(path));
   if (!fd || ::fstatat(fd.get(), last.c_str(), &found.st, AT_SYMLINK_NOFOLLOW) != 0) {
     if (fd && errno != ENOENT) throw_errno("stat", path);
     return found;
@@ -99,7 +100,7 @@ Found look(const Fd& root, const std::string& path) {
       entry.size = static_cast<std::uint64_t>(found.st.st_size);
       break;
     case S_IFDIR:
-      entry.kind = Entry::Kind::folder;
+      entry.kind = Entry::Kind::directory;
       break;
     case S_IFLNK: {
       std::array<char, PATH_MAX> text{};
@@ -120,31 +121,31 @@ std::vector<std::string> names_in(const Fd& root, const std::string& path) {
 
 void refuse_mounts(const Fd& root, const std::string& path) {
   if (!try_open_beneath(root, path, O_PATH | O_NOFOLLOW) && errno != ENOENT) throw_errno("open", path);
-  if (look(root, path).entry.kind != Entry::Kind::folder) return;
+  if (look(root, path).entry.kind != Entry::Kind::directory) return;
   for (const std::string& name : names_in(root, path)) refuse_mounts(root, join(path, name));
 }
 
-// The agent can make trees deeper than any path or number of descriptors allows. So no descent: a folder that is found
-// inside another is moved up to the top, and emptied there in its turn.
+// The agent can make trees deeper than any path or number of descriptors allows. So this does not descend: it moves
+// each inner directory to the top, and empties it there later.
 void remove_tree(const Fd& parent, const std::string& name) {
-  if (!is_folder(parent, name)) {
+  if (!is_directory(parent, name)) {
     if (::unlinkat(parent.get(), name.c_str(), 0) != 0 && errno != ENOENT) throw_errno("unlink", name);
     return;
   }
   const Fd top = open_to_empty(parent, name);
   for (std::vector<std::string> left = names_of(top, name); !left.empty(); left = names_of(top, name)) {
     for (const std::string& each : left) {
-      if (!is_folder(top, each)) {
+      if (!is_directory(top, each)) {
         check(::unlinkat(top.get(), each.c_str(), 0), "unlink", each);
         continue;
       }
-      const Fd folder = open_to_empty(top, each);
-      for (const std::string& inner : names_of(folder, each)) {
-        if (is_folder(folder, inner)) {
-          open_to_empty(folder, inner);  // else its ".." could not be changed
-          check(::renameat(folder.get(), inner.c_str(), top.get(), random_name().c_str()), "rename", inner);
+      const Fd directory = open_to_empty(top, each);
+      for (const std::string& inner : names_of(directory, each)) {
+        if (is_directory(directory, inner)) {
+          open_to_empty(directory, inner);  // rename must be able to change its ".."
+          check(::renameat(directory.get(), inner.c_str(), top.get(), random_name().c_str()), "rename", inner);
         } else {
-          check(::unlinkat(folder.get(), inner.c_str(), 0), "unlink", inner);
+          check(::unlinkat(directory.get(), inner.c_str(), 0), "unlink", inner);
         }
       }
       check(::unlinkat(top.get(), each.c_str(), AT_REMOVEDIR), "rmdir", each);

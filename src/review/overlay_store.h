@@ -1,4 +1,4 @@
-// Verbs on trees that the agent had in its hands: always below a descriptor, never through a link.
+// Operations on trees that the agent made: always below a descriptor, never through a link.
 #pragma once
 
 #include <sys/stat.h>
@@ -13,33 +13,33 @@
 
 namespace agentrun::review {
 
-/// openat2(2) beneath `root`; a link anywhere in `path` is ELOOP, a mount is EXDEV: overlayfs shows none of those below
-/// its lower layer, so what the agent did there was never meant for them. "" and "." are the root. Empty, with errno,
-/// on failure.
+/// openat2(2) beneath `root`; a link anywhere in `path` is ELOOP, a mount is EXDEV. overlayfs shows no mounts below its
+/// lower layer, so the agent's changes were never meant for them. "" and "." are the root. Empty, with errno, on
+/// failure.
 Fd try_open_beneath(const Fd& root, const std::string& path, std::uint64_t flags) noexcept;
 /// The same, or SysError.
 Fd open_beneath(const Fd& root, const std::string& path, std::uint64_t flags);
 
 /// "a/b" → "a"; "a" → "".
-std::string folder_of(const std::string& path);
+std::string directory_of(const std::string& path);
 std::string last_of(const std::string& path);
-std::string join(const std::string& folder, const std::string& name);
+std::string join(const std::string& directory, const std::string& name);
 
-/// What stands there, and its status; absent when nothing does or a folder on the way is none.
+/// The object at `path` and its status; absent when there is none or a parent is not a directory.
 struct Found {
   Entry entry;
   struct stat st {};
 };
 Found look(const Fd& root, const std::string& path);
 
-/// The names in a folder, sorted. Throws SysError.
+/// The names in a directory, sorted. Throws SysError.
 std::vector<std::string> names_in(const Fd& root, const std::string& path);
 
-/// SysError (EXDEV) when something is mounted at `path` or below it; nothing there is fine.
+/// Throws SysError (EXDEV) when something is mounted at `path` or below it. A missing path is fine.
 void refuse_mounts(const Fd& root, const std::string& path);
 
-/// Removes what stands at `name` in `folder`, however deep, whatever its modes. Nothing there is fine. Throws SysError.
-void remove_tree(const Fd& folder, const std::string& name);
+/// Removes `name` in `directory`, at any depth and with any modes. A missing name is fine. Throws SysError.
+void remove_tree(const Fd& directory, const std::string& name);
 
 /// 64 random bits in hex.
 std::string random_name();

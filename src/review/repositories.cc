@@ -1,4 +1,5 @@
-// HEAD by itself is judged by name (classify.cc). What makes it a repository may come before or after it, in any run.
+// Finds pieces of a repository in the changes. classify.cc judges HEAD by its name; the other pieces may come before or
+// after it, in any run.
 #include "review/repositories.h"
 
 #include <algorithm>
@@ -18,7 +19,7 @@ using Kind = Entry::Kind;
 
 constexpr std::array<std::string_view, 6> pieces = {"config", "config.worktree", "commondir", "objects", "refs",
                                                     "hooks"};
-// Work that git has in progress, by the names that it has in a repository's directory; and what it is called.
+// Names in a repository's directory that show git's work in progress, and what that work is called.
 struct Work {
   std::string_view name, what;
 };
@@ -39,7 +40,7 @@ std::string lower(std::string_view text) {
   return low;
 }
 
-// The directories of which this path holds a piece, or a part of one: ("a", "objects/x") of "a/objects/x".
+// The possible repositories of a path, each with the path inside: ("a", "objects/x") for "a/objects/x".
 template <typename Each>
 void each_home(const std::string& path, const Each& each) {
   for (std::size_t begin = 0; begin <= path.size();) {
@@ -66,13 +67,13 @@ bool is_git(std::string_view part) {
 }  // namespace
 
 void mark_repositories(std::span<Change> changes, const std::function<bool(const std::string&)>& host_has) {
-  std::set<std::string> heads;  // directories in which the changes leave one, in small letters
+  std::set<std::string> heads;  // directories in which the changes leave a HEAD, in lower case
   for (const Change& change : changes) {
     const std::string path = "/" + lower(change.path);
     if (stays(change) && name_of(path) == "head") heads.emplace(parent_of(path));
   }
   std::map<std::string, bool> known;
-  // A HEAD that the command removed may be left there by apply: the host's counts.
+  // `apply` may leave a HEAD on the host that the command removed, so the host's HEAD counts.
   const auto has_head = [&](const std::string& directory) {
     if (heads.contains(lower(directory.empty() ? "/" : "/" + directory))) return true;
     const auto [found, fresh] = known.try_emplace(directory, false);
@@ -82,7 +83,7 @@ void mark_repositories(std::span<Change> changes, const std::function<bool(const
   for (Change& change : changes) {
     if (!stays(change) || change.difference == Difference::time || change.group == Group::trusted) continue;
     each_home(change.path, [&](const std::string& directory) {
-      // In .git all that decides is named already, and the rest is git's daily work.
+      // Inside .git the tables name every file that matters. The rest is git's daily work.
       const std::string whole = "/" + lower(directory) + "/";
       if (whole.find("/.git/") == whole.npos && has_head(directory)) change.group = Group::trusted;
     });

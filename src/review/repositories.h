@@ -1,4 +1,4 @@
-// Repositories of git that come to be, or to an end, by changes each of which says nothing.
+// Changes that are harmless one by one, and together make or break a git repository.
 #pragma once
 
 #include <functional>
@@ -9,10 +9,10 @@
 
 namespace agentrun::review {
 
-/// Pieces of a repository (gitrepository-layout(5)): a directory becomes one, with settings and hooks that git obeys in
-/// it, when HEAD, config, objects and refs stand side by side, whichever layer each comes from. Beside a HEAD, on the
-/// host or in the changes, they are Group::trusted. `host_has(path)`: does anything but a directory stand there on the
-/// host, below the target? All changes of one target.
+/// Marks pieces of a repository (gitrepository-layout(5)). A directory becomes a repository, with settings and hooks
+/// that git obeys, when HEAD, config, objects and refs are side by side, whichever layer each comes from. Pieces beside
+/// a HEAD, on the host or in the changes, become Group::trusted. `host_has(path)`: true when the host has anything but
+/// a directory there, below the target. Takes all changes of one target.
 void mark_repositories(std::span<Change> changes, const std::function<bool(const std::string&)>& host_has);
 
 }  // namespace agentrun::review

@@ -1,4 +1,4 @@
-// Small files of NUL-ended fields: a path is the only thing that is kept, and it has any bytes but NUL.
+// Small files of NUL-ended fields, because a path can contain any byte except NUL.
 #pragma once
 
 #include <string>
@@ -17,7 +17,7 @@ inline std::string encode_fields(const Fields& fields) {
   return bytes;
 }
 
-/// What is not ended by a NUL is left out: a writer was cut off.
+/// Ignores a last field without NUL: its writer was killed.
 inline Fields decode_fields(std::string_view bytes) {
   Fields fields;
   for (std::size_t end; (end = bytes.find('\0')) != std::string_view::npos; bytes.remove_prefix(end + 1))
@@ -25,7 +25,7 @@ inline Fields decode_fields(std::string_view bytes) {
   return fields;
 }
 
-/// None when there is no such file. Throws SysError (EFBIG over the limit).
-Fields read_fields(const Fd& folder, const std::string& name, std::size_t limit);
+/// Empty when there is no such file. Throws SysError (EFBIG over the limit).
+Fields read_fields(const Fd& directory, const std::string& name, std::size_t limit);
 
 }  // namespace agentrun::review

@@ -1,12 +1,11 @@
-// Where held changes lie, and who may touch them.
+// The directories of held changes, and the locks that say who may touch them.
 //
 //   $state/overlays/<run>/            0700; masked in every sandbox with the rest of $state
 //     manifest                        NUL-ended fields: format, began_ns, then path and inode of each target
 //     lock                            flock(2): the run's supervisor while it lives, then whoever applies or discards
 //     <n>/upper, <n>/work             the layers of target n
-//     applied                         NUL-ended pairs: target, path. What reached the host; it is not shown again
-//     leftover                        the file that apply is making on the host, for the next one if this one is cut
-//     off
+//     applied                         NUL-ended pairs: target, path. Changes that reached the host; not shown again
+//     leftover                        the file that apply is making on the host; the next apply removes it after a kill
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
@@ -44,39 +43,39 @@ std::string store_of(const std::filesystem::path& state) {
   return (state / "overlays").string();
 }
 
-Fd open_folder(const std::string& path) {
+Fd open_directory(const std::string& path) {
   return Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
-// What file systems take their times from, but for the finer ones that some take since Linux 6.13.
+// The clock of file times. Since Linux 6.13 some file systems use a finer one.
 std::int64_t coarse_now() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
   return static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
 }
 
-// overlayfs keeps what it must remember of a folder in extended attributes, and takes no overlay as its upper layer.
+// overlayfs stores the state of directories in extended attributes, and refuses an overlay as its upper layer.
 void require_layers_possible(const Fd& upper, const std::string& where) {
   struct statfs fs {};
   check(::fstatfs(upper.get(), &fs), "fstatfs", where);
   const std::string remedy = "choose a place on another file system (ext4, xfs, btrfs) with --journal";
   if (fs.f_type == OVERLAYFS_SUPER_MAGIC)
-    throw Refusal("overlays cannot be kept in " + where + ": it lies on an overlay itself", remedy);
+    throw Refusal("overlays cannot be stored in " + where + ": it is on an overlay itself", remedy);
   constexpr const char* attribute = "user.agent-run";
   if (::fsetxattr(upper.get(), attribute, "", 0, 0) != 0)
-    throw Refusal("overlays cannot be kept in " + where + ": its file system has no extended attributes of users",
+    throw Refusal("overlays cannot be stored in " + where + ": its file system has no user extended attributes",
                   remedy);
   ::fremovexattr(upper.get(), attribute);
 }
 
-void make_layers(const Fd& folder, std::size_t number, const Target& target, const std::string& where) {
+void make_layers(const Fd& directory, std::size_t number, const Target& target, const std::string& where) {
   const std::string name = std::to_string(number);
-  check(::mkdirat(folder.get(), name.c_str(), 0700), "mkdir", where);
-  const Fd layers = open_beneath(folder, name, O_RDONLY | O_DIRECTORY);
+  check(::mkdirat(directory.get(), name.c_str(), 0700), "mkdir", where);
+  const Fd layers = open_beneath(directory, name, O_RDONLY | O_DIRECTORY);
   for (const char* layer : {"upper", "work"}) check(::mkdirat(layers.get(), layer, 0700), "mkdir", where);
   const Fd upper = open_beneath(layers, "upper", O_RDONLY | O_DIRECTORY);
   require_layers_possible(upper, where);
-  // The overlay's top folder shows the mode and times of its upper layer.
+  // The overlay's top directory shows the mode and times of its upper layer.
   struct stat st {};
   check(::stat(target.path.c_str(), &st), "stat", target.path);
   check(::fchmod(upper.get(), st.st_mode & 07777), "chmod", where);
@@ -90,8 +89,9 @@ bool try_lock(const Fd& lock) {
   return false;
 }
 
-// Between the folder and its manifest a run may be killed, and in the middle of a removal anybody. Who makes or removes
-// holds the store shared; who holds it alone knows that a folder without a manifest belongs to nobody.
+// A run may be killed before it writes the manifest, and any process may be killed during a removal. Whoever makes or
+// removes a directory holds a shared lock on the store. So whoever holds the exclusive lock knows that a directory
+// without a manifest is abandoned.
 class StoreLock {
  public:
   enum class Want : std::uint8_t { shared, alone };
@@ -111,8 +111,8 @@ class StoreLock {
   bool held_ = false;
 };
 
-// "20261122T103000123-5f0c2a91" (journal::new_run_id). With --journal the store may be in a folder that has other
-// things in an "overlays" of its own: what has another name is not ours to remove.
+// "20261122T103000123-5f0c2a91" (journal::new_run_id). With --journal the store may be a directory whose "overlays"
+// existed before and has other files: those with other names are not removed.
 bool is_run_id(std::string_view name) {
   constexpr std::string_view form = "00000000T000000000-00000000";
   const auto fits = [](char c, char like) {
@@ -123,7 +123,7 @@ bool is_run_id(std::string_view name) {
 
 void remove_torn(const Fd& store) {
   const StoreLock alone(store, StoreLock::Want::alone);
-  if (!alone) return;  // the next one will
+  if (!alone) return;  // the next start will
   for (const std::string& name : names_in(store, ""))
     if (is_run_id(name) && look(store, join(name, manifest_name)).entry.kind != Entry::Kind::file)
       remove_tree(store, name);
@@ -136,7 +136,7 @@ bool is_empty(const Fd& layers) {
 }  // namespace
 
 std::vector<std::string> runs_with_overlays(const std::filesystem::path& state) {
-  const Fd store = open_folder(store_of(state));
+  const Fd store = open_directory(store_of(state));
   if (!store) {
     if (errno == ENOENT) return {};
     throw_errno("open", store_of(state));
@@ -153,27 +153,28 @@ Overlays Overlays::create(const std::filesystem::path& state, const std::string&
   Overlays made;
   const std::string where = store_of(state) + "/" + run;
   make_directories(store_of(state), 0700);
-  made.parent_ = Fd(check(open_folder(store_of(state)).release(), "open", store_of(state)));
+  made.parent_ = Fd(check(open_directory(store_of(state)).release(), "open", store_of(state)));
   remove_torn(made.parent_);
   const StoreLock making(made.parent_, StoreLock::Want::shared);
   check(::mkdirat(made.parent_.get(), run.c_str(), 0700), "mkdir", where);
-  made.folder_ = open_beneath(made.parent_, run, O_RDONLY | O_DIRECTORY);
+  made.directory_ = open_beneath(made.parent_, run, O_RDONLY | O_DIRECTORY);
   made.run_ = run;
   made.targets_ = targets;
   try {
-    made.lock_ =
-        Fd(check(::openat(made.folder_.get(), lock_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), "open", where));
+    made.lock_ = Fd(
+        check(::openat(made.directory_.get(), lock_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), "open", where));
     if (!try_lock(made.lock_)) throw SysError(EBUSY, "flock", where);
-    for (std::size_t i = 0; i < targets.size(); ++i) make_layers(made.folder_, i, targets[i], where);
+    for (std::size_t i = 0; i < targets.size(); ++i) make_layers(made.directory_, i, targets[i], where);
     made.began_ns_ = wall_clock_ns();
     Fields fields = {format, std::to_string(made.began_ns_)};
     for (const Target& target : targets) fields.insert(fields.end(), {target.path, std::to_string(target.ino)});
     const Fd manifest(
-        check(::openat(made.folder_.get(), manifest_being_written, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600),
+        check(::openat(made.directory_.get(), manifest_being_written, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600),
               "open", where));
     write_all(manifest, encode_fields(fields), where);
-    // Whole, or not there: a run may be killed at any moment.
-    check(::renameat(made.folder_.get(), manifest_being_written, made.folder_.get(), manifest_name), "rename", where);
+    // Written by rename, so that it is complete or missing: a run may be killed at any moment.
+    check(::renameat(made.directory_.get(), manifest_being_written, made.directory_.get(), manifest_name), "rename",
+          where);
   } catch (const std::exception&) {
     remove_tree(made.parent_, run);
     throw;
@@ -186,21 +187,21 @@ Overlays Overlays::open(const std::filesystem::path& state, std::string_view id,
   for (const std::string& run : runs_with_overlays(state))
     if (run.starts_with(id)) found.push_back(run);
   if (found.empty())
-    throw Refusal(id.empty() ? "no run holds changes back" : "run " + std::string(id) + " holds no changes back",
-                  "workspace: {mode: overlay} or --overlay DIR holds back what a run changes");
+    throw Refusal(id.empty() ? "no run holds changes" : "run " + std::string(id) + " holds no changes",
+                  "use workspace: {mode: overlay} or --overlay DIR to hold the changes of a run");
   if (found.size() > 1 && !id.empty())
     throw Refusal(std::string(id) + " could be " + found.front() + " or " + found.back(), "give more of the id");
 
   Overlays opened;
   opened.run_ = found.back();
-  opened.parent_ = Fd(check(open_folder(store_of(state)).release(), "open", store_of(state)));
-  opened.folder_ = open_beneath(opened.parent_, opened.run_, O_RDONLY | O_DIRECTORY);
-  opened.lock_ = open_beneath(opened.folder_, lock_name, O_RDWR);
+  opened.parent_ = Fd(check(open_directory(store_of(state)).release(), "open", store_of(state)));
+  opened.directory_ = open_beneath(opened.parent_, opened.run_, O_RDONLY | O_DIRECTORY);
+  opened.lock_ = open_beneath(opened.directory_, lock_name, O_RDWR);
   opened.alive_ = !try_lock(opened.lock_);
   if (opened.alive_ && use == Use::change)
     throw Refusal("run " + opened.run_ + " is still alive, or its changes are being applied",
-                  "wait for its end, or end it");
-  const Fields fields = read_fields(opened.folder_, manifest_name, manifest_limit);
+                  "wait until it ends, or end it");
+  const Fields fields = read_fields(opened.directory_, manifest_name, manifest_limit);
   const auto number = [](const std::string& text) {
     std::int64_t value = -1;
     std::from_chars(text.data(), text.data() + text.size(), value);
@@ -213,8 +214,9 @@ Overlays Overlays::open(const std::filesystem::path& state, std::string_view id,
   for (std::size_t i = 2; i < fields.size(); i += 2)
     opened.targets_.push_back({.path = fields[i], .ino = static_cast<std::uint64_t>(number(fields[i + 1]))});
   if (use == Use::look && !opened.alive_) opened.lock_.reset();
-  // A run that was killed, maybe just now: the kernel takes a moment to end what is left of it.
-  if (use == Use::change && look(opened.folder_, "0/work").entry.kind != Entry::Kind::absent) ::usleep(killed_grace_us);
+  // The run may have been killed just now. The kernel needs a moment to end the rest of it.
+  if (use == Use::change && look(opened.directory_, "0/work").entry.kind != Entry::Kind::absent)
+    ::usleep(killed_grace_us);
   return opened;
 }
 
@@ -225,7 +227,7 @@ void Overlays::await_clock() const {
 bool Overlays::finish() {
   bool held = false;
   for (std::size_t i = 0; i < targets_.size(); ++i) {
-    const Fd layers = open_beneath(folder_, std::to_string(i), O_RDONLY | O_DIRECTORY);
+    const Fd layers = open_beneath(directory_, std::to_string(i), O_RDONLY | O_DIRECTORY);
     held = held || !is_empty(layers);
     remove_tree(layers, "work");
   }
@@ -235,20 +237,20 @@ bool Overlays::finish() {
 }
 
 Fd Overlays::layer(std::size_t target) const {
-  return open_beneath(folder_, std::to_string(target) + "/upper", O_PATH | O_DIRECTORY);
+  return open_beneath(directory_, std::to_string(target) + "/upper", O_PATH | O_DIRECTORY);
 }
 
 namespace {
 
-// Empty when it is not the folder any more.
+// Empty when the path is no longer that directory.
 Fd open_target(const Target& target) {
   open_how how{};
   how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-  how.resolve = RESOLVE_NO_SYMLINKS;  // mounts on the way are the host's
-  Fd folder(static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, target.path.c_str(), &how, sizeof how)));
+  how.resolve = RESOLVE_NO_SYMLINKS;  // mounts on the way are allowed: they are the host's
+  Fd directory(static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, target.path.c_str(), &how, sizeof how)));
   struct stat st {};
-  if (folder && (::fstat(folder.get(), &st) != 0 || st.st_ino != target.ino)) folder.reset();
-  return folder;
+  if (directory && (::fstat(directory.get(), &st) != 0 || st.st_ino != target.ino)) directory.reset();
+  return directory;
 }
 
 }  // namespace
@@ -257,19 +259,19 @@ bool Overlays::is_there(std::size_t target) const {
   return static_cast<bool>(open_target(targets_[target]));
 }
 
-Fd Overlays::host_folder(std::size_t target) const {
+Fd Overlays::host_directory(std::size_t target) const {
   const Target& t = targets_[target];
-  Fd folder = open_target(t);
-  if (!folder)
-    throw Refusal(t.path + " is not the folder any more that run " + run_ + " was shown",
-                  "put it back where it was; agent-run discard " + run_ + " gives the changes up");
-  return folder;
+  Fd directory = open_target(t);
+  if (!directory)
+    throw Refusal(t.path + " is no longer the directory that run " + run_ + " used",
+                  "move it back; agent-run discard " + run_ + " gives up the changes");
+  return directory;
 }
 
 void Overlays::discard() {
   bool gone = false;
   for (std::size_t i = 0; i < targets_.size() && !gone; ++i) gone = !is_there(i);
-  if (!gone) remove_leftover();  // else the folder that it would lie in is gone
+  if (!gone) remove_leftover();  // if gone, the directory of the leftover is gone too
   remove_all();
 }
 

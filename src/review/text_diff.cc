@@ -1,5 +1,5 @@
-// Unified diffs. Myers, "An O(ND) Difference Algorithm and Its Variations" (1986), greedy form with a trace, after what
-// both texts begin and end with is put aside.
+// Unified diffs. Myers, "An O(ND) Difference Algorithm and Its Variations" (1986), greedy form with a trace, without
+// the common beginning and end of both texts.
 #include <algorithm>
 #include <span>
 
@@ -14,7 +14,7 @@ constexpr int max_edits = 2000;  // the trace takes max_edits² / 2 ints
 
 using Lines = std::vector<std::string_view>;
 
-// Lines with their LF; the last one may lack it, and then differs from one that has it.
+// Lines with their LF. The last line may lack it, and then differs from the same line with LF.
 Lines split(std::string_view text) {
   Lines lines;
   while (!text.empty()) {
@@ -30,7 +30,7 @@ struct Edit {
   std::string_view line;
 };
 
-// The forward pass: for each number of edits, how far each diagonal reaches. The number of edits at the end, or -1.
+// The forward pass: for each number of edits, how far each diagonal reaches. Returns the number of edits, or -1.
 int forward(std::span<const std::string_view> a, std::span<const std::string_view> b,
             std::vector<std::vector<int>>& trace) {
   const int n = static_cast<int>(a.size()), m = static_cast<int>(b.size());
@@ -106,7 +106,7 @@ std::string hunks(std::span<const Edit> edits) {
     const std::size_t begin = first - std::min<std::size_t>(first - at, context);
     old_line += static_cast<int>(begin - at);
     new_line += static_cast<int>(begin - at);
-    // To the last change that is followed by more same lines than two contexts take.
+    // Extends the hunk to the last change that is followed by more equal lines than two contexts.
     std::size_t last = first;
     for (std::size_t i = first; i < edits.size() && i <= last + 2 * context + 1; ++i)
       if (edits[i].mark != ' ') last = i;

@@ -80,7 +80,7 @@ std::string what_happened(const Change& change) {
   if (after.kind == Kind::absent) return "deleted " + std::string(review::name(before.kind));
   if (before.kind == Kind::absent)
     return "new " + kind +
-           (after.kind == Kind::file || after.kind == Kind::folder ? " " + octal(after.mode & 0777) : "");
+           (after.kind == Kind::file || after.kind == Kind::directory ? " " + octal(after.mode & 0777) : "");
   if (before.kind != after.kind) return kind + " instead of " + std::string(review::name(before.kind));
   if (change.difference == review::Difference::time) return "touched " + kind;
   std::string text = "changed " + kind;
@@ -93,7 +93,7 @@ std::string notes(const Overlays& overlays, const Change& change) {
   std::string text;
   if (!change.refused.empty()) text += " [never applied: " + change.refused + "]";
   if (!change.stands_for.empty()) text += " [" + change.stands_for + " of the host leads here]";
-  if (change.conflict) text += " [the host changed it after the run had begun]";
+  if (change.conflict) text += " [the host changed it after the run began]";
   if (change.after.kind == Kind::file && (change.after.mode & 06000) != 0) text += " [set-id bits are not applied]";
   if (change.after.kind == Kind::link &&
       review::leads_outside(change.path, change.after.link, overlays.targets()[change.target])) {

@@ -10,7 +10,7 @@ using Kind = Entry::Kind;
 namespace {
 
 std::vector<Change> some() {
-  const Entry file{.kind = Kind::file}, folder{.kind = Kind::folder};
+  const Entry file{.kind = Kind::file}, folder{.kind = Kind::directory};
   return {{.path = "gone", .before = file, .group = Group::deletion},
           {.path = "d", .after = folder},
           {.path = "d/e", .after = folder},
@@ -66,10 +66,10 @@ TEST_CASE("a trusted file is selected by its own name, not by its directory's") 
 TEST_CASE("a name among very many directories is found quickly") {
   std::vector<Change> changes;
   for (int i = 0; i < 50'000; ++i) {
-    changes.push_back({.path = "junk/" + std::to_string(i), .after = {.kind = Kind::folder}});
+    changes.push_back({.path = "junk/" + std::to_string(i), .after = {.kind = Kind::directory}});
     changes.push_back({.path = "src/" + std::to_string(i), .after = {.kind = Kind::file}});
   }
-  changes.push_back({.path = "src", .after = {.kind = Kind::folder}});
+  changes.push_back({.path = "src", .after = {.kind = Kind::directory}});
   const auto begin = std::chrono::steady_clock::now();
   CHECK(choose(changes, {.named = {{0, "src"}}}).apply.size() == 50'001);
   CHECK(choose(changes, {.named = {{0, "src/7"}}}).apply.size() == 2);

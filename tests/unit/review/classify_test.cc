@@ -160,18 +160,18 @@ TEST_CASE("groups") {
   CHECK(group_of(change("x", Kind::file, Kind::absent), target) == Group::deletion);
   CHECK(group_of(change(".envrc", Kind::file, Kind::absent), target) == Group::trusted);
   CHECK(group_of(change(".claude/settings.json", Kind::file, Kind::absent), target) == Group::trusted);
-  CHECK(group_of(change("sub/.git", Kind::folder, Kind::absent), target) == Group::trusted);
-  CHECK(group_of(change(".git/hooks", Kind::folder, Kind::folder, 0777), target) == Group::trusted);
-  CHECK(group_of(change("src", Kind::folder, Kind::folder, 0777), target) == Group::ordinary);
-  CHECK(group_of(change("src", Kind::folder, Kind::file), target) == Group::deletion);
-  CHECK(group_of(change("src", Kind::folder, Kind::link), target) == Group::deletion);
+  CHECK(group_of(change("sub/.git", Kind::directory, Kind::absent), target) == Group::trusted);
+  CHECK(group_of(change(".git/hooks", Kind::directory, Kind::directory, 0777), target) == Group::trusted);
+  CHECK(group_of(change("src", Kind::directory, Kind::directory, 0777), target) == Group::ordinary);
+  CHECK(group_of(change("src", Kind::directory, Kind::file), target) == Group::deletion);
+  CHECK(group_of(change("src", Kind::directory, Kind::link), target) == Group::deletion);
   CHECK(group_of(change(".envrc", Kind::absent, Kind::file), target) == Group::trusted);
   CHECK(group_of(change("run.sh", Kind::absent, Kind::file, 0755), target) == Group::trusted);
   CHECK(group_of(change("run.sh", Kind::absent, Kind::file, 0641), target) == Group::trusted);
   CHECK(group_of(change("x.c", Kind::file, Kind::file), target) == Group::ordinary);
-  CHECK(group_of(change("d", Kind::absent, Kind::folder, 0755), target) == Group::ordinary);
-  CHECK(group_of(change(".git", Kind::folder, Kind::link), target) == Group::trusted);
-  CHECK(group_of(change(".git", Kind::file, Kind::folder), target) == Group::trusted);
+  CHECK(group_of(change("d", Kind::absent, Kind::directory, 0755), target) == Group::ordinary);
+  CHECK(group_of(change(".git", Kind::directory, Kind::link), target) == Group::trusted);
+  CHECK(group_of(change(".git", Kind::file, Kind::directory), target) == Group::trusted);
 }
 
 TEST_CASE("a link to a trusted file is trusted") {
@@ -235,8 +235,8 @@ TEST_CASE("targets of the host's names are trusted, and files on the path to the
       .on_the_way = [](const std::string& path) { return path == "/ws/cur" ? "/home/u/.zshrc" : ""; },
       .left_out = {}};
   std::vector<Change> changes = {
-      change("fish/a", Kind::absent, Kind::file), change("fish", Kind::absent, Kind::folder),
-      change("cur", Kind::link, Kind::folder),    change("cur", Kind::folder, Kind::folder),
+      change("fish/a", Kind::absent, Kind::file), change("fish", Kind::absent, Kind::directory),
+      change("cur", Kind::link, Kind::directory), change("cur", Kind::directory, Kind::directory),
       change("free", Kind::file, Kind::file),     change("to", Kind::absent, Kind::link, "x/../fish"),
       change("fish/b", Kind::file, Kind::file)};
   changes.back().difference = Difference::time;

@@ -205,11 +205,11 @@ TEST_CASE("every kind of change is found, and applied") {
   CHECK(changes.at("edit").difference == Difference::content);
   CHECK(changes.at("mode").difference == Difference::mode);
   CHECK(changes.at("gone").group == Group::deletion);
-  CHECK(changes.at("tree").before.kind == Kind::folder);
+  CHECK(changes.at("tree").before.kind == Kind::directory);
   CHECK(changes.at("opaque/old").group == Group::deletion);
   CHECK_FALSE(changes.contains("opaque"));
-  CHECK(changes.at("becomes-file").before.kind == Kind::folder);
-  CHECK(changes.at("becomes-folder").after.kind == Kind::folder);
+  CHECK(changes.at("becomes-file").before.kind == Kind::directory);
+  CHECK(changes.at("becomes-folder").after.kind == Kind::directory);
   for (const auto& one : changes) CHECK_FALSE_MESSAGE(one.second.conflict, one.first);
 
   CHECK(apply_all(overlays).empty());
@@ -312,7 +312,7 @@ TEST_CASE("no link is followed on the host") {
   std::string why;
   overlays.apply(changes, Overlays::Over::host_changes,
                  [&](const Change&, const std::string& reason) { why = reason; });
-  CHECK(why == "its folder is not a folder on the host");
+  CHECK(why == "its parent is not a directory on the host");
   CHECK(fs::is_empty(w.top / "elsewhere"));
 }
 

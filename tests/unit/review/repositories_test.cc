@@ -32,9 +32,9 @@ std::set<std::string> marked(std::vector<Change> changes, const std::set<std::st
 
 TEST_CASE("beside a HEAD of any layer, parts of a repository are not the rest") {
   const std::vector<Change> pieces = {made("d/config"),
-                                      made("d/objects", Kind::folder),
+                                      made("d/objects", Kind::directory),
                                       made("d/objects/ab/c"),
-                                      made("d/refs", Kind::folder),
+                                      made("d/refs", Kind::directory),
                                       made("d/hooks/pre-commit"),
                                       made("d/commondir"),
                                       made("d/src/config"),
