@@ -60,7 +60,7 @@ bool is_bare(const std::string& directory) {
   return text.starts_with("ref:") || digits >= sha1_digits;
 }
 
-// ~ and ~user, as git-config(1) says of paths; what cannot be told is as it is.
+// ~ and ~user, as git-config(1) says of paths; an unknown user's path stays unchanged.
 std::string with_home(const std::string& path, const std::string& home) {
   if (!path.starts_with('~')) return path;
   const std::size_t end = std::min(path.find('/'), path.size());

@@ -1,4 +1,4 @@
-// What compiling a policy asks of the host and of the environment, for a start and for whoever judges as a start would.
+// The facts of host and environment that compiling a policy needs, for a start and for commands that judge like one.
 #pragma once
 
 #include <map>

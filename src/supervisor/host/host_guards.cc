@@ -32,7 +32,7 @@ std::vector<profile::Profile> chain_of(const std::vector<std::string>& directori
   profile::Profile held;
   held.name = "held-back";
   held.place = {.file = "held back"};
-  // What was granted when the run began is not refused now.
+  // A grant that was accepted when the run began is not refused now.
   for (const policy::Weakening weakening : {policy::Weakening::host_root, policy::Weakening::trusted_grants})
     held.weaken.push_back({.value = std::string(name(weakening)), .place = held.place});
   for (const std::string& directory : directories) {

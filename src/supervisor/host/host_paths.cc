@@ -1,3 +1,4 @@
+// Resolves paths of the host, each directory once, and answers searches from that snapshot.
 #include "supervisor/host/host_paths.h"
 
 #include <dirent.h>

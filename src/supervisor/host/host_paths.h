@@ -16,8 +16,8 @@ std::optional<std::string> real_path(const std::string& path);
 /// Links followed.
 bool is_directory(const std::string& path);
 
-/// A snapshot, made as it is asked. What changes afterwards does no harm: the launch compares device and inode of what
-/// it mounts with what was looked at.
+/// A snapshot, made on demand. Later changes do no harm: the launch compares device and inode of each mount with the
+/// snapshot.
 class HostPaths {
  public:
   /// realpath(3) of an absolute path; nullopt when nothing is there, or nothing that this user can reach.

@@ -1,4 +1,4 @@
-// State directories hold keys, and what runs changed in overlays: whatever a profile grants, no command is shown one.
+// State directories have keys and held changes. No command is shown one, whatever a profile grants.
 #pragma once
 
 #include <string>

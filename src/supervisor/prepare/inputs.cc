@@ -1,4 +1,4 @@
-// Inputs of a run, each refused where an agent of an earlier run, or of this one, could have a hand in it.
+// Refuses inputs of a run that an agent, of an earlier run or of this one, could change.
 #include "supervisor/prepare/inputs.h"
 
 #include <limits.h>
@@ -64,8 +64,8 @@ std::vector<std::string> own_paths(const Places& places, const std::vector<std::
   return own;
 }
 
-// What lies there is not changed by any agent, also where more is granted; nor can it be moved away with what is above
-// it. Without a broker nobody keeps that.
+// No agent may change these files, even where more is granted, or move them with a directory above. Without a broker
+// nobody enforces that.
 void refuse_unkept(const policy::Policy& policy, const std::vector<std::string>& own) {
   if (!policy.weakened(policy::Weakening::floor_only)) return;
   for (const std::string& path : own) {
@@ -73,14 +73,14 @@ void refuse_unkept(const policy::Policy& policy, const std::vector<std::string>&
       if (grant.path == "/" || !policy::changes_host(grant.access) ||
           !within(real_path(path).value_or(path), grant.path))
         continue;
-      throw Refusal("weaken: [floor-only] leaves nobody to keep " + path + ", which lies in " + grant.path +
+      throw Refusal("weaken: [floor-only] leaves nobody to protect " + path + ", which lies in " + grant.path +
                         ", where the agent may write",
                     "grant less than " + grant.path + ", or take floor-only out of the profile");
     }
   }
 }
 
-// Before anything in them counts: a profile that an agent wrote in an earlier run would grant what it liked in this
+// Checked before anything in them counts: a profile that an agent wrote in an earlier run could grant anything in this
 // one.
 void refuse_agents_profiles(const std::vector<profile::Profile>& chain, const UsersOwn& own, const Places& places) {
   for (const profile::Profile& profile : chain) {
@@ -141,8 +141,8 @@ void refuse_writable_profiles(const policy::Policy& policy, const std::vector<st
   }
 }
 
-// This run does not see its state directory. A later run that keeps its own elsewhere cannot know this one, and would
-// be granted its keys and what it held back, with everything else in the directory.
+// This run does not see its state directory. A later run with another state directory cannot know this one. Its grant
+// of the directory would include these keys and held changes.
 void refuse_reachable_state(const policy::Policy& policy, const std::string& state) {
   const auto view = policy.view();
   const std::string path = real_path(state).value_or(state);
@@ -156,7 +156,7 @@ void refuse_reachable_state(const policy::Policy& policy, const std::string& sta
                   "keep journals and keys outside the workspace and outside every files.write and files.overlay");
 }
 
-// Who receives the records, by which certificate, and who this is to the receiver.
+// The files that decide who receives the records, by which certificate, and as whom this user authenticates.
 void refuse_agents_sink(const policy::Policy* policy, const sink::Target& target, const UsersOwn& own,
                         const Places& places) {
   using Kind = sink::Target::Kind;

@@ -27,23 +27,23 @@ namespace {
 
 using profile::Profile;
 
-// What earlier runs left word of, in all the state directories of this user.
+// What earlier runs remembered, in all the state directories of this user.
 struct EarlierRuns {
   EarlierRuns(const Options& options, const Places& places)
       : state(state_directory_of(options, places)),
         states(state_directories(state, places)),
-        in_which_written(written_directories(state, places)),
-        written(in_which_written),
+        remembering_states(written_directories(state, places)),
+        agent_writable(remembering_states),
         elsewhere(states, Memory::states) {}
 
   std::string state;                // this run's
   std::vector<std::string> states;  // this run's first
-  std::vector<std::string> in_which_written;
-  AgentWritableDirs written;
-  AgentWritableDirs elsewhere;  // state directories that runs kept in other places
+  std::vector<std::string> remembering_states;
+  AgentWritableDirs agent_writable;
+  AgentWritableDirs elsewhere;  // state directories that runs had in other places
 };
 
-// A policy and what the view hides whatever it grants.
+// A policy, and the paths that the view hides whatever it grants.
 struct Compiled {
   policy::Policy policy;
   sandbox::LimitsPlan limits;
@@ -65,15 +65,15 @@ void append(std::vector<std::string>& to, const std::vector<std::string>& more) 
   to.insert(to.end(), more.begin(), more.end());
 }
 
-// What is found only by the view that the policy makes is the user's own as well: where the agent could change it, the
-// policy is made once more, with a rule for it.
+// A state directory that is found only through the policy's view is protected too: if the agent could change it, the
+// policy is compiled again with a rule for it.
 Compiled compile(const std::vector<Profile>& chain, policy::HostFacts facts, std::vector<std::string> hidden,
                  const EarlierRuns& earlier, const MountNames& mounts) {
   policy::Policy policy = policy::compile(chain, facts);
   sandbox::LimitsPlan limits = limits_of(policy);
   std::vector<std::string> found = find_unnamed_states(policy, hidden, earlier.elsewhere);
   std::vector<std::string> guarded = found;
-  // Its files are this user's: who reaches them can raise a limit, or leave the group.
+  // This user owns its files: a process that reaches them could raise a limit, or leave the group.
   if (!limits.hierarchy.empty()) guarded.push_back(limits.hierarchy);
   guarded = with_mounts(guarded, mounts);
   append(hidden, guarded);
@@ -130,8 +130,8 @@ Remarks remarks_on(const Compiled& compiled, const sandbox::Plan& plan, const Gi
 
 }  // namespace
 
-// In this order: what earlier agents could have decided is refused before it counts; then the policy; then what it asks
-// for and cannot have; then the plan.
+// In this order: refuses inputs that earlier agents could have changed, before they count; compiles the policy; refuses
+// what it asks for and cannot have; makes the plan.
 Prepared prepare(const Options& options, const Places& places) {
   std::vector<Profile> chain = load_profiles(options, places);
   const EarlierRuns earlier(options, places);
@@ -139,17 +139,17 @@ Prepared prepare(const Options& options, const Places& places) {
   const MountNames mounts = read_mount_names();
   std::vector<std::string> hidden = with_mounts(states_to_hide(earlier.states, earlier.elsewhere), mounts);
   const std::vector<std::string> usual = {std::string(parent_of(places.usual_profiles))};
-  const UsersOwn users_own(host.paths(), earlier.written, usual);
+  const UsersOwn users_own(host.paths(), earlier.agent_writable, usual);
   refuse_agents_state(earlier.state, host.paths(), places);
   refuse_agents_profiles(chain, users_own, places);
-  const Workspace workspace = workspace_of(options, chain, places, host.paths(), earlier.written);
-  chain.push_back(command_line_profile(options, workspace.path, host.paths(), earlier.written));
+  const Workspace workspace = workspace_of(options, chain, places, host.paths(), earlier.agent_writable);
+  chain.push_back(command_line_profile(options, workspace.path, host.paths(), earlier.agent_writable));
   for (Profile& profile : chain) profile.sha256 = journal::hex(journal::sha256(profile.text));
 
   policy::HostFacts facts = host.facts();
   facts.workspace = workspace.path;
   facts.workspace_named = workspace.named;
-  facts.agent_could_write = [&](const std::string& path) { return earlier.written.holds(path); };
+  facts.agent_could_write = [&](const std::string& path) { return earlier.agent_writable.holds(path); };
   facts.own = with_mounts(own_paths(places, hidden), mounts);
   Compiled compiled = compile(chain, facts, std::move(hidden), earlier, mounts);
   refuse_what_cannot_be_enforced(compiled, host.paths());
@@ -167,7 +167,7 @@ Prepared prepare(const Options& options, const Places& places) {
           .reads = reads,
           .state_directory = earlier.state,
           .other_states = {earlier.states.begin() + 1, earlier.states.end()},
-          .written_directories = earlier.in_which_written,
+          .written_directories = earlier.remembering_states,
           .run = std::move(run),
           .overlays = std::move(overlays),
           .hidden = std::move(compiled.hidden),

@@ -1,4 +1,4 @@
-// Refuses policies of which a part would be enforced by nobody.
+// Refuses policies of which a part could not be enforced.
 #include "supervisor/prepare/refusals.h"
 
 #include <algorithm>

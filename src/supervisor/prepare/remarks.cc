@@ -31,7 +31,7 @@ constexpr std::size_t most_bytes = PATH_MAX + 16;  // of a `.git` file
 
 }  // namespace
 
-// What is mounted deepest above it decides.
+// The deepest mount above the path decides.
 bool is_shown(const sandbox::Plan& plan, std::string_view path) {
   const sandbox::MountStep* deepest = nullptr;
   for (const sandbox::MountStep& step : plan.mounts) {
@@ -48,13 +48,13 @@ namespace {
 
 using policy::Section;
 
-// Was it written for this very machine, in a file or as an option?
+// True for a grant of a user's profile or of an option: it was meant for this host.
 bool is_own(const policy::Rule& rule) {
   return rule.author != profile::Author::shipped;
 }
 
-// Shipped profiles grant what may be there. Whoever wrote a profile or an option meant something that is. What is
-// absent outside too reads the same inside; but what a command writes below it is lost.
+// Shipped profiles grant paths that may be missing. A user's profile or an option means a path that exists. A missing
+// path reads the same inside and outside, but writes below it are lost.
 void add_dead_grants(std::vector<std::string>& sentences, const policy::Policy& policy, const sandbox::Plan& plan) {
   for (const policy::Rule& rule : policy.rules()) {
     const bool grants = rule.section == Section::files_read || rule.section == Section::files_write ||
@@ -71,7 +71,7 @@ void add_dead_grants(std::vector<std::string>& sentences, const policy::Policy& 
   }
 }
 
-// A socket that nobody made is none in the sandbox either, also when it is made later.
+// A socket that does not exist at the start is missing inside, even if it is made later.
 void add_absent_sockets(std::vector<std::string>& sentences, const policy::Policy& policy) {
   for (const policy::Policy::SocketGrant& grant : policy.sockets()) {
     struct stat st {};

@@ -1,4 +1,4 @@
-// What can be known at the start of a run and will look like a fault of the command later on, since no rule refuses it.
+// Remarks at the start on what will later look like a fault of the command, because no rule refuses it.
 #pragma once
 
 #include <agentrun/supervisor.h>

@@ -1,6 +1,6 @@
-// Is a name the user's alone? Profiles, their parents, the journal's directory, sinks and what they name decide what a
-// run may do or who reads of it: an agent must not have had a hand in them, in no run before this one and not in this
-// one.
+// Tells whether only the user could have decided what a name leads to. Profiles, their parents, the journal's
+// directory, sinks and the files that these name decide what a run may do or who reads its records. No agent, of an
+// earlier run or of this one, may change them.
 #pragma once
 
 #include <string>

@@ -27,8 +27,8 @@ constexpr int seal_period_ms = 100;
 constexpr int start_deadline_ms = 30'000;
 constexpr std::int64_t ms = 1'000'000;
 
-// Lower case counts first, and HTTP_PROXY in capitals does not count where a web server might have set it (httpoxy):
-// here a person did.
+// Lower case names win. Programs ignore HTTP_PROXY in capitals where a web server may have set it (httpoxy); here the
+// user set it.
 egress::Proxies proxies_of_environment() {
   const auto either = [](const char* lower, const char* upper) -> std::string {
     for (const char* name : {lower, upper}) {
@@ -42,7 +42,7 @@ egress::Proxies proxies_of_environment() {
           .no = either("no_proxy", "NO_PROXY")};
 }
 
-// What is not in agent-run's hands when a proxy connects for it; empty when none does.
+// What agent-run cannot enforce when a proxy connects for it; empty without a proxy.
 std::string proxies_line(const policy::Policy& policy) {
   if (policy.openings().empty()) return {};
   const egress::Proxies proxies = proxies_of_environment();
@@ -71,15 +71,15 @@ void Session::execute(sandbox::RulesetLoader loader) {
     overlays_.emplace(review::Overlays::create(prepared_.state_directory, prepared_.run, prepared_.overlays));
   std::optional<sandbox::LaunchError> refused;
   try {
-    sandbox_.emplace(
-        sandbox::Sandbox::begin(prepared_.plan, std::move(loader)));  // it builds while the journal is made
+    sandbox_.emplace(sandbox::Sandbox::begin(
+        prepared_.plan, std::move(loader)));  // the child builds while this process makes the journal
   } catch (const sandbox::LaunchError& e) {
     refused = e;
   }
   try {
     open_journal();
   } catch (const std::exception&) {
-    if (refused) throw sandbox::LaunchError(*refused);  // the first cause is the one to tell
+    if (refused) throw sandbox::LaunchError(*refused);  // the first cause is the one to report
     throw;
   }
   try {
@@ -115,7 +115,7 @@ void Session::report_index_notice() {
   if (const std::string notice = journal_->take_notice(); !notice.empty() && options_.warn) options_.warn(notice);
 }
 
-// Before the agent can write there.
+// Called before the agent can write there.
 void Session::remember_agent_writable() {
   std::vector<std::string> directories;
   for (const policy::Grant& grant : prepared_.policy.view()) {
@@ -125,7 +125,7 @@ void Session::remember_agent_writable() {
   std::error_code error;
   const std::string real = std::filesystem::canonical(own, error).string();
   for (const std::string& other : prepared_.other_states)
-    remember_elsewhere(other, Memory::states, {error ? own : real});  // first: it is no agent's
+    remember_elsewhere(other, Memory::states, {error ? own : real});  // first: no agent may write it
   for (const std::string& state : prepared_.written_directories) {
     if (state == own)
       AgentWritableDirs({state}).remember(state, directories);
@@ -134,8 +134,8 @@ void Session::remember_agent_writable() {
   }
 }
 
-// A later run that keeps its state elsewhere has to know as well: what this one's agent may change, and where its keys
-// are. Nobody can run with a state directory that cannot be made.
+// A later run with another state directory must know what this run's agent may change, and where this run's keys are. A
+// state directory that cannot be made is skipped: no run can use it.
 void Session::remember_elsewhere(const std::string& other, Memory memory, const std::vector<std::string>& paths) {
   if (::access(other.c_str(), F_OK) != 0) return;
   try {
@@ -250,7 +250,7 @@ void Session::step(const Signals& signals, Terminal& terminal) {
 
 namespace {
 
-// As execve was given it: what has no slash is looked up in PATH, but for these two.
+// The command as given to execve: a name without a slash is looked up in PATH, except these two.
 bool names_directory(const std::string& command, const std::string& cwd) {
   if (command.find('/') == std::string::npos && command != "." && command != "..") return false;
   std::error_code error;
@@ -259,7 +259,7 @@ bool names_directory(const std::string& command, const std::string& cwd) {
 
 }  // namespace
 
-// What the broker refused it has told before it replied: the rule that refused is what to change.
+// The broker reports a denial before it replies, so the rule that denied is known here.
 void Session::fail_launch(const sandbox::LaunchError& e) {
   const bool refused = e.stage == "exec" && e.error == EACCES && !summary_.first_denials.empty();
   const std::string unshown =

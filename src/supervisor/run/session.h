@@ -1,4 +1,4 @@
-// One run, from the journal on.
+// Carries out a prepared run.
 #pragma once
 
 #include <agentrun/sandbox.h>
@@ -6,8 +6,8 @@
 
 namespace agentrun::supervisor {
 
-/// Carries out what was prepared, to its end and the journal's. What happens to the run stands in `summary`; throws
-/// Refusal or SysError when it could not begin.
+/// Runs the command to its end and closes the journal. The result is in `summary`. Throws Refusal or SysError when the
+/// run could not begin.
 void carry_out(Prepared& prepared, const Options& options, Summary& summary, sandbox::RulesetLoader loader);
 
 }  // namespace agentrun::supervisor

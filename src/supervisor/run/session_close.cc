@@ -1,4 +1,4 @@
-// The end of a run: last words, the journal's close under a signed checkpoint, receivers, overlays.
+// The end of a run: final reports, the journal's close under a signed checkpoint, sinks, overlays.
 #include <signal.h>
 
 #include <agentrun/sys/error.h>
@@ -32,15 +32,15 @@ std::string journal_remedy(std::string_view error, const std::string& state_dire
 }
 
 // A service that exits without its final report may have left records out: such a journal is not closed, whatever the
-// command's result. Before the command began there was nothing to leave out.
+// command's result. Before the command began there are no such records.
 template <typename Event>
-bool Session::is_final_report(const std::optional<Event>& word, const char* reason, const std::string& who) {
+bool Session::is_final_report(const std::optional<Event>& event, const char* reason, const std::string& who) {
   using Kind = decltype(Event::kind);
-  if (word && word->kind == Kind::counts) return true;
+  if (event && event->kind == Kind::counts) return true;
   if (!went_ || !is_whole()) return false;
   ended_ = false;
-  if (word)
-    fail_journal(word->text, "the journal could not be written to its end (" + word->text + ")");
+  if (event)
+    fail_journal(event->text, "the journal could not be written to its end (" + event->text + ")");
   else
     fail(reason, who + " exited without its final report",
          "agent-run doctor; the journal has what was done until then");
@@ -78,14 +78,14 @@ void Session::close() {
                                                     .dropped = counts->dropped};
     }
   }
-  // Nobody writes any more: who said its last word was dismissed, and is waited for below. But the broker's end is the
-  // end of the view, and overlays are released after it.
+  // Nobody writes any more: a service that sent its final report was dismissed, and is reaped below. The view ends with
+  // the broker, and overlays are released after that.
   if (!went_ || !is_whole() || overlays_) end_services();
   release_overlays();
   summary_.aftermath = aftermath_.sentences();
   summary_.exit_code = closing_.exit_code;
   // A journal whose writer died is not closed: verify calls it INCOMPLETE, and that is the truth.
-  // Signals wait, so that the journal is closed; one that comes ends the waiting for receivers.
+  // Signals are blocked until the journal is closed. A signal after that ends the wait for sinks.
   try {
     if (!signals_) signals_.emplace();
     if (is_whole() && sinks_) record(sinks_->drain(journal_->records(), interrupt()));
@@ -102,16 +102,17 @@ void Session::close() {
   }
   end_services();
   finish_sinks();
-  while (signals_ && signals_->next() != 0) {  // the command, whom they were for, has ended
+  while (signals_ && signals_->next() != 0) {  // they were for the command, which has ended
   }
 }
 
-// The last records of the others need room in their ledgers, and nothing is sealed while their last words are awaited.
+// The services' last records need space in their ledgers, and nothing is sealed while this waits for their final
+// reports.
 void Session::make_room() {
   try {
     (void)journal_->records();
   } catch (const std::exception&) {
-    // Closing meets it again, and says so.
+    // Closing fails in the same way, and reports it.
   }
 }
 
@@ -134,13 +135,13 @@ void Session::finish_sinks() {
   try {
     records = journal_->records();
   } catch (const std::exception&) {
-    // The journal is broken: they have what they have.
+    // The journal is broken, so nothing more can be sent.
   }
   sinks_->finish(records, interrupt());
   summary_.unsent = sinks_->unsent(records, summary_.run);
 }
 
-// Who asks a second time does not want to wait for receivers.
+// A second signal ends the wait for sinks.
 Sinks::Interrupt Session::interrupt() {
   if (!signals_) return {};
   return {.fd = signals_->fd(), .came = [this] {
@@ -149,7 +150,7 @@ Sinks::Interrupt Session::interrupt() {
           }};
 }
 
-// Once nothing of the sandbox lives. What cannot be tidied up stays for `discard`.
+// Called when nothing of the sandbox lives. `discard` removes what cannot be removed here.
 void Session::release_overlays() noexcept {
   if (!overlays_) return;
   try {

@@ -1,4 +1,4 @@
-// What happens while a run goes on: signals, what the broker and egress say, stops, limits, the end of the command.
+// Events during a run: signals, messages of the broker and egress, stops, limits, the end of the command.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,12 +12,12 @@ namespace agentrun::supervisor {
 namespace {
 
 constexpr std::int64_t ms = 1'000'000;
-constexpr std::int64_t stop_patience = 5'000 * ms;  // from a SIGTSTP until what handles it has stopped
+constexpr std::int64_t stop_patience = 5'000 * ms;  // from a SIGTSTP until its handlers have stopped
 constexpr const char* denied_image = "denied-image";
 
 }  // namespace
 
-// What the broker and egress report alike.
+// Events that both the broker and egress report.
 template <typename Event>
 void Session::on_service_event(const std::optional<Event>& event, const char* reason, const std::string& who) {
   using Kind = decltype(Event::kind);
@@ -55,8 +55,8 @@ void Session::on_broker() {
   on_service_event(event, "broker-died", "the broker");
 }
 
-// Traces, and what was said before the command's end and is read after it: a command that is denied its last act may be
-// faster.
+// Reads traces, and events that the broker sent before the command's end: a command whose last act was denied may end
+// before they are read.
 void Session::on_late(const broker::Event& event) {
   using Kind = broker::Event::Kind;
   if (event.kind == Kind::denial) summary_.first_denials.emplace_back(event.text, event.remedy);
@@ -74,10 +74,11 @@ void Session::on_egress() {
   on_service_event(egress_->next_event(), "egress-died", "the process that lets connections out");
 }
 
-// Ctrl-Z, as outside: the person's shell sees this job stop, and `fg` goes on with both. With the agent's own terminal
-// the keys are for that, so a stop of the command in the foreground is the job's; else this process was asked to stop,
-// and the command followed. Any other stop is the agent's own affair: this process seals, watches and ends the run, and
-// is not stopped by whom it watches. While it is, nothing of the sandbox runs, and pid 1 keeps limits.wall.
+// Ctrl-Z works as outside: the user's shell sees this job stop, and `fg` continues both. With an agent's own terminal
+// that terminal gets the keys, so a stop of the foreground command stops the job. Without one, this process was asked
+// to stop, and the command followed. Any other stop does not stop this process: it seals, watches and ends the run, and
+// the agent that it watches must not stop it. While this process is stopped, nothing of the sandbox runs, and pid 1
+// enforces limits.wall.
 void Session::on_stop(Terminal& terminal, int signal) {
   if (terminal.held_back() && (signal == SIGTTIN || signal == SIGTTOU)) return on_use(terminal);
   const bool by_keys = terminal.in_foreground() && !terminal.held_back();
@@ -90,7 +91,7 @@ void Session::on_stop(Terminal& terminal, int signal) {
   terminal.resize();
 }
 
-// True when this job goes on: the command is still to be resumed then.
+// True when this job continues. The caller must resume the command then.
 bool Session::stop_with_the_agent(Terminal& terminal, pid_t target) {
   sandbox_->pause();
   seal();
@@ -100,8 +101,9 @@ bool Session::stop_with_the_agent(Terminal& terminal, pid_t target) {
   return true;
 }
 
-// It reads or sets its terminal, from which it was held back. A whole job in the background stops for that, as outside.
-// The terminal is given before it goes on: else it is stopped by the same call again, and that would pass for a key's.
+// The command read or set its terminal while in the background. A whole job in the background stops then, as outside.
+// The command gets the terminal before it continues. Otherwise the same call would stop it again, and that would look
+// like a stop by key.
 void Session::on_use(Terminal& terminal) {
   const bool stopped = !terminal.in_foreground();
   if (stopped && !stop_with_the_agent(terminal, 0)) return;
@@ -137,13 +139,13 @@ void Session::on_change(Terminal& terminal) {
 }
 
 void Session::on_exit(int status) {
-  // By SIGTERM: systemd before 253 ends a scope in which a process was killed for want of memory.
+  // SIGTERM comes from systemd before 253, which ends a scope after an OOM kill.
   const bool killed = WIFSIGNALED(status) && (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM);
   if (out_of_memory() && killed) return end("oom", sandbox::Exit{status}.code());
   end("exited", sandbox::Exit{status}.code());
 }
 
-// The kernel kills single processes; the command may go on without them.
+// The kernel kills single processes. The command may continue without them.
 bool Session::out_of_memory() {
   closing_.oom_kills = sandbox_->oom_kills();
   if (closing_.oom_kills == 0) return false;

@@ -51,7 +51,7 @@ class Session {
   void step(const Signals& signals, Terminal& terminal);
   void fail_launch(const sandbox::LaunchError& e);
 
-  // session_events.cc: what happens meanwhile.
+  // session_events.cc: events during the run.
   void on_signal(int signal, Terminal& terminal);
   void on_broker();
   void on_late(const broker::Event& event);
@@ -84,14 +84,14 @@ class Session {
   Sinks::Interrupt interrupt();
   void release_overlays() noexcept;
   template <typename Event>
-  bool is_final_report(const std::optional<Event>& word, const char* reason, const std::string& who);
+  bool is_final_report(const std::optional<Event>& event, const char* reason, const std::string& who);
 
   Prepared& prepared_;
   const Options& options_;
   Summary& summary_;
   std::optional<review::Overlays> overlays_;
   std::optional<RunJournal> journal_;
-  std::string journal_error_;  // the errno's name, once it cannot be written
+  std::string journal_error_;  // the errno's name, once a write failed
   std::optional<sandbox::Sandbox> sandbox_;
   std::optional<egress::Names> names_;
   std::optional<egress::Egress> egress_;
@@ -102,11 +102,11 @@ class Session {
   std::optional<std::int64_t> asked_to_stop_;  // when SIGTSTP came from outside
   Closing closing_;
   Aftermath aftermath_;
-  bool went_ = false;  // the command was let go
+  bool went_ = false;  // the go message was sent
   bool ended_ = false;
 };
 
-/// What to do about a journal that cannot be written, by the errno's name.
+/// The remedy for a journal that cannot be written, by the errno's name.
 std::string journal_remedy(std::string_view error, const std::string& state_directory);
 
 }  // namespace agentrun::supervisor

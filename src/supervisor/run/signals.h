@@ -1,4 +1,4 @@
-// The signals of a run: read by the loop, passed on to the command.
+// The signals of a run: the loop reads them and forwards them to the command.
 #pragma once
 
 #include <signal.h>
@@ -16,7 +16,7 @@ namespace agentrun::supervisor {
 constexpr std::array forwarded = {SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGALRM,
                                   SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGWINCH};
 
-/// The signals that the loop reads instead of dying of them; the old mask comes back at the end.
+/// Blocks the signals that the loop reads. The destructor restores the old mask.
 class Signals {
  public:
   Signals() {
@@ -36,8 +36,7 @@ class Signals {
     return ::read(fd_.get(), &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
   }
   /// Stops as SIGTSTP does by default, and returns after SIGCONT. `target`: as kill(2) takes it, this process among
-  /// them. Where no shell could continue it (an orphaned process group) the kernel does not stop it; by SIGSTOP it
-  /// would.
+  /// them. In an orphaned process group, which no shell could continue, the kernel does not stop it; SIGSTOP would.
   static void stop(pid_t target) {
     sigset_t set;
     ::sigemptyset(&set);

@@ -1,4 +1,4 @@
-// A run, from the options on: agent-run-nft is started, for later → the state directory → prepare (profiles, policy,
+// Starts a run from its options: agent-run-nft is started, for later → the state directory → prepare (profiles, policy,
 // plan: refusals happen here) → session.cc.
 #include <signal.h>
 #include <sys/prctl.h>
@@ -61,7 +61,7 @@ std::string remedy_of(const SysError& error) {
   }
 }
 
-// Whose content no other run may show: the state directory and the files that records are sent to.
+// Paths that no other run may show: the state directory and the files of sinks.
 std::vector<std::string> own_of(const Prepared& prepared) {
   std::error_code error;
   const std::filesystem::path state = std::filesystem::canonical(prepared.state_directory, error);
@@ -74,7 +74,8 @@ std::vector<std::string> own_of(const Prepared& prepared) {
   return own;
 }
 
-// Commands that made keys since this start looked, and were over before it told of itself: they remembered where.
+// Commands may have made keys after this start looked, and ended before it announced itself. They remembered the
+// directories.
 void refuse_newer_states(const Prepared& prepared) {
   const LiveView view = live_view(prepared.policy, {}, prepared.hidden);
   const AgentWritableDirs states(prepared.other_states, Memory::states);
@@ -92,10 +93,9 @@ Summary run(const Options& options, const Places& places) {
   Summary summary;
   try {
     require_descriptors();
-    // Nothing of this process may be read by the agent's uid, whatever the sandbox does.
+    // The agent's uid must not read this process, whatever the sandbox does.
     check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");
-    // A journal beyond RLIMIT_FSIZE is an errno, not a death. A handler, since what is ignored would be so for the
-    // command too.
+    // Makes RLIMIT_FSIZE an errno for the journal. Uses a handler, because the command would inherit SIG_IGN.
     ::signal(SIGXFSZ, [](int) {});
     sandbox::RulesetLoader loader(find_nft_program());
     StateDirectory state(state_directory_of(options, places));

@@ -1,3 +1,4 @@
+// The thread that calls fdatasync(2) for the loop.
 #include "supervisor/run/syncer.h"
 
 #include <signal.h>
@@ -54,7 +55,7 @@ void Syncer::request(Fd file, std::int64_t boot_ns) {
   shared_->wake.notify_one();
   if (started_) return;
   started_ = true;
-  // Signals are the loop's: the thread begins with all blocked.
+  // The thread starts with all signals blocked, because the loop reads them.
   sigset_t all;
   sigset_t old;
   ::sigfillset(&all);

@@ -1,4 +1,4 @@
-// fdatasync(2) beside the loop, which must not wait for a disk.
+// fdatasync(2) in a thread, because the loop must not wait for a disk.
 #pragma once
 
 #include <cstdint>
@@ -8,18 +8,18 @@
 
 namespace agentrun::supervisor {
 
-/// Once a second at most what was written is brought to the disk, in a thread that is made at the first request (a
-/// short run has none). The thread is never waited for: with the process it ends.
+/// Syncs at most once a second, in a thread that the first request starts (a short run has none). Never joins the
+/// thread: it ends with the process.
 class Syncer {
  public:
   Syncer();
   ~Syncer();
   Syncer(const Syncer&) = delete;
   Syncer& operator=(const Syncer&) = delete;
-  /// `file` is synced soon, unless the last one was less than a second ago.
+  /// Requests a sync of `file`, unless the last sync was less than a second ago.
   void request(Fd file, std::int64_t boot_ns);
-  /// 0, or the errno of a sync that failed. What it was about may never reach the disk, so it is not repeated
-  /// (fsync(2), NOTES).
+  /// 0, or the errno of a sync that failed. It is not retried, because the data may never reach the disk (fsync(2),
+  /// NOTES).
   [[nodiscard]] int error() const noexcept;
 
  private:

@@ -1,3 +1,4 @@
+// Relays bytes between the user's terminal and the agent's pty.
 #include "supervisor/run/terminal.h"
 
 #include <sys/ioctl.h>
@@ -20,7 +21,8 @@ Fd open_terminal_at(const std::string& path) {
   return Fd(::open(path.c_str(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
 }
 
-// In the foreground standard input is one. Else the one that controls this process, or the first that it was given.
+// Standard input in the foreground. Otherwise the controlling terminal, or the first standard descriptor that is a
+// terminal.
 Fd persons_terminal(Terminal::Mode mode) {
   if (mode == Terminal::Mode::foreground) return open_terminal_at("/proc/self/fd/0");
   if (Fd controlling = open_terminal_at("/dev/tty")) return controlling;
@@ -42,9 +44,9 @@ Terminal::Terminal(int master, Mode mode) : master_(master), held_back_(mode == 
   termios attributes{};
   if (::tcgetattr(tty_.get(), &attributes) == 0) {
     saved_ = attributes;
-    // What is written to a terminal that is not raw is processed there, once.
+    // A terminal that is not raw processes output itself. This avoids a second processing.
     if (held_back_) attributes.c_oflag &= ~static_cast<tcflag_t>(OPOST);
-    ::tcsetattr(master_, TCSANOW, &attributes);  // the agent's terminal starts as the person's is set
+    ::tcsetattr(master_, TCSANOW, &attributes);  // the agent's terminal starts with the user's settings
   }
   resize();
   take();
@@ -91,7 +93,7 @@ std::vector<pollfd> Terminal::interests() const {
   if (master_ < 0) return {};
   pollfd tty{.fd = tty_.get(), .events = 0, .revents = 0};
   pollfd master{.fd = master_, .events = 0, .revents = 0};
-  // In the background reading would stop this process (SIGTTIN): then only the agent's output moves.
+  // Reading in the background would stop this process (SIGTTIN), so only the agent's output is relayed.
   if (raw_ && input_open_ && to_agent_.size() < buffer_limit) tty.events |= POLLIN;
   if (!to_person_.empty()) tty.events |= POLLOUT;
   if (output_open_ && to_person_.size() < buffer_limit) master.events |= POLLIN;
@@ -116,7 +118,7 @@ void Terminal::pump(int from, int to, std::string& buffer, bool& open) {
   if (n > 0)
     buffer.erase(0, static_cast<std::size_t>(n));
   else if (n < 0 && errno != EAGAIN && errno != EINTR)
-    buffer.clear();  // nobody is there to read it
+    buffer.clear();  // no reader
 }
 
 void Terminal::relay(const std::vector<pollfd>& ready) {

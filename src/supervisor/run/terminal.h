@@ -1,4 +1,4 @@
-// The person's terminal and the agent's own pty, and the bytes between them (docs/decisions/008).
+// The user's terminal, the agent's pty, and the bytes between them (docs/decisions/008).
 #pragma once
 
 #include <poll.h>
@@ -13,12 +13,12 @@
 
 namespace agentrun::supervisor {
 
-/// While it lives the person's terminal is raw and everything typed goes to the agent's pty, whose own line discipline
-/// makes the signals. Inactive (and harmless) without a terminal.
+/// While this object lives, the user's terminal is raw, and all input goes to the agent's pty, whose line discipline
+/// sends the signals. Does nothing without a terminal.
 class Terminal {
  public:
-  /// held_back: this process is one of a pipeline, or has no standard descriptor that is a terminal. Others may read
-  /// the person's keys, so the terminal is left as it is until bring_forward(); what the agent writes is shown at once.
+  /// held_back: this process is part of a pipeline, or no standard descriptor is a terminal. Other processes may read
+  /// the user's keys, so the terminal stays unchanged until bring_forward(). The agent's output is shown at once.
   enum class Mode : std::uint8_t { foreground, held_back };
   /// `master`: the agent's pty, borrowed; −1 for none.
   Terminal(int master, Mode mode);
@@ -26,31 +26,31 @@ class Terminal {
   Terminal(const Terminal&) = delete;
   Terminal& operator=(const Terminal&) = delete;
 
-  /// What to poll for now; empty when there is nothing to relay.
+  /// The descriptors to poll; empty when there is nothing to relay.
   [[nodiscard]] std::vector<pollfd> interests() const;
-  /// Moves what is ready. `ready` is what interests() gave, after poll(2).
+  /// Relays what is ready. `ready` is the result of interests(), after poll(2).
   void relay(const std::vector<pollfd>& ready);
-  /// Takes the window size of the person's terminal over to the agent's.
+  /// Copies the window size of the user's terminal to the agent's.
   void resize() const;
-  /// Gives the terminal back (before stopping, at the end) and takes it again (after fg). take() does nothing while
-  /// this process is in the background. At the end what was typed for the agent, or came as a terminal's answer to it,
-  /// is not left for who reads next.
+  /// give_back() restores the terminal, before a stop and at the end; take() makes it raw again, after fg. take() does
+  /// nothing while this process is in the background. At the end unread input is discarded: it was typed for the agent,
+  /// or the terminal sent it as an answer.
   enum class Unread : std::uint8_t { keep, discard };
   void give_back(Unread unread);
   void take();
-  /// There is a terminal, and this process is of the job in its foreground.
+  /// True with a terminal whose foreground job contains this process.
   [[nodiscard]] bool in_foreground() const;
   [[nodiscard]] bool held_back() const noexcept { return held_back_; }
-  /// The agent uses its terminal: from now on as in the foreground.
+  /// The agent uses its terminal: from now on it is treated as the foreground.
   void bring_forward();
-  /// Moves what the agent has still written, without waiting longer than `milliseconds` in all.
+  /// Relays the agent's remaining output, for at most `milliseconds` in total.
   void drain(int milliseconds);
 
  private:
   void pump(int from, int to, std::string& buffer, bool& open);
 
   int master_;
-  Fd tty_;  // an open file description of our own: non-blocking without changing the shell's
+  Fd tty_;  // its own open file description: non-blocking without an effect on the shell's
   std::optional<termios> saved_;
   bool raw_ = false, held_back_ = false;
   bool input_open_ = true, output_open_ = true;

@@ -1,4 +1,4 @@
-// A sandbox that nobody runs anything in: does it stand?
+// Builds a sandbox without a command, to test whether this host can.
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>

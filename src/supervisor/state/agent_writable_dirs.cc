@@ -1,7 +1,7 @@
 // The files `written` and `states`: canonical paths, each ended by NUL, in the order they were first granted; before
-// the path of a directory stand "//", its identity (object_id.h) and a blank. A file only grows by one write(2) a run,
-// and is made anew when it has become long. flock(2) keeps the two apart. What is gone by its name may be elsewhere:
-// its identity is kept, of the newest.
+// the path of a directory stand "//", its identity (object_id.h) and a blank. A run appends to a file with one
+// write(2). A file that has become long is written anew. flock(2) serialises both. A directory that is gone by its name
+// may have been moved, so the identities of the newest such directories stay in the file.
 #include "supervisor/state/agent_writable_dirs.h"
 
 #include <fcntl.h>
@@ -24,7 +24,8 @@ namespace agentrun::supervisor {
 namespace {
 
 constexpr std::array<std::size_t, 2> long_file = {256 * 1024, 32 * 1024};  // each start looks at all `states`
-constexpr std::size_t most_gone = 100;  // whose identity is kept when a file is made anew
+constexpr std::size_t most_gone =
+    100;  // number of missing directories whose identities stay when a file is written anew
 constexpr std::size_t most = 64 * 1024 * 1024;
 
 std::string file_of(const std::string& state, Memory memory) {
@@ -63,14 +64,14 @@ bool is_gone(const std::string& path) {
   return ::lstat(path.c_str(), &st) != 0 && (errno == ENOENT || errno == ENOTDIR);
 }
 
-// Files are replaced whenever they are saved: they are known by their names only.
+// Files get only a name, because programs replace a file when they save it.
 Remembered described(const std::string& path) {
   struct stat st {};
   const bool directory = ::lstat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
   return {.path = path, .id = directory ? object_id(path) : std::nullopt};
 }
 
-// The file, locked, and still the one of that name.
+// Opens and locks the file, and checks that its name still leads to it.
 Fd open_locked(const std::string& path) {
   for (;;) {
     Fd file = open_regular(AT_FDCWD, path, O_RDWR | O_CREAT | O_APPEND);
@@ -82,17 +83,17 @@ Fd open_locked(const std::string& path) {
   }
 }
 
-// The newest come last, and of those that are gone as many are kept.
+// The newest entries are last. Of the missing directories only the newest stay.
 void make_anew(const std::string& path) {
-  std::vector<Remembered> all = entries(read_regular(path, most)), kept;
+  std::vector<Remembered> all = entries(read_regular(path, most)), preserved;
   std::size_t gone = 0;
   for (auto directory = all.rbegin(); directory != all.rend(); ++directory) {
-    if (!is_gone(directory->path) || (directory->id && ++gone <= most_gone)) kept.push_back(std::move(*directory));
+    if (!is_gone(directory->path) || (directory->id && ++gone <= most_gone)) preserved.push_back(std::move(*directory));
   }
-  std::ranges::reverse(kept);
+  std::ranges::reverse(preserved);
   const std::string next = path + ".new";
   const Fd file = open_regular(AT_FDCWD, next, O_WRONLY | O_CREAT | O_TRUNC);
-  write_all(file, text_of(kept), next);
+  write_all(file, text_of(preserved), next);
   check(::fsync(file.get()), "fsync", next);
   check(::rename(next.c_str(), path.c_str()), "rename", next);
 }
@@ -187,7 +188,7 @@ void AgentWritableDirs::remember(const std::string& state, const std::vector<std
   check(::fstat(file.get(), &st), "fstat", path);
   char last = 0;
   if (st.st_size > 0) check(::pread(file.get(), &last, 1, st.st_size - 1), "read", path);
-  // What is torn stays an entry of its own: nothing is appended to it.
+  // A torn entry stays a separate entry: nothing is appended to it.
   const std::string text = (last == 0 ? std::string() : std::string(1, '\0')) + text_of(fresh);
   const ssize_t n = check(retry_eintr([&] { return ::write(file.get(), text.data(), text.size()); }), "write", path);
   if (static_cast<std::size_t>(n) != text.size()) throw SysError(ENOSPC, "write", path);

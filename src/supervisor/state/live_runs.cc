@@ -1,6 +1,6 @@
-// A file a run in live/ of each state directory, locked by flock(2) while the run lives. Entries, each ended by NUL: a
-// letter (own, shown, scratch, hidden), the identity, a blank, the path. A file is made and locked under a hidden name
-// and gets its own by rename(2), so that whoever sees it unlocked sees one that its run has left behind.
+// One file for each run, in live/ of each state directory, locked by flock(2) while the run lives. Entries, each ended
+// by NUL: a letter (own, shown, scratch, hidden), the identity, a blank, the path. A file is made and locked under a
+// hidden name and renamed to its final name. So an unlocked file is one whose run was killed.
 #include "supervisor/state/live_runs.h"
 
 #include <dirent.h>
@@ -72,12 +72,12 @@ std::string live_directory(const std::string& state) {
   return state + "/live";
 }
 
-// Locked: its run lives. Else it is what a killed one left. Where that cannot be asked, it may live.
+// A locked file means that its run lives; an unlocked one, that the run was killed. On errors the run may live.
 bool lives(const Fd& file) {
   return ::flock(file.get(), LOCK_SH | LOCK_NB) != 0;
 }
 
-// As announce() names them: anything else in the directory is not ours to read, still less to remove.
+// True for names that announce() makes. Other files in the directory are neither read nor removed.
 bool is_entry_name(std::string_view name) {
   const std::size_t dash = name.find('-');
   const auto is_number = [](std::string_view text) {
@@ -86,8 +86,8 @@ bool is_entry_name(std::string_view name) {
   return dash != std::string_view::npos && is_number(name.substr(0, dash)) && is_number(name.substr(dash + 1));
 }
 
-// The directory itself and this user's: who could exchange it for a link would have files removed elsewhere, and what
-// runs tell forged.
+// Requires a real directory of this user. Whoever could replace it by a link could make this remove files elsewhere,
+// and could forge announcements.
 std::optional<Fd> open_live_directory(const std::string& path) {
   Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   struct stat st {};
@@ -105,7 +105,7 @@ std::optional<Fd> open_live_directory(const std::string& path) {
 void read_live_run(const Fd& directory, const std::string& name, const std::string& path,
                    std::vector<LiveView>& views) {
   const Fd file(::openat(directory.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!file && errno == ENOENT) return;  // it has ended
+  if (!file && errno == ENOENT) return;  // the run has ended
   if (!file) throw SysError(errno, "open", path);
   if (!lives(file)) {
     ::unlinkat(directory.get(), name.c_str(), 0);
@@ -114,7 +114,7 @@ void read_live_run(const Fd& directory, const std::string& name, const std::stri
   try {
     views.push_back(decode(read_regular(open_regular(directory.get(), name, O_RDONLY), path, most)));
   } catch (const SysError& e) {
-    if (e.error() != ENOENT) throw;  // it has ended just now
+    if (e.error() != ENOENT) throw;  // the run has just ended
   }
 }
 
@@ -134,19 +134,20 @@ void read_live_runs_of(const std::string& state, const std::function<bool(const 
 }
 
 [[noreturn]] void refuse(const std::string& what, const LiveView::Place& own) {
-  throw Refusal(
-      what + own.path,
-      "wait for that run's end, or keep journals and keys outside of what runs show: --journal, XDG_STATE_HOME, sinks");
+  throw Refusal(what + own.path,
+                "wait until that run ends, or store journals and keys outside of what runs show: --journal, "
+                "XDG_STATE_HOME, sinks");
 }
 
-// Neither may show what the other one keeps.
+// Neither run may show the other's own files.
 void require_apart(const LiveView& view, const LiveView& other, const MountNames& mounts) {
   for (const LiveView::Place& own : view.own) {
-    if (shows(other, own.path, mounts)) refuse("a run that is going on shows its command what would be kept in ", own);
+    if (shows(other, own.path, mounts))
+      refuse("a running run shows its command the files that this one would store in ", own);
   }
   for (const LiveView::Place& own : other.own) {
     if (shows(view, own.path, mounts))
-      refuse("this run would show its command what another one, which is going on, keeps in ", own);
+      refuse("this run would show its command the files that a running run stores in ", own);
   }
 }
 
@@ -166,8 +167,8 @@ LiveView live_view(const policy::Policy& policy, const std::vector<std::string>&
   return view;
 }
 
-// From the object upwards: the first thing above it that the run knows decides, as the mounts do. A mask stands on an
-// object: that something else stood there by this name helps nobody.
+// Goes upwards from the object: the first announced directory above it decides, as with mounts. A mask covers an
+// object, not a name, so an identity must match.
 static bool shows_by_name(const LiveView& view, const std::string& path) {
   for (std::string_view above = path;; above = parent_of(above)) {
     const auto id = object_id(std::string(above));
@@ -217,7 +218,7 @@ LiveRun::LiveRun(const LiveView& view, const std::string& state, const std::vect
     look(view, states);
   } catch (...) {
     withdraw();
-    ::rmdir(live_directory(state).c_str());  // what was made for a run that is refused goes with it
+    ::rmdir(live_directory(state).c_str());  // removes what was made for a refused run
     throw;
   }
 }
@@ -252,7 +253,7 @@ void LiveRun::withdraw() noexcept {
 }
 
 void LiveRun::announce_elsewhere(const std::string& state, const std::string& text) {
-  if (::access(state.c_str(), F_OK) != 0) return;  // nobody can run with a state directory that cannot be made
+  if (::access(state.c_str(), F_OK) != 0) return;  // no run can use a state directory that cannot be made
   try {
     announce(state, text);
   } catch (const SysError& e) {
@@ -266,7 +267,7 @@ void LiveRun::announce(const std::string& state, const std::string& text) {
   const std::string hidden = directory + "/." + name, path = directory + "/" + name;
   Fd file;
   std::optional<Fd> place;
-  for (int attempt = 0; !file; ++attempt) {  // a start that is refused may take the directory away
+  for (int attempt = 0; !file; ++attempt) {  // a refused start may remove the directory
     if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) throw SysError(errno, "mkdir", directory);
     place = open_live_directory(directory);
     if (place)

@@ -1,6 +1,5 @@
-// Runs that are going on know of each other: what each shows to its agent, and which directories and files hold the
-// journals and keys of each. A start must neither show those of another run nor keep its own where another run shows
-// them.
+// Running runs announce to each other what each shows to its agent, and which directories and files have its journal
+// and keys. A start must not show those of another run, and must not put its own where another run shows them.
 #pragma once
 
 #include <string>
@@ -13,7 +12,7 @@
 
 namespace agentrun::supervisor {
 
-/// What a run has told.
+/// The announcement of a run.
 struct LiveView {
   struct Place {
     std::string path;  // canonical
@@ -21,29 +20,28 @@ struct LiveView {
   };
   std::vector<Place> own;      // its state directory, the files of its sinks
   std::vector<Place> shown;    // of the host
-  std::vector<Place> scratch;  // private directories, which stand before what the host has there
+  std::vector<Place> scratch;  // private directories, which cover the host's
   std::vector<Place> hidden;
 };
 
-/// What this run tells, from its policy. `own` and `hidden` are paths, which need not exist.
+/// The announcement of this run, from its policy. `own` and `hidden` are paths, which need not exist.
 LiveView live_view(const policy::Policy& policy, const std::vector<std::string>& own,
                    const std::vector<std::string>& hidden);
 
-/// Does such a view show what stands at a canonical path, or a part of it that is mounted elsewhere? By the names and
-/// by the identities of what is above it.
+/// True when the view shows the object at a canonical path, or a part of it that is mounted elsewhere. Compares names,
+/// and identities of the directories above.
 bool shows(const LiveView& view, const std::string& path, const MountNames& mounts);
 
-/// What the runs that are going on have told in these state directories. Throws Refusal when that cannot be read.
+/// The announcements of running runs in these state directories. Throws Refusal when they cannot be read.
 std::vector<LiveView> read_live_runs(const std::vector<std::string>& states);
 
-/// This run's own entry in each state directory, until it ends; with kill -9 the next start takes it away.
+/// This run's entry in each state directory, until the run ends. After kill -9 the next start removes it.
 class LiveRun {
  public:
-  /// Tells first and looks then, so that of two starts at once one sees the other. `state`: must be writable; of
-  /// `others` what cannot be written is left out. Throws Refusal (a run shows this one's own, or the other way round),
-  /// SysError.
+  /// Announces first and then reads, so that of two simultaneous starts one sees the other. `state` must be writable;
+  /// skips those of `others` that are not. Throws Refusal (one run shows the other's files), SysError.
   LiveRun(const LiveView& view, const std::string& state, const std::vector<std::string>& others);
-  /// The same of a command that shows nothing and keeps something; nobody needs to be able to write any of `states`.
+  /// The same for a command that shows nothing and writes state. None of `states` needs to be writable.
   LiveRun(const LiveView& view, const std::vector<std::string>& states);
   ~LiveRun();
   LiveRun(const LiveRun&) = delete;
@@ -52,7 +50,7 @@ class LiveRun {
  private:
   struct Entry {
     std::string path;
-    Fd file;  // flock(2): as long as it is held the run lives
+    Fd file;  // flock(2): held while the run lives
   };
   void announce(const std::string& state, const std::string& text);
   void announce_elsewhere(const std::string& state, const std::string& text);

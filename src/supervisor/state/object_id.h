@@ -1,4 +1,4 @@
-// What a directory is, whatever its name: a directory that was moved is still the one that was remembered.
+// The identity of a directory, independent of its name, so that a moved directory is recognised.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +14,12 @@ struct ObjectId {
   std::int64_t born = 0;
 };
 
-/// Number and time of birth tell an object from one that got its number later, and do not change when devices are
-/// numbered anew by a reboot. Without a time of birth the device has to be the same.
+/// Inode number and time of birth distinguish an object from a later one with the same number, and survive a reboot
+/// that renumbers devices. Without a time of birth the device must be equal too.
 bool same_object(const ObjectId& a, const ObjectId& b) noexcept;
 
-/// Of what stands at a path; a link at its end is not followed. nullopt: nothing, or nothing that can be looked at.
+/// The identity of the object at a path; does not follow a link at its end. nullopt when there is none or it cannot be
+/// read.
 std::optional<ObjectId> object_id(const std::string& path);
 
 /// "DEV:INO:BORN", and back.

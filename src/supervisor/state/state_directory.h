@@ -1,5 +1,4 @@
-// A state directory that a start or a command makes where it is not there, and takes away again when nothing came of
-// it.
+// A state directory that a start or a command makes, and removes again when the start or command fails.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +8,8 @@
 
 namespace agentrun::supervisor {
 
-/// The state directory, made before the view is planned: what does not exist yet could not be hidden. What it made goes
-/// with it when the run is refused.
+/// The state directory, made before the view is planned, because a missing directory could not be hidden. The
+/// destructor removes what was made when the run was refused.
 class StateDirectory {
  public:
   /// Throws Refusal. `option`: the one that names another.
@@ -26,9 +25,9 @@ class StateDirectory {
   std::size_t made_;
 };
 
-/// Where other runs look: the usual one when --journal names another, and that of the account, whatever HOME says. They
-/// remember this run's own, and where HOME is the account's also what its agent may write. Who cannot make them has no
-/// such runs. Throws SysError.
+/// State directories that other runs read: the usual one when --journal names another, and the account's, whatever HOME
+/// is. This run's own directory is remembered there, and, where HOME is the account's, what its agent may write. Skips
+/// a directory that this user cannot make: no other run uses it. Throws SysError.
 void make_other_state(const std::string& path);
 
 }  // namespace agentrun::supervisor

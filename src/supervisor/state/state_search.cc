@@ -1,5 +1,5 @@
-// The search at start. Its end is bounded, since every start waits for it; directories near the top come first, and
-// state directories stand there: the ways in which one comes to be shown are a grant of what is above it, and `mv`.
+// The search at start. It is bounded, because every start waits for it. It looks near the top first, because a state
+// directory gets into the view by a grant of a directory above it, or by `mv`.
 #include "supervisor/state/state_search.h"
 
 #include <algorithm>
@@ -18,7 +18,7 @@ namespace {
 
 using Kind = TreeNode::Kind;
 
-// Of the system's packages, or none of the host's files: no state directory is kept there.
+// Directories of system packages, or without files of the host: no state directory is there.
 constexpr std::array<std::string_view, 11> passed_over = {"/usr",    "/bin", "/sbin", "/lib", "/lib32", "/lib64",
                                                           "/libx32", "/etc", "/proc", "/sys", "/dev"};
 
@@ -37,7 +37,7 @@ class StateSearch {
     }
     for (const std::string& root : roots) look_above(root);
     for (const std::string& root : roots) {
-      // What a private directory stands before is shown only by a grant of its own.
+      // A private directory hides the host's. Only a separate grant shows something below it.
       const auto stands_before = [&](const std::string& other) {
         return std::ranges::any_of(private_,
                                    [&](const std::string& path) { return within(root, path) && within(path, other); });

@@ -1,4 +1,4 @@
-// State directories in what a run would show, that nobody named: moved, copied, of another HOME or XDG_STATE_HOME.
+// Finds state directories in the view that nobody named: moved, copied, or of another HOME or XDG_STATE_HOME.
 #pragma once
 
 #include <string>
@@ -9,9 +9,9 @@
 
 namespace agentrun::supervisor {
 
-/// Their canonical paths. Looks at what stands above each grant of the host, then below them all, breadth first, at
-/// `most` names at most: by shape (journal/state.h), and by identity for what `states` remembers. Not below `hidden`
-/// (canonical), links, or where packages of the system put their files.
+/// Returns canonical paths. Looks above each grant of the host, then below all of them, breadth first, at `most` names
+/// at most. Recognises a state directory by its shape (journal/state_shape.h), or by an identity that `states`
+/// remembers. Does not search below `hidden` (canonical), behind links, or in directories of system packages.
 std::vector<std::string> find_states(const policy::Policy& policy, const std::vector<std::string>& hidden,
                                      const AgentWritableDirs& states, std::size_t most);
 

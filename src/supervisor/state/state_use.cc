@@ -1,5 +1,5 @@
-// What commands beside a run must ask before they use keys or write records: the same questions as a start, and they
-// tell runs of themselves.
+// Checks before a command beside a run uses keys or writes records: the same as at a start. It also announces the
+// command to other runs.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -49,7 +49,7 @@ struct StateUse::Parts {
   Parts(const std::string& directory, std::string_view option) : made(directory, option), path(directory) {}
   ~Parts() {
     live.reset();
-    if (made.is_new()) ::rmdir((path + "/live").c_str());  // else what was made for nothing would stay
+    if (made.is_new()) ::rmdir((path + "/live").c_str());  // otherwise the unused directory would stay
   }
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
@@ -76,7 +76,7 @@ StateUse::StateUse(const std::string& directory, std::string_view option, const 
   own.own.push_back(place_of(path));
   for (const std::string& file : files) own.own.push_back(place_of(file));
   parts_->live.emplace(own, states);
-  // A start that has looked before may tell of itself when this command is over: it looks into these memories then.
+  // A start that looked before may announce itself after this command has ended. It reads these files then.
   for (std::size_t i = 1; i < states.size(); ++i) {
     if (::access(states[i].c_str(), W_OK) == 0)
       AgentWritableDirs({states[i]}, Memory::states).remember(states[i], {own.own.front().path});

@@ -181,7 +181,7 @@ EOF
         """Without a broker nobody would enforce it, so the run is refused."""
         home = self.scratch.home
         self.scratch.write_profile(files={"write": [str(self.scratch.base)]}, weaken=["floor-only"], workspace={"path": str(self.ws), "mode": "read"})
-        self.assert_one_line_refusal(self.inside("touch", self.ws / "ran"), "leaves nobody to keep", nothing=self.ws / "ran")
+        self.assert_one_line_refusal(self.inside("touch", self.ws / "ran"), "leaves nobody to protect", nothing=self.ws / "ran")
 
     def test_missing_helper_program(self):
         """The agent must not create a file that the next start would look for first."""

@@ -181,7 +181,7 @@ class Live(Case):
         whole.communicate(timeout=60)
 
     def test_journal_of_a_later_run(self):
-        needle = "a run that is going on shows its command what would be kept in "
+        needle = "a running run shows its command the files that this one would store in "
         self.assert_one_line_refusal(self.begins("--journal", self.place / "j"), needle)
         self.assert_one_line_refusal(self.begins(env=self.env(self.place)), needle)
         self.assert_one_line_refusal(self.begins(env=self.env(home=self.place)), needle)
