@@ -1,7 +1,9 @@
 // Finds the command that the command line names, runs it, and turns errors into messages and exit codes.
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -141,6 +143,23 @@ int main(const std::vector<std::string>& words, const Inherited& inherited) {
   return run_words(words, inherited);
 }
 
+// Nobody reads a pipe any more: no error of this side, as for a program that SIGPIPE ends.
+bool has_reader(int fd) {
+  pollfd one{.fd = fd, .events = POLLOUT, .revents = 0};
+  return ::poll(&one, 1, 0) != 1 || (one.revents & POLLERR) == 0;
+}
+
+/// Writes out what is buffered. The exit code: `code`, or usage if standard output did not take all.
+int finish_output(int code) {
+  const bool failed = std::ferror(stdout) != 0;
+  const int error = std::fflush(stdout) != 0 ? errno : 0;  // after a failure it is tried again
+  if ((!failed && error == 0) || error == EPIPE || !has_reader(STDOUT_FILENO)) return code;
+  print_error(
+      error != 0 ? SysError(error, "write", "standard output").what() : "write standard output: part of it is missing",
+      "free space there, or name another file");
+  return usage;
+}
+
 }  // namespace
 
 void print_error(const std::string& what, const std::string& remedy) {
@@ -155,6 +174,6 @@ int main(int argc, char** argv) {
     return agentrun::cli::main({argv + std::min(argc, 1), argv + argc}, agentrun::take_inherited());
   });
   // Nothing is left that a destructor of a static object would have to save, and OpenSSL's take half a millisecond.
-  std::fflush(nullptr);
-  ::_exit(code);
+  // A run writes nothing to standard output: its exit status stays that of the command.
+  ::_exit(finish_output(code));
 }

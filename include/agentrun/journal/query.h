@@ -25,8 +25,8 @@ struct Filter {
   [[nodiscard]] bool fits(std::string_view line) const;
 };
 
-/// A time for --since and --until: RFC 3339 in UTC ("2026-11-22T10:30:00Z", or its beginning from the day on), or so
-/// long ago: "90s", "15m", "2h", "7d". Throws Refusal.
+/// A time for --since and --until: RFC 3339 in UTC ("2026-11-22T10:30:00Z", or its beginning up to the end of a
+/// number), or so long ago: "90s", "15m", "2h", "7d". Throws Refusal.
 std::int64_t time_of(std::string_view text, std::int64_t now_ns);
 
 /// Reads the records of a journal that may still be written.

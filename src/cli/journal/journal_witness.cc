@@ -1,4 +1,5 @@
 // journal witness and submit (C2SP tlog-witness). The transport is in witness_http.cc.
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 
@@ -7,23 +8,40 @@
 #include <agentrun/witness/witness_http.h>
 #include "cli/cli_common.h"
 #include "cli/journal/journal_command.h"
+#include "cli/text/output.h"
 #include "cli/text/print.h"
 
 namespace agentrun::cli {
 
+namespace {
+
+// A word that is meant as an address is not taken for the path of a socket.
+void require_form(const std::string& option, const std::string& where, std::string_view address,
+                  const std::string& forms) {
+  const std::size_t scheme = where.find("://");
+  const bool other = where.starts_with("tcp:") || (scheme != std::string::npos && scheme < where.find('/'));
+  if (other && !where.starts_with(address))
+    throw UsageError(option + " does not take '" + where + "'",
+                     "it takes " + forms + "; a path that looks like an address begins with ./");
+}
+
+}  // namespace
+
 int journal_witness(const Arguments& arguments) {
+  require_form("--listen", arguments.value("--listen"), "tcp:", "the path of a socket or tcp:ADDRESS:PORT");
   std::vector<std::string> logs =
       arguments.values("--key").empty() ? std::vector<std::string>{} : trusted_keys(arguments);
   const supervisor::StateUse use(arguments.value("--state"), "--state", supervisor::find_places());
   journal::Witness witness(arguments.value("--state"), logs);
   const witness::WitnessSocket socket = witness::listen_for_witness(arguments.value("--listen"));
   print("{}\n", witness.vkey());
-  std::fflush(stdout);
+  if (std::fflush(stdout) != 0) throw_unwritten(errno);
   print_diagnostic("agent-run: listening on {}\n", socket.name);
   witness::serve_witness(socket.fd, witness);
 }
 
 int journal_submit(const Arguments& arguments) {
+  require_form("--to", arguments.value("--to"), "http://", "the path of a socket or http://HOST:PORT[/PREFIX]");
   const std::string state = state_directory(arguments);
   std::string body = journal::submission(state, 0);
   auto reply = witness::ask_witness(arguments.value("--to"), body);

@@ -3,12 +3,14 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio_ext.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <ext/stdio_filebuf.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <iostream>
 
 #include <agentrun/supervisor.h>
@@ -30,6 +32,12 @@ std::unique_ptr<std::streambuf> buffer_of(const std::string& path) {
 }
 
 }  // namespace
+
+void throw_unwritten(int error) {
+  ::__fpurge(stdout);
+  std::clearerr(stdout);
+  throw SysError(error, "write", "standard output");
+}
 
 Fd open_output(const std::string& path) {
   // The way is looked at, and then it is that way: no link is followed that came since.
@@ -65,7 +73,8 @@ Output::~Output() = default;
 
 void Output::finish() {
   stream_.flush();
-  if (!stream_) throw SysError(errno, "write", path_ == "-" ? "standard output" : path_);
+  if (!stream_ && path_ == "-") throw_unwritten(errno);
+  if (!stream_) throw SysError(errno, "write", path_);
   auto* const file = static_cast<FileBuffer*>(file_.get());
   if (file != nullptr && file->close() == nullptr) throw SysError(errno, "close", path_);
 }

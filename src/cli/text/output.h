@@ -9,6 +9,9 @@
 
 namespace agentrun::cli {
 
+/// Throws the SysError of standard output that cannot be written. It is told by that alone: main finds no second one.
+[[noreturn]] void throw_unwritten(int error);
+
 /// Creates or empties the file `path` for writing, readable by this user alone: it will tell what their programs did.
 /// An existing file gets that mode (0600) too. A symbolic link there, and a file of another user, throw Refusal: the
 /// sandboxed command may have made them. So do a directory, and a FIFO that nobody reads: it is not waited for. Devices

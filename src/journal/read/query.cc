@@ -3,11 +3,12 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/glob.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <chrono>
+#include <optional>
 
 #include "journal/format/encode.h"
 #include "journal/format/fields.h"
@@ -118,6 +119,37 @@ bool Filter::fits(std::string_view line) const {
          });
 }
 
+namespace {
+
+/// "2026-11-22T10:30:00Z", or its beginning up to the end of a number: what is missing is the least there is. nullopt
+/// for anything else, also for a day that its month does not have.
+std::optional<std::int64_t> utc_seconds(std::string_view text) {
+  static constexpr std::string_view least = "0000-01-01T00:00:00Z";
+  static constexpr std::array<std::size_t, 7> ends{4, 7, 10, 13, 16, 19, least.size()};
+  if (std::ranges::find(ends, text.size()) == ends.end()) return std::nullopt;
+  const std::string full = std::string(text) + std::string(least.substr(text.size()));
+  for (std::size_t i = 0; i < full.size(); ++i) {
+    const bool digit = full[i] >= '0' && full[i] <= '9';
+    if (least[i] >= '0' && least[i] <= '9' ? !digit : full[i] != least[i]) return std::nullopt;
+  }
+  const auto number = [&](std::size_t at, std::size_t size) {
+    int value = 0;
+    std::from_chars(full.data() + at, full.data() + at + size, value);
+    return value;
+  };
+  const std::chrono::year_month_day day{std::chrono::year(number(0, 4)),
+                                        std::chrono::month(static_cast<unsigned>(number(5, 2))),
+                                        std::chrono::day(static_cast<unsigned>(number(8, 2)))};
+  const int hour = number(11, 2), minute = number(14, 2), second = number(17, 2);
+  // 60 is a leap second. The years are those of which nanoseconds fit into 64 bits.
+  if (!day.ok() || hour > 23 || minute > 59 || second > 60 || number(0, 4) < 1700 || number(0, 4) > 2250)
+    return std::nullopt;
+  const std::int64_t days = std::chrono::sys_days(day).time_since_epoch().count();
+  return days * 86'400 + hour * 3600 + minute * 60 + second;
+}
+
+}  // namespace
+
 std::int64_t time_of(std::string_view text, std::int64_t now_ns) {
   constexpr std::int64_t second = 1'000'000'000;
   static constexpr std::array<std::pair<char, std::int64_t>, 4> units{{{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}}};
@@ -126,17 +158,12 @@ std::int64_t time_of(std::string_view text, std::int64_t now_ns) {
     const auto count = decode_decimal(text.substr(0, text.size() - 1));
     if (count && *count <= 1'000'000) return now_ns - static_cast<std::int64_t>(*count) * seconds * second;
   }
-  static constexpr std::string_view shape = "0000-01-01T00:00:00Z";
-  const bool whole = text.size() == 10 || text.size() == 16 || text.size() == 19 || text.size() == shape.size();
-  std::string full(text);
-  if (whole) full += shape.substr(text.size());
-  std::tm parts{};
-  const char* end = whole ? ::strptime(full.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts) : nullptr;
-  if (end == nullptr || *end != '\0') {
+  const auto seconds = utc_seconds(text);
+  if (!seconds) {
     throw Refusal("not a time: \"" + std::string(text.substr(0, 100)) + "\"",
-                  "write 2026-11-22T10:30:00Z, 2026-11-22, or 15m for 15 minutes ago (s, m, h, d)");
+                  "write 2026-11-22T10:30:00Z, its beginning (2026-11-22T10), or 15m for 15 minutes ago (s, m, h, d)");
   }
-  return static_cast<std::int64_t>(::timegm(&parts)) * second;
+  return *seconds * second;
 }
 
 // ---- following ------------------------------------------------------------------------------------------------------

@@ -417,7 +417,9 @@ class Reading(harness.Case):
         self.assertEqual([r["type"] for r in shown("--type", "journal.open", "--type", "journal.close")], ["journal.open", "journal.close"])
         self.assertEqual(len(shown("--since", "1h")), len(run.journal()))
         self.assertEqual(shown("--until", "1h"), [])
-        for words in (("--since", "yesterday"), ("--no-such", "x")):
+        for since in ("2026", "2026-11", "2026-11-22", "2026-11-22T10", "2026-11-22T10:30", "2026-11-22T10:30:00", "2026-11-22T10:30:00Z"):
+            self.assertEqual(len(shown("--since", since)), len(run.journal()), since)
+        for words in (("--since", "yesterday"), ("--since", "2026-02-30"), ("--until", "2026-11-22T1"), ("--no-such", "x")):
             self.assertEqual(self.scratch.agent_run("journal", "show", *words).status, 2)
 
     def test_tail(self):

@@ -71,6 +71,23 @@ class Witness(harness.Case):
         self.assertEqual(verified.status, 1, str(verified))
         self.assertIn("FORKED", verified.text)
 
+    def test_forms_of_addresses(self):
+        """What is no form of address is not taken for the path of a socket; a path that looks like one still can be."""
+        self.run_one()
+        for where in ("https://localhost:1", "tcp:127.0.0.1:1", "HTTP://localhost:1", "unix:///w"):
+            result = self.scratch.agent_run("journal", "submit", "--to", where, "--witness", self.vkey)
+            self.assertEqual(result.status, 2, str(result))
+            self.assertRegex(result.errors, r"\Aagent-run: --to does not take '[^']+' — it takes the path of a socket or http://HOST:PORT[^\n]+\n\Z")
+        for where in ("http://127.0.0.1:1", "https://127.0.0.1:1"):
+            result = self.scratch.agent_run("journal", "witness", "--listen", where, "--state", self.scratch.base / "witness2", "--key", self.key)
+            self.assertEqual(result.status, 2, str(result))
+            self.assertIn("the path of a socket or tcp:ADDRESS:PORT", result.errors)
+        (self.scratch.base / "https:").mkdir()
+        (self.scratch.base / "https:" / "w").symlink_to(self.socket)
+        followed = harness.run([harness.AGENT_RUN, "journal", "submit", "--to", "./https://w", "--witness", self.vkey], cwd=self.scratch.base,
+                               env=self.scratch.environment)
+        self.assertEqual(followed.status, 0, str(followed))
+
     def test_refusals(self):
         self.run_one()
         other = self.scratch.agent_run("key", "show", "--journal", self.scratch.base / "other").text.strip()
@@ -98,7 +115,9 @@ class Witness(harness.Case):
 
 
 class OverTcp(Witness):
-    """The same, and what only a network brings. (All of Witness runs over TCP, too.)"""
+    """The same, and what only a network brings. (All of Witness runs over TCP, too, but for the paths.)"""
+
+    test_forms_of_addresses = None
 
     def serve(self, before=()):
         self.socket = "tcp:127.0.0.1:%d" % getattr(self, "port", 0)
