@@ -17,6 +17,7 @@
 #include <agentrun/sys/process.h>
 #include "cli/cli_common.h"
 #include "cli/journal/journal_command.h"
+#include "cli/journal/record_reader.h"
 #include "cli/journal/record_text.h"
 #include "cli/text/print.h"
 #include "cli/text/text.h"
@@ -30,12 +31,12 @@ std::string text(const nlohmann::json& record, const char* key) {
 }
 
 // time, verdict, what, on what, by whom. Everything else is in --json.
-void print_record(std::uint64_t index, std::string_view line, const std::string& run) {
+LineUse print_record(std::uint64_t index, std::string_view line, const std::string& run) {
   if (!run.empty()) print("{} ", run);
   const auto r = nlohmann::json::parse(line, nullptr, false);
   if (r.is_discarded() || !r.is_object()) {
     print("{:6}  (not a record)\n", index);
-    return;
+    return LineUse::not_a_record;
   }
   const std::string type = text(r, "type");
   std::string what;
@@ -49,15 +50,16 @@ void print_record(std::uint64_t index, std::string_view line, const std::string&
   std::from_chars(t.data(), t.data() + t.size(), ns);
   print("{:6} {} {:<13} {:<5}{}  [{} {}]\n", index, time_text(ns), type, text(r, "act"), what, text(r, "pid"),
         text(r, "comm"));
+  return LineUse::read;
 }
 
 /// `run`: in front of each, when they are of several. What is no record would break the output, or the terminal.
-void print_line(std::uint64_t index, std::string_view line, bool json, const std::string& run = {}) {
+LineUse print_line(std::uint64_t index, std::string_view line, bool json, const std::string& run = {}) {
   if (!json) return print_record(index, line, run);
   const std::string journal = run.empty() ? "" : "\"journal\":\"" + run + "\",";  // an id needs no escapes
   if (line.size() <= 2 || line[0] != '{' || !nlohmann::json::accept(line)) {
     print("{{\"i\":{},{}\"type\":\"(not a record)\"}}\n", index, journal);
-    return;
+    return LineUse::not_a_record;
   }
   print("{{\"i\":{},{}", index, journal);
   // Programs get the bytes that were hashed; a terminal would obey some of them.
@@ -67,20 +69,23 @@ void print_line(std::uint64_t index, std::string_view line, bool json, const std
   const std::string_view rest = to_terminal ? shown : bytes;
   write_text(stdout, rest);
   std::putchar('\n');
+  return LineUse::read;
 }
 
-/// Prints what fits of one run; false when not all of it could be read.
-bool print_run(const std::filesystem::path& directory, const journal::Filter& filter, bool json,
+/// Only of a line that no filter passed: whoever cannot read it cannot know that it does not fit.
+bool is_record(std::string_view line) {
+  return line.starts_with('{') && line.ends_with('}') && journal::text_field(line, "type").has_value();
+}
+
+/// Prints what fits of one run; false when not all of it could be read. `run`: in front of each line.
+bool print_run(const Arguments& arguments, const std::filesystem::path& directory, const journal::Filter& filter,
                const std::string& run) {
-  std::optional<std::string> broken;
-  journal::show(directory, {.broken = &broken}, [&](std::uint64_t index, std::string_view line) {
-    if (filter.fits(line)) print_line(index, line, json, run);
-    return std::ferror(stdout) == 0;
+  const bool json = arguments.has("--json");
+  return read_records(arguments, directory, [&](std::uint64_t index, std::string_view line) {
+    if (std::ferror(stdout) != 0) return LineUse::stop;
+    if (filter.fits(line)) return print_line(index, line, json, run);
+    return is_record(line) ? LineUse::read : LineUse::not_a_record;
   });
-  if (broken)
-    print_diagnostic("agent-run: {}{}{}\n  agent-run journal verify says more\n", run, run.empty() ? "" : ": ",
-                     *broken);
-  return !broken;
 }
 
 journal::Filter filter_of(const Arguments& arguments) {
@@ -112,14 +117,12 @@ std::size_t tail_count(const Arguments& arguments) {
 
 int journal_show(const Arguments& arguments) {
   const auto run = run_of(arguments);
-  const bool json = arguments.has("--json");
-  return print_run(run, filter_of(arguments), json, {}) ? 0 : 1;
+  return print_run(arguments, run, filter_of(arguments), {}) ? 0 : 2;
 }
 
 int journal_query(const Arguments& arguments) {
   const std::filesystem::path state = state_directory(arguments);
   const journal::Filter filter = filter_of(arguments);
-  const bool json = arguments.has("--json");
   std::vector<std::filesystem::path> directories;
   for (const std::string& word : arguments.operands()) directories.push_back(named_run(arguments, word));
   if (directories.empty()) {
@@ -129,7 +132,7 @@ int journal_query(const Arguments& arguments) {
   for (const auto& directory : directories) {
     if (std::ferror(stdout) != 0) break;
     try {
-      if (!print_run(directory, filter, json, directory.filename().string())) status = std::max(status, 1);
+      if (!print_run(arguments, directory, filter, directory.filename().string())) status = 2;
     } catch (const SysError& e) {  // one that cannot be read does not hide the others
       print_diagnostic("agent-run: {}: {}\n", directory.filename(), e.what());
       status = 2;

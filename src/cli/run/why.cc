@@ -17,6 +17,7 @@
 #include "cli/cli_common.h"
 #include "cli/commands.h"
 #include "cli/journal/journal_command.h"
+#include "cli/journal/record_reader.h"
 #include "cli/journal/record_text.h"
 #include "cli/text/print.h"
 #include "cli/text/text.h"
@@ -277,15 +278,17 @@ int why_command(const Arguments& arguments) {
   const auto run = run_of(arguments);
   std::map<std::string, Denial> denials, failures;
   Unshown unshown;
-  journal::show(run, {}, [&](std::uint64_t, std::string_view line) {
+  std::uint64_t records = 0;
+  const bool all = read_records(arguments, run, [&](std::uint64_t, std::string_view line) {
     const auto record = nlohmann::json::parse(line, nullptr, false);
-    if (record.is_discarded() || !record.is_object()) return true;
+    if (record.is_discarded() || !record.is_object()) return LineUse::not_a_record;
     unshown.note(record);
-    if (!denied_by_policy(record) && !failed_outside(record)) return true;
+    ++records;
+    if (!denied_by_policy(record) && !failed_outside(record)) return LineUse::read;
     Denial& denial = (failed_outside(record) ? failures : denials)[class_of(record) + " " + object_of(record)];
     if (denial.times == 0) denial.first = record;
     denial.times += times_of(record);
-    return true;
+    return LineUse::read;
   });
   for (const auto& [what, denial] : denials) {
     if (arguments.has("--json")) {
@@ -311,13 +314,14 @@ int why_command(const Arguments& arguments) {
       const nlohmann::json out = {{"class", "not shown"}, {"object", what}, {"remedy", remedy}};
       write_text(stdout, json_line(out));
     }
-    return 0;
+    return all ? 0 : 2;
   }
   print_failures(failures);
-  if (denials.empty()) print("no denial is recorded in {}\n", run.filename().string());
+  if (denials.empty() && records != 0)
+    print("no denial is recorded in {}{}\n", all ? "" : "what could be read of ", run.filename().string());
   print_unshown(findings);
   if (denials.empty()) write_text(stdout, unrecorded);
-  return 0;
+  return all ? 0 : 2;
 }
 
 }  // namespace agentrun::cli

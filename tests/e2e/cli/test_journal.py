@@ -67,11 +67,47 @@ class Journal(harness.Case):
         with self.segment(runs[1]).open("r+b") as file:
             file.write(b"x" * 40_000)
         result = self.scratch.agent_run("journal", "query", "--type", "journal.close")
-        self.assertEqual(result.status, 1, str(result))
+        self.assertEqual(result.status, 2, str(result))
         self.assertEqual([row.split(" ")[0] for row in result.text.splitlines()], [runs[2].id])
         self.assertIn("longer than a record can be", result.errors)
-        self.assertEqual(self.scratch.agent_run("journal", "show", runs[1].id).status, 1)
-        self.assertEqual(self.scratch.agent_run("journal", "export", "--format", "jsonl", runs[1].id).status, 1)
+        self.assertEqual(self.scratch.agent_run("journal", "show", runs[1].id).status, 2)
+        self.assertEqual(self.scratch.agent_run("journal", "export", "--format", "jsonl", runs[1].id).status, 2)
+
+    def test_records_that_cannot_be_read(self):
+        """why, show, query and export say so and end with 2, by id and by path; the untouched run is the control."""
+        run = self.finished("sh", "-c", "(: > /usr/denied); exit 0")
+        segment, whole = self.segment(run), self.segment(run).read_bytes()
+        lines, at = whole.splitlines(keepends=True), whole.index(b"\n", len(whole) // 2) + 1
+        half = whole[:at - 20]
+
+        def replaced(content):
+            segment.unlink(missing_ok=True)
+            segment.write_bytes(content)
+
+        def second_segment(content, following):
+            replaced(content)
+            segment.with_name("entries.000001.jsonl").write_bytes(following)
+        faults = {"no JSON": lambda: replaced(whole[:at] + b"{rubbish\n" + whole[at:]), "cut off": lambda: replaced(half),
+                  "one record less": lambda: replaced(b"".join(lines[:-1])), "empty": lambda: replaced(b""),
+                  "missing": segment.unlink, "a FIFO": lambda: (segment.unlink(), os.mkfifo(segment)),
+                  "torn, and another follows": lambda: second_segment(half, whole[at:]),
+                  "overlong": lambda: replaced(whole[:at] + b"x" * 40_000 + b"\n" + whole[at:])}
+        commands = (("why",), ("why", "--json"), ("journal", "show"), ("journal", "show", "--json"), ("journal", "query"),
+                    ("journal", "query", "--type", "none"), ("journal", "export", "--format", "jsonl"), ("journal", "export", "--format", "ocsf"))
+        for name, fault in {"nothing": lambda: None, **faults}.items():
+            fault()
+            for words in commands:
+                for named in (run.id, str(self.folder(run))):
+                    with self.subTest(name, words=words, named=named):
+                        result = self.scratch.agent_run(*words, named, timeout=20)
+                        self.assertEqual(result.status, 0 if name == "nothing" else 2, str(result))
+                        if name == "nothing":
+                            self.assertEqual(result.errors, "")
+                            continue
+                        self.assertRegex(result.errors, rf"\Aagent-run: {run.id}: [^\n]+ — agent-run journal verify {named} says more\n\Z")
+                        self.assertNotIn(f"no denial is recorded in {run.id}", result.text)
+            segment.with_name("entries.000001.jsonl").unlink(missing_ok=True)
+            replaced(whole)
 
     def test_hostile_lines(self):
         """Somebody else's journal: none of its text reaches the terminal unescaped, and JSON stays JSON."""
@@ -84,7 +120,7 @@ class Journal(harness.Case):
         for command in ("show", "query", "tail"):
             for words in ((), ("--json",), ("--path", "*", "--since", "1970-01-01")):
                 result = self.scratch.agent_run("journal", command, *words, run.id, *(("-n", "100") if command == "tail" else ()))
-                self.assertEqual(result.status, 0, str(result))
+                self.assertEqual(result.status, 0 if command == "tail" else 2, str(result))
                 for byte in b"\x1b\x07\0":
                     self.assertNotIn(byte, result.out, f"{command} {words}")
                 self.assertNotIn("\u202e".encode(), result.out if "--json" not in words else b"")
