@@ -16,6 +16,7 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include "cli/cli_common.h"
+#include "cli/commands.h"
 #include "cli/journal/journal_command.h"
 #include "cli/journal/record_reader.h"
 #include "cli/journal/record_text.h"
@@ -173,11 +174,19 @@ int journal_prune(const Arguments& arguments) {
   if (error != std::errc{} || end != word.data() + word.size() || days > 36'500)
     throw UsageError("'" + word + "' is not a number of days", "agent-run journal prune --older-than 365");
   const bool try_only = arguments.has("--dry-run");
+  const std::string verify = "agent-run journal verify" +
+                             (arguments.has("--journal") ? " --journal " + arguments.value("--journal") : "") + " ";
+  int status = 0;
   for (const journal::Pruned& run :
        journal::prune(state_directory(arguments), days, try_only ? journal::Prune::try_only : journal::Prune::remove)) {
-    print("{}  {}, {} records\n", run.id, try_only ? "would be pruned" : "pruned", run.records);
+    if (run.failure.empty()) {
+      print("{}  {}, {} records\n", run.id, try_only ? "would be pruned" : "pruned", run.records);
+      continue;
+    }
+    print_error(run.id + ": not pruned: " + run.failure, verify + run.id + " says what is there");
+    status = 2;
   }
-  return 0;
+  return status;
 }
 
 }  // namespace agentrun::cli

@@ -87,6 +87,28 @@ unsigned segments_of(const Fd& directory) {
   return number;
 }
 
+/// nullopt when the run is to stay.
+std::optional<Pruned> prune_run(const std::filesystem::path& state_directory, const RunInfo& run, const Key& identity,
+                                std::int64_t before, Prune how) {
+  const std::vector<std::string> trusted{identity.vkey()};
+  const Fd directory = files::open_directory(run.directory.string());
+  const unsigned segments = segments_of(directory);
+  if (!run.closed || segments == 0) return std::nullopt;
+  const Contents contents = contents_of(directory);
+  if (contents.closed == 0 || contents.closed >= before) return std::nullopt;
+  const auto anchors = index_anchors(state_directory, run.id, trusted);
+  const Report report = verify(run.directory, trusted, {.anchors = anchors});
+  if (report.status != Status::complete) return std::nullopt;
+  Pruned one{.id = run.id, .records = contents.records, .failure = {}};
+  if (how == Prune::try_only) return one;
+  write_hashes(directory, report);
+  files::replace(directory, files::kept, contents.kept, files::Sync::data);
+  check(::fsync(directory.get()), "fsync", run.directory.string());
+  index_pruned(state_directory, identity, run.id, contents.records);
+  one.bytes = remove_segments(directory, segments);
+  return one;
+}
+
 }  // namespace
 
 std::optional<std::map<std::uint64_t, std::string>> read_pruned(const Fd& directory) {
@@ -125,27 +147,15 @@ std::vector<Pruned> prune(const std::filesystem::path& state_directory, unsigned
                   "prune what is older than that");
   }
   const Key identity = load_or_make_identity(state_directory);
-  const std::vector<std::string> trusted{identity.vkey()};
   const std::int64_t before = wall_clock_ns() - static_cast<std::int64_t>(days) * day_ns;
   std::vector<Pruned> pruned;
   for (const RunInfo& run : list_runs(state_directory)) {
-    const Fd directory = files::open_directory(run.directory.string());
-    const unsigned segments = segments_of(directory);
-    if (!run.closed || segments == 0) continue;
-    const Contents contents = contents_of(directory);
-    if (contents.closed == 0 || contents.closed >= before) continue;
-    const auto anchors = index_anchors(state_directory, run.id, trusted);
-    const Report report = verify(run.directory, trusted, {.anchors = anchors});
-    if (report.status != Status::complete) continue;
-    Pruned one{.id = run.id, .records = contents.records};
-    if (how == Prune::remove) {
-      write_hashes(directory, report);
-      files::replace(directory, files::kept, contents.kept, files::Sync::data);
-      check(::fsync(directory.get()), "fsync", run.directory.string());
-      index_pruned(state_directory, identity, run.id, contents.records);
-      one.bytes = remove_segments(directory, segments);
+    try {
+      auto one = prune_run(state_directory, run, identity, before, how);
+      if (one) pruned.push_back(std::move(*one));
+    } catch (const std::runtime_error& error) {  // SysError, Refusal
+      pruned.push_back({.id = run.id, .failure = error.what()});
     }
-    pruned.push_back(std::move(one));
   }
   return pruned;
 }

@@ -437,6 +437,20 @@ class Reading(harness.Case):
         last = self.scratch.agent_run("journal", "tail", "-n", "1", "--json")
         self.assertEqual(json.loads(last.out)["type"], "journal.close")
 
+    def test_prune_goes_on(self):
+        """A run that cannot be read is named, and those after it are pruned."""
+        old = {**self.scratch.environment, "LD_PRELOAD": str(harness.PROBES / "libfaulty.so"), "FAULTY_DAYS": "201"}
+        for _ in range(3):
+            self.assertEqual(self.scratch.agent_run("--", "true", env=old).status, 0)
+        runs = sorted((self.scratch.state / "agent-run" / "runs").iterdir())
+        (runs[1] / "entries.000000.jsonl").unlink()
+        os.mkfifo(runs[1] / "entries.000000.jsonl")
+        for words, done in ((("--dry-run",), "would be pruned"), ((), "pruned")):
+            pruned = self.scratch.agent_run("journal", "prune", *words)
+            self.assertEqual(pruned.status, 2, str(pruned))
+            self.assertEqual([line.split(",")[0] for line in pruned.text.splitlines()], [f"{runs[0].name}  {done}", f"{runs[2].name}  {done}"])
+            self.assertRegex(pruned.errors, rf"\Aagent-run: {runs[1].name}: not pruned: [^\n]+ — agent-run journal verify {runs[1].name} [^\n]+\n\Z")
+
     def test_prune(self):
         old = {**self.scratch.environment, "LD_PRELOAD": str(harness.PROBES / "libfaulty.so"), "FAULTY_DAYS": "201"}
         self.assertEqual(self.scratch.agent_run("--", "true", env=old).status, 0)
