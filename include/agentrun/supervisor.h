@@ -107,6 +107,7 @@ struct Prepared {
   std::vector<review::Target> overlays;          // by number, as the plan's steps name their layers
   std::vector<std::string> hidden;               // canonical: what the view does not show whatever is granted
   std::vector<PreparedSink> sinks;
+  std::string sink_program;  // empty without a sink
   Remarks remarks;
 };
 /// Throws Refusal (profile::ProfileError among them).
@@ -116,9 +117,10 @@ Prepared prepare(const Options& options, const Places& places);
 bool is_shown(const sandbox::Plan& plan, std::string_view path);
 
 /// agent-run-nft and agent-run-sink: beside agent-run (build tree, unpacked archive) or in libexecdir as it lies from
-/// bindir. Throw Refusal.
-std::string find_nft_program();
-std::string find_sink_program();
+/// bindir. Throw Refusal, also where an agent could write in an earlier run that the state directory `state` (absolute)
+/// or another one of this user remembers.
+std::string find_nft_program(const std::string& state, const Places& places);
+std::string find_sink_program(const std::string& state, const Places& places);
 
 /// What left the sandbox and came back, and what was not let out.
 struct Traffic {

@@ -60,7 +60,8 @@ int doctor_command(const Arguments&) {
         "no remedy. To check the host, run agent-run doctor outside\n");
     return 1;
   }
-  auto features = sandbox::probe_features({.nft_program = supervisor::find_nft_program(),
+  const supervisor::Places places = supervisor::find_places();
+  auto features = sandbox::probe_features({.nft_program = supervisor::find_nft_program(places.state, places),
                                            .ruleset = egress::closed_ruleset(),
                                            .egress_ruleset = ruleset_with_egress()});
   const bool lacks_a_part = std::ranges::any_of(

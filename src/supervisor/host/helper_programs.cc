@@ -19,8 +19,7 @@ namespace agentrun::supervisor {
 
 namespace {
 
-constexpr std::string_view nft = "agent-run-nft", sink = "agent-run-sink";
-constexpr std::array helpers = {nft, sink};
+constexpr std::array<std::string_view, 2> helpers = {"agent-run-nft", "agent-run-sink"};  // by Helper
 
 // The first one that exists is used, if it can be trusted. Beside agent-run comes first: in a build tree everything is
 // in one directory.
@@ -30,17 +29,18 @@ std::vector<std::string> places_of(std::string_view helper, std::string_view pro
   return {directory / helper, installed / helper};
 }
 
-std::string find_helper(std::string_view helper) {
+}  // namespace
+
+FoundHelper find_helper(Helper helper) {
+  const std::string_view name = helpers.at(static_cast<std::size_t>(helper));
   const std::string program = program_path();
-  const std::vector<std::string> places = places_of(helper, program);
+  const std::vector<std::string> places = places_of(name, program);
   for (const std::string& path : places) {
-    if (::access(path.c_str(), X_OK) == 0) return trusted_helper(path, program);
+    if (::access(path.c_str(), X_OK) == 0) return {.named = path, .path = trusted_helper(path, program)};
   }
-  throw Refusal(std::string(helper) + " is neither at " + places.front() + " nor at " + places.back(),
+  throw Refusal(std::string(name) + " is neither at " + places.front() + " nor at " + places.back(),
                 "install agent-run completely: meson install -C build");
 }
-
-}  // namespace
 
 std::vector<std::string> helper_places(std::string_view program) {
   std::vector<std::string> all;
@@ -54,14 +54,6 @@ std::string program_path() {
   char path[PATH_MAX];
   if (::realpath("/proc/self/exe", path) == nullptr) throw SysError(errno, "realpath", "/proc/self/exe");
   return path;
-}
-
-std::string find_nft_program() {
-  return find_helper(nft);
-}
-
-std::string find_sink_program() {
-  return find_helper(sink);
 }
 
 }  // namespace agentrun::supervisor

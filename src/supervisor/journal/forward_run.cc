@@ -50,6 +50,14 @@ std::vector<std::string> own_urls(const std::vector<std::string>& urls, const jo
   return own;
 }
 
+std::vector<std::string> files_of(const std::vector<PreparedSink>& sinks) {
+  std::vector<std::string> files;
+  for (const PreparedSink& sink : sinks) {
+    if (sink.target.kind == sink::Target::Kind::file) files.push_back(sink.target.path);
+  }
+  return files;
+}
+
 }  // namespace
 
 std::vector<std::string> forward(const std::filesystem::path& run_directory,
@@ -83,12 +91,9 @@ std::vector<std::string> forward(const std::filesystem::path& run_directory,
     numbers.push_back(static_cast<std::size_t>(place - known.begin()));
     if (place == known.end()) known.push_back(url);
   }
-  std::vector<std::string> written;
-  for (const PreparedSink& sink : sinks) {
-    if (sink.target.kind == sink::Target::Kind::file) written.push_back(sink.target.path);
-  }
   require_users_sinks(sinks, state_directory, places);
-  const StateUse use(state_directory, "--journal", places, written);
+  const std::string program = find_sink_program(std::filesystem::absolute(state_directory), places);
+  const StateUse use(state_directory, "--journal", places, files_of(sinks));
   sink::write_urls(run_directory, known);
   const std::uint64_t records = journal::show(run_directory, {}, [](std::uint64_t, std::string_view) { return true; });
   if (records == 0)
@@ -103,7 +108,8 @@ std::vector<std::string> forward(const std::filesystem::path& run_directory,
   const std::string run = run_directory.filename().string();
   const std::string origin = identity ? journal::identity_name(*identity) + "/" + run : "";
   Sinks all(sinks, numbers,
-            {.run_directory = run_directory,
+            {.program = program,
+             .run_directory = run_directory,
              .origin = origin,
              .identity = identity ? &*identity : nullptr,
              .state = Sinks::Of::State::over},

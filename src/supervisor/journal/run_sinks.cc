@@ -54,7 +54,7 @@ Sinks::Sinks(const std::vector<PreparedSink>& sinks, const std::vector<std::size
 
 void Sinks::start(One& one, const Of& of) {
   sink::Live::Setup setup{.target = one.sink.target,
-                          .program = find_sink_program(),
+                          .program = of.program,
                           .run_directory = of.run_directory,
                           .number = one.number,
                           .contents = one.sink.contents,

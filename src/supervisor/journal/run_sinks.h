@@ -22,6 +22,7 @@ namespace agentrun::supervisor {
 class Sinks {
  public:
   struct Of {
+    std::string program;  // of users_helper()
     std::filesystem::path run_directory;
     std::string origin;
     const journal::Key* identity = nullptr;  // certifies the keys of sinks that sign

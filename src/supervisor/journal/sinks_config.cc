@@ -83,7 +83,6 @@ std::vector<PreparedSink> sinks_of(const policy::Policy& policy, const UsersOwn&
       throw Refusal(url.place.text() + ": " + e.what(), e.remedy());
     }
   }
-  if (!sinks.empty()) (void)find_sink_program();
   if (sinks.size() > sink::max_sinks) throw Refusal("more than 8 sinks", "a collector can pass records on to others");
   return sinks;
 }

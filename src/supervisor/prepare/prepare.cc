@@ -12,36 +12,21 @@
 #include "supervisor/host/host_facts.h"
 #include "supervisor/journal/sinks_config.h"
 #include "supervisor/prepare/command_line.h"
+#include "supervisor/prepare/earlier_runs.h"
 #include "supervisor/prepare/hidden_states.h"
 #include "supervisor/prepare/inputs.h"
 #include "supervisor/prepare/refusals.h"
 #include "supervisor/prepare/remarks.h"
 #include "supervisor/prepare/standard_files.h"
+#include "supervisor/prepare/users_helper.h"
 #include "supervisor/prepare/users_own.h"
 #include "supervisor/prepare/workspace.h"
-#include "supervisor/state/agent_writable_dirs.h"
 
 namespace agentrun::supervisor {
 
 namespace {
 
 using profile::Profile;
-
-// What earlier runs remembered, in all the state directories of this user.
-struct EarlierRuns {
-  EarlierRuns(const Options& options, const Places& places)
-      : state(state_directory_of(options, places)),
-        states(state_directories(state, places)),
-        remembering_states(written_directories(state, places)),
-        agent_writable(remembering_states),
-        elsewhere(states, Memory::states) {}
-
-  std::string state;                // this run's
-  std::vector<std::string> states;  // this run's first
-  std::vector<std::string> remembering_states;
-  AgentWritableDirs agent_writable;
-  AgentWritableDirs elsewhere;  // state directories that runs had in other places
-};
 
 // A policy, and the paths that the view hides whatever it grants.
 struct Compiled {
@@ -132,9 +117,8 @@ Remarks remarks_on(const Compiled& compiled, const sandbox::Plan& plan, const Gi
 
 // In this order: refuses inputs that earlier agents could have changed, before they count; compiles the policy; refuses
 // what it asks for and cannot have; makes the plan.
-Prepared prepare(const Options& options, const Places& places) {
+Prepared prepare(const Options& options, const Places& places, const EarlierRuns& earlier) {
   std::vector<Profile> chain = load_profiles(options, places);
-  const EarlierRuns earlier(options, places);
   HostSnapshot host(places);
   const MountNames mounts = read_mount_names();
   std::vector<std::string> hidden = with_mounts(states_to_hide(earlier.states, earlier.elsewhere), mounts);
@@ -154,6 +138,7 @@ Prepared prepare(const Options& options, const Places& places) {
   Compiled compiled = compile(chain, facts, std::move(hidden), earlier, mounts);
   refuse_what_cannot_be_enforced(compiled, host.paths());
   std::vector<PreparedSink> sinks = sinks_of(compiled.policy, users_own, places);
+  std::string sink_program = sinks.empty() ? std::string() : users_helper(Helper::sink, users_own);
   if (options.state_directory) refuse_reachable_state(compiled.policy, earlier.state);
 
   std::string run = journal::new_run_id();
@@ -172,7 +157,12 @@ Prepared prepare(const Options& options, const Places& places) {
           .overlays = std::move(overlays),
           .hidden = std::move(compiled.hidden),
           .sinks = std::move(sinks),
+          .sink_program = std::move(sink_program),
           .remarks = std::move(remarks)};
+}
+
+Prepared prepare(const Options& options, const Places& places) {
+  return prepare(options, places, EarlierRuns(options, places));
 }
 
 }  // namespace agentrun::supervisor

@@ -153,11 +153,12 @@ void Session::start_sinks() {
     urls.push_back(sink.target.url);
   }
   sink::write_urls(journal_->directory(), urls);
-  sinks_.emplace(
-      prepared_.sinks, numbers,
-      Sinks::Of{
-          .run_directory = journal_->directory(), .origin = journal_->origin(), .identity = &journal_->identity()},
-      options_.warn);
+  sinks_.emplace(prepared_.sinks, numbers,
+                 Sinks::Of{.program = prepared_.sink_program,
+                           .run_directory = journal_->directory(),
+                           .origin = journal_->origin(),
+                           .identity = &journal_->identity()},
+                 options_.warn);
 }
 
 // Broker and egress are forked while the sandbox still builds itself.

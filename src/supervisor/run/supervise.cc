@@ -1,5 +1,5 @@
-// Starts a run from its options: agent-run-nft is started, for later → the state directory → prepare (profiles, policy,
-// plan: refusals happen here) → session.cc.
+// Starts a run from its options: the state directory → what earlier runs remembered → agent-run-nft is started, for
+// later → prepare (profiles, policy, plan: refusals happen here) → session.cc.
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -12,8 +12,11 @@
 #include <agentrun/journal/state_shape.h>
 #include <agentrun/supervisor.h>
 #include <agentrun/sys/error.h>
+#include <agentrun/sys/paths.h>
 #include <agentrun/sys/process.h>
 #include "supervisor/host/host_paths.h"
+#include "supervisor/prepare/earlier_runs.h"
+#include "supervisor/prepare/users_helper.h"
 #include "supervisor/run/session.h"
 #include "supervisor/state/agent_writable_dirs.h"
 #include "supervisor/state/live_runs.h"
@@ -87,6 +90,13 @@ void refuse_newer_states(const Prepared& prepared) {
   }
 }
 
+// What it is may be an agent's: asked before it is executed.
+std::string nft_program(const EarlierRuns& earlier, const Places& places) {
+  HostPaths host;
+  const std::vector<std::string> usual = {std::string(parent_of(places.usual_profiles))};
+  return users_helper(Helper::nft, UsersOwn(host, earlier.agent_writable, usual));
+}
+
 }  // namespace
 
 Summary run(const Options& options, const Places& places) {
@@ -97,11 +107,12 @@ Summary run(const Options& options, const Places& places) {
     check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl", "PR_SET_DUMPABLE");
     // Makes RLIMIT_FSIZE an errno for the journal. Uses a handler, because the command would inherit SIG_IGN.
     ::signal(SIGXFSZ, [](int) {});
-    sandbox::RulesetLoader loader(find_nft_program());
     StateDirectory state(state_directory_of(options, places));
     if (options.state_directory) make_other_state(places.state);
     make_other_state(places.account_state);
-    Prepared prepared = prepare(options, places);
+    const EarlierRuns earlier(options, places);
+    sandbox::RulesetLoader loader(nft_program(earlier, places));
+    Prepared prepared = prepare(options, places, earlier);
     journal::require_state_directory(prepared.state_directory);
     const LiveRun live(live_view(prepared.policy, own_of(prepared), prepared.hidden), prepared.state_directory,
                        prepared.other_states);

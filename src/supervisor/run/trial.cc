@@ -37,7 +37,7 @@ void try_sandbox(const Places& places, Trial trial) {
   Prepared prepared = prepare(options, places);
   prepared.plan.terminal = prepared.plan.terminal_held_back = false;
   if (trial == Trial::floor) prepared.plan.filter = filter::Variant::agent_floor_only;
-  sandbox::Sandbox::start(prepared.plan, sandbox::RulesetLoader(find_nft_program())).kill();
+  sandbox::Sandbox::start(prepared.plan, sandbox::RulesetLoader(find_nft_program(places.state, places))).kill();
 }
 
 }  // namespace agentrun::supervisor

@@ -1,8 +1,9 @@
 """K4: what an agent wrote in an earlier run decides nothing in a later one: profiles, their parents, the journal's
-directory, sinks, pinned programs. Hidden files cannot be moved into sight."""
+directory, sinks, pinned programs, helper programs. Hidden files cannot be moved into sight."""
 
 import os
 import pathlib
+import shutil
 import subprocess
 
 import harness
@@ -146,6 +147,107 @@ class Inputs(harness.Case):
         self.refused(self.scratch.agent_run("-p", profile, "-w", self.ws, "--", "true", cwd=self.ws), "leads through a link that an agent may have made")
 
 
+class HelperPrograms(harness.Case):
+    """agent-run executes its helper programs outside of every sandbox. An earlier run could write where they are looked
+    for, before agent-run was installed there."""
+
+    HELPERS = ("agent-run-nft", "agent-run-sink")
+
+    def setUp(self):
+        super().setUp()
+        self.prefix = self.scratch.home / "pre"
+        self.bin, self.libexec = self.prefix / "bin", self.prefix / "libexec/agent-run"
+        for directory in (self.bin, self.libexec):
+            directory.mkdir(parents=True)
+        self.program = self.bin / "agent-run"
+        self.mark = self.outside / "started"
+        # Without what this user's state directories remember, the same start executes it.
+        self.unknowing = {**self.scratch.environment, "HOME": str(self.outside / "h"), "XDG_STATE_HOME": str(self.outside / "s")}
+        (self.outside / "h").mkdir()
+
+    def earlier(self, directory, script):
+        self.scratch.write_profile(workspace={"path": str(directory), "mode": "write"})
+        planted = f"plant() {{ printf '#!/bin/sh\\ntouch {self.mark}\\n' > $1; chmod +x $1; }}; cd {directory} && {script}"
+        self.assert_ran(self.inside("bash", "-c", planted, cwd=directory))
+
+    def install(self, bin_directory, libexec):
+        for directory, names in ((bin_directory, ["agent-run"]), (libexec, self.HELPERS)):
+            directory.mkdir(parents=True, exist_ok=True)
+            for name in names:
+                shutil.copy2(harness.BUILD / name, directory / name)
+
+    def start(self, *words, program=None, env=None):
+        return harness.run([program or self.program, *words], env=env or self.scratch.environment, cwd=self.ws)
+
+    def assert_not_executed(self, expected, *words):
+        for words in [words] if words else [("--", "true"), ("doctor",)]:
+            with self.subTest(words):
+                result = self.start(*words)
+                self.assertEqual(result.status, harness.REFUSED if words[-1] == "true" else 2, str(result))
+                self.assertRegex(result.errors, f"^agent-run: helper program .*{expected}.* — install agent-run, from sources that you trust.*\\n$")
+                self.assertFalse(self.mark.exists(), "it was executed")
+
+    def assert_executed(self, *words):
+        result = self.start(*(words or ("--", "true")), env=self.unknowing)
+        self.assertTrue(self.mark.exists(), f"the control: it is executed: {result}")
+        self.mark.unlink()
+
+    def test_beside_agent_run(self):
+        self.earlier(self.prefix, "plant bin/agent-run-nft; plant bin/agent-run-sink")
+        self.install(self.bin, self.libexec)
+        self.assert_not_executed(f"agent-run-nft lies in {self.prefix}, where an agent could write in an earlier run")
+        self.assert_executed()
+        # The remedy: where no agent could write, or never can.
+        for prefix in (self.outside / "clean", self.scratch.home / ".config/agent-run"):
+            self.install(prefix / "bin", prefix / "libexec/agent-run")
+            result = self.start("--", "echo", "in", program=prefix / "bin/agent-run")
+            self.assertEqual((result.status, result.text), (0, "in\n"), str(result))
+
+    def test_in_libexec(self):
+        """Only the directory of the helpers was an agent's, under another name at that time."""
+        early = self.scratch.home / "early"
+        early.mkdir()
+        self.earlier(early, "plant agent-run-nft")
+        self.libexec.rmdir()
+        early.rename(self.libexec)
+        shutil.copy2(harness.BUILD / "agent-run", self.program)
+        self.assert_not_executed(f"agent-run-nft lies in {self.libexec}, where")
+        self.assert_executed()
+
+    def test_links(self):
+        """The agent left a link, or a second name of the file."""
+        plain, kept = self.outside / "plain", self.outside / "kept"
+        self.earlier(self.bin, f"ln -s {plain} agent-run-nft")
+        self.install(self.bin, self.libexec)
+        plain.write_text(f"#!/bin/sh\ntouch {self.mark}\n")
+        plain.chmod(0o755)
+        self.assert_not_executed(f"agent-run-nft lies in {self.bin}|leads through a link in {self.bin}")
+        self.assert_executed()
+        (self.bin / "agent-run-nft").unlink()
+        project = self.scratch.home / "pj"
+        project.mkdir()
+        kept.write_text("")
+        kept.chmod(0o755)
+        os.link(kept, project / "name")
+        self.earlier(project, f"printf '#!/bin/sh\\ntouch {self.mark}\\n' > name")
+        (self.libexec / "agent-run-nft").unlink()
+        os.rename(kept, self.libexec / "agent-run-nft")
+        self.assert_not_executed(f"agent-run-nft is also {project}/name .a hard link., where an agent could write")
+        self.assert_executed()
+
+    def test_sink(self):
+        """The ruleset's helper is the user's, that of the sinks is not: in a run, and for a run that is over."""
+        words = ("--sink", f"file:{self.outside}/records", "--", "true")
+        self.earlier(self.bin, "plant agent-run-sink")
+        self.install(self.bin, self.libexec)
+        self.assertEqual(self.start("--", "true").status, 0)
+        run = self.scratch.newest_run()
+        for wanted in (words, ("journal", "forward", run, *words[:2])):
+            self.assert_not_executed(f"agent-run-sink lies in {self.bin}, where", *wanted)
+        self.assertFalse((self.outside / "records").exists())
+        self.assert_executed(*words)
+
+
 class Hidden(harness.Case):
     """The state directory is masked in the mount view and guarded by a rule: no directory above it can be moved away."""
 
@@ -185,7 +287,6 @@ EOF
 
     def test_missing_helper_program(self):
         """The agent must not create a file that the next start would look for first."""
-        import shutil
         program = self.ws / "bin/agent-run"
         for path in (program, self.ws / "bin/agent-run-sink", self.ws / "libexec/agent-run/agent-run-nft"):
             path.parent.mkdir(parents=True, exist_ok=True)
