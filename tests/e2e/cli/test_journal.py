@@ -109,6 +109,17 @@ class Journal(harness.Case):
             segment.with_name("entries.000001.jsonl").unlink(missing_ok=True)
             replaced(whole)
 
+    def test_events_of_a_foreign_run(self):
+        """The remedy names the path, and no option that is refused; followed, it says why."""
+        other = self.scratch.base / "other"
+        self.assertEqual(self.scratch.agent_run("--journal", other, "--", "true").status, 0)
+        (path,) = (other / "runs").iterdir()
+        refused = self.scratch.agent_run("journal", "export", "--format", "cloudevents", path)
+        self.assertEqual(refused.status, 2, str(refused))
+        self.assertIn(f"agent-run journal verify {path} shows why; the other formats sign nothing", refused.errors)
+        self.assertNotIn("--key", refused.errors)
+        self.assertEqual(self.scratch.agent_run("journal", "verify", path).status, 4)
+
     def test_hostile_lines(self):
         """Somebody else's journal: none of its text reaches the terminal unescaped, and JSON stays JSON."""
         run = self.finished()
