@@ -32,7 +32,7 @@ struct Setup {
   std::string run;         // run id, for the records
   std::string program;     // agent-run itself, which no rule lets run in a sandbox; empty: unknown
   unsigned receivers = 2;  // at least 2 (design.md §4.4)
-  journal::Durability durability = journal::Durability::written;
+  journal::Durability durability = journal::Durability::page_cache;
   const journal::Redactor* redactor = nullptr;  // outlives the fork; null: none
   Fd link;                                      // egress's channel of announcements; empty: nothing leaves
   const egress::Names* names = nullptr;         // with `link`: the names behind synthetic addresses

@@ -121,7 +121,7 @@ struct Setup {
   const policy::Policy* policy = nullptr;
   Names* names = nullptr;  // egress is the one that writes
   journal::Entries entries;
-  journal::Durability durability = journal::Durability::written;
+  journal::Durability durability = journal::Durability::page_cache;
   std::string run;  // run id, for the records
   Proxies proxies;
 };

@@ -73,11 +73,11 @@ void measure_start(const std::filesystem::path& state, int rounds) {
     const Key identity = load_or_make_identity(state);
     Run run = Run::create(state, identity, new_run_id());
     const IndexHead head = index_open(state, identity, run).head;
-    (void)index_close(state, identity, run, run.close(Durability::written), head);
+    (void)index_close(state, identity, run, run.close(Durability::page_cache), head);
   };
   figures("journal-whole-indexed", 1, bench::measure(rounds, 1, indexed), 1);
   figures("journal-whole-synced", 1, bench::measure(rounds, 1, [&] { whole_run(Durability::synced); }), 1);
-  figures("journal-whole-written", 1, bench::measure(rounds, 1, [&] { whole_run(Durability::written); }), 1);
+  figures("journal-whole-written", 1, bench::measure(rounds, 1, [&] { whole_run(Durability::page_cache); }), 1);
   const Key identity = load_or_make_identity(state);
   figures("journal-identity", 1, bench::measure(rounds, 1, [&] { (void)load_or_make_identity(state); }), 1);
   std::vector<Run> runs;

@@ -1,4 +1,4 @@
-// What the writer (index.cc) and the readers (index_read.cc, index_verify.cc) of the journal of journals share.
+// What the writer (index_writer.cc) and the readers (index_read.cc, index_verify.cc) of the journal of journals share.
 #pragma once
 
 #include <agentrun/journal/index.h>

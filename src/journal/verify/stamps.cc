@@ -128,12 +128,12 @@ KeptStamps read_stamps(const Fd& directory, const std::string& origin, Findings&
       if (head && head->origin != origin)
         findings.fault("V1", note, "the checkpoint of another journal: " + head->origin);
       else if (head && head->size == number)
-        kept.notes.push_back({.where = note, .origin = {}, .note = std::move(*bytes), .kept = true});
+        kept.notes.push_back({.where = note, .origin = {}, .note = std::move(*bytes), .in_run = true});
       else
         findings.fault("V7", note, "not a checkpoint of " + std::to_string(number) + " records");
     }
     if (auto bytes = read_kept_file(directory, reply, max_stamp, findings))
-      kept.replies.push_back({.where = reply, .origin = {}, .stamp = std::move(*bytes), .kept = true});
+      kept.replies.push_back({.where = reply, .origin = {}, .stamp = std::move(*bytes), .in_run = true});
   }
   return kept;
 }

@@ -9,7 +9,7 @@ namespace agentrun::journal {
 int Appender::append(std::string_view line) noexcept {
   const std::shared_lock on_its_way(moving_);
   if (const int error = write(line); error != 0) return error;
-  if (durability_ == Durability::written || deferred_) return 0;
+  if (durability_ == Durability::page_cache || deferred_) return 0;
   return sync();
 }
 
@@ -39,7 +39,7 @@ int Appender::write(std::string_view line) noexcept {
 
 int Appender::settle() noexcept {
   if (const int error = error_.load(std::memory_order_acquire); error != 0) return error;
-  return durability_ == Durability::written ? 0 : sync();
+  return durability_ == Durability::page_cache ? 0 : sync();
 }
 
 void Appender::stop() noexcept {

@@ -10,7 +10,7 @@ namespace {
 constexpr std::int64_t tick_ns = 10'000'000'000;
 
 journal::Durability durability_of(const Prepared& prepared) {
-  return prepared.policy.journal().synced ? journal::Durability::synced : journal::Durability::written;
+  return prepared.policy.journal().synced ? journal::Durability::synced : journal::Durability::page_cache;
 }
 
 }  // namespace
@@ -52,7 +52,7 @@ void RunJournal::seal() {
   }
   if (run_.due(now)) {
     run_.sign(now);
-    if (durability_ == journal::Durability::written) syncer_.request(run_.records(), now);
+    if (durability_ == journal::Durability::page_cache) syncer_.request(run_.records(), now);
   }
   if (const int error = syncer_.error(); error != 0) throw SysError(error, "fdatasync", run_.directory().string());
   turn_segment();

@@ -35,7 +35,7 @@ struct Opening {
   std::vector<std::string> argv;
   const journal::Redactor* redactor = nullptr;
   const journal::Key* identity = nullptr;
-  journal::Durability durability = journal::Durability::written;
+  journal::Durability durability = journal::Durability::page_cache;
 };
 int append_open(journal::Appender& entries, const journal::Run& run, const std::string& run_id,
                 const Prepared& prepared, const Opening& opening);

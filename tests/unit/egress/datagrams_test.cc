@@ -85,7 +85,7 @@ struct World {
   Fd nobody;
   Loop loop;
   Recorder recorder{journal::Entries{.segment = Fd(::fcntl(journal.get(), F_DUPFD_CLOEXEC, 0)), .wake = {}},
-                    journal::Durability::written, nobody, "test"};
+                    journal::Durability::page_cache, nobody, "test"};
   Lookup lookup{loop, [names = slow](const std::string& name) { return (*names)(name); }, 1};
   OwnAddresses own{[] { return std::vector<policy::Destination>{}; }};
   ProxyRules proxies{{}};

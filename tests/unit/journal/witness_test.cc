@@ -18,7 +18,7 @@ struct Watched {
     const IndexHead head = index_open(state, identity, run).head;
     Appender appender(run.appender());
     for (const char* type : {"journal.open", "journal.close"}) REQUIRE(appender.append(life(type, 1)) == 0);
-    (void)index_close(state, identity, run, run.close(Durability::written), head);
+    (void)index_close(state, identity, run, run.close(Durability::page_cache), head);
   }
   Scratch scratch;
   std::filesystem::path state = scratch.path() / "state";

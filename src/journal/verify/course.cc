@@ -1,4 +1,4 @@
-#include "journal/write/course.h"
+#include "journal/verify/course.h"
 
 #include "journal/format/fields.h"
 
