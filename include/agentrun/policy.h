@@ -22,17 +22,17 @@ namespace agentrun::policy {
 
 class ProtectedObjects;
 
-enum class Right : std::uint8_t { read, change, execute };  // change: write, create, remove, rename, change attributes
-enum class Act : std::uint8_t { deny, ask, allow };
-enum class By : std::uint8_t { rule, fallback, pdp, human, fail };  // fallback is written "default"
+enum class Right : std::uint8_t { read, write, execute };  // write: also create, remove, rename, change attributes
+enum class Action : std::uint8_t { deny, ask, allow };
+enum class DecidedBy : std::uint8_t { rule, fallback, pdp, human, fail };  // fallback is written "default"
 /// Who enforces it. nobody: what the broker would, under weaken: [floor-only].
-enum class Label : std::uint8_t { kernel, broker, nobody };
+enum class Enforcer : std::uint8_t { kernel, broker, nobody };
 /// What a profile has to name before it is done or left undone: `weaken`.
 enum class Weakening : std::uint8_t { host_root, limits, floor_only, trusted_grants };
 std::string_view name(Right) noexcept;
-std::string_view name(Act) noexcept;
-std::string_view name(By) noexcept;
-std::string_view name(Label) noexcept;
+std::string_view name(Action) noexcept;
+std::string_view name(DecidedBy) noexcept;
+std::string_view name(Enforcer) noexcept;
 std::string_view name(Weakening) noexcept;  // "floor-only"
 
 /// What a rule was written as: a key of a profile, or a group of agent-run's own rules (from `own` on).
@@ -64,10 +64,10 @@ struct Rule {
   std::string pattern;                                // as written, e.g. "~/.cache/pip"
   std::string meant;                                  // after expansion, e.g. "/home/u/.cache/pip"
   profile::Place place;
-  Act act = Act::deny;
-  Label label = Label::broker;
-  bool keeps = false;    // of files.keep: it speaks only of files that were there before the run
-  bool any_tls = false;  // of network.allow: a ClientHello may name anything, or nothing (tls: any)
+  Action act = Action::deny;
+  Enforcer enforcer = Enforcer::broker;
+  bool existing_only = false;  // of files.keep: it speaks only of files that were there before the run
+  bool any_tls = false;        // of network.allow: a ClientHello may name anything, or nothing (tls: any)
   /// Of network: which names it speaks of. `exact`: whoever wrote the rule chose the host; else the agent chooses it.
   enum class Names : std::uint8_t { none, exact, below, any } names = Names::none;
   bool loopback = false;  // of network: it speaks of localhost or of addresses of loopback, by TCP
@@ -78,8 +78,8 @@ struct Rule {
 enum class Age : std::uint8_t { before, since };  // the beginning of the run
 
 struct Verdict {
-  Act act = Act::deny;
-  By by = By::fallback;
+  Action act = Action::deny;
+  DecidedBy by = DecidedBy::fallback;
   const Rule* rule = nullptr;  // null for the default; points into the Policy
   friend bool operator==(const Verdict&, const Verdict&) = default;
 };
@@ -186,15 +186,16 @@ class Policy {
   /// for an object that exists its canonical path, else its parent's canonical path + "/" + name. Any bytes but NUL.
   /// Thread-safe; no allocation on the way of an allow.
   /// With `Age::since`, files.keep does not count. Who does not know the age asks with `before`, and once more when the
-  /// verdict's rule `keeps`.
+  /// verdict's rule is `existing_only`.
   [[nodiscard]] Verdict decide(Right right, std::string_view path, Age age = Age::before) const;
 
-  /// Who keeps this verdict on `path`. Of a denial by default: the kernel, but for a program below a folder in which
+  /// Who enforces this verdict on `path`. A denial by default: the kernel, but for a program below a folder in which
   /// Landlock has to let others be executed.
-  [[nodiscard]] Label keeper(const Verdict& verdict, Right right, std::string_view path) const;
+  [[nodiscard]] Enforcer enforced_by(const Verdict& verdict, Right right, std::string_view path) const;
   /// The same of decide_connect(). A denial by default is the kernel's where the packet filter lets nothing go to the
   /// relay.
-  [[nodiscard]] Label keeper_connect(const Verdict& verdict, const Destination& to, std::string_view name = {}) const;
+  [[nodiscard]] Enforcer connect_enforced_by(const Verdict& verdict, const Destination& to,
+                                             std::string_view name = {}) const;
 
   /// The arguments of a program, without its own name. Not complete: at least one more follows.
   struct Arguments {
@@ -313,7 +314,7 @@ class Policy {
   [[nodiscard]] bool denies_later() const noexcept;
   /// As they will be: with denies_later() exact, or claimed when the profile says claimed or off; at least claimed when
   /// rules ask about what is executed; exact where masks cannot carry a denial.
-  [[nodiscard]] profile::Reads reads_kept() const noexcept;
+  [[nodiscard]] profile::Reads reads_enforced() const noexcept;
   [[nodiscard]] profile::WorkspaceMode workspace_mode() const noexcept;
   [[nodiscard]] const std::string& workspace() const noexcept;
   [[nodiscard]] const std::string& home() const noexcept;

@@ -31,11 +31,11 @@ class ProfileError : public Refusal {
 };
 
 template <typename T>
-struct Written {
+struct Located {
   T value{};
   Place place;
 };
-using Pattern = Written<std::string>;
+using Pattern = Located<std::string>;
 using Patterns = std::vector<Pattern>;
 
 /// Whose words a profile holds. user: a file that somebody wrote; shipped: compiled into agent-run.
@@ -49,8 +49,8 @@ std::string_view name(WorkspaceMode) noexcept;
 std::string_view name(Reads) noexcept;
 
 struct Workspace {
-  std::optional<Written<std::string>> path;
-  std::optional<Written<WorkspaceMode>> mode;
+  std::optional<Located<std::string>> path;
+  std::optional<Located<WorkspaceMode>> mode;
 };
 struct Files {
   Patterns read, write, overlay, deny, protect, keep, ask;
@@ -64,8 +64,8 @@ using ExecRules = std::vector<ExecRule>;
 struct Exec {
   ExecRules allow, deny, ask;
   std::vector<std::pair<Pattern, std::string>> pin;  // path, "sha256:<64 hex>"
-  std::optional<Written<WritableExec>> writable;
-  std::optional<Written<MemfdExec>> memfd;
+  std::optional<Located<WritableExec>> writable;
+  std::optional<Located<MemfdExec>> memfd;
 };
 enum class TlsNames : std::uint8_t {
   name,
@@ -86,12 +86,12 @@ struct Environment {
   std::vector<std::pair<Pattern, std::string>> set;  // name, value
 };
 struct Limits {
-  std::optional<Written<std::uint64_t>> memory;  // bytes
-  std::optional<Written<std::uint64_t>> tasks;
-  std::optional<Written<double>> cpus;
-  std::optional<Written<std::uint64_t>> wall;  // seconds
-  std::optional<Written<std::uint64_t>> open_files;
-  std::optional<Written<std::uint64_t>> core;  // bytes
+  std::optional<Located<std::uint64_t>> memory;  // bytes
+  std::optional<Located<std::uint64_t>> tasks;
+  std::optional<Located<double>> cpus;
+  std::optional<Located<std::uint64_t>> wall;  // seconds
+  std::optional<Located<std::uint64_t>> open_files;
+  std::optional<Located<std::uint64_t>> core;  // bytes
 };
 
 /// One file, as written. Keys whose effect this version does not have are refused by parse(), never ignored.
@@ -106,8 +106,8 @@ struct Profile {
   Patterns sockets;
   Environment environment;
   Limits limits;
-  std::optional<Written<Reads>> reads;
-  std::optional<Written<std::string>> durability;  // "written" or "synced"
+  std::optional<Located<Reads>> reads;
+  std::optional<Located<std::string>> durability;  // "written" or "synced"
   Patterns redact;
   Patterns sinks;                  // URLs; what they say is agentrun/sink/target.h's matter
   std::optional<Place> decisions;  // where the section stands, when it is not empty

@@ -89,7 +89,7 @@ Reply answer(Receiver& rx, const seccomp_notif& notification) {
          .path_req = request.name.path,
          .to_req = request.name2.path};
   if (error != 0)
-    return refuse(rx, c, row->operation == filter::Operation::execute ? Right::execute : Right::change, error);
+    return refuse(rx, c, row->operation == filter::Operation::execute ? Right::execute : Right::write, error);
   if (auto reply = open_launched(rx, *task, c)) return std::move(*reply);
   return answer_operation(rx, c);
 }

@@ -38,7 +38,7 @@ bool changes_name(const Call& c) {
   switch (c.request.row->operation) {
     case Operation::open:
     case Operation::openat2:
-      return c.right == policy::Right::change && !c.identity;
+      return c.right == policy::Right::write && !c.identity;
     case Operation::unlink:
     case Operation::rename:
     case Operation::link:
@@ -46,7 +46,7 @@ bool changes_name(const Call& c) {
     case Operation::mkdir:
     case Operation::mknod:
     case Operation::bind:
-      return c.right == policy::Right::change;
+      return c.right == policy::Right::write;
     default:
       return false;
   }
@@ -57,13 +57,13 @@ bool changes_name(const Call& c) {
 std::string Recorder::remedy(const Call& c) const {
   if (c.right == policy::Right::execute && !own_program_.empty() && c.path == own_program_)
     return "no profile change: nothing can be nested in a sandbox of agent-run; start both from outside";
-  if (c.verdict.by == policy::By::fallback && !c.destination && !c.foreign_socket && changes_name(c))
+  if (c.verdict.by == policy::DecidedBy::fallback && !c.destination && !c.foreign_socket && changes_name(c))
     return policy_.remedy(c.verdict, c.right, parent_of(c.path));
   if (c.right == policy::Right::execute && c.cause == Call::Cause::walk && c.error == EACCES)
     return "no profile change: it is a directory and not a program, or is in a directory without search permission";
   if (c.opens_guarded)
     return "no profile change: change the mode, owner or access control list of this directory outside agent-run";
-  if (c.verdict.by == policy::By::fail)
+  if (c.verdict.by == policy::DecidedBy::fail)
     return "before the run, make unreadable directories readable (chmod u+rx), or choose a smaller workspace with -w";
   if (c.destination) return policy_.remedy_connect(c.verdict, *c.destination, c.host);
   return c.foreign_socket ? policy::Policy::remedy_socket(c.path)
@@ -73,7 +73,7 @@ std::string Recorder::remedy(const Call& c) const {
 // Keys in the order that RFC 8785 wants.
 void Recorder::decision_fields(const Call& c, journal::Record& record) {
   const Request& r = c.request;
-  const bool allowed = c.verdict.act == policy::Act::allow;
+  const bool allowed = c.verdict.act == policy::Action::allow;
   std::size_t redacted = 0;
   record.begin();
   record.text("act", policy::name(c.verdict.act));
@@ -144,7 +144,7 @@ bool Recorder::outcome(const Outcome& call, int error) {
 bool Recorder::image(const Task& task, const std::string& claimed, const policy::Verdict& verdict) {
   journal::Record& record = thread_record();
   record.begin();
-  record.text("act", verdict.act == policy::Act::allow ? "allow" : "kill").text("by", policy::name(verdict.by));
+  record.text("act", verdict.act == policy::Action::allow ? "allow" : "kill").text("by", policy::name(verdict.by));
   record.text("comm", task.comm)
       .text("exe", task.exe)
       .text("path", claimed)
@@ -175,7 +175,7 @@ bool Recorder::append(journal::Record& record) {
 
 void Recorder::count(const Call& c) {
   decisions_.fetch_add(1, std::memory_order_relaxed);
-  if (c.verdict.act == policy::Act::allow) return;
+  if (c.verdict.act == policy::Action::allow) return;
   if (c.cause == Call::Cause::policy) {
     denials_.fetch_add(1, std::memory_order_relaxed);
     report_denial(c);

@@ -103,7 +103,7 @@ std::string file_within(const std::string& path) {
 }
 
 bool is_refused_to_git(const Call& c) {
-  return c.verdict.act == policy::Act::deny && c.verdict.rule != nullptr && c.task.comm == "git" && !c.path.empty();
+  return c.verdict.act == policy::Action::deny && c.verdict.rule != nullptr && c.task.comm == "git" && !c.path.empty();
 }
 
 // Is it a rule for the contents of a repository's git directory, under any name?
@@ -181,8 +181,8 @@ void Traces::follow_rename(const std::string& from, const std::string& to) {
 }
 
 void Traces::note(const Call& c) {
-  if (c.right != policy::Right::change || c.destination || c.effect == "same") return;
-  if (c.verdict.act != policy::Act::allow) {
+  if (c.right != policy::Right::write || c.destination || c.effect == "same") return;
+  if (c.verdict.act != policy::Action::allow) {
     if (!is_refused_to_git(c)) return;
     const std::string worktree = refused_worktree(c);
     if (worktree.empty() && !is_refused_checkout(c)) return;

@@ -10,9 +10,9 @@ namespace {
 using Word = std::string_view;
 
 constexpr std::array rights = {Word("read"), Word("change"), Word("execute")};
-constexpr std::array acts = {Word("deny"), Word("ask"), Word("allow")};
+constexpr std::array actions = {Word("deny"), Word("ask"), Word("allow")};
 constexpr std::array judges = {Word("rule"), Word("default"), Word("pdp"), Word("human"), Word("fail")};
-constexpr std::array labels = {Word("kernel"), Word("broker"), Word("nobody")};
+constexpr std::array enforcers = {Word("kernel"), Word("broker"), Word("nobody")};
 constexpr std::array weakenings = {Word("host-root"), Word("limits"), Word("floor-only"), Word("trusted-grants")};
 constexpr std::array accesses = {Word("read"), Word("overlay"), Word("write"), Word("scratch")};
 constexpr std::array protocols = {Word("tcp"), Word("udp")};
@@ -64,9 +64,9 @@ constexpr bool in_order() {
 }
 
 static_assert(rights.size() == number_of(Right::execute) + 1);
-static_assert(acts.size() == number_of(Act::allow) + 1);
-static_assert(judges.size() == number_of(By::fail) + 1);
-static_assert(labels.size() == number_of(Label::nobody) + 1);
+static_assert(actions.size() == number_of(Action::allow) + 1);
+static_assert(judges.size() == number_of(DecidedBy::fail) + 1);
+static_assert(enforcers.size() == number_of(Enforcer::nobody) + 1);
 static_assert(weakenings.size() == number_of(Weakening::trusted_grants) + 1);
 static_assert(accesses.size() == number_of(Grant::Access::scratch) + 1);
 static_assert(protocols.size() == number_of(Protocol::udp) + 1);
@@ -82,14 +82,14 @@ constexpr Word word(const Names& names, Enum value) {
 Word name(Right value) noexcept {
   return word(rights, value);
 }
-Word name(Act value) noexcept {
-  return word(acts, value);
+Word name(Action value) noexcept {
+  return word(actions, value);
 }
-Word name(By value) noexcept {
+Word name(DecidedBy value) noexcept {
   return word(judges, value);
 }
-Word name(Label value) noexcept {
-  return word(labels, value);
+Word name(Enforcer value) noexcept {
+  return word(enforcers, value);
 }
 Word name(Weakening value) noexcept {
   return word(weakenings, value);

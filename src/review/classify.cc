@@ -106,8 +106,8 @@ bool is_protected_name(std::string_view path) {
   static const policy::Policy shipped = shipped_names();
   std::string meant;
   for (const std::string& part : meant_components(path)) meant.append("/").append(part);
-  const policy::Verdict verdict = shipped.decide(policy::Right::change, meant);
-  return verdict.act == policy::Act::deny && verdict.by == policy::By::rule;
+  const policy::Verdict verdict = shipped.decide(policy::Right::write, meant);
+  return verdict.act == policy::Action::deny && verdict.by == policy::DecidedBy::rule;
 }
 
 bool is_trusted_name(std::string_view path) {

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-using agentrun::policy::Act;
+using agentrun::policy::Action;
 using agentrun::policy::Policy;
 using agentrun::policy::Right;
 
@@ -26,16 +26,16 @@ bool one_line(std::string_view text) {
 void ask(const Policy& policy) {
   for (const std::string_view path :
        {"/", "/usr/bin/sh", "/home/u/w/a", "/tmp/.git/hooks/x", "/proc/1/mem", "/etc/shadow"}) {
-    for (const Right right : {Right::read, Right::change, Right::execute}) {
+    for (const Right right : {Right::read, Right::write, Right::execute}) {
       const auto verdict = policy.decide(right, path);
       require(verdict == policy.decide(right, path));
-      if (policy.guarded(right, path)) require(verdict.act == Act::deny);
+      if (policy.guarded(right, path)) require(verdict.act == Action::deny);
       require(one_line(policy.remedy(verdict, right, path)));
-      require((verdict.act == Act::allow) == policy.remedy(verdict, right, path).empty());
+      require((verdict.act == Action::allow) == policy.remedy(verdict, right, path).empty());
     }
   }
-  require(policy.decide(Right::change, "/proc/1/mem").act == Act::deny);
-  require(policy.decide(Right::read, "/a/../b").act == Act::deny);
+  require(policy.decide(Right::write, "/proc/1/mem").act == Action::deny);
+  require(policy.decide(Right::read, "/a/../b").act == Action::deny);
 }
 
 }  // namespace

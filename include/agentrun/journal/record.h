@@ -71,5 +71,7 @@ class Record {
 /// is not canonical. `number_field` also accepts the decimal strings of number() and word() if they fit.
 std::optional<std::string> text_field(std::string_view line, std::string_view key);
 std::optional<std::int64_t> number_field(std::string_view line, std::string_view key);
+/// An array of strings.
+std::optional<std::vector<std::string>> list_field(std::string_view line, std::string_view key);
 
 }  // namespace agentrun::journal

@@ -16,15 +16,19 @@ namespace agentrun {
 /// One message each; losing a `denial` costs only a line of the summary.
 struct ServiceEvent {
   enum class Kind : std::uint8_t {
-    ready,         // confined and serving
-    failed,        // could not start: `text` is the reason, with `remedy`
-    denial,        // `text`: what was denied, `remedy`: what would allow it; the first few distinct ones only
-    trace,         // at the end: `text`: a path, `remedy`: the name of a broker::Trace; a bounded number
-    journal_fail,  // a record could not be written: `text` is the errno's name; the run must end
-    moved,         // appends to the new segment (journal::segment_message)
-    kill,          // a denied image runs: `text` is its path; the run must end
-    notice,        // `text`: a message for the user
-    counts,        // the final report, after "finish": `counts`
+    ready,           // confined and serving
+    failed,          // could not start: `text` is the reason, with `remedy`
+    denial,          // `text`: what was denied, `remedy`: what would allow it; the first few distinct ones only
+    trace,           // at the end: `text`: a path, `remedy`: the name of a broker::Trace; a bounded number
+    journal_fail,    // a record could not be written: `text` is the errno's name; the run must end
+    moved,           // appends to the new segment (journal::segment_message)
+    kill,            // a denied image runs: `text` is its path; the run must end
+    notice,          // `text`: a message for the user
+    counts,          // the final report, after "finish": `counts`
+    arrived,         // a sink: this and the next three carry an agentrun::sink::Event
+    unreachable,     // a sink
+    attempt_failed,  // a sink
+    lost,            // a sink
   } kind{};
   std::string text, remedy;                  // at most max_text bytes, without NUL
   std::array<std::uint64_t, 6> counts = {};  // for `counts`: the service's header documents them; else 0

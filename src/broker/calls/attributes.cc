@@ -134,15 +134,15 @@ int perform_attribute(const Permit& permit, const Receiver& rx, const Request& r
 
 Reply answer_attribute(Receiver& rx, Call& c) {
   const Request& r = c.request;
-  if (of_layers(r.text)) return refuse(rx, c, Right::change, EPERM);
+  if (of_layers(r.text)) return refuse(rx, c, Right::write, EPERM);
   // A truncate may wait, and says nothing of directories.
   std::shared_lock<TreeLock> lock(rx.context.tree, std::defer_lock);
   if (r.row->operation != filter::Operation::truncate) lock.lock();
   Object object;
-  if (const int error = attribute_object(rx, c, object); error != 0) return refuse(rx, c, Right::change, error);
+  if (const int error = attribute_object(rx, c, object); error != 0) return refuse(rx, c, Right::write, error);
   if (object.in_view) {
-    judge(rx, c, Right::change, object);
-    if (const int error = judge_access(rx, c, object); error != 0) return refuse(rx, c, Right::change, error);
+    judge(rx, c, Right::write, object);
+    if (const int error = judge_access(rx, c, object); error != 0) return refuse(rx, c, Right::write, error);
   } else {
     // To hold a file of the host open for writing is to be allowed its content, not its mode, owner, times or
     // attributes.

@@ -41,14 +41,13 @@ Reply answer_bind(Receiver& rx, Call& c) {
   if (r.name.path.empty()) return Reply::proceed(BaselineCovers{"Landlock MAKE_SOCK"});
   AgentSocket socket;
   if (const int error = take_socket(c.task, r.fd, rx.context.host_network, socket); error != 0)
-    return refuse(rx, c, Right::change, error);
+    return refuse(rx, c, Right::write, error);
   if (!rx.context.listener.valid(r.id)) return Reply::gone(rx.context.listener, r.id, ESRCH);
   if (socket.domain != AF_UNIX) return Reply::proceed(BaselineCovers{"Landlock MAKE_SOCK"});
 
   const std::unique_lock lock(rx.context.tree);
   Fd start;
-  if (const int error = rx.resolver.start(c.task, r.name, start); error != 0)
-    return refuse(rx, c, Right::change, error);
+  if (const int error = rx.resolver.start(c.task, r.name, start); error != 0) return refuse(rx, c, Right::write, error);
   ParentAndName target;
   bool as_asked = true;
   int error = rx.resolver.parent_and_name_below(c.task, start, r.name.path, RESOLVE_NO_MAGICLINKS, target);
@@ -56,11 +55,11 @@ Reply answer_bind(Receiver& rx, Call& c) {
     as_asked = false;
     error = rx.resolver.parent_and_name_below(c.task, start, r.name.path, 0, target);
   }
-  if (error != 0) return refuse(rx, c, Right::change, error);
-  judge(rx, c, Right::change, target);
+  if (error != 0) return refuse(rx, c, Right::write, error);
+  judge(rx, c, Right::write, target);
   // An existing name cannot be bound, even where nothing may be created: as with mkdir.
   if (::faccessat(target.parent.get(), target.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-    return refuse(rx, c, Right::change, EADDRINUSE);
+    return refuse(rx, c, Right::write, EADDRINUSE);
   const Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
 

@@ -14,7 +14,7 @@
 
 namespace agentrun::broker {
 
-using policy::Act;
+using policy::Action;
 using policy::Right;
 
 namespace {
@@ -32,7 +32,7 @@ std::string unix_path(const Request& r) {
   return path;
 }
 
-constexpr policy::Verdict baseline_rule{.act = Act::allow, .by = policy::By::rule, .rule = nullptr};
+constexpr policy::Verdict baseline_rule{.act = Action::allow, .by = policy::DecidedBy::rule, .rule = nullptr};
 
 // A connect of a nonblocking socket goes on by itself, which is not a failure to record.
 Reply begun(Receiver& rx, Call& c, int error) {
@@ -114,17 +114,17 @@ void judge_socket(const Receiver& rx, Call& c, const Object& object) {
   const auto granted = std::find_if(rx.context.sockets.begin(), rx.context.sockets.end(), is_it);
   if (object.in_view && granted != rx.context.sockets.end()) {
     c.path = object.path;
-    c.verdict = {.act = Act::allow, .by = policy::By::rule, .rule = granted->rule};
+    c.verdict = {.act = Action::allow, .by = policy::DecidedBy::rule, .rule = granted->rule};
     return;
   }
   if (object.in_view)
-    judge(rx, c, Right::change, object);
+    judge(rx, c, Right::write, object);
   else
     judge_foreign(c, object, O_WRONLY);
   // The kernel refuses a file that is no socket (ECONNREFUSED), and its type cannot change while it is pinned.
   const bool other = S_ISSOCK(object.mode) && (!object.in_view || !rx.context.own_sockets.contains(object));
-  if (c.verdict.act == Act::allow && other) c.verdict = {};
-  c.foreign_socket = c.verdict.act != Act::allow && c.verdict.by == policy::By::fallback;
+  if (c.verdict.act == Action::allow && other) c.verdict = {};
+  c.foreign_socket = c.verdict.act != Action::allow && c.verdict.by == policy::DecidedBy::fallback;
 }
 
 Reply connect_unix(Receiver& rx, Call& c, AgentSocket socket) {
@@ -169,10 +169,10 @@ Reply connect_unix(Receiver& rx, Call& c, AgentSocket socket) {
 
 Reply answer_connect(Receiver& rx, Call& c) {
   const Request& r = c.request;
-  c.right = Right::change;
+  c.right = Right::write;
   AgentSocket socket;
   if (const int error = take_socket(c.task, r.fd, rx.context.host_network, socket); error != 0)
-    return refuse(rx, c, Right::change, error);
+    return refuse(rx, c, Right::write, error);
   if (!rx.context.listener.valid(r.id)) return Reply::gone(rx.context.listener, r.id, ESRCH);
   if (const auto to = destination_of(socket, r)) return connect_network(rx, c, std::move(socket), *to);
   if (socket.domain == AF_UNIX && r.address.ss_family == AF_UNIX && r.address_size > sizeof(sa_family_t) &&

@@ -17,7 +17,7 @@
 
 namespace agentrun::broker {
 
-using policy::Act;
+using policy::Action;
 using policy::Right;
 
 namespace {
@@ -60,16 +60,16 @@ bool same_content(const ParentAndName& a, const ParentAndName& b) {
 
 int judged_name(Receiver& rx, Call& c, ParentAndName& target) {
   const int error = rx.resolver.parent_and_name(c.task, c.request.name, 0, target);
-  if (error == 0) judge(rx, c, Right::change, target);
+  if (error == 0) judge(rx, c, Right::write, target);
   return error;
 }
 
 // The case's verdict becomes the stricter of both names; its path is then the name that is denied.
 void judge_second(const Receiver& rx, Call& c, const ParentAndName& target) {
   std::string stands_for;
-  const policy::Verdict verdict = verdict_on(rx, Right::change, target, stands_for);
+  const policy::Verdict verdict = verdict_on(rx, Right::write, target, stands_for);
   c.to = target.path;
-  if (c.verdict.act != Act::allow || verdict.act == Act::allow) return;
+  if (c.verdict.act != Action::allow || verdict.act == Action::allow) return;
   c.verdict = verdict;
   c.stands_for = std::move(stands_for);
   std::swap(c.path, c.to);
@@ -78,7 +78,7 @@ void judge_second(const Receiver& rx, Call& c, const ParentAndName& target) {
 // A symbolic link that comes to stand at `path`: not where it would stand in for a directory on the way to a guarded
 // path.
 void judge_link(const Receiver& rx, Call& c, const std::string& path) {
-  if (c.verdict.act != Act::allow) return;
+  if (c.verdict.act != Action::allow) return;
   if (auto denial = link_denial(rx, path)) {
     c.path = path;
     c.verdict = denial->verdict;
@@ -101,7 +101,7 @@ const policy::Rule* second_name_rule(const Receiver& rx, const std::string& from
 
 // As between two file systems: programs copy then.
 Reply refuse_link(Receiver& rx, Call& c, const policy::Rule& rule) {
-  c.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = &rule};
+  c.verdict = {.act = Action::deny, .by = policy::DecidedBy::rule, .rule = &rule};
   c.error = EXDEV;
   c.cause = Call::Cause::walk;
   c.effect = "errno";
@@ -180,9 +180,9 @@ bool stands_for_directory(const ParentAndName& target) {
 Reply answer_unlink(Receiver& rx, Call& c) {
   const std::shared_lock lock(rx.context.tree);
   ParentAndName target;
-  if (const int error = judged_name(rx, c, target); error != 0) return refuse(rx, c, Right::change, error);
+  if (const int error = judged_name(rx, c, target); error != 0) return refuse(rx, c, Right::write, error);
   // What is not there cannot be denied: programs remove what may be left over and expect ENOENT.
-  if (kind_of(target) == 0 && errno == ENOENT) return refuse(rx, c, Right::change, ENOENT);
+  if (kind_of(target) == 0 && errno == ENOENT) return refuse(rx, c, Right::write, ENOENT);
   const Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
   return result(rx, c, perform_unlink(recorded.permit(c), target, static_cast<int>(c.request.flags)));
@@ -192,17 +192,17 @@ Reply answer_rename(Receiver& rx, Call& c) {
   // Alone, since whether a directory moves is only known once nothing else can: renames are rare and short.
   const std::unique_lock lock(rx.context.tree);
   ParentAndName from, to;
-  if (const int error = judged_name(rx, c, from); error != 0) return refuse(rx, c, Right::change, error);
+  if (const int error = judged_name(rx, c, from); error != 0) return refuse(rx, c, Right::write, error);
   const bool whiteout = (c.request.flags & (RENAME_WHITEOUT | RENAME_EXCHANGE)) == RENAME_WHITEOUT;
-  if (whiteout && !keeps_whiteouts(rx)) return refuse(rx, c, Right::change, EPERM);  // as mknod of one
+  if (whiteout && !keeps_whiteouts(rx)) return refuse(rx, c, Right::write, EPERM);  // as mknod of one
   const policy::Verdict first = c.verdict;
-  if (const int error = judged_second_name(rx, c, to); error != 0) return refuse(rx, c, Right::change, error);
+  if (const int error = judged_second_name(rx, c, to); error != 0) return refuse(rx, c, Right::write, error);
   // git writes its settings anew also when nothing in them changes (git submodule update). The file that is kept stays;
   // what should have replaced it goes, since the agent may hold it open. Only what it may read, or this would tell
   // content.
-  const bool keeps = c.verdict.rule != nullptr && c.verdict.rule->keeps;
-  const bool readable = keeps && rx.context.policy.decide(Right::read, to.path).act == Act::allow;
-  if (first.act == Act::allow && readable && c.request.flags == 0 && same_content(from, to)) {
+  const bool keeps = c.verdict.rule != nullptr && c.verdict.rule->existing_only;
+  const bool readable = keeps && rx.context.policy.decide(Right::read, to.path).act == Action::allow;
+  if (first.act == Action::allow && readable && c.request.flags == 0 && same_content(from, to)) {
     c.path = from.path;
     c.to = to.path;
     c.verdict = first;
@@ -211,8 +211,8 @@ Reply answer_rename(Receiver& rx, Call& c) {
     if (!recorded) return Reply::error(recorded.error());
     return result(rx, c, perform_unlink(recorded.permit(c), from, 0));
   }
-  if (c.verdict.act == Act::allow) {
-    if (const int error = judge_moved(rx, c, from, to); error != 0) return refuse(rx, c, Right::change, error);
+  if (c.verdict.act == Action::allow) {
+    if (const int error = judge_moved(rx, c, from, to); error != 0) return refuse(rx, c, Right::write, error);
   }
   if (c.request.flags == 0 && kind_of(from) == S_IFREG && is_mounted_file(to) && !is_mounted_file(from)) {
     const Recorded recorded = record(rx, c, "in-place");
@@ -229,16 +229,16 @@ Reply answer_link(Receiver& rx, Call& c) {
   Object object;
   const int found = c.request.descriptor ? rx.resolver.descriptor(c.task, c.request.fd, object)
                                          : rx.resolver.object(c.task, c.request.name, c.request.follow, 0, object);
-  if (found != 0) return refuse(rx, c, Right::change, found);
-  if (!object.in_view) return refuse(rx, c, Right::change, EXDEV);
+  if (found != 0) return refuse(rx, c, Right::write, found);
+  if (!object.in_view) return refuse(rx, c, Right::write, EXDEV);
   ParentAndName to;
-  judge(rx, c, Right::change, object);
+  judge(rx, c, Right::write, object);
   c.identity = {object.dev, object.ino};
-  if (const int error = judged_second_name(rx, c, to); error != 0) return refuse(rx, c, Right::change, error);
+  if (const int error = judged_second_name(rx, c, to); error != 0) return refuse(rx, c, Right::write, error);
   if (S_ISLNK(object.mode)) judge_link(rx, c, to.path);
-  if (const policy::Rule* rule = c.verdict.act == Act::allow ? second_name_rule(rx, object.path, to.path) : nullptr)
+  if (const policy::Rule* rule = c.verdict.act == Action::allow ? second_name_rule(rx, object.path, to.path) : nullptr)
     return refuse_link(rx, c, *rule);
-  if (!Resolver::on_mount(to.parent, object.mount)) return refuse(rx, c, Right::change, EXDEV);
+  if (!Resolver::on_mount(to.parent, object.mount)) return refuse(rx, c, Right::write, EXDEV);
   const Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
   return result(rx, c, perform_link(recorded.permit(c), rx.context.host_proc, object, to));
@@ -247,7 +247,7 @@ Reply answer_link(Receiver& rx, Call& c) {
 Reply answer_symlink(Receiver& rx, Call& c) {
   const std::shared_lock lock(rx.context.tree);
   ParentAndName target;
-  if (const int error = judged_name(rx, c, target); error != 0) return refuse(rx, c, Right::change, error);
+  if (const int error = judged_name(rx, c, target); error != 0) return refuse(rx, c, Right::write, error);
   c.to_req = c.request.text;
   judge_link(rx, c, target.path);
   const Recorded recorded = record(rx, c, "emulated");
@@ -258,12 +258,12 @@ Reply answer_symlink(Receiver& rx, Call& c) {
 Reply answer_mkdir(Receiver& rx, Call& c) {
   const std::shared_lock lock(rx.context.tree);
   ParentAndName target;
-  if (const int error = judged_name(rx, c, target); error != 0) return refuse(rx, c, Right::change, error);
+  if (const int error = judged_name(rx, c, target); error != 0) return refuse(rx, c, Right::write, error);
   // `mkdir -p` walks down from the root: what exists is EEXIST, also where nothing may be made.
   if (::faccessat(target.parent.get(), target.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-    return refuse(rx, c, Right::change, EEXIST);
+    return refuse(rx, c, Right::write, EEXIST);
   const auto mask = Tasks::umask_of(c.task);
-  if (!mask) return refuse(rx, c, Right::change, without_umask(rx, c));
+  if (!mask) return refuse(rx, c, Right::write, without_umask(rx, c));
   const Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());
   return result(rx, c, perform_mkdir(recorded.permit(c), target, c.request.mode, *mask));
@@ -272,13 +272,13 @@ Reply answer_mkdir(Receiver& rx, Call& c) {
 Reply answer_mknod(Receiver& rx, Call& c) {
   const std::shared_lock lock(rx.context.tree);
   ParentAndName target;
-  if (const int error = judged_name(rx, c, target); error != 0) return refuse(rx, c, Right::change, error);
+  if (const int error = judged_name(rx, c, target); error != 0) return refuse(rx, c, Right::write, error);
   // The one device that the kernel lets everybody make hides a file of a lower layer (a whiteout): here as every other
   // device.
   if (S_ISCHR(c.request.mode) && !keeps_whiteouts(rx))
-    return refuse(rx, c, Right::change, kind_of(target) == 0 ? EPERM : EEXIST);
+    return refuse(rx, c, Right::write, kind_of(target) == 0 ? EPERM : EEXIST);
   const auto mask = Tasks::umask_of(c.task);
-  if (!mask) return refuse(rx, c, Right::change, without_umask(rx, c));
+  if (!mask) return refuse(rx, c, Right::write, without_umask(rx, c));
   const mode_t mode = mode_for_file(rx, c.request.mode);
   const Recorded recorded = record(rx, c, mode == c.request.mode ? "emulated" : "masked");
   if (!recorded) return Reply::error(recorded.error());

@@ -12,7 +12,7 @@
 
 namespace agentrun::broker {
 
-using policy::Act;
+using policy::Action;
 using policy::Right;
 
 Reply perform_execute(const Permit& permit, Receiver& rx, Call& c, const std::string& program) {
@@ -38,11 +38,12 @@ Reply answer_execute(Receiver& rx, Call& c) {
   c.verdict = rx.context.policy.decide_execute(object.path, arguments_of(r.argv, !r.argv_cut));
   c.verdict = by_other_names(rx, c.verdict, Right::execute, object, c.stands_for);
   c.verdict = with_writable_names(rx, c.verdict, object.path, object.fd, c.stands_for);
-  if (c.verdict.act == Act::allow && is_loader(object.path))
+  if (c.verdict.act == Action::allow && is_loader(object.path))
     c.verdict = judge_launched(rx, c.task, r.argv, !r.argv_cut, nullptr);
   c.verdict = with_pins(rx, c.verdict, object.path, [&] { return open_content(rx, object); });
   const bool memory_file = object.links == 0 && object.path.starts_with("/memfd:");  // exec.memfd decides
-  if (!object.in_view && !memory_file) c.verdict = {.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};
+  if (!object.in_view && !memory_file)
+    c.verdict = {.act = Action::deny, .by = policy::DecidedBy::fallback, .rule = nullptr};
   const Recorded recorded = record(rx, c, "continue");
   if (!recorded) return Reply::error(recorded.error());
   return perform_execute(recorded.permit(c), rx, c, object.path);

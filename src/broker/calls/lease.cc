@@ -34,20 +34,20 @@ int perform_lease(const Permit&, const Fd& taken, int lease, pid_t caller) {
 Reply answer_lease(Receiver& rx, Call& c) {
   const Request& r = c.request;
   const Fd taken = take_descriptor(c.task, r.fd);
-  if (!taken) return refuse(rx, c, Right::change, errno);
+  if (!taken) return refuse(rx, c, Right::write, errno);
   Object object;
   if (const int error = rx.resolver.taken_descriptor(taken, object); error != 0)
-    return refuse(rx, c, Right::change, error);
-  if (object.descriptor_flags < 0 || (object.descriptor_flags & O_PATH) != 0)
-    return refuse(rx, c, Right::change, EBADF);
+    return refuse(rx, c, Right::write, error);
+  if (object.descriptor_flags < 0 || (object.descriptor_flags & O_PATH) != 0) return refuse(rx, c, Right::write, EBADF);
   if (object.in_view)
-    judge(rx, c, Right::change, object);
+    judge(rx, c, Right::write, object);
   else {
     object.descriptor_flags = -1;  // an open file of the host does not give the right to delay its other openers
     judge_foreign(c, object, O_WRONLY);
   }
   // A lease that is returned was taken before, perhaps by another process with the same open file.
-  if (r.lease == F_UNLCK) c.verdict = {.act = policy::Act::allow, .by = policy::By::fallback, .rule = nullptr};
+  if (r.lease == F_UNLCK)
+    c.verdict = {.act = policy::Action::allow, .by = policy::DecidedBy::fallback, .rule = nullptr};
   c.identity = {object.dev, object.ino};
   const Recorded recorded = record(rx, c, "emulated");
   if (!recorded) return Reply::error(recorded.error());

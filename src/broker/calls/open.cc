@@ -16,7 +16,7 @@
 
 namespace agentrun::broker {
 
-using policy::Act;
+using policy::Action;
 using policy::Right;
 
 namespace {
@@ -143,7 +143,7 @@ Reply open_later(const Permit& permit, Receiver& rx, Call& c, Object& object) {
 
 Reply open_existing(Receiver& rx, Call& c, Object& object) {
   const std::uint64_t flags = c.request.how.flags;
-  const Right right = writes_existing(flags) ? Right::change : Right::read;
+  const Right right = writes_existing(flags) ? Right::write : Right::read;
   if (S_ISLNK(object.mode)) return refuse(rx, c, right, ELOOP);
   if ((flags & O_DIRECTORY) != 0 && !S_ISDIR(object.mode)) return refuse(rx, c, right, ENOTDIR);
   if (const int error = own_terminal(rx, c.task, object); error != 0) return refuse(rx, c, right, error);
@@ -161,12 +161,12 @@ Reply open_existing(Receiver& rx, Call& c, Object& object) {
   // An open for reading changes nothing, so its record gives the result. Every other open is recorded before it is
   // performed.
   Fd fd;
-  if (right == Right::change && takes_terminal(c, object)) {
+  if (right == Right::write && takes_terminal(c, object)) {
     const Recorded recorded = record(rx, c, "continue");
     if (!recorded) return Reply::error(recorded.error());
     return Reply::proceed(BaselineCovers{"Landlock: nothing but /dev/pts is written by the kernel's own open"});
   }
-  if (right == Right::change) {
+  if (right == Right::write) {
     const Recorded recorded = record(rx, c, "addfd");
     if (!recorded) return Reply::error(recorded.error());
     const int error = open_to_write(recorded.permit(c), rx, object, flags, fd);
@@ -174,7 +174,7 @@ Reply open_existing(Receiver& rx, Call& c, Object& object) {
     if (error != 0) return result(rx, c, error);
     return Reply::inject(std::move(fd), injected_flags(flags));
   }
-  if (c.verdict.act == Act::allow) c.error = open_to_read(rx, object, flags, fd);
+  if (c.verdict.act == Action::allow) c.error = open_to_read(rx, object, flags, fd);
   const bool leased = c.error == EAGAIN && (flags & O_NONBLOCK) == 0;
   if (leased) c.error = 0;
   const Recorded recorded = record(rx, c, c.error == 0 ? "addfd" : "errno");
@@ -198,7 +198,7 @@ int creation_of_directory(const Receiver& rx, const Call& c) {
 
 // Asks to try again if somebody created the file meanwhile.
 Reply create(Receiver& rx, Call& c, const ParentAndName& target) {
-  judge(rx, c, Right::change, target);
+  judge(rx, c, Right::write, target);
   c.error = 0;
   const mode_t mode = mode_for_file(rx, static_cast<mode_t>(c.request.how.mode));
   const Recorded recorded = record(rx, c, mode == c.request.how.mode ? "addfd" : "masked");
@@ -212,9 +212,9 @@ Reply create(Receiver& rx, Call& c, const ParentAndName& target) {
 }
 
 Reply open_temporary(Receiver& rx, Call& c, Object& directory) {
-  if (!S_ISDIR(directory.mode)) return refuse(rx, c, Right::change, ENOTDIR);
+  if (!S_ISDIR(directory.mode)) return refuse(rx, c, Right::write, ENOTDIR);
   if (directory.in_view)
-    judge(rx, c, Right::change, directory);
+    judge(rx, c, Right::write, directory);
   else
     judge_foreign(c, directory, O_RDWR);
   const mode_t mode = mode_for_file(rx, static_cast<mode_t>(c.request.how.mode));
@@ -231,16 +231,16 @@ Reply open_for_creation(Receiver& rx, Call& c) {
   const std::uint64_t flags = c.request.how.flags;
   const Follow follow = (flags & (O_NOFOLLOW | O_EXCL)) != 0 ? Follow::no : Follow::yes;
   const std::shared_lock lock(rx.context.tree);
-  if (const int error = creation_of_directory(rx, c); error != 0) return refuse(rx, c, Right::change, error);
+  if (const int error = creation_of_directory(rx, c); error != 0) return refuse(rx, c, Right::write, error);
   for (int attempt = 0; attempt < max_attempts; ++attempt) {
     Object object;
     int error = rx.resolver.object(c.task, c.request.name, follow, c.request.how.resolve, object);
     if (error == 0) {
-      if ((flags & O_EXCL) != 0) return refuse(rx, c, Right::change, EEXIST);
-      if (S_ISDIR(object.mode)) return refuse(rx, c, Right::change, EISDIR);
+      if ((flags & O_EXCL) != 0) return refuse(rx, c, Right::write, EEXIST);
+      if (S_ISDIR(object.mode)) return refuse(rx, c, Right::write, EISDIR);
       return open_existing(rx, c, object);
     }
-    if (error != ENOENT || c.request.name.path.empty()) return refuse(rx, c, Right::change, error);
+    if (error != ENOENT || c.request.name.path.empty()) return refuse(rx, c, Right::write, error);
 
     ParentAndName target;
     error = rx.resolver.parent_and_name(c.task, c.request.name, c.request.how.resolve, target);
@@ -253,11 +253,11 @@ Reply open_for_creation(Receiver& rx, Call& c) {
       if (error == 0) error = rx.resolver.parent_and_name_from(c.task, target, *text, next);
       target = std::move(next);
     }
-    if (error != 0) return refuse(rx, c, Right::change, error);
-    if (target.name.ends_with('/')) return refuse(rx, c, Right::change, EISDIR);
+    if (error != 0) return refuse(rx, c, Right::write, error);
+    if (target.name.ends_with('/')) return refuse(rx, c, Right::write, EISDIR);
     if (Reply reply = create(rx, c, target); reply.kind() != Reply::Kind::try_again) return reply;
   }
-  return refuse(rx, c, Right::change, EAGAIN);
+  return refuse(rx, c, Right::write, EAGAIN);
 }
 
 Reply open_exact(Receiver& rx, Call& c) {
@@ -265,7 +265,7 @@ Reply open_exact(Receiver& rx, Call& c) {
   Object object;
   const Follow follow = (flags & O_NOFOLLOW) != 0 ? Follow::no : Follow::yes;
   if (const int error = rx.resolver.object(c.task, c.request.name, follow, c.request.how.resolve, object); error != 0) {
-    return refuse(rx, c, writes(flags) ? Right::change : Right::read, error);
+    return refuse(rx, c, writes(flags) ? Right::write : Right::read, error);
   }
   if ((flags & temporary) != 0) return open_temporary(rx, c, object);
   return open_existing(rx, c, object);
@@ -293,7 +293,7 @@ Reply claim_read(Receiver& rx, Call& c) {
   const auto path = rx.resolver.lexical(c.task, c.request.name);
   if (!path || names_descriptor(*path)) return open_exact(rx, c);
   judge(rx, c, Right::read, *path);
-  if (c.verdict.act != Act::allow) return open_exact(rx, c);  // denied by that name: judge its target
+  if (c.verdict.act != Action::allow) return open_exact(rx, c);  // denied by that name: judge its target
   const Recorded recorded = record(rx, c, "continue");
   if (!recorded) return Reply::error(recorded.error());
   return Reply::proceed(BaselineCovers{"view, Landlock"});
@@ -311,7 +311,7 @@ Reply answer_open(Receiver& rx, Call& c) {
     return refuse(rx, c, Right::read, ENOSYS);
   }
   if ((flags & (O_CREAT | O_TRUNC)) != 0) {
-    if (const int error = descriptor_room(c.task); error != 0) return refuse(rx, c, Right::change, error);
+    if (const int error = descriptor_room(c.task); error != 0) return refuse(rx, c, Right::write, error);
   }
   if (writes(flags)) return (flags & O_CREAT) != 0 ? open_for_creation(rx, c) : open_exact(rx, c);
   const bool claimed = rx.context.reads == Reads::claimed && c.request.row->operation == filter::Operation::open;

@@ -23,7 +23,7 @@ Reply refuse(Receiver& rx, Call& c, Right right, int error) {
     const auto path = rx.resolver.lexical(c.task, c.request.name);
     judge(rx, c, right, path ? *path : c.request.name.path);
     // The walk failed, and no rule: whether the file is a preserved one was never checked.
-    if (c.verdict.rule != nullptr && c.verdict.rule->keeps)
+    if (c.verdict.rule != nullptr && c.verdict.rule->existing_only)
       c.verdict = rx.context.policy.decide(right, c.path, policy::Age::since);
   }
   c.error = error;

@@ -11,7 +11,7 @@ void Permit::require(std::uint64_t id) const {
 }
 
 Recorded record(DecisionLog& log, Call& call, std::string_view effect) {
-  const bool allowed = call.verdict.act == policy::Act::allow;
+  const bool allowed = call.verdict.act == policy::Action::allow;
   if (!allowed) call.error = EACCES;
   call.effect = allowed ? effect : "errno";
   if (!log.decision(call)) return Recorded(EIO);

@@ -17,7 +17,7 @@
 
 namespace agentrun::broker {
 
-using policy::Act;
+using policy::Action;
 
 namespace {
 
@@ -118,7 +118,7 @@ void deny(Call& c, const policy::Verdict& verdict, const std::string& guarded) {
 }  // namespace
 
 int judge_access(const Receiver& rx, Call& c, const Object& object) {
-  if (c.verdict.act != Act::allow || !S_ISDIR(object.mode)) return 0;
+  if (c.verdict.act != Action::allow || !S_ISDIR(object.mode)) return 0;
   struct stat before {};
   if (::fstat(object.fd.get(), &before) != 0) return errno;
   const Access access = access_after(object, before, c.request);
@@ -136,7 +136,7 @@ int judge_access(const Receiver& rx, Call& c, const Object& object) {
                         .folded = folds ? &rx.context.policy.denied_objects().folded() : nullptr};
   if (!may_guard_below(rules, object.path)) return 0;
   std::string guarded = object.path;
-  policy::ProtectedObjects::Denial denial{.verdict = {.by = policy::By::fail}, .name = {}};
+  policy::ProtectedObjects::Denial denial{.verdict = {.by = policy::DecidedBy::fail}, .name = {}};
   const int error = scan_guarded(rules, object.fd, ".", object.path, object.path, guarded, denial);
   if (error != EACCES && error != EXDEV) return error;
   deny(c, denial.verdict, guarded);

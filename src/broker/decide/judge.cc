@@ -10,7 +10,7 @@
 
 namespace agentrun::broker {
 
-using policy::Act;
+using policy::Action;
 using policy::Right;
 
 void judge(const Receiver& rx, Call& c, Right right, const std::string& path) {
@@ -68,7 +68,7 @@ policy::Age age_at(const Receiver& rx, const Object& object) {
 
 policy::Verdict verdict_on(const Receiver& rx, Right right, const ParentAndName& target, std::string& stands_for) {
   policy::Verdict verdict = rx.context.policy.decide(right, target.path);
-  if (verdict.rule != nullptr && verdict.rule->keeps)
+  if (verdict.rule != nullptr && verdict.rule->existing_only)
     verdict = rx.context.policy.decide(right, target.path, age_at(rx, target));
   return by_other_names(rx, verdict, right, target, stands_for);
 }
@@ -82,7 +82,7 @@ void judge(const Receiver& rx, Call& c, Right right, const ParentAndName& target
 
 void judge(const Receiver& rx, Call& c, Right right, const Object& object) {
   judge(rx, c, right, object.path);
-  if (c.verdict.rule != nullptr && c.verdict.rule->keeps)
+  if (c.verdict.rule != nullptr && c.verdict.rule->existing_only)
     c.verdict = rx.context.policy.decide(right, object.path, age_at(rx, object));
   c.verdict = by_other_names(rx, c.verdict, right, object, c.stands_for);
 }
@@ -90,9 +90,9 @@ void judge(const Receiver& rx, Call& c, Right right, const Object& object) {
 void judge_foreign(Call& c, const Object& object, std::uint64_t open_flags) {
   // O_TRUNC writes, whatever the access mode (open(2)).
   const bool reads_only = (open_flags & (O_ACCMODE | O_TRUNC)) == O_RDONLY;
-  c.right = reads_only ? Right::read : Right::change;
+  c.right = reads_only ? Right::read : Right::write;
   c.path = object.path;
-  c.verdict = policy::Verdict{.act = Act::deny, .by = policy::By::fallback, .rule = nullptr};
+  c.verdict = policy::Verdict{.act = Action::deny, .by = policy::DecidedBy::fallback, .rule = nullptr};
   // A pipe, socket or memory file is the agent's own. A file of the host inherited as 0, 1 or 2 may be opened again
   // with the access of that descriptor (> /dev/stderr), and no more.
   const bool anonymous = !object.path.starts_with('/') || (object.links == 0 && object.path.starts_with("/memfd:"));
@@ -103,7 +103,7 @@ void judge_foreign(Call& c, const Object& object, std::uint64_t open_flags) {
   const std::uint64_t wanted = mode == O_RDONLY && !reads_only ? O_RDWR : mode;
   const bool covered =
       held >= 0 && (static_cast<std::uint64_t>(held & O_ACCMODE) == wanted || (held & O_ACCMODE) == O_RDWR);
-  if (anonymous || covered) c.verdict.act = Act::allow;
+  if (anonymous || covered) c.verdict.act = Action::allow;
 }
 
 }  // namespace agentrun::broker

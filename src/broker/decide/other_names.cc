@@ -10,7 +10,7 @@
 
 namespace agentrun::broker {
 
-using policy::Act;
+using policy::Action;
 using policy::Right;
 using Objects = policy::ProtectedObjects;
 using Denial = std::optional<Objects::Denial>;
@@ -40,17 +40,17 @@ Denial by_spelling(const policy::FoldedRules& rules, Right right, const Where& w
   const auto ask = [&](policy::Age assumed) -> Denial {
     const policy::Rule* const rule = rules.denies(right, where.path, assumed);
     if (rule == nullptr) return std::nullopt;
-    return Objects::Denial{.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = rule}, .name = {}};
+    return Objects::Denial{.verdict = {.act = Action::deny, .by = policy::DecidedBy::rule, .rule = rule}, .name = {}};
   };
   Denial denial = ask(policy::Age::before);
   if (!denial || !folds_at(where)) return std::nullopt;
-  return denial->verdict.rule->keeps ? ask(age()) : denial;
+  return denial->verdict.rule->existing_only ? ask(age()) : denial;
 }
 
 // Asks with `before` first. Only files.keep then needs the age, which costs a look.
 Denial denial_for(const std::function<Denial(policy::Age)>& ask, const std::function<policy::Age()>& age) {
   Denial denial = ask(policy::Age::before);
-  if (denial && denial->verdict.rule->keeps) denial = ask(age());
+  if (denial && denial->verdict.rule->existing_only) denial = ask(age());
   return denial;
 }
 
@@ -86,23 +86,23 @@ Denial denial_of(const Receiver& rx, const Objects& objects, Right right, const 
   // A skipped path may be another name of a guarded file.
   const bool second = !objects.left_out().empty() && S_ISREG(object.mode) && object.links > 1;
   if (!denial && (second || objects.is_shut(identity)))
-    denial = Objects::Denial{.verdict = {.by = policy::By::fail}, .name = {}};
+    denial = Objects::Denial{.verdict = {.by = policy::DecidedBy::fail}, .name = {}};
   return denial;
 }
 
 template <typename Where>
 policy::Verdict by_other_names(const Receiver& rx, policy::Verdict verdict, Right right, const Where& where,
                                std::string& stands_for) {
-  if (verdict.act == Act::deny) return verdict;
+  if (verdict.act == Action::deny) return verdict;
   Denial denial;
   const Objects& denied = rx.context.policy.denied_objects();
   if (!denied.empty() || !denied.left_out().empty()) denial = denial_of(rx, denied, right, where);
-  if (!denial && right == Right::change && rx.context.guards.concern(where.path)) {
+  if (!denial && right == Right::write && rx.context.guards.concern(where.path)) {
     denial = denial_of(rx, rx.context.guards.found(), right, where);
     if (!denial && rx.context.guards.found().refuses())
-      denial = Objects::Denial{.verdict = {.by = policy::By::fail}, .name = {}};
+      denial = Objects::Denial{.verdict = {.by = policy::DecidedBy::fail}, .name = {}};
   }
-  if (!denial && (right != Right::change || rx.context.guards.concern(where.path)))
+  if (!denial && (right != Right::write || rx.context.guards.concern(where.path)))
     denial = by_spelling(rx.context.policy.denied_objects().folded(), right, where, [&] { return age_at(rx, where); });
   if (!denial) return verdict;
   stands_for = std::move(denial->name);
@@ -116,9 +116,10 @@ template policy::Verdict by_other_names(const Receiver& rx, policy::Verdict, Rig
 // paths, a file with several links may be a writable one.
 policy::Verdict with_writable_names(const Receiver& rx, policy::Verdict verdict, const std::string& path,
                                     const Fd& file, std::string& stands_for) {
-  if (verdict.act == Act::deny || !rx.context.policy.writable_noexec()) return verdict;
+  if (verdict.act == Action::deny || !rx.context.policy.writable_noexec()) return verdict;
   struct stat st {};
-  if (!file || ::fstat(file.get(), &st) != 0) return {.act = Act::deny, .by = policy::By::fail, .rule = nullptr};
+  if (!file || ::fstat(file.get(), &st) != 0)
+    return {.act = Action::deny, .by = policy::DecidedBy::fail, .rule = nullptr};
   if (st.st_uid != ::geteuid() && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0) return verdict;
   const Objects& writable = rx.context.guards.writable();
   Denial denial = writable.denies(rx.context.policy, Right::execute, identity_of(st), policy::Age::since);
@@ -130,7 +131,7 @@ policy::Verdict with_writable_names(const Receiver& rx, policy::Verdict verdict,
                              path.substr(above == "/" ? 1 : above.size() + 1), policy::Age::since);
   }
   if (!denial && !writable.left_out().empty() && st.st_nlink > 1)
-    return {.act = Act::deny, .by = policy::By::fail, .rule = nullptr};
+    return {.act = Action::deny, .by = policy::DecidedBy::fail, .rule = nullptr};
   if (!denial) return verdict;
   stands_for = std::move(denial->name);
   return denial->verdict;
@@ -140,12 +141,12 @@ policy::Verdict with_writable_names(const Receiver& rx, policy::Verdict verdict,
 // only an odd name for a link.
 Denial link_denial(const Receiver& rx, const std::string& path) {
   if (const policy::Rule* rule = rx.context.policy.on_the_way(path))
-    return Objects::Denial{.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = rule}, .name = {}};
+    return Objects::Denial{.verdict = {.act = Action::deny, .by = policy::DecidedBy::rule, .rule = rule}, .name = {}};
   if (const policy::Rule* rule = rx.context.policy.denied_objects().folded().on_the_way(path)) {
     const Fd parent(
         ::openat(rx.context.host_proc, std::string(parent_of(path)).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!parent || directory_folds(parent.get()))
-      return Objects::Denial{.verdict = {.act = Act::deny, .by = policy::By::rule, .rule = rule}, .name = {}};
+      return Objects::Denial{.verdict = {.act = Action::deny, .by = policy::DecidedBy::rule, .rule = rule}, .name = {}};
   }
   Denial denial = rx.context.policy.denied_objects().on_the_way(rx.context.policy, path);
   if (!denial && rx.context.guards.concern(path))

@@ -25,7 +25,7 @@
 
 namespace agentrun::broker {
 
-using policy::Act;
+using policy::Action;
 using policy::Right;
 
 namespace {
@@ -51,11 +51,11 @@ bool is_still_agent_run(const Receiver& rx, const Task& task) {
 
 policy::Verdict with_pins(const Receiver& rx, policy::Verdict verdict, const std::string& path,
                           const std::function<Fd()>& open) {
-  if (verdict.act != Act::allow) return verdict;
+  if (verdict.act != Action::allow) return verdict;
   const policy::Policy::Pin* const broken =
       rx.context.policy.broken_pin(path, [&] { return rx.context.digests.of(open()); });
   if (broken == nullptr) return verdict;
-  return {.act = Act::deny, .by = policy::By::rule, .rule = broken->rule};
+  return {.act = Action::deny, .by = policy::DecidedBy::rule, .rule = broken->rule};
 }
 
 Fd open_content(const Receiver& rx, const Object& object) {
@@ -72,7 +72,7 @@ policy::Verdict judge_launched(const Receiver& rx, const Task& task, const std::
   if (!complete && (launched.kind == Launched::Kind::nothing || launched.index + 1 >= argv.size())) return {};
   switch (launched.kind) {
     case Launched::Kind::nothing:
-      return {.act = Act::allow, .by = policy::By::rule, .rule = nullptr};
+      return {.act = Action::allow, .by = policy::DecidedBy::rule, .rule = nullptr};
     case Launched::Kind::unknown:
       return {};
     case Launched::Kind::program:
@@ -106,24 +106,25 @@ int verify_image(Receiver& rx, Task*& task, std::uint64_t id) {
   // their command line later, so it is not read again.
   LaunchedProgram program;
   policy::Verdict verdict = rx.context.policy.decide(Right::execute, task->exe);
-  const bool by_arguments = verdict.act == Act::allow && (rx.context.policy.needs_exec_truth() || is_loader(task->exe));
+  const bool by_arguments =
+      verdict.act == Action::allow && (rx.context.policy.needs_exec_truth() || is_loader(task->exe));
   const auto execution = by_arguments ? execution_of(*task) : std::nullopt;
   if (by_arguments && !(execution && rx.context.verified.contains(*execution))) {
     const Tasks::CommandLine line = Tasks::command_line(*task);
     verdict = rx.context.policy.decide_execute(task->exe, arguments_of(line.words, line.complete));
-    if (verdict.act == Act::allow && is_loader(task->exe))
+    if (verdict.act == Action::allow && is_loader(task->exe))
       verdict = judge_launched(rx, *task, line.words, line.complete, &program);
   }
   verdict = with_pins(rx, verdict, task->exe, [&] { return Tasks::open_image(*task); });
   std::string writable_name;
-  if (verdict.act == Act::allow && rx.context.policy.writable_noexec())
+  if (verdict.act == Action::allow && rx.context.policy.writable_noexec())
     verdict = with_writable_names(rx, verdict, task->exe, Tasks::open_image(*task), writable_name);
   const bool randomized = execution && Tasks::has_random_layout(*task);
   if (!rx.context.listener.valid(id)) return ESRCH;
   const ExecClaim* const claim = claim_behind(claims, task->exe);
-  const bool news = verdict.act != Act::allow || (claim != nullptr && task->exe != claim->before);
+  const bool news = verdict.act != Action::allow || (claim != nullptr && task->exe != claim->before);
   if (news && !rx.context.log.image(*task, claim != nullptr ? claim->path : std::string(), verdict)) return EIO;
-  task->judged = verdict.act == Act::allow;
+  task->judged = verdict.act == Action::allow;
   if (task->judged && randomized) rx.context.verified.add(*execution);
   if (task->judged) task->launched = std::move(program);
   if (task->judged) return 0;

@@ -58,7 +58,7 @@ class Scan {
       return !rules_.objects.may_guard_below(rules_.policy, path) && rules_.policy.guards_no_more(path, from);
     };
     if (made_since(dirfd, name, rules_.began) && rules_.folded == nullptr && known(from) && known(to)) return 0;
-    (void)found(from, {.verdict = {.by = policy::By::fail}, .name = {}});
+    (void)found(from, {.verdict = {.by = policy::DecidedBy::fail}, .name = {}});
     return EACCES;
   }
 
@@ -100,18 +100,18 @@ class Scan {
 
   bool on_the_way(const std::string& path) {
     if (const policy::Rule* rule = rules_.policy.on_the_way(path))
-      return found(path, {.verdict = {.by = policy::By::rule, .rule = rule}, .name = {}});
+      return found(path, {.verdict = {.by = policy::DecidedBy::rule, .rule = rule}, .name = {}});
     const policy::Rule* const way = rules_.folded == nullptr ? nullptr : rules_.folded->on_the_way(path);
-    if (way != nullptr) return found(path, {.verdict = {.by = policy::By::rule, .rule = way}, .name = {}});
+    if (way != nullptr) return found(path, {.verdict = {.by = policy::DecidedBy::rule, .rule = way}, .name = {}});
     auto denial = rules_.objects.on_the_way(rules_.policy, path);
     return denial && found(path, *std::move(denial));
   }
 
   bool guarded(int fd, const dirent& entry, const std::string& path) {
-    constexpr auto change = policy::Right::change;
+    constexpr auto change = policy::Right::write;
     std::optional<policy::Age> age;
     const auto counts = [&](const policy::Verdict& verdict) {
-      if (!verdict.rule->keeps) return true;
+      if (!verdict.rule->existing_only) return true;
       if (!age)
         age = age_in_repository(age_of(fd, entry.d_name, rules_.began), rules_.objects, path,
                                 [&] { return identity_at(fd, ""); });
@@ -123,7 +123,7 @@ class Scan {
     }
     const policy::Rule* const spelled =
         rules_.folded == nullptr ? nullptr : rules_.folded->denies(change, path, policy::Age::before);
-    const policy::Verdict by_spelling{.by = policy::By::rule, .rule = spelled};
+    const policy::Verdict by_spelling{.by = policy::DecidedBy::rule, .rule = spelled};
     if (spelled != nullptr && counts(by_spelling)) return found(path, {.verdict = by_spelling, .name = {}});
     auto denial = rules_.objects.denies(rules_.policy, change, path, policy::Age::before);
     return denial && counts(denial->verdict) && found(path, *std::move(denial));

@@ -25,8 +25,8 @@ struct ScanRules {
 [[nodiscard]] bool made_since(int fd, const char* name, std::int64_t began);
 /// Searches the directory `name` in `parent` for something that is guarded where it stands (`from`) or would be guarded
 /// where it goes (`to`). 0: nothing; EACCES: yes, `found` is the guarded path and `denial` says by what, or `found` is
-/// a directory that cannot be listed and may hold something guarded (policy::By::fail); EXDEV: too much to search, and
-/// programs fall back to copying.
+/// a directory that cannot be listed and may hold something guarded (policy::DecidedBy::fail); EXDEV: too much to
+/// search, and programs fall back to copying.
 int scan_guarded(const ScanRules& rules, const Fd& parent, const std::string& name, const std::string& from,
                  const std::string& to, std::string& found, policy::ProtectedObjects::Denial& denial);
 

@@ -84,12 +84,12 @@ int print_verdict(const Verdict& verdict, std::string_view keeper, const std::st
   if (rule != nullptr && rule->section == policy::Section::scratch) {
     print("  note: a private directory of the run, empty at its start; nothing of the host\n");
   }
-  if (verdict.act == policy::Act::allow) return 0;
+  if (verdict.act == policy::Action::allow) return 0;
   print("  to allow it: {}\n", remedy);
   return 1;
 }
 
-int print_verdict(const Verdict& verdict, policy::Label keeper, const std::string& what, const std::string& remedy) {
+int print_verdict(const Verdict& verdict, policy::Enforcer keeper, const std::string& what, const std::string& remedy) {
   return print_verdict(verdict, policy::name(keeper), what, remedy);
 }
 
@@ -104,59 +104,62 @@ class Explainer {
     const bool exists = ::lstat(path.c_str(), &st) == 0;
     const auto age = exists && !S_ISDIR(st.st_mode) ? policy::Age::before : policy::Age::since;
     Verdict verdict = policy_.decide(right, path, age);
-    if (right == Right::execute && verdict.act != policy::Act::deny && policy_.writable_noexec() && exists) {
+    if (right == Right::execute && verdict.act != policy::Action::deny && policy_.writable_noexec() && exists) {
       if (auto denial = denial_of_writable(path, st)) return print_writable(path, *denial);
     }
     std::string what = std::string(policy::name(right)) + " " + path, name;
-    if (verdict.act != policy::Act::deny) {
+    if (verdict.act != policy::Action::deny) {
       auto denial = denial_by(policy_.denied_objects(), right, path, age, exists ? &st : nullptr);
-      if (!denial && right == Right::change)
+      if (!denial && right == Right::write)
         denial = denial_by(unchangeable(), right, path, age, exists ? &st : nullptr);
       const policy::Rule* const spelled = denial ? nullptr : policy_.denied_objects().folded().denies(right, path, age);
       if (spelled != nullptr && HostTree().folds(std::string(parent_of(path))))
-        verdict = {.act = policy::Act::deny, .by = policy::By::rule, .rule = spelled};
+        verdict = {.act = policy::Action::deny, .by = policy::DecidedBy::rule, .rule = spelled};
       if (denial) {
         verdict = denial->verdict;
         name = denial->name;
         what += ", which stands for " + name;
       }
     }
-    if (verdict.act != policy::Act::deny && right != Right::execute) {
+    if (verdict.act != policy::Action::deny && right != Right::execute) {
       const std::string unknown = left_out_for(right, path, exists ? &st : nullptr);
       if (!unknown.empty())
-        return print_verdict({}, policy::Label::broker,
+        return print_verdict({}, policy::Enforcer::broker,
                              what + ", which may be what a guarded link or file is: not all was looked at: " + unknown,
                              "remove what is too much there, or grant less");
     }
-    if (verdict.act == policy::Act::allow && right == Right::execute && !exists && !may_come(path)) {
-      return print_verdict({}, policy::Label::kernel,
+    if (verdict.act == policy::Action::allow && right == Right::execute && !exists && !may_come(path)) {
+      return print_verdict({}, policy::Enforcer::kernel,
                            what + ", which " + verdict.rule->id +
                                " allows and which is not there: it is executed only if it is there when the run starts",
                            "make it before the run");
     }
-    if (verdict.act != policy::Act::allow && right == Right::execute && exists && !supervisor::is_shown(plan_, path)) {
+    if (verdict.act != policy::Action::allow && right == Right::execute && exists &&
+        !supervisor::is_shown(plan_, path)) {
       const std::string& judged = name.empty() ? path : name;
       const std::string executing = policy_.remedy(verdict, right, judged);
       const std::string both = policy_.can_be_allowed(verdict, right, judged)
                                    ? policy_.remedy({}, Right::read, path) + "; and " + executing
                                    : executing;
-      return print_verdict(verdict, policy_.keeper(verdict, right, path), what + ", which no rule shows", both);
+      return print_verdict(verdict, policy_.enforced_by(verdict, right, path), what + ", which no rule shows", both);
     }
-    if (right == Right::change && !exists && verdict.act == policy::Act::deny && verdict.by == policy::By::fallback) {
-      return print_verdict(verdict, policy_.keeper(verdict, right, path), what,
+    if (right == Right::write && !exists && verdict.act == policy::Action::deny &&
+        verdict.by == policy::DecidedBy::fallback) {
+      return print_verdict(verdict, policy_.enforced_by(verdict, right, path), what,
                            policy_.remedy(verdict, right, parent_of(path)));  // a name in it
     }
-    if (verdict.act == policy::Act::allow && right == Right::execute && exists && !supervisor::is_shown(plan_, path)) {
+    if (verdict.act == policy::Action::allow && right == Right::execute && exists &&
+        !supervisor::is_shown(plan_, path)) {
       const Verdict reading =
           policy_.decide(Right::read, path);  // allowed where a private directory of the run covers it
       const std::string remedy =
-          policy_.remedy(reading.act == policy::Act::allow ? Verdict{} : reading, Right::read, path);
-      return print_verdict({}, policy::Label::kernel,
+          policy_.remedy(reading.act == policy::Action::allow ? Verdict{} : reading, Right::read, path);
+      return print_verdict({}, policy::Enforcer::kernel,
                            what + ", which " + verdict.rule->id + " allows and no rule shows", remedy);
     }
-    const int status = print_verdict(verdict, policy_.keeper(verdict, right, path), what,
+    const int status = print_verdict(verdict, policy_.enforced_by(verdict, right, path), what,
                                      policy_.remedy(verdict, right, name.empty() ? path : name));
-    return right == Right::change && exists && S_ISDIR(st.st_mode) ? with_access_note(status, path) : status;
+    return right == Right::write && exists && S_ISDIR(st.st_mode) ? with_access_note(status, path) : status;
   }
 
   // As the broker's by_other_names(): what was not looked at may be any file with several links, or any path at all.
@@ -165,7 +168,7 @@ class Explainer {
     const policy::ProtectedObjects& denied = policy_.denied_objects();
     if (several && !denied.left_out().empty()) return denied.left_out();
     const bool concerned =
-        right == Right::change && std::ranges::any_of(policy_.view(), [&](const policy::Grant& grant) {
+        right == Right::write && std::ranges::any_of(policy_.view(), [&](const policy::Grant& grant) {
           return policy::changes_host(grant.access) && within(path, grant.path);
         });
     if (!concerned || !(several || unchangeable().refuses())) return {};
@@ -217,7 +220,7 @@ class Explainer {
 
   int print_writable(const std::string& path, const policy::ProtectedObjects::Denial& denial) const {
     constexpr Right right = Right::execute;
-    return print_verdict(denial.verdict, policy_.keeper(denial.verdict, right, denial.name),
+    return print_verdict(denial.verdict, policy_.enforced_by(denial.verdict, right, denial.name),
                          "execute " + path + ", which may be written as " + denial.name,
                          policy_.remedy(denial.verdict, right, denial.name));
   }
@@ -243,13 +246,13 @@ int answer_connect(const Policy& policy, const policy::Endpoint& endpoint, const
   const Verdict verdict = policy.decide_connect(endpoint.to, endpoint.name, program);
   const bool raw = endpoint.name.empty(), loopback = raw && policy::is_loopback(endpoint.to);
   // A rule lets it out of the sandbox, and then the address is judged by what it is: "*" names no private one.
-  if (verdict.act == policy::Act::allow && raw && !loopback) {
+  if (verdict.act == policy::Action::allow && raw && !loopback) {
     const egress::NotDialed refused = egress::why_not_dialed(policy, endpoint.to, program);
     if (!refused.why.empty()) {
       return print_verdict({}, "egress", what + ", not dialed: " + refused.why, refused.remedy);
     }
   }
-  const int code = print_verdict(verdict, policy.keeper_connect(verdict, endpoint.to, endpoint.name), what,
+  const int code = print_verdict(verdict, policy.connect_enforced_by(verdict, endpoint.to, endpoint.name), what,
                                  policy.remedy_connect(verdict, endpoint.to, endpoint.name));
   if (loopback) print("  note: the sandbox's own loopback; nothing of the host listens on it\n");
   return code;
@@ -259,7 +262,7 @@ struct Question {
   std::string_view option;
   Right right;
 };
-constexpr Question questions[] = {{"--open", Right::read}, {"--write", Right::change}, {"--exec", Right::execute}};
+constexpr Question questions[] = {{"--open", Right::read}, {"--write", Right::write}, {"--exec", Right::execute}};
 
 void print_list(const char* title, std::span<const std::string> values) {
   print("{}:", title);
@@ -291,7 +294,7 @@ void print_plan(const supervisor::Prepared& prepared) {
   print_list("executable below (kernel)", policy.exec_roots());
   print("rules:\n");
   for (const policy::Rule& rule : policy.rules()) {
-    print("  {:<5} {:<6} {}  {}\n", policy::name(rule.act), policy::name(rule.label), rule.id, rule.meant);
+    print("  {:<5} {:<6} {}  {}\n", policy::name(rule.act), policy::name(rule.enforcer), rule.id, rule.meant);
   }
   print("environment:\n");
   for (const std::string& entry : policy.environment()) print("  {}\n", entry);
@@ -365,9 +368,9 @@ int check_command(const Arguments& arguments) {
   const supervisor::Prepared prepared = supervisor::prepare(options, supervisor::find_places());
   egress::require_bindable(prepared.policy);
   const std::string_view finer = policy::name(
-      prepared.policy.weakened(policy::Weakening::floor_only) ? policy::Label::nobody : policy::Label::broker);
+      prepared.policy.weakened(policy::Weakening::floor_only) ? policy::Enforcer::nobody : policy::Enforcer::broker);
   std::size_t kernel = 0;
-  for (const policy::Rule& rule : prepared.policy.rules()) kernel += rule.label == policy::Label::kernel ? 1 : 0;
+  for (const policy::Rule& rule : prepared.policy.rules()) kernel += rule.enforcer == policy::Enforcer::kernel ? 1 : 0;
   print("{}: OK ({} rules: {} kernel, {} {}; reads {})\n", profile, prepared.policy.rules().size(), kernel,
         prepared.policy.rules().size() - kernel, finer, profile::name(prepared.reads));
   for (const std::string& weakening : prepared.policy.weakenings()) {

@@ -218,9 +218,9 @@ class Unshown {
   // allow it.
   static bool is_whole_remedy(const nlohmann::json& record) {
     const std::string act = field(record, "act"), by = field(record, "by");
-    if (act == policy::name(policy::Act::allow)) return false;
-    if (by == policy::name(policy::By::fallback)) return within(field(record, "path"), "/dev/shm");
-    return by != policy::name(policy::By::rule) || act == policy::name(policy::Act::deny);
+    if (act == policy::name(policy::Action::allow)) return false;
+    if (by == policy::name(policy::DecidedBy::fallback)) return within(field(record, "path"), "/dev/shm");
+    return by != policy::name(policy::DecidedBy::rule) || act == policy::name(policy::Action::deny);
   }
 
   // To execute a program it has to be shown, too.

@@ -44,7 +44,7 @@ Refused refused(const policy::Policy& policy, OwnAddresses& own, const policy::D
   const bool named = policy.names_address(to, facts.program, shortest_prefix(to)) ||
                      (behind && policy.names_address(*behind, facts.program, shortest_prefix(*behind)));
   if (const policy::Rule* const rule = stopped_by(policy, to, facts)) {
-    const policy::Verdict verdict{.act = rule->act, .by = policy::By::rule, .rule = rule};
+    const policy::Verdict verdict{.act = rule->act, .by = policy::DecidedBy::rule, .rule = rule};
     std::string remedy = policy.remedy_connect(verdict, behind && facts.name.empty() ? *behind : to);
     if (!public_ && !named && !remedy.ends_with(naming)) remedy += "; and " + naming;
     return {.why = "rule " + rule->id, .remedy = std::move(remedy)};

@@ -178,7 +178,7 @@ dns::Reply Resolver::decide(const dns::Question& question, Transport transport) 
     recorder_.deny("look up " + question.name, "");
   } else {
     verdict = question.plain ? policy_.decide_name(question.name) : policy::Verdict{};
-    if (verdict.act == policy::Act::allow) {
+    if (verdict.act == policy::Action::allow) {
       reply.rcode = dns::Rcode::no_error;
       if (question.type == dns::type_a) reply.address = names_.address_for(question.name);
       if (question.type == dns::type_a && !reply.address) {
@@ -203,7 +203,7 @@ dns::Reply Resolver::decide_pointer(const dns::Question& question, policy::Verdi
   const auto address = dns::reverse_address(question.name);
   const auto found = address ? names_.name_of(*address) : std::nullopt;
   if (!found) return {};
-  verdict.act = policy::Act::allow;
+  verdict.act = policy::Action::allow;
   return {.rcode = dns::Rcode::no_error, .pointer = *found};
 }
 

@@ -31,7 +31,7 @@ void RejectLog::flush() {
     // Rules name no other protocol.
     const bool known = entry.proto == "tcp" || entry.proto == "udp";
     const policy::Verdict verdict = known ? policy_.decide_connect(entry.to, entry.name) : policy::Verdict{};
-    const bool denied = known && verdict.act != policy::Act::allow;
+    const bool denied = known && verdict.act != policy::Action::allow;
     const std::string remedy = denied ? policy_.remedy_connect(verdict, entry.to, entry.name) : "";
     (void)recorder_.dropped({.type = entry.type,
                              .to = entry.to,

@@ -195,7 +195,7 @@ Datagrams::Flow* Datagrams::new_flow(const std::string& key, const policy::Desti
   facts.to.protocol = policy::Protocol::udp;
   if (policy::is_synthetic(to) && !to.v6) facts.name = context_.names.name_of(v4_number(to)).value_or("");
   const policy::Verdict verdict = judge(context_, facts);
-  const bool refused = verdict.act != policy::Act::allow || context_.recorder.failed();
+  const bool refused = verdict.act != policy::Action::allow || context_.recorder.failed();
   const bool full = context_.full() || flows_.size() >= most_flows;
   if (refused || full) {
     rejects_.add({.type = "net.refused",

@@ -133,7 +133,7 @@ void PendingFlows::handle(Announcement a) {
   facts.tid = a.tid;
   const policy::Verdict verdict = judge(context_, facts);
   const bool tcp = facts.to.protocol == policy::Protocol::tcp;
-  if (verdict.act != policy::Act::allow || !tcp || pending_.contains(a.id) || context_.recorder.failed())
+  if (verdict.act != policy::Action::allow || !tcp || pending_.contains(a.id) || context_.recorder.failed())
     return answer(a.id, EACCES);
   if (context_.full()) return answer(a.id, EAGAIN);
   if (verdict.rule != nullptr) {

@@ -77,6 +77,24 @@ std::size_t append_unescaped(std::string& out, std::string_view rest) {
   return 5;
 }
 
+/// The strings of a canonical array; nullopt for anything else.
+std::optional<std::vector<std::string>> texts_of(std::string_view array) {
+  std::vector<std::string> texts;
+  if (!array.starts_with('[') || !array.ends_with(']')) return std::nullopt;
+  array = array.substr(1, array.size() - 2);
+  while (!array.empty()) {
+    const std::size_t size = string_size(array);
+    const auto text = unquote(array.substr(0, size));
+    if (!text) return std::nullopt;
+    texts.push_back(*text);
+    array.remove_prefix(size);
+    if (array.empty()) break;
+    if (!array.starts_with(',') || array.size() == 1) return std::nullopt;
+    array.remove_prefix(1);
+  }
+  return texts;
+}
+
 }  // namespace
 
 Members::Members(std::string_view line) noexcept : rest_(line) {
@@ -140,6 +158,11 @@ std::optional<std::string> text_field(std::string_view line, std::string_view ke
 std::optional<std::int64_t> number_field(std::string_view line, std::string_view key) {
   const auto value = find_member(line, key);
   return value ? integer(*value) : std::nullopt;
+}
+
+std::optional<std::vector<std::string>> list_field(std::string_view line, std::string_view key) {
+  const auto value = find_member(line, key);
+  return value ? texts_of(*value) : std::nullopt;
 }
 
 }  // namespace agentrun::journal

@@ -72,7 +72,9 @@ void export_tiles(const std::filesystem::path& run_directory, const std::filesys
   const Fd directory = files::open_directory(run_directory.string());
   // This refuses what is not closed or was changed.
   const std::string checkpoint = prove_consistency(run_directory, 0).substr(std::string_view("old 0\n\n").size());
-  const auto head = parse_checkpoint(checkpoint.substr(0, checkpoint.find("\n\n") + 1));
+  std::string_view rest = checkpoint;
+  const auto note = take_note(rest);
+  const auto head = note ? parse_checkpoint(note->text) : std::nullopt;
   if (!head) throw Refusal("not a checkpoint");
   check(::mkdir(target.c_str(), 0700), "mkdir", target.string());
   Tiles tiles(target);

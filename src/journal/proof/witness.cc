@@ -35,6 +35,7 @@ std::string cosigned_text(std::uint64_t seconds, std::string_view note_text) {
 
 /// add-checkpoint: "old N", hashes, an empty line, a checkpoint.
 struct Request {
+  std::string_view whole_note;
   std::uint64_t old_size = 0;
   std::vector<Hash> path;
   Note note;
@@ -52,6 +53,7 @@ std::optional<Request> parse(std::string_view body) {
     if (request.path.size() == max_path || decode_base64(*line, request.path.emplace_back()) != sizeof(Hash))
       return std::nullopt;
   }
+  request.whole_note = body;
   auto note = line ? take_note(body) : std::nullopt;
   auto head = note && body.empty() ? parse_checkpoint(note->text) : std::nullopt;
   if (!head) return std::nullopt;
@@ -140,8 +142,8 @@ std::string submission(const std::filesystem::path& state_directory, std::uint64
 
 std::string cosigned(std::string_view submission, std::string_view lines, std::string_view witness_vkey) {
   const Refusal refusal("the witness did not cosign", "is --witness its key?");
-  const std::string note(submission.substr(submission.find("\n\n") + 2));
-  const std::string text = note.substr(0, note.find("\n\n") + 1);
+  const auto request = parse(submission);
+  if (!request) throw Refusal("not an add-checkpoint request");
   // A vkey of type 0x04 is one of 0x01 but for the type and the id that follows from it.
   const std::size_t first = witness_vkey.find('+');
   const std::size_t second = first == std::string_view::npos ? first : witness_vkey.find('+', first + 1);
@@ -157,7 +159,7 @@ std::string cosigned(std::string_view submission, std::string_view lines, std::s
   const Hash id = sha256(name + "\n" + ordinary);
   const Key key = Key::from_vkey(name + "+" + hex(std::span(id).first(4)) + "+" + base64(as_bytes(ordinary)));
 
-  const std::string whole = note + std::string(lines);
+  std::string whole = std::string(request->whole_note) + std::string(lines);
   std::string_view rest = whole;
   const auto parsed = take_note(rest);
   if (!parsed || !rest.empty()) throw refusal;
@@ -165,7 +167,7 @@ std::string cosigned(std::string_view submission, std::string_view lines, std::s
     if (signature.name != name || signature.id != cosigner_id(name, bytes) || signature.bytes.size() != 72) continue;
     std::uint64_t seconds = 0;
     for (std::size_t i = 0; i < 8; ++i) seconds = seconds << 8 | signature.bytes[i];
-    if (key.verify(cosigned_text(seconds, text), std::span(signature.bytes).subspan(8))) return whole;
+    if (key.verify(cosigned_text(seconds, request->note.text), std::span(signature.bytes).subspan(8))) return whole;
   }
   throw refusal;
 }

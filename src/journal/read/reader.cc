@@ -14,12 +14,15 @@ namespace agentrun::journal {
 
 namespace {
 
-/// Who closes a journal signs its checkpoint as its identity: a line whose name ends in the run's id.
+/// The identity signs only the closing checkpoint, under a name that ends in the run's id.
 bool is_closed(const std::filesystem::path& directory, const std::string& id) {
   try {
     const auto note = files::try_read(files::open_directory(directory.string()), files::checkpoint, max_note);
-    return note && note->find("/" + id + " ") != std::string::npos;
-  } catch (const SysError&) {  // a pipe, a device, too long: nobody's checkpoint, and no reason to list no run
+    std::string_view rest = note ? std::string_view(*note) : std::string_view();
+    const auto parsed = take_note(rest);
+    return parsed &&
+           std::ranges::any_of(parsed->signatures, [&](const NoteSignature& s) { return s.name.ends_with("/" + id); });
+  } catch (const SysError&) {  // a pipe, a device, too long: not a checkpoint, and the other runs are listed
     return false;
   }
 }

@@ -62,7 +62,7 @@ void add_rules(Draft& draft, const Chain& chain) {
 
 // weaken: [floor-only]: there is no broker.
 void drop_broker(Draft& draft) {
-  for (Rule& rule : draft.rules) rule.label = rule.label == Label::broker ? Label::nobody : rule.label;
+  for (Rule& rule : draft.rules) rule.enforcer = rule.enforcer == Enforcer::broker ? Enforcer::nobody : rule.enforcer;
 }
 
 std::vector<Policy::Source> sources_of(const Chain& chain) {
@@ -86,7 +86,7 @@ Policy compile(std::span<const profile::Profile> profiles, const HostFacts& fact
   add_rules(draft, chain);
   const Settings settings = settings_of(draft, chain);
   add_built_ins(draft);
-  const std::size_t loopback = add_built_in(draft, Section::loopback, 0, "127.0.0.0/8, ::1", Label::kernel);
+  const std::size_t loopback = add_built_in(draft, Section::loopback, 0, "127.0.0.0/8, ::1", Enforcer::kernel);
   const std::vector<Shown> view = compose_view(draft);
   add_scaffolding(draft, view);
   draft.mounts = mounts_of(facts, view);

@@ -16,12 +16,12 @@ constexpr profile::AddressRange name_range{.v6 = false, .address = {198, 18}, .l
 struct List {
   Section section;
   std::vector<profile::NetworkRule> profile::Network::*rules;
-  Act act;
+  Action act;
 };
 constexpr List lists[] = {
-    {Section::network_deny, &profile::Network::deny, Act::deny},
-    {Section::network_ask, &profile::Network::ask, Act::ask},
-    {Section::network_allow, &profile::Network::allow, Act::allow},
+    {Section::network_deny, &profile::Network::deny, Action::deny},
+    {Section::network_ask, &profile::Network::ask, Action::ask},
+    {Section::network_allow, &profile::Network::allow, Action::allow},
 };
 
 template <typename T>
@@ -36,8 +36,9 @@ bool is_of_names(const profile::AddressRange& range) {
 }
 
 // An address can be held by the packet filter alone; what a name or a program may, only the broker and the relay know.
-Label label_of(const profile::Endpoint& to, const profile::NetworkRule& rule, Act act) {
-  return to.kind == profile::Endpoint::Kind::range && !rule.by && act == Act::allow ? Label::kernel : Label::broker;
+Enforcer enforcer_of(const profile::Endpoint& to, const profile::NetworkRule& rule, Action act) {
+  return to.kind == profile::Endpoint::Kind::range && !rule.by && act == Action::allow ? Enforcer::kernel
+                                                                                       : Enforcer::broker;
 }
 
 // What the sandbox's own loopback answers for.
@@ -74,7 +75,7 @@ void add_connection(Draft& draft, const profile::Profile& profile, const List& l
     meant += " by " + meaning.text;
     connection.by = meaning.text;
     for (const PathPattern& alternative : meaning.alternatives) {
-      if (list.act == Act::allow) refuse_planted_links(draft, alternative.literal_prefix(), origin);
+      if (list.act == Action::allow) refuse_planted_links(draft, alternative.literal_prefix(), origin);
       for (PathPattern& program : with_links(draft.facts, alternative))
         connection.programs.push_back(std::move(program));
     }
@@ -85,7 +86,7 @@ void add_connection(Draft& draft, const profile::Profile& profile, const List& l
                   "leave out by, or write a rule of TCP");
   const bool any_tls = written.tls == profile::TlsNames::any;
   if (any_tls) meant += " tls: any";
-  connection.rule = add_rule(draft, item, std::move(meant), list.act, label_of(to, written, list.act));
+  connection.rule = add_rule(draft, item, std::move(meant), list.act, enforcer_of(to, written, list.act));
   draft.rules[connection.rule].any_tls = any_tls;
   draft.rules[connection.rule].names = names_of(to.kind);
   draft.rules[connection.rule].loopback = is_of_loopback(to);
@@ -99,7 +100,7 @@ void add_published(Draft& draft, const profile::Profile& profile) {
     const auto parsed = profile::parse_published(written.value);
     const profile::Published& at = taken(parsed, item.origin());
     const std::string meant = profile::text_of(at.address) + ":" + std::to_string(at.port);
-    draft.published.push_back({at, add_rule(draft, item, meant, Act::allow, Label::kernel)});
+    draft.published.push_back({at, add_rule(draft, item, meant, Action::allow, Enforcer::kernel)});
   }
 }
 
@@ -108,7 +109,7 @@ void add_sockets(Draft& draft, const profile::Profile& profile) {
     const Item item{profile, Section::sockets, i, profile.sockets[i]};
     const Origin origin = item.origin();
     const Meaning meaning = expand(profile.sockets[i].value, draft.variables, origin);
-    const std::size_t rule = add_rule(draft, item, meaning.text, Act::allow, Label::kernel);
+    const std::size_t rule = add_rule(draft, item, meaning.text, Action::allow, Enforcer::kernel);
     for (const PathPattern& alternative : meaning.alternatives) {
       if (!alternative.is_literal() || alternative.scope == Scope::below)
         profile::fail(origin.place, origin.key, "a pattern, not the path of a socket", "name each socket by its path");

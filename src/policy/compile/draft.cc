@@ -5,7 +5,7 @@
 
 namespace agentrun::policy {
 
-std::size_t add_rule(Draft& draft, const Item& item, std::string meant, Act act, Label label) {
+std::size_t add_rule(Draft& draft, const Item& item, std::string meant, Action act, Enforcer enforcer) {
   draft.rules.push_back({.id = item.profile.name + ":" + item.key(),
                          .section = item.section,
                          .index = item.index,
@@ -15,11 +15,11 @@ std::size_t add_rule(Draft& draft, const Item& item, std::string meant, Act act,
                          .meant = std::move(meant),
                          .place = item.pattern.place,
                          .act = act,
-                         .label = label});
+                         .enforcer = enforcer});
   return draft.rules.size() - 1;
 }
 
-std::size_t add_built_in(Draft& draft, Section group, std::size_t index, std::string pattern, Label label) {
+std::size_t add_built_in(Draft& draft, Section group, std::size_t index, std::string pattern, Enforcer enforcer) {
   draft.rules.push_back({.id = built_in_prefix(group) + std::to_string(index) + "]",
                          .section = group,
                          .index = index,
@@ -28,12 +28,12 @@ std::size_t add_built_in(Draft& draft, Section group, std::size_t index, std::st
                          .pattern = pattern,
                          .meant = pattern,
                          .place = {},
-                         .act = Act::allow,
-                         .label = label});
+                         .act = Action::allow,
+                         .enforcer = enforcer});
   return draft.rules.size() - 1;
 }
 
-std::size_t add_value(Draft& draft, const profile::Profile& profile, Value value, Act act, Label label) {
+std::size_t add_value(Draft& draft, const profile::Profile& profile, Value value, Action act, Enforcer enforcer) {
   draft.rules.push_back({.id = profile.name + ":" + key_of(value.section, 0),
                          .section = value.section,
                          .index = 0,
@@ -43,7 +43,7 @@ std::size_t add_value(Draft& draft, const profile::Profile& profile, Value value
                          .meant = std::move(value.meant),
                          .place = std::move(value.place),
                          .act = act,
-                         .label = label});
+                         .enforcer = enforcer});
   return draft.rules.size() - 1;
 }
 

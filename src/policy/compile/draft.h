@@ -110,9 +110,9 @@ struct Item {
 };
 
 /// Adds a rule that is bound to nothing yet; gives its index.
-std::size_t add_rule(Draft& draft, const Item& item, std::string meant, Act act, Label label);
+std::size_t add_rule(Draft& draft, const Item& item, std::string meant, Action act, Enforcer enforcer);
 /// A rule of the program itself, "built-in:scratch[0]".
-std::size_t add_built_in(Draft& draft, Section group, std::size_t index, std::string pattern, Label label);
+std::size_t add_built_in(Draft& draft, Section group, std::size_t index, std::string pattern, Enforcer enforcer);
 /// A rule of a key that has one value: exec.memfd, exec.writable, workspace.mode.
 struct Value {
   Section section;
@@ -120,7 +120,7 @@ struct Value {
   std::string meant;
   profile::Place place;
 };
-std::size_t add_value(Draft& draft, const profile::Profile& profile, Value value, Act act, Label label);
+std::size_t add_value(Draft& draft, const profile::Profile& profile, Value value, Action act, Enforcer enforcer);
 /// Where the rule stands, for errors.
 Origin origin_of(const Rule& rule);
 /// The path that the pattern names when it names no other, and what is below it; else empty.

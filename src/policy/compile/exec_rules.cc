@@ -12,12 +12,12 @@ struct ExecList {
   profile::ExecRules profile::Exec::*rules;
   Layer layer;                // of a rule that is only about the path
   std::optional<Layer> some;  // of one with arguments, where the path counts also by itself
-  Act act;
+  Action act;
 };
 constexpr ExecList exec_lists[] = {
-    {Section::exec_deny, &profile::Exec::deny, Layer::exec_deny, std::nullopt, Act::deny},
-    {Section::exec_allow, &profile::Exec::allow, Layer::exec_allow, Layer::exec_allow_some, Act::allow},
-    {Section::exec_ask, &profile::Exec::ask, Layer::exec_ask, std::nullopt, Act::ask},
+    {Section::exec_deny, &profile::Exec::deny, Layer::exec_deny, std::nullopt, Action::deny},
+    {Section::exec_allow, &profile::Exec::allow, Layer::exec_allow, Layer::exec_allow_some, Action::allow},
+    {Section::exec_ask, &profile::Exec::ask, Layer::exec_ask, std::nullopt, Action::ask},
 };
 
 std::string text_of(const std::string& path, const std::vector<std::string>& argv) {
@@ -29,9 +29,9 @@ std::string text_of(const std::string& path, const std::vector<std::string>& arg
 void add_exec_rule(Draft& draft, const Item& item, const profile::ExecRule& written, const ExecList& list) {
   const Origin origin = item.origin();
   const Meaning meaning = expand(written.value, draft.variables, origin);
-  const Label label = list.act == Act::allow && !written.argv ? Label::kernel : Label::broker;
+  const Enforcer enforcer = list.act == Action::allow && !written.argv ? Enforcer::kernel : Enforcer::broker;
   const std::string meant = written.argv ? text_of(meaning.text, *written.argv) : meaning.text;
-  const std::size_t rule = add_rule(draft, item, meant, list.act, label);
+  const std::size_t rule = add_rule(draft, item, meant, list.act, enforcer);
   if (written.argv)
     draft.rules[rule].pattern = text_of(written.value, *written.argv);
   else
@@ -42,7 +42,7 @@ void add_exec_rule(Draft& draft, const Item& item, const profile::ExecRule& writ
       profile::fail(origin.place, origin.key + ".argv", *fault, "write one glob a word; ** is any number of words");
   }
   for (const PathPattern& alternative : meaning.alternatives) {
-    if (list.act == Act::allow) refuse_planted_links(draft, alternative.literal_prefix(), origin);
+    if (list.act == Action::allow) refuse_planted_links(draft, alternative.literal_prefix(), origin);
     for (const PathPattern& pattern : with_links(draft.facts, alternative)) {
       if (!written.argv)
         draft.bound.push_back({pattern, list.layer, rule});
@@ -68,7 +68,7 @@ void add_pins(Draft& draft, const profile::Profile& profile) {
     const auto& [written, digest] = profile.exec.pin[i];
     const Item item{profile, Section::exec_pin, i, written};
     const Meaning meaning = expand(written.value, draft.variables, item.origin());
-    const std::size_t rule = add_rule(draft, item, meaning.text, Act::deny, Label::broker);
+    const std::size_t rule = add_rule(draft, item, meaning.text, Action::deny, Enforcer::broker);
     for (const PathPattern& alternative : meaning.alternatives) {
       if (!alternative.is_literal())
         profile::fail(written.place, item.key(), "a pattern, not a path", "pin each program by its path");

@@ -20,9 +20,9 @@ constexpr List file_lists[] = {
     {Section::files_protect, &profile::Files::protect, Layer::files_protect},
     {Section::files_keep, &profile::Files::keep, Layer::files_keep},
 };
-// What starts with this label; masks.cc and view.cc find where the other one is true.
-constexpr Label first_label(Layer layer) {
-  return layer == Layer::files_protect || layer == Layer::files_keep ? Label::broker : Label::kernel;
+// As a rule starts; masks.cc and mount_view.cc find where the other one enforces it.
+constexpr Enforcer first_enforcer(Layer layer) {
+  return layer == Layer::files_protect || layer == Layer::files_keep ? Enforcer::broker : Enforcer::kernel;
 }
 
 // A protected path comes to be also when the agent makes a link or a file of a folder above it that is not there yet,
@@ -88,8 +88,8 @@ void add_list(Draft& draft, const profile::Profile& profile, const List& list) {
     auto places = expand_places(draft, item, list.layer);
     const bool is_place = places.has_value();
     const Meaning meaning = places ? *std::move(places) : expand(patterns[i].value, draft.variables, item.origin());
-    const std::size_t rule = add_rule(draft, item, meaning.text, Act::deny, first_label(list.layer));
-    draft.rules[rule].keeps = list.layer == Layer::files_keep;
+    const std::size_t rule = add_rule(draft, item, meaning.text, Action::deny, first_enforcer(list.layer));
+    draft.rules[rule].existing_only = list.layer == Layer::files_keep;
     if (list.layer != Layer::files_keep) add_as_workspace(draft, item, rule);
     for (const PathPattern& written : meaning.alternatives) {
       for (const PathPattern& pattern : with_links(draft.facts, written)) guard(draft, pattern, list.layer, rule);

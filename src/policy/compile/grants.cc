@@ -98,7 +98,7 @@ void add_list(Draft& draft, const profile::Profile& profile, Section section, co
     const Item item{profile, section, i, list[i]};
     const Origin origin = item.origin();
     const Meaning meaning = expand(list[i].value, draft.variables, origin);
-    const std::size_t rule = add_rule(draft, item, meaning.text, Act::allow, Label::kernel);
+    const std::size_t rule = add_rule(draft, item, meaning.text, Action::allow, Enforcer::kernel);
     draft.rules[rule].path = single_path(meaning);
     for (const PathPattern& pattern : meaning.alternatives) {
       if (!pattern.components.empty() && pattern.components.front().kind == Component::Kind::any)
@@ -135,7 +135,7 @@ void add_workspace(Draft& draft, std::span<const profile::Profile* const> chain)
     profile::fail(origin.place, origin.key, path + " holds the home directory, with its keys and tokens",
                   "start in the project's own folder, or name it with -w");
   const std::size_t rule = add_value(draft, *speaker, {Section::workspace_mode, std::string(name(mode)), path, place},
-                                     Act::allow, Label::kernel);
+                                     Action::allow, Enforcer::kernel);
   bind_grant(draft, !named.empty() && resolve(draft.facts, named) == path ? named : path, access_of(mode), rule,
              origin);
 }
@@ -209,8 +209,8 @@ void protect_own(Draft& draft) {
         return changes_host(claim.access) && within(meant, claim.path);
       });
       if (reachable) {
-        const std::size_t rule = add_built_in(draft, Section::own, index++, meant, Label::broker);
-        draft.rules[rule].act = Act::deny;
+        const std::size_t rule = add_built_in(draft, Section::own, index++, meant, Enforcer::broker);
+        draft.rules[rule].act = Action::deny;
         guard(draft, literal_pattern(meant, Scope::self_and_below), Layer::files_protect, rule);
       }
       if (path == canonical) break;

@@ -100,7 +100,7 @@ class Masking {
 
   // What comes to be later is under no mask, and no mask is sure to stay.
   void leave_to_broker(const Draft::Bound& bound) {
-    draft_.rules[bound.rule].label = Label::broker;
+    draft_.rules[bound.rule].enforcer = Enforcer::broker;
     later_ = true;
   }
 

@@ -129,8 +129,8 @@ void guard_own_names(Draft& draft) {
   const auto changes = [](const Draft::Claim& claim) { return changes_host(claim.access); };
   if (std::none_of(draft.claims.begin(), draft.claims.end(), changes)) return;
   constexpr std::string_view names = "**/.agent-run-*";
-  const std::size_t rule = add_built_in(draft, Section::apply, 0, std::string(names), Label::broker);
-  draft.rules[rule].act = Act::deny;
+  const std::size_t rule = add_built_in(draft, Section::apply, 0, std::string(names), Enforcer::broker);
+  draft.rules[rule].act = Action::deny;
   for (PathPattern pattern : expand(std::string(names), draft.variables, {{}, "built-in"}).alternatives)
     draft.bound.push_back({std::move(pattern), Layer::own, rule});
 }
@@ -141,8 +141,9 @@ void add_built_ins(Draft& draft) {
   guard_own_names(draft);
   std::size_t index = 0;
   for (const BuiltIn& built_in : built_ins) {
-    const std::size_t rule = add_built_in(draft, built_in.group, index++, std::string(built_in.pattern),
-                                          built_in.layer == Layer::virtual_change ? Label::broker : Label::kernel);
+    const std::size_t rule =
+        add_built_in(draft, built_in.group, index++, std::string(built_in.pattern),
+                     built_in.layer == Layer::virtual_change ? Enforcer::broker : Enforcer::kernel);
     for (PathPattern pattern : expand(std::string(built_in.pattern), draft.variables, {{}, "built-in"}).alternatives) {
       pattern.scope = built_in.scope;
       draft.bound.push_back({std::move(pattern), built_in.layer, rule});
@@ -153,7 +154,7 @@ void add_built_ins(Draft& draft) {
   for (const std::string& path : scratch_paths(draft)) {
     const bool by_links =
         path == draft.variables.home && !named.empty() && named != path && resolve(draft.facts, named) == path;
-    const std::size_t rule = add_built_in(draft, Section::scratch, index++, path, Label::kernel);
+    const std::size_t rule = add_built_in(draft, Section::scratch, index++, path, Enforcer::kernel);
     draft.bound.push_back({literal_pattern(path, Scope::self_and_below), Layer::scratch, rule});
     draft.claims.push_back({.path = path,
                             .written = by_links ? named : std::string{},
@@ -210,7 +211,7 @@ void add_scaffolding(Draft& draft, std::span<const Shown> view) {
   }
   std::size_t index = 0;
   for (const std::string& folder : folders) {
-    const std::size_t rule = add_built_in(draft, Section::view, index++, folder, Label::kernel);
+    const std::size_t rule = add_built_in(draft, Section::view, index++, folder, Enforcer::kernel);
     draft.bound.push_back({literal_pattern(folder, Scope::self), Layer::view, rule});
   }
 }
@@ -237,7 +238,7 @@ std::vector<std::string> exec_roots(Draft& draft, std::span<const Shown> view) {
     // The path as written is bound too; Landlock wants the one that links lead to. The host's links are not in a
     // private directory.
     if (floor != root || resolve(draft.facts, root) == root) roots.insert(floor);
-    if (!pattern.is_literal() || floor != root) draft.rules[rule].label = Label::broker;
+    if (!pattern.is_literal() || floor != root) draft.rules[rule].enforcer = Enforcer::broker;
   }
   return without_covered(std::move(roots));
 }

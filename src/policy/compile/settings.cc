@@ -9,7 +9,7 @@ namespace agentrun::policy {
 namespace {
 
 template <typename T>
-void tighten(std::optional<T>& bound, const std::optional<profile::Written<T>>& other) {
+void tighten(std::optional<T>& bound, const std::optional<profile::Located<T>>& other) {
   if (other && (!bound || other->value < *bound)) bound = other->value;
 }
 
@@ -25,10 +25,10 @@ void tighten(Policy::Limits& bounds, const profile::Limits& other) {
 void add_memfd(Settings& settings, Draft& draft, const profile::Profile& profile) {
   if (!profile.exec.memfd) return;
   const bool allows = profile.exec.memfd->value == profile::MemfdExec::allow;
-  if (settings.memfd && draft.rules[*settings.memfd].act == Act::deny) return;
+  if (settings.memfd && draft.rules[*settings.memfd].act == Action::deny) return;
   const std::string word = allows ? "allow" : "deny";
   settings.memfd = add_value(draft, profile, {Section::exec_memfd, word, word, profile.exec.memfd->place},
-                             allows ? Act::allow : Act::deny, Label::broker);
+                             allows ? Action::allow : Action::deny, Enforcer::broker);
 }
 
 }  // namespace
@@ -44,8 +44,8 @@ Settings settings_of(Draft& draft, const Chain& chain) {
     if (!profile->exec.writable) continue;
     if (profile->exec.writable->value == profile::WritableExec::allow) continue;
     settings.no_exec =
-        add_value(draft, *profile, {Section::exec_writable, "deny", "deny", profile->exec.writable->place}, Act::deny,
-                  Label::kernel);
+        add_value(draft, *profile, {Section::exec_writable, "deny", "deny", profile->exec.writable->place},
+                  Action::deny, Enforcer::kernel);
   }
   return settings;
 }

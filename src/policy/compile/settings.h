@@ -13,7 +13,7 @@ namespace agentrun::policy {
 /// accumulate: what a parent forbids (exec.writable: deny, exec.memfd: deny), limits (limits) or wants audited
 /// (audit.reads) stays.
 struct Settings {
-  std::optional<profile::Written<profile::Reads>> reads;
+  std::optional<profile::Located<profile::Reads>> reads;
   Policy::Limits limits;
   std::optional<std::size_t> no_exec;  // a rule
   std::optional<std::size_t> memfd;    // a rule

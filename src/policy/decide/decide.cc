@@ -65,7 +65,7 @@ bool is_granted(const Matcher& matcher, Right right, std::string_view path) {
   Hits hits;
   if (!matcher.match(path, depends[index(right)], hits)) return false;
   if (right == Right::read) return static_cast<bool>(best(hits, shows));
-  if (right == Right::change) return static_cast<bool>(changeable(hits));
+  if (right == Right::write) return static_cast<bool>(changeable(hits));
   return at(hits, Layer::exec_allow) || at(hits, Layer::exec_allow_some);
 }
 
@@ -79,24 +79,25 @@ Verdict Policy::decide(Right right, std::string_view path, Age age) const {
   const LayerSet stop = stops_of(index(right), age);
   const bool memory = right == Right::execute && is_memory_file(path);
   if (!data_->matcher.match(path, stop | depends[index(right)], hits)) return {};
-  const auto verdict = [&](Act act, const Hit& hit) { return Verdict{act, By::rule, &data_->rule(hit)}; };
+  const auto verdict = [&](Action act, const Hit& hit) { return Verdict{act, DecidedBy::rule, &data_->rule(hit)}; };
   constexpr LayerSet keep = layers({Layer::files_keep});
-  if (const Hit hit = best(hits, stop & ~keep)) return verdict(Act::deny, hit);
-  if (const Hit hit = best(hits, stop & keep)) return verdict(Act::deny, hit);  // last: it depends on the file's age
+  if (const Hit hit = best(hits, stop & ~keep)) return verdict(Action::deny, hit);
+  if (const Hit hit = best(hits, stop & keep)) return verdict(Action::deny, hit);  // last: it depends on the file's age
   switch (right) {
     case Right::read:
-      if (const Hit hit = best(hits, shows)) return verdict(Act::allow, hit);
+      if (const Hit hit = best(hits, shows)) return verdict(Action::allow, hit);
       break;
-    case Right::change:
-      if (const Hit hit = changeable(hits)) return verdict(Act::allow, hit);
+    case Right::write:
+      if (const Hit hit = changeable(hits)) return verdict(Action::allow, hit);
       break;
     case Right::execute:
-      if (data_->no_exec != nullptr && (memory || changeable(hits))) return {Act::deny, By::rule, data_->no_exec};
-      if (const Hit hit = at(hits, Layer::exec_ask)) return verdict(Act::ask, hit);
-      if (memory && data_->memfd != nullptr) return {data_->memfd->act, By::rule, data_->memfd};
+      if (data_->no_exec != nullptr && (memory || changeable(hits)))
+        return {Action::deny, DecidedBy::rule, data_->no_exec};
+      if (const Hit hit = at(hits, Layer::exec_ask)) return verdict(Action::ask, hit);
+      if (memory && data_->memfd != nullptr) return {data_->memfd->act, DecidedBy::rule, data_->memfd};
       if (memory) break;
-      if (const Hit hit = at(hits, Layer::exec_allow)) return verdict(Act::allow, hit);
-      if (const Hit hit = at(hits, Layer::exec_allow_some)) return verdict(Act::allow, hit);
+      if (const Hit hit = at(hits, Layer::exec_allow)) return verdict(Action::allow, hit);
+      if (const Hit hit = at(hits, Layer::exec_allow_some)) return verdict(Action::allow, hit);
       break;
   }
   return {};
@@ -104,35 +105,35 @@ Verdict Policy::decide(Right right, std::string_view path, Age age) const {
 
 Verdict Policy::decide_execute(std::string_view path, Arguments arguments) const {
   const Verdict by_path = decide(Right::execute, path);
-  if (by_path.act == Act::deny || data_->conditions.empty()) return by_path;
+  if (by_path.act == Action::deny || data_->conditions.empty()) return by_path;
   using Match = ArgumentsPattern::Match;
-  const Rule* asks = by_path.act == Act::ask ? by_path.rule : nullptr;
+  const Rule* asks = by_path.act == Action::ask ? by_path.rule : nullptr;
   const Rule* allows = nullptr;
   for (const ExecCondition& condition : data_->conditions) {
     Hits named;
     if (!condition.path.match(path, 1, named) || !named[0]) continue;
     const Match match = condition.arguments.match(arguments.words, arguments.complete);
     // What is not known counts against the agent.
-    if (condition.rule->act == Act::allow ? match != Match::yes : match == Match::no) continue;
-    if (condition.rule->act == Act::deny) return {Act::deny, By::rule, condition.rule};
-    (condition.rule->act == Act::ask ? asks : allows) = condition.rule;
+    if (condition.rule->act == Action::allow ? match != Match::yes : match == Match::no) continue;
+    if (condition.rule->act == Action::deny) return {Action::deny, DecidedBy::rule, condition.rule};
+    (condition.rule->act == Action::ask ? asks : allows) = condition.rule;
   }
-  if (asks != nullptr) return {Act::ask, By::rule, asks};
+  if (asks != nullptr) return {Action::ask, DecidedBy::rule, asks};
   if (is_memory_file(path)) return by_path;
   Hits hits;
   if (data_->matcher.match(path, layers({Layer::exec_allow}), hits) && at(hits, Layer::exec_allow)) return by_path;
-  if (allows != nullptr) return {Act::allow, By::rule, allows};
+  if (allows != nullptr) return {Action::allow, DecidedBy::rule, allows};
   return {};
 }
 
-Label Policy::keeper(const Verdict& verdict, Right right, std::string_view path) const {
-  if (verdict.rule != nullptr) return verdict.rule->label;
+Enforcer Policy::enforced_by(const Verdict& verdict, Right right, std::string_view path) const {
+  if (verdict.rule != nullptr) return verdict.rule->enforcer;
   const auto& roots = data_->exec_roots;
   const bool finer = right == Right::execute &&
                      (is_memory_file(path) || std::any_of(roots.begin(), roots.end(),
                                                           [&](const std::string& root) { return within(path, root); }));
-  if (!finer) return Label::kernel;
-  return weakened(Weakening::floor_only) ? Label::nobody : Label::broker;
+  if (!finer) return Enforcer::kernel;
+  return weakened(Weakening::floor_only) ? Enforcer::nobody : Enforcer::broker;
 }
 
 const Policy::Pin* Policy::broken_pin(std::string_view path, const std::function<std::string()>& sha256) const {
@@ -207,7 +208,7 @@ profile::Reads Policy::reads() const noexcept {
 bool Policy::weakened(Weakening weakening) const noexcept {
   return std::find(data_->weakenings.begin(), data_->weakenings.end(), name(weakening)) != data_->weakenings.end();
 }
-profile::Reads Policy::reads_kept() const noexcept {
+profile::Reads Policy::reads_enforced() const noexcept {
   if (weakened(Weakening::floor_only)) return profile::Reads::off;
   if (data_->reads_need_broker || (data_->denies_later && !data_->reads_written)) return profile::Reads::exact;
   const bool trapped = data_->denies_later || needs_exec_truth();
@@ -232,7 +233,7 @@ bool Policy::writable_noexec() const noexcept {
   return data_->no_exec != nullptr;
 }
 bool Policy::memory_files_execute() const noexcept {
-  return data_->memfd != nullptr && data_->memfd->act == Act::allow && data_->no_exec == nullptr;
+  return data_->memfd != nullptr && data_->memfd->act == Action::allow && data_->no_exec == nullptr;
 }
 const std::vector<std::string>& Policy::environment() const noexcept {
   return data_->environment;

@@ -89,14 +89,14 @@ Verdict Policy::decide_connect(const Destination& to, std::string_view name, std
   // The sandbox's own, but for what is denied: "*" does not mean it.
   const auto found = table.by_address(inner, question, NetworkTable::Which::ranges_only);
   if (found.deny != nullptr || found.ask != nullptr) return found.verdict();
-  return {Act::allow, By::rule, data_->loopback};
+  return {Action::allow, DecidedBy::rule, data_->loopback};
 }
 
 Verdict Policy::decide_name(std::string_view name) const {
   const HostName host(name);
   if (host.text().empty() || is_localhost(host.text())) return {};
   const auto found = data_->network.any_port(host.text());
-  return found.allow != nullptr ? Verdict{Act::allow, By::rule, found.allow->rule} : found.verdict();
+  return found.allow != nullptr ? Verdict{Action::allow, DecidedBy::rule, found.allow->rule} : found.verdict();
 }
 
 bool Policy::names_address(const Destination& to, std::string_view program, unsigned shortest) const {
@@ -113,8 +113,8 @@ const Rule* Policy::stops_address(const Destination& to, std::string_view progra
   return found.ask != nullptr ? found.ask->rule : nullptr;
 }
 
-Label Policy::keeper_connect(const Verdict& verdict, const Destination& to, std::string_view name) const {
-  if (verdict.rule != nullptr) return verdict.rule->label;
+Enforcer Policy::connect_enforced_by(const Verdict& verdict, const Destination& to, std::string_view name) const {
+  if (verdict.rule != nullptr) return verdict.rule->enforcer;
   const Destination inner = without_mapping(to);
   const bool by_name = !name.empty() || is_synthetic(inner);
   const auto lets_go = [&](const Opening& opening) {
@@ -124,8 +124,8 @@ Label Policy::keeper_connect(const Verdict& verdict, const Destination& to, std:
     return opening.v6 == inner.v6 && in_prefix(inner.address, opening.address, opening.length);
   };
   const auto& openings = data_->network.openings();
-  if (std::none_of(openings.begin(), openings.end(), lets_go)) return Label::kernel;
-  return weakened(Weakening::floor_only) ? Label::nobody : Label::broker;
+  if (std::none_of(openings.begin(), openings.end(), lets_go)) return Enforcer::kernel;
+  return weakened(Weakening::floor_only) ? Enforcer::nobody : Enforcer::broker;
 }
 
 bool Policy::has_egress() const noexcept {

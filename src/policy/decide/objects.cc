@@ -16,13 +16,13 @@ std::string joined(const std::string& name, std::string_view rest) {
 // A denial by default says nothing: the name may lie where nothing is granted.
 std::optional<ProtectedObjects::Denial> denial_of(const Policy& policy, Right right, std::string name, Age age) {
   Verdict verdict = policy.decide(right, name, age);
-  if (verdict.act != Act::deny || verdict.by != By::rule) {
+  if (verdict.act != Action::deny || verdict.by != DecidedBy::rule) {
     // A name is noted in the spelling in which it was found: on a file system that folds names that may be any.
     const Rule* rule = policy.denied_objects().folded().denies(right, name, age);
     // Nor may it be one that the run has of its own where the host has the one that is guarded.
-    if (rule == nullptr && right == Right::change) rule = policy.denied_objects().unshown().guards(name);
+    if (rule == nullptr && right == Right::write) rule = policy.denied_objects().unshown().guards(name);
     if (rule == nullptr) return std::nullopt;
-    verdict = {.act = Act::deny, .by = By::rule, .rule = rule};
+    verdict = {.act = Action::deny, .by = DecidedBy::rule, .rule = rule};
   }
   return ProtectedObjects::Denial{.verdict = verdict, .name = std::move(name)};
 }
@@ -64,8 +64,8 @@ std::optional<ProtectedObjects::Denial> ProtectedObjects::denies(const Policy& p
   const auto ask = [&](const std::string& name) {
     auto found = denial_of(policy, right, name, age);
     // What does not depend on the age of the file goes first.
-    if (found && (!denial || !found->verdict.rule->keeps)) denial = std::move(found);
-    return denial && !denial->verdict.rule->keeps;
+    if (found && (!denial || !found->verdict.rule->existing_only)) denial = std::move(found);
+    return denial && !denial->verdict.rule->existing_only;
   };
   if (any_name(path, ask)) return denial;
   for (const std::string& other : mounted_names(policy, path)) {
@@ -86,7 +86,7 @@ std::optional<ProtectedObjects::Denial> ProtectedObjects::denies(const Policy& p
   if (found == files_.end()) return denial;
   for (const std::string& as : found->second) {
     auto one = denial_of(policy, right, name.empty() ? as : joined(as, "/" + std::string(name)), age);
-    if (one && (!denial || !one->verdict.rule->keeps)) denial = std::move(one);
+    if (one && (!denial || !one->verdict.rule->existing_only)) denial = std::move(one);
   }
   return denial;
 }
@@ -123,7 +123,7 @@ void ProtectedObjects::add(const ProtectedObjects& other) {
 
 bool ProtectedObjects::may_guard_below(const Policy& policy, std::string_view path) const {
   const auto guards = [&](const std::string& name) {
-    return policy.may_guard_below(name) || policy.guarded(Right::change, name) ||
+    return policy.may_guard_below(name) || policy.guarded(Right::write, name) ||
            policy.denied_objects().unshown().may_guard_below(name);
   };
   if (ways_.contains(path) || any_name(path, guards)) return true;
@@ -136,8 +136,9 @@ std::optional<ProtectedObjects::Denial> ProtectedObjects::on_the_way(const Polic
                                                                      std::string_view path) const {
   const auto denial = [&](const std::string& name) -> std::optional<Denial> {
     const Rule* const way = policy.on_the_way(name);
-    if (way != nullptr) return Denial{.verdict = {.act = Act::deny, .by = By::rule, .rule = way}, .name = name};
-    if (auto denied = denial_of(policy, Right::change, name, Age::before)) return denied;
+    if (way != nullptr)
+      return Denial{.verdict = {.act = Action::deny, .by = DecidedBy::rule, .rule = way}, .name = name};
+    if (auto denied = denial_of(policy, Right::write, name, Age::before)) return denied;
     // No single rule: of `a/**/b` anything below a may lead to one that is guarded.
     return Denial{.verdict = {}, .name = name};
   };

@@ -87,7 +87,7 @@ Step without_rule(const Rule& rule) {
   if (rule.section == Section::exec_pin)
     return said("if its content is what it should be, write \"sha256:\" and its digest (sha256sum " + rule.meant +
                 ") in exec.pin of " + where);
-  if (rule.act == Act::ask) {
+  if (rule.act == Action::ask) {
     const std::string allow(name(allowing_instead(rule.section)));
     return said("this version cannot ask: move \"" + rule.pattern + "\" from " + section + " to " + allow + " of " +
                 where);
@@ -122,11 +122,11 @@ class Steps {
 };
 
 // Who refused, when it was not the policy: there is no rule to change.
-std::string other_judge(By by) {
+std::string other_judge(DecidedBy by) {
   switch (by) {
-    case By::pdp:
+    case DecidedBy::pdp:
       return "no profile change: the policy decision point refused it";
-    case By::human:
+    case DecidedBy::human:
       return "no profile change: a person refused it";
     default:
       return "no profile change: the call failed before it could be decided";
@@ -155,14 +155,14 @@ std::string why_not_granted(const auto& data, Right right, std::string_view path
   if (within(path, "/proc") && right != Right::execute) return "no profile change: /proc is the sandbox's own";
   if (right == Right::execute && is_memory_file(path)) return {};
   if (!path.starts_with('/')) return "no profile change: it has no path that a rule could name";
-  if (right == Right::change && path == "/") return "no profile change: the names in / are agent-run's";
-  if (right == Right::change && path == "/dev") return "no profile change: the names in /dev are the sandbox's own";
+  if (right == Right::write && path == "/") return "no profile change: the names in / are agent-run's";
+  if (right == Right::write && path == "/dev") return "no profile change: the names in /dev are the sandbox's own";
   if (right == Right::execute && within(path, "/dev/shm") && std::ranges::none_of(data.view, [&](const Grant& grant) {
         return grant.access != Grant::Access::scratch && within(path, grant.path);
       }))
     return "no profile change: nothing is executed from the sandbox's own /dev/shm; put it in /tmp";
   // All of it would have to be granted, which check refuses: shipped profiles read through links there.
-  const bool system = right == Right::change && holds_system_folder(path) &&
+  const bool system = right == Right::write && holds_system_folder(path) &&
                       std::ranges::find(data.weakenings, "host-root") == data.weakenings.end();
   if (system)
     return printable("no profile change: the names in " + std::string(path) +
@@ -194,14 +194,14 @@ std::string without_rules(const auto& data, const Rule& first, Right right, std:
   Steps steps;
   bool moved = false;  // from a list that asks to one that allows
   const auto add = [&](const Rule& rule) {
-    moved |= rule.act == Act::ask;
+    moved |= rule.act == Action::ask;
     steps.add(without_rule(rule));
   };
   add(first);
   for (const std::uint32_t ranked : data.matcher.match_all(path, any_stop(right))) {
     const Rule& rule = data.rules[data.by_rank[ranked]];
     if (&rule == &first) continue;
-    if (rule.keeps && !first.keeps) {
+    if (rule.existing_only && !first.existing_only) {
       Step step = without_rule(rule);
       step.text = "if it was there before the run, " + step.text;
       steps.add(std::move(step));
@@ -210,12 +210,12 @@ std::string without_rules(const auto& data, const Rule& first, Right right, std:
     }
   }
   const bool executes = right == Right::execute, memory = executes && is_memory_file(path);
-  if (executes && data.no_exec != nullptr && (memory || is_granted(data.matcher, Right::change, path)))
+  if (executes && data.no_exec != nullptr && (memory || is_granted(data.matcher, Right::write, path)))
     add(*data.no_exec);
   const bool allowed = moved || first.section == Section::exec_pin ||
                        (memory ? data.memfd != nullptr : is_granted(data.matcher, right, path));
   if (!allowed) steps.add({granting(data, right, path)});
-  if (memory && data.memfd != nullptr && data.memfd->act != Act::allow) add(*data.memfd);
+  if (memory && data.memfd != nullptr && data.memfd->act != Action::allow) add(*data.memfd);
   return (below == "/.git/config" ? "run this git command outside agent-run, or " : "") + steps.text();
 }
 
@@ -234,26 +234,26 @@ std::string pattern_of(std::string_view path) {
 }
 
 std::string Policy::remedy(const Verdict& verdict, Right right, std::string_view path) const {
-  if (verdict.act == Act::allow) return {};
-  if (verdict.by == By::rule && verdict.rule != nullptr) {
+  if (verdict.act == Action::allow) return {};
+  if (verdict.by == DecidedBy::rule && verdict.rule != nullptr) {
     if (verdict.rule->section == Section::apply) return "no profile change: agent-run apply works by such names";
     if (verdict.rule->section == Section::own) return "no profile change: it would decide what later runs may do";
     return without_rules(*data_, *verdict.rule, right, path);
   }
-  if (verdict.by != By::fallback) return other_judge(verdict.by);
+  if (verdict.by != DecidedBy::fallback) return other_judge(verdict.by);
   return granting(*data_, right, path);
 }
 
 bool Policy::can_be_allowed(const Verdict& verdict, Right right, std::string_view path) const {
-  if (verdict.by == By::rule && verdict.rule != nullptr)
+  if (verdict.by == DecidedBy::rule && verdict.rule != nullptr)
     return verdict.rule->section != Section::apply && verdict.rule->section != Section::own;
-  return verdict.by == By::fallback && why_not_granted(*data_, right, path).empty();
+  return verdict.by == DecidedBy::fallback && why_not_granted(*data_, right, path).empty();
 }
 
 std::string Policy::remedy_connect(const Verdict& verdict, const Destination& to, std::string_view name) const {
-  if (verdict.act == Act::allow) return {};
+  if (verdict.act == Action::allow) return {};
   const Destination inner = without_mapping(to);
-  if (verdict.by == By::rule && verdict.rule != nullptr) {
+  if (verdict.by == DecidedBy::rule && verdict.rule != nullptr) {
     using Which = NetworkTable::Which;
     auto speaking = name.empty()
                         ? data_->network.all_by_address(inner, is_loopback(inner) ? Which::ranges_only : Which::all)
@@ -264,12 +264,12 @@ std::string Policy::remedy_connect(const Verdict& verdict, const Destination& to
     steps.add(without_rule(*verdict.rule));
     for (const Rule* const rule : speaking.stop) steps.add(without_rule(*rule));
     // What is moved to network.allow is allowed by that.
-    const bool moved = verdict.act == Act::ask ||
-                       std::ranges::any_of(speaking.stop, [](const Rule* rule) { return rule->act == Act::ask; });
+    const bool moved = verdict.act == Action::ask ||
+                       std::ranges::any_of(speaking.stop, [](const Rule* rule) { return rule->act == Action::ask; });
     if (!speaking.allowed && !moved && !is_loopback(inner)) steps.add({allowing(endpoint(inner, name))});
     return steps.text();
   }
-  if (verdict.by != By::fallback) return other_judge(verdict.by);
+  if (verdict.by != DecidedBy::fallback) return other_judge(verdict.by);
   if (to.port == 0) return "no profile change: nothing listens at port 0";
   if (is_own6(to)) return "no profile change: this address is agent-run's own";
   if (name.empty() && is_synthetic(to)) return "no profile change: this address stands for no name of the run";
@@ -278,10 +278,10 @@ std::string Policy::remedy_connect(const Verdict& verdict, const Destination& to
 }
 
 std::string Policy::remedy_name(const Verdict& verdict, std::string_view name) const {
-  if (verdict.act == Act::allow) return {};
-  if (verdict.by != By::rule && verdict.by != By::fallback) return other_judge(verdict.by);
+  if (verdict.act == Action::allow) return {};
+  if (verdict.by != DecidedBy::rule && verdict.by != DecidedBy::fallback) return other_judge(verdict.by);
   const auto host = profile::host_name(name);
-  if (verdict.by == By::fallback || verdict.rule == nullptr) {
+  if (verdict.by == DecidedBy::fallback || verdict.rule == nullptr) {
     if (host && is_localhost(*host)) return "no profile change: names below localhost are the sandbox's own (RFC 6761)";
     return host ? allowing(*host + ":443") : "no profile change: this is not the name of a host";
   }
@@ -294,7 +294,7 @@ std::string Policy::remedy_name(const Verdict& verdict, std::string_view name) c
   const auto speaking =
       data_->network.all_by_name(*host, found ? found->protocol : Protocol::tcp, found ? found->ports.first : https);
   for (const Rule* const rule : speaking.stop) steps.add(without_rule(*rule));
-  if (!found && verdict.act != Act::ask) steps.add({allowing(*host + ":443")});
+  if (!found && verdict.act != Action::ask) steps.add({allowing(*host + ":443")});
   return steps.text();
 }
 

@@ -74,12 +74,12 @@ FoldedRules fold_rules(std::span<const Draft::Bound> bound, std::span<const std:
 }
 
 const Rule* FoldedRules::denies(Right right, std::string_view path, Age age) const {
-  if (!data_ || (right != Right::change && !data_->denies_reads)) return nullptr;
+  if (!data_ || (right != Right::write && !data_->denies_reads)) return nullptr;
   Hits hits;
   if (!data_->matcher.match(folded_path(path), guarding, hits)) return nullptr;
   const auto rule = [&](Layer layer) { return hits[number(layer)] ? data_->rules[hits[number(layer)].rule] : nullptr; };
   if (const Rule* denied = rule(Layer::files_deny)) return denied;
-  if (right != Right::change) return nullptr;
+  if (right != Right::write) return nullptr;
   if (const Rule* is_protected = rule(Layer::files_protect)) return is_protected;
   return age == Age::before ? rule(Layer::files_keep) : nullptr;
 }

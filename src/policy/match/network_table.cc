@@ -24,8 +24,8 @@ struct RangeKey {
   [[nodiscard]] std::string_view text() const noexcept { return {bytes.data(), size}; }
 };
 
-const NetworkTable::Entry*& slot(NetworkTable::Found& found, Act act) noexcept {
-  return act == Act::deny ? found.deny : act == Act::ask ? found.ask : found.allow;
+const NetworkTable::Entry*& slot(NetworkTable::Found& found, Action act) noexcept {
+  return act == Action::deny ? found.deny : act == Action::ask ? found.ask : found.allow;
 }
 
 bool covers(const profile::PortRange& ports, unsigned port) noexcept {
@@ -35,7 +35,7 @@ bool covers(const profile::PortRange& ports, unsigned port) noexcept {
 void collect(const NetworkTable::Entries& entries, Protocol protocol, unsigned port, NetworkTable::Speaking& speaking) {
   for (const NetworkTable::Entry& entry : entries) {
     if (entry.protocol != protocol || !covers(entry.ports, port)) continue;
-    if (entry.act == Act::allow)
+    if (entry.act == Action::allow)
       speaking.allowed = true;
     else if (entry.program == 0 && std::ranges::find(speaking.stop, entry.rule) == speaking.stop.end())
       speaking.stop.push_back(entry.rule);
@@ -61,7 +61,7 @@ Destination without_mapping(const Destination& to) noexcept {
 
 Verdict NetworkTable::Found::verdict() const noexcept {
   for (const Entry* entry : {deny, ask, allow}) {
-    if (entry != nullptr) return {entry->act, By::rule, entry->rule};
+    if (entry != nullptr) return {entry->act, DecidedBy::rule, entry->rule};
   }
   return {};
 }
@@ -91,7 +91,7 @@ void NetworkTable::add(const profile::Endpoint& to, const Entry& entry) {
       break;
     }
   }
-  if (entry.act != Act::allow) return;
+  if (entry.act != Action::allow) return;
   allows_ = true;
   Policy::Opening opening{.kind = Policy::Opening::Kind::names,
                           .protocol = entry.protocol,
@@ -126,7 +126,7 @@ bool NetworkTable::speaks(const Entry& entry, const Question& question) const {
   Hits hits;
   const bool is_known = !question.program.empty();
   const bool matches = is_known && programs_[entry.program - 1].match(question.program, 1, hits) && hits[0];
-  return matches || (!is_known && entry.act != Act::allow);
+  return matches || (!is_known && entry.act != Action::allow);
 }
 
 void NetworkTable::consider(const Entries& entries, const Question& question, Found& found) const {
@@ -189,7 +189,7 @@ NetworkTable::Speaking NetworkTable::all_by_address(const Destination& to, Which
 const NetworkTable::Entry* NetworkTable::any_allowed(std::string_view name) const {
   const Entry* found = nullptr;
   each_for_name(name, [&](const Entries& entries) {
-    const auto allows = std::ranges::find(entries, Act::allow, &Entry::act);
+    const auto allows = std::ranges::find(entries, Action::allow, &Entry::act);
     if (found == nullptr && allows != entries.end()) found = &*allows;
   });
   return found;
@@ -198,7 +198,7 @@ const NetworkTable::Entry* NetworkTable::any_allowed(std::string_view name) cons
 // Is there a port that a grant opens and nothing else speaks of? A denial for one program leaves the others.
 NetworkTable::Found NetworkTable::any_port(std::string_view name) const {
   Found found;
-  const auto first_of = [&](Act act, Protocol protocol, unsigned port) {
+  const auto first_of = [&](Action act, Protocol protocol, unsigned port) {
     const Entry* first = nullptr;
     each_for_name(name, [&](const Entries& entries) {
       for (const Entry& entry : entries) {
@@ -212,12 +212,12 @@ NetworkTable::Found NetworkTable::any_port(std::string_view name) const {
   each_for_name(name, [&](const Entries& entries) {
     for (const Entry& entry : entries) {
       const Entry*& known = slot(found, entry.act);
-      if (known == nullptr && entry.act != Act::allow) known = &entry;
-      if (entry.act != Act::allow || found.allow != nullptr) continue;
+      if (known == nullptr && entry.act != Action::allow) known = &entry;
+      if (entry.act != Action::allow || found.allow != nullptr) continue;
       unsigned port = entry.ports.first;
       for (const Entry* over = nullptr; port <= entry.ports.last; port = over->ports.last + 1U) {
-        over = first_of(Act::deny, entry.protocol, port);
-        if (over == nullptr) over = first_of(Act::ask, entry.protocol, port);
+        over = first_of(Action::deny, entry.protocol, port);
+        if (over == nullptr) over = first_of(Action::ask, entry.protocol, port);
         if (over == nullptr) break;
       }
       if (port <= entry.ports.last) found.allow = &entry;

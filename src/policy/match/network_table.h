@@ -27,7 +27,7 @@ class NetworkTable {
   struct Entry {
     profile::PortRange ports;
     Protocol protocol = Protocol::tcp;
-    Act act = Act::deny;
+    Action act = Action::deny;
     bool any_tls = false;
     std::uint32_t program = 0;
     const Rule* rule = nullptr;

@@ -83,7 +83,7 @@ void ViewSearch::walk() {
 }
 
 bool ViewSearch::guarded(const std::string& name) const {
-  const Right right = searched_ == Searched::denied ? Right::read : Right::change;
+  const Right right = searched_ == Searched::denied ? Right::read : Right::write;
   return policy_.guarded(right, name) || (folds_ && folded().denies(right, name, Age::before) != nullptr);
 }
 

@@ -115,8 +115,8 @@ std::string ViewSearch::name_for(const GitFound::Named& named) const {
 
 // Is it guarded also where nothing stands?
 bool ViewSearch::protects(const std::string& name) const {
-  const Verdict verdict = policy_.decide(Right::change, name);
-  return verdict.act == Act::deny && verdict.rule != nullptr && !verdict.rule->keeps;
+  const Verdict verdict = policy_.decide(Right::write, name);
+  return verdict.act == Action::deny && verdict.rule != nullptr && !verdict.rule->existing_only;
 }
 
 // Follows what settings name. Was there something new?

@@ -29,7 +29,7 @@ std::array<std::pair<std::string_view, std::string>, 3> name_service_texts(const
 
 filter::Variant variant_of(const policy::Policy& policy) {
   if (policy.weakened(policy::Weakening::floor_only)) return filter::Variant::agent_floor_only;
-  const bool off = policy.reads_kept() == profile::Reads::off;
+  const bool off = policy.reads_enforced() == profile::Reads::off;
   if (policy.memory_files_execute())
     return off ? filter::Variant::agent_reads_off_memfd : filter::Variant::agent_reads_trapped_memfd;
   return off ? filter::Variant::agent_reads_off : filter::Variant::agent_reads_trapped;

@@ -1,3 +1,4 @@
+// A sink's process as the supervisor sees it: its files, its messages, start and end.
 #include <agentrun/sink/live.h>
 
 #include <fcntl.h>
@@ -17,6 +18,8 @@
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
 #include <agentrun/sys/regular.h>
+#include <agentrun/sys/service_event.h>
+#include <agentrun/sys/wire.h>
 
 namespace agentrun::sink {
 
@@ -24,33 +27,24 @@ namespace {
 
 constexpr const char* urls_file = "sinks";
 constexpr std::size_t max_event_text = 200;
-constexpr std::array<std::string_view, 4> event_names = {"at", "down", "failed", "lost"};
-constexpr std::array<std::string_view, 2> word_names = {"end", "close"};
+constexpr std::array event_kinds = {ServiceEvent::Kind::arrived, ServiceEvent::Kind::unreachable,
+                                    ServiceEvent::Kind::attempt_failed, ServiceEvent::Kind::lost};
+static_assert(event_kinds.size() == static_cast<std::size_t>(Event::Kind::lost) + 1);
+constexpr std::array order_tags = {'e', 'c'};  // of each Order
+constexpr std::size_t max_message = 1024;
 
 std::string cursor_file(std::size_t number) {
   return "sink." + std::to_string(number);
 }
 
-std::optional<std::uint64_t> take_number(std::string_view& text) {
-  std::uint64_t value = 0;
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{}) return std::nullopt;
-  text.remove_prefix(static_cast<std::size_t>(stop - text.data()));
-  if (text.starts_with(' '))
-    text.remove_prefix(1);
-  else if (!text.empty())
-    return std::nullopt;
-  return value;
-}
-
-// What others said goes to terminals and into records.
+/// Makes a receiver's words fit for terminals and records.
 std::string tame(std::string_view text) {
   std::string out(text.substr(0, max_event_text));
   std::ranges::transform(out, out.begin(), [](char c) { return c >= ' ' && c <= '~' ? c : '?'; });
   return out;
 }
 
-/// Secrets are in it: memory that has no name.
+/// It holds secrets, so it is in memory that has no name in the file system.
 Fd configuration(const Live::Setup& setup) {
   const Contents& contents = setup.contents;
   const nlohmann::json json = {{"url", setup.target.url},
@@ -75,7 +69,7 @@ class Spawn {
   explicit Spawn(std::initializer_list<int> descriptors) {
     ::posix_spawn_file_actions_init(&actions_);
     ::posix_spawnattr_init(&attributes_);
-    // First out of the way of the numbers that they get.
+    // Duplicate them above the numbers that they will get.
     for (const int fd : descriptors)
       high_.emplace_back(fd < 0 ? -1 : check(::fcntl(fd, F_DUPFD_CLOEXEC, 64), "fcntl", "F_DUPFD_CLOEXEC"));
     for (int number = 0; const Fd& fd : high_) {
@@ -90,7 +84,7 @@ class Spawn {
     ::posix_spawnattr_setsigmask(&attributes_, &set);
     ::sigfillset(&set);
     ::posix_spawnattr_setsigdefault(&attributes_, &set);
-    // A session of its own: Ctrl-C is for the command.
+    // A session of its own: Ctrl-C reaches the command only.
     ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
   }
   ~Spawn() {
@@ -120,8 +114,7 @@ class Spawn {
 
 }  // namespace
 
-// ---- the files of a run
-// -----------------------------------------------------------------------------------------------
+// ---- the files of a run ---------------------------------------------------------------------------------------------
 
 void write_urls(const std::filesystem::path& run_directory, const std::vector<std::string>& urls) {
   std::string text;
@@ -149,44 +142,51 @@ std::uint64_t read_cursor(const std::filesystem::path& run_directory, std::size_
   const auto text = try_read_regular((run_directory / cursor_file(number)).string(), 64);
   std::string_view digits = text ? std::string_view(*text) : std::string_view();
   digits = digits.substr(0, digits.find('\n'));
-  return take_number(digits).value_or(0);
+  std::uint64_t value = 0;
+  const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  return error == std::errc{} && stop == digits.data() + digits.size() ? value : 0;
 }
 
-// ---- messages
-// -----------------------------------------------------------------------------------------------------------
+// ---- messages -------------------------------------------------------------------------------------------------------
 
 std::string encode(const Event& event) {
-  std::string message(event_names[static_cast<std::size_t>(event.kind)]);
-  for (const std::uint64_t number : {event.record, event.last, event.count}) message += " " + std::to_string(number);
-  return message + " " + tame(event.text);
+  return agentrun::encode(ServiceEvent{.kind = event_kinds[static_cast<std::size_t>(event.kind)],
+                                       .text = tame(event.text),
+                                       .remedy = {},
+                                       .counts = {event.record, event.last, event.count}});
 }
 
 std::optional<Event> decode(std::string_view message) {
-  const std::size_t space = std::min(message.find(' '), message.size());
-  const auto name = std::ranges::find(event_names, message.substr(0, space));
-  if (name == event_names.end() || space == message.size()) return std::nullopt;
-  message.remove_prefix(space + 1);
-  Event event{.kind = static_cast<Event::Kind>(name - event_names.begin()), .text = {}};
-  for (std::uint64_t* number : {&event.record, &event.last, &event.count}) {
-    const auto value = take_number(message);
-    if (!value) return std::nullopt;
-    *number = *value;
-  }
-  event.text = tame(message);
-  return event;
+  const auto received = decode_event(message, event_kinds);
+  if (!received) return std::nullopt;
+  const auto kind = std::ranges::find(event_kinds, received->kind) - event_kinds.begin();
+  return Event{.kind = static_cast<Event::Kind>(kind),
+               .record = received->counts[0],
+               .last = received->counts[1],
+               .count = received->counts[2],
+               .text = tame(received->text)};
 }
 
-std::string encode(Word word, std::uint64_t records) {
-  return std::string(word_names[static_cast<std::size_t>(word)]) + " " + std::to_string(records);
+std::string encode(Order order, std::uint64_t records) {
+  WireWriter writer(order_tags[static_cast<std::size_t>(order)]);
+  writer.put(records);
+  return std::move(writer).take();
 }
 
-// ---- the process
-// --------------------------------------------------------------------------------------------------------
+std::optional<std::pair<Order, std::uint64_t>> decode_order(std::string_view message) {
+  WireReader reader(message);
+  const auto tag = std::ranges::find(order_tags, reader.number<char>());
+  const auto records = reader.number<std::uint64_t>();
+  if (tag == order_tags.end() || !reader.finished()) return std::nullopt;
+  return std::pair(static_cast<Order>(tag - order_tags.begin()), records);
+}
+
+// ---- the process ----------------------------------------------------------------------------------------------------
 
 Live Live::start(Setup setup) {
-  const std::string folder = setup.run_directory.string();
+  const std::string path = setup.run_directory.string();
   const std::string cursor_path = (setup.run_directory / cursor_file(setup.number)).string();
-  const Fd directory(check(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), "open", folder));
+  const Fd directory(check(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), "open", path));
   const Fd cursor = open_regular(AT_FDCWD, cursor_path, O_RDWR | O_CREAT);
   const Fd input = configuration(setup);
   std::array<int, 2> ends{};
@@ -211,7 +211,7 @@ Live::~Live() {
 }
 
 std::optional<Event> Live::next_event() {
-  std::array<char, 512> buffer;
+  std::array<char, max_message> buffer;
   const ssize_t n = retry_eintr([&] { return ::recv(control_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT); });
   std::optional<Event> event;
   if (n > 0) event = decode({buffer.data(), static_cast<std::size_t>(n)});
@@ -219,9 +219,9 @@ std::optional<Event> Live::next_event() {
   return event;
 }
 
-void Live::tell(Word word, std::uint64_t records) noexcept {
+void Live::send(Order order, std::uint64_t records) noexcept {
   if (!control_) return;
-  const std::string message = encode(word, records);
+  const std::string message = encode(order, records);
   (void)::send(control_.get(), message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -229,7 +229,7 @@ void Live::kill() noexcept {
   control_.reset();
   if (!pidfd_) return;
   (void)pidfd_signal(pidfd_, SIGKILL);
-  // A process that waits for a file server dies when that answers: not this one's matter.
+  // A process that waits for a file server dies only when the server answers. Do not wait for that.
   constexpr int patience_ms = 500;
   siginfo_t info{};
   if (pidfd_wait(pidfd_, patience_ms))

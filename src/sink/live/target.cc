@@ -1,3 +1,4 @@
+// Parses the URL of a sink.
 #include <agentrun/sink/target.h>
 
 #include <algorithm>
@@ -18,25 +19,48 @@ constexpr const char* shapes =
     "otlp+http://HOST:PORT or otlp+https://HOST:PORT";
 
 enum class Place : std::uint8_t { path, host, host_and_path };
+enum class Parameter : std::uint8_t { format = 1, drain = 2, ca = 4, cert = 8, key = 16, headers = 32, name = 64 };
+
+/// A set of parameters.
+struct Parameters {
+  unsigned bits = 0;
+  constexpr Parameters(std::initializer_list<Parameter> list = {}) {
+    for (const Parameter parameter : list) bits |= static_cast<unsigned>(parameter);
+  }
+  [[nodiscard]] constexpr bool contains(Parameter parameter) const {
+    return (bits & static_cast<unsigned>(parameter)) != 0;
+  }
+  constexpr void add(Parameter parameter) { bits |= static_cast<unsigned>(parameter); }
+};
+
+constexpr std::pair<std::string_view, Parameter> parameter_names[] = {
+    {"format", Parameter::format},  {"drain", Parameter::drain}, {"ca", Parameter::ca},
+    {"cert", Parameter::cert},      {"key", Parameter::key},     {"name", Parameter::name},
+    {"headers", Parameter::headers}};
+constexpr Parameters common_parameters = {Parameter::format, Parameter::drain};
+constexpr Parameters tls_parameters = {Parameter::ca, Parameter::cert, Parameter::key, Parameter::name};
+constexpr Parameters http_parameters = {Parameter::headers};
+constexpr Parameters https_parameters = {Parameter::headers, Parameter::ca, Parameter::cert, Parameter::key};
+
 struct Scheme {
   std::string_view name;
   Kind kind;
   Place place;
-  std::uint16_t port;           // when none is written; 0: one must be
-  std::string_view path;        // when none is written
-  std::string_view parameters;  // that it knows, beside format and drain
+  std::uint16_t port;     // the default; 0: the URL must have one
+  std::string_view path;  // the default
+  Parameters parameters;  // besides common_parameters
 };
 constexpr std::array schemes = {
-    Scheme{"file", Kind::file, Place::path, 0, "", ""},
-    Scheme{"syslog", Kind::syslog_unix, Place::path, 0, "/dev/log", ""},
-    Scheme{"syslog+tcp", Kind::syslog_tcp, Place::host, 0, "", ""},
-    Scheme{"syslog+tls", Kind::syslog_tls, Place::host, 6514, "", " ca cert key name "},  // RFC 5425 §4.1
-    Scheme{"journald", Kind::journald, Place::path, 0, "/run/systemd/journal/socket", ""},
-    Scheme{"otlp+http", Kind::otlp_http, Place::host_and_path, 4318, "/v1/logs", " headers "},
-    Scheme{"otlp+https", Kind::otlp_https, Place::host_and_path, 4318, "/v1/logs", " headers ca cert key "},
+    Scheme{"file", Kind::file, Place::path, 0, "", {}},
+    Scheme{"syslog", Kind::syslog_unix, Place::path, 0, "/dev/log", {}},
+    Scheme{"syslog+tcp", Kind::syslog_tcp, Place::host, 0, "", {}},
+    Scheme{"syslog+tls", Kind::syslog_tls, Place::host, 6514, "", tls_parameters},  // RFC 5425 §4.1
+    Scheme{"journald", Kind::journald, Place::path, 0, "/run/systemd/journal/socket", {}},
+    Scheme{"otlp+http", Kind::otlp_http, Place::host_and_path, 4318, "/v1/logs", http_parameters},
+    Scheme{"otlp+https", Kind::otlp_https, Place::host_and_path, 4318, "/v1/logs", https_parameters},
 };
 
-// What was given is shown, but not what may be a secret that somebody put there.
+// Quotes the URL, without what may be a secret.
 std::string shown(std::string_view url) {
   const std::size_t end = url.find('@') == std::string_view::npos ? url.find_first_of("?#") : url.find("//");
   const std::string_view head = url.substr(0, std::min(end, std::size_t{100}));
@@ -59,7 +83,7 @@ std::string decoded(std::string_view url, std::string_view text) {
     const char* const digits = text.data() + i + 1;
     const bool two = text.size() - i >= 3;
     if (!two || std::from_chars(digits, digits + 2, byte, 16).ptr != digits + 2 || byte == 0)
-      refuse(url, "a '%' that is not followed by two digits of a byte", "write a percent sign as %25");
+      refuse(url, "'%' without two hex digits after it", "write a percent sign as %25");
     out.push_back(static_cast<char>(byte));
     i += 2;
   }
@@ -82,12 +106,13 @@ bool is_address6(std::string_view text) {
 void read_authority(std::string_view authority, const Scheme& scheme, Target& target) {
   const std::string_view url = target.url;
   if (authority.find('@') != std::string_view::npos)
-    refuse(url, "a user or password", "URLs are seen by others: put what is secret into a file, headers=FILE");
+    refuse(url, "it contains a user name or password",
+           "other users can see URLs; put secrets into a file: headers=FILE");
   std::string_view port;
   std::string host;
   if (authority.starts_with('[')) {
     const std::size_t end = authority.find(']');
-    if (end == std::string_view::npos) refuse(url, "a '[' without ']'");
+    if (end == std::string_view::npos) refuse(url, "'[' without ']'");
     host = authority.substr(1, end - 1);
     port = authority.substr(end + 1);
   } else {
@@ -97,36 +122,38 @@ void read_authority(std::string_view authority, const Scheme& scheme, Target& ta
   }
   std::ranges::transform(host, host.begin(),
                          [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  if (!(authority.starts_with('[') ? is_address6(host) : is_host(host))) refuse(url, "no host");
+  if (!(authority.starts_with('[') ? is_address6(host) : is_host(host))) refuse(url, "invalid host name");
   target.host = host;
   target.port = scheme.port;
   if (port.empty() && scheme.port == 0)
-    refuse(url, "no port", "write " + std::string(scheme.name) + "://" + host + ":514");
+    refuse(url, "the port is missing", "write " + std::string(scheme.name) + "://" + host + ":514");
   if (port.empty()) return;
   const char* const end = port.data() + port.size();
   const auto [stop, error] = std::from_chars(port.data() + 1, end, target.port);
   if (port.front() != ':' || error != std::errc{} || stop != end || target.port == 0)
-    refuse(url, "not a port: \"" + std::string(port.substr(1, 20)) + "\"", "write a number from 1 to 65535");
+    refuse(url, "invalid port \"" + std::string(port.substr(1, 20)) + "\"", "write a number from 1 to 65535");
 }
 
 void read_path(std::string_view path, const Scheme& scheme, Target& target) {
   const std::string_view url = target.url;
   if (scheme.place == Place::host) {
-    if (!path.empty() && path != "/") refuse(url, "a path");
+    if (!path.empty() && path != "/") refuse(url, "this kind of sink takes no path");
     return;
   }
-  // In HTTP the encoded form is what is sent.
+  // HTTP sends the encoded form.
   target.path = scheme.place == Place::host_and_path ? std::string(path) : decoded(url, path);
   if (target.path.empty() || (target.path == "/" && scheme.place == Place::host_and_path)) target.path = scheme.path;
   const bool home = target.kind == Kind::file && target.path.starts_with("~/");
   if (target.path.empty() || (target.path.front() != '/' && !home))
-    refuse(url, "not an absolute path", "write " + std::string(scheme.name) + ":/PATH");
-  if (target.path.ends_with('/') && scheme.place == Place::path) refuse(url, "a folder", "name a file in it");
+    refuse(url, "the path is not absolute", "write " + std::string(scheme.name) + ":/PATH");
+  if (target.path.ends_with('/') && scheme.place == Place::path)
+    refuse(url, "the path is a directory", "name a file in it");
   const bool plain = std::ranges::all_of(target.path, [](char c) { return c > ' ' && c < 0x7f; });
-  if (scheme.place == Place::host_and_path && !plain) refuse(url, "a character that no URL has", "write it as %XX");
+  if (scheme.place == Place::host_and_path && !plain)
+    refuse(url, "a character that is not allowed in URLs", "write it as %XX");
   constexpr std::size_t longest_socket = 107;  // unix(7)
   if ((target.kind == Kind::syslog_unix || target.kind == Kind::journald) && target.path.size() > longest_socket)
-    refuse(url, "a path that is too long for a socket", "at most 107 bytes");
+    refuse(url, "the path is too long for a socket", "use at most 107 bytes");
 }
 
 std::uint32_t read_drain(std::string_view url, std::string_view text) {
@@ -136,8 +163,7 @@ std::uint32_t read_drain(std::string_view url, std::string_view text) {
   const std::uint32_t factor = unit == "ms" ? 1 : unit == "s" ? 1000 : 0;
   constexpr std::uint32_t longest_ms = 60'000;
   if (error != std::errc{} || factor == 0 || value > longest_ms / factor)
-    refuse(url, "drain=" + std::string(text.substr(0, 20)) + " is no time that can be waited",
-           "write 0s to 60s, or 500ms");
+    refuse(url, "drain=" + std::string(text.substr(0, 20)) + " is not a valid time", "write 0s to 60s, or 500ms");
   return value * factor;
 }
 
@@ -149,33 +175,49 @@ bool takes(Kind kind, Format format) {
     case Kind::otlp_https:
       return format == Format::otlp;
     case Kind::journald:
-      return false;  // it has fields of its own
+      return false;  // records become journald's own fields
     default:
-      return format != Format::otlp;  // a request is no message
+      return format != Format::otlp;  // a request is not a message
   }
 }
 
 constexpr std::pair<std::string_view, std::string Target::*> file_parameters[] = {
     {"ca", &Target::ca}, {"cert", &Target::cert}, {"key", &Target::key}, {"headers", &Target::headers}};
 
-void read_parameter(std::string_view word, const Scheme& scheme, Target& target) {
+std::string names_of(const Scheme& scheme) {
+  std::string names;
+  for (const auto& [name, parameter] : parameter_names) {
+    if (common_parameters.contains(parameter) || scheme.parameters.contains(parameter))
+      names += (names.empty() ? "" : ", ") + std::string(name);
+  }
+  return names;
+}
+
+/// Throws Refusal for a parameter that the scheme does not have.
+Parameter parameter_of(std::string_view key, const Scheme& scheme, std::string_view url) {
+  const auto found = std::ranges::find(parameter_names, key, [](const auto& entry) { return entry.first; });
+  if (found == std::end(parameter_names) ||
+      !(common_parameters.contains(found->second) || scheme.parameters.contains(found->second)))
+    refuse(url, "unknown parameter \"" + std::string(key.substr(0, 20)) + "\"",
+           "this kind of sink has: " + names_of(scheme));
+  return found->second;
+}
+
+void read_parameter(std::string_view word, const Scheme& scheme, Target& target, Parameters& seen) {
   const std::string_view url = target.url;
   const std::size_t equals = std::min(word.find('='), word.size());
   const std::string key(word.substr(0, equals));
   const std::string value = equals == word.size() ? "" : decoded(url, word.substr(equals + 1));
-  const bool special = !key.empty() && scheme.parameters.find(" " + key + " ") != std::string_view::npos;
-  if (!special && key != "format" && key != "drain") {
-    std::string known = "format drain " + std::string(scheme.parameters);
-    refuse(url, "it has no parameter \"" + key.substr(0, 20) + "\"",
-           "of this sink there are: " + known.substr(0, known.find_last_not_of(' ') + 1));
-  }
-  if (value.empty()) refuse(url, "an empty " + key, "write " + key + "=VALUE");
-  if (key == "drain") target.drain_ms = read_drain(url, value);
-  if (key == "format") {
+  const Parameter parameter = parameter_of(key, scheme, url);
+  if (seen.contains(parameter)) refuse(url, "duplicate parameter " + key, "write it once");
+  seen.add(parameter);
+  if (value.empty()) refuse(url, key + " has no value", "write " + key + "=VALUE");
+  if (parameter == Parameter::drain) target.drain_ms = read_drain(url, value);
+  if (parameter == Parameter::format) {
     const auto format = format_named(value);
     if (!format || !takes(target.kind, *format))
-      refuse(url, "no format \"" + value.substr(0, 20) + "\" here",
-             "leave format= out, or see journal.sinks in agent-run-profile(5)");
+      refuse(url, "format \"" + value.substr(0, 20) + "\" is not available for this kind of sink",
+             "omit format=, or see journal.sinks in agent-run-profile(5)");
     target.format = *format;
   }
   for (const auto& [name, member] : file_parameters) {
@@ -184,23 +226,17 @@ void read_parameter(std::string_view word, const Scheme& scheme, Target& target)
       refuse(url, key + " is not an absolute path", "write " + key + "=/PATH");
     target.*member = value;
   }
-  if (key == "name") {
-    if (!is_host(value))
-      refuse(url, "name is not the name of a host", "write it in lower case, as the certificate has it");
+  if (parameter == Parameter::name) {
+    if (!is_host(value)) refuse(url, "name is not a host name", "write it in lower case, as it is in the certificate");
     target.server_name = value;
   }
 }
 
 void read_parameters(std::string_view query, const Scheme& scheme, Target& target) {
-  std::string seen = " ";
+  Parameters seen;
   while (!query.empty()) {
     const std::size_t end = std::min(query.find('&'), query.size());
-    const std::string_view word = query.substr(0, end);
-    const std::string key = std::string(word.substr(0, word.find('='))) + " ";
-    if (seen.find(" " + key) != std::string::npos)
-      refuse(target.url, "a parameter that is given twice", "give it once");
-    seen += key;
-    read_parameter(word, scheme, target);
+    read_parameter(query.substr(0, end), scheme, target, seen);
     query.remove_prefix(std::min(end + 1, query.size()));
   }
 }
@@ -214,12 +250,12 @@ std::string name_of(const Scheme& scheme, const Target& target) {
 }  // namespace
 
 Target parse_target(std::string_view url) {
-  if (url.size() > max_url) refuse(url, "longer than 1024 bytes");
+  if (url.size() > max_url) refuse(url, "the URL is longer than 1024 bytes", "shorten it");
   if (std::ranges::any_of(url, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }))
-    refuse("", "a control character");
+    refuse("", "the URL contains a control character", "write it as %XX");
   const std::size_t colon = std::min(url.find(':'), url.size());
   const auto scheme = std::ranges::find(schemes, url.substr(0, colon), &Scheme::name);
-  if (scheme == schemes.end() || colon == url.size()) refuse(url, "not a kind of sink that there is");
+  if (scheme == schemes.end() || colon == url.size()) refuse(url, "unknown kind of sink");
   Target target{.kind = scheme->kind,
                 .url = std::string(url),
                 .name = {},
@@ -232,7 +268,7 @@ Target parse_target(std::string_view url) {
                 .server_name = {}};
   if (target.otlp()) target.format = Format::otlp;
   std::string_view rest = url.substr(colon + 1);
-  if (rest.find('#') != std::string_view::npos) refuse(url, "a '#'", "write it as %23");
+  if (rest.find('#') != std::string_view::npos) refuse(url, "it contains '#'", "write it as %23");
   const std::size_t question = std::min(rest.find('?'), rest.size());
   const std::string_view query = rest.substr(std::min(question + 1, rest.size()));
   rest = rest.substr(0, question);
@@ -240,17 +276,17 @@ Target parse_target(std::string_view url) {
   if (slashes) rest.remove_prefix(2);
   if (scheme->place == Place::path) {
     if (slashes && !rest.empty() && rest.front() != '/')
-      refuse(url, "a host", "write " + std::string(scheme->name) + ":/PATH");
+      refuse(url, "this kind of sink takes no host", "write " + std::string(scheme->name) + ":/PATH");
     read_path(rest, *scheme, target);
   } else {
-    if (!slashes) refuse(url, "no host");
+    if (!slashes) refuse(url, "the host is missing");
     const std::size_t slash = std::min(rest.find('/'), rest.size());
     read_authority(rest.substr(0, slash), *scheme, target);
     read_path(rest.substr(slash), *scheme, target);
   }
   read_parameters(query, *scheme, target);
   if (target.cert.empty() != target.key.empty())
-    refuse(url, "cert and key belong together", "write cert=/PATH&key=/PATH");
+    refuse(url, "cert requires key, and key requires cert", "write cert=/PATH&key=/PATH");
   target.name = name_of(*scheme, target);
   return target;
 }

@@ -1,4 +1,4 @@
-// agent-run-sink: started by agent-run for one sink of one run (agentrun/sink/live.h). Not for people.
+// The program agent-run-sink. agent-run starts it for one sink of one run (agentrun/sink/live.h).
 #include <curl/curl.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -64,7 +64,7 @@ std::unique_ptr<Sender> sender_of(const Configuration& configuration) {
   }
 }
 
-// Before anything is read that others wrote.
+// Before anything is read that others have written.
 void confine() {
   check(::prctl(PR_SET_NAME, "agent-run-sink", 0, 0, 0), "prctl", "PR_SET_NAME");
   for (const int signal : {SIGPIPE, SIGXFSZ}) ::signal(signal, SIG_IGN);
@@ -76,7 +76,7 @@ void confine() {
 }
 
 void serve() {
-  // With the parent: PDEATHSIG is set before this looks, so its death is seen by one or the other.
+  // Set PDEATHSIG before the check, so that either the signal or the check notices the parent's death.
   check(::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "prctl", "PR_SET_PDEATHSIG");
   char byte = 0;
   if (::recv(control_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) return;
@@ -99,7 +99,7 @@ int main() {
     sink::serve();
     return EXIT_SUCCESS;
   } catch (const std::exception& e) {
-    const std::string message = encode(sink::Event{.kind = sink::Event::Kind::down, .text = e.what()});
+    const std::string message = encode(sink::Event{.kind = sink::Event::Kind::unreachable, .text = e.what()});
     (void)::send(sink::control_fd, message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     return EXIT_FAILURE;
   }

@@ -1,3 +1,4 @@
+// The loop of agent-run-sink: reads records, sends them, moves the cursor.
 #include "sink/program/tail.h"
 
 #include <poll.h>
@@ -58,7 +59,7 @@ void Tail::run() {
   } while (wait(busy ? Pace::go_on : Pace::rest));
 }
 
-/// Reads for one turn. True when there may be more.
+/// Reads up to records_a_turn records. True when there may be more.
 bool Tail::read() {
   for (std::size_t turn = 0; turn < records_a_turn; ++turn) {
     if (window_.size() >= window_items || bytes_ >= window_bytes) return false;
@@ -94,7 +95,7 @@ void Tail::send() {
         ++sent_;
         failures_ = 0;
         reached_ = true;
-        told_down_ = false;
+        reported_down_ = false;
         continue;
       case Status::full:
         return;
@@ -111,29 +112,29 @@ void Tail::fail(const Result& result) {
   settle();
   sent_ = 0;
   ++failures_;
-  // A connection that broke is first tried anew at once.
+  // Reconnect at once after the first failure of a connection that worked.
   const bool at_once = reached_ && failures_ == 1 && result.status == Result::Status::down;
   const std::int64_t usual = std::min(most_wait_ms, first_wait_ms << std::min(failures_ - 1, 10U));
   not_before_ = boot_clock_ns() + (at_once ? 0 : std::max<std::int64_t>(usual, result.wait_ms)) * ms;
   if (at_once) return;
   off_ = result.status == Result::Status::refused;
   if (off_) off_reason_ = result.reason;
-  if (!told_down_) say({.kind = Event::Kind::down, .record = at_, .text = result.reason});
-  told_down_ = true;
+  if (!reported_down_) report({.kind = Event::Kind::unreachable, .record = at_, .text = result.reason});
+  reported_down_ = true;
   if (target_ && result.status != Result::Status::later)
-    say({.kind = Event::Kind::failed, .record = at_, .text = result.reason});
+    report({.kind = Event::Kind::attempt_failed, .record = at_, .text = result.reason});
 }
 
 void Tail::lose(const Item& item, const Result& result) {
-  say({.kind = Event::Kind::lost,
-       .record = item.first,
-       .last = item.last,
-       .count = result.count,
-       .text = result.reason});
+  report({.kind = Event::Kind::lost,
+          .record = item.first,
+          .last = item.last,
+          .count = result.count,
+          .text = result.reason});
   failures_ = 0;
   reached_ = true;
   bytes_ -= item.bytes.size();
-  // Those before it may still be on their way: the cursor goes by the front of the window.
+  // Items before it may still be on their way: the front of the window decides where the cursor is.
   window_.erase(window_.begin() + static_cast<std::ptrdiff_t>(sent_));
 }
 
@@ -151,7 +152,7 @@ void Tail::move_cursor(std::uint64_t record) {
   at_ = record;
   std::array<char, 24> text{};
   const int size = std::snprintf(text.data(), text.size(), "%020llu\n", static_cast<unsigned long long>(at_));
-  // The same length each time: kill -9 leaves the old number or the new one.
+  // The length never changes, so kill -9 leaves either the old number or the new one.
   (void)!(::lseek(cursor_.get(), 0, SEEK_SET) == 0 &&
           ::write(cursor_.get(), text.data(), static_cast<std::size_t>(size)) == size);
 }
@@ -159,10 +160,10 @@ void Tail::move_cursor(std::uint64_t record) {
 void Tail::answer() {
   if (!target_ || answered_ || at_ < *target_) return;
   answered_ = true;
-  say({.kind = Event::Kind::at, .record = at_, .text = {}});
+  report({.kind = Event::Kind::arrived, .record = at_, .text = {}});
 }
 
-/// False: the supervisor is gone.
+/// False when the supervisor is gone.
 bool Tail::wait(Pace pace) {
   std::int64_t timeout = window_.empty() || off_ ? look_ms : settle_ms;
   if (sent_ == 0 && !off_ && not_before_ != 0)
@@ -172,29 +173,25 @@ bool Tail::wait(Pace pace) {
   std::array<pollfd, 2> fds{pollfd{.fd = control_.get(), .events = POLLIN, .revents = 0}, receiver};
   ::poll(fds.data(), fds.size(), static_cast<int>(timeout));
   if (fds[1].revents != 0 && !sender_->look()) sent_ = 0;
-  return fds[0].revents == 0 || listen();
+  return fds[0].revents == 0 || receive();
 }
 
-bool Tail::listen() {
+bool Tail::receive() {
   std::array<char, 64> buffer;
   const ssize_t n = retry_eintr([&] { return ::recv(control_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT); });
   if (n < 0) return errno == EAGAIN;
-  const std::string_view message(buffer.data(), static_cast<std::size_t>(n));
-  const std::size_t space = std::min(message.find(' '), message.size());
-  std::uint64_t records = 0;
-  const char* const end = message.data() + message.size();
-  if (space == message.size() || std::from_chars(message.data() + space + 1, end, records).ptr != end)
-    return false;  // also: end of file
-  closing_ = message.substr(0, space) == "close";
+  const auto order = decode_order({buffer.data(), static_cast<std::size_t>(n)});
+  if (!order) return false;  // also at end of file
+  closing_ = order->first == Order::close;
   if (closing_) follower_.set_over();
-  target_ = records;
+  target_ = order->second;
   answered_ = false;
-  not_before_ = 0;  // once more, now
-  if (off_) say({.kind = Event::Kind::failed, .record = at_, .text = off_reason_});
+  not_before_ = 0;  // try again at once
+  if (off_) report({.kind = Event::Kind::attempt_failed, .record = at_, .text = off_reason_});
   return true;
 }
 
-void Tail::say(const Event& event) {
+void Tail::report(const Event& event) {
   const std::string message = encode(event);
   (void)::send(control_.get(), message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
 }

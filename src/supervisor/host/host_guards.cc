@@ -65,8 +65,8 @@ std::string by_the_whole(const Found& found, const std::string& path) {
 }
 
 std::string guarded_name(const Found& found, const std::string& path) {
-  if (found.policy.guarded(Right::change, path)) return path;
-  if (const auto denial = found.objects.denies(found.policy, Right::change, path, Age::before)) return denial->name;
+  if (found.policy.guarded(Right::write, path)) return path;
+  if (const auto denial = found.objects.denies(found.policy, Right::write, path, Age::before)) return denial->name;
   return by_the_whole(found, path);
 }
 

@@ -116,15 +116,15 @@ void Sinks::receive(One& one, const std::optional<sink::Event>& event) {
     return;
   }
   switch (event->kind) {
-    case Kind::at:
+    case Kind::arrived:
       one.state = One::State::arrived;
       return;
-    case Kind::down:
+    case Kind::unreachable:
       one.reason = event->text;
       if (!std::exchange(one.warned, true) && warn_)
         warn_("sink " + name + " cannot be reached: " + event->text + "; records wait for it in the journal");
       return;
-    case Kind::failed:
+    case Kind::attempt_failed:
       one.reason = event->text;
       one.state = One::State::failed;
       return;
@@ -152,11 +152,11 @@ std::vector<Lost> Sinks::take_lost(std::int64_t boot_ns) {
   return lost;
 }
 
-void Sinks::send(sink::Word word, std::uint64_t records) {
+void Sinks::send(sink::Order order, std::uint64_t records) {
   for (One& one : ones_) {
     if (!one.live) continue;
     if (one.state == One::State::arrived) one.state = One::State::going;
-    if (one.state == One::State::going) one.live->tell(word, records);
+    if (one.state == One::State::going) one.live->send(order, records);
   }
 }
 
@@ -187,7 +187,7 @@ std::uint64_t Sinks::arrived(const One& one) const {
 
 std::vector<Lost> Sinks::drain(std::uint64_t records, const Interrupt& interrupt) {
   end_began_ = boot_clock_ns();
-  send(sink::Word::end, records);
+  send(sink::Order::deliver, records);
   wait([this](const One& one) { return end_began_ + one.sink.target.drain_ms * ms * 3 / 4; }, interrupt);
   std::vector<Lost> lost;
   for (One& one : ones_) {
@@ -206,7 +206,7 @@ std::vector<Lost> Sinks::drain(std::uint64_t records, const Interrupt& interrupt
 
 void Sinks::finish(std::uint64_t records, const Interrupt& interrupt) {
   if (end_began_ == 0) end_began_ = boot_clock_ns();
-  send(sink::Word::close, records);
+  send(sink::Order::close, records);
   wait([this](const One& one) { return end_of(one); }, interrupt);
   await_exits();
 }
@@ -231,7 +231,7 @@ void Sinks::finish_patiently(std::uint64_t records, int patience_ms) {
     std::int64_t since = 0;
   };
   std::vector<Progress> progress(ones_.size());
-  send(sink::Word::close, records);
+  send(sink::Order::close, records);
   wait(
       [&](const One& one) {
         Progress& p = progress[static_cast<std::size_t>(&one - ones_.data())];

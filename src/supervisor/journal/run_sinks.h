@@ -67,7 +67,7 @@ class Sinks {
   };
   void start(One& one, const Of& of);
   void receive(One& one, const std::optional<sink::Event>& event);
-  void send(sink::Word word, std::uint64_t records);
+  void send(sink::Order order, std::uint64_t records);
   void wait(const std::function<std::int64_t(const One&)>& deadline, const Interrupt& interrupt);
   void await_exits();
   [[nodiscard]] std::int64_t end_of(const One& one) const;

@@ -123,8 +123,9 @@ std::string weakenings_line(const Prepared& prepared) {
     line += (line.empty() ? "weakened: " : ", ") + weakening;
     if (weakening == policy::name(policy::Weakening::floor_only)) {
       const auto rules = prepared.policy.rules();
-      const auto kept_by_nobody = std::count_if(
-          rules.begin(), rules.end(), [](const policy::Rule& rule) { return rule.label == policy::Label::nobody; });
+      const auto kept_by_nobody = std::count_if(rules.begin(), rules.end(), [](const policy::Rule& rule) {
+        return rule.enforcer == policy::Enforcer::nobody;
+      });
       line += " (nothing is trapped: calls are not recorded, and " + std::to_string(kept_by_nobody) +
               " rules are kept by nobody: agent-run explain)";
     }

@@ -144,7 +144,7 @@ Prepared prepare(const Options& options, const Places& places, const EarlierRuns
   std::string run = journal::new_run_id();
   sandbox::Plan plan =
       plan_of(options, compiled, facts.home, real_path(earlier.state).value_or(earlier.state) + "/overlays/" + run);
-  const profile::Reads reads = compiled.policy.reads_kept();
+  const profile::Reads reads = compiled.policy.reads_enforced();
   std::vector<review::Target> overlays = overlays_of(plan);
   Remarks remarks = remarks_on(compiled, plan, host.git());
   return {.policy = std::move(compiled.policy),

@@ -89,7 +89,7 @@ void add_absent_programs(std::vector<std::string>& sentences, const policy::Poli
     if (!is_own(rule) || rule.section != Section::exec_allow || rule.path.empty() ||
         ::lstat(rule.path.c_str(), &st) == 0)
       continue;
-    if (!is_shown(plan, rule.path) || policy.decide(policy::Right::change, rule.path).act == policy::Act::allow)
+    if (!is_shown(plan, rule.path) || policy.decide(policy::Right::write, rule.path).act == policy::Action::allow)
       continue;
     if (std::ranges::any_of(policy.exec_roots(), [&](const std::string& root) {
           return within(rule.path, root) && ::lstat(root.c_str(), &st) == 0;

@@ -90,7 +90,7 @@ std::string start_directory(const policy::Policy& policy) {
   char path[PATH_MAX];
   // Removed, or out of this process's root (getcwd(3)): then it is where the workspace is.
   if (::getcwd(path, sizeof path) == nullptr || path[0] != '/') return policy.workspace();
-  if (policy.decide(policy::Right::read, path).act == policy::Act::allow && within(path, policy.workspace()))
+  if (policy.decide(policy::Right::read, path).act == policy::Action::allow && within(path, policy.workspace()))
     return path;
   return policy.workspace();
 }

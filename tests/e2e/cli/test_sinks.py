@@ -480,16 +480,16 @@ class Sinks(harness.Case):
         (self.out / "empty").write_text("")
         (self.out / "bad").write_text("no header\n")
         cases = {
-            "": "empty value", "http://host": "not a kind of sink", "file:": "not an absolute path", "file:relative": "not an absolute path", "file://host/path": "a host",
-            f"file:{self.out}/": "a folder", f"file:{self.out}/x?format=xml": "no format", f"file:{self.out}/x?colour=red": "no parameter",
-            f"file:{self.out}/x?format=cef&format=ecs": "twice", f"file:{self.out}/x?drain=1h": "drain=1h", f"file:{self.out}/x?drain=61s": "drain=61s",
+            "": "empty value", "http://host": "unknown kind of sink", "file:": "path is not absolute", "file:relative": "path is not absolute", "file://host/path": "takes no host",
+            f"file:{self.out}/": "a directory", f"file:{self.out}/x?format=xml": "is not available", f"file:{self.out}/x?colour=red": "unknown parameter",
+            f"file:{self.out}/x?format=cef&format=ecs": "duplicate parameter", f"file:{self.out}/x?drain=1h": "drain=1h", f"file:{self.out}/x?drain=61s": "drain=61s",
             f"file:{self.out}/x%00y": "'%'", f"file:{self.out}/x%2": "'%'", f"file:{self.out}/a#b": "'#'", f"file:{self.out}/none/x": "its directory is not there",
-            "syslog+tcp://host": "no port", "syslog+tcp://host:0": "not a port", "syslog+tcp://host:99999": "not a port", "syslog+tcp://:514": "no host",
-            "syslog+tcp://user:pass@host:514": "a user or password", "syslog+tcp://host:514/path": "a path", "syslog+tcp://host:514?ca=/x": "no parameter",
+            "syslog+tcp://host": "port is missing", "syslog+tcp://host:0": "invalid port", "syslog+tcp://host:99999": "invalid port", "syslog+tcp://:514": "invalid host",
+            "syslog+tcp://user:pass@host:514": "a user name or password", "syslog+tcp://host:514/path": "takes no path", "syslog+tcp://host:514?ca=/x": "unknown parameter",
             "syslog+tls://host?ca=relative": "not an absolute path", f"syslog+tls://host?ca={self.out}/none": "ENOENT", f"syslog+tls://host?ca={self.out}/empty": "no certificate",
-            "syslog+tls://host?name=*.host": "name of a host", f"syslog+tls://host?cert={self.out}/empty": "belong together",
-            f"syslog+tls://host?cert={self.out}/empty&key={self.out}/empty": "cert=.* holds no certificate", "syslog+tls://host?format=otlp": "no format", "journald:?format=jsonl": "no format",
-            "otlp+http://host?format=jsonl": "no format", f"otlp+http://host?headers={self.out}/bad": "no header", "otlp+http://[::1": "'\\[' without",
+            "syslog+tls://host?name=*.host": "not a host name", f"syslog+tls://host?cert={self.out}/empty": "cert requires key",
+            f"syslog+tls://host?cert={self.out}/empty&key={self.out}/empty": "cert=.* contains no certificate", "syslog+tls://host?format=otlp": "is not available", "journald:?format=jsonl": "is not available",
+            "otlp+http://host?format=jsonl": "is not available", f"otlp+http://host?headers={self.out}/bad": "not an HTTP header", "otlp+http://[::1": "'\\[' without",
             "syslog:/" + "x" * 120: "too long for a socket", "file:/" + "x" * 1100: "longer than 1024",
         }
         for url, reason in cases.items():
@@ -510,7 +510,7 @@ class Sinks(harness.Case):
         plan = self.scratch.agent_run("explain", "-p", self.scratch.profile_file)
         self.assertIn(f"sinks:\n  file:{self.out}/log  jsonl\n", plan.text)
         self.scratch.write_profile(journal={"sinks": ["http://host"]})
-        self.assert_one_line_refusal(self.scratch.agent_run("-p", self.scratch.profile_file, "--", "true"), r"profile\.yaml:\d+:\d+: sink", "not a kind of sink")
+        self.assert_one_line_refusal(self.scratch.agent_run("-p", self.scratch.profile_file, "--", "true"), r"profile\.yaml:\d+:\d+: sink", "unknown kind of sink")
         self.assert_one_line_refusal(self.scratch.agent_run("check", self.scratch.profile_file), r"profile\.yaml:\d+:\d+: sink")
         receiver = self.receiver(receivers.Tcp())
         planted = self.ws / "planted.yaml"
@@ -547,7 +547,7 @@ class Sinks(harness.Case):
         self.assertEqual([json.loads(line) for line in (self.out / "late").read_text().splitlines()], run.journal())
         process = self.start(*UNTIL_GO, options=("--sink", f"file:{self.out}/log"))
         self.wait_for((self.out / "log").exists, 10, "the run's begin")
-        self.assertRegex(self.forward(self.scratch.newest_run(), status=2).errors, "is going on")
+        self.assertRegex(self.forward(self.scratch.newest_run(), status=2).errors, "is still running")
         (self.ws / "go").touch()
         self.assertEqual(process.wait(harness.PATIENCE), 0)
 

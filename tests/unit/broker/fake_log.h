@@ -41,7 +41,7 @@ struct AllowedCall {
 
   explicit AllowedCall(std::uint64_t id = 7) {
     request.id = id;
-    call.verdict = {.act = agentrun::policy::Act::allow, .by = agentrun::policy::By::rule, .rule = nullptr};
+    call.verdict = {.act = agentrun::policy::Action::allow, .by = agentrun::policy::DecidedBy::rule, .rule = nullptr};
   }
   agentrun::broker::Permit permit() { return record(log, call, "emulated").take(call); }
 };

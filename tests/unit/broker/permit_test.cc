@@ -77,7 +77,7 @@ TEST_CASE("an allowed call gets a permit once it is recorded, with its effect") 
 
 TEST_CASE("a denied call is recorded as an error and gets no permit") {
   AllowedCall denied;
-  denied.call.verdict.act = policy::Act::deny;
+  denied.call.verdict.act = policy::Action::deny;
   Recorded recorded = record(denied.log, denied.call, "emulated");
   CHECK_FALSE(recorded);
   CHECK(recorded.error() == EACCES);

@@ -224,3 +224,20 @@ TEST_CASE("members are read back from a line") {
     CHECK_FALSE(number_field(bad, "a").has_value());
   }
 }
+
+TEST_CASE("a list is read element by element, and only when it is one") {
+  using List = std::vector<std::string>;
+  Record record;
+  record.begin();
+  const List values{"a", "b,\"]", "\n", ""};
+  record.list("names", values).list("none", {});
+  const std::string line(record.line().substr(0, record.line().size() - 1));
+  CHECK(list_field(line, "names") == values);
+  CHECK(list_field(line, "none") == List{});
+  CHECK_FALSE(list_field(line, "other").has_value());
+  for (const char* bad : {R"({"names":"a"})", R"({"names":["a",]})", R"({"names":[,"a"]})", R"({"names":["a""b"]})",
+                          R"({"names":[1]})", R"({"names":["a"})", R"({"names":{"a":"b"}})"}) {
+    CAPTURE(bad);
+    CHECK_FALSE(list_field(bad, "names").has_value());
+  }
+}

@@ -62,15 +62,15 @@ TEST_CASE("overlays: shown, writable, and never weaker than declared") {
   CHECK(view_of(policy) == Texts{"r /opt", "s /tmp", "s /dev/shm", "s /home/u", "o /opt/sdk", "s /var/tmp",
                                  "o /home/u/notes", "o /home/u/proj", "w /home/u/proj/src"});
   for (const char* path : {"/home/u/proj/x", "/home/u/notes/a", "/opt/sdk/x"}) {
-    CHECK(policy.decide(Right::change, path).act == Act::allow);
-    CHECK(policy.decide(Right::read, path).act == Act::allow);
+    CHECK(policy.decide(Right::write, path).act == Action::allow);
+    CHECK(policy.decide(Right::read, path).act == Action::allow);
   }
-  CHECK(policy.decide(Right::change, "/opt/x").act == Act::deny);
-  CHECK(policy.decide(Right::change, "/home/u/proj/.env").rule->id == "t:workspace.mode");
+  CHECK(policy.decide(Right::write, "/opt/x").act == Action::deny);
+  CHECK(policy.decide(Right::write, "/home/u/proj/.env").rule->id == "t:workspace.mode");
 
   const Policy guarded =
       compile_text("workspace: {mode: overlay}\nfiles: {protect: [\"**/.git/hooks\"], deny: [~/proj/.env]}\n", facts);
-  CHECK(guarded.decide(Right::change, "/home/u/proj/.git/hooks").act == Act::deny);
+  CHECK(guarded.decide(Right::write, "/home/u/proj/.git/hooks").act == Action::deny);
   CHECK(list(guarded.masks()) == Texts{"/home/u/proj/.env"});
 }
 
@@ -107,12 +107,12 @@ TEST_CASE("a grant with a glob names existing paths") {
       compile_text("files: {read: [\"/etc/{python*,java-*}\", \"/opt/**\", \"/absent*/x\"]}\n", host.facts());
   CHECK(view_of(policy) == Texts{"r /opt", "s /tmp", "s /dev/shm", "r /etc/java-17", "r /etc/python3.11",
                                  "r /etc/pythonrc", "s /home/u", "s /var/tmp"});
-  CHECK(policy.decide(Right::read, "/etc/python3.11/x").act == Act::allow);
-  CHECK(policy.decide(Right::read, "/etc/python4").act == Act::deny);
+  CHECK(policy.decide(Right::read, "/etc/python3.11/x").act == Action::allow);
+  CHECK(policy.decide(Right::read, "/etc/python4").act == Action::deny);
   HostFacts blind = host.facts();
   blind.entries = nullptr;
   CHECK(compile_text("files: {read: [\"/etc/python*\"]}\n", blind).decide(Right::read, "/etc/python3.11").act ==
-        Act::deny);
+        Action::deny);
 }
 
 TEST_CASE("denied grants are not shown") {
@@ -140,19 +140,19 @@ TEST_CASE("read denials mask existing paths, by their canonical names") {
   const auto off = [&](const std::string& deny) {
     return compile_text("workspace: {mode: write}\nfiles: {read: [/data], deny: [" + deny + "]}\naudit: {reads: off}\n",
                         host.facts())
-        .reads_kept();
+        .reads_enforced();
   };
   CHECK(off("/etc/shadow, ~/.ssh") == agentrun::profile::Reads::off);
   CHECK(off("~/proj/.env") == agentrun::profile::Reads::claimed);
   CHECK(off("~/proj/k") == agentrun::profile::Reads::claimed);
   CHECK(off("~/proj/.env.later") == agentrun::profile::Reads::claimed);
   CHECK(off("\"~/proj/.e*\"") == agentrun::profile::Reads::claimed);
-  CHECK(with("~/proj/.env").reads_kept() == agentrun::profile::Reads::exact);  // unless the profile says otherwise
-  CHECK(with("/etc/shadow").reads_kept() == agentrun::profile::Reads::claimed);
+  CHECK(with("~/proj/.env").reads_enforced() == agentrun::profile::Reads::exact);  // unless the profile says otherwise
+  CHECK(with("/etc/shadow").reads_enforced() == agentrun::profile::Reads::claimed);
   const Policy labelled = with("~/proj/.env, /etc/shadow");
-  const auto label = [&](const char* path) { return labelled.decide(Right::read, path).rule->label; };
-  CHECK(label("/home/u/proj/.env") == Label::broker);
-  CHECK(label("/etc/shadow") == Label::kernel);  // not shown
+  const auto label = [&](const char* path) { return labelled.decide(Right::read, path).rule->enforcer; };
+  CHECK(label("/home/u/proj/.env") == Enforcer::broker);
+  CHECK(label("/etc/shadow") == Enforcer::kernel);  // not shown
   CHECK(labelled.denies_later());
   CHECK_FALSE(with("/etc/shadow").denies_later());
 }
@@ -178,8 +178,8 @@ TEST_CASE("read denials with globs mask the paths that a scan finds") {
   CHECK(masks("\"/*/secrets/one\"") == Texts{"/data/secrets/one"});  // only ** floats
   // What is below /usr and matches anywhere, and what comes later, is the broker's.
   const Policy policy = compile_text(granted + "\"**/.env\"]}\n", host.facts());
-  CHECK(policy.decide(Right::read, "/usr/share/x/.env").act == Act::deny);
-  CHECK(policy.decide(Right::change, "/home/u/proj/new/.env").act == Act::deny);
+  CHECK(policy.decide(Right::read, "/usr/share/x/.env").act == Action::deny);
+  CHECK(policy.decide(Right::write, "/home/u/proj/new/.env").act == Action::deny);
 }
 
 TEST_CASE("reads need the broker if a scan fails or finds too much to mask") {
@@ -211,7 +211,7 @@ exec: {allow: ["/usr/**", "/usr/bin/g*"], deny: [/usr/bin/sudo]}
                                      host.facts());
   const auto label = [&](const std::string& id) {
     for (const Rule& rule : policy.rules())
-      if (rule.id == id) return std::string(name(rule.label));
+      if (rule.id == id) return std::string(name(rule.enforcer));
     return std::string("absent");
   };
   CHECK(label("t:files.read[0]") == "kernel");
@@ -234,29 +234,29 @@ network: {allow: [{to: "git.example:22", by: /usr/bin/ssh}, "10.1.0.0/20:5432"]}
 )",
                                      host.facts());
   const auto execute = [&](const std::string& path) {
-    return policy.keeper(policy.decide(Right::execute, path), Right::execute, path);
+    return policy.enforced_by(policy.decide(Right::execute, path), Right::execute, path);
   };
-  CHECK(execute("/home/u/proj/tools/evil") == Label::broker);  // Landlock lets the folder's scripts be executed
+  CHECK(execute("/home/u/proj/tools/evil") == Enforcer::broker);  // Landlock lets the folder's scripts be executed
   CHECK(execute("/home/u/proj/evil") ==
-        Label::broker);  // the run could make the folder anew: Landlock names what is mounted
-  CHECK(execute("/srv/evil") == Label::kernel);
-  CHECK(policy.keeper(policy.decide(Right::change, "/etc/x"), Right::change, "/etc/x") == Label::kernel);
+        Enforcer::broker);  // the run could make the folder anew: Landlock names what is mounted
+  CHECK(execute("/srv/evil") == Enforcer::kernel);
+  CHECK(policy.enforced_by(policy.decide(Right::write, "/etc/x"), Right::write, "/etc/x") == Enforcer::kernel);
   const auto connect = [&](const std::string& to, std::string_view program = {}) {
     const auto endpoint = agentrun::policy::parse_endpoint(to);
     REQUIRE(endpoint);
     const Verdict verdict = policy.decide_connect(endpoint->to, endpoint->name, program);
-    CHECK(verdict.act == Act::deny);
-    return policy.keeper_connect(verdict, endpoint->to, endpoint->name);
+    CHECK(verdict.act == Action::deny);
+    return policy.connect_enforced_by(verdict, endpoint->to, endpoint->name);
   };
-  CHECK(connect("git.example:22", "/usr/bin/env") == Label::broker);
-  CHECK(connect("other.example:22") == Label::broker);
-  CHECK(connect("git.example:23") == Label::kernel);
-  CHECK(connect("udp://git.example:22") == Label::kernel);
-  CHECK(connect("203.0.113.5:22") == Label::kernel);
-  CHECK(connect("10.1.16.1:5432") == Label::kernel);
+  CHECK(connect("git.example:22", "/usr/bin/env") == Enforcer::broker);
+  CHECK(connect("other.example:22") == Enforcer::broker);
+  CHECK(connect("git.example:23") == Enforcer::kernel);
+  CHECK(connect("udp://git.example:22") == Enforcer::kernel);
+  CHECK(connect("203.0.113.5:22") == Enforcer::kernel);
+  CHECK(connect("10.1.16.1:5432") == Enforcer::kernel);
   const Policy none = compile_text("workspace: {mode: write}\n", host.facts());
   const auto endpoint = agentrun::policy::parse_endpoint("git.example:22");
-  CHECK(none.keeper_connect({}, endpoint->to, endpoint->name) == Label::kernel);
+  CHECK(none.connect_enforced_by({}, endpoint->to, endpoint->name) == Enforcer::kernel);
 }
 
 TEST_CASE("rule ids are unique and carry their place") {
@@ -361,12 +361,12 @@ TEST_CASE("no run can change agent-run's own files") {
   const Policy policy = compile_text("workspace: {mode: write}\nfiles: {write: [~/.config]}\n", facts);
   for (const std::string path : {"/home/u/.config/agent-run", "/home/u/.config/agent-run/profiles/default.yaml",
                                  "/home/u/proj/build/agent-run"}) {
-    const auto verdict = policy.decide(Right::change, path);
-    CHECK(verdict.act == Act::deny);
-    CHECK(policy.remedy(verdict, Right::change, path) == "no profile change: it would decide what later runs may do");
+    const auto verdict = policy.decide(Right::write, path);
+    CHECK(verdict.act == Action::deny);
+    CHECK(policy.remedy(verdict, Right::write, path) == "no profile change: it would decide what later runs may do");
   }
-  CHECK(policy.decide(Right::change, "/home/u/.config/agent-run2").act == Act::allow);
-  CHECK(policy.decide(Right::change, "/home/u/proj/build/x").act == Act::allow);
+  CHECK(policy.decide(Right::write, "/home/u/.config/agent-run2").act == Action::allow);
+  CHECK(policy.decide(Right::write, "/home/u/proj/build/x").act == Action::allow);
   CHECK(policy.may_guard_below("/home/u/proj/build"));
 }
 
@@ -386,8 +386,8 @@ TEST_CASE("the workspace") {
   const Policy none = compile_text("", host.facts());
   CHECK(none.workspace_mode() == agentrun::profile::WorkspaceMode::read);
   const Policy read = compile_text("workspace: {mode: read}\n", host.facts());
-  CHECK(read.decide(Right::change, "/home/u/proj/a").act == Act::deny);
-  CHECK(read.decide(Right::read, "/home/u/proj/a").act == Act::allow);
+  CHECK(read.decide(Right::write, "/home/u/proj/a").act == Action::deny);
+  CHECK(read.decide(Right::read, "/home/u/proj/a").act == Action::allow);
 }
 
 TEST_CASE("the last profile sets single values, but drops nothing that a parent forbids or audits") {
@@ -401,7 +401,7 @@ TEST_CASE("the last profile sets single values, but drops nothing that a parent 
           "c.yaml")};
   const Policy policy = compile(chain, host.facts());
   CHECK(policy.workspace_mode() == agentrun::profile::WorkspaceMode::read);
-  CHECK(policy.decide(Right::change, "/home/u/proj/a").act == Act::deny);
+  CHECK(policy.decide(Right::write, "/home/u/proj/a").act == Action::deny);
   CHECK(policy.writable_noexec());
   CHECK(policy.limits().wall_seconds == 3600U);
   CHECK(policy.limits().open_files == 64U);
@@ -469,29 +469,30 @@ exec: {deny: ["/opt/*"]}
   const auto remedy = [&](Right right, const std::string& path) {
     return policy.remedy(policy.decide(right, path), right, path);
   };
-  CHECK(remedy(Right::change, "/srv/a") == "files: {write: [\"/srv/a\"]}");
+  CHECK(remedy(Right::write, "/srv/a") == "files: {write: [\"/srv/a\"]}");
   CHECK(remedy(Right::read, "/srv/a") == "files: {read: [\"/srv/a\"]}");
-  CHECK(remedy(Right::change, "/home/u/proj/a b") == "files: {write: [\"${workspace}/a b\"]}");
+  CHECK(remedy(Right::write, "/home/u/proj/a b") == "files: {write: [\"${workspace}/a b\"]}");
   CHECK(remedy(Right::execute, "/home/u/bin/x") == "exec: {allow: [\"~/bin/x\"]}");
   CHECK(remedy(Right::execute, "/home/u") == "exec: {allow: [\"~\"]}");
   CHECK(remedy(Right::read, "/srv/.env") ==
         "remove \"**/.env\" from files.deny of t (t.yaml:4:16); and files: {read: [\"/srv/.env\"]}");
-  CHECK(remedy(Right::change, "/tmp/.git/hooks/x") ==
+  CHECK(remedy(Right::write, "/tmp/.git/hooks/x") ==
         "remove \"**/.git/hooks/**\" from files.protect of t (t.yaml:4:38)");
   const Policy git = compile(Loader("").load("default"), host.facts());
   const auto by_config = [&](const char* path) {
-    return git.remedy(git.decide(Right::change, "/home/u/proj/.git/config"), Right::change, path);
+    return git.remedy(git.decide(Right::write, "/home/u/proj/.git/config"), Right::write, path);
   };
   CHECK(by_config("/home/u/proj/.git") == "run git init before agent-run");
   CHECK(by_config("/home/u/proj/.git/config")
             .starts_with("run this git command outside agent-run, or remove \"${writable}/.git/config\" from"));
   CHECK(remedy(Right::execute, "/opt/x") ==
         "remove \"/opt/*\" from exec.deny of t (t.yaml:5:15); and exec: {allow: [\"/opt/x\"]}");
-  CHECK(remedy(Right::change, "/proc/sys/x") == "no profile change: /proc is the sandbox's own");
+  CHECK(remedy(Right::write, "/proc/sys/x") == "no profile change: /proc is the sandbox's own");
   CHECK(remedy(Right::read, "/tmp/x").empty());
   CHECK(remedy(Right::read, "/srv/[a]*?{b}\"\\") == R"(files: {read: ["/srv/[[]a][*][?][{]b[}]\"[\\]"]})");
   CHECK(remedy(Right::read, "/srv/\n\x1b[2J\xff\xc3\xa9") == "files: {read: [\"/srv/??[[]2J?\xc3\xa9\"]}");
-  CHECK(policy.remedy({Act::deny, By::human, nullptr}, Right::read, "/x") == "no profile change: a person refused it");
+  CHECK(policy.remedy({Action::deny, DecidedBy::human, nullptr}, Right::read, "/x") ==
+        "no profile change: a person refused it");
 
   const auto connect = [&](const Destination& to) { return policy.remedy_connect(policy.decide_connect(to), to); };
   CHECK(connect({.v6 = false, .address = {203, 0, 113, 5}, .port = 443}) == "network: {allow: [\"203.0.113.5:443\"]}");
@@ -508,8 +509,8 @@ TEST_CASE("the pattern of a path matches that path only") {
   profile.files.write.push_back({.value = pattern_of("/srv/a*"), .place = {}});
   const std::vector<Profile> chain = {profile};
   const Policy policy = compile(chain, facts);
-  CHECK(policy.decide(Right::change, "/srv/a*").act == Act::allow);
-  CHECK(policy.decide(Right::change, "/srv/ab").act == Act::deny);
+  CHECK(policy.decide(Right::write, "/srv/a*").act == Action::allow);
+  CHECK(policy.decide(Right::write, "/srv/ab").act == Action::deny);
   CHECK(pattern_of("/a[b]{c}?\\") == "/a[[]b][{]c[}][?][\\]");
 }
 
@@ -520,10 +521,10 @@ TEST_CASE("a remedy is a profile that allows what was denied") {
        {"/srv/[a]*?{b}\"\\,#: x", "/srv/$x", "/srv/${HOME}", "/srv/~", "/home/v/]", "/srv/a'b"}) {
     CAPTURE(path);
     host.file(path);
-    for (const Right right : {Right::read, Right::change, Right::execute}) {
+    for (const Right right : {Right::read, Right::write, Right::execute}) {
       const std::string remedy = before.remedy(before.decide(right, path), right, path);
       CAPTURE(remedy);
-      CHECK(compile_text(remedy + "\n", host.facts()).decide(right, path).act == Act::allow);
+      CHECK(compile_text(remedy + "\n", host.facts()).decide(right, path).act == Action::allow);
     }
   }
 }
@@ -541,8 +542,8 @@ TEST_CASE("every shipped profile compiles, for a Debian host and for an empty on
       if (name == "allow-all") continue;
       for (const char* path : {"/etc/shadow", "/etc/ssl/private/k", "/etc/machine-id", "/etc/ssh/ssh_host_key",
                                "/home/v/x", "/root/x", "/run/x"})
-        CHECK_MESSAGE(policy.decide(Right::read, path).act == Act::deny, std::string(path));
-      CHECK(policy.decide(Right::change, "/usr/bin/x").act == Act::deny);
+        CHECK_MESSAGE(policy.decide(Right::read, path).act == Action::deny, std::string(path));
+      CHECK(policy.decide(Right::write, "/usr/bin/x").act == Action::deny);
       CHECK_FALSE(policy.reads_need_broker());
     }
   }
@@ -559,59 +560,59 @@ TEST_CASE("the shipped profiles do what they are for") {
     return chain;
   };
   const Policy standard = load("default");
-  CHECK(standard.decide(Right::execute, "/usr/bin/git").act == Act::allow);
-  CHECK(standard.decide(Right::execute, "/home/u/proj/run").act == Act::allow);
-  CHECK(standard.decide(Right::execute, "/tmp/run").act == Act::deny);
-  CHECK(standard.decide(Right::read, "/etc/python3.11/x").act == Act::allow);
+  CHECK(standard.decide(Right::execute, "/usr/bin/git").act == Action::allow);
+  CHECK(standard.decide(Right::execute, "/home/u/proj/run").act == Action::allow);
+  CHECK(standard.decide(Right::execute, "/tmp/run").act == Action::deny);
+  CHECK(standard.decide(Right::read, "/etc/python3.11/x").act == Action::allow);
   const std::string git = "/home/u/proj/.git/";
   for (const char* path :
        {"hooks/pre-commit", "hooks", "config", "config.lock", "config.worktree.lock", "modules/a/b/hooks/x"})
-    CHECK(standard.decide(Right::change, git + path).act == Act::deny);
+    CHECK(standard.decide(Right::write, git + path).act == Action::deny);
   for (const char* path : {"index.lock", "HEAD", "objects/ab/cd", "refs/heads/x", "HEAD.lock", "worktrees/w/HEAD"})
-    CHECK(standard.decide(Right::change, git + path).act == Act::allow);
+    CHECK(standard.decide(Right::write, git + path).act == Action::allow);
   for (const char* path : {"sub/.git/config", "sub/.git/config.lock", "sub/.git/HEAD", "sub/.git",
                            ".git/modules/m/config", ".git/modules/m/config.lock"})
-    CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path), Age::since).act == Act::allow);
+    CHECK(standard.decide(Right::write, "/home/u/proj/" + std::string(path), Age::since).act == Action::allow);
   for (const char* path : {"sub/.git/config", "sub/.git", ".git/modules/m/n/config"}) {
-    const Verdict verdict = standard.decide(Right::change, "/home/u/proj/" + std::string(path));
+    const Verdict verdict = standard.decide(Right::write, "/home/u/proj/" + std::string(path));
     REQUIRE(verdict.rule != nullptr);
-    CHECK((verdict.act == Act::deny && verdict.rule->keeps));
-    CHECK(standard.decide(Right::read, "/home/u/proj/" + std::string(path)).act == Act::allow);
+    CHECK((verdict.act == Action::deny && verdict.rule->existing_only));
+    CHECK(standard.decide(Right::read, "/home/u/proj/" + std::string(path)).act == Action::allow);
   }
-  CHECK(standard.decide(Right::change, "/home/u/proj/sub/.git/index").act == Act::allow);
-  const Verdict own = standard.decide(Right::change, "/home/u/proj/sub/.agent-run-0123/x");
-  CHECK((own.act == Act::deny && own.rule->id == "built-in:apply[0]" && own.rule->label == Label::broker));
-  CHECK_FALSE(standard.guarded(Right::change, "/home/u/proj/sub/.agent-run-0123"));
+  CHECK(standard.decide(Right::write, "/home/u/proj/sub/.git/index").act == Action::allow);
+  const Verdict own = standard.decide(Right::write, "/home/u/proj/sub/.agent-run-0123/x");
+  CHECK((own.act == Action::deny && own.rule->id == "built-in:apply[0]" && own.rule->enforcer == Enforcer::broker));
+  CHECK_FALSE(standard.guarded(Right::write, "/home/u/proj/sub/.agent-run-0123"));
   for (const char* path : {"sub/.git/hooks/x", ".envrc", ".vscode/tasks.json", "HEAD", ".mcp.json", ".husky/_/x",
                            ".github/workflows/x", ".cargo/config.toml", "x.code-workspace"})
-    CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::deny);
+    CHECK(standard.decide(Right::write, "/home/u/proj/" + std::string(path)).act == Action::deny);
   // What packages, clones and worktrees bring, and folders in which only some files are protected.
   for (const char* path :
        {"node_modules/a/.idea/a.xml", "wt/.vscode/tasks.json", ".github", ".github/CODEOWNERS", ".cargo", "AGENTS.md"})
-    CHECK(standard.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::allow);
+    CHECK(standard.decide(Right::write, "/home/u/proj/" + std::string(path)).act == Action::allow);
   const auto& env = standard.environment();
   CHECK(std::find(env.begin(), env.end(), "GIT_TEMPLATE_DIR=") != env.end());
   const Policy strict = compile(chain_of({"default", "host-exec-strict"}), host.facts());
   for (const char* path : {"node_modules/a/.idea/a.xml", "wt/.vscode/x", "sub/.git", "sub/.git/config", "a/b/HEAD",
                            ".github/HEAD", ".gi/HEAD"})
-    CHECK(strict.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::deny);
+    CHECK(strict.decide(Right::write, "/home/u/proj/" + std::string(path)).act == Action::deny);
   for (const char* path : {".git/HEAD", ".git/refs/remotes/o/HEAD", ".git/logs/HEAD", ".git/index", "HEADER"})
-    CHECK(strict.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::allow);
-  CHECK(load("coding").decide(Right::execute, "/tmp/run").act == Act::allow);
-  CHECK(load("coding").decide(Right::read, "/home/u/.gitconfig").act == Act::allow);
-  CHECK(load("coding").decide(Right::change, "/home/u/.gitconfig").act == Act::deny);
+    CHECK(strict.decide(Right::write, "/home/u/proj/" + std::string(path)).act == Action::allow);
+  CHECK(load("coding").decide(Right::execute, "/tmp/run").act == Action::allow);
+  CHECK(load("coding").decide(Right::read, "/home/u/.gitconfig").act == Action::allow);
+  CHECK(load("coding").decide(Right::write, "/home/u/.gitconfig").act == Action::deny);
   for (const char* path : {"rust-toolchain.toml", "gradle.properties", "pnpm-workspace.yaml", ".tool-versions"}) {
-    CHECK(load("coding").decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::deny);
-    CHECK(load("dependency-work").decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::allow);
+    CHECK(load("coding").decide(Right::write, "/home/u/proj/" + std::string(path)).act == Action::deny);
+    CHECK(load("dependency-work").decide(Right::write, "/home/u/proj/" + std::string(path)).act == Action::allow);
   }
-  CHECK(load("dependency-work").decide(Right::change, "/home/u/proj/.envrc").act == Act::deny);
-  CHECK(load("dependency-work").decide(Right::execute, "/tmp/run").act == Act::allow);
-  CHECK(strict.decide(Right::change, "/home/u/proj/sub/AGENTS.md").act == Act::deny);
-  CHECK(strict.decide(Right::change, "/home/u/proj/sub/AGENTS.md", Age::since).act == Act::allow);
-  CHECK(load("read-only").decide(Right::change, "/home/u/proj/a").act == Act::deny);
+  CHECK(load("dependency-work").decide(Right::write, "/home/u/proj/.envrc").act == Action::deny);
+  CHECK(load("dependency-work").decide(Right::execute, "/tmp/run").act == Action::allow);
+  CHECK(strict.decide(Right::write, "/home/u/proj/sub/AGENTS.md").act == Action::deny);
+  CHECK(strict.decide(Right::write, "/home/u/proj/sub/AGENTS.md", Age::since).act == Action::allow);
+  CHECK(load("read-only").decide(Right::write, "/home/u/proj/a").act == Action::deny);
   CHECK(load("ci-strict").reads() == agentrun::profile::Reads::exact);
   const Policy all = load("allow-all");
-  CHECK(all.decide(Right::change, "/etc/shadow").act == Act::allow);
+  CHECK(all.decide(Right::write, "/etc/shadow").act == Action::allow);
   CHECK(list(all.weakenings()) == Texts{"host-root"});
 }
 
@@ -623,8 +624,8 @@ TEST_CASE("${writable}: the workspace, every grant to write, and a grant below t
       .file("/home/u/.bashrc");
   host.folder("/home/u/.config/app").folder("/home/u/.claude");
   const auto denied = [](const Policy& policy, const char* path) {
-    const Verdict verdict = policy.decide(Right::change, path);
-    return verdict.act == Act::deny && verdict.by == By::rule;
+    const Verdict verdict = policy.decide(Right::write, path);
+    return verdict.act == Action::deny && verdict.by == DecidedBy::rule;
   };
   const auto with = [&](const std::string& files) {
     auto chain = Loader("").load("default");
@@ -643,13 +644,13 @@ TEST_CASE("${writable}: the workspace, every grant to write, and a grant below t
   for (const char* path :
        {"/home/u/p2/src/.envrc", "/home/u/.cargo/registry/x", "/home/u/.config/app/x", "/home/u/.claude/projects/x",
         "/home/u/.claude/todo.json", "/home/u/p2/bin/x", "/home/u/p2/.bashrc", "/home/u/.profile", "/tmp/.envrc"})
-    CHECK_MESSAGE(two.decide(Right::change, path).act == Act::allow, path);
+    CHECK_MESSAGE(two.decide(Right::write, path).act == Action::allow, path);
   for (const char* grant : {"~/.ssh", "~/.ssh/keys", "~/.gnupg", "~/.bashrc", "~/.config/autostart", "~/.local/bin",
                             "~/proj/.vscode", "~/proj/.github/workflows"}) {
     const std::string files = "files: {write: [\"" + std::string(grant) + "\"]}\n";
     CHECK_THROWS_AS_MESSAGE((void)with(files), ProfileError, grant);
-    CHECK(compile_text(files, host.facts()).decide(Right::change, "/home/u/.zshrc").act ==
-          Act::allow);  // without home-exec
+    CHECK(compile_text(files, host.facts()).decide(Right::write, "/home/u/.zshrc").act ==
+          Action::allow);  // without home-exec
     CHECK_NOTHROW((void)with(files + "weaken: [trusted-grants]\n"));
   }
   CHECK(denied(with("files: {write: [\"~/.ssh\"]}\nweaken: [trusted-grants]\n"), "/home/u/proj/.envrc"));
@@ -664,7 +665,7 @@ TEST_CASE("${writable}: the workspace, every grant to write, and a grant below t
   host.file("/home/u/p2/bashrc").link("/home/u/.zshrc", "/home/u/p2/bashrc");
   CHECK(denied(with("files: {write: [~/p2]}\n"), "/home/u/p2/bashrc"));
   // Nothing of it for the whole host, and never in a grant.
-  CHECK(with("files: {write: [/]}\nweaken: [host-root]\n").decide(Right::change, "/.envrc").act == Act::allow);
+  CHECK(with("files: {write: [/]}\nweaken: [host-root]\n").decide(Right::write, "/.envrc").act == Action::allow);
   CHECK(refusal("files: {write: [\"${writable}/x\"]}\n", host.facts()).find("not a variable") != std::string::npos);
   CHECK(refusal("files: {protect: [\"${writable}\"]}\n", host.facts()).find("several directories") !=
         std::string::npos);
@@ -684,7 +685,7 @@ TEST_CASE("${git}: paths that git uses on the host are guarded under their own n
   CHECK(asked == std::vector<std::string>{"/home/u/proj"});
   for (const char* path : {".bare/config", ".bare/config.lock", ".bare/hooks/post-commit",
                            ".bare/worktrees/m/config.worktree", "tools/hooks/x", "tools/hooks", "inc"})
-    CHECK_MESSAGE(policy.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::deny, path);
+    CHECK_MESSAGE(policy.decide(Right::write, "/home/u/proj/" + std::string(path)).act == Action::deny, path);
   for (const char* path : {".bare/HEAD", ".bare/refs/heads/x", ".bare/worktrees/m/index", "tools/x"})
-    CHECK_MESSAGE(policy.decide(Right::change, "/home/u/proj/" + std::string(path)).act == Act::allow, path);
+    CHECK_MESSAGE(policy.decide(Right::write, "/home/u/proj/" + std::string(path)).act == Action::allow, path);
 }

@@ -14,7 +14,7 @@ using namespace agentrun::policy::test;
 
 namespace {
 
-constexpr auto allow = Act::allow, ask = Act::ask, deny = Act::deny;
+constexpr auto allow = Action::allow, ask = Action::ask, deny = Action::deny;
 
 Destination to(const std::string& address, int port, Protocol protocol = Protocol::tcp) {
   Destination destination{.v6 = address.find(':') != std::string::npos,
@@ -31,11 +31,11 @@ struct Compiled {
   Policy policy;
   explicit Compiled(const std::string& body) : policy(compile_text(body, host.facts())) {}
 
-  [[nodiscard]] Act name(std::string_view name, int port, std::string_view program = "/usr/bin/curl",
-                         Protocol protocol = Protocol::tcp) const {
+  [[nodiscard]] Action name(std::string_view name, int port, std::string_view program = "/usr/bin/curl",
+                            Protocol protocol = Protocol::tcp) const {
     return policy.decide_connect(to("198.18.0.7", port, protocol), name, program).act;
   }
-  [[nodiscard]] Act raw(const std::string& address, int port, std::string_view program = "/usr/bin/curl") const {
+  [[nodiscard]] Action raw(const std::string& address, int port, std::string_view program = "/usr/bin/curl") const {
     return policy.decide_connect(to(address, port), {}, program).act;
   }
 };

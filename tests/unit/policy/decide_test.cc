@@ -18,7 +18,7 @@ constexpr auto workspace_write = "workspace: {mode: write}\n";
 struct Row {
   Right right;
   std::string path;
-  Act act;
+  Action act;
 };
 
 void check(const Policy& policy, const std::vector<Row>& rows) {
@@ -27,13 +27,13 @@ void check(const Policy& policy, const std::vector<Row>& rows) {
     CAPTURE(row.path);
     const Verdict verdict = policy.decide(row.right, row.path);
     CHECK(verdict.act == row.act);
-    CHECK((verdict.rule == nullptr) == (verdict.by == By::fallback));
+    CHECK((verdict.rule == nullptr) == (verdict.by == DecidedBy::fallback));
     if (verdict.rule != nullptr) CHECK(verdict.rule->act == row.act);
   }
 }
 
-constexpr auto allow = Act::allow;
-constexpr auto deny = Act::deny;
+constexpr auto allow = Action::allow;
+constexpr auto deny = Action::deny;
 
 }  // namespace
 
@@ -55,29 +55,29 @@ TEST_CASE("an empty profile grants only the run's own paths") {
                     {Right::read, "/home", allow},
                     {Right::read, "/home/u/proj", allow},  // the private home's, not the host's
                     {Right::read, "/home/v", deny},
-                    {Right::change, "/home/u/x", allow},
-                    {Right::change, "/home/v/x", deny},
-                    {Right::change, "/home", deny},
-                    {Right::change, "/tmp/x/y", allow},
-                    {Right::change, "/var/tmp/x", allow},
-                    {Right::change, "/var/x", deny},
-                    {Right::change, "/tmpx", deny},
-                    {Right::change, "/dev/shm/x", allow},
-                    {Right::change, "/dev/null", allow},
-                    {Right::change, "/dev/null/x", deny},
-                    {Right::change, "/dev/pts/0", allow},
-                    {Right::change, "/dev/pts", deny},
-                    {Right::change, "/dev/sda", deny},
+                    {Right::write, "/home/u/x", allow},
+                    {Right::write, "/home/v/x", deny},
+                    {Right::write, "/home", deny},
+                    {Right::write, "/tmp/x/y", allow},
+                    {Right::write, "/var/tmp/x", allow},
+                    {Right::write, "/var/x", deny},
+                    {Right::write, "/tmpx", deny},
+                    {Right::write, "/dev/shm/x", allow},
+                    {Right::write, "/dev/null", allow},
+                    {Right::write, "/dev/null/x", deny},
+                    {Right::write, "/dev/pts/0", allow},
+                    {Right::write, "/dev/pts", deny},
+                    {Right::write, "/dev/sda", deny},
                     {Right::read, "/dev/urandom", allow},
                     {Right::read, "/proc/1/status", allow},
-                    {Right::change, "/proc/self/oom_score_adj", allow},
-                    {Right::change, "/proc/12/task/13/comm", allow},
-                    {Right::change, "/proc/12/comm", allow},
-                    {Right::change, "/proc/12/comm/x", deny},
-                    {Right::change, "/proc/12/mem", deny},
-                    {Right::change, "/proc/sys/kernel/core_pattern", deny},
-                    {Right::change, "/proc/self/task/x/comm", deny},
-                    {Right::change, "/etc/hosts", deny},
+                    {Right::write, "/proc/self/oom_score_adj", allow},
+                    {Right::write, "/proc/12/task/13/comm", allow},
+                    {Right::write, "/proc/12/comm", allow},
+                    {Right::write, "/proc/12/comm/x", deny},
+                    {Right::write, "/proc/12/mem", deny},
+                    {Right::write, "/proc/sys/kernel/core_pattern", deny},
+                    {Right::write, "/proc/self/task/x/comm", deny},
+                    {Right::write, "/etc/hosts", deny},
                     {Right::execute, "/usr/bin/true", deny},
                     {Right::execute, "/tmp/x", deny},
                 });
@@ -88,11 +88,11 @@ TEST_CASE("paths that are not normal are denied, even if everything is granted")
   const FakeHost host = debian_host();
   const Policy policy =
       compile_text("files: {write: [/]}\nexec: {allow: [\"/**\"]}\nweaken: [host-root]\n", host.facts());
-  check(policy, {{Right::change, "/x", allow}, {Right::execute, "/x", allow}, {Right::change, "/", allow}});
+  check(policy, {{Right::write, "/x", allow}, {Right::execute, "/x", allow}, {Right::write, "/", allow}});
   for (const std::string path : {"", "x", "/a/../b", "/a//b", "/a/", "/a/."})
-    for (const Right right : {Right::read, Right::change, Right::execute}) check(policy, {{right, path, deny}});
+    for (const Right right : {Right::read, Right::write, Right::execute}) check(policy, {{right, path, deny}});
   CHECK(policy.guarded(Right::read, "/a/.."));
-  check(policy, {{Right::change, "/proc/sys/kernel/core_pattern", deny}, {Right::change, "/proc/self/comm", allow}});
+  check(policy, {{Right::write, "/proc/sys/kernel/core_pattern", deny}, {Right::write, "/proc/self/comm", allow}});
 }
 
 TEST_CASE("grants") {
@@ -106,18 +106,18 @@ exec: {allow: ["/usr/**"]}
                                      host.facts());
   check(policy, {
                     {Right::read, "/usr/bin/gcc", allow},
-                    {Right::change, "/usr/bin/gcc", deny},
+                    {Right::write, "/usr/bin/gcc", deny},
                     {Right::execute, "/usr/bin/gcc", allow},
                     {Right::execute, "/usr", deny},
                     {Right::read, "/home/u/.gitconfig", allow},
-                    {Right::change, "/home/u/.gitconfig", deny},  // granted read, though home is scratch
-                    {Right::change, "/home/u/.gitconfig2", allow},
-                    {Right::change, "/home/u/notes/a", deny},
-                    {Right::change, "/home/u/notes/sub/a", allow},
-                    {Right::change, "/home/u/proj/src/a.c", allow},
-                    {Right::change, "/home/u/proj2", allow},  // scratch, not the host's
-                    {Right::read, "/opt/absent/x", allow},    // a rule, though nothing is shown
-                    {Right::read, "/opt", deny},              // no scaffolding for what is not shown
+                    {Right::write, "/home/u/.gitconfig", deny},  // granted read, though home is scratch
+                    {Right::write, "/home/u/.gitconfig2", allow},
+                    {Right::write, "/home/u/notes/a", deny},
+                    {Right::write, "/home/u/notes/sub/a", allow},
+                    {Right::write, "/home/u/proj/src/a.c", allow},
+                    {Right::write, "/home/u/proj2", allow},  // scratch, not the host's
+                    {Right::read, "/opt/absent/x", allow},   // a rule, though nothing is shown
+                    {Right::read, "/opt", deny},             // no scaffolding for what is not shown
                     {Right::execute, "/home/u/proj/a.out", deny},
                 });
 }
@@ -136,29 +136,29 @@ exec:
                                      host.facts());
   check(policy, {
                     {Right::read, "/home/u/proj/.env", deny},
-                    {Right::change, "/home/u/proj/.env", deny},
+                    {Right::write, "/home/u/proj/.env", deny},
                     {Right::execute, "/home/u/proj/.env", deny},
                     {Right::read, "/home/u/proj/a/b/.env/c", deny},
                     {Right::read, "/home/u/proj/.env2", allow},
                     {Right::read, "/home/u/.env", deny},
                     {Right::read, "/home/u/proj/secret", deny},
                     {Right::read, "/home/u/proj/secret/x", deny},
-                    {Right::change, "/tmp/xy", deny},
-                    {Right::change, "/tmp/y", allow},
+                    {Right::write, "/tmp/xy", deny},
+                    {Right::write, "/tmp/y", allow},
                     {Right::read, "/home/u/proj/.git/hooks/pre-commit", allow},
-                    {Right::change, "/home/u/proj/.git/hooks/pre-commit", deny},
-                    {Right::change, "/home/u/proj/.git/hooks", allow},  // `/**` is what is below
-                    {Right::change, "/home/u/proj/sub/.git/hooks/x/y", deny},
-                    {Right::change, "/home/u/proj/yarn.lock", deny},
+                    {Right::write, "/home/u/proj/.git/hooks/pre-commit", deny},
+                    {Right::write, "/home/u/proj/.git/hooks", allow},  // `/**` is what is below
+                    {Right::write, "/home/u/proj/sub/.git/hooks/x/y", deny},
+                    {Right::write, "/home/u/proj/yarn.lock", deny},
                     {Right::execute, "/home/u/proj/yarn.lock", allow},
                     {Right::execute, "/usr/bin/sudo", deny},
                     {Right::read, "/usr/bin/sudo", allow},
                     {Right::execute, "/usr/bin/su", allow},
                     {Right::execute, "/home/u/proj/evil/x", deny},
                 });
-  CHECK(policy.guarded(Right::change, "/anywhere/.git/hooks/x"));
+  CHECK(policy.guarded(Right::write, "/anywhere/.git/hooks/x"));
   CHECK_FALSE(policy.guarded(Right::read, "/anywhere/.git/hooks/x"));
-  CHECK_FALSE(policy.guarded(Right::change, "/anywhere"));  // the default deny does not count
+  CHECK_FALSE(policy.guarded(Right::write, "/anywhere"));  // the default deny does not count
   CHECK(policy.guarded(Right::execute, "/usr/bin/sudo"));
   CHECK(policy.may_guard_below("/home"));
 }
@@ -217,17 +217,17 @@ TEST_CASE("a protected path cannot be created through a directory above it") {
     return compile_text(std::string(workspace_write) + "files: {protect: [\"${workspace}/.git/config\", ~/x/y]}\n",
                         h.facts());
   };
-  check(with(host), {{Right::change, "/home/u/proj/.git", allow},
-                     {Right::change, "/home/u/proj/.git/config", deny},
-                     {Right::change, "/home/u/x", allow}});
+  check(with(host), {{Right::write, "/home/u/proj/.git", allow},
+                     {Right::write, "/home/u/proj/.git/config", deny},
+                     {Right::write, "/home/u/x", allow}});
   FakeHost bare;
   bare.folder("/home/u/proj");
-  check(with(bare), {{Right::change, "/home/u/proj/.git", deny},
-                     {Right::change, "/home/u/proj/.git/index", allow},
-                     {Right::change, "/home/u/proj/a", allow}});
+  check(with(bare), {{Right::write, "/home/u/proj/.git", deny},
+                     {Right::write, "/home/u/proj/.git/index", allow},
+                     {Right::write, "/home/u/proj/a", allow}});
   FakeHost worktree;
   worktree.file("/home/u/proj/.git");
-  check(with(worktree), {{Right::change, "/home/u/proj/.git", deny}, {Right::change, "/home/u/proj/a", allow}});
+  check(with(worktree), {{Right::write, "/home/u/proj/.git", deny}, {Right::write, "/home/u/proj/a", allow}});
 }
 
 TEST_CASE("exec.memfd") {
@@ -235,7 +235,7 @@ TEST_CASE("exec.memfd") {
   const std::string all = "exec: {allow: [\"/**\"]}\n";
   struct Case {
     std::string profile;
-    Act act;
+    Action act;
     std::string rule;
   };
   for (const Case& one :
@@ -254,8 +254,8 @@ TEST_CASE("exec.memfd") {
     CHECK(verdict.act == one.act);
     CHECK((verdict.rule == nullptr ? "" : verdict.rule->id) == one.rule);
     CHECK(policy.decide(Right::execute, "/usr/bin/false").act == (one.profile == all ? allow : deny));
-    CHECK(policy.keeper(verdict, Right::execute, "/memfd:x") ==
-          (one.rule == "t:exec.writable" ? Label::kernel : Label::broker));
+    CHECK(policy.enforced_by(verdict, Right::execute, "/memfd:x") ==
+          (one.rule == "t:exec.writable" ? Enforcer::kernel : Enforcer::broker));
     if (one.rule.empty()) CHECK(policy.remedy(verdict, Right::execute, "/memfd:x") == "exec: {memfd: allow}");
   }
 }
@@ -302,7 +302,7 @@ std::string all_verdicts(const Policy& policy) {
   for (const char* path :
        {"/", "/usr/bin/ls", "/usr/bin/sudo", "/home/u", "/home/u/proj", "/home/u/proj/.env", "/home/u/proj/a/.env/b",
         "/home/u/proj/.git/hooks/x", "/home/u/proj/x.lock", "/tmp/x", "/etc/shadow", "/opt/sdk/x", "/home/u/notes/a"}) {
-    for (const Right right : {Right::read, Right::change, Right::execute}) {
+    for (const Right right : {Right::read, Right::write, Right::execute}) {
       const Verdict verdict = policy.decide(right, path);
       text.append(name(verdict.act))
           .append(" ")
@@ -359,22 +359,22 @@ exec:
   const auto act = [&](const std::string& path, const Words& words, bool complete = true) {
     return policy.decide_execute(path, {.words = words, .complete = complete}).act;
   };
-  CHECK(act("/usr/bin/git", {}) == Act::allow);
-  CHECK(act("/usr/bin/git", {"status"}) == Act::allow);
-  CHECK(act("/usr/bin/git", {"push"}) == Act::deny);
-  CHECK(act("/usr/bin/git", {"-C", "x", "push", "origin", "rebase"}) == Act::deny);
-  CHECK(act("/usr/bin/git", {"rebase-x", "main"}) == Act::ask);
-  CHECK(act("/usr/bin/git", {"status"}, false) == Act::deny);
-  CHECK(act("/usr/bin/ssh", {"push"}) == Act::ask);
-  CHECK(act("/usr/bin/sudo", {}) == Act::deny);
-  CHECK(act("/usr/bin/gcc", {"push"}) == Act::allow);
-  CHECK(act("/opt/sdk/tool", {"build"}) == Act::allow);
-  CHECK(act("/opt/sdk/tool", {"build", "a", "b"}) == Act::allow);
-  CHECK(act("/opt/sdk/tool", {"build", "a"}, false) == Act::allow);  // `**` takes what is not known, too
-  CHECK(act("/opt/sdk/tool", {"--version"}) == Act::allow);
-  CHECK(act("/opt/sdk/tool", {"--version", "x"}) == Act::deny);
-  CHECK(act("/opt/sdk/tool", {}) == Act::deny);
-  CHECK(policy.decide(Right::execute, "/opt/sdk/tool").act == Act::allow);  // with some arguments
+  CHECK(act("/usr/bin/git", {}) == Action::allow);
+  CHECK(act("/usr/bin/git", {"status"}) == Action::allow);
+  CHECK(act("/usr/bin/git", {"push"}) == Action::deny);
+  CHECK(act("/usr/bin/git", {"-C", "x", "push", "origin", "rebase"}) == Action::deny);
+  CHECK(act("/usr/bin/git", {"rebase-x", "main"}) == Action::ask);
+  CHECK(act("/usr/bin/git", {"status"}, false) == Action::deny);
+  CHECK(act("/usr/bin/ssh", {"push"}) == Action::ask);
+  CHECK(act("/usr/bin/sudo", {}) == Action::deny);
+  CHECK(act("/usr/bin/gcc", {"push"}) == Action::allow);
+  CHECK(act("/opt/sdk/tool", {"build"}) == Action::allow);
+  CHECK(act("/opt/sdk/tool", {"build", "a", "b"}) == Action::allow);
+  CHECK(act("/opt/sdk/tool", {"build", "a"}, false) == Action::allow);  // `**` takes what is not known, too
+  CHECK(act("/opt/sdk/tool", {"--version"}) == Action::allow);
+  CHECK(act("/opt/sdk/tool", {"--version", "x"}) == Action::deny);
+  CHECK(act("/opt/sdk/tool", {}) == Action::deny);
+  CHECK(policy.decide(Right::execute, "/opt/sdk/tool").act == Action::allow);  // with some arguments
   CHECK(policy.needs_exec_truth());
   const Verdict denied = policy.decide_execute("/usr/bin/git", {.words = Words{"push"}});
   REQUIRE(denied.rule != nullptr);
@@ -433,8 +433,8 @@ TEST_CASE("pins: the content must keep every digest, and the program is protecte
   CHECK(asked == 3);
   CHECK(policy.broken_pin("/usr/bin/gcc", digest(b)) == nullptr);
   CHECK(asked == 3);
-  CHECK(policy.decide(Right::change, "/home/u/proj/tool").act == Act::deny);
-  CHECK(policy.decide(Right::change, "/home/u/proj/other").act == Act::allow);
+  CHECK(policy.decide(Right::write, "/home/u/proj/tool").act == Action::deny);
+  CHECK(policy.decide(Right::write, "/home/u/proj/other").act == Action::allow);
   CHECK(policy.needs_exec_truth());
   CHECK_THROWS_AS(with("\"/usr/bin/*\": \"sha256:" + a + "\""), agentrun::profile::ProfileError);
 }
@@ -451,7 +451,7 @@ TEST_CASE("a child cannot drop a parent's deny") {
           "child.yaml")};
   const Policy policy = compile(chain, host.facts());
   check(policy, {{Right::read, "/home/u/proj/.env", deny},
-                 {Right::change, "/home/u/proj/src/a.c", deny},
+                 {Right::write, "/home/u/proj/src/a.c", deny},
                  {Right::execute, "/usr/bin/ls", deny},
-                 {Right::change, "/etc/shadow", allow}});
+                 {Right::write, "/etc/shadow", allow}});
 }

@@ -79,7 +79,7 @@ struct World {
 
   // The name by which a change of the path is denied; "" when it is not.
   [[nodiscard]] std::string name_of(const std::string& path, Age age = Age::before) const {
-    const auto denial = found.denies(policy, Right::change, ws + path, age);
+    const auto denial = found.denies(policy, Right::write, ws + path, age);
     return denial ? denial->name : "";
   }
   [[nodiscard]] bool no_link_at(const std::string& path) const {
@@ -218,11 +218,11 @@ TEST_CASE("hard links count by identity, and files.keep by age") {
   tree.hard(ws + "/.envrc", 7).hard(ws + "/copy", 7).link(ws + "/sub/.git/config", "../../shared").file(ws + "/shared");
   const World world(hooks + ", keep: [\"**/.git/config\"]", tree);
   const auto denial =
-      world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 7}, Age::before);
+      world.found.denies(world.policy, Right::write, ProtectedObjects::Identity{.dev = 0, .ino = 7}, Age::before);
   REQUIRE(denial);
   CHECK(denial->name == ws + "/.envrc");
   CHECK_FALSE(
-      world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 1, .ino = 7}, Age::before));
+      world.found.denies(world.policy, Right::write, ProtectedObjects::Identity{.dev = 1, .ino = 7}, Age::before));
   CHECK(world.name_of("/shared") == ws + "/sub/.git/config");
   CHECK(world.name_of("/shared", Age::since).empty());
 }
@@ -271,13 +271,13 @@ TEST_CASE("spellings that a file system may equate with a guarded name") {
                            "/.git/hoo\xe2\x84\xaa"
                            "s",
                            "/KEY", "/key"})
-    CHECK(folded.denies(Right::change, ws + name, Age::since) != nullptr);
+    CHECK(folded.denies(Right::write, ws + name, Age::since) != nullptr);
   for (const char* name : {"/envrc", "/.git/refs", "/.envrc-", "/..", "/ "})
-    CHECK(folded.denies(Right::change, ws + name, Age::since) == nullptr);
+    CHECK(folded.denies(Right::write, ws + name, Age::since) == nullptr);
   CHECK(folded.denies(Right::read, ws + "/kEy", Age::before) != nullptr);
   CHECK(folded.denies(Right::read, ws + "/.ENVRC", Age::before) == nullptr);
-  CHECK(folded.denies(Right::change, ws + "/.GIT/CONFIG", Age::before) != nullptr);
-  CHECK(folded.denies(Right::change, ws + "/.GIT/CONFIG", Age::since) == nullptr);
+  CHECK(folded.denies(Right::write, ws + "/.GIT/CONFIG", Age::before) != nullptr);
+  CHECK(folded.denies(Right::write, ws + "/.GIT/CONFIG", Age::since) == nullptr);
   CHECK(folded.on_the_way(ws + "/.GIT") != nullptr);
   CHECK(folded.may_guard_below(ws + "/x"));
 }
@@ -288,10 +288,10 @@ TEST_CASE("where names are folded, guarded objects count by identity: they have 
   tree.add(ws + "/.ENVRC", {.kind = TreeNode::Kind::file, .ino = 5, .links = 1});
   tree.add(ws + "/.GIT", {.kind = TreeNode::Kind::directory, .ino = 6}).file(ws + "/.GIT/hooks/x");
   const World world(hooks, tree);
-  CHECK(world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 5}, Age::before));
-  CHECK(world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 6}, "hooks",
+  CHECK(world.found.denies(world.policy, Right::write, ProtectedObjects::Identity{.dev = 0, .ino = 5}, Age::before));
+  CHECK(world.found.denies(world.policy, Right::write, ProtectedObjects::Identity{.dev = 0, .ino = 6}, "hooks",
                            Age::before));
-  CHECK_FALSE(world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 6}, "refs",
+  CHECK_FALSE(world.found.denies(world.policy, Right::write, ProtectedObjects::Identity{.dev = 0, .ino = 6}, "refs",
                                  Age::before));
 }
 
@@ -321,7 +321,7 @@ struct WholeWorld {
     return facts;
   }
   [[nodiscard]] std::string name_of(const std::string& path) const {
-    const auto denial = found.denies(policy, Right::change, ws + path, Age::since);
+    const auto denial = found.denies(policy, Right::write, ws + path, Age::since);
     return denial ? denial->name : "";
   }
 };
@@ -353,12 +353,12 @@ TEST_CASE("names outside the mount view guard their targets, and nothing in the 
   CHECK(world.name_of("/own").empty());
   CHECK(world.name_of("/bin/o").empty());
   const auto hard =
-      world.found.denies(world.policy, Right::change, ProtectedObjects::Identity{.dev = 0, .ino = 9}, Age::since);
+      world.found.denies(world.policy, Right::write, ProtectedObjects::Identity{.dev = 0, .ino = 9}, Age::since);
   REQUIRE(hard);
   CHECK(hard->name == "/home/u/.zshrc");
-  CHECK(world.policy.decide(Right::change, "/home/u/.zshrc").act == Act::allow);
+  CHECK(world.policy.decide(Right::write, "/home/u/.zshrc").act == Action::allow);
   CHECK_FALSE(world.found.denies(world.policy, Right::read, ws + "/fish", Age::since));
-  CHECK(world.policy.reads_kept() == profile::Reads::claimed);
+  CHECK(world.policy.reads_enforced() == profile::Reads::claimed);
 }
 
 TEST_CASE("names outside the mount view: through other directories, loops, a whole grant, deep ones") {

@@ -44,18 +44,18 @@ class Plain {
  public:
   explicit Plain(const Profile& profile) : profile_(profile) {}
 
-  [[nodiscard]] Act decide(Right right, const std::string& path, Age age) const {
+  [[nodiscard]] Action decide(Right right, const std::string& path, Age age) const {
     const auto& [read, write, overlay, deny, protect, keep, ask] = profile_.files;
-    if (any(deny, path)) return Act::deny;
-    if (right == Right::change && any(protect, path)) return Act::deny;
-    if (right == Right::change && age == Age::before && any(keep, path, Scope::self)) return Act::deny;
-    if (right == Right::execute && any(profile_.exec.deny, path)) return Act::deny;
-    if (right == Right::execute) return any(profile_.exec.allow, path) ? Act::allow : Act::deny;
+    if (any(deny, path)) return Action::deny;
+    if (right == Right::write && any(protect, path)) return Action::deny;
+    if (right == Right::write && age == Age::before && any(keep, path, Scope::self)) return Action::deny;
+    if (right == Right::execute && any(profile_.exec.deny, path)) return Action::deny;
+    if (right == Right::execute) return any(profile_.exec.allow, path) ? Action::allow : Action::deny;
     const bool granted_write = any(write, path) || below("/home/u/proj", path);
-    if (granted_write) return Act::allow;
-    if (any(read, path)) return right == Right::read ? Act::allow : Act::deny;
-    if (below("/tmp", path) || below("/home/u", path)) return Act::allow;
-    return Act::deny;
+    if (granted_write) return Action::allow;
+    if (any(read, path)) return right == Right::read ? Action::allow : Action::deny;
+    if (below("/tmp", path) || below("/home/u", path)) return Action::allow;
+    return Action::deny;
   }
 
  private:
@@ -108,19 +108,19 @@ TEST_CASE("random policies answer as their rules say") {
     for (int i = 0; i < 60; ++i) {
       const std::string path = random.path();
       if (path == "/home") continue;  // scaffolding
-      for (const Right right : {Right::read, Right::change, Right::execute}) {
+      for (const Right right : {Right::read, Right::write, Right::execute}) {
         CAPTURE(seed);
         CAPTURE(path);
         CAPTURE(std::string(name(right)));
         const Age age = i % 2 == 0 ? Age::before : Age::since;
         const Verdict verdict = policy.decide(right, path, age);
-        CHECK(policy.guarded(right, path, age) == (verdict.act == Act::deny && verdict.by == By::rule));
+        CHECK(policy.guarded(right, path, age) == (verdict.act == Action::deny && verdict.by == DecidedBy::rule));
         // A literal protected path that is not there guards the folders to be above it, too.
-        const bool to_be = right == Right::change && verdict.act == Act::deny && verdict.rule != nullptr &&
+        const bool to_be = right == Right::write && verdict.act == Action::deny && verdict.rule != nullptr &&
                            verdict.rule->id.starts_with("r:files.protect") && verdict.rule->meant.find(path + "/") == 0;
         if (to_be) continue;
         REQUIRE(verdict.act == plain.decide(right, path, age));
-        allowed += verdict.act == Act::allow ? 1 : 0;
+        allowed += verdict.act == Action::allow ? 1 : 0;
       }
     }
   }
@@ -134,9 +134,9 @@ TEST_CASE("no decision of a shipped profile allocates") {
   unsigned allowed = 0;
   for (const std::string_view path :
        {"/usr/lib/x/y/z", "/home/u/proj/a/b/c/d/e", "/tmp/x", "/home/u/proj/.git/hooks/x", "/etc/shadow"}) {
-    for (const Right right : {Right::read, Right::change, Right::execute})
-      allowed += policy.decide(right, path).act == Act::allow ? 1 : 0;
-    (void)policy.guarded(Right::change, path);
+    for (const Right right : {Right::read, Right::write, Right::execute})
+      allowed += policy.decide(right, path).act == Action::allow ? 1 : 0;
+    (void)policy.guarded(Right::write, path);
     (void)policy.may_guard_below(path);
   }
   CHECK(allocations() == before);

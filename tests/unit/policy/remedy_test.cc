@@ -104,7 +104,7 @@ TEST_CASE("one remedy is enough, whatever else stops the call") {
     CHECK(lists.follow(remedy));
     const Policy after = compile_text(lists.text(), host.facts());
     CAPTURE(lists.text());
-    CHECK(after.decide(right, path).act == Act::allow);
+    CHECK(after.decide(right, path).act == Action::allow);
   }
   CHECK(denied > 500);
   CHECK(several > 100);
@@ -133,7 +133,7 @@ TEST_CASE("one remedy is enough for a connection") {
     CAPTURE(by_connect);
     CHECK(lists.follow(by_connect));
     const Policy after = compile_text(lists.text(), host.facts());
-    CHECK(after.decide_connect(asked->to, asked->name).act == Act::allow);
+    CHECK(after.decide_connect(asked->to, asked->name).act == Action::allow);
   }
   CHECK(denied > 200);
 }

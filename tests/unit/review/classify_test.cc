@@ -98,8 +98,9 @@ TEST_CASE("one table: apply holds back by name what profiles protect, and files 
                            ".agent-run.yaml"}) {
     CHECK_MESSAGE(is_trusted_name(path), path);
     CHECK_MESSAGE(is_trusted_name(std::string("sub/deep/") + path), path);
-    const auto verdict = coding.decide(agentrun::policy::Right::change, std::string("/home/u/proj/") + path);
-    CHECK_MESSAGE((verdict.act == agentrun::policy::Act::deny && verdict.by == agentrun::policy::By::rule), path);
+    const auto verdict = coding.decide(agentrun::policy::Right::write, std::string("/home/u/proj/") + path);
+    CHECK_MESSAGE((verdict.act == agentrun::policy::Action::deny && verdict.by == agentrun::policy::DecidedBy::rule),
+                  path);
   }
   // Every pattern of the profiles that says what the host executes.
   std::size_t patterns = 0;
