@@ -130,7 +130,7 @@ EXAMPLES = {
         ("openssl pkeyutl -verify -rawin -pubin -inkey public.pem -in text -sigfile signature", 1, r"Signature Verification Failure"),
         ("""sed -i '1s/"argw"/"argv"/; $d' entries.000000.jsonl""", 0, r"\A\Z"),
         ('agent-run journal verify --journal "$OLDPWD/evidence" --key "$key" "$run"', 1,
-         rf"\ATAMPERED  {ORIGIN}\n.*\n  V3 record \d+ \(missing\): epochs note 1 covers \d+ records, \d+ are there$"),
+         rf"\ATAMPERED  {ORIGIN}\n.*\n  V3 record \d+ \(missing\): epochs note 1 covers \d+ records, but there are \d+$"),
     ],
     "README.md": [
         ("cd ~/project", 0, r"\A\Z"),

@@ -449,7 +449,7 @@ TEST_CASE(
   CHECK(truncated.status == Status::truncated);
   CHECK(truncated.exit_code() == 1);
   CHECK(truncated.findings.at(0).message.find("29 records with the root") != std::string::npos);
-  CHECK(truncated.findings.at(0).message.find("here are 28 records with the root") != std::string::npos);
+  CHECK(truncated.findings.at(0).message.find("this journal has 28 records with the root") != std::string::npos);
   Forged other = f;
   other.lines[4] = decision(400);
   const Report forked = anchored(other.note(9, {&f.keys[0]}));
