@@ -35,8 +35,8 @@ class Appender {
       : entries_(std::move(entries)), durability_(durability) {}
   /// Returns 0 or the errno (EIO for a short write). With `synced` it returns when the record is on disk; threads that
   /// append at the same time share one fdatasync(2). After an error every further call returns that errno and writes
-  /// nothing: no record may follow half a record, and a failed fsync is not repeated. Blocks while the sealer is some
-  /// megabytes behind.
+  /// nothing: no record may follow half a record, and a failed fsync is not repeated (journal-format.md §4). Blocks
+  /// while the sealer is some megabytes behind.
   [[nodiscard]] int append(std::string_view line) noexcept;
   /// For the last records: append() no longer waits for the disk, settle() does. Call it from one thread while no other
   /// thread appends.

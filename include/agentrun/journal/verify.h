@@ -32,7 +32,7 @@ struct Report {
   Hash signed_root{};                // of the first `signed_records`
   std::string opening;               // the first record if it is a journal.open; as trustworthy as `status` says
   std::vector<Finding> findings;
-  [[nodiscard]] int exit_code() const noexcept;  // 0, 1, 3 or 4: agent-run-journal(1)
+  [[nodiscard]] int exit_code() const noexcept;  // 0, 1, 3 or 4: agent-run-journal(5), VERIFICATION
 };
 
 /// A checkpoint that somebody else has seen: a witness, syslog, the index of journals (rule V6).
