@@ -1,3 +1,4 @@
+// The witness's HTTP server and its client.
 #include <agentrun/witness/witness_http.h>
 
 #include <agentrun/sys/utf8.h>
@@ -30,8 +31,8 @@ constexpr std::size_t max_head = 8 * 1024;
 constexpr std::size_t max_body = 64 * 1024;
 constexpr std::size_t max_peers = 64;
 constexpr std::int64_t ms = 1'000'000;
-constexpr std::int64_t peer_ns = 5000 * ms;      // for a whole request
-constexpr std::int64_t answer_ns = 30'000 * ms;  // that a client waits
+constexpr std::int64_t peer_ns = 5000 * ms;      // for a peer's complete request
+constexpr std::int64_t answer_ns = 30'000 * ms;  // how long the client waits for a reply
 constexpr std::string_view tcp = "tcp:";
 constexpr std::string_view http = "http://";
 
@@ -57,7 +58,7 @@ Place place_of(std::string_view text, const std::string& whole) {
   place.port = text.substr(colon + 1);
   unsigned number = 0;
   const auto [end, error] = std::from_chars(place.port.data(), place.port.data() + place.port.size(), number);
-  const auto is_odd = [](char c) { return c <= ' ' || c >= 0x7f; };  // nothing that could end a line of the request
+  const auto is_odd = [](char c) { return c <= ' ' || c >= 0x7f; };  // could end a line of the request
   if (place.host.empty() || error != std::errc{} || end != place.port.data() + place.port.size() || number > 65535 ||
       std::ranges::any_of(place.host, is_odd) || std::ranges::any_of(place.prefix, is_odd))
     throw Refusal("no address and port in " + printable(whole), "write 127.0.0.1:8080 or [::1]:8080");
@@ -70,7 +71,8 @@ Addresses addresses_of(const Place& place, int flags) {
   const addrinfo hints{.ai_flags = flags | AI_NUMERICSERV, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
   addrinfo* list = nullptr;
   const int error = ::getaddrinfo(place.host.c_str(), place.port.c_str(), &hints, &list);
-  if (error != 0) throw Refusal("no address of " + place.host + ": " + ::gai_strerror(error), "is the name right?");
+  if (error != 0)
+    throw Refusal("cannot resolve " + place.host + ": " + ::gai_strerror(error), "check the name of the host");
   return Addresses(list);
 }
 
@@ -78,8 +80,8 @@ sockaddr_un address_of(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path)
-    throw Refusal("the path of a socket has " + std::to_string(sizeof address.sun_path - 1) + " bytes at most: " + path,
-                  "choose a shorter one");
+    throw Refusal("the path of a socket has at most " + std::to_string(sizeof address.sun_path - 1) + " bytes: " + path,
+                  "choose a shorter path");
   std::memcpy(address.sun_path, path.c_str(), path.size());
   return address;
 }
@@ -101,7 +103,7 @@ std::string name_of(const Fd& socket) {
          ":" + port.data();
 }
 
-/// What was left by a witness that was killed is in the way; what one listens to is not taken away.
+/// Removes a socket that a killed witness left, but not one on which a witness listens.
 void bind_path(const Fd& socket, const std::string& path) {
   const sockaddr_un address = address_of(path);
   const auto* generic = reinterpret_cast<const sockaddr*>(&address);
@@ -125,7 +127,7 @@ struct Message {
   std::string first, body;
 };
 
-/// The one Content-Length of a head; nullopt when there are two, it is no number, or the length is told in another way.
+/// The Content-Length of a head; nullopt when there are two, it is not a number, or the message has a transfer coding.
 std::optional<std::size_t> length_in(std::string_view head) {
   static constexpr std::string_view length_name = "content-length:", coding_name = "transfer-encoding:";
   std::optional<std::size_t> length;
@@ -149,11 +151,11 @@ std::optional<std::size_t> length_in(std::string_view head) {
   return length.value_or(0);
 }
 
-/// A message of HTTP/1.1 as it comes in.
+/// An incoming HTTP/1.1 message.
 class Incoming {
  public:
   enum class State : std::uint8_t { more, whole, malformed, too_long };
-  /// What there is to read now. A peer that has nothing more to say before the message is whole has sent none.
+  /// Reads what is available. A message that ends before it is complete is malformed.
   State read(const Fd& socket) {
     std::array<char, 16 * 1024> piece;
     for (;;) {
@@ -184,7 +186,7 @@ class Incoming {
   }
 
   std::string bytes_;
-  std::size_t body_ = 0, length_ = 0;  // body_ 0: the head is not whole
+  std::size_t body_ = 0, length_ = 0;  // body_ 0: the head is incomplete
 };
 
 std::string response(const journal::Witness::Reply& reply) {
@@ -209,19 +211,19 @@ journal::Witness::Reply answer_to(const Peer& peer, Incoming::State state, journ
   try {
     return witness.add_checkpoint(request.body);
   } catch (const SysError& e) {
-    std::fprintf(stderr, "agent-run: %s\n", e.what());  // it remembers nothing new, so it signs nothing
-    return {500, "the witness cannot remember\n"};
+    std::fprintf(stderr, "agent-run: %s\n", e.what());  // nothing new was stored, so nothing is signed
+    return {500, "the witness cannot store the checkpoint\n"};
   }
 }
 
-/// False when it is at an end. An answer is smaller than what the kernel takes at once; who does not fetch it has none.
+/// False when the exchange is over. A reply is small enough for the kernel to take it at once.
 bool go_on(Peer& peer, journal::Witness& witness) {
   const Incoming::State state = peer.incoming.read(peer.socket);
   if (state == Incoming::State::more) return true;
   const std::string text = response(answer_to(peer, state, witness));
   (void)::send(peer.socket.get(), text.data(), text.size(), MSG_NOSIGNAL);
   (void)::shutdown(peer.socket.get(), SHUT_WR);
-  std::array<char, 4096> rest;  // what is unread would make the kernel reset the connection, and the answer be lost
+  std::array<char, 4096> rest;  // unread input would make the kernel reset the connection and lose the reply
   for (std::size_t got = 0; got<max_body&& ::recv(peer.socket.get(), rest.data(), rest.size(), 0)> 0;)
     got += rest.size();
   return false;
@@ -242,7 +244,7 @@ void accept_all(const Fd& socket, std::list<Peer>& peers) {
 
 // ---- its client -----------------------------------------------------------------------------------------------------
 
-/// Waits until `events` or throws.
+/// Waits for `events`; throws when the time is over.
 void wait_for(const Fd& socket, short events, std::int64_t until, const std::string& where) {
   pollfd one{.fd = socket.get(), .events = events, .revents = 0};
   const std::int64_t left = until - boot_clock_ns();
@@ -301,7 +303,7 @@ WitnessSocket listen_for_witness(const std::string& where) {
 }
 
 void serve_witness(const Fd& socket, journal::Witness& witness) {
-  std::list<Peer> peers;  // in the order in which their time ends
+  std::list<Peer> peers;  // ordered by deadline
   std::vector<pollfd> waiting;
   for (;;) {
     waiting.clear();
@@ -335,7 +337,7 @@ journal::Witness::Reply ask_witness(const std::string& where, const std::string&
     wait_for(socket, POLLOUT, until, where);
     const ssize_t n = retry_eintr([&] { return ::send(socket.get(), rest.data(), rest.size(), MSG_NOSIGNAL); });
     if (n < 0 && errno == EAGAIN) continue;
-    if (n < 0) break;  // it may have answered what it has seen
+    if (n < 0) break;  // it may have replied already
     rest.remove_prefix(static_cast<std::size_t>(n));
   }
   Incoming incoming;
@@ -351,7 +353,8 @@ journal::Witness::Reply ask_witness(const std::string& where, const std::string&
       std::from_chars(reply.first.data() + 9, reply.first.data() + 12, result.status);
     result.body = std::move(reply.body);
   }
-  if (result.status == 0) throw Refusal("the witness at " + where + " did not answer", "is it one?");
+  if (result.status == 0)
+    throw Refusal("the witness at " + where + " did not reply", "check that a witness listens there");
   return result;
 }
 

@@ -1,8 +1,9 @@
-// The journal of journals: $state/index/, in the format of a journal, signed by the identity alone. Each run appends
-// that it began and how it ended, so a run that was deleted is missed, and one that was made anew contradicts it.
+// The index of journals, $state/index/: a journal that the identity alone signs. Each run appends that it began and how
+// it ended, so a deleted run is detected and a forged one contradicts the index. Format: agent-run-journal(5).
 #pragma once
 
-#include <agentrun/journal.h>
+#include <agentrun/journal/run.h>
+#include <agentrun/journal/verify.h>
 
 #include <filesystem>
 #include <optional>
@@ -12,7 +13,7 @@
 
 namespace agentrun::journal {
 
-/// How the run before ended, for journal.open.
+/// How the previous run ended, for journal.open.
 struct Before {
   std::string origin;
   std::uint64_t size = 0;
@@ -25,12 +26,11 @@ struct OpenRun {
   std::string first_key;  // vkey of its epoch 0
 };
 
-/// What a process has signed of the index, kept in its memory: what others make of the files meanwhile is compared with
-/// it.
+/// What a process has signed of the index. It stays in memory, and the files are compared with it later.
 struct IndexHead {
   std::string note;  // as it was written to `checkpoint`
   Tree tree;
-  std::int64_t offset = 0;  // bytes of the records that the tree has
+  std::int64_t offset = 0;  // bytes of the records in the tree
   std::vector<OpenRun> open;
   std::optional<Before> last;
   std::int64_t since = 0;  // boot time (ns) when it was signed
@@ -38,31 +38,32 @@ struct IndexHead {
 struct IndexOpened {
   std::optional<Before> before;  // the last run that ended
   IndexHead head;
-  std::string notice;  // a sentence for people when the index was damaged and a new one was begun; else empty
+  std::string notice;  // a sentence for the user if a new index replaced a damaged one; otherwise empty
 };
 
-/// Appends `journal.recovered` for every run that began, did not end and whose process is gone (its folder is not
-/// locked any more; `run.missing` when there is none), then `run.open` for this one. Of records that a dead process
-/// left unsigned only those are kept that prove themselves. Several processes may do this at once: one waits for the
-/// other. Throws SysError, and Refusal when the lock cannot be had in 10 s.
+/// Appends `journal.recovered` for every run that began, did not end and whose process is gone (its directory is not
+/// locked; `run.missing` if it is absent), then `run.open` for this run. Removes records that a dead process left
+/// unsigned, except those that prove themselves. Concurrent calls wait for each other. Throws SysError, and Refusal
+/// when the lock cannot be obtained in 10 s.
 IndexOpened index_open(const std::filesystem::path& state_directory, const Key& identity, const Run& run);
-/// Appends `run.close`. `closing_note`: what Run::close() gave. `head`: what index_open() gave; when the index does not
-/// continue that, run.close says so for good. Gives a sentence for people then; else nothing. Throws as index_open().
+/// Appends `run.close`. `closing_note`: from Run::close(). `head`: from index_open(); if the index does not continue
+/// it, run.close records that and the function returns a sentence for the user; otherwise it returns an empty string.
+/// Throws as index_open().
 std::string index_close(const std::filesystem::path& state_directory, const Key& identity, const Run& run,
                         std::string_view closing_note, const IndexHead& head);
-/// Appends `run.pruned`: the records before `first` are gone on purpose. Throws as index_open(), and Refusal when the
-/// index does not verify.
+/// Appends `run.pruned`: the records before `first` were removed on purpose. Throws as index_open(), and Refusal when
+/// the index does not verify.
 void index_pruned(const std::filesystem::path& state_directory, const Key& identity, const std::string& run_id,
                   std::uint64_t first);
 
-/// What the index says of a run: anchors of rule V6, from the records that it has signed and those that prove
-/// themselves. None without an index and from one of nobody in `trusted`; from one that was damaged, one anchor that
-/// says so. Throws SysError.
+/// What the index says about a run, as anchors for rule V6, from records that are signed or prove themselves. Returns
+/// none if there is no index or its identity is not in `trusted`, and one anchor that says so if the index is damaged.
+/// Throws SysError.
 std::vector<Anchor> index_anchors(const std::filesystem::path& state_directory, std::string_view run_id,
                                   std::span<const std::string> trusted);
 
-/// The index itself: signatures and records as in verify(), COMPLETE when all records are signed (an index has no end);
-/// and of each run whether it is there, verifies, and agrees with the index and with the run after it.
+/// Verifies the index: signatures and records as in verify(), and for each run that it is present, verifies, and agrees
+/// with the index and with the next run. COMPLETE means that all records are signed; an index has no end.
 /// `options.anchors`: what a witness has seen. Throws as verify().
 Report verify_index(const std::filesystem::path& state_directory, std::span<const std::string> trusted,
                     const VerifyOptions& options = {});

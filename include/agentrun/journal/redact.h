@@ -1,4 +1,4 @@
-// journal.redact: words of command lines that must not stand in a journal.
+// journal.redact: words of command lines that must not be recorded.
 #pragma once
 
 #include <array>
@@ -12,21 +12,21 @@
 
 namespace agentrun::journal {
 
-/// Replaces words by "hmac:" and 16 hex digits of HMAC-SHA256 (RFC 2104) under a salt of the run: the same word gives
-/// the same digits within a run, and nobody can try words out, since the salt is never written. Immutable; shared by
-/// threads.
+/// Replaces words by "hmac:" and 16 hex digits of HMAC-SHA256 (RFC 2104) with a salt of the run. The same word gives
+/// the same digits within a run. Nobody can try out words, because the salt is never written. Immutable; threads may
+/// share it.
 class Redactor {
  public:
   Redactor() = default;  // replaces nothing
-  /// `globs`: in Glob::Syntax::words, without regard to case, over a word or the name in front of its '='. Makes a
-  /// salt.
+  /// `globs`: in Glob::Syntax::words, ignoring ASCII case, for a word or the name before its '='. Makes a salt; throws
+  /// SysError.
   explicit Redactor(const std::vector<std::string>& globs);
 
-  /// A word that matches is replaced; of NAME=VALUE (or NAME:VALUE) whose name matches and looks like an option or an
-  /// identifier, the value; after an option whose name matches (`--token VALUE`), the next word. A word that holds
-  /// several, as that after `sh -c`, is cut as bash cuts it, and the same is done to each. In doubt more is replaced,
-  /// not less. Gives how many were. The time is bounded: what is nested deeper than 8, or takes more than 16 readings
-  /// of the whole, is replaced unread.
+  /// Replaces a word that matches; the value in NAME=VALUE (or NAME:VALUE) if the name matches and looks like an option
+  /// or an identifier; and the word after an option whose name matches (`--token VALUE`). A word that contains several,
+  /// as after `sh -c`, is split as bash does, and each part is treated in the same way. In doubt it replaces more, not
+  /// less. Returns the number of replacements. The time is bounded: it replaces unread what is nested deeper than 8
+  /// levels, or takes more than 16 readings of the whole.
   std::size_t apply(std::vector<std::string>& words) const;
   [[nodiscard]] bool empty() const noexcept { return globs_.empty(); }
 

@@ -1,5 +1,4 @@
-// What a state directory looks like, wherever it stands: one that was moved, copied or kept under another HOME is told
-// from others.
+// Recognizes state directories anywhere, also those that were moved, copied, or made with another HOME.
 #pragma once
 
 #include <string>
@@ -7,15 +6,15 @@
 
 namespace agentrun::journal {
 
-/// Every state directory has an entry of one of these names.
+/// True for the names of which every state directory has one.
 bool marks_state(std::string_view entry) noexcept;
 
-/// Does this directory hold an identity's key, or its public half beside the journals of runs? Looks at the content, so
-/// that a file of another program that happens to have such a name does not count; a key of this user that cannot be
-/// read does.
+/// True when the directory has an identity's key, or its public half beside the journals of runs. Checks the content,
+/// so that a file of another program with such a name does not count; a key of this user that is not readable does.
 bool is_state_directory(const std::string& path);
 
-/// Makes it where it is not there. Throws Refusal when it is another user's, or others may write there; SysError.
+/// Makes the directory if it is absent. Throws Refusal when it belongs to another user, or others may write to it;
+/// SysError.
 void require_state_directory(const std::string& path);
 
 }  // namespace agentrun::journal

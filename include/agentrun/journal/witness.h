@@ -1,6 +1,6 @@
-// A witness (C2SP tlog-witness): somebody else, who remembers the newest head of each log and cosigns only what
-// continues it. What it is given is the index of journals: its origin stays, it grows with every run, and it holds how
-// each ended.
+// A witness (C2SP tlog-witness): another party that stores the newest head of each log and cosigns only heads that are
+// consistent with it. Its log is the index of journals, which has a stable origin, grows with every run and records how
+// each run ended.
 #pragma once
 
 #include <agentrun/journal.h>
@@ -14,7 +14,7 @@
 
 namespace agentrun::journal {
 
-/// The server's half, without a socket. Its key and what it remembers are in a folder of its own.
+/// The server's half, without a socket. Its key and the stored heads are in a state directory of their own.
 class Witness {
  public:
   /// `logs`: vkeys of the identities whose indexes it watches. Throws SysError, Refusal.
@@ -22,8 +22,8 @@ class Witness {
 
   /// Its public key, in the form for cosignatures (tlog-cosignature: type 0x04).
   [[nodiscard]] std::string vkey() const;
-  /// The body of POST /add-checkpoint. 200: signature lines; 409: the size that it remembers; 400, 403, 404, 422 as
-  /// tlog-witness has them, with a sentence. What it remembers is on the disk before it answers. Throws SysError.
+  /// Handles the body of POST /add-checkpoint. Status 200: signature lines; 409: the stored size; 400, 403, 404, 422 as
+  /// in tlog-witness, with a sentence. The head is on disk before the function returns. Throws SysError.
   struct Reply {
     int status = 400;
     std::string body;
@@ -36,11 +36,11 @@ class Witness {
   std::vector<Key> logs_;
 };
 
-/// The client's half: the body for add-checkpoint that continues the index from its first `old_size` records. Throws
-/// Refusal when there are not so many, SysError.
+/// The client's half: the body for add-checkpoint, with a consistency proof from the index's first `old_size` records.
+/// Throws SysError, and Refusal when there are fewer.
 std::string submission(const std::filesystem::path& state_directory, std::uint64_t old_size);
-/// The index's checkpoint of a submission with the signature lines of a reply appended, when one of them is a
-/// cosignature of the witness with this vkey that holds. Throws Refusal.
+/// The checkpoint of a submission with the signature lines of a reply appended. Throws Refusal unless one of them is a
+/// valid cosignature of the witness with this vkey.
 std::string cosigned(std::string_view submission, std::string_view lines, std::string_view witness_vkey);
 
 }  // namespace agentrun::journal

@@ -26,8 +26,8 @@ std::filesystem::path stamped_directory(const Arguments& arguments) {
 
 int keep(const Arguments& arguments) {
   const auto kept =
-      journal::keep_stamp(stamped_directory(arguments), read_file(arguments.value("--reply"), journal::max_stamp),
-                          authorities_of(arguments));
+      journal::store_stamp(stamped_directory(arguments), read_file(arguments.value("--reply"), journal::max_stamp),
+                           authorities_of(arguments));
   print("STAMPED  {} records existed at {}, according to {}{}\n", kept.records, kept.stamp.time, kept.stamp.authority,
         kept.stamp.vouched == journal::Vouched::trusted ? "" : " (not a trusted authority: see --tsa-ca)");
   return 0;

@@ -1,4 +1,4 @@
-// Names that are not UTF-8, as text.
+// Shows names that are not UTF-8 as text.
 #include <agentrun/journal/byte_names.h>
 
 #include <array>

@@ -1,3 +1,4 @@
+// Hex, base64, decimal and UTF-8, in exactly one form for each value.
 #include "journal/format/encode.h"
 
 #include <agentrun/journal.h>
@@ -25,7 +26,7 @@ constexpr std::array<std::uint8_t, 256> reverse(std::string_view digits) {
 constexpr auto base64_values = reverse(alphabet);
 constexpr auto hex_values = reverse(hex_digits);
 
-// The lead bytes of RFC 3629 §4 with the range of the byte that follows; all further bytes are 80..BF.
+// The lead bytes of RFC 3629 §4, each with the range of the second byte; further bytes are 80..BF.
 struct Lead {
   std::uint8_t first, last, low, high, length;
 };
@@ -95,7 +96,7 @@ std::optional<std::size_t> decode_base64(std::string_view text, std::span<std::u
       group = group << 6 | value;
     }
     const std::size_t n = digits - 1;
-    if ((group & (0xffffffU >> (8 * n))) != 0) return std::nullopt;  // the same bytes have a shorter, canonical form
+    if ((group & (0xffffffU >> (8 * n))) != 0) return std::nullopt;  // not the canonical form of these bytes
     if (n > out.size() - size) return std::nullopt;
     for (std::size_t k = 0; k < n; ++k) out[size++] = static_cast<std::uint8_t>(group >> (16 - 8 * k));
   }

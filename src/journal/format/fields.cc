@@ -1,3 +1,4 @@
+// Reads members of a canonical JSON line in place.
 #include "journal/format/fields.h"
 
 #include <agentrun/journal.h>
@@ -60,8 +61,8 @@ std::optional<std::string_view> find_member(std::string_view line, std::string_v
   return std::nullopt;
 }
 
-/// What stands after a backslash in canonical JSON: its short forms, or u00 and two hex digits. 0 and no change:
-/// neither.
+/// Decodes what follows a backslash in canonical JSON: a short form, or u00 and two hex digits. Returns its size; 0,
+/// and changes nothing, on anything else.
 std::size_t append_unescaped(std::string& out, std::string_view rest) {
   static constexpr std::string_view letters = "\"\\bfnrt";
   static constexpr std::string_view meanings = "\"\\\b\f\n\r\t";

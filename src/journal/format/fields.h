@@ -17,11 +17,11 @@ class Members {
  public:
   /// `line` without LF.
   explicit Members(std::string_view line) noexcept;
-  /// The members from `rest` on, which begins with the key of one and goes to the end of the line.
+  /// The members from `rest` on, which begins with a key and extends to the end of the line.
   static Members from(std::string_view rest) noexcept;
-  /// False at the end of the object and where the line stops being one.
+  /// False at the end of the object, and where the line is malformed.
   bool next(Member& member) noexcept;
-  /// True when next() was false at the end of the object, which is also that of the line.
+  /// True when next() reached the end of the object and of the line.
   [[nodiscard]] bool complete() const noexcept { return rest_ == "}"; }
 
  private:
@@ -30,9 +30,9 @@ class Members {
   bool first_ = true;
 };
 
-/// The string that `value` writes; nullopt when it is not a canonical one.
+/// Decodes a canonical JSON string, with its quotes; nullopt on anything else.
 std::optional<std::string> unquote(std::string_view value);
-/// An integer, also one in quotes (number() and word() write large ones so).
+/// Decodes an integer, also in quotes: number() and word() of Record write large ones so.
 std::optional<std::int64_t> integer(std::string_view value) noexcept;
 
 }  // namespace agentrun::journal

@@ -1,4 +1,4 @@
-// SHA-256 and the tree of RFC 6962 §2.1.
+// Computes SHA-256 and the tree of RFC 6962 §2.1.
 //
 // OpenSSL 3's low-level SHA256_* is deprecated in favour of EVP, but it needs no fetched method, allocates nothing and
 // cannot fail; for a leaf of 450 bytes it takes three quarters of EVP's time, for a node half (journal-bench).

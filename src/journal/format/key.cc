@@ -1,6 +1,6 @@
-// Ed25519 keys (RFC 8032) under note names. The private half is a seed in a page of its own: locked (mlock(2)), left
-// out of core files (MADV_DONTDUMP) and zeroed in a forked child (MADV_WIPEONFORK, madvise(2)). OpenSSL gets a copy
-// only for the time of one signature, and cleanses it.
+// Ed25519 keys (RFC 8032) with note names. The private half is a seed in a page of its own, which is locked (mlock(2)),
+// excluded from core files (MADV_DONTDUMP) and zeroed in forked children (MADV_WIPEONFORK, madvise(2)). OpenSSL gets a
+// copy for the time of one signature and cleanses it.
 #include <agentrun/journal.h>
 #include <agentrun/sys/error.h>
 #include <openssl/core_names.h>
@@ -18,13 +18,12 @@
 namespace agentrun::journal {
 
 void prepare_openssl() noexcept {
-  // What a start would pay for and nobody uses: tables of names, the texts of its errors, and taking all of it down at
-  // the end.
+  // Skip what costs time and is not used: tables of names, error texts, and the clean-up at exit.
   constexpr std::uint64_t without = OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ADD_ALL_CIPHERS |
                                     OPENSSL_INIT_NO_ADD_ALL_DIGESTS | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS |
                                     OPENSSL_INIT_NO_ATEXIT;
   ::OPENSSL_init_crypto(without, nullptr);
-  // Names that time stamps are signed under: a digest that was fetched before it had one is never found by it.
+  // Register the digest names of time stamps first: a digest fetched earlier is never found by a later name.
   for (const EVP_MD* digest : {EVP_sha256(), EVP_sha384(), EVP_sha512()}) EVP_add_digest(digest);
 }
 
@@ -37,7 +36,7 @@ constexpr std::size_t page_size = 4096;
 
 struct SecretPage {
   std::array<std::uint8_t, 32> seed;
-  std::uint8_t present;  // 0 in a child after fork: the page was wiped
+  std::uint8_t present;  // 0 in a forked child: the page was wiped
 };
 
 struct PageTraits {
@@ -54,7 +53,7 @@ Page make_page() {
   void* memory = ::mmap(nullptr, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw_errno("mmap", "key page");
   Page page(static_cast<SecretPage*>(memory));
-  // ENOMEM, EPERM: RLIMIT_MEMLOCK is used up or 0 (mlock(2)). The key may then reach swap, no more.
+  // ENOMEM, EPERM: RLIMIT_MEMLOCK is exhausted or 0 (mlock(2)). The key may reach swap; continue.
   if (::mlock(memory, page_size) != 0 && errno != ENOMEM && errno != EPERM) throw_errno("mlock", "key page");
   check(::madvise(memory, page_size, MADV_DONTDUMP), "madvise", "MADV_DONTDUMP");
   check(::madvise(memory, page_size, MADV_WIPEONFORK), "madvise", "MADV_WIPEONFORK");
@@ -79,7 +78,7 @@ Public derive_public(std::span<const std::uint8_t, 32> seed) {
   return bytes;
 }
 
-/// Both halves at once: given the private one only, OpenSSL would derive the public one again for each signature.
+/// Passes both halves: from the private one alone, OpenSSL would derive the public one again for each signature.
 Pkey key_pair(SecretPage& page, Public bytes) {
   prepare_openssl();
   const PkeyContext context(::EVP_PKEY_CTX_new_id(EVP_PKEY_ED25519, nullptr));
@@ -112,7 +111,7 @@ KeyId key_id(const std::string& name, const Public& bytes) {
 }
 
 void require_name(const std::string& name) {
-  if (!is_key_name(name)) throw Refusal("not a key name: \"" + name + "\"");
+  if (!is_key_name(name)) throw Refusal("invalid key name: \"" + name + "\"");
 }
 
 }  // namespace
@@ -121,7 +120,7 @@ struct Key::State {
   std::string name;
   Public public_bytes{};
   KeyId id{};
-  std::shared_ptr<const Page> page;  // absent: only the public half, or `signer` has the other
+  std::shared_ptr<const Page> page;  // null: only the public half, or `signer` has the private one
   Signer signer;
 
   State(std::string key_name, const Public& bytes, std::shared_ptr<const Page> secret)

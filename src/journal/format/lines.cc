@@ -1,3 +1,4 @@
+// Reads the lines of all segments of a journal.
 #include "journal/format/lines.h"
 
 #include <agentrun/journal.h>
@@ -67,7 +68,7 @@ std::uint64_t LineReader::bytes() const {
   }
 }
 
-/// Goes to the next segment; false when there is none.
+/// Moves to the next segment; false when there is none.
 bool LineReader::end_segment() {
   auto following = open_segment(segment_ + 1);
   if (broken_) return false;

@@ -1,4 +1,4 @@
-// The lines of a journal in order, over all of its segments, in bounded memory.
+// Reads the lines of a journal in order, over all segments, in bounded memory.
 #pragma once
 
 #include <agentrun/sys/fd.h>
@@ -29,18 +29,18 @@ class LineReader {
  public:
   /// `directory` must outlive the reader.
   explicit LineReader(const Fd& directory);
-  /// The next whole line. False at the end, or where broken() says why it cannot go on. Throws SysError.
+  /// The next complete line. False at the end, and where broken() says why reading stops. Throws SysError.
   bool next(Line& line);
-  /// Of all segments: how many were read so far, and how many there are.
+  /// Of all segments: bytes read so far, and the total.
   [[nodiscard]] std::uint64_t bytes_read() const noexcept { return read_; }
   [[nodiscard]] std::uint64_t bytes() const;
   /// Bytes after the last LF of the last segment.
   [[nodiscard]] std::uint64_t torn_bytes() const noexcept { return torn_; }
-  /// Set when a line is longer than any record, or does not end although another segment follows.
+  /// Set when a line is longer than max_record, or lacks its LF although another segment follows.
   [[nodiscard]] const std::optional<std::string>& broken() const noexcept { return broken_; }
 
  private:
-  /// nullopt when there is none; what is no file is broken().
+  /// nullopt when it is absent. Anything but a regular file sets broken().
   std::optional<Fd> open_segment(unsigned number);
   bool refill();
   bool end_segment();
@@ -49,7 +49,7 @@ class LineReader {
   std::optional<std::string> broken_;
   std::optional<Fd> file_;
   std::unique_ptr<char[]> buffer_;
-  std::size_t begin_ = 0;  // of what is not given out yet
+  std::size_t begin_ = 0;  // the first byte that was not returned
   std::size_t end_ = 0;
   std::uint64_t index_ = 0;
   unsigned segment_ = 0;

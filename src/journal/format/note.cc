@@ -1,3 +1,4 @@
+// Parses and makes signed notes and checkpoints.
 #include "journal/format/note.h"
 
 #include <agentrun/sys/error.h>
@@ -11,7 +12,7 @@ namespace agentrun::journal {
 namespace {
 
 constexpr std::string_view dash = "\u2014 ";
-constexpr std::size_t max_signature_bytes = 8 * 1024;  // ours have 64; a post-quantum one may have a few thousand
+constexpr std::size_t max_signature_bytes = 8 * 1024;  // Ed25519: 64; post-quantum: a few thousand
 
 bool is_note_text(std::string_view text) noexcept {
   const auto is_control = [](char c) { return (c >= 0 && c < ' ' && c != '\n') || c == '\x7f'; };
@@ -71,7 +72,7 @@ Signed signed_by(const Note& note, const Key& key) {
 
 std::string sign_note(std::string_view text, std::span<const Key* const> keys) {
   if (text.empty() || !text.ends_with('\n') || text.find("\n\n") != std::string_view::npos || !is_note_text(text)) {
-    throw Refusal("not the text of a note");
+    throw Refusal("not a valid text for a note");
   }
   std::string note(text);
   note.push_back('\n');

@@ -27,17 +27,18 @@ struct Note {
 };
 
 /// Takes one note from the front of `input`; its views point into it. nullopt on anything but the exact form: UTF-8
-/// without control characters, a text of whole lines that has no empty one, an empty line, 1 to 64 signature lines.
+/// without control characters, complete lines of text without an empty one, an empty line, 1 to 64 signature lines.
 std::optional<Note> take_note(std::string_view& input);
 
-/// What a note says about one key. By name and key id; signatures of other keys are ignored (signed-note, "Verifying").
+/// Whether one key signed a note. Keys are matched by name and id; other signatures are ignored (signed-note,
+/// "Verifying").
 enum class Signed : std::uint8_t { absent, valid, invalid };
 Signed signed_by(const Note& note, const Key& key);
 
 /// The three lines of a checkpoint; nullopt on anything else, extension lines included.
 std::optional<Checkpoint> parse_checkpoint(std::string_view text);
 
-/// Takes one line with its LF from the front of `text`; gives it without. nullopt when there is no LF.
+/// Takes one line with its LF from the front of `text` and returns it without the LF. nullopt when there is no LF.
 std::optional<std::string_view> take_line(std::string_view& text);
 
 }  // namespace agentrun::journal

@@ -1,14 +1,13 @@
-// What this room asks of OpenSSL before it uses it.
+// Initialization and ownership of OpenSSL objects.
 #pragma once
 
 namespace agentrun::journal {
 
-/// What OpenSSL would read and register at its first use costs a millisecond and nothing here needs it: no openssl.cnf
-/// (which could also load foreign modules into the process that holds the keys), no tables of old names. Call it before
-/// anything of EVP.
+/// Initializes OpenSSL without openssl.cnf, which could load foreign modules into the process that holds the keys, and
+/// without tables of old names; loading both would cost a millisecond. Call it before anything of EVP.
 void prepare_openssl() noexcept;  // key.cc
 
-/// For std::unique_ptr: OpenSSL frees each kind of object by a function of its own.
+/// A deleter for std::unique_ptr: OpenSSL has a function to free each kind of object.
 template <auto Free>
 struct Releaser {
   template <typename T>

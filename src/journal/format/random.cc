@@ -1,3 +1,4 @@
+// Random bytes from getrandom(2).
 #include "journal/format/random.h"
 
 #include <agentrun/sys/error.h>

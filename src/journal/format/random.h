@@ -1,3 +1,4 @@
+// Random bytes for keys, salts and names of files.
 #pragma once
 
 #include <cstdint>
@@ -5,7 +6,7 @@
 
 namespace agentrun::journal {
 
-/// Fills at most 256 bytes from getrandom(2), which does not cut requests of that size short. Throws SysError.
+/// Fills at most 256 bytes from getrandom(2), which serves requests of that size whole. Throws SysError.
 void fill_random(std::span<std::uint8_t> bytes);
 
 }  // namespace agentrun::journal

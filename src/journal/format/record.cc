@@ -1,5 +1,5 @@
-// Canonical JSON as it is written (RFC 8785). The buffer has its full size from the beginning, so writing is a bounds
-// check and a copy; what does not fit is remembered and thrown by line().
+// Writes canonical JSON (RFC 8785). The buffer has its full size from the start, so writing is a bounds check and a
+// copy. An overflow is noted, and line() throws.
 #include <agentrun/journal.h>
 
 #include <algorithm>
@@ -14,19 +14,19 @@ namespace agentrun::journal {
 
 namespace {
 
-// What the contents of texts may take in all: the rest of the record is for keys, numbers and the members of cut texts.
-// So arguments, folder and image (2 + 4 + 4 KiB) leave 4 KiB for the path, and base64 still a KiB.
+// The limit for all texts of a record. The rest is for keys, numbers and the members of truncated texts. Arguments,
+// working directory and image (2 + 4 + 4 KiB) leave 4 KiB for the path, and in base64 one KiB.
 constexpr std::size_t room_for_texts = 14 * 1024;
 constexpr std::size_t max_base64 = (max_text + 2) / 3 * 4;  // what max_text bytes take
 
 constexpr std::uint64_t ones = 0x0101010101010101;
 constexpr std::uint64_t tops = 0x8080808080808080;
-/// Not zero when one of eight bytes equals `byte` (exact for the lowest such byte, which is enough for a test).
+/// Not zero when one of eight bytes equals `byte`. Exact for the lowest such byte, which suffices for a test.
 constexpr std::uint64_t has_byte(std::uint64_t word, std::uint8_t byte) {
   const std::uint64_t difference = word ^ (ones * byte);
   return (difference - ones) & ~difference & tops;
 }
-/// True when eight bytes are ASCII and stand for themselves in a JSON string.
+/// True when eight bytes are ASCII and need no escape in a JSON string.
 constexpr bool is_plain(std::uint64_t word) {
   const std::uint64_t controls = (word - ones * ' ') & ~word;
   return (((word | controls) & tops) | has_byte(word, '"') | has_byte(word, '\\')) == 0;
@@ -38,7 +38,7 @@ Word load(const char* bytes) noexcept {
   return word;
 }
 
-/// The same for a text: the last word overlaps the one before it, a short text is filled up with itself.
+/// The same for a text. The last word overlaps the one before it; a short text is padded with itself.
 bool is_plain(std::string_view text) noexcept {
   const char* bytes = text.data();
   const std::size_t size = text.size();
@@ -59,7 +59,7 @@ bool is_plain(std::string_view text) noexcept {
   return is_plain(word);
 }
 
-/// memcpy for what is mostly shorter than a call of memcpy is worth: two words that overlap.
+/// memcpy for texts that are mostly too short for a call to pay: two overlapping words.
 inline void copy(char* to, std::string_view text) noexcept {
   const char* from = text.data();
   const std::size_t size = text.size();
@@ -78,7 +78,7 @@ inline void copy(char* to, std::string_view text) noexcept {
   }
 }
 
-/// RFC 8785 §3.2.2.2: the short forms where there are some, \u00xx for other controls, everything else as it is.
+/// RFC 8785 §3.2.2.2: short forms where they exist, \u00xx for other control characters, anything else unchanged.
 void append_escaped(std::string& out, std::string_view character) {
   static constexpr std::string_view escaped = "\"\\\b\f\n\r\t";
   static constexpr std::string_view letters = "\"\\bfnrt";
@@ -96,7 +96,7 @@ struct Written {
   std::size_t taken = 0;  // bytes of the source
 };
 
-/// As many characters of UTF-8 `text` as `limit` source bytes and `room` written bytes take.
+/// Takes as many characters of UTF-8 `text` as fit into `limit` source bytes and `room` written bytes.
 Written escape(std::string_view text, std::size_t limit, std::size_t room) {
   Written result;
   while (result.taken < text.size()) {
@@ -156,7 +156,7 @@ inline void Record::put(std::string_view bytes) noexcept {
 inline void Record::start_member(std::string_view key) {
   if (finished_ || key.empty() || !is_plain(key)) throw std::logic_error("journal key: " + std::string(key));
   if (key_size_ != 0) {
-    // Most keys differ in their first byte.
+    // Fast path: most keys differ in their first byte.
     if (key[0] <= buffer_[key_at_] && key <= std::string_view(buffer_.get() + key_at_, key_size_)) {
       throw std::logic_error("journal key out of order: " + std::string(key));
     }
@@ -237,7 +237,7 @@ void Record::text_slow(std::string_view key, std::string_view value) {
 Record& Record::list(std::string_view key, std::span<const std::string> values) {
   const bool utf8 = std::ranges::all_of(values, [](const std::string& value) { return is_utf8(value); });
   std::string json = "[";
-  std::string all;  // every element with its NUL: what is hashed when the list is cut
+  std::string all;  // every element with its NUL, for the hash of a truncated list
   std::size_t taken = 0;
   bool cut = false;
   for (const std::string& value : values) {
@@ -245,7 +245,7 @@ Record& Record::list(std::string_view key, std::span<const std::string> values) 
     if (cut) continue;
     const std::size_t limit = max_list - std::min(max_list, taken);
     const std::size_t room = std::min(max_list, room_for_text());
-    // Quotes and commas count as well, or ten thousand empty elements would fit.
+    // Quotes and commas count, too: otherwise ten thousand empty elements would fit.
     const std::size_t free = room - std::min(room, json.size() + 3);
     const Written written = utf8 ? escape(value, limit, free) : encode(value, limit, free);
     cut = written.taken < value.size() || free == 0;

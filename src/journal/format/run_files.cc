@@ -1,3 +1,4 @@
+// Opens, reads and replaces the files of a run.
 #include "journal/format/run_files.h"
 
 #include <agentrun/journal.h>

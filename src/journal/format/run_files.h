@@ -1,5 +1,5 @@
-// The names of a journal's files and the few ways in which this room opens, reads and replaces them: always relative to
-// the descriptor of the folder, never through a symbolic link.
+// The names of a journal's files, and the functions that open, read and replace them: always relative to a descriptor
+// of the directory, never through a symbolic link.
 #pragma once
 
 #include <agentrun/sys/fd.h>
@@ -26,28 +26,28 @@ inline constexpr const char* identity_vkey = "identity.vkey";
 
 /// "entries.000000.jsonl"
 std::string segment(unsigned number);
-/// A run's id as a file name: letters, digits, '-', '_', '.', not hidden, at most 64 bytes.
+/// True for a valid run id: letters, digits, '-', '_', '.', not hidden, at most 64 bytes.
 bool is_run_id(std::string_view id) noexcept;
 
-/// open(2) of a folder. Throws SysError.
+/// Opens a directory. Throws SysError.
 Fd open_directory(const std::string& path);
-/// A new file of mode 0600 (O_EXCL), opened with `flags`. Throws SysError.
+/// Makes a new file (O_EXCL) with mode 0600 and opens it with `flags`. Throws SysError.
 Fd make(const Fd& directory, const std::string& name, int flags);
-/// A file for reading; nullopt when there is none. Anything but a regular file: SysError(EINVAL).
+/// Opens a file for reading; nullopt when it is absent. Throws SysError; EINVAL for anything but a regular file.
 std::optional<Fd> try_open(const Fd& directory, const std::string& name);
-/// What open_regular() says of something that is there and is no file: a link, a pipe, a socket, a directory, a device.
+/// True for the errors of open_regular() for a link, a pipe, a socket, a directory or a device.
 constexpr bool is_no_file(int error) noexcept {
   return error == EINVAL || error == ELOOP || error == EISDIR;
 }
-/// Something is there by this name, whatever it is.
+/// True when the name exists, whatever it is.
 bool exists(const Fd& directory, const std::string& name);
-/// A file for reading; nullopt when there is none, also when something else is there. Throws SysError.
+/// Opens a file for reading; nullopt when it is absent or not a regular file. Throws SysError.
 std::optional<Fd> try_regular(const Fd& directory, const std::string& name);
-/// The file's bytes, at most `limit`; nullopt when there is none. Throws SysError (EFBIG over the limit).
+/// Reads a file; nullopt when it is absent. Throws SysError; EFBIG above `limit` bytes.
 std::optional<std::string> try_read(const Fd& directory, const std::string& name, std::size_t limit);
 
 enum class Sync : std::uint8_t { no, data };
-/// Writes a new file and renames it to `name`: whoever opens `name` sees all of the old or all of the new.
+/// Replaces a file by rename(2): whoever opens `name` sees either the old or the new content.
 void replace(const Fd& directory, const std::string& name, std::string_view content, Sync sync);
 
 /// 32 random bits as 8 hex digits.

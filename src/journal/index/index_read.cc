@@ -1,5 +1,5 @@
-// Reading the journal of journals. Each file is read once, and what is read counts as said when the signed head covers
-// it, or when it proves itself; all else is only a claim.
+// Reads the index of journals. Each file is read once. A record counts when the signed head covers it or when it proves
+// itself; any other record is only a claim.
 #include <agentrun/journal/index.h>
 #include <agentrun/journal/prune.h>
 #include <agentrun/sys/error.h>
@@ -21,9 +21,9 @@ namespace {
 
 constexpr std::int64_t retention_ns = static_cast<std::int64_t>(retention_days) * 86'400'000'000'000;
 constexpr std::size_t max_set_aside = 64;
-constexpr std::size_t max_unsigned = 16U << 20;  // bytes of an index without a head that holds
+constexpr std::size_t max_unsigned = 16U << 20;  // bytes of an index without a valid head
 
-/// The run of a record, when it names one of this identity.
+/// The run that a record is about, if it is one of this identity.
 std::optional<std::string> run_of(std::string_view line, const Key& key) {
   auto run = text_field(line, "run");
   if (!run || !files::is_run_id(*run) || text_field(line, "origin") != identity_name(key) + "/" + *run)
@@ -39,9 +39,9 @@ bool certifies(std::string_view certificate, std::string_view run, std::string_v
 
 std::string certificate_in(const std::filesystem::path& run_directory) {
   try {
-    const auto folder = try_folder(run_directory);
-    return folder ? files::try_read(*folder, files::keycert, max_note).value_or("") : "";
-  } catch (const SysError&) {  // a pipe, a link, too long: no certificate
+    const auto directory = try_directory(run_directory);
+    return directory ? files::try_read(*directory, files::keycert, max_note).value_or("") : "";
+  } catch (const SysError&) {  // a pipe, a link, too long: not a certificate
     return {};
   }
 }
@@ -57,12 +57,12 @@ bool closes(std::string_view line, std::string_view run, const Key& key) {
          signed_by(*note, key.renamed(origin)) == Signed::valid;
 }
 
-/// Turns records into what a View holds of runs.
-class Taker {
+/// Adds records to the runs of a View.
+class ViewBuilder {
  public:
-  Taker(View& view, const Key& key) : view_(&view), key_(&key) {}
+  ViewBuilder(View& view, const Key& key) : view_(&view), key_(&key) {}
 
-  void take(const Line& line) {
+  void add(const Line& line) {
     const std::string type = text_field(line.data, "type").value_or("");
     const auto run = text_field(line.data, "run");
     if (!run || !files::is_run_id(*run)) return;
@@ -72,7 +72,7 @@ class Taker {
     Anchor anchor{.where = view_->where + " record " + std::to_string(line.index),
                   .origin = identity_name(*key_) + "/" + *run};
     if (type == "run.missing") {
-      entry.excused = entry.since != 0 && at - entry.since >= retention_ns;
+      entry.may_be_gone = entry.since != 0 && at - entry.since >= retention_ns;
       return;
     }
     if (type == "run.pruned") anchor.pruned_at = at;
@@ -80,21 +80,21 @@ class Taker {
       entry.opened = true;
       anchor.first_key = text_field(line.data, "vkey").value_or("");
     }
-    if (type == "run.close") take_close(line, entry, anchor);
-    if (type == "journal.recovered") take_recovered(line, entry, anchor);
+    if (type == "run.close") add_close(line, entry, anchor);
+    if (type == "journal.recovered") add_recovered(line, entry, anchor);
     entry.since = at;
     entry.anchors.push_back(std::move(anchor));
   }
 
  private:
-  void take_close(const Line& line, RunEntry& entry, Anchor& anchor) {
+  void add_close(const Line& line, RunEntry& entry, Anchor& anchor) {
     anchor.note = text_field(line.data, "checkpoint").value_or("");
     entry.end = head_of(line.data);
     entry.closed = true;
-    if (auto held = text_field(line.data, "index_before"); held)
-      view_->held.push_back({.where = anchor.where, .origin = key_->name(), .note = std::move(*held)});
+    if (auto note = text_field(line.data, "index_before"); note)
+      view_->remembered.push_back({.where = anchor.where, .origin = key_->name(), .note = std::move(*note)});
   }
-  static void take_recovered(const Line& line, RunEntry& entry, Anchor& anchor) {
+  static void add_recovered(const Line& line, RunEntry& entry, Anchor& anchor) {
     anchor.fault = text_field(line.data, "fault").value_or("");
     entry.end = head_of(line.data);
     if (entry.end && anchor.fault.empty())
@@ -150,11 +150,11 @@ bool is_no_directory(const std::filesystem::path& path) {
   return ::lstat(path.c_str(), &st) == 0 && !S_ISDIR(st.st_mode);
 }
 
-std::optional<Fd> try_folder(const std::filesystem::path& path) {
-  Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!folder && errno == ENOENT) return std::nullopt;
-  check(folder.get(), "open", path.string());
-  return folder;
+std::optional<Fd> try_directory(const std::filesystem::path& path) {
+  Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!directory && errno == ENOENT) return std::nullopt;
+  check(directory.get(), "open", path.string());
+  return directory;
 }
 
 std::optional<Hash> root_at(const std::vector<Hash>& leaves, std::uint64_t size) {
@@ -164,11 +164,11 @@ std::optional<Hash> root_at(const std::vector<Hash>& leaves, std::uint64_t size)
   return tree.root();
 }
 
-SignedHead read_signed_head(const Fd& folder, std::span<const std::string> trusted) {
+SignedHead read_signed_head(const Fd& directory, std::span<const std::string> trusted) {
   SignedHead result;
   try {
-    result.content = files::try_read(folder, files::checkpoint, max_note).value_or("");
-  } catch (const SysError& e) {  // of what is no file, or longer than a note, nothing is signed
+    result.content = files::try_read(directory, files::checkpoint, max_note).value_or("");
+  } catch (const SysError& e) {  // not a regular file, or longer than a note: not signed
     if (e.error() != EFBIG && !files::is_no_file(e.error())) throw;
     result.content = "?";
   }
@@ -182,47 +182,47 @@ SignedHead read_signed_head(const Fd& folder, std::span<const std::string> trust
     if (result.note->text.starts_with(origin + "\n") || result.note->signatures[0].name == origin)
       result.key = identity.renamed(origin);
   }
-  result.holds = result.head && result.key && result.head->origin == result.key->name() &&
-                 signed_by(*result.note, *result.key) == Signed::valid;
+  result.is_valid = result.head && result.key && result.head->origin == result.key->name() &&
+                    signed_by(*result.note, *result.key) == Signed::valid;
   return result;
 }
 
-View read_view(const Fd& folder, const std::string& where, const Key& key, const std::optional<Checkpoint>& head,
+View read_view(const Fd& directory, const std::string& where, const Key& key, const std::optional<Checkpoint>& head,
                const std::filesystem::path& state_directory) {
   View view{.where = where};
-  Taker taker(view, key);
+  ViewBuilder builder(view, key);
   Tree tree;
   const auto covered = [&] { return head && tree.size() < head->size; };
   const auto compare = [&] {
     view.leads = view.leads || (head && tree.size() == head->size && tree.root() == head->root);
   };
   compare();
-  LineReader lines(folder);
+  LineReader lines(directory);
   std::size_t unsigned_bytes = 0;
   for (Line line; lines.next(line);) {
     if (line.segment != 0) {
-      view.malformed = "an index has one segment, here is another";
+      view.malformed = "it has a second segment";
       break;
     }
     if (line.index == 0 && text_field(line.data, "type") == "index.open") {
-      view.broken = text_field(line.data, "broken").value_or("");
-      view.broken_checkpoint = text_field(line.data, "checkpoint").value_or("");
+      view.previous = text_field(line.data, "broken").value_or("");
+      view.previous_checkpoint = text_field(line.data, "checkpoint").value_or("");
     }
     const Hash leaf = leaf_hash(line.data);
     if (covered())
-      taker.take(line);
+      builder.add(line);
     else if (proof_of(line.data, key, state_directory) != Proof::none) {
-      // Said again of a run that the signed records know, it is nothing new; another end of the same run is.
+      // A repeated run.open of a known run is ignored; a second end of the same run is not.
       if (text_field(line.data, "type") == "run.close" ||
           !view.runs.contains(text_field(line.data, "run").value_or("")))
-        taker.take(line);
+        builder.add(line);
     } else if (const auto run = text_field(line.data, "run");
                run && files::is_run_id(*run) && text_field(line.data, "type") == "run.open") {
       view.claimed.insert(*run);
     }
     if (!covered()) unsigned_bytes += line.data.size() + 1;
     if (unsigned_bytes > (head ? static_cast<std::size_t>(max_tail) : max_unsigned)) {
-      view.malformed = "more records that nobody signed than a process can have left";
+      view.malformed = "more unsigned records than a process can leave";
       break;
     }
     tree.add(leaf);
@@ -237,26 +237,26 @@ View read_view(const Fd& folder, const std::string& where, const Key& key, const
 std::vector<View> views_set_aside(const View& newest, const Key& key, const std::filesystem::path& state_directory,
                                   std::string& absent) {
   std::vector<View> views;
-  std::string broken = newest.broken;
-  std::string checkpoint = newest.broken_checkpoint;
+  std::string name = newest.previous;
+  std::string checkpoint = newest.previous_checkpoint;
   std::set<std::string> seen;
-  while (!broken.empty() && views.size() < max_set_aside && seen.insert(broken).second) {
-    const bool is_name = broken.starts_with(aside_prefix) && files::is_run_id(broken);
-    const auto folder =
-        is_name && !is_no_directory(state_directory / broken) ? try_folder(state_directory / broken) : std::nullopt;
-    if (!folder) {
-      absent = broken;
+  while (!name.empty() && views.size() < max_set_aside && seen.insert(name).second) {
+    const bool is_name = name.starts_with(aside_prefix) && files::is_run_id(name);
+    const auto directory =
+        is_name && !is_no_directory(state_directory / name) ? try_directory(state_directory / name) : std::nullopt;
+    if (!directory) {
+      absent = name;
       break;
     }
-    // Its own file `checkpoint` may have been changed since; what it was then, the index after it has signed.
+    // Its file `checkpoint` may have been changed since. The next index has signed what it was.
     std::string_view rest = checkpoint;
     const auto note = take_note(rest);
     auto head = note ? parse_checkpoint(note->text) : std::nullopt;
     if (head && (head->origin != key.name() || signed_by(*note, key) != Signed::valid)) head.reset();
-    View view = read_view(*folder, broken, key, head, state_directory);
-    if (head && !view.leads) view = read_view(*folder, broken, key, std::nullopt, state_directory);
-    broken = view.broken;
-    checkpoint = view.broken_checkpoint;
+    View view = read_view(*directory, name, key, head, state_directory);
+    if (head && !view.leads) view = read_view(*directory, name, key, std::nullopt, state_directory);
+    name = view.previous;
+    checkpoint = view.previous_checkpoint;
     views.push_back(std::move(view));
   }
   return views;
@@ -269,23 +269,23 @@ std::vector<Anchor> index_anchors(const std::filesystem::path& state_directory, 
   const std::vector<Anchor> unknown{
       {.where = index::name,
        .origin = {},
-       .gap = "it does not verify, so what it has seen of the run is not known: agent-run journal verify --index"}};
+       .gap = "it does not verify, so what it knows about the run is not trusted: agent-run journal verify --index"}};
   if (index::is_no_directory(state_directory / index::name)) return unknown;
-  const auto folder = index::try_folder(state_directory / index::name);
-  if (!folder) return {};
-  (void)::flock(folder->get(), LOCK_SH);  // a copy on a medium without locks has no writer either
-  const index::SignedHead head = index::read_signed_head(*folder, trusted);
-  if (head.note && !head.key) return {};  // of somebody who is not asked about
-  if (!head.holds)
-    return files::exists(*folder, files::segment(0)) || !head.content.empty() ? unknown : std::vector<Anchor>{};
-  const index::View view = index::read_view(*folder, index::name, *head.key, head.head, state_directory);
+  const auto directory = index::try_directory(state_directory / index::name);
+  if (!directory) return {};
+  (void)::flock(directory->get(), LOCK_SH);  // a copy on a file system without locks has no writer either
+  const index::SignedHead head = index::read_signed_head(*directory, trusted);
+  if (head.note && !head.key) return {};  // the index of an identity that is not in `trusted`
+  if (!head.is_valid)
+    return files::exists(*directory, files::segment(0)) || !head.content.empty() ? unknown : std::vector<Anchor>{};
+  const index::View view = index::read_view(*directory, index::name, *head.key, head.head, state_directory);
   if (!view.leads) return unknown;
   std::string absent;
-  // What it has signed still speaks against a run; that it knows no more is not believed.
+  // What it has signed still counts against a run; what it lacks proves nothing.
   std::vector<Anchor> anchors = view.malformed.empty() ? std::vector<Anchor>{} : unknown;
-  const auto add = [&](const index::View& of) {
-    const auto found = of.runs.find(std::string(run_id));
-    if (found != of.runs.end())
+  const auto add = [&](const index::View& source) {
+    const auto found = source.runs.find(std::string(run_id));
+    if (found != source.runs.end())
       anchors.insert(anchors.end(), found->second.anchors.begin(), found->second.anchors.end());
   };
   add(view);

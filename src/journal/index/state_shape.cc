@@ -1,4 +1,4 @@
-// State directories by their shape: identity.key, or identity.vkey beside runs/.
+// Recognizes state directories by their content: identity.key, or identity.vkey beside runs/.
 #include <agentrun/journal/state_shape.h>
 
 #include <fcntl.h>
@@ -20,7 +20,7 @@ bool is_kind(const Fd& directory, const char* name, mode_t kind) {
   return ::fstatat(directory.get(), name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & S_IFMT) == kind;
 }
 
-// Is it a regular file of which the first bytes are these? One of this user that cannot be read may be.
+// True for a regular file that begins with `text`, and for one of this user that is not readable.
 bool begins_with(const Fd& directory, const char* name, std::string_view text) {
   if (!is_kind(directory, name, S_IFREG)) return false;
   const Fd file(::openat(directory.get(), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));

@@ -1,4 +1,4 @@
-// The audit paths of RFC 6962 §2.1, and how RFC 9162 §2.1.3.2 and §2.1.4.2 check them.
+// Computes audit paths (RFC 6962 §2.1) and checks them (RFC 9162 §2.1.3.2, §2.1.4.2).
 #include <agentrun/journal/proof.h>
 
 #include <algorithm>
@@ -41,7 +41,7 @@ std::vector<Hash> inclusion_path(std::span<const Hash> leaves, std::uint64_t ind
 std::vector<Hash> consistency_path(std::span<const Hash> leaves, std::uint64_t old_size) {
   std::vector<Hash> path;
   if (old_size == 0 || old_size >= leaves.size()) return path;
-  bool whole = true;  // the old tree is a subtree so far: its head needs not be said
+  bool whole = true;  // the old tree is a subtree so far, so its head is omitted
   while (old_size != leaves.size()) {
     const std::size_t split = split_of(leaves.size());
     if (old_size <= split) {

@@ -1,3 +1,4 @@
+// Makes and checks proofs of inclusion and of consistency (C2SP tlog-proof, tlog-witness).
 #include <agentrun/journal/proof.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
@@ -18,7 +19,7 @@ namespace {
 constexpr std::string_view proof_version = "c2sp.org/tlog-proof@v1";
 constexpr std::size_t max_path = 64;  // a tree of 2^64 leaves is no deeper
 
-/// A closed journal: what its identity signed last, and the leaf hashes that lead there.
+/// A closed journal: the head that its identity signed last, and the leaf hashes that lead to it.
 struct Closed {
   std::string note;
   Checkpoint head;
@@ -27,7 +28,7 @@ struct Closed {
 
 std::vector<Hash> kept_hashes(const Fd& directory, std::uint64_t size) {
   const auto file = files::try_open(directory, files::hashes);
-  // What a checkpoint claims may be anything, and a file may have holes: memory is taken only for what is on the disk.
+  // A checkpoint may claim any size, and a file may have holes: allocate memory only for what is on disk.
   struct stat st {};
   if (!file || ::fstat(file->get(), &st) != 0 || size > static_cast<std::uint64_t>(st.st_size) / sizeof(Hash) ||
       size > static_cast<std::uint64_t>(st.st_blocks) * 512 / sizeof(Hash))
@@ -55,7 +56,7 @@ bool lead_to(const std::vector<Hash>& leaves, const Checkpoint& head) {
 
 Closed read_closed(const Fd& directory) {
   const Refusal open("the journal is not closed by its identity",
-                     "only of a closed journal can something be proven to others");
+                     "wait until the run ends: proofs require a closed journal");
   const auto content = files::try_read(directory, files::checkpoint, max_note);
   if (!content) throw open;
   std::string_view rest = *content;
@@ -72,7 +73,7 @@ Closed read_closed(const Fd& directory) {
   for (Line line; result.leaves.size() < head->size && lines.next(line);) result.leaves.push_back(leaf_hash(line.data));
   if (!lead_to(result.leaves, *head)) {
     throw Refusal("the records do not lead to the root that was signed",
-                  "agent-run journal verify says where it was changed");
+                  "agent-run journal verify shows where they were changed");
   }
   return result;
 }
@@ -82,7 +83,7 @@ std::string record_at(const Fd& directory, std::uint64_t index) {
   for (Line line; lines.next(line);) {
     if (line.index == index) return std::string(line.data);
   }
-  throw Refusal("record " + std::to_string(index) + " is not there");
+  throw Refusal("record " + std::to_string(index) + " is missing");
 }
 
 std::string hash_lines(std::span<const Hash> path) {
@@ -92,7 +93,7 @@ std::string hash_lines(std::span<const Hash> path) {
 }
 
 [[noreturn]] void refuse_proof(const std::string& why) {
-  throw Refusal("the proof does not hold: " + why);
+  throw Refusal("invalid proof: " + why);
 }
 
 struct Parsed {
@@ -110,7 +111,7 @@ Parsed parse(std::string_view text) {
   if (line == proof_version) {
     parsed.inclusion = true;
     line = take_line(text);
-    if (!line || !line->starts_with("extra ")) refuse_proof("it has no record (extra)");
+    if (!line || !line->starts_with("extra ")) refuse_proof("it contains no record (extra)");
     std::vector<std::uint8_t> bytes(max_record);
     const auto size = decode_base64(line->substr(6), bytes);
     if (!size) refuse_proof("its record is not base64");
@@ -119,7 +120,7 @@ Parsed parse(std::string_view text) {
   }
   const std::string_view word = parsed.inclusion ? "index " : "old ";
   const auto number = line && line->starts_with(word) ? decode_decimal(line->substr(word.size())) : std::nullopt;
-  if (!number) refuse_proof("it is neither a tlog-proof nor a proof of consistency");
+  if (!number) refuse_proof("it is neither a tlog-proof nor a consistency proof");
   parsed.number = *number;
   for (line = take_line(text); line && !line->empty(); line = take_line(text)) {
     if (parsed.path.size() == max_path || decode_base64(*line, parsed.path.emplace_back()) != sizeof(Hash))
@@ -138,9 +139,10 @@ void require_identity(const Parsed& parsed, std::span<const std::string> trusted
     const Key key = Key::from_vkey(vkey);
     if (!parsed.head.origin.starts_with(identity_name(key) + "/")) continue;
     if (signed_by(parsed.note, key.renamed(parsed.head.origin)) == Signed::valid) return;
-    refuse_proof("the signature of the identity does not hold");
+    refuse_proof("the signature of the identity is invalid");
   }
-  throw Refusal("the proof is of " + parsed.head.origin + ", whose identity is not trusted", "give its key with --key");
+  throw Refusal("the proof is for " + parsed.head.origin + ", whose identity is not trusted",
+                "name its key with --key");
 }
 
 }  // namespace
@@ -150,11 +152,11 @@ std::string prove(const std::filesystem::path& run_directory, std::uint64_t inde
   const Closed closed = read_closed(directory);
   if (index >= closed.head.size) {
     throw Refusal("there is no record " + std::to_string(index),
-                  "they count from 0 to " + std::to_string(closed.head.size - 1));
+                  "records are numbered from 0 to " + std::to_string(closed.head.size - 1));
   }
   const std::string record = record_at(directory, index);
   if (leaf_hash(record) != closed.leaves[index])
-    throw Refusal("record " + std::to_string(index) + " was changed", "agent-run journal verify");
+    throw Refusal("record " + std::to_string(index) + " was changed", "agent-run journal verify shows more");
   return std::string(proof_version) + "\nextra " + base64(as_bytes(record)) + "\nindex " + std::to_string(index) +
          "\n" + hash_lines(inclusion_path(closed.leaves, index)) + "\n" + closed.note;
 }
@@ -163,8 +165,8 @@ std::string prove_consistency(const std::filesystem::path& run_directory, std::u
   const Fd directory = files::open_directory(run_directory.string());
   const Closed closed = read_closed(directory);
   if (old_size > closed.head.size) {
-    throw Refusal("there are no " + std::to_string(old_size) + " records",
-                  "there are " + std::to_string(closed.head.size));
+    throw Refusal("the journal has fewer than " + std::to_string(old_size) + " records",
+                  "it has " + std::to_string(closed.head.size));
   }
   return "old " + std::to_string(old_size) + "\n" + hash_lines(consistency_path(closed.leaves, old_size)) + "\n" +
          closed.note;
@@ -189,8 +191,8 @@ Proven check_proof(std::string_view proof, std::span<const std::string> trusted,
       refuse_proof("the journal does not continue the tree of " + anchor.where);
     return proven;
   }
-  throw Refusal("the checkpoint of " + std::to_string(parsed.number) + " records is needed",
-                "give it with --against FILE");
+  throw Refusal("the check requires the checkpoint of " + std::to_string(parsed.number) + " records",
+                "name it with --against FILE");
 }
 
 }  // namespace agentrun::journal

@@ -1,3 +1,4 @@
+// Removes the records of old journals and leaves what proves them.
 #include <agentrun/journal/prune.h>
 
 #include <agentrun/journal/index.h>
@@ -21,9 +22,9 @@ constexpr std::int64_t day_ns = 86'400'000'000'000;
 constexpr std::size_t max_kept = 64U << 20;
 
 struct Contents {
-  std::string kept;  // of the file
+  std::string kept;  // the content of the file `kept`
   std::uint64_t records = 0;
-  std::int64_t closed = 0;  // ns of the wall clock; 0: not closed
+  std::int64_t closed = 0;  // ns, wall clock; 0: not closed
 };
 
 Contents contents_of(const Fd& directory) {
@@ -39,8 +40,8 @@ Contents contents_of(const Fd& directory) {
   return contents;
 }
 
-/// The hashes are all that will be left of the records: those in the file are not believed, anybody may have changed
-/// them. Throws SysError; Refusal when the records are no longer those that were verified.
+/// Recomputes the hashes, which will be all that is left of the records: anybody may have changed those in the file.
+/// Throws SysError, and Refusal when the records are no longer those that were verified.
 void write_hashes(const Fd& directory, const Report& report) {
   constexpr std::size_t piece = 8192 * sizeof(Hash);
   const std::string fresh = std::string(files::hashes) + "." + files::random_suffix();
@@ -59,8 +60,8 @@ void write_hashes(const Fd& directory, const Report& report) {
     }
     write_all(file, leaves, fresh);
     if (tree.size() != report.records || tree.root() != report.root)
-      throw Refusal("the records of " + report.origin + " changed while they were pruned",
-                    "agent-run journal verify says what is there");
+      throw Refusal("the records of " + report.origin + " changed during pruning",
+                    "agent-run journal verify shows what is left");
     check(::fdatasync(file.get()), "fdatasync", fresh);
     check(::renameat(directory.get(), fresh.c_str(), directory.get(), files::hashes), "rename", files::hashes);
   } catch (...) {
@@ -125,7 +126,7 @@ std::optional<std::map<std::uint64_t, std::string>> read_pruned(const Fd& direct
   return records;
 }
 
-void each_kept_hash(const Fd& directory, std::uint64_t limit, const std::function<void(const Hash&)>& each) {
+void each_stored_hash(const Fd& directory, std::uint64_t limit, const std::function<void(const Hash&)>& each) {
   const auto file = files::try_regular(directory, files::hashes);
   if (!file) return;
   std::array<Hash, 512> block;
@@ -143,8 +144,8 @@ void each_kept_hash(const Fd& directory, std::uint64_t limit, const std::functio
 
 std::vector<Pruned> prune(const std::filesystem::path& state_directory, unsigned days, Prune how) {
   if (days < retention_days) {
-    throw Refusal("journals are kept for " + std::to_string(retention_days) + " days at least",
-                  "prune what is older than that");
+    throw Refusal("journals must be retained for at least " + std::to_string(retention_days) + " days",
+                  "name a longer time");
   }
   const Key identity = load_or_make_identity(state_directory);
   const std::int64_t before = wall_clock_ns() - static_cast<std::int64_t>(days) * day_ns;

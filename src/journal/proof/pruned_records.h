@@ -1,5 +1,5 @@
-// What is left of a pruned journal: `hashes`, and in `kept` the records that the chain of keys needs, each as "number
-// SP record".
+// What is left of a pruned journal: `hashes`, and the file `kept` with the records that the chain of keys needs, each
+// as "number SP record".
 #pragma once
 
 #include <agentrun/journal.h>
@@ -11,10 +11,10 @@
 
 namespace agentrun::journal {
 
-/// The kept records by number; nullopt when the journal was not pruned: it has no such file, or still its first
-/// segment. A malformed file has no records.
+/// The records in `kept`, by number; none if the file is malformed. nullopt when the journal was not pruned: the file
+/// is absent, or the first segment is present.
 std::optional<std::map<std::uint64_t, std::string>> read_pruned(const Fd& directory);
-/// The leaf hashes in `hashes`, in order, `limit` at most.
-void each_kept_hash(const Fd& directory, std::uint64_t limit, const std::function<void(const Hash&)>& each);
+/// Passes the leaf hashes in `hashes` to `each`, in order, at most `limit`.
+void each_stored_hash(const Fd& directory, std::uint64_t limit, const std::function<void(const Hash&)>& each);
 
 }  // namespace agentrun::journal

@@ -1,5 +1,4 @@
-// The tree as C2SP tlog-tiles: tile/L/N with 256 hashes of level 8·L each, tile/entries/N with the records of the
-// lowest ones.
+// Exports a tree as C2SP tlog-tiles: tile/L/N has 256 hashes of level 8·L, tile/entries/N has the records.
 #include <agentrun/journal/proof.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
@@ -16,7 +15,7 @@ namespace {
 
 constexpr std::size_t width = 256;
 
-/// 1234067 is x001/x234/067; of a tile that is not full, the width is in the name.
+/// Tile 1234067 is named x001/x234/067; the name of a partial tile also has its width.
 std::string tile_name(std::uint64_t number, std::size_t count) {
   const auto digits = [](std::uint64_t n) { return std::to_string(1000 + n % 1000).substr(1); };
   std::string name = digits(number);
@@ -30,7 +29,7 @@ void write_file(const std::filesystem::path& path, std::string_view bytes) {
   write_all(fd, bytes, path.string());
 }
 
-/// The hashes of one level that are not in a tile yet; what is full goes up as one hash.
+/// The hashes of each level that are not in a tile yet. A full tile adds one hash to the next level.
 class Tiles {
  public:
   explicit Tiles(std::filesystem::path target) : target_(std::move(target)) {}
@@ -70,7 +69,7 @@ class Tiles {
 
 void export_tiles(const std::filesystem::path& run_directory, const std::filesystem::path& target) {
   const Fd directory = files::open_directory(run_directory.string());
-  // This refuses what is not closed or was changed.
+  // Refuses a journal that is not closed or was changed.
   const std::string checkpoint = prove_consistency(run_directory, 0).substr(std::string_view("old 0\n\n").size());
   std::string_view rest = checkpoint;
   const auto note = take_note(rest);

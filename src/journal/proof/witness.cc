@@ -1,3 +1,4 @@
+// Both halves of a witness: cosigning a checkpoint, and making and reading submissions (C2SP tlog-witness).
 #include <agentrun/journal/proof.h>
 #include <agentrun/journal/witness.h>
 #include <agentrun/sys/error.h>
@@ -18,7 +19,7 @@ namespace agentrun::journal {
 namespace {
 
 constexpr char cosignature_v1 = 0x04;
-constexpr std::size_t max_path = 63;  // tlog-witness: no more lines than that
+constexpr std::size_t max_path = 63;  // lines, as tlog-witness requires
 constexpr std::string_view dash = "\u2014 ";
 
 std::array<std::uint8_t, 4> cosigner_id(const std::string& name, const std::array<std::uint8_t, 32>& bytes) {
@@ -70,7 +71,7 @@ Witness::Witness(const std::filesystem::path& state_directory, std::span<const s
     const Key key = Key::from_vkey(vkey);
     logs_.push_back(key.renamed(identity_name(key) + "/" + index::name));
   }
-  if (logs_.empty()) throw Refusal("a witness needs to know whose logs it watches", "give the key of each with --key");
+  if (logs_.empty()) throw Refusal("the witness has no log to watch", "name the key of each log with --key");
 }
 
 std::string Witness::vkey() const {
@@ -87,14 +88,14 @@ Witness::Reply Witness::add_checkpoint(std::string_view body) {
   for (const Key& known : logs_) {
     if (known.name() == request->head.origin) log = &known;
   }
-  if (log == nullptr) return {404, "a log that is not watched here\n"};
+  if (log == nullptr) return {404, "this witness does not watch that log\n"};
   if (signed_by(request->note, *log) != Signed::valid) return {403, "not signed by the log's key\n"};
-  if (request->old_size > request->head.size) return {400, "the old size is larger than that of the checkpoint\n"};
+  if (request->old_size > request->head.size) return {400, "the old size is larger than the size of the checkpoint\n"};
 
-  const Fd folder = files::open_directory(state_.string());
-  check(::flock(folder.get(), LOCK_EX), "flock", state_.string());  // two that ask at once: one after the other
+  const Fd directory = files::open_directory(state_.string());
+  check(::flock(directory.get(), LOCK_EX), "flock", state_.string());  // serializes concurrent requests
   const std::string name = "log." + hex(sha256(request->head.origin));
-  const auto kept = files::try_read(folder, name, max_note);
+  const auto kept = files::try_read(directory, name, max_note);
   Checkpoint before{.origin = request->head.origin, .size = 0, .root = sha256({})};
   if (kept) {
     auto parsed = parse_checkpoint(*kept);
@@ -105,9 +106,9 @@ Witness::Reply Witness::add_checkpoint(std::string_view body) {
   if (request->old_size != before.size) return {409, std::to_string(before.size) + "\n"};
   if (head.size == before.size && head.root != before.root) return {409, std::to_string(before.size) + "\n"};
   if (!is_consistent(before.size, before.root, head.size, head.root, request->path))
-    return {422, "the checkpoint does not continue what was seen\n"};
-  files::replace(folder, name, checkpoint_text(head), files::Sync::data);
-  check(::fsync(folder.get()), "fsync", state_.string());
+    return {422, "the checkpoint is not consistent with the one seen before\n"};
+  files::replace(directory, name, checkpoint_text(head), files::Sync::data);
+  check(::fsync(directory.get()), "fsync", state_.string());
 
   const auto seconds = static_cast<std::uint64_t>(wall_clock_ns() / 1'000'000'000);
   const auto signature = key_.sign(cosigned_text(seconds, request->note.text));
@@ -120,18 +121,18 @@ Witness::Reply Witness::add_checkpoint(std::string_view body) {
 }
 
 std::string submission(const std::filesystem::path& state_directory, std::uint64_t old_size) {
-  const Fd folder = files::open_directory((state_directory / index::name).string());
-  (void)::flock(folder.get(), LOCK_SH);
-  const std::string note = files::try_read(folder, files::checkpoint, max_note).value_or("");
+  const Fd directory = files::open_directory((state_directory / index::name).string());
+  (void)::flock(directory.get(), LOCK_SH);
+  const std::string note = files::try_read(directory, files::checkpoint, max_note).value_or("");
   std::string_view rest = note;
   const auto parsed = take_note(rest);
   const auto head = parsed ? parse_checkpoint(parsed->text) : std::nullopt;
-  if (!head) throw Refusal("the index has no checkpoint", "the first run makes it");
+  if (!head) throw Refusal("the index has no checkpoint", "the first run makes one");
   std::vector<Hash> leaves;
-  LineReader lines(folder);
+  LineReader lines(directory);
   for (Line line; leaves.size() < head->size && lines.next(line);) leaves.push_back(leaf_hash(line.data));
   if (leaves.size() < old_size || leaves.size() < head->size) {
-    throw Refusal("the index has " + std::to_string(leaves.size()) + " records, the witness has seen " +
+    throw Refusal("the index has " + std::to_string(leaves.size()) + " records, but the witness has seen " +
                       std::to_string(std::max(old_size, head->size)),
                   "TRUNCATED: agent-run journal verify --index");
   }
@@ -141,10 +142,10 @@ std::string submission(const std::filesystem::path& state_directory, std::uint64
 }
 
 std::string cosigned(std::string_view submission, std::string_view lines, std::string_view witness_vkey) {
-  const Refusal refusal("the witness did not cosign", "is --witness its key?");
+  const Refusal refusal("the reply has no valid cosignature of the witness", "check that --witness is its key");
   const auto request = parse(submission);
   if (!request) throw Refusal("not an add-checkpoint request");
-  // A vkey of type 0x04 is one of 0x01 but for the type and the id that follows from it.
+  // A vkey of type 0x04 differs from one of type 0x01 in the type and in the id that depends on it.
   const std::size_t first = witness_vkey.find('+');
   const std::size_t second = first == std::string_view::npos ? first : witness_vkey.find('+', first + 1);
   if (second == std::string_view::npos) throw refusal;

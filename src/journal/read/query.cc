@@ -1,3 +1,4 @@
+// Filters records, and follows a journal that still grows.
 #include <agentrun/journal/byte_names.h>
 #include <agentrun/journal/query.h>
 #include <agentrun/sys/error.h>
@@ -21,14 +22,14 @@ namespace {
 constexpr std::size_t read_size = 64 * 1024;
 constexpr std::array<std::string_view, 6> path_members{"path", "to", "dst", "host", "name", "exe"};
 
-/// The members that a filter may ask about, in one pass over the line.
+/// The members that a filter uses, from one pass over the line.
 struct Fields {
   std::string type, act, klass, exe, comm;
   std::vector<std::string> paths;
   std::int64_t pid = -1, tid = -1, t = 0;
 };
 
-/// The text of a member; of one that is not UTF-8, as it is shown.
+/// The text of a member; one that is not UTF-8 in the form in which it is shown.
 std::string text_of(const Member& member, bool is_base64) {
   const std::string text = unquote(member.value).value_or("");
   return is_base64 ? shown_base64(text) : text;
@@ -56,7 +57,7 @@ Fields fields_of(std::string_view line) {
     if (member.key != "exe" && std::ranges::find(path_members, member.key) != path_members.end())
       fields.paths.push_back(text_of(member, is_base64));
   }
-  // Of a decision exe is who asks; what an exec.verified is about.
+  // In a decision, exe is the calling program; in an exec.verified, the object.
   if (fields.type == "exec.verified") fields.paths.push_back(fields.exe);
   return fields;
 }
@@ -65,8 +66,8 @@ bool has(const std::vector<std::string>& wanted, const std::string& value) {
   return wanted.empty() || std::ranges::find(wanted, value) != wanted.end();
 }
 
-/// Whether one of them can be a member at all: most lines need no more than this look. A canonical
-/// record has no escapes in such words.
+/// A quick test whether one of the words can be a value in the line, which excludes most lines. A canonical record has
+/// no escapes in such words.
 bool may_have(const std::vector<std::string>& wanted, std::string_view line) {
   return wanted.empty() || std::ranges::any_of(wanted, [&](const std::string& value) {
            return line.find("\"" + value + "\"") != std::string_view::npos ||
@@ -74,7 +75,7 @@ bool may_have(const std::vector<std::string>& wanted, std::string_view line) {
          });
 }
 
-/// The bytes that \xNN stands for.
+/// Replaces each \xNN by its byte.
 std::string unescaped(std::string_view text) {
   constexpr std::size_t size = 4;
   std::string bytes;
@@ -90,7 +91,7 @@ std::string unescaped(std::string_view text) {
   return bytes;
 }
 
-/// As a pattern, or as the name itself, in the spelling in which names are shown.
+/// Matches a pattern, or the name itself as it is shown.
 bool matches(const std::string& pattern, const std::string& text) {
   if (text.empty()) return false;
   if (text == pattern || Glob(pattern, Glob::Syntax::shell).matches(text)) return true;
@@ -160,7 +161,7 @@ std::int64_t time_of(std::string_view text, std::int64_t now_ns) {
   }
   const auto seconds = utc_seconds(text);
   if (!seconds) {
-    throw Refusal("not a time: \"" + std::string(text.substr(0, 100)) + "\"",
+    throw Refusal("invalid time: \"" + std::string(text.substr(0, 100)) + "\"",
                   "write 2026-11-22T10:30:00Z, its beginning (2026-11-22T10), or 15m for 15 minutes ago (s, m, h, d)");
   }
   return *seconds * second;
@@ -171,9 +172,9 @@ std::int64_t time_of(std::string_view text, std::int64_t now_ns) {
 struct Follower::State {
   Fd directory, file;
   unsigned segment = 0;
-  off_t offset = 0;  // of the first byte that is not in `buffer`
+  off_t offset = 0;  // the first byte of the file that is not in `buffer`
   std::string buffer;
-  std::size_t at = 0;  // of the first byte of `buffer` that was not given out
+  std::size_t at = 0;  // the first byte of `buffer` that was not returned
   std::uint64_t index = 0;
   bool ended = false;
   bool over = false;
@@ -196,15 +197,15 @@ struct Follower::State {
     return n > 0;
   }
 
-  /// The next segment is there before the old one has ended; that this has, the sealer shows by having gone on: it
-  /// keeps a hash of a record that the old one does not have. Without hashes it is a finished journal.
+  /// The next segment exists before the old one has ended. The old one has ended when `hashes` has more hashes than
+  /// there are records up to its end. Without `hashes` the journal is finished.
   bool next_segment() {
     auto following = files::try_open(directory, files::segment(segment + 1));
     if (!following) return false;
     struct stat st {};
     const bool kept = ::fstatat(directory.get(), files::hashes, &st, AT_SYMLINK_NOFOLLOW) == 0;
     if (kept && !over && static_cast<std::uint64_t>(st.st_size) / sizeof(Hash) <= index) return false;
-    if (read_more()) return true;  // that one came since it was last read
+    if (read_more()) return true;  // records came since the last read
     file = std::move(*following);
     ++segment;
     offset = 0;

@@ -1,4 +1,4 @@
-// What people read: the list of runs, and the records of one. Nothing here verifies.
+// Lists runs and reads their records, without verifying them.
 #include <agentrun/journal.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
@@ -30,35 +30,35 @@ bool is_closed(const std::filesystem::path& directory, const std::string& id) {
 }  // namespace
 
 std::vector<RunInfo> list_runs(const std::filesystem::path& state_directory) {
-  const auto folder = state_directory / files::runs;
+  const auto runs_directory = state_directory / files::runs;
   std::vector<RunInfo> runs;
   std::error_code error;
-  std::filesystem::directory_iterator entries(folder, error);
+  std::filesystem::directory_iterator entries(runs_directory, error);
   if (error == std::errc::no_such_file_or_directory) return runs;
   for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
     const std::string id = entries->path().filename().string();
-    std::error_code ignored;  // a run that goes away meanwhile is not a folder
+    std::error_code ignored;  // a run that disappears meanwhile is not a directory
     if (!files::is_run_id(id) || entries->symlink_status(ignored).type() != std::filesystem::file_type::directory)
       continue;
     runs.push_back({.id = id, .directory = entries->path(), .closed = is_closed(entries->path(), id)});
   }
-  if (error) throw SysError(error.value(), "readdir", folder.string());
+  if (error) throw SysError(error.value(), "readdir", runs_directory.string());
   std::ranges::sort(runs, {}, &RunInfo::id);
   return runs;
 }
 
 std::filesystem::path find_run(const std::filesystem::path& state_directory, std::string_view id_or_prefix) {
   const std::vector<RunInfo> runs = list_runs(state_directory);
-  const std::string remedy = "agent-run journal list names the runs";
+  const std::string remedy = "agent-run journal list shows the runs";
   if (id_or_prefix.empty()) {
-    if (runs.empty()) throw Refusal("there is no run under " + state_directory.string(), "run something first");
+    if (runs.empty()) throw Refusal("there is no run in " + state_directory.string(), "run a command first");
     return runs.back().directory;
   }
   const RunInfo* found = nullptr;
   for (const RunInfo& run : runs) {
     if (run.id == id_or_prefix) return run.directory;
     if (!run.id.starts_with(id_or_prefix)) continue;
-    if (found != nullptr) throw Refusal("more than one run begins with " + std::string(id_or_prefix), remedy);
+    if (found != nullptr) throw Refusal("several runs begin with " + std::string(id_or_prefix), remedy);
     found = &run;
   }
   if (found == nullptr) throw Refusal("no run " + std::string(id_or_prefix), remedy);

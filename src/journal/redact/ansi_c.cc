@@ -1,4 +1,4 @@
-// The escapes of bash's $'…' (lib/sh/strtrans.c).
+// Decodes the escapes of bash's $'…' (lib/sh/strtrans.c).
 #include "journal/redact/ansi_c.h"
 
 #include <cstddef>
@@ -18,7 +18,7 @@ int digit(char c) {
   return 16;
 }
 
-// At most `most` digits from the front of `rest`; how many there were.
+// Reads at most `most` digits from the front of `rest`. Returns how many there were.
 std::size_t take_number(std::string_view& rest, int base, std::size_t most, std::uint32_t& value) {
   std::size_t count = 0;
   for (value = 0; count < most && count < rest.size() && digit(rest[count]) < base; ++count)
@@ -43,7 +43,7 @@ void add_utf8(std::uint32_t code, std::string& out) {
   }
 }
 
-// What follows a backslash.
+// Decodes what follows a backslash.
 void decode_escape(std::string_view& rest, std::string& out) {
   const char c = rest.front();
   std::uint32_t value = 0;

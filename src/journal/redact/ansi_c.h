@@ -1,4 +1,4 @@
-// What stands between $' and ', as bash(1) reads it (QUOTING).
+// Decodes the text between $' and ' as bash(1) does (QUOTING).
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace agentrun::journal {
 
-/// Bytes, with \u and \U as UTF-8. A NUL ends the text, as in bash.
+/// Returns bytes; \u and \U become UTF-8. A NUL ends the text, as in bash.
 std::string decode_ansi_c(std::string_view source);
 
 }  // namespace agentrun::journal

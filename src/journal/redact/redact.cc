@@ -1,4 +1,4 @@
-// What journal.redact names, replaced in command lines and in the shell strings that they hold.
+// Replaces the words that journal.redact names, in command lines and in the shell strings inside them.
 #include <agentrun/journal.h>
 #include <agentrun/journal/redact.h>
 
@@ -29,7 +29,7 @@ bool Redactor::matches(std::string_view text) const noexcept {
 }
 
 std::string Redactor::digest(std::string_view text) const {
-  constexpr std::size_t block = 64;  // of SHA-256
+  constexpr std::size_t block = 64;  // SHA-256's block size
   const auto pad = [&](char with) {
     std::string key(block, with);
     for (std::size_t i = 0; i < salt_.size(); ++i) key[i] = static_cast<char>(key[i] ^ static_cast<char>(salt_[i]));
@@ -40,14 +40,14 @@ std::string Redactor::digest(std::string_view text) const {
   return "hmac:" + hex(std::span(outer).first(8));
 }
 
-/// One pass over words that follow each other.
+/// One pass over consecutive words.
 class Redactor::Pass {
  public:
-  /// What all passes over one command line share.
+  /// State that all passes over one command line share.
   struct Shared {
     const Redactor& redactor;
     std::size_t budget;          // bytes that may still be read: a nested string is read once for each level
-    std::set<std::string> made;  // digests, so that none is taken for a word
+    std::set<std::string> made;  // digests, which are not matched again
   };
 
   Pass(Shared& shared, unsigned depth) : shared_(shared), depth_(depth) {}
@@ -90,7 +90,7 @@ class Redactor::Pass {
   static constexpr bool letter(char c) { return (lower(c) >= 'a' && lower(c) <= 'z') || c == '_'; }
   static constexpr bool of_name(char c) { return letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '.'; }
 
-  /// `--token`, `-t`, `API_KEY`: what stands before '=' where that means a value.
+  /// `--token`, `-t`, `API_KEY`: a name that can precede '=' and a value.
   static bool is_name(std::string_view text) {
     text.remove_prefix(std::min(text.find_first_not_of('-'), text.size()));
     return !text.empty() && letter(text[0]) && std::ranges::all_of(text, of_name);
@@ -108,7 +108,7 @@ class Redactor::Pass {
     return equals != std::string_view::npos && is_name(word.substr(0, equals));
   }
 
-  /// Where the value of a name that matches begins: after `NAME=`, `NAME+=`, `NAME[x]=`, `"NAME":`, wherever in a first
+  /// Where the value of a matching name begins: after `NAME=`, `NAME+=`, `NAME[x]=`, `"NAME":`, anywhere in a first
   /// word.
   [[nodiscard]] std::size_t value_after_name(std::string_view word) const {
     const std::string_view first = word.substr(0, word.find_first_of(separators));
@@ -134,8 +134,8 @@ class Redactor::Pass {
     ++count_;
   }
 
-  /// A word that may hold others. What is nested deeper than anybody writes by hand is replaced whole; so is what bash
-  /// might cut elsewhere, where something in it matches.
+  /// A word that may contain others. It is replaced as a whole if it is nested deeper than people write, or if bash
+  /// might split it elsewhere and something in it matches.
   void apply_inside(std::string& word) {
     if (word.find_first_of(special) == std::string::npos) return;
     if (depth_ == max_depth || word.size() > shared_.budget) return replace(word);
@@ -157,13 +157,13 @@ class Redactor::Pass {
     word = std::move(out);
   }
 
-  /// Who ends with an option may be put before the value: `eval 'curl --token' X`, `$(echo --token) X`.
+  /// A string that ends with an option may precede the value: `eval 'curl --token' X`, `$(echo --token) X`.
   void take_over(const Pass& inside) {
     count_ += inside.count_;
     ends_with_option_ |= inside.value_of_option_;
   }
 
-  /// What a command with a name that matches is handed to read may be the value.
+  /// The input of a command whose name matches may be the value.
   [[nodiscard]] std::set<unsigned> commands_that_match(const ShellWords& cut) const {
     std::set<unsigned> commands;
     for (const ShellWord& word : cut.words) {
@@ -172,7 +172,7 @@ class Redactor::Pass {
     return commands;
   }
 
-  /// A word of a shell string, as it stands there unless something of it was replaced.
+  /// A word of a shell string, unchanged unless part of it was replaced.
   std::string redacted(const ShellWord& word, std::string_view raw, const std::set<unsigned>& commands) {
     using Role = ShellWord::Role;
     const std::size_t before = count_;
@@ -187,7 +187,7 @@ class Redactor::Pass {
       if (word.role == Role::comment) text.insert(0, 1, '#');
     } else if (word.role == Role::word) {
       apply_to_pieces(word, text, raw);
-    } else {  // between an option and its value a redirection changes nothing
+    } else {  // a redirection between an option and its value changes nothing
       const bool awaits = value_of_option_;
       apply_to_pieces(word, text, raw);
       value_of_option_ |= awaits;
@@ -221,7 +221,7 @@ class Redactor::Pass {
     return piece.open + text + piece.close;
   }
 
-  /// A substitution with one word in it is a shell string too.
+  /// A substitution that contains one word is a shell string, too.
   void apply_script(std::string& text) {
     if (text.find_first_of(special) == std::string::npos) {
       if (!text.empty()) apply(text);
@@ -231,7 +231,7 @@ class Redactor::Pass {
     value_of_option_ |= std::exchange(ends_with_option_, false);
   }
 
-  /// Without regard to where words end: does anything in it match?
+  /// True when anything in it matches, wherever words end.
   [[nodiscard]] bool matches_roughly(std::string_view text) const {
     std::string plain;
     for (const char c : text) {
@@ -253,7 +253,7 @@ class Redactor::Pass {
   unsigned depth_;
   std::size_t count_ = 0;
   bool value_of_option_ = false;   // the next word is the value of an option that matches
-  bool ends_with_option_ = false;  // the same, said by a string inside of this word
+  bool ends_with_option_ = false;  // the same, for a string inside this word
 };
 
 std::size_t Redactor::apply(std::vector<std::string>& words) const {

@@ -1,4 +1,4 @@
-// A shell string is cut as bash's parse.y reads it: quotes of all four kinds, substitutions, here-documents, comments,
+// Splits a shell string as bash's parse.y does: all four kinds of quotes, substitutions, here-documents, comments,
 // `case`.
 #include "journal/redact/shell_words.h"
 
@@ -23,7 +23,7 @@ bool in_name(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-// Words after which another command begins.
+// Words that another command follows.
 bool leads_command(std::string_view word) {
   static constexpr std::array<std::string_view, 10> words = {"if",    "then", "elif", "else", "while",
                                                              "until", "do",   "{",    "!",    "time"};
@@ -38,7 +38,7 @@ class Cutter {
   Cutter(std::string_view source, std::size_t at, Until until, unsigned nesting)
       : source_(source), at_(at), until_(until), nesting_(nesting) {}
 
-  // Gives where it stopped: at the end, or at the `)` that it did not open.
+  // Returns where it stopped: at the end, or at a `)` without `(`.
   std::size_t cut(ShellWords& out) {
     out_ = &out;
     while (!stopped_ && at_ < source_.size()) next();
@@ -174,7 +174,7 @@ class Cutter {
     role_ = Role::word;
   }
 
-  // A `)` after a pattern of `case` closes nothing.
+  // A `)` after a pattern of `case` has no `(`.
   void note_reserved(std::string_view raw) {
     if (at_command_ && raw == "case") ++cases_;
     if (cases_ > 0 && raw == "esac") --cases_;
@@ -241,7 +241,7 @@ class Cutter {
       add(source_.substr(at_++, 1), pieces);
   }
 
-  // `$(…)`, `<(…)`, `=(…)`: what stands in it is cut only to find its end.
+  // `$(…)`, `<(…)`, `=(…)`: the content is split only to find its end.
   void script(std::size_t opening, std::vector<ShellPiece>& pieces) {
     ShellPiece piece{.kind = ShellPiece::Kind::script, .open = std::string(source_.substr(at_, opening)), .close = ")"};
     const std::size_t begin = at_ + opening;
@@ -266,7 +266,7 @@ class Cutter {
     pieces.push_back(std::move(piece));
   }
 
-  // `${X:-y}`. The operator goes to `open`, so that y stands by itself.
+  // `${X:-y}`. The operator becomes part of `open`, so that `text` is y alone.
   void parameter(Quoted quoted, std::vector<ShellPiece>& pieces) {
     ShellPiece piece{.kind = ShellPiece::Kind::script, .close = "}"};
     const std::size_t begin = at_;
@@ -296,8 +296,8 @@ class Cutter {
   Until until_;
   unsigned nesting_;
   ShellWords* out_ = nullptr;
-  std::vector<HereDocument> documents_;  // whose lines come after this one
-  Role role_ = Role::word;               // of the next word
+  std::vector<HereDocument> documents_;  // their lines follow this line
+  Role role_ = Role::word;               // the role of the next word
   unsigned command_ = 0;
   unsigned open_ = 0;   // parentheses
   unsigned cases_ = 0;  // `case` without its `esac`

@@ -1,4 +1,4 @@
-// A shell string, cut into words where bash(1) cuts it, for redaction. Pure; nothing is expanded.
+// Splits a shell string into words where bash(1) does, for redaction. Pure; it expands nothing.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +8,8 @@
 
 namespace agentrun::journal {
 
-/// A part of a word. Of `$(ls)`, `${X:-y}`, `<(ls)` and backquotes `text` is itself a shell string, between `open` and
-/// `close`.
+/// A part of a word. For `$(ls)`, `${X:-y}`, `<(ls)` and backquotes, `text` is itself a shell string, between `open`
+/// and `close`.
 struct ShellPiece {
   enum class Kind { literal, script };
   Kind kind = Kind::literal;
@@ -18,19 +18,19 @@ struct ShellPiece {
 };
 
 struct ShellWord {
-  /// here_document: the lines of one. A word of an operator's (`>file`) is redirected; that of `<<<` is a here_string.
+  /// here_document: its lines. redirected: the word after an operator (`>file`). here_string: the word after `<<<`.
   enum class Role { word, redirected, here_string, here_document, comment };
   std::size_t begin = 0, end = 0;  ///< in the source
-  unsigned command = 0;            ///< words of equal numbers are of one simple command
+  unsigned command = 0;            ///< words with the same number belong to one simple command
   Role role = Role::word;
-  std::vector<ShellPiece> pieces;  ///< quotes and backslashes taken off
+  std::vector<ShellPiece> pieces;  ///< without quotes and backslashes
 
   [[nodiscard]] std::string text() const;
 };
 
 struct ShellWords {
   std::vector<ShellWord> words;
-  /// Nothing was left open and nothing closed that was not open. Where it is false, bash may have cut elsewhere.
+  /// False when something was left open, or closed without being open: bash may split the string elsewhere.
   bool sound = true;
 };
 

@@ -1,3 +1,4 @@
+// Follows the chain of epoch keys and checks the signatures of all checkpoints.
 #include "journal/verify/chain.h"
 
 #include <agentrun/sys/error.h>
@@ -34,69 +35,69 @@ class Follower {
     chain_.keys.push_back(authority.first);
   }
 
-  /// One closing checkpoint of `epochs`. False when nothing can be said of those after it.
-  bool close_epoch(const Kept& kept, bool last) {
+  /// Checks one closing checkpoint of `epochs`. Returns false when those after it cannot be checked.
+  bool close_epoch(const StoredCheckpoint& stored, bool last) {
     const std::size_t number = chain_.ends.size();
     const std::uint64_t before = number == 0 ? 0 : chain_.ends.back();
-    if (chain_.closed) return fault("V2", kept, "follows the checkpoint that closed the journal");
-    if (kept.checkpoint.size < before || (number > 0 && kept.checkpoint.size == before)) {
-      return fault("V2", kept, "does not follow the epoch before it, which ends at " + std::to_string(before));
+    if (chain_.closed) return fault("V2", stored, "follows the checkpoint that closed the journal");
+    if (stored.checkpoint.size < before || (number > 0 && stored.checkpoint.size == before)) {
+      return fault("V2", stored, "does not follow the previous epoch, which ends at " + std::to_string(before));
     }
-    const Signed identity = signed_by(kept.note, authority_->identity);
-    if (!is_signed(kept, number)) return false;
-    if (identity == Signed::invalid) return fault("V1", kept, "the signature of the identity does not hold");
+    const Signed identity = signed_by(stored.note, authority_->identity);
+    if (!is_signed(stored, number)) return false;
+    if (identity == Signed::invalid) return fault("V1", stored, "the signature of the identity is invalid");
     chain_.closed = identity == Signed::valid;
-    chain_.ends.push_back(kept.checkpoint.size);
-    chain_.heads.push_back({kept.checkpoint, kept.where});
+    chain_.ends.push_back(stored.checkpoint.size);
+    chain_.heads.push_back({stored.checkpoint, stored.where});
     if (chain_.closed) return true;
-    if (auto key = announced_key(*milestones_, kept.checkpoint.size, name(number + 1))) {
+    if (auto key = announced_key(*milestones_, stored.checkpoint.size, name(number + 1))) {
       chain_.keys.push_back(std::move(*key));
       return true;
     }
-    // Where the records are not those that were signed, that is said once, and better, by V3.
-    if (leads_to(*milestones_, kept.checkpoint))
-      (void)fault("V1", kept,
+    // If the records are not those that were signed, V3 reports it, more precisely.
+    if (leads_to(*milestones_, stored.checkpoint))
+      (void)fault("V1", stored,
                   "the last record that it covers does not announce the key of epoch " + std::to_string(number + 1) +
                       (last ? ", and the identity has not closed the journal" : ""));
     broken_ = true;
     return false;
   }
 
-  /// A checkpoint of the time between.
-  void see(const Kept& kept) {
-    const std::uint64_t size = kept.checkpoint.size;
+  /// Checks a checkpoint within an epoch.
+  void check(const StoredCheckpoint& stored) {
+    const std::uint64_t size = stored.checkpoint.size;
     const auto end = std::ranges::lower_bound(chain_.ends, size);
     const auto number = static_cast<std::size_t>(end - chain_.ends.begin());
     if (number >= chain_.keys.size()) {
-      if (chain_.closed) (void)fault("V2", kept, "covers records after the end of the journal");
-      return;  // its key is not known because of what was said already
+      if (chain_.closed) (void)fault("V2", stored, "covers records after the end of the journal");
+      return;  // its key is unknown because of a fault that was reported already
     }
-    if (!is_signed(kept, number)) return;
-    const Signed identity = signed_by(kept.note, authority_->identity);
+    if (!is_signed(stored, number)) return;
+    const Signed identity = signed_by(stored.note, authority_->identity);
     if (identity == Signed::invalid) {
-      (void)fault("V1", kept, "the signature of the identity does not hold");
+      (void)fault("V1", stored, "the signature of the identity is invalid");
       return;
     }
     if (identity == Signed::valid && !(chain_.closed && size == chain_.ends.back())) {
-      findings_->fault("V2", files::epochs, "the closing checkpoint is missing: " + kept.where + " has it");
+      findings_->fault("V2", files::epochs, "the closing checkpoint is missing, but is in " + stored.where);
     }
-    chain_.heads.push_back({kept.checkpoint, kept.where});
+    chain_.heads.push_back({stored.checkpoint, stored.where});
   }
 
-  /// `checkpoint` is the newest one.
-  void see_newest(const Kept& kept) {
-    if (!chain_.ends.empty() && kept.checkpoint.size < chain_.ends.back())
-      (void)fault("V2", kept, "is older than the end of the last epoch");
+  /// Checks the newest checkpoint, of the file `checkpoint`.
+  void check_newest(const StoredCheckpoint& stored) {
+    if (!chain_.ends.empty() && stored.checkpoint.size < chain_.ends.back())
+      (void)fault("V2", stored, "is older than the end of the last epoch");
     const auto same =
-        std::ranges::find(chain_.heads, kept.checkpoint.size, [](const Head& h) { return h.checkpoint.size; });
-    if (same != chain_.heads.end() && same->checkpoint.root != kept.checkpoint.root)
-      (void)fault("V2", kept, "is not the one that closed its epoch");
-    // Who closes a journal signs the same head twice.
-    if (chain_.closed && kept.checkpoint.size == chain_.ends.back() &&
-        signed_by(kept.note, authority_->identity) == Signed::absent) {
-      (void)fault("V1", kept, "the signature of the identity does not hold");
+        std::ranges::find(chain_.heads, stored.checkpoint.size, [](const Head& h) { return h.checkpoint.size; });
+    if (same != chain_.heads.end() && same->checkpoint.root != stored.checkpoint.root)
+      (void)fault("V2", stored, "is not the one that closed its epoch");
+    // Closing a journal signs the same head with both keys.
+    if (chain_.closed && stored.checkpoint.size == chain_.ends.back() &&
+        signed_by(stored.note, authority_->identity) == Signed::absent) {
+      (void)fault("V1", stored, "the signature of the identity is missing");
     }
-    see(kept);
+    check(stored);
   }
 
   Chain take() {
@@ -110,20 +111,20 @@ class Follower {
     return authority_->origin + "/e" + std::to_string(number);
   }
 
-  bool fault(std::string_view rule, const Kept& kept, std::string message) {
-    findings_->fault(rule, kept.where, std::move(message));
+  bool fault(std::string_view rule, const StoredCheckpoint& stored, std::string message) {
+    findings_->fault(rule, stored.where, std::move(message));
     broken_ = true;
     return false;
   }
 
-  bool is_signed(const Kept& kept, std::size_t number) {
-    if (signed_by(kept.note, chain_.keys[number]) == Signed::valid) return true;
+  bool is_signed(const StoredCheckpoint& stored, std::size_t number) {
+    if (signed_by(stored.note, chain_.keys[number]) == Signed::valid) return true;
     for (const Key& other : chain_.keys) {
-      if (signed_by(kept.note, other) == Signed::valid)
-        return fault("V2", kept,
-                     "signed by " + other.name() + ", but of the records of epoch " + std::to_string(number));
+      if (signed_by(stored.note, other) == Signed::valid)
+        return fault("V2", stored,
+                     "signed by " + other.name() + ", but it covers records of epoch " + std::to_string(number));
     }
-    return fault("V1", kept, "the signature of " + chain_.keys[number].name() + " does not hold");
+    return fault("V1", stored, "the signature of " + chain_.keys[number].name() + " is invalid or missing");
   }
 
   const Authority* authority_;
@@ -137,16 +138,16 @@ class Follower {
 
 Chain follow(const Authority& authority, const Evidence& evidence, const Milestones& milestones, Findings& findings) {
   Follower follower(authority, milestones, findings);
-  for (const Kept& kept : evidence.epochs) {
-    if (!follower.close_epoch(kept, &kept == &evidence.epochs.back())) break;
+  for (const StoredCheckpoint& stored : evidence.epochs) {
+    if (!follower.close_epoch(stored, &stored == &evidence.epochs.back())) break;
   }
-  // After a break nothing is known about the keys, so nothing would be said rightly about the rest.
-  for (const Kept& kept : evidence.newest) {
-    if (!follower.broken()) follower.see_newest(kept);
+  // After a break the keys are unknown, so the rest cannot be judged.
+  for (const StoredCheckpoint& stored : evidence.newest) {
+    if (!follower.broken()) follower.check_newest(stored);
   }
-  std::set<std::string_view> seen;  // a note that stands there many times is looked at once
-  for (const Kept& kept : evidence.recent) {
-    if (!follower.broken() && seen.insert(kept.raw).second) follower.see(kept);
+  std::set<std::string_view> seen;  // a repeated note is checked once
+  for (const StoredCheckpoint& stored : evidence.recent) {
+    if (!follower.broken() && seen.insert(stored.raw).second) follower.check(stored);
   }
   return follower.take();
 }

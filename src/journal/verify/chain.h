@@ -1,4 +1,4 @@
-// Which key signed what: rules V1 and V2 for the checkpoints, V6 for those that others have seen.
+// The chain of epoch keys: which key signed which checkpoint (rules V1 and V2).
 #pragma once
 
 #include <agentrun/journal.h>
@@ -12,24 +12,24 @@
 
 namespace agentrun::journal {
 
-/// A checkpoint whose signatures hold.
+/// A checkpoint with valid signatures.
 struct Head {
   Checkpoint checkpoint;
   std::string where;
 };
 
-/// What one pass over the records found at the sizes that it was asked about.
+/// What one pass over the records found at a size of interest.
 struct Milestone {
   Hash root{};
-  std::string announced;  // the vkey of a key.rotate that is the last record of this size; else empty
+  std::string announced;  // the vkey, if the last record of this size is a key.rotate
 };
-using Milestones = std::map<std::uint64_t, Milestone>;  // the asked sizes; what is beyond the records is taken out
+using Milestones = std::map<std::uint64_t, Milestone>;  // by size; sizes beyond the end are removed
 
 struct Chain {
   std::vector<Head> heads;          // sorted by size
-  std::vector<Key> keys;            // of the epochs, as far as they are known
-  std::vector<std::uint64_t> ends;  // sizes at which epochs were closed by their keys
-  bool closed = false;              // the last of them by the identity too: the journal is closed
+  std::vector<Key> keys;            // the known keys of epochs
+  std::vector<std::uint64_t> ends;  // the sizes at which epochs were closed
+  bool closed = false;              // the identity signed the last of them too: the journal is closed
 };
 
 /// Follows the keys from epoch to epoch.

@@ -1,3 +1,4 @@
+// Compares the clocks of records with their order.
 #include "journal/verify/clocks.h"
 
 #include <agentrun/journal.h>
@@ -12,11 +13,11 @@ namespace agentrun::journal {
 
 namespace {
 
-constexpr std::size_t max_tasks = 65536;  // forgotten together beyond that: fewer remarks, bounded memory
+constexpr std::size_t max_tasks = 65536;  // beyond that all are forgotten: fewer remarks, bounded memory
 constexpr std::string_view open_type = "\"journal.open\"";
 constexpr std::string_view close_type = "\"journal.close\"";
 constexpr std::string_view lost_type = "\"lost\"";
-// A record comes every 10 s at least (tick); the wall clock is slewed, not set, by a second at most.
+// There is a record every 10 s (tick). Changes of the wall clock up to a second count as slewing.
 constexpr std::int64_t gap_ns = 30'000'000'000;
 constexpr std::int64_t step_ns = 1'000'000'000;
 constexpr std::array<std::string_view, 4> life_types{open_type, "\"tick\"", "\"key.rotate\"", close_type};
@@ -39,8 +40,9 @@ bool read_stamp(Members members, Stamp& stamp) {
   return members.complete();
 }
 
-/// Keys are sorted and these three come late, so the line is read from `tb` on: three times as fast. Inside a string
-/// the quotes would be escaped; inside a nested object the members would not end where the line does, and all is read.
+/// Keys are sorted and these three are near the end, so reading starts at `tb`, which is three times as fast. Inside a
+/// string the quotes of `mark` would be escaped; inside a nested object the members would not end where the line ends,
+/// and then the whole line is read.
 Stamp stamp_of(std::string_view line) {
   static constexpr std::string_view mark = ",\"tb\":";
   Stamp stamp;
@@ -58,11 +60,11 @@ void Clocks::see(const Line& line) {
   closed_ = stamp.type == close_type;
   type_ = stamp.type;
   if (stamp.type == lost_type)
-    findings_->remark("V4", place(line), "records did not reach a sink by then; they are in this journal");
+    findings_->remark("V4", place(line), "a sink had not received some records by then; this journal has them");
   if (!stamp.tb) return;
   see_gap(line, *stamp.tb);
   if (stamp.type == open_type && !opened_) opened_ = stamp.tb;
-  if (opened_ && *stamp.tb < *opened_) findings_->fault("V4", place(line), "older than journal.open by its boot time");
+  if (opened_ && *stamp.tb < *opened_) findings_->fault("V4", place(line), "its boot time is before journal.open");
   if (std::ranges::find(life_types, stamp.type) != life_types.end())
     see_life(line, *stamp.tb);
   else if (stamp.tid && stamp.type == "\"decision\"")
@@ -70,23 +72,23 @@ void Clocks::see(const Line& line) {
 }
 
 void Clocks::see_life(const Line& line, std::int64_t tb) {
-  if (life_ && tb < *life_) findings_->fault("V4", place(line), "boot time runs back in the supervisor's records");
+  if (life_ && tb < *life_) findings_->fault("V4", place(line), "boot time runs backwards in the supervisor's records");
   life_ = tb;
   see_wall_clock(line, tb);
 }
 
-/// Nothing for longer than the supervisor would be silent: it was stopped (Ctrl-Z, a debugger), or the host slept.
+/// Reports a pause longer than the supervisor makes: it was stopped (Ctrl-Z, a debugger), or the host was suspended.
 void Clocks::see_gap(const Line& line, std::int64_t tb) {
   if (latest_ && tb - *latest_ > gap_ns && !gap_) {
     gap_ = true;
     findings_->remark(
         "V4", place(line),
-        "nothing for " + std::to_string((tb - *latest_) / 1'000'000'000) + " s before it (first such gap)");
+        "no record for " + std::to_string((tb - *latest_) / 1'000'000'000) + " s before it (first such gap)");
   }
   if (!latest_ || tb > *latest_) latest_ = tb;
 }
 
-/// The wall clock was set during the run, by as much.
+/// Reports by how much the wall clock was set during the run.
 void Clocks::see_wall_clock(const Line& line, std::int64_t tb) {
   const auto t = number_field(line.data, "t");
   if (!t) return;
@@ -103,7 +105,7 @@ void Clocks::see_task(const Line& line, std::int64_t tid, std::int64_t tb) {
   if (!added && tb < task->second && !remarked_) {
     remarked_ = true;
     findings_->remark("V4", place(line),
-                      "boot time runs back for task " + std::to_string(tid) + " (first such record)");
+                      "boot time runs backwards for task " + std::to_string(tid) + " (first such record)");
   }
   task->second = tb;
 }

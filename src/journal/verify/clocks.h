@@ -1,4 +1,4 @@
-// Rule V4: boot time never runs back where one thread wrote the records, one after the other.
+// Rule V4: boot time never runs backwards in records that one thread wrote in order.
 #pragma once
 
 #include <cstdint>
@@ -11,17 +11,17 @@
 
 namespace agentrun::journal {
 
-/// What is certain: the supervisor's loop writes the records of the journal's own life (open, tick, rotate, close) in
-/// order, and nothing is decided before journal.open. Those are faults. The decisions about one task (`tid`) follow
-/// each other too, but a task that is killed inside a call, or replaced by execve(2) in another thread, can leave a
-/// late record, and the agent chooses when: that is a remark, or the agent could discredit its own journal.
+/// The supervisor writes the records of the journal's own life (open, tick, rotate, close) in order, and nothing is
+/// decided before journal.open: a violation is a fault. The decisions about one task (`tid`) are in order, too, but a
+/// task that is killed inside a call, or replaced by execve(2) in another thread, can leave a late record. The agent
+/// chooses when, so this is a remark: otherwise the agent could discredit its own journal.
 class Clocks {
  public:
   explicit Clocks(Findings& findings) : findings_(&findings) {}
   void see(const Line& line);
-  /// The last record seen was journal.close.
+  /// True when the last record was journal.close.
   [[nodiscard]] bool closed() const noexcept { return closed_; }
-  /// Of the last record seen, as it is written there: valid as long as its line is.
+  /// The type of the last record, with its quotes. Valid as long as the record's line.
   [[nodiscard]] std::string_view type() const noexcept { return type_; }
 
  private:

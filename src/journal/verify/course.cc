@@ -1,3 +1,4 @@
+// Checks the order of record types and the counts in journal.close.
 #include "journal/verify/course.h"
 
 #include "journal/format/fields.h"
@@ -27,27 +28,28 @@ void Course::see(const Line& line, std::string_view type) {
   }
 }
 
-/// Behind journal.close stands only what says that closing it did not succeed.
+/// Only journal.fail may follow journal.close: closing failed.
 void Course::see_end(const Line& line, std::string_view type) {
   const bool fits = end_ == End::none || (end_ == End::closed && type == failing);
   if (!fits && !followed_) {
     followed_ = true;
     findings_->fault("V5", place(line),
-                     std::string("stands behind ") + (end_ == End::closed ? "journal.close" : "journal.fail"));
+                     std::string("follows ") + (end_ == End::closed ? "journal.close" : "journal.fail"));
   }
   if (type == closing) end_ = End::closed;
   if (type == failing) end_ = End::failed;
 }
 
-/// Each decision that was refused was denied, or was of what is not shown, or failed by itself. Before agent-run
-/// counted `records`, the counts were those of a process that could be killed between counting and writing.
+/// Each refused decision was a denial, concerned an absent name, or failed by itself. Journals without the member
+/// `records` were counted by a process that could be killed between counting and writing, so they give remarks only.
 void Course::compare(const Line& line) {
   const auto count = [&](const char* key) { return number_field(line.data, key); };
   const bool exact = count("records").has_value();
   const auto differs = [&](const char* key, std::int64_t here) {
     const auto said = count(key);
     if (!said || *said == here) return;
-    std::string text = std::string(key) + " is " + std::to_string(*said) + ", here are " + std::to_string(here);
+    std::string text =
+        std::string(key) + " is " + std::to_string(*said) + ", but the journal has " + std::to_string(here);
     if (exact)
       findings_->fault("V5", place(line), std::move(text));
     else
@@ -58,7 +60,7 @@ void Course::compare(const Line& line) {
   differs("flows", flows_);
   differs("questions", questions_);
   if (exact && count("denials").value_or(0) + count("absent").value_or(0) > refused_)
-    findings_->fault("V5", place(line), "more denials than decisions that refuse: " + std::to_string(refused_));
+    findings_->fault("V5", place(line), "more denials than refused decisions: " + std::to_string(refused_));
 }
 
 void Course::judge(std::uint64_t signed_records) const {

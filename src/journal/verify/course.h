@@ -1,4 +1,4 @@
-// Where records may stand (rule V2: key.rotate, V5: the last record), and that journal.close counts what is there (V5).
+// The order of record types: key.rotate ends an epoch (V2), journal.close is last and counts the records (V5).
 #pragma once
 
 #include <cstdint>
@@ -14,11 +14,11 @@ namespace agentrun::journal {
 
 class Course {
  public:
-  /// `ends`: the sizes for which there is a closing checkpoint of an epoch; whether those hold is said elsewhere.
+  /// `ends`: the sizes that closing checkpoints of epochs have. chain.h checks those.
   Course(std::set<std::uint64_t> ends, Findings& findings) : ends_(std::move(ends)), findings_(&findings) {}
-  /// The records in order; `type` as it is written, with its quotes.
+  /// Takes the records in order. `type` has its quotes.
   void see(const Line& line, std::string_view type);
-  /// At the end: of a key.rotate behind what is signed nothing can be said.
+  /// Call it at the end. A key.rotate behind the signed records is not judged.
   void judge(std::uint64_t signed_records) const;
 
  private:

@@ -1,3 +1,4 @@
+// Reads the certificate and the checkpoints of a run.
 #include "journal/verify/evidence.h"
 
 #include <agentrun/journal/stamp.h>
@@ -15,7 +16,7 @@ namespace agentrun::journal {
 
 namespace {
 
-constexpr std::size_t max_notes = 64U << 20;  // bytes of a file of notes: one a 4096 records lasts for 10^9 records
+constexpr std::size_t max_notes = 64U << 20;  // bytes of a file of notes: one for 4096 records, up to 10^9 records
 constexpr std::string_view certificate_version = "agent-run/keycert/v1";
 
 struct Certificate {
@@ -47,8 +48,8 @@ std::optional<Key> try_vkey(std::string_view vkey) {
   }
 }
 
-/// True when the note claims, in its text or by the name of a signature, to come from the identity of that name. One
-/// altered byte leaves one of the two, so that it is found to be tampering and not taken for a stranger's journal.
+/// True when the note claims, in its text or by the name of a signature, to be by the identity of that name. One
+/// altered byte leaves one of the two intact, so the result is tampering and not an unknown key.
 bool claims(const Note& note, std::string_view identity) {
   const std::string prefix = std::string(identity) + "/";
   std::string_view text = note.text;
@@ -66,14 +67,14 @@ std::optional<Key> find_identity(const Note& note, std::span<const std::string> 
   return std::nullopt;
 }
 
-/// The reason why the certificate does not hold, or nothing.
+/// The reason why the certificate is invalid, if it is.
 std::optional<std::string> certificate_fault(const Note& note, const Certificate& certificate, const Key& identity) {
   const std::string prefix = identity_name(identity) + "/";
   if (!certificate.origin.starts_with(prefix) || !files::is_run_id(certificate.origin.substr(prefix.size()))) {
-    return "the origin is not one of the identity that signed it";
+    return "the origin does not belong to the identity that signed it";
   }
   const std::string origin(certificate.origin);
-  if (signed_by(note, identity.renamed(origin)) != Signed::valid) return "the identity's signature does not hold";
+  if (signed_by(note, identity.renamed(origin)) != Signed::valid) return "the signature of the identity is invalid";
   const auto epoch0 = try_vkey(certificate.epoch0);
   if (!epoch0 || epoch0->name() != origin + "/e0") return "not the key of epoch 0 of this origin";
   return std::nullopt;
@@ -91,7 +92,7 @@ bool has_content(const Fd& directory) {
       });
 }
 
-/// Three lines and an empty one: else no look at what follows is needed, which may be long.
+/// Three lines and an empty one. Checked first, because what follows may be long.
 bool begins_checkpoint(std::string_view text) {
   for (int line = 0; line < 3; ++line) {
     if (!take_line(text)) return false;
@@ -99,10 +100,11 @@ bool begins_checkpoint(std::string_view text) {
   return text.starts_with('\n');
 }
 
-/// The checkpoints of a file, until one is malformed.
-std::vector<Kept> read_kept(const Fd& directory, const char* name, const Authority& authority, Findings& findings) {
-  std::vector<Kept> list;
-  auto content = read_kept_file(directory, name, max_notes, findings);
+/// The checkpoints of a file, up to the first malformed one.
+std::vector<StoredCheckpoint> read_checkpoints(const Fd& directory, const char* name, const Authority& authority,
+                                               Findings& findings) {
+  std::vector<StoredCheckpoint> list;
+  auto content = read_run_file(directory, name, max_notes, findings);
   if (!content) return list;
   const auto bytes = std::make_shared<const std::string>(std::move(*content));
   std::string_view rest = *bytes;
@@ -118,7 +120,7 @@ std::vector<Kept> read_kept(const Fd& directory, const char* name, const Authori
     if (!checkpoint)
       findings.fault("V7", where, "not a checkpoint");
     else if (checkpoint->origin != authority.origin)
-      findings.fault("V1", where, "the checkpoint of another journal: " + checkpoint->origin);
+      findings.fault("V1", where, "a checkpoint of another journal: " + checkpoint->origin);
     else
       list.push_back({.bytes = bytes,
                       .note = std::move(*note),
@@ -131,8 +133,8 @@ std::vector<Kept> read_kept(const Fd& directory, const char* name, const Authori
 
 }  // namespace
 
-std::optional<std::string> read_kept_file(const Fd& directory, const std::string& name, std::size_t limit,
-                                          Findings& findings) {
+std::optional<std::string> read_run_file(const Fd& directory, const std::string& name, std::size_t limit,
+                                         Findings& findings) {
   try {
     return files::try_read(directory, name, limit);
   } catch (const SysError& e) {
@@ -156,13 +158,13 @@ std::optional<Authority> authority_of(std::string_view text, const Key& identity
 std::optional<Authority> read_authority(const Fd& directory, std::span<const std::string> trusted, Findings& findings,
                                         Trust& trust) {
   trust = Trust::checked;
-  const auto content = read_kept_file(directory, files::keycert, max_note, findings);
+  const auto content = read_run_file(directory, files::keycert, max_note, findings);
   if (findings.faulty()) return std::nullopt;
   if (!content) {
     if (has_content(directory))
-      findings.fault("V1", files::keycert, "there is none");
+      findings.fault("V1", files::keycert, "missing");
     else
-      findings.gap("V5", files::keycert, "there is none, and nothing else");
+      findings.gap("V5", files::keycert, "missing, and so is everything else");
     return std::nullopt;
   }
   std::string_view rest = *content;
@@ -189,16 +191,16 @@ std::optional<Authority> read_authority(const Fd& directory, std::span<const std
 
 Evidence read_evidence(const Fd& directory, const Authority& authority, Findings& findings) {
   Evidence evidence;
-  evidence.epochs = read_kept(directory, files::epochs, authority, findings);
+  evidence.epochs = read_checkpoints(directory, files::epochs, authority, findings);
   const bool none = !files::exists(directory, files::checkpoint);
-  if (none) findings.gap("V5", files::checkpoint, "there is none");
-  evidence.newest = read_kept(directory, files::checkpoint, authority, findings);
+  if (none) findings.gap("V5", files::checkpoint, "missing");
+  evidence.newest = read_checkpoints(directory, files::checkpoint, authority, findings);
   if (evidence.newest.size() > 1) {
     findings.fault("V7", files::checkpoint, "more than one signed note");
     evidence.newest.clear();
   }
-  for (Kept& kept : evidence.newest) kept.where = files::checkpoint;
-  evidence.recent = read_kept(directory, files::recent, authority, findings);
+  for (StoredCheckpoint& stored : evidence.newest) stored.where = files::checkpoint;
+  evidence.recent = read_checkpoints(directory, files::recent, authority, findings);
   return evidence;
 }
 

@@ -1,4 +1,4 @@
-// What the verifier has to say, and what it makes of it: the worst finding decides.
+// The findings of a verification. The worst one decides the status.
 #pragma once
 
 #include <agentrun/journal.h>
@@ -13,27 +13,27 @@ namespace agentrun::journal {
 class Findings {
  public:
   explicit Findings(Report& report) : report_(&report) {}
-  /// The evidence contradicts itself.
+  /// The journal contradicts itself.
   void fault(std::string_view rule, std::string where, std::string message) {
     faulty_ = true;
     add(rule, std::move(where), std::move(message));
   }
-  /// Somebody else has seen another journal than this: `how` is truncated or forked. The first one counts.
+  /// Somebody has seen a different journal: `how` is truncated or forked. The first finding of this kind counts.
   void elsewhere(Status how, std::string_view rule, std::string where, std::string message) {
     if (!contradicted_) contradicted_ = how;
     add(rule, std::move(where), std::move(message));
   }
-  /// Somebody vouches for something whom the caller does not trust, and asked about.
+  /// The signer is not trusted, and the caller asked to check signers.
   void stranger(std::string_view rule, std::string where, std::string message) {
     stranger_ = true;
     add(rule, std::move(where), std::move(message));
   }
-  /// Something that a complete journal has is missing.
+  /// Something is missing that a complete journal has.
   void gap(std::string_view rule, std::string where, std::string message) {
     gaps_ = true;
     add(rule, std::move(where), std::move(message));
   }
-  /// Worth knowing; changes nothing.
+  /// Does not change the status.
   void remark(std::string_view rule, std::string where, std::string message) {
     add(rule, std::move(where), std::move(message));
   }
@@ -43,7 +43,7 @@ class Findings {
   [[nodiscard]] bool strange() const noexcept { return stranger_; }
 
  private:
-  // A journal that is wrong everywhere needs no list of every place.
+  // Enough for a journal that is damaged everywhere.
   static constexpr std::size_t max_findings = 100;
   void add(std::string_view rule, std::string where, std::string message) {
     if (report_->findings.size() >= max_findings) return;

@@ -75,7 +75,7 @@ Pass read_hashes(const Fd& directory, const std::map<std::uint64_t, std::string>
                  Milestones& milestones, Report& report, Findings& findings) {
   Pass pass;
   MilestoneTree tree(milestones);
-  each_kept_hash(directory, limit, [&](const Hash& hash) {
+  each_stored_hash(directory, limit, [&](const Hash& hash) {
     const auto record = preserved.find(tree.size());
     std::string line = record == preserved.end() ? std::string() : record->second;
     if (record != preserved.end() && leaf_hash(line) != hash) {

@@ -1,5 +1,5 @@
-// What OpenSSL knows of time stamps: requests made, replies read and checked. Its TS_RESP_verify_response() is asked
-// last, with the clock of the stamp, not ours: a certificate of a year must not make evidence of ten worthless.
+// Time-stamp requests and replies (RFC 3161), with OpenSSL. TS_RESP_verify_response() uses the time of the stamp, not
+// the present time: a stamp must remain valid when the authority's certificate has expired.
 #include <agentrun/journal/stamp.h>
 #include <agentrun/sys/error.h>
 #include <openssl/err.h>
@@ -42,13 +42,13 @@ Store store_of(std::string_view authorities, time_t at) {
   std::size_t count = 0;
   for (; Certificate one{PEM_read_bio_X509(pem.get(), nullptr, nullptr, nullptr)}; ++count)
     require(X509_STORE_add_cert(store.get(), one.get()) == 1);
-  ERR_clear_error();  // the end of the file is one
-  if (count == 0) throw Refusal("no certificate in the file of authorities", "--tsa-ca takes certificates in PEM");
+  ERR_clear_error();  // the end of the file is an error
+  if (count == 0) throw Refusal("the file of authorities has no certificate", "--tsa-ca takes certificates in PEM");
   X509_VERIFY_PARAM_set_time(X509_STORE_get0_param(store.get()), at);
   return store;
 }
 
-/// The signature over the token by the certificate that is in it, whoever that belongs to.
+/// Checks the signature over the token by the certificate in it, without checking that certificate.
 bool is_signed(PKCS7* token) {
   const Bio sink(BIO_new(BIO_s_null()));
   return sink != nullptr && PKCS7_verify(token, nullptr, nullptr, nullptr, sink.get(), PKCS7_NOVERIFY) == 1;
@@ -74,7 +74,7 @@ bool is_vouched_for(TS_RESP* response, Store store) {
   return TS_RESP_verify_response(verifier.get(), response) == 1;
 }
 
-/// Seconds since 1970; nullopt for what is no time.
+/// Seconds since 1970.
 std::optional<time_t> time_in(const TS_TST_INFO* info) {
   std::tm parts{};
   if (ASN1_TIME_to_tm(TS_TST_INFO_get_time(info), &parts) != 1) return std::nullopt;
@@ -134,7 +134,7 @@ std::optional<Stamp> read_stamp(std::string_view der, std::string_view authoriti
   const auto* at = reinterpret_cast<const unsigned char*>(der.data());
   const unsigned char* end = at + der.size();
   const Response response(d2i_TS_RESP(nullptr, &at, static_cast<long>(der.size())));
-  const std::shared_ptr<void> errors(nullptr, [](void*) { ERR_clear_error(); });  // what OpenSSL said is said by us
+  const std::shared_ptr<void> errors(nullptr, [](void*) { ERR_clear_error(); });  // this function reports them
   if (!response || at != end || !is_granted(response.get())) return std::nullopt;
   TS_TST_INFO* info = TS_RESP_get_tst_info(response.get());
   PKCS7* token = TS_RESP_get_token(response.get());

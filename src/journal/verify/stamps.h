@@ -1,4 +1,4 @@
-// The time stamps of a journal: those that are kept beside it, and those that a verifier was given.
+// Checks time stamps: those in the run's directory, and those that the caller gave.
 #pragma once
 
 #include <agentrun/journal.h>
@@ -15,17 +15,16 @@
 
 namespace agentrun::journal {
 
-/// stamp.N.note and stamp.N.tsr of a run, by N. What is malformed is a fault and left out.
-struct KeptStamps {
+/// The stamp.N.note and stamp.N.tsr of a run, ordered by N. Malformed files are faults and omitted.
+struct StoredStamps {
   std::vector<Anchor> notes;
   std::vector<Anchor> replies;
 };
-KeptStamps read_stamps(const Fd& directory, const std::string& origin, Findings& findings);
+StoredStamps read_stamps(const Fd& directory, const std::string& origin, Findings& findings);
 
-/// What the stamps say (V6), each of one of the checkpoints that are known: those of the journal and those of
-/// `anchors`, whose roots are judged elsewhere. Throws Refusal for one that was given (not kept) and is of nothing
-/// known, or damaged.
-void judge_stamps(const KeptStamps& kept, const Evidence& evidence, std::span<const Anchor> anchors,
+/// Rule V6: each stamp is of a known checkpoint, of the journal or of `anchors` (whose roots anchors.h checks). Throws
+/// Refusal for a stamp in `anchors` that is damaged or of an unknown checkpoint.
+void judge_stamps(const StoredStamps& stored, const Evidence& evidence, std::span<const Anchor> anchors,
                   std::string_view authorities, Findings& findings);
 
 }  // namespace agentrun::journal

@@ -49,8 +49,8 @@ std::string name_of(const std::filesystem::path& run_directory) {
 
 /// How many hashes of a pruned journal are worth reading: as many as its identity has signed.
 std::uint64_t closing_size(const Authority& authority, const Evidence& evidence) {
-  for (const Kept& kept : evidence.newest) {
-    if (signed_by(kept.note, authority.identity) == Signed::valid) return kept.checkpoint.size;
+  for (const StoredCheckpoint& stored : evidence.newest) {
+    if (signed_by(stored.note, authority.identity) == Signed::valid) return stored.checkpoint.size;
   }
   return 0;
 }
@@ -93,7 +93,7 @@ void judge_file_types(const Fd& directory, Findings& findings) {
 Milestones milestones_of(const Evidence& evidence, const std::vector<SeenHead>& anchors) {
   Milestones milestones;
   for (const auto* list : {&evidence.epochs, &evidence.newest, &evidence.recent}) {
-    for (const Kept& kept : *list) milestones.try_emplace(kept.checkpoint.size);
+    for (const StoredCheckpoint& stored : *list) milestones.try_emplace(stored.checkpoint.size);
   }
   for (const SeenHead& seen : anchors) milestones.try_emplace(seen.checkpoint.size);
   return milestones;
@@ -101,7 +101,7 @@ Milestones milestones_of(const Evidence& evidence, const std::vector<SeenHead>& 
 
 std::set<std::uint64_t> epoch_ends(const Evidence& evidence) {
   std::set<std::uint64_t> ends;
-  for (const Kept& epoch : evidence.epochs) ends.insert(epoch.checkpoint.size);
+  for (const StoredCheckpoint& epoch : evidence.epochs) ends.insert(epoch.checkpoint.size);
   return ends;
 }
 
@@ -109,7 +109,7 @@ std::set<std::uint64_t> epoch_ends(const Evidence& evidence) {
 void verify_content(const Fd& directory, const Authority& authority, const VerifyOptions& options, Report& report,
                     Findings& findings) {
   const Evidence evidence = read_evidence(directory, authority, findings);
-  const KeptStamps stamps = read_stamps(directory, authority.origin, findings);
+  const StoredStamps stamps = read_stamps(directory, authority.origin, findings);
   std::vector<SeenHead> anchors = parse_anchors(options.anchors, authority, findings);
   std::ranges::move(parse_anchors(stamps.notes, authority, findings), std::back_inserter(anchors));
   Milestones milestones = milestones_of(evidence, anchors);

@@ -1,3 +1,4 @@
+// Appending a record: ledger, segment, and fdatasync(2) if it is asked for.
 #include <agentrun/journal.h>
 #include <agentrun/sys/error.h>
 #include <sys/eventfd.h>
@@ -13,8 +14,9 @@ int Appender::append(std::string_view line) noexcept {
   return sync();
 }
 
-/// The sealer takes a record that the ledger announced, and misses one that it says is there. One at a time: in the
-/// file the lines are then in the ledger's order (the kernel lets writers to one file go one by one, too).
+/// The sealer accepts a record only after the ledger announced it, and misses a record that the ledger calls finished.
+/// One thread at a time, so that the lines in the file are in the ledger's order. This costs nothing: the kernel
+/// serializes writes to one file, too.
 int Appender::write(std::string_view line) noexcept {
   const std::scoped_lock in_order(writing_);
   if (const int error = error_.load(std::memory_order_acquire); error != 0) return error;
@@ -26,8 +28,7 @@ int Appender::write(std::string_view line) noexcept {
   const ssize_t n = retry_eintr([&] { return ::write(segment, line.data(), line.size()); });
   if (n < 0) return fail(errno);
   if (static_cast<std::size_t>(n) != line.size()) {
-    // What a limit cuts off is a short write first; the rest gets the errno that says which one (setrlimit(2),
-    // write(2)).
+    // At a limit, the first write is short; the next one returns the errno of the limit (setrlimit(2), write(2)).
     const std::string_view rest = line.substr(static_cast<std::size_t>(n));
     return fail(::write(segment, rest.data(), rest.size()) < 0 ? errno : EIO);
   }
@@ -53,7 +54,7 @@ int Appender::fail(int error) noexcept {
   return error;
 }
 
-// Group commit: one thread syncs for all that have written by then; who writes meanwhile waits for the next one.
+// Group commit: one thread syncs for all that have written; those that write meanwhile wait for the next sync.
 int Appender::sync() noexcept {
   const std::uint64_t mine = written_.fetch_add(1) + 1;
   std::unique_lock lock(sync_mutex_);

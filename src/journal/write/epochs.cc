@@ -1,4 +1,4 @@
-// What follows each other in a long journal: segments and keys.
+// The change of segments and of keys in a long journal.
 #include <agentrun/journal.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
@@ -30,12 +30,12 @@ void Run::end_segment() {
   State& s = *state_;
   if (!segment_ending()) return;
   s.absorb_segment();
-  // A later fdatasync(2) of the open segment would not reach this one.
+  // A later fdatasync(2) of the open segment does not cover this one.
   check(::fdatasync(s.entries.get()), "fdatasync", files::segment(s.segment));
   s.advance();
 }
 
-/// From the segment that has ended to the one that is written.
+/// Moves from the segment that has ended to the open one.
 void Run::State::advance() {
   struct stat st {};
   check(::fstat(entries.get(), &st), "fstat", files::segment(segment));
@@ -76,7 +76,7 @@ std::string Run::begin_epoch(const std::string& run_id) {
   return line;
 }
 
-/// The tree ends with the record that announces the next key: the present one signs it, and is gone.
+/// The last record of the tree announces the next key. The present key signs the tree and is erased.
 void Run::State::turn_epoch() {
   const std::array<const Key*, 1> keys{&*epoch};
   const std::string note = sign_head(keys);
@@ -84,7 +84,7 @@ void Run::State::turn_epoch() {
   append(files::epochs, note);
   files::replace(directory, files::checkpoint, note, files::Sync::no);
   note_files.erase(files::recent);
-  ::unlinkat(directory.get(), files::recent, 0);  // of the epoch that has ended; kept, it would do no harm
+  ::unlinkat(directory.get(), files::recent, 0);  // of the ended epoch; harmless if this fails
   epoch = std::move(next->key);
   next.reset();
   turning = false;

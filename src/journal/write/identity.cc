@@ -1,5 +1,5 @@
-// The identity key's files. identity.key holds one line in the form that golang.org/x/mod/sumdb/note gives to private
-// keys: PRIVATE+KEY+<name>+<key id>+<base64(0x01 || seed)>.
+// The files of the identity. identity.key is one line, in the form of private keys in golang.org/x/mod/sumdb/note:
+// PRIVATE+KEY+<name>+<key id>+<base64(0x01 || seed)>.
 #include <agentrun/journal.h>
 #include <agentrun/journal/state_shape.h>
 #include <agentrun/sys/error.h>
@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::string_view private_prefix = "PRIVATE+KEY+";
 
-/// Text that holds the seed: wiped when it goes.
+/// Text that contains the seed. The destructor wipes it.
 class SecretText {
  public:
   SecretText() { text_.reserve(capacity); }
@@ -53,8 +53,8 @@ Fd open_state(const std::filesystem::path& path) {
   check(::fstat(directory.get(), &st), "fstat", path.string());
   if (st.st_uid != ::geteuid())
     throw Refusal(path.string() + " belongs to another user",
-                  "name a folder of your own: with --journal where that was given, else with XDG_STATE_HOME");
-  if ((st.st_mode & 022) != 0) throw Refusal("others may write to " + path.string(), "chmod 700 " + path.string());
+                  "name a directory of your own, with --journal if you used it, otherwise with XDG_STATE_HOME");
+  if ((st.st_mode & 022) != 0) throw Refusal("other users may write to " + path.string(), "chmod 700 " + path.string());
   return directory;
 }
 
@@ -65,18 +65,18 @@ void check_key_file(const Fd& fd, const std::string& path) {
     throw Refusal(path + " belongs to another user", "remove it, or run agent-run as its owner");
   }
   if ((st.st_mode & 07777) != 0600) throw Refusal(path + " must have mode 0600", "chmod 600 " + path);
-  // What is hidden by this name could be read by the other one.
+  // Another name of the file could be readable for an agent.
   if (st.st_nlink > 1)
     throw Refusal(path + " has another name (a hard link)",
-                  "find it: find DIRECTORY -xdev -inum " + std::to_string(st.st_ino) +
-                      "; remove it, or, where an agent could have read it, move identity.key and identity.vkey away: a "
-                      "new identity is made");
+                  "find it with find DIRECTORY -xdev -inum " + std::to_string(st.st_ino) +
+                      " and remove it; if an agent could have read it, move identity.key and identity.vkey away: the "
+                      "next run makes a new identity");
 }
 
 [[noreturn]] void refuse_damaged(const std::string& path) {
   throw Refusal(path + " is damaged",
-                "restore it from a backup, or move identity.key and identity.vkey away: a new identity is made, which "
-                "verifiers must be told to trust");
+                "restore it from a backup, or move identity.key and identity.vkey away: the next run makes a new "
+                "identity, whose key verifiers need");
 }
 
 Key parse_identity(std::string_view text, const std::string& path) {
@@ -108,8 +108,8 @@ std::optional<Key> try_load(const Fd& directory, const std::string& path) {
   return parse_identity(*text, path);
 }
 
-/// Gives the file its name, which no other file may have: else errno. Where the file system has no such rename(2), by a
-/// link.
+/// Gives the file its final name, or returns the errno if that name is taken. Uses link(2) where the file system has no
+/// RENAME_NOREPLACE.
 int publish(const Fd& directory, const std::string& temporary) {
   if (::renameat2(directory.get(), temporary.c_str(), directory.get(), files::identity_key, RENAME_NOREPLACE) == 0)
     return 0;
@@ -117,8 +117,8 @@ int publish(const Fd& directory, const std::string& temporary) {
   return ::linkat(directory.get(), temporary.c_str(), directory.get(), files::identity_key, 0) == 0 ? 0 : errno;
 }
 
-/// Makes the file under another name and publishes it: that fails when a second first use was faster, whose key then
-/// counts. The seed must be durable before anything is signed with it.
+/// Writes the file under another name and publishes it. If another process was faster, its key counts. The seed must be
+/// on disk before anything is signed with it.
 void make_identity(const Fd& directory, const std::string& path) {
   Seed seed;
   seed.typed[0] = 0x01;
@@ -144,7 +144,8 @@ void make_identity(const Fd& directory, const std::string& path) {
   check(::fsync(directory.get()), "fsync", path);
 }
 
-/// The public half beside it, for people to hand out. It is derived: made again when it lacks, refused when it lies.
+/// The file with the public half, for users to hand out. It is derived: made again if it is missing, refused if it is
+/// wrong.
 void ensure_vkey(const Fd& directory, const Key& key, const std::string& path) {
   const std::string line = key.vkey() + "\n";
   const auto present = files::try_read(directory, files::identity_vkey, SecretText::capacity);
@@ -160,7 +161,7 @@ Key held_by_agent(const Key& key) {
   });
 }
 
-/// Only the public half is here.
+/// The identity of which only the public half is in the directory.
 std::optional<Key> try_load_agents(const Fd& directory, const std::string& path) {
   auto line = files::try_read(directory, files::identity_vkey, SecretText::capacity);
   if (!line) return std::nullopt;
@@ -180,16 +181,16 @@ Key adopt_identity(const std::filesystem::path& state_directory, std::string_vie
   const Fd directory = open_state(state_directory);
   for (const char* name : {files::identity_key, files::identity_vkey}) {
     if (files::try_open(directory, name))
-      throw Refusal("there is an identity already: " + path_of(state_directory, name),
-                    "name another folder with --journal, or move it away; verifiers must be told of a new one");
+      throw Refusal("there is already an identity: " + path_of(state_directory, name),
+                    "name another directory with --journal, or move it away; verifiers need the key of a new one");
   }
   std::vector<ssh_agent::Held> fitting = ssh_agent::list(ssh_agent::socket_path());
   std::erase_if(fitting, [&](const ssh_agent::Held& held) { return held.comment.find(comment) == std::string::npos; });
   if (fitting.size() != 1) {
     throw Refusal(
         fitting.empty() ? "ssh-agent holds no such Ed25519 key" : "ssh-agent holds more than one such Ed25519 key",
-        fitting.empty() ? "ssh-keygen -t ed25519, ssh-add"
-                        : "name a part of its comment that only one has: ssh-add -l");
+        fitting.empty() ? "make one with ssh-keygen -t ed25519, then ssh-add"
+                        : "name a part of the comment that only one has: ssh-add -l");
   }
   const Key unnamed = Key::from_public("agent-run", fitting[0].key);
   const Key key = unnamed.renamed(identity_name(unnamed));

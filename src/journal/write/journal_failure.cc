@@ -1,4 +1,4 @@
-// The end that nobody wanted: the journal cannot be written. Every writer is dead. What is to be saved is the reason.
+// Ends a journal that cannot be written any more: every writer is dead, and the reason is to be recorded.
 #include <agentrun/journal.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
@@ -13,7 +13,7 @@ namespace agentrun::journal {
 bool Run::fail(const std::string& run_id, std::string_view error, std::string_view what) noexcept {
   State& s = *state_;
   bool written = false;
-  // Each step is worth doing when the one before it was not possible.
+  // Each step is worth trying even if the previous one failed.
   const auto attempt = [](auto&& step) noexcept {
     try {
       step();
@@ -26,11 +26,11 @@ bool Run::fail(const std::string& run_id, std::string_view error, std::string_vi
   std::uint64_t torn = 0;
   const auto finish_segment = [&] {
     attempt([&] { s.absorb_segment(); });
-    attempt([&] { s.cut_torn(torn); });
+    attempt([&] { s.remove_torn(torn); });
     for (unsigned ended = s.segment; segment_ending(); ++ended) {
       attempt([&] { s.advance(); });
       if (s.segment == ended) break;
-      attempt([&] { s.cut_torn(torn); });
+      attempt([&] { s.remove_torn(torn); });
     }
   };
   finish_segment();
@@ -41,9 +41,8 @@ bool Run::fail(const std::string& run_id, std::string_view error, std::string_vi
   return written;
 }
 
-/// Half a record at the end of the segment: nobody was told that it is there, and behind it nothing may stand. Or, from
-/// there on, what somebody else wrote.
-void Run::State::cut_torn(std::uint64_t& torn) {
+/// Removes from the end of the segment half a record, which no writer relied on, or what somebody else wrote.
+void Run::State::remove_torn(std::uint64_t& torn) {
   struct stat st {};
   check(::fstat(entries.get(), &st), "fstat", files::segment(segment));
   if (st.st_size <= offset) return;
@@ -51,8 +50,8 @@ void Run::State::cut_torn(std::uint64_t& torn) {
   check(::ftruncate(entries.get(), offset), "ftruncate", files::segment(segment));
 }
 
-/// Records that were written, and are not in the tree: somebody else wrote between them, or took them away. Every
-/// writer is dead.
+/// Writes records again that were written and are not in the tree, because somebody else wrote between them or removed
+/// them. Every writer is dead.
 void Run::State::restore() {
   std::string lost;
   for (const auto& ledger : ledgers) lost += ledger->rest();
@@ -62,11 +61,11 @@ void Run::State::restore() {
   if (n < 0 || static_cast<std::size_t>(n) != lost.size()) throw SysError(EIO, "write", files::segment(segment));
 }
 
-/// The file that is to be the last segment. What lies in the reserve's place may be anything.
+/// Opens the file for the last segment. Anything may be in the place of the reserve.
 Fd Run::State::fail_segment(const std::string& name) const {
-  const std::string kept = (path.parent_path().parent_path() / files::reserve).string();
+  const std::string reserve = (path.parent_path().parent_path() / files::reserve).string();
   try {
-    if (::renameat(AT_FDCWD, kept.c_str(), directory.get(), name.c_str()) == 0)
+    if (::renameat(AT_FDCWD, reserve.c_str(), directory.get(), name.c_str()) == 0)
       return open_regular(directory.get(), name, O_RDWR);
   } catch (const SysError&) {
     ::unlinkat(directory.get(), name.c_str(), 0);
@@ -74,7 +73,7 @@ Fd Run::State::fail_segment(const std::string& name) const {
   return files::make(directory, name, O_RDWR);
 }
 
-/// The reserve becomes the last segment: its blocks are there already. When another run has taken it, a new file is
+/// The reserve becomes the last segment, because its blocks are allocated. If another run has taken it, a new file is
 /// tried.
 void Run::State::write_fail_record(const std::string& run_id, std::string_view error, std::string_view what,
                                    std::uint64_t torn) {

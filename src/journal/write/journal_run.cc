@@ -1,20 +1,20 @@
-// Theory of operation. A run's journal has any number of appenders (broker, supervisor) and one sealer, this class, in
-// the process that holds the keys.
-//   create   folder, certificate, first segment. The certificate is there before the first record: a journal without
-//            one has nothing in it.
-//   absorb   reads whole lines that were appended, hashes them into the tree, keeps the leaf hashes. A line is taken
-//   when it is the
-//            next one in the ledger of one of the appenders (ledger.h): the file says in which order, the ledgers say
-//            what. It *must not* trust the appenders: what it has hashed is never read again, and a line that is in no
-//            ledger, one that a ledger misses, a segment that shrinks or a line over 16 KiB ends the run (SysError; the
-//            supervisor then denies and kills).
-//   sign     the head so far, into `checkpoint`, and now and then into `recent`.
-//   epochs.cc  an epoch is a key and the records since the one before. The next key is announced by a record, and its
-//   turn
-//            comes when the sealer meets that record: so the order of records decides, not the moment of the call.
-//            Segments follow each other in the same way: the old one is read to its end when no writer has it any more.
-//   close    the last head, signed by the epoch key and the identity, into `epochs` and then `checkpoint`: a closing
-//            signature in `checkpoint` without its note in `epochs` is a sign of tampering. Then the key is erased.
+// The sealer of a run's journal.
+//
+// Theory of operation. A journal has any number of appenders (broker, egress, supervisor) and one sealer, this class,
+// in the process that holds the keys.
+// - create: makes the directory, the certificate and the first segment. The certificate precedes the first record, so a
+//   journal without one is empty.
+// - absorb: reads the complete lines that were appended, hashes them into the tree and stores the leaf hashes. It
+//   accepts a line that is the next one in the ledger of an appender (ledger.h): the file gives the order, the ledgers
+//   give the content. It does not trust the appenders. It never reads again what it has hashed. A line that is in no
+//   ledger, a line that a ledger misses, a segment that shrinks and a line over 16 KiB end the run (SysError; the
+//   supervisor then denies and kills).
+// - sign: signs the current head into `checkpoint`, and now and then into `recent`.
+// - epochs.cc: an epoch is a key and the records that it signs. A record announces the next key, which takes over when
+//   the sealer reads that record, so the order of records decides. Segments change in the same way: the old one is read
+//   to its end when no writer has it any more.
+// - close: the epoch key and the identity sign the last head, into `epochs` and then into `checkpoint`. A closing
+//   signature in `checkpoint` without its note in `epochs` is a sign of tampering. Then the key is erased.
 #include <agentrun/journal.h>
 #include <agentrun/sys/error.h>
 #include <agentrun/sys/process.h>
@@ -39,9 +39,9 @@ namespace {
 constexpr std::size_t block_size = 256 * 1024;
 constexpr std::uint64_t checkpoint_records = 256;
 constexpr std::int64_t checkpoint_ns = 100'000'000;
-// A note in `recent` costs the verifier a signature check, as long as hashing a few hundred records takes.
+// A note in `recent` costs the verifier a signature check, which takes as long as hashing some hundred records.
 constexpr std::uint64_t recent_records = 4096;
-// What a full disk must still take: journal.fail, and a checkpoint that covers it.
+// Reserved for journal.fail and a checkpoint that covers it, for when the disk is full.
 constexpr off_t reserved_bytes = 64 * 1024;
 
 SysError altered(const std::string& file, const std::string& what) {
@@ -61,14 +61,15 @@ Fd make_run_directory(const std::filesystem::path& state_directory, const std::s
   make_directories((state_directory / files::runs).string(), 0700);
   const Fd runs = files::open_directory((state_directory / files::runs).string());
   check(::mkdirat(runs.get(), run_id.c_str(), 0700), "mkdir", path);
-  Fd folder(check(::openat(runs.get(), run_id.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), "open", path));
-  check(::flock(folder.get(), LOCK_EX | LOCK_NB), "flock", path);
-  return folder;
+  Fd directory(
+      check(::openat(runs.get(), run_id.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), "open", path));
+  check(::flock(directory.get(), LOCK_EX | LOCK_NB), "flock", path);
+  return directory;
 }
 
-/// Blocks that nobody else gets: one file for all runs of this state folder, since making one takes a start a quarter
-/// of a millisecond. A run that fails takes it away, and the next start makes it again. Where the file system cannot
-/// promise blocks they are written, which does the same unless it copies on write.
+/// Reserves disk blocks in one file for all runs of this state directory; a file for each run would cost a quarter of a
+/// millisecond at every start. A run that fails uses it up, and the next start makes it again. If the file system has
+/// no fallocate(2), the blocks are written, which reserves them unless the file system copies on write.
 void reserve(const std::filesystem::path& state_directory) {
   const std::string path = (state_directory / files::reserve).string();
   if (::access(path.c_str(), F_OK) == 0) return;
@@ -116,7 +117,8 @@ Run Run::create(const std::filesystem::path& state_directory, const Key& identit
   return Run(std::move(state));
 }
 
-/// The identity vouches for epoch key 0 (journal-format.md §3). The run is new: nobody reads half of it yet.
+/// The identity certifies the key of epoch 0 (journal-format.md §3). The run is new, so nobody can read half of the
+/// file.
 void Run::State::certify() {
   const std::string text =
       "agent-run/keycert/v1\n" + origin + "\n" + epoch->vkey() + "\n" + utc("%Y-%m-%dT%H:%M:%SZ") + "\n";
@@ -158,7 +160,7 @@ Fd Run::segment() const {
   const std::string name = files::segment(state_->open_segment);
   Fd fd = open_regular(state_->directory.get(), name, O_WRONLY | O_APPEND);
   if (!same_file(fd, segment_ending() ? state_->next_entries : state_->entries))
-    throw altered(name, "it is not the file that was made");
+    throw altered(name, "it was replaced by another file");
   return fd;
 }
 
@@ -175,7 +177,7 @@ void Run::State::absorb_segment() {
   const std::string name = files::segment(segment);
   eventfd_t calls = 0;
   (void)::eventfd_read(wake.get(), &calls);
-  for (const auto& ledger : ledgers) ledger->hear();
+  for (const auto& ledger : ledgers) ledger->accept_next_call();
   const std::vector<std::uint64_t> before = finished();
   std::string leaves;
   for (;;) {
@@ -188,11 +190,11 @@ void Run::State::absorb_segment() {
     leaves.clear();
     if (static_cast<std::size_t>(n) < block_size) break;
   }
-  check_not_cut();
-  if (segment == open_segment) check_nothing_missing(before);  // else the rest may be in the next one
+  check_not_shrunk();
+  if (segment == open_segment) check_nothing_missing(before);  // otherwise the rest may be in the next segment
 }
 
-/// Seals the whole lines in `bytes`; gives how many bytes they are.
+/// Seals the complete lines in `bytes`. Returns their size.
 std::size_t Run::State::seal_lines(std::string_view bytes, std::string& leaves) {
   std::size_t used = 0;
   for (;;) {
@@ -203,7 +205,7 @@ std::size_t Run::State::seal_lines(std::string_view bytes, std::string& leaves) 
   }
 }
 
-/// `line` with its LF. It is hashed from this process's own copy, which is what the ledger was asked about.
+/// `line` has its LF. It is hashed from this process's own copy, which is also what was compared with the ledger.
 void Run::State::seal_line(std::string_view line, std::string& leaves) {
   constexpr std::string_view decision = ",\"type\":\"decision\"}\n";
   if (line.size() > max_record) throw SysError(EMSGSIZE, "absorb", files::segment(segment));
@@ -218,18 +220,17 @@ void Run::State::seal_line(std::string_view line, std::string& leaves) {
   if (next && data == next->line) turn_epoch();
 }
 
-/// Which writer's record stands first is what the file says; that it is the next one of a writer is what the ledgers
-/// say.
+/// The file decides the order of writers; the ledgers decide whether a line is the next one of a writer.
 bool Run::State::take(std::string_view line) {
   return std::ranges::any_of(ledgers, [&](const auto& ledger) { return ledger->take(line); }) ||
          (!fail_line.empty() && line == fail_line);
 }
 
-/// Half a record at the end is one that is being written, or was when its writer died.
+/// Half a record at the end is being written, or was when its writer died.
 void Run::State::check_tail(std::string_view bytes) const {
   if (bytes.empty() || std::ranges::any_of(ledgers, [&](const auto& ledger) { return ledger->announces(bytes); }))
     return;
-  throw altered(files::segment(segment), "half a record was not written by this run");
+  throw altered(files::segment(segment), "the incomplete last record was not written by this run");
 }
 
 std::vector<std::uint64_t> Run::State::finished() const {
@@ -238,22 +239,21 @@ std::vector<std::uint64_t> Run::State::finished() const {
   return places;
 }
 
-/// What was in the file before it was read has been found there.
+/// Everything that was in the file before it was read has been found there.
 void Run::State::check_nothing_missing(const std::vector<std::uint64_t>& finished) const {
   for (std::size_t i = 0; i < ledgers.size(); ++i) {
-    if (ledgers[i]->taken() < finished[i])
-      throw altered(files::segment(segment), "records that were written are missing");
+    if (ledgers[i]->taken() < finished[i]) throw altered(files::segment(segment), "written records are missing");
   }
 }
 
-void Run::State::check_not_cut() const {
+void Run::State::check_not_shrunk() const {
   struct stat st {};
   check(::fstat(entries.get(), &st), "fstat", files::segment(segment));
-  if (st.st_size < offset) throw altered(files::segment(segment), "records that were sealed are missing");
+  if (st.st_size < offset) throw altered(files::segment(segment), "sealed records are missing");
 }
 
-/// At the end: the names lead to the files that were written, and those hold as many bytes as were sealed. That these
-/// are the same bytes is what the signatures say.
+/// At the end: the names lead to the files that were written, and their sizes are those that were sealed. The
+/// signatures cover the bytes themselves.
 void Run::State::check_files() const {
   const auto now = [&](const Fd& fd, const std::string& name, std::int64_t size) {
     struct stat st {};
@@ -268,26 +268,26 @@ void Run::State::check_files() const {
     if (known != note_files.end())
       check_file(name, known->second);
     else if (files::exists(directory, name))
-      throw altered(name, "it is not a file that was written");
+      throw altered(name, "this run did not write it");
   }
   const std::string following = files::segment(open_segment + 1);
-  if (files::exists(directory, following)) throw altered(following, "it is not a file that was written");
+  if (files::exists(directory, following)) throw altered(following, "this run did not write it");
   if (!files::try_regular(directory, files::keycert) ||
       files::try_read(directory, files::keycert, max_note) != certificate)
-    throw altered(files::keycert, "it is not what was written");
+    throw altered(files::keycert, "its content was changed");
   struct stat held {
   }, named{};
   check(::fstat(directory.get(), &held), "fstat", path.string());
   if (::stat(path.c_str(), &named) != 0 || named.st_dev != held.st_dev || named.st_ino != held.st_ino)
-    throw altered(path.filename().string(), "the directory of the run is not where it was made");
+    throw altered(path.filename().string(), "the directory of the run was moved or replaced");
 }
 
 void Run::State::check_file(const std::string& name, const File& known) const {
   struct stat st {};
   if (::fstatat(directory.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_dev != known.dev ||
       st.st_ino != known.ino)
-    throw altered(name, "it is not the file that was written");
-  if (st.st_size != known.size) throw altered(name, "it has another length than was sealed");
+    throw altered(name, "it was replaced by another file");
+  if (st.st_size != known.size) throw altered(name, "its size is not the size that was sealed");
 }
 
 bool Run::due(std::int64_t boot_ns) const noexcept {
@@ -300,13 +300,13 @@ std::string Run::State::sign_head(std::span<const Key* const> keys) const {
   return sign_note(checkpoint_text({.origin = origin, .size = tree.size(), .root = tree.root()}), keys);
 }
 
-/// All or nothing: half a note would make all of the file's notes doubtful.
+/// Appends all or nothing: half a note would invalidate the file.
 void Run::State::append(const char* name, std::string_view note) {
   const auto known = note_files.find(name);
   if (known != note_files.end())
     check_file(name, known->second);
   else if (files::exists(directory, name))
-    throw altered(name, "it is not a file that was written");
+    throw altered(name, "this run did not write it");
   const Fd fd = open_regular(directory.get(), name, O_WRONLY | O_APPEND | O_CREAT);
   struct stat st {};
   check(::fstat(fd.get(), &st), "fstat", name);
@@ -321,7 +321,7 @@ void Run::State::append(const char* name, std::string_view note) {
 
 void Run::sign(std::int64_t boot_ns) {
   State& s = *state_;
-  // At the first record of an epoch its predecessor has just signed the same head; an epoch that could not be ended has
+  // At the first record of an epoch the previous epoch has just signed the same head. An epoch that failed to end signs
   // no more heads.
   if (!s.epoch || s.turning || (s.epoch_number > 0 && s.tree.size() == s.epoch_size)) return;
   const std::array<const Key*, 1> keys{&*s.epoch};
@@ -345,7 +345,7 @@ std::string Run::close(Durability durability) {
   const std::string note = s.sign_head(keys);
   s.epoch.reset();
   s.next.reset();
-  // Records first, then what speaks of them: after a power cut a signature never covers what is not there.
+  // Sync the records first: after a power failure a signature must never cover missing records.
   const bool synced = durability == Durability::synced;
   if (synced) check(::fdatasync(s.entries.get()), "fdatasync", files::segment(s.segment));
   s.append(files::epochs, note);

@@ -1,3 +1,4 @@
+// The ring of memory in which a writer announces its records to the sealer.
 #include "journal/write/ledger.h"
 
 #include <agentrun/sys/error.h>
@@ -12,12 +13,12 @@ namespace agentrun::journal {
 
 namespace {
 
-constexpr std::uint64_t much = Ledger::capacity / 4;
-constexpr timespec pause_between_looks{.tv_sec = 0, .tv_nsec = 200'000};
+constexpr std::uint64_t wake_threshold = Ledger::capacity / 4;
+constexpr timespec poll_interval{.tv_sec = 0, .tv_nsec = 200'000};
 
 }  // namespace
 
-/// Places are bytes since the beginning. Nobody but the writer writes the first line, nobody but the sealer the second.
+/// Positions are bytes since the beginning. Only the writer changes `begun` and `finished`, only the sealer `taken`.
 struct Ledger::Shared {
   alignas(64) std::atomic<std::uint64_t> begun{0};
   std::atomic<std::uint64_t> finished{0};
@@ -32,11 +33,11 @@ Ledger::Ledger() : sealer_(::getpid()) {
       ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw_errno("mmap", "ledger");
   (void)::madvise(memory, sizeof(Shared), MADV_DONTDUMP);
-  shared_ = static_cast<Shared*>(memory);  // zeros are what its members begin with
+  shared_ = static_cast<Shared*>(memory);  // all members start as zero
 }
 
 Ledger::~Ledger() {
-  if (::getpid() == sealer_) ::munmap(shared_, sizeof(Shared));  // in a child the place may be somebody else's by now
+  if (::getpid() == sealer_) ::munmap(shared_, sizeof(Shared));  // in a child the address may be in use otherwise
 }
 
 int Ledger::begin(std::string_view line, const std::atomic<int>& stop) noexcept {
@@ -44,7 +45,7 @@ int Ledger::begin(std::string_view line, const std::atomic<int>& stop) noexcept 
   while (begun_ + line.size() - shared_->taken.load(std::memory_order_acquire) > capacity) {
     if (const int error = stop.load(std::memory_order_acquire); error != 0) return error;
     if (::getpid() == sealer_) return ENOBUFS;
-    ::nanosleep(&pause_between_looks, nullptr);
+    ::nanosleep(&poll_interval, nullptr);
   }
   const std::size_t at = begun_ % capacity;
   const std::size_t first = std::min(line.size(), capacity - at);
@@ -60,7 +61,7 @@ void Ledger::finish() noexcept {
 }
 
 bool Ledger::wants_sealer() noexcept {
-  if (begun_ - shared_->taken.load(std::memory_order_relaxed) < much) return false;
+  if (begun_ - shared_->taken.load(std::memory_order_relaxed) < wake_threshold) return false;
   return !shared_->called.load(std::memory_order_relaxed) && !shared_->called.exchange(true);
 }
 
@@ -87,7 +88,7 @@ bool Ledger::take(std::string_view line) noexcept {
   return true;
 }
 
-void Ledger::hear() noexcept {
+void Ledger::accept_next_call() noexcept {
   shared_->called.store(false);
 }
 

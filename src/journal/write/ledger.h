@@ -1,6 +1,5 @@
-// What one process has appended, as it says itself: its lines, in a ring of memory that it shares with the sealer and
-// with nobody else. A segment is a file, and other programs of the user can write it; a record is sealed when the file
-// has it and a ledger too.
+// The lines that one process has appended, in a ring of memory that it shares with the sealer alone. Other programs of
+// the user can write to a segment, because it is a file; so a record is sealed only if a ledger has it too.
 #pragma once
 
 #include <atomic>
@@ -11,9 +10,9 @@
 
 namespace agentrun::journal {
 
-/// One writer, whose threads take turns, and one sealer, in the process that made the ledger or in children that it
-/// forked before it made another one: the memory is not there in later ones. The sealer believes nothing but its own
-/// place: a writer can only make it refuse.
+/// There is one writer, whose threads take turns, and one sealer. The writer is the process that made the ledger, or a
+/// child that it forked before it made the next ledger; later children do not have the memory. The sealer trusts only
+/// its own position: a writer can make it refuse, nothing else.
 class Ledger {
  public:
   static constexpr std::size_t capacity = 8U << 20;
@@ -25,29 +24,28 @@ class Ledger {
 
   // ---- the writer
 
-  /// `line` is about to be written. Waits while the sealer is behind by `capacity`, until `stop` is not 0. Gives 0, or
-  /// that; ENOBUFS in the sealer's own process, which would wait for itself.
+  /// Announces a line. Blocks while the sealer is behind by `capacity`. Returns 0, `stop` once that is not 0, or
+  /// ENOBUFS in the sealer's own process, which would wait for itself.
   [[nodiscard]] int begin(std::string_view line, const std::atomic<int>& stop) noexcept;
-  /// What was begun is in the file.
+  /// The announced line is in the file.
   void finish() noexcept;
-  /// True once, until the sealer looked: it should come before its time.
+  /// True when the sealer should come before its next interval; once, until the sealer accepts the next call.
   [[nodiscard]] bool wants_sealer() noexcept;
 
   // ---- the sealer
 
-  /// Bytes that are in the file, as far as the writer knows. Looked at before the file is read, it is what has to be
-  /// found there.
+  /// Bytes that the writer has finished. Read it before the file: those bytes must then be found there.
   [[nodiscard]] std::uint64_t finished() const noexcept;
   [[nodiscard]] std::uint64_t taken() const noexcept { return taken_; }
-  /// Whether the writer's next line is this one (with its LF); then it is taken.
+  /// True when this is the writer's next line (with its LF). It is taken then.
   [[nodiscard]] bool take(std::string_view line) noexcept;
-  /// Whether its next line begins so: it is being written.
+  /// True when the writer's next line begins with `bytes`: it is being written.
   [[nodiscard]] bool announces(std::string_view bytes) const noexcept;
-  /// The writer may call again.
-  void hear() noexcept;
-  /// The whole lines that were finished and not taken. Of a writer that is dead.
+  /// Lets wants_sealer() return true again.
+  void accept_next_call() noexcept;
+  /// The complete lines that were finished and not taken, of a writer that is dead.
   [[nodiscard]] std::string rest() const;
-  /// Children that are forked from now on do not have it.
+  /// Children that are forked from now on do not have the memory.
   void withhold_from_children() noexcept;
 
  private:
@@ -56,8 +54,8 @@ class Ledger {
 
   Shared* shared_;
   int sealer_;               // its process
-  std::uint64_t begun_ = 0;  // the writer's own place
-  std::uint64_t taken_ = 0;  // the sealer's own place
+  std::uint64_t begun_ = 0;  // the writer's own position
+  std::uint64_t taken_ = 0;  // the sealer's own position
 };
 
 }  // namespace agentrun::journal

@@ -1,5 +1,5 @@
-// What a journal that is being written consists of. Shared by run.cc (from create to close), epochs.cc (segments and
-// keys that follow each other) and failure.cc (the end that nobody wanted).
+// The state of a journal that is being written, shared by journal_run.cc (create to close), epochs.cc (change of
+// segments and keys) and journal_failure.cc (the journal cannot be written any more).
 #pragma once
 
 #include <agentrun/journal.h>
@@ -27,8 +27,8 @@ struct Run::State {
   std::vector<std::string> vkeys;
   std::string certificate;
   Fd directory;     // locked
-  Fd entries;       // of the segment that is read: the one that is written, or the one before it while that ends
-  Fd next_entries;  // of the segment that is written, while the one before it ends
+  Fd entries;       // the segment being read: the open one, or the one before it while that ends
+  Fd next_entries;  // the open segment, while the one before it ends
   Fd wake;
   std::vector<std::shared_ptr<Ledger>> ledgers;
   std::string fail_line;  // the one record that is in no ledger
@@ -38,19 +38,19 @@ struct Run::State {
     ino_t ino;
     std::int64_t size;
   };
-  std::map<std::string, File> note_files;  // epochs, recent: as this process left them
-  std::vector<File> ended;                 // the segments before the one that is read, as they were sealed
-  Fd hashes;                               // empty once the journal has failed: they can be computed again
+  std::map<std::string, File> note_files;  // epochs and recent, as this process left them
+  std::vector<File> ended;                 // the segments before the one being read, as they were sealed
+  Fd hashes;                               // closed once the journal has failed: they can be recomputed
   std::unique_ptr<char[]> block;
-  unsigned segment = 0;       // that is read
-  unsigned open_segment = 0;  // that is written: the same, or the one after it
-  std::int64_t offset = 0;    // of the first byte in the segment that is not in the tree
+  unsigned segment = 0;       // being read
+  unsigned open_segment = 0;  // being written: the same, or the next one
+  std::int64_t offset = 0;    // the first byte of the segment that is not in the tree
   Tree tree;
   std::uint64_t signed_size = 0;
   std::uint64_t recent_size = 0;
   std::int64_t signed_at = 0;
 
-  // The epoch, and the key that is announced for the next one.
+  // The epoch, and the key announced for the next one.
   unsigned epoch_number = 0;
   std::uint64_t epoch_size = 0;  // of the tree when it began
   std::int64_t epoch_at = 0;
@@ -59,7 +59,7 @@ struct Run::State {
     std::string line;  // the key.rotate record, without LF
   };
   std::optional<Next> next;
-  bool turning = false;  // its line is in the tree, and its turn has not come: an epoch that could not be ended
+  bool turning = false;  // stays true if the epoch failed to end: its key.rotate is in the tree, its key not in use
 
   void certify();
   void absorb_segment();
@@ -69,7 +69,7 @@ struct Run::State {
   [[nodiscard]] std::vector<std::uint64_t> finished() const;
   void check_nothing_missing(const std::vector<std::uint64_t>& finished) const;
   void check_tail(std::string_view bytes) const;
-  void check_not_cut() const;
+  void check_not_shrunk() const;
   void check_files() const;
   void check_file(const std::string& name, const File& known) const;
   void restore();
@@ -78,7 +78,7 @@ struct Run::State {
   void turn_epoch();
   [[nodiscard]] std::string sign_head(std::span<const Key* const> keys) const;
   void append(const char* name, std::string_view note);
-  void cut_torn(std::uint64_t& torn);
+  void remove_torn(std::uint64_t& torn);
   void write_fail_record(const std::string& run_id, std::string_view error, std::string_view what, std::uint64_t torn);
 };
 

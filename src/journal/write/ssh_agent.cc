@@ -1,3 +1,4 @@
+// The client's side of the ssh-agent protocol.
 #include "journal/write/ssh_agent.h"
 
 #include <agentrun/sys/error.h>
@@ -61,7 +62,7 @@ Fd connected(const std::string& path) {
   Fd socket(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
   check(::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), "setsockopt");
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    throw Refusal("ssh-agent does not answer at " + path, "start it, or set SSH_AUTH_SOCK");
+    throw Refusal("ssh-agent does not answer at " + path, "start ssh-agent, or set SSH_AUTH_SOCK");
   return socket;
 }
 
@@ -85,7 +86,7 @@ std::string ask(const std::string& path, std::string_view request, char wanted, 
   if (size == 0 || size > max_answer) throw SysError(EPROTO, "recv", "ssh-agent");
   std::string answer(size, '\0');
   receive(socket, answer.data(), answer.size());
-  if (answer[0] != wanted) throw Refusal(refusal, "ssh-add the key again");
+  if (answer[0] != wanted) throw Refusal(refusal, "add the key again with ssh-add");
   return answer.substr(1);
 }
 
@@ -94,7 +95,8 @@ std::string ask(const std::string& path, std::string_view request, char wanted, 
 std::string socket_path() {
   const char* path = std::getenv("SSH_AUTH_SOCK");
   if (path == nullptr || *path == '\0')
-    throw Refusal("the identity is in ssh-agent, and SSH_AUTH_SOCK is not set", "start ssh-agent, ssh-add the key");
+    throw Refusal("the identity is in ssh-agent, but SSH_AUTH_SOCK is not set",
+                  "start ssh-agent and add the key with ssh-add");
   return path;
 }
 

@@ -1,4 +1,4 @@
-// Ed25519 keys that ssh-agent(1) holds (draft-miller-ssh-agent, RFC 8709): they sign, and never leave it.
+// Signing with Ed25519 keys in ssh-agent(1), which never leave it (draft-miller-ssh-agent, RFC 8709).
 #pragma once
 
 #include <array>
@@ -14,11 +14,12 @@ struct Held {
   Public key{};
   std::string comment;
 };
-/// $SSH_AUTH_SOCK; Refusal when it is not set.
+/// $SSH_AUTH_SOCK. Throws Refusal if it is not set.
 std::string socket_path();
-/// The Ed25519 keys that it holds. Throws SysError, Refusal.
+/// The agent's Ed25519 keys. Throws SysError, Refusal.
 std::vector<Held> list(const std::string& socket);
-/// A signature by one of them; a person may be asked for it (ssh-add(1), -c), for a minute. Throws SysError, Refusal.
+/// A signature by one of them. The agent may ask the user to confirm (ssh-add(1), -c), for a minute. Throws SysError,
+/// Refusal.
 std::array<std::uint8_t, 64> sign(const std::string& socket, const Public& key, std::string_view message);
 
 }  // namespace agentrun::journal::ssh_agent

@@ -14,7 +14,7 @@ std::string replaced(std::string_view text, std::string_view special) {
       out += c == '\n' ? "\\n" : "\\r";
       continue;
     }
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {  // no escape for these: shown as such
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {  // CEF has no escapes for these: written as text
       char hex[8];
       std::snprintf(hex, sizeof hex, "\\\\x%02x", static_cast<unsigned>(c));
       out += hex;
@@ -25,7 +25,7 @@ std::string replaced(std::string_view text, std::string_view special) {
   }
   return out;
 }
-// A header has no escape for the end of a line.
+// CEF has no escape for the end of a line in a header.
 std::string header(std::string text) {
   for (char& c : text) c = c == '\n' || c == '\r' ? ' ' : c;
   return replaced(text, "\\|");

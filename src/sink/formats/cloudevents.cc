@@ -1,5 +1,4 @@
-// CloudEvents 1.0 in the JSON format, with the sequence extension. The signature is another one; see
-// agent-run-journal(5).
+// CloudEvents 1.0 in the JSON format, with the sequence extension. agent-run-journal(5) describes the signature.
 #include <cstdio>
 
 #include "sink/formats/facts.h"

@@ -1,4 +1,4 @@
-// Records in, lines out.
+// Converts the records of a run to lines of a format.
 #include <algorithm>
 #include <array>
 

@@ -1,3 +1,4 @@
+// Reads the members of a record for the export formats.
 #include "sink/formats/facts.h"
 
 #include <charconv>

@@ -1,4 +1,4 @@
-// A record as the exporting formats ask it.
+// A record as the export formats read it.
 #pragma once
 
 #include <cstdint>
@@ -13,16 +13,16 @@ namespace agentrun::sink {
 
 using Json = nlohmann::json;  // its objects are sorted by key, as RFC 8785 wants
 
-/// One line of output: never more, whatever the texts hold. What is not UTF-8 becomes U+FFFD.
+/// Exactly one line, whatever the texts contain. Bytes that are not UTF-8 become U+FFFD.
 std::string one_line(const Json& value);
 
-/// What is the same for all records of a run; from journal.open, which comes first.
+/// What all records of a run share; from journal.open, the first record.
 struct RunFacts {
   std::string run, origin, version, boot_id, kernel, command;
 };
 
-/// Text, number and list members by name; absent and of another type are the same. Numbers that stand as decimal
-/// strings count. A text that is not UTF-8 (KEY_b64) counts under its own name, with its odd bytes as \xNN.
+/// Members by name. A member of another type counts as absent. Decimal strings count as numbers. A text that is not
+/// UTF-8 (KEY_b64) is found as KEY, with bytes that are part of no character as \xNN.
 class Facts {
  public:
   Facts(const Json& record, std::uint64_t index) : record_(record), index_(index) {}
@@ -30,20 +30,20 @@ class Facts {
   [[nodiscard]] std::uint64_t index() const noexcept { return index_; }
   [[nodiscard]] std::string text(const char* key) const;
   [[nodiscard]] std::optional<std::int64_t> number(const char* key) const;
-  /// Elements that are no text are left out.
+  /// Omits elements that are not texts.
   [[nodiscard]] std::vector<std::string> list(const char* key) const;
   [[nodiscard]] bool has(const char* key) const;
 
   [[nodiscard]] std::string type() const { return text("type"); }
   [[nodiscard]] bool is(std::string_view type_name) const { return type() == type_name; }
   [[nodiscard]] std::int64_t time_ns() const { return number("t").value_or(0); }
-  /// The policy did not let it happen.
+  /// The policy refused it.
   [[nodiscard]] bool refused() const;
-  /// It did not happen, be it by the policy or by itself.
+  /// It did not happen: the policy refused it, or it failed.
   [[nodiscard]] bool failed() const { return refused() || has("errno"); }
   /// "openat /etc/hostname: allowed by debian:files.read[7]"
   [[nodiscard]] std::string sentence() const;
-  /// "run-id/17": the same record has it in every export, so that a receiver can drop what comes twice.
+  /// "run-id/17": the same in every export, so that receivers can drop duplicates.
   [[nodiscard]] std::string id(const RunFacts& run) const { return run.run + "/" + std::to_string(index_); }
 
  private:

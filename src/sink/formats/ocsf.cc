@@ -1,5 +1,5 @@
 // OCSF 1.3.0 (schema.ocsf.io): File System Activity 1001, Process Activity 1007, Detection Finding 2004, Network
-// Activity 4001, DNS Activity 4003, Application Lifecycle 6002; what fits none is a Base Event 0. Profile
+// Activity 4001, DNS Activity 4003, Application Lifecycle 6002; other records are Base Event 0. Profile
 // security_control.
 #include <fcntl.h>
 

@@ -1,5 +1,5 @@
-// OpenTelemetry logs as JSON (opentelemetry-proto, OTLP/HTTP with application/json): 64-bit integers are strings,
-// enumerators are numbers.
+// OpenTelemetry logs as JSON (opentelemetry-proto; OTLP/HTTP with application/json): 64-bit integers are strings, enum
+// values are numbers.
 #include "sink/formats/facts.h"
 
 namespace agentrun::sink {

@@ -1,3 +1,4 @@
+// A TCP connection, with or without TLS, that counts what the peer has acknowledged.
 #include "sink/program/connection.h"
 
 #include <fcntl.h>
@@ -61,7 +62,7 @@ Fd connect_to(const Target& target) {
   addrinfo* found = nullptr;
   const int result = ::getaddrinfo(target.host.c_str(), std::to_string(target.port).c_str(), &hints, &found);
   const std::unique_ptr<addrinfo, FreeAddresses> list(result == 0 ? found : nullptr);
-  if (result != 0) throw Refusal(std::string("its name cannot be looked up: ") + ::gai_strerror(result));
+  if (result != 0) throw Refusal(std::string("cannot resolve its name: ") + ::gai_strerror(result));
   int error = EADDRNOTAVAIL;
   for (const addrinfo* address = list.get(); address != nullptr; address = address->ai_next) {
     if (Fd socket = connect_to(*address, error)) return socket;
@@ -85,19 +86,19 @@ void FreeSession::operator()(ssl_st* session) const noexcept {
 
 namespace {
 
-// The first certificate is ours, those behind it lead to its authority.
-void show_certificate(SSL_CTX* context, const Contents& contents) {
+// The first certificate is the client's; those after it lead to its authority.
+void use_certificate(SSL_CTX* context, const Contents& contents) {
   const Bio chain(::BIO_new_mem_buf(contents.cert.data(), static_cast<int>(contents.cert.size())));
   const Bio text(::BIO_new_mem_buf(contents.key.data(), static_cast<int>(contents.key.size())));
   X509* const own = ::PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr);
-  // A key with a passphrase is refused: nobody is there to be asked.
+  // Refuses a key with a passphrase: nobody could enter it.
   EVP_PKEY* const key = ::PEM_read_bio_PrivateKey(
       text.get(), nullptr, [](char*, int, int, void*) { return -1; }, nullptr);
   const bool good = own != nullptr && key != nullptr && ::SSL_CTX_use_certificate(context, own) == 1 &&
                     ::SSL_CTX_use_PrivateKey(context, key) == 1;
   ::X509_free(own);
   ::EVP_PKEY_free(key);
-  if (!good) throw Refusal("cert and key: " + openssl_reason("not a pair"));
+  if (!good) throw Refusal("cert and key: " + openssl_reason("they do not match"));
   while (X509* const next = ::PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr)) {
     if (::SSL_CTX_add0_chain_cert(context, next) != 1) ::X509_free(next);
   }
@@ -112,7 +113,7 @@ TlsContext tls_context(const Contents& contents) {
   ::SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
   ::SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
   ::SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  if (!contents.cert.empty()) show_certificate(context.get(), contents);
+  if (!contents.cert.empty()) use_certificate(context.get(), contents);
   const std::string& ca = contents.ca;
   if (ca.empty()) {
     ::SSL_CTX_set_default_verify_paths(context.get());
@@ -144,7 +145,7 @@ void Connection::agree(const Target& target, ssl_ctx_st* context) {
   if (ssl == nullptr || ::SSL_set_fd(ssl, socket_.get()) != 1)
     throw Refusal("OpenSSL: " + openssl_reason("no session"));
   const std::string& name = target.server_name.empty() ? target.host : target.server_name;
-  // An address must be in the certificate as an address (RFC 5280 §4.2.1.6); SNI is for names (RFC 6066 §3).
+  // An address must be in the certificate as an address (RFC 5280 §4.2.1.6); SNI is for names only (RFC 6066 §3).
   const bool address = ::X509_VERIFY_PARAM_set1_ip_asc(::SSL_get0_param(ssl), name.c_str()) == 1;
   ::ERR_clear_error();
   if (!address && (::SSL_set1_host(ssl, name.c_str()) != 1 || ::SSL_set_tlsext_host_name(ssl, name.c_str()) != 1))
@@ -166,13 +167,13 @@ void Connection::agree(const Target& target, ssl_ctx_st* context) {
   }
 }
 
-// In TLS 1.3 the server judges our certificate when we are done already (RFC 8446 §4.4.2), and what was sent meanwhile
-// would be acknowledged by its kernel and thrown away. Servers say something then, tickets or an alert; one that says
-// nothing is believed.
+// In TLS 1.3 the server checks the client's certificate after the client has finished (RFC 8446 §4.4.2). What was sent
+// before would be acknowledged by its kernel and then lost. Servers send tickets or an alert at that point; silence
+// counts as acceptance.
 void Connection::await_acceptance(int took_ms) {
   if (::SSL_version(session_.get()) != TLS1_3_VERSION) return;
   constexpr int least_ms = 300;
-  if (wait(POLLIN, std::max(least_ms, 4 * took_ms)) && !listen()) throw Refusal(reason_);
+  if (wait(POLLIN, std::max(least_ms, 4 * took_ms)) && !discard_input()) throw Refusal(reason_);
 }
 
 bool Connection::wait(short events, int milliseconds) const {
@@ -227,7 +228,7 @@ std::uint64_t Connection::acknowledged() const {
   return static_cast<std::uint64_t>(queued) < all ? all - static_cast<std::uint64_t>(queued) : 0;
 }
 
-bool Connection::listen() {
+bool Connection::discard_input() {
   std::array<char, 4096> bytes;
   for (int round = 0; round < 16; ++round) {
     if (session_) {
@@ -248,7 +249,7 @@ bool Connection::listen() {
   return true;
 }
 
-// What was received and not read would turn the end into a reset, and that may overtake what was sent.
+// Reads the rest of the input first: unread input turns the close into a reset, which can overtake what was sent.
 void Connection::finish(int milliseconds) {
   const std::int64_t deadline = boot_clock_ns() + milliseconds * 1'000'000LL;
   if (session_) ::SSL_shutdown(session_.get());

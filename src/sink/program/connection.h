@@ -1,4 +1,4 @@
-// One connection over TCP, in the clear or by TLS.
+// One connection over TCP, with or without TLS.
 #pragma once
 
 #include <poll.h>
@@ -25,24 +25,25 @@ struct FreeSession {
 };
 using TlsContext = std::unique_ptr<ssl_ctx_st, FreeContext>;
 
-/// Verifies the certificate of a server, and shows one of its own where there is one. Throws Refusal for what holds
-/// none.
+/// A client context that verifies servers, and presents a certificate if `contents` has one. Throws Refusal for invalid
+/// contents.
 TlsContext tls_context(const Contents& contents);
 
 class Connection {
  public:
-  /// Looks the name up, connects, and with a context agrees on TLS. Blocks for seconds at most. Throws Refusal.
+  /// Resolves the name, connects, and with a context does the TLS handshake. Blocks for some seconds at most. Throws
+  /// Refusal.
   Connection(const Target& target, ssl_ctx_st* context);
 
   enum class Wrote : std::uint8_t { all, part, gone };
-  /// Writes from `done` on, and moves it.
+  /// Writes from `done` on and advances it.
   Wrote write(std::string_view bytes, std::size_t& done);
-  /// Bytes that were given to the kernel, and those of them that the other side's kernel has.
+  /// Bytes that this kernel has taken, and bytes that the peer's kernel has acknowledged.
   [[nodiscard]] std::uint64_t written() const;
   [[nodiscard]] std::uint64_t acknowledged() const;
-  /// Reads and forgets what the other side says. False: it has gone.
-  bool listen();
-  /// Says that nothing follows, and waits for the other side to say so, at most `milliseconds`.
+  /// Reads and discards input. False when the peer has closed the connection.
+  bool discard_input();
+  /// Shuts the connection down and waits for the peer to do the same, at most `milliseconds`.
   void finish(int milliseconds);
   [[nodiscard]] pollfd interest() const noexcept { return {.fd = socket_.get(), .events = wants_, .revents = 0}; }
   [[nodiscard]] const std::string& reason() const noexcept { return reason_; }

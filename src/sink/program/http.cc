@@ -1,6 +1,6 @@
-// OTLP/HTTP with JSON (opentelemetry.io/docs/specs/otlp, "OTLP/HTTP"): a request a batch; an answer of 200 says that it
-// has arrived. 429, 502, 503 and 504 are to be tried again, after what Retry-After says; what the receiver calls bad is
-// not.
+// Sends batches by OTLP/HTTP with JSON (opentelemetry.io/docs/specs/otlp, "OTLP/HTTP"), one request each. Status 200
+// means that the batch has arrived; 429, 502, 503 and 504 are retried after Retry-After; what the receiver calls
+// malformed is not retried.
 #include <curl/curl.h>
 #include <strings.h>
 
@@ -22,8 +22,8 @@ namespace {
 using Status = Result::Status;
 
 constexpr long connect_ms = 5000, request_ms = 10'000;
-constexpr std::size_t most_answer = 64 * 1024;
-constexpr std::uint32_t most_wait_s = 60;
+constexpr std::size_t max_answer = 64 * 1024;
+constexpr std::uint32_t max_wait_s = 60;
 
 struct FreeHandle {
   void operator()(CURL* handle) const noexcept { ::curl_easy_cleanup(handle); }
@@ -39,7 +39,7 @@ struct Answer {
 
 std::size_t keep_body(char* data, std::size_t size, std::size_t count, void* user) {
   auto& answer = *static_cast<Answer*>(user);
-  answer.body.append(data, std::min(size * count, most_answer - std::min(most_answer, answer.body.size())));
+  answer.body.append(data, std::min(size * count, max_answer - std::min(max_answer, answer.body.size())));
   return size * count;
 }
 
@@ -49,14 +49,14 @@ std::size_t keep_header(char* data, std::size_t size, std::size_t count, void* u
   if (line.size() > name.size() && ::strncasecmp(line.data(), name.data(), name.size()) == 0) {
     std::string_view value = line.substr(name.size());
     value.remove_prefix(std::min(value.find_first_not_of(" \t"), value.size()));
-    std::uint32_t seconds = 0;  // a date is not understood, and the usual back-off taken
+    std::uint32_t seconds = 0;  // a date is ignored: the usual back-off applies
     if (std::from_chars(value.data(), value.data() + value.size(), seconds).ec == std::errc{})
-      static_cast<Answer*>(user)->wait_s = std::min(seconds, most_wait_s);
+      static_cast<Answer*>(user)->wait_s = std::min(seconds, max_wait_s);
   }
   return size * count;
 }
 
-// ExportLogsServiceResponse: what was accepted only in part is not to be sent again.
+// ExportLogsServiceResponse: a partly accepted batch must not be sent again.
 Result judge_success(const Answer& answer, const Item& item) {
   const auto json = nlohmann::json::parse(answer.body, nullptr, false);
   const auto partial = json.is_object() ? json.find("partialSuccess") : json.end();
@@ -80,13 +80,13 @@ Result judge(long code, const Answer& answer, const Item& item) {
     return {.status = Status::later, .reason = reason, .wait_ms = answer.wait_s * 1000};
   if (code == 400 || code == 413 || code == 422)
     return {.status = Status::lost, .reason = reason, .count = item.last - item.first + 1};
-  return {.status = Status::refused, .reason = reason};  // wrong path, no permission: nothing is wrong with the records
+  return {.status = Status::refused, .reason = reason};  // wrong path, no permission: the records are fine
 }
 
 class HttpSender : public Sender {
  public:
   HttpSender(const Target& target, const Contents& contents) : handle_(::curl_easy_init()) {
-    if (!handle_) throw Refusal("libcurl does not start");
+    if (!handle_) throw Refusal("cannot initialize libcurl");
     const bool secure = target.kind == Target::Kind::otlp_https;
     const std::string host = target.host.find(':') == std::string::npos ? target.host : "[" + target.host + "]";
     url_ = std::string(secure ? "https://" : "http://") + host + ":" + std::to_string(target.port) + target.path;
@@ -95,7 +95,7 @@ class HttpSender : public Sender {
     add_lines(contents.headers);
     set(CURLOPT_URL, url_.c_str());
     set(CURLOPT_PROTOCOLS_STR, secure ? "https" : "http");
-    set(CURLOPT_FOLLOWLOCATION, 0L);  // elsewhere is somebody else
+    set(CURLOPT_FOLLOWLOCATION, 0L);  // a redirect would lead to another receiver
     set(CURLOPT_HTTPHEADER, headers_.get());
     set(CURLOPT_USERAGENT, "agent-run/" AGENTRUN_VERSION);
     set(CURLOPT_NOSIGNAL, 1L);

@@ -1,3 +1,4 @@
+// Encodes records as messages of a receiver: syslog, journald, OTLP, lines.
 #include "sink/program/item.h"
 
 #include <unistd.h>
@@ -11,8 +12,8 @@ namespace agentrun::sink {
 
 namespace {
 
-constexpr std::size_t most_together = 512 * 1024;  // of records, in one request
-constexpr int log_audit = 13;                      // RFC 5424 table 1
+constexpr std::size_t max_together = 512 * 1024;  // of records, in one request
+constexpr int log_audit = 13;                     // RFC 5424 table 1
 enum Severity : int { critical = 2, warning = 4, informational = 6 };
 
 int severity_of(const Facts& f) {
@@ -130,7 +131,7 @@ void Encoder::add(std::uint64_t index, std::string_view line, std::deque<Item>& 
   waiting_ += line.size() + 1;
   const std::size_t held = waiting_;
   exporter_.add(index, line);
-  if (waiting_ == held && held >= most_together) exporter_.finish();
+  if (waiting_ == held && held >= max_together) exporter_.finish();
 }
 
 void Encoder::flush(std::deque<Item>& into) {

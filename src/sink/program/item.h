@@ -1,4 +1,4 @@
-// What goes to a receiver at one time, in its final bytes.
+// One message to a receiver, in its final bytes.
 #pragma once
 
 #include <cstdint>
@@ -16,15 +16,15 @@ struct Item {
   std::string bytes;
 };
 
-/// Records → items, in order.
+/// Turns records into items, in order.
 class Encoder {
  public:
   Encoder(const Target& target, std::optional<Signer> signer);
-  /// What every item needs to know of the run, when the records from the first on are not encoded.
+  /// Reads what every item needs from journal.open, when the first records are not encoded.
   void learn(std::string_view line) { exporter_.learn(line); }
-  /// A line that is no record gives no item.
+  /// A line that is not a record makes no item.
   void add(std::uint64_t index, std::string_view line, std::deque<Item>& into);
-  /// Gives what was kept back to be sent together.
+  /// Emits the records that wait to be sent together.
   void flush(std::deque<Item>& into);
 
  private:
@@ -35,7 +35,7 @@ class Encoder {
   Exporter exporter_;
   std::string host_;
   std::deque<Item>* into_ = nullptr;
-  std::string_view line_;  // the record that is being encoded
+  std::string_view line_;  // the record being encoded
   std::uint64_t first_ = 0, last_ = 0;
   std::size_t waiting_ = 0;  // bytes of records that wait to be sent together
 };

@@ -1,4 +1,4 @@
-// Receivers on this host: a file, and unix sockets.
+// Sends to receivers on this host: a file, and unix sockets.
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -33,7 +33,7 @@ class FileSender : public Sender {
           retry_eintr([&] { return ::write(file_.get(), item.bytes.data() + done_, item.bytes.size() - done_); });
       if (n < 0)
         return {.status = Status::down,
-                .reason = reason(errno)};  // a full disk, too; the rest of the line follows then
+                .reason = reason(errno)};  // also for a full disk; the rest of the line follows later
       done_ += static_cast<std::size_t>(n);
     }
     done_ = 0;
@@ -43,7 +43,7 @@ class FileSender : public Sender {
   std::size_t take_arrived() override { return std::exchange(arrived_, 0); }
 
  private:
-  // Whoever wrote last may have died inside a line.
+  // The previous writer may have died inside a line.
   void begin() {
     fresh_ = false;
     char last = '\n';
@@ -51,7 +51,7 @@ class FileSender : public Sender {
     if (size > 0 && ::pread(file_.get(), &last, 1, size - 1) == 1 && last != '\n') (void)!::write(file_.get(), "\n", 1);
   }
   Fd file_;
-  std::size_t done_ = 0;  // bytes of the present item that are written
+  std::size_t done_ = 0;  // bytes of the current item that are written
   std::size_t arrived_ = 0;
   bool fresh_ = true;
 };
@@ -86,7 +86,7 @@ class UnixSender : public Sender {
     return {};
   }
 
-  // Of a stream it is known what the other side has read: the kernel keeps the rest for it.
+  // On a stream the kernel says how much the peer has read.
   std::size_t take_arrived() override {
     int unread = 0;
     if (stream_ && waiting_ > 0 && ::ioctl(socket_.get(), SIOCOUTQ, &unread) == 0 && unread == 0)
@@ -96,7 +96,7 @@ class UnixSender : public Sender {
   [[nodiscard]] pollfd interest() const override {
     return {.fd = socket_ ? socket_.get() : -1, .events = static_cast<short>(full_ ? POLLOUT : 0), .revents = 0};
   }
-  bool look() override {
+  bool check_receiver() override {
     char byte = 0;
     const bool gone = stream_ && socket_ && ::recv(socket_.get(), &byte, 1, MSG_DONTWAIT) == 0;
     if (gone) close();
@@ -118,7 +118,7 @@ class UnixSender : public Sender {
     std::memcpy(address.sun_path, target_.path.data(), std::min(target_.path.size(), sizeof address.sun_path - 1));
     for (const int type : {SOCK_DGRAM, SOCK_STREAM}) {
       Fd socket(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-      constexpr int room = 8 << 20;  // a datagram must fit into it whole; the kernel takes what it allows
+      constexpr int room = 8 << 20;  // a datagram must fit as a whole; the kernel limits the value
       ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
       if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
         socket_ = std::move(socket);

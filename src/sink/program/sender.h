@@ -1,4 +1,4 @@
-// How items reach one kind of receiver.
+// The interface of what sends items to one kind of receiver.
 #pragma once
 
 #include <poll.h>
@@ -16,39 +16,40 @@ namespace agentrun::sink {
 
 struct Result {
   enum class Status : std::uint8_t {
-    sent,     // handed over; take_arrived() says when it has arrived
-    full,     // not now: when interest() is ready. The same item is to come again
-    down,     // the receiver cannot be reached; what has not arrived is to be sent again
-    later,    // it was reached and wants it later
-    refused,  // it takes nothing from us, now and later
-    lost,     // it will never take this item, or these many of its records
+    sent,     // handed over; take_arrived() reports its arrival
+    full,     // send the same item again when interest() is ready
+    down,     // the receiver cannot be reached; what has not arrived must be sent again
+    later,    // the receiver asks to try again later
+    refused,  // the receiver will never accept anything
+    lost,     // the receiver will never accept this item, or `count` of its records
   };
   Status status = Status::sent;
   std::string reason{};
-  std::uint32_t wait_ms = 0;  // what the receiver asks to wait; 0: nothing
+  std::uint32_t wait_ms = 0;  // the pause that the receiver asks for; 0: none
   std::uint64_t count = 0;    // lost records of the item
 };
 
 class Sender {
  public:
   virtual ~Sender() = default;
-  /// May block for some seconds while it reaches for the receiver.
+  /// May block for some seconds while it connects.
   virtual Result send(const Item& item) = 0;
-  /// How many items more have arrived, in the order in which they were sent, as far as can be known.
+  /// How many more items are known to have arrived, in the order in which they were sent.
   virtual std::size_t take_arrived() = 0;
-  /// What it waits for; none: -1.
+  /// What to poll for; fd -1: nothing.
   [[nodiscard]] virtual pollfd interest() const { return {.fd = -1, .events = 0, .revents = 0}; }
-  /// Looks at what the receiver did meanwhile. False: the connection is gone, what has not arrived is to be sent again.
-  virtual bool look() { return true; }
-  /// A proper end of the connection.
+  /// Handles what the receiver did meanwhile. False when the connection is gone: what has not arrived must be sent
+  /// again.
+  virtual bool check_receiver() { return true; }
+  /// Ends the connection cleanly.
   virtual void finish() {}
 };
 
-/// Of a file that was opened to append.
+/// Appends to a file that is open for appending.
 std::unique_ptr<Sender> file_sender(Fd file);
-/// syslog and journald: datagrams of a unix socket, or a stream of lines where the socket takes no datagrams.
+/// syslog and journald: datagrams to a unix socket, or a stream of lines if the socket takes no datagrams.
 std::unique_ptr<Sender> unix_sender(const Target& target);
-/// syslog over TCP and TLS. Without `ca`: the certificates of the system.
+/// syslog over TCP and TLS. Without `ca`: the system's certificates.
 std::unique_ptr<Sender> stream_sender(const Target& target, const Contents& contents);
 /// OTLP/HTTP.
 std::unique_ptr<Sender> http_sender(const Target& target, const Contents& contents);

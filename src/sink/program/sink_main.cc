@@ -21,7 +21,7 @@ namespace agentrun::sink {
 
 namespace {
 
-constexpr std::size_t most_configuration = 8U << 20;
+constexpr std::size_t max_configuration = 8U << 20;
 
 struct Configuration {
   Target target;
@@ -31,7 +31,7 @@ struct Configuration {
 };
 
 Configuration read_configuration() {
-  const std::string text = read_file("/proc/self/fd/0", most_configuration);
+  const std::string text = read_file("/proc/self/fd/0", max_configuration);
   const auto json = nlohmann::json::from_cbor(text);
   Configuration configuration{
       .target = parse_target(json.at("url").get<std::string>()),
@@ -83,7 +83,7 @@ void serve() {
   const Configuration configuration = read_configuration();
   ::close(STDIN_FILENO);
   if (configuration.target.otlp() && ::curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
-    throw Refusal("libcurl does not start");
+    throw Refusal("cannot initialize libcurl");
   confine();
   Tail(Fd(control_fd), Fd(directory_fd), Fd(cursor_fd), configuration.target, configuration.signer,
        sender_of(configuration), configuration.over)

@@ -1,5 +1,5 @@
-// syslog over TCP and TLS. The protocol has no acknowledgements: what the other side's kernel has acknowledged counts
-// as arrived, and what it has not is sent again over the next connection.
+// syslog over TCP and TLS. The protocol has no acknowledgements, so what the peer's kernel has acknowledged counts as
+// arrived. The rest is sent again over the next connection.
 #include <deque>
 #include <optional>
 
@@ -25,8 +25,8 @@ class StreamSender : public Sender {
     } catch (const Refusal& e) {
       return {.status = Status::down, .reason = e.what()};
     }
-    // It may have closed its side while there was nothing to send; what is sent then is answered by a reset.
-    if (done_ == 0 && !connection_->listen()) return gone();
+    // The peer may have closed the connection while there was nothing to send. It would answer with a reset.
+    if (done_ == 0 && !connection_->discard_input()) return gone();
     switch (connection_->write(item.bytes, done_)) {
       case Connection::Wrote::gone:
         return gone();
@@ -50,8 +50,8 @@ class StreamSender : public Sender {
 
   [[nodiscard]] pollfd interest() const override { return connection_ ? connection_->interest() : Sender::interest(); }
 
-  bool look() override {
-    if (!connection_ || connection_->listen()) return true;
+  bool check_receiver() override {
+    if (!connection_ || connection_->discard_input()) return true;
     gone();
     return false;
   }
@@ -73,8 +73,8 @@ class StreamSender : public Sender {
   const Target& target_;
   TlsContext context_;
   std::optional<Connection> connection_;
-  std::size_t done_ = 0;            // bytes of the present item that were written
-  std::deque<std::uint64_t> ends_;  // of items that were written, by bytes of this connection
+  std::size_t done_ = 0;            // bytes of the current item that are written
+  std::deque<std::uint64_t> ends_;  // the ends of written items, in bytes of this connection
 };
 
 }  // namespace

@@ -22,16 +22,16 @@ constexpr std::size_t window_bytes = 4U << 20;
 constexpr std::size_t records_a_turn = 256;
 constexpr int look_ms = 100;   // at the journal
 constexpr int settle_ms = 10;  // while something is on its way
-constexpr std::int64_t first_wait_ms = 100, most_wait_ms = 30'000;
+constexpr std::int64_t first_wait_ms = 100, max_wait_ms = 30'000;
 constexpr std::int64_t ms = 1'000'000;
-constexpr std::uint64_t most_record = 1ULL << 53;
+constexpr std::uint64_t max_record_number = 1ULL << 53;
 
 std::uint64_t read_cursor(const Fd& file) {
   std::array<char, 32> text{};
   const ssize_t n = ::pread(file.get(), text.data(), text.size(), 0);
   std::uint64_t value = 0;
   if (n > 0) std::from_chars(text.data(), text.data() + n, value);
-  return std::min(value, most_record);
+  return std::min(value, max_record_number);
 }
 
 }  // namespace
@@ -114,7 +114,7 @@ void Tail::fail(const Result& result) {
   ++failures_;
   // Reconnect at once after the first failure of a connection that worked.
   const bool at_once = reached_ && failures_ == 1 && result.status == Result::Status::down;
-  const std::int64_t usual = std::min(most_wait_ms, first_wait_ms << std::min(failures_ - 1, 10U));
+  const std::int64_t usual = std::min(max_wait_ms, first_wait_ms << std::min(failures_ - 1, 10U));
   not_before_ = boot_clock_ns() + (at_once ? 0 : std::max<std::int64_t>(usual, result.wait_ms)) * ms;
   if (at_once) return;
   off_ = result.status == Result::Status::refused;
@@ -172,7 +172,7 @@ bool Tail::wait(Pace pace) {
   pollfd receiver = sender_->interest();
   std::array<pollfd, 2> fds{pollfd{.fd = control_.get(), .events = POLLIN, .revents = 0}, receiver};
   ::poll(fds.data(), fds.size(), static_cast<int>(timeout));
-  if (fds[1].revents != 0 && !sender_->look()) sent_ = 0;
+  if (fds[1].revents != 0 && !sender_->check_receiver()) sent_ = 0;
   return fds[0].revents == 0 || receive();
 }
 

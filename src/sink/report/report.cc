@@ -1,5 +1,5 @@
-// The journal as a page. The records go into it as JSON inside a script element that is no script: all that could end
-// that element is a '<', which stands only inside JSON texts and is escaped there.
+// Writes the journal as a page. The records are JSON in a script element that is not executed. Only a '<' could end
+// that element; it occurs only inside JSON texts and is escaped there.
 #include <agentrun/sink.h>
 
 #include <algorithm>
@@ -17,8 +17,8 @@ namespace {
 
 #include "sink/embedded.inc"
 
-constexpr std::size_t most_of_a_kind = 100'000;
-// The page takes these for texts: of a journal that somebody tampered with, what is none is left out.
+constexpr std::size_t max_of_a_kind = 100'000;
+// The page expects texts here. In a journal that was tampered with, values of other types are omitted.
 constexpr std::array texts = {
     "act",      "audit_reads", "by",     "class",  "comm",   "cwd",  "dst",      "end",     "errno",
     "exe",      "file",        "host",   "kernel", "name",   "path", "path_req", "profile", "program_sha256",
@@ -26,7 +26,7 @@ constexpr std::array texts = {
 constexpr std::array numbers = {"pid",    "ppid",     "dport",     "exit", "decisions", "denials",
                                 "absent", "bytes_in", "bytes_out", "in",   "out"};
 constexpr std::array lists = {"argv", "limits", "overlays", "weaken"};
-// What the page does not show, and what makes a record long.
+// Members that the page does not show and that make a record long.
 constexpr std::array unshown = {"run", "t", "tb", "nr", "id", "dev", "ino", "tid"};
 
 std::string dump(const Json& value) {
@@ -50,7 +50,7 @@ class Page {
  public:
   explicit Page(std::ostream& out) : out_(out) {}
 
-  /// The template, with what stands between two '@' given by `fill`.
+  /// Writes the template; `fill` replaces the names between two '@'.
   void write(const std::function<void(std::string_view name)>& fill) {
     std::string_view rest = report_html;
     for (std::size_t at = rest.find('@'); at != std::string_view::npos; at = rest.find('@')) {
@@ -86,9 +86,9 @@ class Page {
   }
 
  private:
-  /// Names that are not UTF-8 come under their own key, as they are shown; what is of another type than it should be
-  /// goes.
-  static void keep_types(Json& r) {
+  /// Moves names that are not UTF-8 to their own key, in the form in which they are shown, and removes members of an
+  /// unexpected type.
+  static void normalize(Json& r) {
     const Json whole = r;
     const Facts facts(whole, 0);
     for (const char* key : texts) {
@@ -112,13 +112,13 @@ class Page {
     if (!r.is_object()) r = Json{{"type", "not a record"}};
     const bool decision = r.value("type", Json()) == "decision";
     const bool allowed = decision && r.value("act", Json()) == "allow";
-    if (decision && ++(allowed ? allowed_ : denied_) > most_of_a_kind) {
+    if (decision && ++(allowed ? allowed_ : denied_) > max_of_a_kind) {
       ++left_out_;
       return;
     }
     const double ms = milliseconds(r);
     for (const char* key : unshown) r.erase(key);
-    keep_types(r);
+    normalize(r);
     r["i"] = index;
     r["ms"] = ms;
     out_ << (first_ ? "\n" : ",\n") << dump(r);

@@ -1,4 +1,4 @@
-// What the broker noted, as far as it stands at the end → sentences.
+// Turns the broker's traces that still exist at the end of a run into sentences.
 #include "supervisor/journal/aftermath.h"
 
 #include <fcntl.h>
@@ -16,12 +16,12 @@ namespace agentrun::supervisor {
 namespace {
 
 using broker::Trace;
-constexpr std::size_t shown = 5;  // paths of a sentence
+constexpr std::size_t max_shown = 5;  // paths in a sentence
 
-// When what stands at this name was made, in ns; 0 where the file system does not tell; nothing where nothing stands.
+// When the object at this path was created, in ns; 0 if the file system does not say; nullopt if there is none.
 std::optional<std::int64_t> birth_of(const std::string& path) {
   struct statx found {};
-  // What cannot be reached may stand there: the command may have taken the mode away.
+  // Without permission it may exist: the command may have removed the permission.
   if (::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BTIME | STATX_TYPE, &found) != 0)
     return errno == EACCES ? std::optional<std::int64_t>(0) : std::nullopt;
   if ((found.stx_mask & STATX_BTIME) == 0) return 0;
@@ -41,9 +41,8 @@ void Aftermath::add(const broker::Event& event) {
   if (const auto kind = broker::trace_of(event.remedy)) found_.push_back({*kind, event.text});
 }
 
-// What does not stand any more, or was there before, is nothing to look at. Time stamps of files lag the clock by a
-// tick.
-bool Aftermath::stands(const Found& found) const {
+// False for what no longer exists, or existed before the run. Time stamps of files lag the clock by a tick.
+bool Aftermath::is_relevant(const Found& found) const {
   constexpr std::int64_t tick = 20'000'000;
   const auto is_new = [&](const std::string& path) {
     const auto birth = birth_of(path);
@@ -52,12 +51,12 @@ bool Aftermath::stands(const Found& found) const {
   switch (found.kind) {
     case Trace::repository:
       return is_new(found.path);
-    // The broker tells none that stood before.
+    // The broker reports none that existed before.
     case Trace::bare_repository: {
       const std::string directory(parent_of(found.path));
       return birth_of(found.path) && birth_of(directory + "/refs") && birth_of(directory + "/objects");
     }
-    // git also tries to make and to remove directories that stand, or must stay, and needs neither.
+    // git also tries to create directories that exist and to remove ones that must stay, without need.
     case Trace::not_updated:
       return !is_directory(found.path);
     case Trace::changed:
@@ -73,12 +72,12 @@ std::string Aftermath::paths_of(std::initializer_list<Trace> kinds) const {
   std::string text;
   std::size_t count = 0;
   for (const Found& found : found_) {
-    if (std::ranges::find(kinds, found.kind) == kinds.end() || !stands(found)) continue;
+    if (std::ranges::find(kinds, found.kind) == kinds.end() || !is_relevant(found)) continue;
     const bool is_directory = found.kind == Trace::repository || found.kind == Trace::bare_repository;
-    if (++count <= shown)
+    if (++count <= max_shown)
       text += (count == 1 ? "" : ", ") + (is_directory ? std::string(parent_of(found.path)) : found.path);
   }
-  if (count > shown) text += " and " + std::to_string(count - shown) + " more";
+  if (count > max_shown) text += " and " + std::to_string(count - max_shown) + " more";
   return text;
 }
 
@@ -86,14 +85,14 @@ bool Aftermath::has(Trace kind) const {
   return std::ranges::any_of(found_, [&](const Found& found) { return found.kind == kind; });
 }
 
-// Did the index of a repository above one that was made change? Its own one is no news.
+// True when the index of a repository above a new repository changed. The index of the new one itself does not count.
 bool Aftermath::index_above() const {
   return std::ranges::any_of(found_, [&](const Found& index) {
-    if (index.kind != Trace::index || !stands(index)) return false;
+    if (index.kind != Trace::index || !is_relevant(index)) return false;
     const std::string git(parent_of(index.path)), top(parent_of(git));
-    return !stands({Trace::repository, git}) && std::ranges::any_of(found_, [&](const Found& made) {
+    return !is_relevant({Trace::repository, git}) && std::ranges::any_of(found_, [&](const Found& made) {
       const bool is_repository = made.kind == Trace::repository || made.kind == Trace::bare_repository;
-      return is_repository && within(made.path, top) && stands(made);
+      return is_repository && within(made.path, top) && is_relevant(made);
     });
   });
 }

@@ -1,5 +1,5 @@
-// What is said at the end of a run of what it leaves behind: repositories, rebases and instructions that the host's
-// tools or the next agent obey. The broker saw the names; here it is looked whether they stand at the end.
+// Reports at the end of a run what it leaves behind: repositories, rebases and instructions that the host's tools or
+// the next agent obey. The broker reports the names; this class checks whether they still exist.
 #pragma once
 
 #include <string>
@@ -13,8 +13,8 @@ class Aftermath {
  public:
   Aftermath();
   void add(const broker::Event& event);
-  /// Once nothing of the sandbox lives. One sentence for each kind, with the first few paths. Looks at paths that the
-  /// agent named, without following a link or opening anything.
+  /// Call it when no process of the sandbox is left. Returns one sentence for each kind, with the first few paths.
+  /// Looks at paths that the agent named, without following links or opening anything.
   [[nodiscard]] std::vector<std::string> sentences() const;
 
  private:
@@ -22,7 +22,7 @@ class Aftermath {
     broker::Trace kind;
     std::string path;
   };
-  [[nodiscard]] bool stands(const Found& found) const;
+  [[nodiscard]] bool is_relevant(const Found& found) const;
   [[nodiscard]] bool has(broker::Trace kind) const;
   [[nodiscard]] bool index_above() const;
   [[nodiscard]] std::string paths_of(std::initializer_list<broker::Trace> kinds) const;

@@ -1,3 +1,4 @@
+// Opens, seals and closes the journal of a run.
 #include "supervisor/journal/run_journal.h"
 
 #include <agentrun/sys/error.h>
@@ -58,7 +59,7 @@ void RunJournal::seal() {
   turn_segment();
 }
 
-// When nothing happens, that is said.
+// Records that nothing happens.
 void RunJournal::tick(std::int64_t now) {
   if (run_.size() != seen_) {
     seen_ = run_.size();
@@ -85,7 +86,7 @@ void RunJournal::moved() {
 }
 
 void RunJournal::close(Closing closing) {
-  closing.records = run_.absorb();  // nobody writes any more: as many as there will be before journal.close
+  closing.records = run_.absorb();  // all writers are dead: the number of records before journal.close
   run_.end_segment();
   closing.records = run_.size();
   closing.decisions = run_.decisions();

@@ -1,4 +1,4 @@
-// The journal of one run, as the supervisor's loop keeps it.
+// The journal of one run, as the supervisor's loop uses it.
 #pragma once
 
 #include <filesystem>
@@ -15,8 +15,8 @@
 
 namespace agentrun::supervisor {
 
-/// Opens it, seals it, lets segments and keys follow each other, closes it, or says why it cannot. All calls throw
-/// SysError (or Refusal) when the journal cannot be kept: then nothing may be allowed any more.
+/// Opens the journal, seals it, changes segments and keys, and closes it. All calls throw SysError (or Refusal) when
+/// the journal cannot be written: then nothing may be allowed any more.
 class RunJournal {
  public:
   RunJournal(const Prepared& prepared, const std::vector<std::string>& argv);
@@ -26,35 +26,35 @@ class RunJournal {
   [[nodiscard]] const std::string& origin() const noexcept { return run_.origin(); }
   [[nodiscard]] const journal::Key& identity() const noexcept { return identity_; }
   [[nodiscard]] const journal::Redactor& redactor() const noexcept { return redactor_; }
-  /// A sentence for people, when the index of journals is not what it was; empty once it was taken.
+  /// A sentence for the user if the index of journals was damaged or changed; empty after the first call.
   [[nodiscard]] std::string take_notice() { return std::exchange(notice_, {}); }
   /// For the supervisor's own records.
   [[nodiscard]] journal::Appender& entries() noexcept { return entries_; }
 
-  /// For a process that appends, which is forked before the next one is asked for.
+  /// For a process that appends. Fork it before you ask for the next one.
   [[nodiscard]] journal::Entries appender() { return run_.appender(); }
-  /// Readable when seal() is wanted at once.
+  /// Readable when seal() should be called at once.
   [[nodiscard]] const Fd& wake() const noexcept { return run_.wake(); }
-  /// Where such a process is told of the next segment (journal::segment_message): a socket that outlives this. Before
-  /// the first seal().
+  /// The socket for journal::segment_message to such a process; it must outlive this object. Call it before the first
+  /// seal().
   void add_writer(const Fd& channel) { writers_.push_back(&channel); }
-  /// One of them has moved to the segment that it was told of.
+  /// One of the processes has moved to the next segment.
   void moved();
 
-  /// One turn: absorbs, signs, begins what is due. At least every 100 ms.
+  /// Absorbs and signs records, and begins segments and epochs that are due. Call it at least every 100 ms.
   void seal();
-  /// How many records there are now.
+  /// The current number of records.
   std::uint64_t records() { return run_.absorb(); }
   /// Appends what was lost to sinks.
   void record(const std::vector<Lost>& lost) {
     for (const Lost& one : lost) append(lost_line(id_, one));
   }
-  /// The end. Every process that appends is dead.
+  /// Closes the journal. Every process that appends must be dead.
   void close(Closing closing);
-  /// The end without journal.close: signs what is there.
+  /// Ends without journal.close: signs the records so far.
   void leave();
-  /// The end of a journal that cannot be written: journal.fail, as far as that is possible. Never throws. Behind the
-  /// closing checkpoint nothing is written: what failed then is only the index, which the next start mends.
+  /// Ends a journal that cannot be written, with journal.fail if possible. Never throws. After the closing checkpoint
+  /// it writes nothing: then only the index failed, which the next start repairs.
   void fail(std::string_view errno_name, std::string_view what) noexcept {
     if (!closed_) (void)run_.fail(id_, errno_name, what);
   }
@@ -76,7 +76,7 @@ class RunJournal {
   journal::Appender entries_;
   std::vector<const Fd*> writers_;
   std::size_t unmoved_ = 0;
-  std::uint64_t seen_ = 0;  // records, when last looked
+  std::uint64_t seen_ = 0;  // records at the last tick
   std::int64_t seen_at_ = 0;
   bool closed_ = false;
   Syncer syncer_;

@@ -1,4 +1,4 @@
-// The processes of a run's sinks: started, listened to, waited for.
+// Starts the processes of a run's sinks, reads their events and waits for them.
 #include "supervisor/journal/run_sinks.h"
 
 #include <fcntl.h>
@@ -22,7 +22,7 @@ namespace {
 constexpr std::int64_t ms = 1'000'000;
 constexpr std::int64_t lost_period_ns = 60'000 * ms;
 
-// libcurl's, which no other sink has a use for.
+// libcurl's variables, for sinks that use it.
 std::vector<std::string> proxies() {
   std::vector<std::string> list;
   for (const char* name :
@@ -67,8 +67,8 @@ void Sinks::start(One& one, const Of& of) {
   try {
     if (one.sink.target.kind == sink::Target::Kind::file) setup.output = open_output(one.sink.target.path);
     if (one.sink.target.format == sink::Format::cloudevents) {
-      // Who speaks with the network never holds the journal's keys; this one can sign nothing that a verifier would
-      // take for a journal.
+      // A process that uses the network never has the journal's keys. With this key it cannot sign anything that a
+      // verifier would accept as a journal.
       std::array<std::uint8_t, 32> seed{};
       check(::getrandom(seed.data(), seed.size(), 0), "getrandom");
       setup.key_name = of.origin + "/sink";
@@ -82,7 +82,7 @@ void Sinks::start(One& one, const Of& of) {
     one.reason = e.what();
     one.state = One::State::dead;
     one.warned = true;
-    if (warn_) warn_("sink " + one.sink.target.name + ": " + one.reason + "; the run goes on without it");
+    if (warn_) warn_("sink " + one.sink.target.name + ": " + one.reason + "; the run continues without it");
   }
 }
 
@@ -93,7 +93,7 @@ void Sinks::add_interests(std::vector<pollfd>& fds) const {
 
 void Sinks::relay() {
   for (One& one : ones_) {
-    // A bounded number of words a turn: it is not the supervisor's only care.
+    // Take a bounded number of events a turn: the supervisor has other work.
     for (int turn = 0; turn < 16 && one.live; ++turn) {
       pollfd ready{.fd = one.live->events().get(), .events = POLLIN, .revents = 0};
       if (::poll(&ready, 1, 0) != 1) break;
@@ -109,10 +109,10 @@ void Sinks::receive(One& one, const std::optional<sink::Event>& event) {
     one.live.reset();
     if (one.state != One::State::failed)
       one.reason = one.reason.empty() ? "its process ended" : one.reason + ", and its process ended";
-    if (one.state == One::State::arrived) return;  // as it was told, or the cursor will tell
+    if (one.state == One::State::arrived) return;  // it exited as ordered, or its cursor shows what is missing
     one.state = One::State::dead;
     if (!std::exchange(one.warned, true) && warn_)
-      warn_("sink " + name + ": " + one.reason + "; the run goes on without it, the journal has everything");
+      warn_("sink " + name + ": " + one.reason + "; the run continues without it, and the journal is complete");
     return;
   }
   switch (event->kind) {
@@ -142,7 +142,7 @@ void Sinks::receive(One& one, const std::optional<sink::Event>& event) {
 }
 
 std::vector<Lost> Sinks::take_lost(std::int64_t boot_ns) {
-  // A record of what was lost is sent, too, and may be lost: so not one for each.
+  // The record of a loss is sent to sinks, too, and can be lost in turn: so limit their number.
   std::vector<Lost> lost;
   for (One& one : ones_) {
     if (!one.lost || (one.recorded_at != 0 && boot_ns - one.recorded_at < lost_period_ns)) continue;
@@ -160,7 +160,7 @@ void Sinks::send(sink::Order order, std::uint64_t records) {
   }
 }
 
-/// Until none is going any more, or each one's time is over.
+/// Waits until no sink is delivering any more, or the time of each is over.
 void Sinks::wait(const std::function<std::int64_t(const One&)>& deadline, const Interrupt& interrupt) {
   for (;;) {
     const std::int64_t now = boot_clock_ns();
@@ -216,7 +216,7 @@ std::int64_t Sinks::end_of(const One& one) const {
 }
 
 void Sinks::await_exits() {
-  // Those that arrived end their connections.
+  // Sinks that have delivered everything close their connections now.
   for (One& one : ones_) {
     if (one.state != One::State::arrived || !one.live || interrupted_) continue;
     pollfd ended{.fd = one.live->events().get(), .events = POLLIN, .revents = 0};
@@ -256,7 +256,7 @@ std::vector<std::string> Sinks::unsent(std::uint64_t records, const std::string&
     if (at >= records) continue;
     sentences.push_back(begin + counted(records - at) + "not sent (" +
                         (one.reason.empty() ? "the receiver is slow" : one.reason) +
-                        "); they stay: agent-run journal forward " + run);
+                        "); send them with agent-run journal forward " + run);
   }
   return sentences;
 }

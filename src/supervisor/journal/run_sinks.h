@@ -1,4 +1,4 @@
-// The sinks of one run, as the supervisor's loop keeps them.
+// The sinks of one run, as the supervisor's loop uses them.
 #pragma once
 
 #include <poll.h>
@@ -16,9 +16,8 @@
 
 namespace agentrun::supervisor {
 
-/// One process each. Nothing here throws once they are started: a sink that fails is no reason to end a run, since the
-/// journal has everything. What a receiver will never have, or has not got by the end, is told in records of the type
-/// `lost`.
+/// One process for each sink. Only the constructor throws: a sink that fails does not end a run, because the journal is
+/// complete. Records of type `lost` name what a receiver will never have, or does not have at the end.
 class Sinks {
  public:
   struct Of {
@@ -29,28 +28,29 @@ class Sinks {
     enum class State : std::uint8_t { going_on, over } state = State::going_on;
   };
   using Warn = std::function<void(const std::string&)>;
-  /// The number of each sink among those of the run, where not all are started.
+  /// `numbers`: the number of each sink among those of the run.
   Sinks(const std::vector<PreparedSink>& sinks, const std::vector<std::size_t>& numbers, const Of& of, Warn warn);
 
   void add_interests(std::vector<pollfd>& fds) const;
-  /// After a poll(2) in which one of those was ready.
+  /// Handles events, after a poll(2) in which one of the descriptors was ready.
   void relay();
-  /// What is to be recorded now: of each sink at once the first time, then once a minute.
+  /// Losses to record now: for each sink the first one at once, then once a minute.
   std::vector<Lost> take_lost(std::int64_t boot_ns);
 
-  /// What ends the waiting early: asked when `fd` is readable.
+  /// Ends the waiting early: `came` is called when `fd` is readable.
   struct Interrupt {
     int fd = -1;
     std::function<bool()> came;
   };
-  /// The end, in two steps: until the records before `records` have arrived everywhere, or three quarters of the time
-  /// are over. What has not arrived then is lost to the sink as far as this run goes.
+  /// The first step of the end: waits until the records before `records` have arrived everywhere, or three quarters of
+  /// the time are over. Returns what has not arrived.
   std::vector<Lost> drain(std::uint64_t records, const Interrupt& interrupt);
-  /// Until the last ones have arrived and the connections are ended, or the time is over. The processes are killed.
+  /// The second step: waits until the last records have arrived and the connections are closed, or the time is over.
+  /// Then it kills the processes.
   void finish(std::uint64_t records, const Interrupt& interrupt);
-  /// The same without a limit as long as something arrives within `patience_ms`.
+  /// The same, but without a limit while something arrives within `patience_ms`.
   void finish_patiently(std::uint64_t records, int patience_ms);
-  /// Of each sink that has not got everything: a sentence.
+  /// A sentence for each sink that does not have everything.
   [[nodiscard]] std::vector<std::string> unsent(std::uint64_t records, const std::string& run) const;
 
  private:

@@ -1,4 +1,4 @@
-// The sinks that a policy names, with what their URLs name on this host.
+// The sinks of a policy, with the content of the files that their URLs name.
 #pragma once
 
 #include <vector>
@@ -9,7 +9,7 @@
 
 namespace agentrun::supervisor {
 
-/// journal.sinks, each read and found to be out of every agent's hands. Throws Refusal.
+/// Prepares journal.sinks. Throws Refusal, also for a file that an agent could read or write.
 std::vector<PreparedSink> sinks_of(const policy::Policy& policy, const UsersOwn& own, const Places& places);
 
 }  // namespace agentrun::supervisor

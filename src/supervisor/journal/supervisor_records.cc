@@ -1,3 +1,4 @@
+// Writes the supervisor's own records: journal.open, policy.load, tick, lost, journal.close.
 #include "supervisor/journal/supervisor_records.h"
 
 #include <fcntl.h>
@@ -42,12 +43,12 @@ std::optional<std::array<std::uint8_t, 64>> parse_signature(std::string_view hex
   return bytes;
 }
 
-// What the identity signs of a cached hash: no note has this form (two lines, of which the first is this).
+// What the identity signs for a cached hash. No note has this form.
 std::string cached_text(const std::string& key, const std::string& hash) {
   return "agent-run/program/v1\n" + key + hash + "\n";
 }
 
-// The hash that is kept, when the identity has signed it for what the program's file is now.
+// The cached hash, if the identity has signed it for the present state of the program's file.
 std::optional<std::string> cached_hash(const std::string& path, const std::string& key, const journal::Key& identity) {
   constexpr std::size_t hex_size = 64;
   const std::string kept = try_read_regular(path, 4096).value_or("");
@@ -64,18 +65,18 @@ void cache_hash(const std::string& path, const std::string& key, const std::stri
   std::string line;
   try {
     line = key + hash + " " + journal::hex(identity.sign(cached_text(key, hash))) + "\n";
-  } catch (const std::exception&) {  // an ssh-agent that does not answer: it is hashed again the next time
+  } catch (const std::exception&) {  // ssh-agent does not answer: the next run hashes again
     return;
   }
   const std::string fresh = path + "." + std::to_string(::getpid());
   const Fd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   const bool written = file && ::write(file.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size());
-  if (!written || ::rename(fresh.c_str(), path.c_str()) != 0) ::unlink(fresh.c_str());  // only slower next time
+  if (!written || ::rename(fresh.c_str(), path.c_str()) != 0) ::unlink(fresh.c_str());  // the next run hashes again
 }
 
-// SHA-256 of the running program. Hashing some megabytes costs more than all else at start, so the result is kept
-// beside the identity, under what changes with the file: ctime cannot be set back (inode(7)). It is signed: who writes
-// there without the key has no say in what journals say of the program.
+// SHA-256 of the running program. Hashing some megabytes would dominate the start, so the result is cached beside the
+// identity, with what changes when the file does: ctime cannot be set back (inode(7)). The cache is signed, so nobody
+// without the key can change what journals say about the program.
 std::string program_hash(const std::filesystem::path& state, const journal::Key& identity) {
   struct stat st {};
   if (::stat("/proc/self/exe", &st) != 0) return "";
@@ -98,7 +99,7 @@ void times(journal::Record& record) {
   record.word("t", static_cast<std::uint64_t>(wall_clock_ns())).word("tb", static_cast<std::uint64_t>(boot_clock_ns()));
 }
 
-// Canonical: the keys are sorted, an origin has no character to escape.
+// Canonical: the keys are sorted, and an origin has no character to escape.
 std::string before_json(const journal::Before& before) {
   return R"({"origin":")" + before.origin + R"(","root":")" + journal::hex(before.root) + R"(","size":")" +
          std::to_string(before.size) + "\"}";

@@ -22,14 +22,14 @@ struct Closing {
   std::optional<Traffic> traffic;  // with egress
 };
 
-/// Records that a sink's receiver will never have, or had not got when the run ended. The journal has them.
+/// Records that a sink's receiver will never have, or did not have when the run ended. The journal has them.
 struct Lost {
   std::string sink;  // sink::Target::name
   std::uint64_t first = 0, last = 0, count = 0;
   std::string reason;
 };
 
-/// Each gives 0 or the errno of the append.
+/// What journal.open says. The functions that append return 0 or the errno.
 struct Opening {
   std::optional<journal::Before> before;  // the run before this one
   std::vector<std::string> argv;
@@ -42,7 +42,7 @@ int append_open(journal::Appender& entries, const journal::Run& run, const std::
 /// "weakened: host-root, limits (memory: each process; cpus: nothing)", or empty.
 std::string weakenings_line(const Prepared& prepared);
 int append_policies(journal::Appender& entries, const std::string& run_id, const policy::Policy& policy);
-/// "journal.open" says that it lives; this, that nothing happened.
+/// The record of a period in which nothing happened.
 std::string tick_line(const std::string& run_id);
 std::string lost_line(const std::string& run_id, const Lost& lost);
 int append_close(journal::Appender& entries, const std::string& run_id, const Closing& closing);
