@@ -1,4 +1,4 @@
-// Records: writing one canonical JSON line and reading members of it. Format: agent-run-journal(5), RFC 8785.
+// Records: writing one canonical JSON line and reading members of it. Format: agent-run-journal(5); RFC 8785.
 #pragma once
 
 #include <cstddef>
