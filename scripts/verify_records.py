@@ -1,5 +1,5 @@
-"""The part of scripts/verify-journal that opens files which somebody else may have put there, checks signatures, makes the tree, and knows where records may
-stand and what journal.close counts. Written from agent-run-journal(5) alone."""
+"""The part of scripts/verify-journal that opens files safely, checks signatures, computes the tree, and checks the order of record types
+and the counts in journal.close. Written from agent-run-journal(5) alone."""
 import base64, functools, hashlib, itertools, os, pathlib, stat, subprocess, tempfile
 
 
@@ -8,27 +8,27 @@ def sha(data):
 
 
 def printable(text):
-    """On one line, and as it is: names are anybody's to choose."""
+    """One line, with everything escaped that is not printable: the agent chooses names."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(text))
 
 
 def open_regular(path):
-    """A file to read, never a pipe or a link: OSError for what is none."""
+    """Opens a regular file for reading. OSError for anything else, such as a pipe or a link."""
     file = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
     file.close()
-    raise OSError(f"{path} is no file")
+    raise OSError(f"{path} is not a regular file")
 
 
-def segments(folder):
-    """Those that follow each other from 0, whatever else is there."""
-    return list(itertools.takewhile(os.path.lexists, (folder / f"entries.{n:06}.jsonl" for n in itertools.count())))
+def segments(directory):
+    """The segments numbered from 0 without a gap; other files are ignored."""
+    return list(itertools.takewhile(os.path.lexists, (directory / f"entries.{n:06}.jsonl" for n in itertools.count())))
 
 
 def require(holds):
     if not holds:
-        raise ValueError("another form than the one that is valid")
+        raise ValueError("not the valid form")
 
 
 def unbase64(text):
@@ -42,7 +42,7 @@ def key_id(name, public):
 
 
 def vkey(text):
-    """(name, public key); ValueError on anything but the one form."""
+    """(name, public key); ValueError on anything but the canonical form."""
     name, number, data = text.split("+", 2)
     raw = unbase64(data)
     require(len(raw) == 33 and raw[0] == 1 and key_id(name, raw[1:]).hex() == number)
@@ -51,12 +51,12 @@ def vkey(text):
 
 @functools.lru_cache(maxsize=None)
 def ed25519(public, text, signature):
-    """RFC 8032 by openssl; the 12 bytes before the key are those of RFC 8410."""
-    with tempfile.TemporaryDirectory() as folder:
+    """Verifies an Ed25519 signature (RFC 8032) with openssl. The 12 bytes before the key are the prefix of RFC 8410."""
+    with tempfile.TemporaryDirectory() as directory:
         for name, content in (("key", bytes.fromhex("302a300506032b6570032100") + public), ("text", text), ("signature", signature)):
-            pathlib.Path(folder, name).write_bytes(content)
+            pathlib.Path(directory, name).write_bytes(content)
         words = "openssl pkeyutl -verify -rawin -pubin -keyform DER -inkey key -in text -sigfile signature".split()
-        return subprocess.run(words, cwd=folder, capture_output=True).returncode == 0
+        return subprocess.run(words, cwd=directory, capture_output=True).returncode == 0
 
 
 class Tree:
@@ -75,7 +75,8 @@ class Tree:
 
 
 class Course:
-    """The first thing that is wrong is `fault`: rule, where, what. `ends`: the sizes that the notes in `epochs` have."""
+    """Checks the order of record types and the counts. `fault` is the first fault: rule, where, what. `ends`: the sizes of the notes in
+    `epochs`."""
 
     def __init__(self, ends=()):
         self.ends, self.fault, self.end, self.stray = set(ends), None, None, None
@@ -87,7 +88,7 @@ class Course:
     def see(self, index, record):
         kind = record.get("type")
         if self.end and not (self.end == "journal.close" and kind == "journal.fail"):
-            self.wrong(index, f"stands behind {self.end}")
+            self.wrong(index, f"follows {self.end}")
         self.end = kind if kind in ("journal.close", "journal.fail") else self.end
         self.counts["decisions"] += kind == "decision"
         self.counts["refused"] += kind == "decision" and record.get("act") != "allow"
@@ -95,15 +96,15 @@ class Course:
         self.counts["questions"] += kind == "dns.query"
         if kind == "key.rotate" and self.stray is None and index + 1 not in self.ends:
             self.stray = index
-        if kind == "journal.close" and "records" in record:  # older ones may have counted what they did not come to write
+        if kind == "journal.close" and "records" in record:  # older writers may have counted records that they did not write
             self.compare(index, record)
 
     def compare(self, index, record):
         for name, here in {"records": index, **self.counts}.items():
             if name != "refused" and record.get(name, here) != here:
-                self.wrong(index, f"{name} is {record[name]}, here are {here}")
+                self.wrong(index, f"{name} is {record[name]}, but the journal has {here}")
         if record.get("denials", 0) + record.get("absent", 0) > self.counts["refused"]:
-            self.wrong(index, "more denials than decisions that refuse")
+            self.wrong(index, "more denials than refused decisions")
 
     def judge(self, signed):
         if self.stray is not None and self.stray < signed:

@@ -2,8 +2,7 @@
 // it ended, so a deleted run is detected and a forged one contradicts the index. Format: agent-run-journal(5).
 #pragma once
 
-#include <agentrun/journal/run.h>
-#include <agentrun/journal/verify.h>
+#include <agentrun/journal.h>
 
 #include <filesystem>
 #include <optional>

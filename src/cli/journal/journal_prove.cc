@@ -65,7 +65,7 @@ int journal_prove(const Arguments& arguments) {
   const std::string proof = growth
                                 ? journal::prove_consistency(directory, number_of(arguments.value("--from"), "records"))
                                 : journal::prove(directory, number_of(operands[0], "a record"));
-  write_text(stdout, proof);
+  print_for_programs(proof);
   return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "cli/journal/journal_command.h"
 #include "cli/text/output.h"
 #include "cli/text/print.h"
+#include "cli/text/text.h"
 
 namespace agentrun::cli {
 
@@ -59,7 +60,7 @@ int journal_submit(const Arguments& arguments) {
     throw Refusal("the witness replied with status " + std::to_string(reply.status),
                   "for 403 and 404: the witness must be started with the key that agent-run key show prints");
   const std::string note = journal::cosigned(body, reply.body, arguments.value("--witness"));
-  write_text(stdout, note);
+  print_for_programs(note);
   return 0;
 }
 

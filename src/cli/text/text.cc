@@ -2,6 +2,7 @@
 #include "cli/text/text.h"
 
 #include <time.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdio>
@@ -16,6 +17,11 @@ std::string printable_lines(std::string_view text) {
     begin = end + 1;
   }
   return out;
+}
+
+void print_for_programs(std::string_view text) {
+  const std::string shown = ::isatty(STDOUT_FILENO) == 1 ? printable_lines(text) : std::string(text);
+  std::fwrite(shown.data(), 1, shown.size(), stdout);
 }
 
 std::string printable_json(std::string_view json) {

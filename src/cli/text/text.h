@@ -14,6 +14,10 @@ namespace agentrun::cli {
 /// Applies printable() (sys/utf8.h) to each line; line ends stay.
 std::string printable_lines(std::string_view text);
 
+/// Writes lines that programs read, such as a proof, to standard output: byte for byte, but printable_lines() of them
+/// when standard output is a terminal. main() reports a failed write.
+void print_for_programs(std::string_view text);
+
 /// Valid JSON, as a record's line is, with every character that printable() escapes as \uNNNN; bytes that are not UTF-8
 /// become U+FFFD. The value of valid UTF-8 stays the same, its bytes do not: not for
 /// records that are hashed.

@@ -237,15 +237,15 @@ View read_view(const Fd& directory, const std::string& where, const Key& key, co
 std::vector<View> views_set_aside(const View& newest, const Key& key, const std::filesystem::path& state_directory,
                                   std::string& absent) {
   std::vector<View> views;
-  std::string name = newest.previous;
+  std::string aside = newest.previous;
   std::string checkpoint = newest.previous_checkpoint;
   std::set<std::string> seen;
-  while (!name.empty() && views.size() < max_set_aside && seen.insert(name).second) {
-    const bool is_name = name.starts_with(aside_prefix) && files::is_run_id(name);
+  while (!aside.empty() && views.size() < max_set_aside && seen.insert(aside).second) {
+    const bool is_name = aside.starts_with(aside_prefix) && files::is_run_id(aside);
     const auto directory =
-        is_name && !is_no_directory(state_directory / name) ? try_directory(state_directory / name) : std::nullopt;
+        is_name && !is_no_directory(state_directory / aside) ? try_directory(state_directory / aside) : std::nullopt;
     if (!directory) {
-      absent = name;
+      absent = aside;
       break;
     }
     // Its file `checkpoint` may have been changed since. The next index has signed what it was.
@@ -253,9 +253,9 @@ std::vector<View> views_set_aside(const View& newest, const Key& key, const std:
     const auto note = take_note(rest);
     auto head = note ? parse_checkpoint(note->text) : std::nullopt;
     if (head && (head->origin != key.name() || signed_by(*note, key) != Signed::valid)) head.reset();
-    View view = read_view(*directory, name, key, head, state_directory);
-    if (head && !view.leads) view = read_view(*directory, name, key, std::nullopt, state_directory);
-    name = view.previous;
+    View view = read_view(*directory, aside, key, head, state_directory);
+    if (head && !view.leads) view = read_view(*directory, aside, key, std::nullopt, state_directory);
+    aside = view.previous;
     checkpoint = view.previous_checkpoint;
     views.push_back(std::move(view));
   }

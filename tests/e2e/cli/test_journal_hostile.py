@@ -625,7 +625,7 @@ class Live(States):
                 process, folder = self.going(act)
                 status, errors = self.end(process)
                 self.assertEqual(status, harness.REFUSED, f"{name}: {errors}")
-                self.assertRegex(errors, "not written by this run|are missing|not the file|another length", name)
+                self.assertRegex(errors, "not written by this run|did not write it|are missing|replaced by another file|its size is not|content was changed|moved or replaced", name)
                 self.assertRegex(errors, "another of your programs", name)
                 first, second = self.verdicts(folder)
                 self.assertNotEqual(first.status, 0, f"{name}: {first}")

@@ -110,10 +110,10 @@ class Stamps(harness.Case):
         self.assertEqual((self.folder / f"stamp.{size}.tsr").stat().st_mode & 0o777, 0o600)
         verified = self.verify("--tsa-ca", self.tsa.ca)
         self.assertEqual(verified.status, 0, str(verified))
-        self.assertRegex(verified.text, rf"V6 stamp\.{size}\.tsr: the checkpoint of {size} records was there at 20\S+Z, says CN=A clock\S+\n")
+        self.assertRegex(verified.text, rf"V6 stamp\.{size}\.tsr: the checkpoint of {size} records existed at 20\S+Z, according to CN=A clock\S+\n")
         plain = self.verify()
         self.assertEqual(plain.status, 0, str(plain))
-        self.assertIn("whoever that is: --tsa-ca", plain.text)
+        self.assertIn("not checked: use --tsa-ca", plain.text)
         self.assertEqual(self.stamp("--reply", answer).status, 0, "the same once more does nothing")
         self.assertEqual(self.stamp().status, 2, "it is stamped already")
 
@@ -126,7 +126,7 @@ class Stamps(harness.Case):
         self.run_one()
         other = self.verify("--against", answer)
         self.assertEqual(other.status, 2, str(other))
-        self.assertIn("other bytes than any checkpoint", other.errors)
+        self.assertIn("stamps none of the known checkpoints", other.errors)
         # With the checkpoint it is one of another journal.
         self.assertEqual(self.verify("--against", answer, "--against", self.folder / "checkpoint").status, 0)
 
@@ -172,7 +172,7 @@ class Stamps(harness.Case):
         self.tsa.openssl("ts", "-query", "-data", self.folder / "keycert", "-sha256", "-cert", "-out", foreign)
         result = self.stamp("--reply", self.tsa.reply(foreign))
         self.assertEqual(result.status, 2, str(result))
-        self.assertIn("other bytes", result.errors)
+        self.assertIn("not of the requested checkpoint", result.errors)
         self.assertFalse(list(self.folder.glob("*.tsr")))
 
     def test_kept_ones_are_evidence(self):
@@ -203,7 +203,7 @@ class Stamps(harness.Case):
         note.write_bytes(head.replace(b"\n\n", b"x\n\n"))
         expect(1, "TAMPERED", rf"V7 stamp.{size}.note: ")
         note.unlink()
-        expect(1, "TAMPERED", rf"V6 stamp.{size}.tsr: it is not of the bytes of")
+        expect(1, "TAMPERED", rf"V6 stamp.{size}.tsr: it does not stamp the bytes of")
         note.write_bytes(head)
         os.mkfifo(self.folder / "stamp.7.note")
         self.assertEqual(self.verify().status, 1, "a pipe is no note")
@@ -229,7 +229,7 @@ class Stamps(harness.Case):
             shutil.copy(name, forged)
         result = self.verify(forged_id, "--tsa-ca", self.tsa.ca)
         self.assertEqual(result.status, 1, str(result))
-        self.assertRegex(result.text, r"V1 stamp\.\d+\.note: the checkpoint of another journal: .*" + run)
+        self.assertRegex(result.text, r"V1 stamp\.\d+\.note: a checkpoint of another journal: .*" + run)
 
     def test_run_that_goes_on(self):
         """A checkpoint of an open journal is stamped; the journal grows, and is cut back."""
@@ -261,7 +261,7 @@ class Stamps(harness.Case):
         self.run_one()
         verified = self.verify("--index", "--tsa-ca", self.tsa.ca)
         self.assertEqual(verified.status, 0, str(verified))
-        self.assertRegex(verified.text, r"V6 stamp\.\d+\.tsr: the checkpoint of \d+ records was there")
+        self.assertRegex(verified.text, r"V6 stamp\.\d+\.tsr: the checkpoint of \d+ records existed")
         kept = {path: path.read_bytes() for path in (self.state / "index").glob("stamp.*")}
         for folder in ("index", "runs"):  # unknown runs would say so by themselves
             shutil.rmtree(self.state / folder)

@@ -2,10 +2,12 @@
 
 import base64
 import http.client
+import os
 import re
 import shutil
 import socket
 import subprocess
+import threading
 import time
 
 import harness
@@ -87,6 +89,73 @@ class Witness(harness.Case):
         followed = harness.run([harness.AGENT_RUN, "journal", "submit", "--to", "./https://w", "--witness", self.vkey], cwd=self.scratch.base,
                                env=self.scratch.environment)
         self.assertEqual(followed.status, 0, str(followed))
+
+    def answer_with(self, line):
+        """A socket that passes one request on to the witness and adds a signature line to the reply."""
+        between = socket.socket(socket.AF_UNIX)
+        self.addCleanup(between.close)
+        between.settimeout(harness.PATIENCE)
+        path = self.scratch.base / "between"
+        path.unlink(missing_ok=True)
+        between.bind(str(path))
+        between.listen(1)
+
+        def read_message(peer):
+            data = b""
+            while True:
+                head, end, body = data.partition(b"\r\n\r\n")
+                length = re.search(rb"(?i)content-length: *(\d+)", head)
+                if end and length and len(body) >= int(length[1]):
+                    return head, body
+                if not (more := peer.recv(65536)):
+                    raise ConnectionError("the message is incomplete")
+                data += more
+
+        def pass_on():
+            client, _ = between.accept()
+            with client, self.connect() as witness:
+                client.settimeout(10)
+                witness.sendall(b"\r\n\r\n".join(read_message(client)))
+                head, body = read_message(witness)
+                body += line if b" 200 " in head else b""
+                client.sendall(re.sub(rb"(?i)(content-length: *)\d+", rb"\g<1>%d" % len(body), head) + b"\r\n\r\n" + body)
+
+        def serve():
+            while not passed.is_set():
+                try:
+                    pass_on()
+                except OSError:
+                    return
+        passed = threading.Event()
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        self.addCleanup(thread.join, 10)
+        self.addCleanup(between.shutdown, socket.SHUT_RDWR)
+        self.addCleanup(passed.set)
+        return path
+
+    def test_terminal(self):
+        """What a witness adds reaches programs as it is; on a terminal, what that would obey is escaped."""
+        self.run_one()
+        line = "\u2014 other\u202ewitness {}\n".format(base64.b64encode(bytes(68)).decode()).encode()
+        words = [harness.AGENT_RUN, "journal", "submit", "--witness", self.vkey, "--to", self.answer_with(line)]
+        common = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE, "env": self.scratch.environment, "timeout": harness.PATIENCE}
+        piped = subprocess.run(words, stdout=subprocess.PIPE, **common)
+        self.assertEqual(piped.returncode, 0, piped.stderr)
+        self.assertTrue(piped.stdout.endswith(line), piped.stdout)
+        master, terminal = os.openpty()
+        self.addCleanup(os.close, master)
+        shown = subprocess.run(words, stdout=terminal, **common)
+        os.close(terminal)
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        text = b""
+        try:
+            while piece := os.read(master, 65536):
+                text += piece
+        except OSError:  # EIO: the other end is closed
+            pass
+        self.assertNotIn("\u202e", text.decode())
+        self.assertIn(rb"other\xe2\x80\xaewitness", text)
 
     def test_refusals(self):
         self.run_one()

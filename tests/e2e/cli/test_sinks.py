@@ -314,7 +314,7 @@ class Sinks(harness.Case):
         self.assert_ran(run, 3)
         self.assert_complete(run)
         self.assertEqual(run.errors.count("cannot be reached: ECONNREFUSED"), 1, run.errors)
-        self.assertRegex(run.errors, rf"\d+ records were not sent \(ECONNREFUSED\); they stay: agent-run journal forward {run.id}")
+        self.assertRegex(run.errors, rf"\d+ records were not sent \(ECONNREFUSED\); send them with agent-run journal forward {run.id}")
         (lost,) = self.lost(run)
         self.assertEqual((lost["sink"], lost["first"], lost["last"], lost["count"]), (url, 0, lost["i"] - 1, lost["i"]))
         self.assertEqual(run.journal()[-1]["lost"], lost["count"])
@@ -440,7 +440,7 @@ class Sinks(harness.Case):
         log = self.out / "log"
         self.wait_for(lambda: log.exists() and log.read_text().count("\n") > 10, 10, "records")
         os.kill(self.helper(process), signal.SIGKILL)
-        self.assertIn(b"its process ended; the run goes on without it", process.stderr.readline())
+        self.assertIn(b"its process ended; the run continues without it", process.stderr.readline())
         before = (self.ws / "f").stat().st_mtime_ns
         self.wait_for(lambda: (self.ws / "f").stat().st_mtime_ns > before, 5, "the agent goes on")
         (self.ws / "go").touch()
