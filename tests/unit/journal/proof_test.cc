@@ -104,7 +104,8 @@ TEST_CASE("proofs of a journal hold by its identity's key alone, with and withou
   CHECK_FALSE(refusal_of([&] { (void)prove(journal.run.directory(), size); }).empty());
   const std::vector<std::string> stranger{Key::generate("x").vkey()};
   CHECK(refusal_of([&] { (void)check_proof(proof, stranger); }).find("not trusted") != std::string::npos);
-  CHECK(refusal_of([&] { (void)check_proof(growth, journal.trusted); }).find("requires the checkpoint") != std::string::npos);
+  CHECK(refusal_of([&] { (void)check_proof(growth, journal.trusted); }).find("requires the checkpoint") !=
+        std::string::npos);
   std::string entries = slurp(journal.entries());
   entries[entries.find("/work/file")] = 'X';
   spill(journal.entries(), entries);
