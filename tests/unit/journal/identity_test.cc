@@ -63,7 +63,7 @@ TEST_CASE("an identity with another mode, owner or type is refused") {
   }
   REQUIRE(::chmod(file.c_str(), 0600) == 0);
   REQUIRE(::chmod(scratch.path().c_str(), 0777) == 0);
-  refuse(scratch.path(), "others may write");
+  refuse(scratch.path(), "other users may write");
   REQUIRE(::chmod(scratch.path().c_str(), 0700) == 0);
   if (::geteuid() == 0) {
     REQUIRE(::chown(file.c_str(), 12345, 0) == 0);
