@@ -1,3 +1,4 @@
+// Profiles that are compiled into the program, as parsed trees.
 #include "profile/embedded.h"
 
 namespace agentrun::profile {

@@ -1,5 +1,5 @@
 // The trees of the shipped profiles, as they are kept in the program: parsing YAML at each start costs more than all
-// the rest of a profile's way. generate.cc makes them, from the same read_tree() that reads a user's file.
+// the rest of a profile's way. embed_profiles.cc makes them, from the same read_tree() that reads a user's file.
 #pragma once
 
 #include <cstdint>

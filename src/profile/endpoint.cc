@@ -1,3 +1,4 @@
+// Parses and prints the endpoints of network rules.
 #include <agentrun/profile/endpoint.h>
 
 #include <arpa/inet.h>

@@ -24,7 +24,7 @@ bool is_path(std::string_view name) {
   return name.find('/') != std::string_view::npos || name.ends_with(".yaml");
 }
 
-std::string folder_of(const std::string& file) {
+std::string directory_of(const std::string& file) {
   const std::size_t slash = file.rfind('/');
   return slash == std::string::npos ? std::string{} : file.substr(0, slash + 1);
 }
@@ -70,12 +70,12 @@ std::string follow_links(std::string path, const Place& asked_at) {
   const auto trusted = [](const struct stat& st) { return st.st_uid == 0 || st.st_uid == ::geteuid(); };
   for (int links = 0; links <= most; ++links) {
     struct stat link {
-    }, folder{};
+    }, directory{};
     if (::lstat(path.c_str(), &link) != 0 || !S_ISLNK(link.st_mode)) return path;
-    const std::string parent = folder_of(path);
-    if (::stat(parent.empty() ? "." : parent.c_str(), &folder) != 0) fail_open(asked_at, path, errno);
-    const bool open_to_all = (folder.st_mode & S_IWOTH) != 0 && (folder.st_mode & S_ISVTX) == 0;
-    if (!trusted(link) || open_to_all || (!trusted(folder) && (folder.st_mode & S_ISVTX) == 0))
+    const std::string parent = directory_of(path);
+    if (::stat(parent.empty() ? "." : parent.c_str(), &directory) != 0) fail_open(asked_at, path, errno);
+    const bool open_to_all = (directory.st_mode & S_IWOTH) != 0 && (directory.st_mode & S_ISVTX) == 0;
+    if (!trusted(link) || open_to_all || (!trusted(directory) && (directory.st_mode & S_ISVTX) == 0))
       fail(asked_at, path, "a symbolic link that somebody else could change", "name the file that it leads to");
     std::string text(PATH_MAX, '\0');
     const ssize_t size = ::readlink(path.c_str(), text.data(), text.size());
@@ -95,7 +95,8 @@ std::optional<Source> try_open(const std::string& path, const Place& asked_at) {
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) fail_open(asked_at, path, errno);
   if (!S_ISREG(status.st_mode)) fail(asked_at, path, "not a regular file", "name a file");
-  if ((status.st_mode & S_IWOTH) != 0) fail(asked_at, path, "anybody may write it", "chmod o-w it, after reading it");
+  if ((status.st_mode & S_IWOTH) != 0)
+    fail(asked_at, path, "anyone may write to it", "read it, then run chmod o-w on it");
   return Source{.identity = std::to_string(status.st_dev) + ":" + std::to_string(status.st_ino),
                 .file = path,
                 .text = read_all(fd, asked_at, path)};
@@ -127,7 +128,7 @@ class Chain {
   }
 
   [[nodiscard]] static Source find_path(const std::string& wanted, const Place& asked_at, const std::string& from) {
-    const std::string path = wanted.front() == '/' ? wanted : folder_of(from) + wanted;
+    const std::string path = wanted.front() == '/' ? wanted : directory_of(from) + wanted;
     if (auto source = try_open(path, asked_at)) return *std::move(source);
     fail(asked_at, path, "no such file", "check the path; a shipped profile is named without .yaml");
   }

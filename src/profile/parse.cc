@@ -1,3 +1,4 @@
+// Text of a profile → Profile.
 #include "profile/profile_reader.h"
 #include "profile/yaml_tree.h"
 

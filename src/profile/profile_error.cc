@@ -1,3 +1,4 @@
+// The text of errors in profiles, and of their places.
 #include <agentrun/profile.h>
 
 #include <array>

@@ -1,3 +1,4 @@
+// Reads the keys of a profile from its YAML tree. The tables are the list of all keys.
 #include "profile/profile_reader.h"
 
 #include <algorithm>
@@ -28,7 +29,7 @@ void read_extends(const Node& value, const std::string& key, Profile& into) {
     const Pattern& parent = into.extends[i];
     const std::string bounded = "/" + parent.value + "/";
     if (bounded.find("/../") != std::string::npos)
-      fail(parent.place, key + "[" + std::to_string(i) + "]", "\"..\" leads above the profile's folder",
+      fail(parent.place, key + "[" + std::to_string(i) + "]", "\"..\" leads above the profile's directory",
            "write an absolute path");
   }
 }
@@ -74,7 +75,7 @@ void read_exec_rules(const Node& value, const std::string& key, Exec& into) {
     else
       rule.value = text_value(item, item_key);
     if (rule.value.empty())
-      fail(item.place, item_key, "without a path", "write {path: /usr/bin/git, argv: [push, \"**\"]}");
+      fail(item.place, item_key, "the path is missing", "write {path: /usr/bin/git, argv: [push, \"**\"]}");
     (into.*member).push_back(std::move(rule));
   });
 }
@@ -113,8 +114,8 @@ void check_endpoint(const NetworkRule& rule, const std::string& key) {
   if (const auto* const fault = std::get_if<Fault>(&parsed)) fail(rule.place, key, fault->message, fault->remedy);
   const auto& endpoint = std::get<Endpoint>(parsed);
   if (rule.tls && (endpoint.udp || endpoint.kind == Endpoint::Kind::range))
-    fail(rule.place, key + ".tls", "of a rule without a name for TCP",
-         "remove it: names in TLS are checked where a name was allowed");
+    fail(rule.place, key + ".tls", "only a rule with a name for TCP can have it",
+         "remove it: names in TLS are checked only where a rule allows a name");
 }
 constexpr std::array<std::pair<std::string_view, TlsNames>, 2> tls_words{
     {{"name", TlsNames::name}, {"any", TlsNames::any}}};
@@ -132,7 +133,7 @@ void read_network_rules(const Node& value, const std::string& key, Network& into
     else
       rule.to = text_value(item, item_key);
     if (rule.tls && member != &Network::allow)
-      fail(item.place, item_key + ".tls", "of a rule that allows nothing", "write it in network.allow");
+      fail(item.place, item_key + ".tls", "only a rule of network.allow can have it", "move it there, or remove it");
     check_endpoint(rule, item_key);
     (into.*member).push_back(std::move(rule));
   });
@@ -167,7 +168,7 @@ void read_sockets(const Node& value, const std::string& key, Profile& into) {
       socket.value = text_value(item, item_key);
     else
       read_section(item, item_key, socket_keys, socket);
-    if (socket.value.empty()) fail(item.place, item_key, "without a path", "write {path: \"…\"}");
+    if (socket.value.empty()) fail(item.place, item_key, "the path is missing", "write {path: \"…\"}");
     into.sockets.push_back(std::move(socket));
   });
 }
@@ -176,7 +177,7 @@ void read_sockets(const Node& value, const std::string& key, Profile& into) {
 void read_set(const Node& value, const std::string& key, Environment& into) {
   each_entry(value, key, [&](const Node& name, const Node& text, const std::string& item_key) {
     if (name.text.find('=') != std::string::npos)
-      fail(name.place, item_key, "a name with \"=\"", "write {NAME: \"value\"}");
+      fail(name.place, item_key, "a name must not contain \"=\"", "write {NAME: \"value\"}");
     into.set.push_back({{.value = name.text, .place = name.place}, any_text_value(text, item_key)});
   });
 }
@@ -286,12 +287,12 @@ void read_decisions(const Node& value, const std::string& key, Profile& into) {
 // the document -------------------------------------------------------------------------------------------------------
 void read_version(const Node& value, const std::string& key, Profile&) {
   if (value.kind != Node::Kind::plain || value.text != "1")
-    fail(value.place, key, "not a version that this program reads", "write agent-run: 1");
+    fail(value.place, key, "not a format version that agent-run knows", "write agent-run: 1");
 }
 void read_name(const Node& value, const std::string& key, Profile& into) {
   into.name = text_value(value, key);
   if (!is_profile_name(into.name))
-    fail(value.place, key, "not a name for a profile",
+    fail(value.place, key, "not a valid name for a profile",
          "use letters, digits, \".\", \"_\" and \"-\", at most 64; built-in and command-line are taken");
 }
 template <typename T, T Profile::*member, const auto& table>
@@ -371,7 +372,7 @@ Profile read_profile(const Node& root, const std::string& file) {
   read_section(root, "", profile_keys, profile);
   if (profile.name.empty()) profile.name = name_of_file(file);
   if (!is_profile_name(profile.name))
-    fail(profile.place, "name", "missing, and the file's name cannot serve", "add name: …");
+    fail(profile.place, "name", "missing, and the file's name is not a valid name for a profile", "add name: …");
   return profile;
 }
 

@@ -1,3 +1,4 @@
+// Converts scalars: numbers, sizes, durations.
 #include "profile/scalar.h"
 
 #include <algorithm>

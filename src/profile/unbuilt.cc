@@ -34,7 +34,7 @@ constexpr Unbuilt unbuilt[] = {
 void refuse_unbuilt(const Profile& profile) {
   for (const Unbuilt& row : unbuilt) {
     if (const Found place = row.found(profile))
-      fail(*place, row.key, "not supported yet", "remove it: this version has no effect for it");
+      fail(*place, row.key, "not supported yet", "remove it: this version of agent-run does not support it");
   }
 }
 

@@ -1,3 +1,4 @@
+// Reads values of one shape each from the YAML tree.
 #include "profile/values.h"
 
 #include <algorithm>
@@ -43,7 +44,7 @@ std::string_view nearest(std::string_view word, const std::vector<std::string_vi
 
 std::string any_text_value(const Node& node, const std::string& key) {
   if (node.kind == Node::Kind::null)
-    fail(node.place, key, "without a value", "quote it when ~ is meant: \"~\"; or remove it");
+    fail(node.place, key, "the value is missing", "to mean ~, quote it: \"~\"; or remove it");
   if (!node.is_scalar()) fail(node.place, key, "not text", "write one value in quotes");
   if (node.kind == Node::Kind::plain && is_typed(node.text))
     fail(node.place, key, "\"" + node.text + "\" is not text for every reader of YAML",

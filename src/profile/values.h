@@ -66,7 +66,7 @@ struct Key {
 template <typename T, std::size_t N>
 void read_section(const Node& node, const std::string& path, const Key<T> (&table)[N], T& into) {
   if (node.kind != Node::Kind::map)
-    fail(node.place, path, node.kind == Node::Kind::null ? "without a value" : "not a map",
+    fail(node.place, path, node.kind == Node::Kind::null ? "the value is missing" : "not a map",
          "write key: value pairs, or remove the key");
   for (const Entry& entry : node.entries) {
     const std::string key = path.empty() ? entry.key.text : path + "." + entry.key.text;

@@ -1,3 +1,4 @@
+// YAML text → tree, without what readers of YAML understand differently.
 #include "profile/yaml_tree.h"
 
 #include <yaml-cpp/eventhandler.h>
@@ -108,7 +109,7 @@ class Builder final : public YAML::EventHandler {
     refuse_properties(mark, tag, anchor, "?");
     if (stack_.size() >= max_depth) fail(place(mark), {}, "nested too deeply", "no key of a profile needs it");
     if (!stack_.empty() && stack_.back().node.kind == Node::Kind::map && !stack_.back().key)
-      fail(place(mark), {}, "a key that is not a word", "write a key of agent-run-profile(5)");
+      fail(place(mark), {}, "the key is not a word", "write a key of agent-run-profile(5)");
     stack_.push_back({.node = {.kind = kind, .place = place(mark)}, .key = {}});
   }
 
@@ -139,7 +140,7 @@ class Builder final : public YAML::EventHandler {
   }
 
   static void check_key(const Node& key) {
-    if (!key.is_scalar()) fail(key.place, {}, "a key that is not a word", "write a key of agent-run-profile(5)");
+    if (!key.is_scalar()) fail(key.place, {}, "the key is not a word", "write a key of agent-run-profile(5)");
     if (key.text == "<<") fail(key.place, {}, "a merge key", "write the values out, or use extends");
   }
 
@@ -148,7 +149,7 @@ class Builder final : public YAML::EventHandler {
     for (const Entry& entry : map.entries) {
       const auto [first, is_new] = seen.emplace(entry.key.text, &entry.key.place);
       if (!is_new)
-        fail(entry.key.place, entry.key.text, "written twice",
+        fail(entry.key.place, entry.key.text, "duplicate key",
              "join it with the one in line " + std::to_string(first->second->line));
     }
   }

@@ -1,3 +1,4 @@
+// The environment that the agent starts with.
 #include "policy/compile/environment.h"
 
 #include <algorithm>
@@ -43,7 +44,7 @@ using Built = std::map<std::string, std::string>;
 
 void pass(const HostFacts& facts, const profile::Pattern& name, const Origin& origin, Built& into) {
   if (name.value.find('=') != std::string::npos)
-    profile::fail(name.place, origin.key, "a name with \"=\"", "use environment.set to give a value");
+    profile::fail(name.place, origin.key, "a name must not contain \"=\"", "use environment.set to give a value");
   if (const auto wrong = Glob::fault(name.value))
     profile::fail(name.place, origin.key, *wrong, "write a name, or a glob such as \"LC_*\"");
   const auto literal = Glob::literal(name.value);

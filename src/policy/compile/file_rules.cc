@@ -25,9 +25,9 @@ constexpr Enforcer first_enforcer(Layer layer) {
   return layer == Layer::files_protect || layer == Layer::files_keep ? Enforcer::broker : Enforcer::kernel;
 }
 
-// A protected path comes to be also when the agent makes a link or a file of a folder above it that is not there yet,
-// or that is a file now (a `.git` that names another folder).
-void protect_folders_to_be(Draft& draft, const PathPattern& pattern, std::size_t rule) {
+// A protected path comes to be also when the agent makes a link or a file of a directory above it that is not there
+// yet, or that is a file now (a `.git` that names another directory).
+void protect_directories_to_be(Draft& draft, const PathPattern& pattern, std::size_t rule) {
   if (!pattern.is_literal()) return;
   const auto is_writable = [&](std::string_view path) {
     return std::any_of(draft.claims.begin(), draft.claims.end(), [&](const Draft::Claim& claim) {
@@ -36,14 +36,14 @@ void protect_folders_to_be(Draft& draft, const PathPattern& pattern, std::size_t
   };
   const std::string path = pattern.literal_prefix();
   for (std::string_view above = parent_of(path); is_writable(above); above = parent_of(above)) {
-    const std::string folder(above);
-    if (exists(draft.facts, folder) && (!draft.facts.is_folder || draft.facts.is_folder(folder))) return;
+    const std::string directory(above);
+    if (exists(draft.facts, directory) && (!draft.facts.is_folder || draft.facts.is_folder(directory))) return;
     draft.bound.push_back({literal_pattern(above, Scope::self), Layer::files_protect, rule});
   }
 }
 
-// The folders that a pattern names on the way to what it guards: `.git` of `**/.git/hooks/**`. A link by such a name
-// would let another folder stand in for the guarded one, which then has another path.
+// The directories that a pattern names on the way to what it guards: `.git` of `**/.git/hooks/**`. A link by such a
+// name would let another directory stand in for the guarded one, which then has another path.
 void guard_the_way(Draft& draft, const PathPattern& pattern, std::size_t rule) {
   const std::size_t all = pattern.components.size();
   const std::size_t longest = pattern.scope == Scope::below ? all : all - std::min<std::size_t>(all, 1);
@@ -59,14 +59,14 @@ void guard_the_way(Draft& draft, const PathPattern& pattern, std::size_t rule) {
 
 void guard(Draft& draft, PathPattern pattern, Layer layer, std::size_t rule) {
   if (layer == Layer::files_keep) {
-    // A file has nothing below it, and a folder by its name (.git) is not meant.
+    // A file has nothing below it, and a directory by its name (.git) is not meant.
     if (pattern.scope == Scope::self_and_below) pattern.scope = Scope::self;
     draft.bound.push_back({std::move(pattern), layer, rule});
     return;
   }
   draft.bound.push_back({pattern, layer, rule});
   guard_the_way(draft, pattern, rule);
-  if (layer == Layer::files_protect) protect_folders_to_be(draft, pattern, rule);
+  if (layer == Layer::files_protect) protect_directories_to_be(draft, pattern, rule);
 }
 
 namespace {

@@ -13,10 +13,10 @@ namespace {
 
 constexpr std::size_t max_found = 1024;  // paths that one glob of a grant may name
 
-// Folders that nobody gives an agent to write on purpose.
-constexpr std::array<std::string_view, 14> system_folders = {"/etc",       "/usr",  "/usr/bin", "/usr/sbin", "/usr/lib",
-                                                             "/usr/lib64", "/bin",  "/sbin",    "/lib",      "/lib64",
-                                                             "/boot",      "/proc", "/sys",     "/dev"};
+// Directories that nobody gives an agent to write on purpose.
+constexpr std::array<std::string_view, 14> system_directories = {
+    "/etc",  "/usr", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64", "/bin",
+    "/sbin", "/lib", "/lib64",   "/boot",     "/proc",    "/sys",       "/dev"};
 
 // The existing paths that a grant's glob names, and its path when it is literal.
 class Finder {
@@ -30,27 +30,28 @@ class Finder {
   }
 
  private:
-  void descend(const std::string& folder, std::span<const Component> rest) {
+  void descend(const std::string& directory, std::span<const Component> rest) {
     if (rest.empty()) {
       if (found_.size() >= max_found)
-        profile::fail(origin_.place, origin_.key, "names more than 1024 paths", "grant the folder above them");
-      found_.push_back(folder.empty() ? "/" : folder);
+        profile::fail(origin_.place, origin_.key, "matches more than 1024 paths", "grant the directory above them");
+      found_.push_back(directory.empty() ? "/" : directory);
       return;
     }
     const Component& next = rest.front();
     if (next.kind == Component::Kind::any)
-      profile::fail(origin_.place, origin_.key, "** in the middle of a grant",
-                    "grant the folder above it; ** may stand at the end");
+      profile::fail(origin_.place, origin_.key, "** is not at the end of a grant",
+                    "grant the directory above it; only the end can be **");
     if (next.kind == Component::Kind::literal) {
-      descend(folder + "/" + next.text, rest.subspan(1));
+      descend(directory + "/" + next.text, rest.subspan(1));
       return;
     }
     const Glob glob(next.text);
     std::vector<std::string> names =
-        facts_.entries ? facts_.entries(folder.empty() ? "/" : folder) : std::vector<std::string>{};
+        facts_.entries ? facts_.entries(directory.empty() ? "/" : directory) : std::vector<std::string>{};
     std::sort(names.begin(), names.end());
     for (const std::string& name : names) {
-      if (glob.matches(name) && exists(facts_, folder + "/" + name)) descend(folder + "/" + name, rest.subspan(1));
+      if (glob.matches(name) && exists(facts_, directory + "/" + name))
+        descend(directory + "/" + name, rest.subspan(1));
     }
   }
 
@@ -64,17 +65,16 @@ void refuse_mistakes(const Draft& draft, const std::string& path, Grant::Access 
     profile::fail(origin.place, origin.key, "/proc is the sandbox's own",
                   "remove it: /proc is readable, and no grant reaches into it");
   if (path == "/dev/shm")
-    profile::fail(origin.place, origin.key, "/dev/shm is the sandbox's own",
-                  "grant the folders below it that are meant");
+    profile::fail(origin.place, origin.key, "/dev/shm is the sandbox's own", "grant directories below it");
   if (draft.host_root) return;
   if (path == "/")
     profile::fail(origin.place, origin.key, "grants the whole host",
-                  "grant single folders, or add weaken: [host-root]");
-  const auto system = std::find_if(system_folders.begin(), system_folders.end(),
-                                   [&](std::string_view folder) { return within(folder, path); });
-  if (changes_host(access) && system != system_folders.end())
+                  "grant single directories, or add weaken: [host-root]");
+  const auto system = std::find_if(system_directories.begin(), system_directories.end(),
+                                   [&](std::string_view directory) { return within(directory, path); });
+  if (changes_host(access) && system != system_directories.end())
     profile::fail(origin.place, origin.key, "would let the agent write " + std::string(*system),
-                  "grant the folder below it that is meant, or add weaken: [host-root]");
+                  "grant a directory below it, or add weaken: [host-root]");
 }
 
 void bind_grant(Draft& draft, const std::string& path, Grant::Access access, std::size_t rule, const Origin& origin) {
@@ -102,8 +102,7 @@ void add_list(Draft& draft, const profile::Profile& profile, Section section, co
     draft.rules[rule].path = single_path(meaning);
     for (const PathPattern& pattern : meaning.alternatives) {
       if (!pattern.components.empty() && pattern.components.front().kind == Component::Kind::any)
-        profile::fail(origin.place, origin.key, "a grant that matches anywhere",
-                      "a grant begins with /, ~ or ${workspace}");
+        profile::fail(origin.place, origin.key, "a grant that matches anywhere", "begin it with /, ~ or ${workspace}");
       for (const std::string& path : Finder(draft.facts, origin).find(pattern))
         bind_grant(draft, path, access, rule, origin);
     }
@@ -132,8 +131,8 @@ void add_workspace(Draft& draft, std::span<const profile::Profile* const> chain)
   const std::string& path = *draft.variables.workspace;
   const std::string& named = draft.facts.workspace_named;
   if (draft.variables.home && within(*draft.variables.home, path) && !draft.host_root)
-    profile::fail(origin.place, origin.key, path + " holds the home directory, with its keys and tokens",
-                  "start in the project's own folder, or name it with -w");
+    profile::fail(origin.place, origin.key, path + " contains the home directory, with its keys and tokens",
+                  "start in the directory of a project, or name one with -w");
   const std::size_t rule = add_value(draft, *speaker, {Section::workspace_mode, std::string(name(mode)), path, place},
                                      Action::allow, Enforcer::kernel);
   bind_grant(draft, !named.empty() && resolve(draft.facts, named) == path ? named : path, access_of(mode), rule,
@@ -145,14 +144,14 @@ Origin origin_of(const Draft& draft, const Draft::Claim& claim) {
 }
 
 // Grants unite, and the stronger one wins: an overlay that is also granted for writing would hold nothing back, and
-// nobody would notice. And overlayfs has folders only.
+// nobody would notice. And overlayfs has directories only.
 void refuse_idle_overlays(const Draft& draft) {
   for (const Draft::Claim& overlay : draft.claims) {
     if (overlay.access != Grant::Access::overlay || !overlay.exists) continue;
     const Origin origin = origin_of(draft, overlay);
     if (draft.facts.is_folder && !draft.facts.is_folder(overlay.path))
-      profile::fail(origin.place, origin.key, overlay.path + " is not a folder",
-                    "an overlay is of a whole folder: name the one above it");
+      profile::fail(origin.place, origin.key, overlay.path + " is not a directory",
+                    "an overlay covers a whole directory: name the directory that the file is in");
     for (const Draft::Claim& other : draft.claims) {
       if (other.access != Grant::Access::write || !within(overlay.path, other.path)) continue;
       profile::fail(origin.place, origin.key,
@@ -166,7 +165,7 @@ void refuse_idle_overlays(const Draft& draft) {
 }  // namespace
 
 bool holds_system_folder(std::string_view path) {
-  return std::ranges::any_of(system_folders, [&](std::string_view folder) { return within(folder, path); });
+  return std::ranges::any_of(system_directories, [&](std::string_view directory) { return within(directory, path); });
 }
 
 void refuse_planted_links(const Draft& draft, const std::string& path, const Origin& origin) {
@@ -183,8 +182,8 @@ void refuse_planted_links(const Draft& draft, const std::string& path, const Ori
   const std::string target = resolve(draft.facts, path);
   // What this run may write anyway. That the target was an earlier agent's, too, does not say who made the link.
   if (target == path || granted(target, false)) return;
-  for (const std::string& folder : draft.facts.links(path)) {
-    if (!granted(folder, true) && !earlier(folder)) continue;
+  for (const std::string& directory : draft.facts.links(path)) {
+    if (!granted(directory, true) && !earlier(directory)) continue;
     profile::fail(origin.place, origin.key, path + " leads through a link that the agent may have made",
                   "name where it leads: " + target);
   }
@@ -192,10 +191,10 @@ void refuse_planted_links(const Draft& draft, const std::string& path, const Ori
 
 bool through_agents_link(const Draft& draft, const std::string& path) {
   if (!draft.facts.links) return false;
-  return std::ranges::any_of(draft.facts.links(path), [&](const std::string& folder) {
-    if (draft.facts.agent_could_write && draft.facts.agent_could_write(folder)) return true;
+  return std::ranges::any_of(draft.facts.links(path), [&](const std::string& directory) {
+    if (draft.facts.agent_could_write && draft.facts.agent_could_write(directory)) return true;
     return std::ranges::any_of(draft.claims, [&](const Draft::Claim& claim) {
-      return changes_host(claim.access) && within(folder, claim.path);
+      return changes_host(claim.access) && within(directory, claim.path);
     });
   });
 }

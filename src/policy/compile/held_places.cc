@@ -235,7 +235,7 @@ class Expansion {
         rule.place, key_of(rule.section, rule.index),
         claim.path + " is what programs of the host execute or obey without being asked: " + item_.pattern.value +
             " of " + item_.profile.name + (moved_by_.empty() ? "" : ", which is there by " + std::string(moved_by_)),
-        "grant the directory that the work is in; if exactly this is meant, add weaken: [trusted-grants] to a profile "
+        "grant the directory that the work is in; if you mean exactly this, add weaken: [trusted-grants] to a profile "
         "of your own");
   }
 

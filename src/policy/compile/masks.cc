@@ -1,7 +1,7 @@
 // Which read denials the kernel helps to keep: a place that is denied and exists when the run starts is covered by an
-// empty file or folder. What only comes to be later is the broker's to deny; and so is what is covered, since the mask
-// is gone when a program of the host renames a file over it or removes it (mount_namespaces(7)), as editors do that
-// save.
+// empty file or directory. What only comes to be later is the broker's to deny; and so is what is covered, since the
+// mask is gone when a program of the host renames a file over it or removes it (mount_namespaces(7)), as editors do
+// that save.
 #include <algorithm>
 #include <array>
 #include <set>
@@ -16,10 +16,10 @@ namespace {
 // A scan that takes longer, or more masks, would be felt at every start: then the broker opens what is read.
 constexpr std::size_t max_looked_at = 200'000;
 
-// What packages of the system put there is public, and it is much. Patterns that name such a folder are lowered as any
-// other; only those that match anywhere (**/.env) are not looked for below it.
-constexpr std::array<std::string_view, 7> vendor_folders = {"/usr",   "/bin",   "/sbin",  "/lib",
-                                                            "/lib32", "/lib64", "/libx32"};
+// What packages of the system put there is public, and it is much. Patterns that name such a directory are lowered as
+// any other; only those that match anywhere (**/.env) are not looked for below it.
+constexpr std::array<std::string_view, 7> vendor_directories = {"/usr",   "/bin",   "/sbin",  "/lib",
+                                                                "/lib32", "/lib64", "/libx32"};
 
 // Does the view show a piece of the host at this path? The deepest grant above it decides.
 bool shows_host(std::span<const Shown> view, std::string_view path) {
@@ -37,7 +37,7 @@ class Masking {
   void add(const Draft::Bound& bound) {
     const PathPattern& pattern = bound.pattern;
     const std::string path = pattern.literal_prefix();
-    // What is denied below a folder only is covered piece by piece: the folder itself can be listed.
+    // What is denied below a directory only is covered piece by piece: the directory itself can be listed.
     if (!pattern.is_literal() || pattern.scope == Scope::below) {
       if (pattern.is_literal() && !shown_elsewhere(path) && !shows_host(view_, path) && !holds_host(path)) return;
       leave_to_broker(bound);
@@ -104,7 +104,7 @@ class Masking {
     later_ = true;
   }
 
-  // A folder that is shown twice, or within another one, is looked at once.
+  // A directory that is shown twice, or within another one, is looked at once.
   [[nodiscard]] bool first_of(const Shown& shown) const {
     for (const Shown& other : view_) {
       if (&other == &shown) return true;
@@ -124,8 +124,8 @@ class Masking {
 }  // namespace
 
 bool is_vendor(std::string_view path) {
-  return std::any_of(vendor_folders.begin(), vendor_folders.end(),
-                     [&](std::string_view folder) { return within(path, folder); });
+  return std::any_of(vendor_directories.begin(), vendor_directories.end(),
+                     [&](std::string_view directory) { return within(path, directory); });
 }
 
 Masks lower_denials(Draft& draft, std::span<const Shown> view) {

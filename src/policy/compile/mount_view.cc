@@ -13,8 +13,8 @@ namespace agentrun::policy {
 
 namespace {
 
-constexpr std::array<std::string_view, 3> scratch_folders = {"/tmp", "/var/tmp", "/dev/shm"};
-// A home below one of these (accounts of daemons) is not replaced by a scratch folder.
+constexpr std::array<std::string_view, 3> scratch_directories = {"/tmp", "/var/tmp", "/dev/shm"};
+// A home below one of these (accounts of daemons) is not replaced by a scratch directory.
 constexpr std::array<std::string_view, 11> never_scratch = {"/usr", "/etc",  "/proc", "/sys",   "/dev", "/boot",
                                                             "/bin", "/sbin", "/lib",  "/lib64", "/run"};
 
@@ -44,11 +44,11 @@ constexpr BuiltIn built_ins[] = {
 bool is_scratch_home(const Draft& draft) {
   if (!draft.variables.home || *draft.variables.home == "/") return false;
   return std::none_of(never_scratch.begin(), never_scratch.end(),
-                      [&](std::string_view folder) { return within(*draft.variables.home, folder); });
+                      [&](std::string_view directory) { return within(*draft.variables.home, directory); });
 }
 
 std::vector<std::string> scratch_paths(const Draft& draft) {
-  std::vector<std::string> paths(scratch_folders.begin(), scratch_folders.end());
+  std::vector<std::string> paths(scratch_directories.begin(), scratch_directories.end());
   if (is_scratch_home(draft)) paths.push_back(*draft.variables.home);
   return paths;
 }
@@ -83,7 +83,7 @@ class Union {
     return best;
   }
 
-  // Is there a name of this path in the view already: in a folder that is shown, or below another link?
+  // Is there a name of this path in the view already: in a directory that is shown, or below another link?
   [[nodiscard]] bool shows(std::string_view written) const {
     return access(written).has_value() ||
            any_above(written, [&](std::string_view above) { return links_.contains(above); });
@@ -197,10 +197,10 @@ std::vector<Shown> compose_view(const Draft& draft) {
 }
 
 void add_scaffolding(Draft& draft, std::span<const Shown> view) {
-  std::set<std::string> folders = {"/"};
+  std::set<std::string> directories = {"/"};
   const auto add_above = [&](std::string_view path) {
     any_above(path, [&](std::string_view above) {
-      folders.emplace(above);
+      directories.emplace(above);
       return false;
     });
   };
@@ -210,9 +210,9 @@ void add_scaffolding(Draft& draft, std::span<const Shown> view) {
     if (!shown.written.empty()) add_above(shown.written);
   }
   std::size_t index = 0;
-  for (const std::string& folder : folders) {
-    const std::size_t rule = add_built_in(draft, Section::view, index++, folder, Enforcer::kernel);
-    draft.bound.push_back({literal_pattern(folder, Scope::self), Layer::view, rule});
+  for (const std::string& directory : directories) {
+    const std::size_t rule = add_built_in(draft, Section::view, index++, directory, Enforcer::kernel);
+    draft.bound.push_back({literal_pattern(directory, Scope::self), Layer::view, rule});
   }
 }
 

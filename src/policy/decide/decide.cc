@@ -49,8 +49,8 @@ const Hit& at(const Hits& hits, Layer layer) {
   return hits[number(layer)];
 }
 
-// The hit that makes a place writable. Private folders of the run count only where the profile grants nothing, and no
-// grant reaches into /proc.
+// The hit that makes a place writable. Private directories of the run count only where the profile grants nothing, and
+// no grant reaches into /proc.
 Hit changeable(const Hits& hits) {
   if (at(hits, Layer::proc)) return at(hits, Layer::virtual_change);
   if (at(hits, Layer::write)) return at(hits, Layer::write);
@@ -153,7 +153,7 @@ bool Policy::needs_exec_truth() const noexcept {
 
 bool Policy::guarded(Right right, std::string_view path, Age age) const {
   Hits hits;
-  // Where a folder is moved to, a name of agent-run's own is guarded as it was.
+  // Where a directory is moved to, a name of agent-run's own is guarded as it was.
   const LayerSet stop = stops_of(index(right), age) & ~layers({Layer::own});
   if (!data_->matcher.match(path, stop, hits)) return true;
   return static_cast<bool>(best(hits, stop));

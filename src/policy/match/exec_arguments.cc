@@ -1,3 +1,4 @@
+// Matches the arguments of a program against one glob a word.
 #include "policy/match/exec_arguments.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Finds the rules that a path matches, in one walk over its components.
 #include "policy/match/matcher.h"
 
 #include <algorithm>

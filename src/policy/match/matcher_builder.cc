@@ -1,3 +1,4 @@
+// Builds the trie of a Matcher from patterns.
 #include <algorithm>
 #include <bit>
 

@@ -1,3 +1,4 @@
+// Finds the network rules that a name or an address matches.
 #include "policy/match/network_table.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Parses patterns: expands variables and braces, cuts into components.
 #include "policy/match/pattern.h"
 
 #include <algorithm>
@@ -27,8 +28,7 @@ constexpr Named names[] = {
 
 const std::string& known(const std::optional<std::string>& value, std::string_view name, const Origin& origin) {
   if (!value)
-    fail(origin, std::string(name) + " is not known here",
-         "set it in the environment of agent-run, or remove the rule");
+    fail(origin, std::string(name) + " is not set", "set it in the environment of agent-run, or remove the rule");
   return *value;
 }
 
@@ -51,7 +51,7 @@ Split split_variable(const std::string& pattern, const Variables& variables, con
   if (pattern.starts_with("${")) {
     const std::size_t end = pattern.find('}');
     if (end == std::string::npos)
-      fail(origin, "a ${ without its }", "there are ${workspace}, ${HOME} and ${SSH_AUTH_SOCK}");
+      fail(origin, "unmatched \"${\"", "there are ${workspace}, ${HOME} and ${SSH_AUTH_SOCK}");
     return {value_of(pattern.substr(2, end - 2), variables, origin), pattern.substr(end + 1)};
   }
   if (pattern.starts_with('~')) return {known(variables.home, "the home directory", origin), pattern.substr(1)};
@@ -62,13 +62,13 @@ Split split(const std::string& pattern, const Variables& variables, const Origin
   Split parts = split_variable(pattern, variables, origin);
   const bool anywhere = parts.base.empty() && (parts.rest == "**" || parts.rest.starts_with("**/"));
   if (!parts.base.empty() && !parts.rest.empty() && parts.rest.front() != '/')
-    fail(origin, "a variable is followed by a slash or nothing", "write \"~/name\" or \"${workspace}/name\"");
+    fail(origin, "only a slash can follow a variable", "write \"~/name\" or \"${workspace}/name\"");
   if (parts.base.empty() && !anywhere && !parts.rest.starts_with('/') && !parts.rest.starts_with('{'))
     fail(origin, "a relative path",
          "write \"${workspace}/" + pattern + "\", or \"**/" + pattern + "\" to match anywhere");
   if (parts.rest.find("${") != std::string::npos)
-    fail(origin, "a variable in the middle",
-         "a variable stands at the beginning; write $[{] for the characters themselves");
+    fail(origin, "a variable that is not at the beginning",
+         "begin the pattern with it; write $[{] for the characters themselves");
   return parts;
 }
 
@@ -101,7 +101,7 @@ std::vector<std::size_t> brace_marks(std::string_view text, std::size_t open, co
     if (level == 0 && marks.size() > 1) return marks;
     if (level == 0) fail(origin, "a brace with one alternative", "write {a,b}, or [{] for the brace itself");
   }
-  fail(origin, "a { without its }", "write {a,b}, or [{] for the brace itself");
+  fail(origin, "unmatched \"{\"", "write {a,b}, or [{] for the brace itself");
 }
 
 void write_out(const std::string& text, const Origin& origin, std::vector<std::string>& into) {
@@ -111,7 +111,7 @@ void write_out(const std::string& text, const Origin& origin, std::vector<std::s
     into.push_back(text);
     return;
   }
-  if (text[open] == '}') fail(origin, "a } without its {", "write {a,b}, or [}] for the brace itself");
+  if (text[open] == '}') fail(origin, "unmatched \"}\"", "write {a,b}, or [}] for the brace itself");
   const auto marks = brace_marks(text, open, origin);
   std::size_t begin = open + 1;
   for (const std::size_t mark : marks) {
@@ -132,14 +132,13 @@ void each_component(std::string_view path, F each) {
 
 Component component(std::string_view text, const Origin& origin) {
   if (text == "**") return {.kind = Component::Kind::any, .text = {}};
-  if (text == "." || text == "..")
-    fail(origin, "\"" + std::string(text) + "\" in a path", "write the path that is meant");
+  if (text == "." || text == "..") fail(origin, "\"" + std::string(text) + "\" in a path", "write the path without it");
   if (const auto wrong = Glob::fault(text)) fail(origin, *wrong, "see agent-run-profile(5), PATTERNS");
   if (text.find("**") != std::string_view::npos)
-    fail(origin, "** beside other characters", "** stands alone between slashes; * matches within one name");
+    fail(origin, "** is not alone between slashes", "write **/ or /**; * matches within one name");
   if (auto literal = Glob::literal(text)) {
     // "[.][.]" must not become a path that leads elsewhere.
-    if (*literal == "." || *literal == "..") fail(origin, "\"..\" in a path", "write the path that is meant");
+    if (*literal == "." || *literal == "..") fail(origin, "\"..\" in a path", "write the path without it");
     return {.kind = Component::Kind::literal, .text = *std::move(literal)};
   }
   return {.kind = Component::Kind::glob, .text = std::string(text)};
@@ -195,7 +194,7 @@ PathPattern PathPattern::with_prefix(const std::string& path) const {
 
 Meaning expand(const std::string& pattern, const Variables& variables, const Origin& origin) {
   if (pattern.empty()) fail(origin, "empty", "write a path or remove it");
-  if (pattern.size() > max_length) fail(origin, "longer than a path can be", "write a shorter pattern");
+  if (pattern.size() > max_length) fail(origin, "longer than any path", "write a shorter pattern");
   const Split parts = split(pattern, variables, origin);
   if (std::count(parts.rest.begin(), parts.rest.end(), '{') > max_braces)
     fail(origin, "more than 16 braces", "write several patterns");
@@ -216,7 +215,7 @@ std::string expand_text(const std::string& text, const Variables& variables, con
     if (open == text.size()) break;
     const std::size_t end = text.find('}', open);
     if (end == std::string::npos)
-      fail(origin, "a ${ without its }", "there are ${workspace}, ${HOME} and ${SSH_AUTH_SOCK}");
+      fail(origin, "unmatched \"${\"", "there are ${workspace}, ${HOME} and ${SSH_AUTH_SOCK}");
     expanded += value_of(std::string_view(text).substr(open + 2, end - open - 2), variables, origin);
     at = end + 1;
   }

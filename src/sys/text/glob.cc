@@ -36,7 +36,8 @@ bool each_range(std::string_view members, F each) {
 std::optional<std::string> class_fault(Class set) {
   if (set.members.find("[:") != std::string_view::npos) return "a named class such as [:alpha:]: write the range out";
   if (set.members.find('/') != std::string_view::npos) return "a class with a slash never matches";
-  if (!each_range(set.members, [](unsigned char, unsigned char) {})) return "a range that runs backwards";
+  if (!each_range(set.members, [](unsigned char, unsigned char) {}))
+    return "a range whose end comes before its beginning";
   return std::nullopt;
 }
 
@@ -147,7 +148,7 @@ std::optional<std::string> Glob::fault(std::string_view source) {
       continue;
     }
     const std::size_t end = class_end(source, i);
-    if (end == std::string_view::npos) return "a [ without its ]: write [[] for the bracket itself";
+    if (end == std::string_view::npos) return "unmatched \"[\": write [[] for the bracket itself";
     if (auto wrong = class_fault(read_class(source, i, end))) return wrong;
     i = end;
   }

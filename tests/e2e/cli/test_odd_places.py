@@ -69,7 +69,7 @@ class Places(harness.Case):
                 self.assertEqual((result.status, result.text), (0, "1\n"), str(result))
                 self.assertFalse(os.path.exists(f"{base}/of-the-run"))
         result = self.scratch.agent_run("--write", "/dev/shm", "--", "true")
-        self.assert_one_line_refusal(result, r"/dev/shm is the sandbox's own.*grant the folders below it")
+        self.assert_one_line_refusal(result, r"/dev/shm is the sandbox's own.*grant directories below it")
 
     def test_the_current_folder_was_removed(self):
         script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'

@@ -370,7 +370,7 @@ class Overlays(harness.Case):
         # A file.
         (self.outside / "file").write_text("x")
         run = self.scratch.agent_run("--overlay", self.outside / "file", "--", "touch", self.ws / "ran")
-        self.assert_one_line_refusal(run, "is not a folder", nothing=self.ws / "ran")
+        self.assert_one_line_refusal(run, "is not a directory", nothing=self.ws / "ran")
         # Both held back and not.
         run = self.scratch.agent_run("--overlay", self.outside, "--write", self.outside, "--", "touch", self.ws / "ran")
         self.assert_one_line_refusal(run, "nothing would be held back", nothing=self.ws / "ran")

@@ -1,3 +1,4 @@
+// Finding profiles, and the chain of what they extend.
 #include <agentrun/profile.h>
 #include <doctest/doctest.h>
 #include <sys/stat.h>
@@ -146,7 +147,7 @@ TEST_CASE("files that are refused") {
   folder.put("large.yaml", "agent-run: 1\n#" + std::string(max_bytes, 'x'));
   CHECK(refusal(loader, "large") == folder / "large.yaml: the profile is larger than 64 KiB");
   ::chmod(folder.put("open.yaml", "agent-run: 1\n").c_str(), 0666);
-  CHECK(refusal(loader, "open") == folder / "open.yaml: anybody may write it");
+  CHECK(refusal(loader, "open") == folder / "open.yaml: anyone may write to it");
 }
 
 TEST_CASE("at most 32 files") {

@@ -1,3 +1,4 @@
+// Numbers, sizes and durations of profiles.
 #include <doctest/doctest.h>
 
 #include "profile/profile_reader.h"
