@@ -1,5 +1,5 @@
-// The policy as meant: Profile → Policy, and the question "may it?". Pure: no system call, no clock, no environment.
-// Order-free: deny > ask > allow > default deny.
+// A compiled policy: it is made from profiles and answers whether an access is allowed. Pure: no system call, no clock,
+// no environment. The order of rules does not matter: deny, then ask, then allow, else denied by default.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +25,9 @@ class ProtectedObjects;
 enum class Right : std::uint8_t { read, write, execute };  // write: also create, remove, rename, change attributes
 enum class Action : std::uint8_t { deny, ask, allow };
 enum class DecidedBy : std::uint8_t { rule, fallback, pdp, human, fail };  // fallback is written "default"
-/// Who enforces it. nobody: what the broker would, under weaken: [floor-only].
+/// Who enforces it. nobody: what the broker would enforce if weaken: [floor-only] did not leave it out.
 enum class Enforcer : std::uint8_t { kernel, broker, nobody };
-/// What a profile has to name before it is done or left undone: `weaken`.
+/// The guarantees that a profile can give up: `weaken`.
 enum class Weakening : std::uint8_t { host_root, limits, floor_only, trusted_grants };
 std::string_view name(Right) noexcept;
 std::string_view name(Action) noexcept;
@@ -74,7 +74,7 @@ struct Rule {
   std::string path;       // of a grant or exec.allow that names a single path and no arguments: that path
 };
 
-/// When the file at a path came to be. What is not there, and a folder, count as `since`.
+/// When the file at a path was made. What does not exist, and a directory, count as `since`.
 enum class Age : std::uint8_t { before, since };  // the beginning of the run
 
 struct Verdict {
@@ -84,7 +84,7 @@ struct Verdict {
   friend bool operator==(const Verdict&, const Verdict&) = default;
 };
 
-/// What of the host the meaning of a profile depends on. Everything is given, nothing is looked up.
+/// The facts of the host that the meaning of a profile depends on. The caller gives them; nothing is looked up.
 struct HostFacts {
   std::string home;  // absolute, canonical
   /// Absolute, canonical: what `${workspace}` means. The caller has applied workspace.path.
@@ -95,20 +95,20 @@ struct HostFacts {
   std::map<std::string, std::string> environment;
   /// The canonical path of an absolute path on the host, or nullopt when nothing is there.
   std::function<std::optional<std::string>(const std::string&)> canonical;
-  /// The names in a folder of the host, in any order, without "." and ".."; empty when it cannot be read. Only asked
+  /// The names in a directory of the host, in any order, without "." and ".."; empty when it cannot be read. Only asked
   /// for a grant with a glob ("/etc/python*"): such a grant names what exists at start.
   std::function<std::vector<std::string>(const std::string&)> entries;
-  /// Shows what is below a folder of the host, parents first and without following links, to `visit`, which says how to
-  /// go on. Only what this user can neither list nor reach is passed over. False when `visit` said stop, or when
+  /// Shows what is below a directory of the host, parents first and without following links, to `visit`, which says how
+  /// to go on. Only what this user can neither list nor reach is passed over. False when `visit` said stop, or when
   /// something could not be looked at. Only asked for a files.deny with a glob; when not given, such a denial needs the
   /// broker.
   enum class Visit : std::uint8_t { into, over, stop };
   using Visitor = std::function<Visit(const std::string& path, bool is_folder)>;
   std::function<bool(const std::string& folder, const Visitor& visit)> scan;
-  /// Is a folder of the host at this canonical path? When not given, what exists is taken for a folder. Only asked for
-  /// overlays and the folders above a literal protected path.
+  /// Is a directory of the host at this canonical path? When not given, what exists is taken for a directory. Only
+  /// asked for overlays and the directories above a literal protected path.
   std::function<bool(const std::string&)> is_folder;
-  /// The canonical folders of the host in which the links stand that an absolute path goes through, as far as it
+  /// The canonical directories of the host in which the links stand that an absolute path goes through, as far as it
   /// exists.
   std::function<std::vector<std::string>(const std::string&)> links;
   /// Could an agent write at this canonical path in an earlier run? When not given: none could.
@@ -128,9 +128,9 @@ struct HostFacts {
   std::vector<std::string> own;
 };
 
-/// A piece of the host (or a scratch tmpfs) that the view shows. Deepest paths last; none is covered by another one of
-/// the same or a stronger access, but for those that are there to show the link `written`: their access is that of the
-/// grant that covers them, so mounting them again changes nothing.
+/// A path of the host (or a scratch tmpfs) that the mount view shows. Deepest paths last; none is covered by another
+/// one of the same or a stronger access, but for those that are there to show the link `written`: their access is that
+/// of the grant that covers them, so mounting them again changes nothing.
 struct Grant {
   /// overlay: shown and changeable as with write, but changes are held back from the host (copy on write). It is never
   /// covered by a grant to write.
@@ -141,7 +141,7 @@ struct Grant {
   const Rule* rule = nullptr;
 };
 std::string_view name(Grant::Access) noexcept;
-/// May the agent change what such a grant shows of the host, be it held back or not?
+/// May the agent change what such a grant shows of the host, whether or not the changes are held back?
 constexpr bool changes_host(Grant::Access access) noexcept {
   return access == Grant::Access::overlay || access == Grant::Access::write;
 }
@@ -174,6 +174,7 @@ struct Endpoint {
 };
 std::optional<Endpoint> parse_endpoint(std::string_view text);
 
+/// Immutable once it is compiled; all const members are thread-safe.
 class Policy {
  public:
   struct Data;  // private to src/policy
@@ -185,11 +186,11 @@ class Policy {
   /// May the agent use this right on this object? `path` is absolute and normal (no ".", "..", "//", trailing "/"):
   /// for an object that exists its canonical path, else its parent's canonical path + "/" + name. Any bytes but NUL.
   /// Thread-safe; no allocation on the way of an allow.
-  /// With `Age::since`, files.keep does not count. Who does not know the age asks with `before`, and once more when the
-  /// verdict's rule is `existing_only`.
+  /// With `Age::since`, files.keep does not count. If the age is not known, ask with `before`, and again with the age
+  /// when the rule of the verdict is `existing_only`.
   [[nodiscard]] Verdict decide(Right right, std::string_view path, Age age = Age::before) const;
 
-  /// Who enforces this verdict on `path`. A denial by default: the kernel, but for a program below a folder in which
+  /// Who enforces this verdict on `path`. A denial by default: the kernel, but for a program below a directory in which
   /// Landlock has to let others be executed.
   [[nodiscard]] Enforcer enforced_by(const Verdict& verdict, Right right, std::string_view path) const;
   /// The same of decide_connect(). A denial by default is the kernel's where the packet filter lets nothing go to the
@@ -214,8 +215,7 @@ class Policy {
   /// The pin of this path that its content does not keep, or null. `sha256` is asked at most once, and only when the
   /// path is pinned; what it gives for a file that cannot be read matches no pin.
   [[nodiscard]] const Pin* broken_pin(std::string_view path, const std::function<std::string()>& sha256) const;
-  /// Rules about arguments or content: the journal's truth of what runs is then also the policy's, and reads must be
-  /// trapped.
+  /// Are there rules about arguments or content? Then the broker must verify what is executed, and reads are trapped.
   [[nodiscard]] bool needs_exec_truth() const noexcept;
 
   /// Would a deny, protect or keep rule stop `right` on this very path? (For scans of a directory that is to be
@@ -235,8 +235,8 @@ class Policy {
   /// null. A second name of such a file would be one of the guarded file in a run that starts there.
   [[nodiscard]] const Rule* guards_as_workspace(std::string_view path) const;
 
-  /// The deny or protect rule that names `path` as a folder on the way to what it guards (".git" of
-  /// "**/.git/hooks/**"), or null. A symbolic link must not be put there: another folder would stand in for it.
+  /// The deny or protect rule that names `path` as a directory on the way to what it guards (".git" of
+  /// "**/.git/hooks/**"), or null. A symbolic link must not be put there: another directory would stand in for it.
   [[nodiscard]] const Rule* on_the_way(std::string_view path) const;
 
   /// Connections: may `program` (its canonical path; empty: not known) connect to, or send datagrams to, this
@@ -299,12 +299,12 @@ class Policy {
   [[nodiscard]] std::span<const Rule> rules() const noexcept;
   [[nodiscard]] std::span<const Grant> view() const noexcept;
   /// Denied paths (canonical) that existed when this was compiled and lie inside what the view shows of the host: the
-  /// floor masks them. None is a symbolic link.
+  /// mount view masks them. None is a symbolic link.
   [[nodiscard]] std::span<const std::string> masks() const noexcept;
   /// What files.deny denies by other names than those that its patterns match, as it was when this was compiled.
   [[nodiscard]] const ProtectedObjects& denied_objects() const noexcept;
-  /// Files and folders (canonical) at and below which execution is allowed, for Landlock; wider than the broker's rules
-  /// where those are finer or name what the run can make anew, never narrower. One need not exist.
+  /// Files and directories (canonical) at and below which execution is allowed, for Landlock; wider than the broker's
+  /// rules where those are finer or name what the run can make anew, never narrower. One need not exist.
   [[nodiscard]] std::span<const std::string> exec_roots() const noexcept;
   [[nodiscard]] profile::Reads reads() const noexcept;    // as written; default claimed
   [[nodiscard]] bool reads_need_broker() const noexcept;  // read denials that masks cannot carry: reads are exact

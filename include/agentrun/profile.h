@@ -1,4 +1,4 @@
-// The profile as written: YAML text → Profile, with a place for every value so that an error can name it.
+// A profile as its author wrote it: YAML text → Profile. Every value has a place, so that an error can name it.
 // Contract of the language: agent-run-profile(5).
 #pragma once
 
@@ -38,7 +38,7 @@ struct Located {
 using Pattern = Located<std::string>;
 using Patterns = std::vector<Pattern>;
 
-/// Whose words a profile holds. user: a file that somebody wrote; shipped: compiled into agent-run.
+/// Who wrote a profile. user: a file of the user; shipped: compiled into agent-run.
 enum class Author : std::uint8_t { user, shipped, command_line };
 
 enum class WorkspaceMode : std::uint8_t { read, write, overlay };
@@ -94,7 +94,7 @@ struct Limits {
   std::optional<Located<std::uint64_t>> core;  // bytes
 };
 
-/// One file, as written. Keys whose effect this version does not have are refused by parse(), never ignored.
+/// One file, as written. parse() refuses keys that this version does not support; none is ignored.
 struct Profile {
   Place place;
   std::string name;

@@ -27,15 +27,15 @@ enum class Layer : std::uint8_t {
   exec_allow_some,  // exec.allow with arguments: may be allowed
   write,            // grants: read and change
   read,             // grants: read
-  scratch,          // private folders of the run: read and change, where no grant reaches
+  scratch,          // private directories of the run: read and change, where no grant reaches
   virtual_read,     // /proc, /dev and generated files
   virtual_change,   // devices and the few files of /proc that may be written
   proc,             // /proc: no grant reaches into it
-  view,             // folders above a grant: our own scaffolding
+  view,             // directories above a grant, which the view adds
   files_keep,       // files.keep: stops change of what was there before the run
   way,              // names on the way to a denied or protected path: no link may stand there
   as_workspace,     // what is denied or protected in the workspace, at any depth: no hard links
-  own,              // names that agent-run itself works by: stops change. They do not depend on the folder above
+  own,              // names that agent-run itself works by: stops change. They do not depend on the directory above
 };
 constexpr std::uint8_t number(Layer layer) {
   return static_cast<std::uint8_t>(layer);

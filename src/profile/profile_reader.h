@@ -1,5 +1,5 @@
-// Tree → Profile: what each key means and which shape its value has. The tables in reader.cc are the language's list of
-// keys; profiles/schema.json repeats it for editors, and a test compares the two.
+// Tree → Profile: what each key means and which shape its value has. The tables in profile_reader.cc are the language's
+// list of keys; profiles/schema.json repeats it for editors, and a test compares the two.
 #pragma once
 
 #include <string>

@@ -102,7 +102,7 @@ class ProtectedObjects {
     return names_.empty() && files_.empty() && ways_.empty() && mounts_.empty();
   }
   [[nodiscard]] bool has_identities() const noexcept { return !files_.empty(); }
-  /// Empty when all was looked at; else what was not, as a sentence.
+  /// Empty when all was looked at; else what was not, as a sentence for an error.
   [[nodiscard]] const std::string& left_out() const noexcept { return left_out_; }
   /// Links at guarded names were left out, so that any path may be what one leads to: then nothing is to be changed (of
   /// files.deny: nothing started).
@@ -171,7 +171,7 @@ class ProtectedObjects {
 enum class Searched : std::uint8_t { denied, unchangeable, unshown };
 
 /// Looks at the host, without an end to links: chains, links inside guarded directories, links on the way to them,
-/// links that lead to nothing. What was not looked at, for it is too much or cannot be listed, is told by left_out().
+/// links that lead to nothing. What was not looked at, because it is too much or cannot be listed, is in left_out().
 ProtectedObjects find_protected(const Policy& policy, Tree& tree, Searched searched);
 
 /// Looks in all that the view shows (but for the directories of packages) for further hard links of the denied files of

@@ -1,4 +1,4 @@
-// One way to refuse: place, key path, message, remedy.
+// How a profile is refused: place, key, message and remedy, thrown as ProfileError.
 #pragma once
 
 #include <string>

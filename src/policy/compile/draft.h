@@ -80,7 +80,7 @@ struct Draft {
   std::vector<Published> published = {};
   std::vector<Socket> sockets = {};
   std::optional<HostFacts::Git> git = {};  // asked once, when a rule speaks of it
-  /// A grant to change, as places.cc needs it for each of hundreds of patterns.
+  /// A grant to change, as held_places.cc needs it for each of hundreds of patterns.
   struct Writable {
     std::size_t claim;
     std::vector<Component> components;
@@ -141,7 +141,7 @@ void add_grants(Draft& draft, std::span<const profile::Profile* const> chain);
 void refuse_planted_links(const Draft& draft, const std::string& path, const Origin& origin);
 
 /// May a grant to write it only be made with weaken: [host-root]?
-bool holds_system_folder(std::string_view path);
+bool holds_system_directory(std::string_view path);
 
 /// Does a link on the way of `path` stand where this run's agent, or an earlier one's, may write?
 bool through_agents_link(const Draft& draft, const std::string& path);
@@ -172,11 +172,11 @@ struct Shown {
   Grant::Access access;
   std::size_t rule;
 };
-/// Adds the rules of scratch folders, which are claims too, and of virtual files.
+/// Adds the rules of scratch directories, which are claims too, and of virtual files.
 void add_built_ins(Draft& draft);
 /// The claims that exist and are not denied, each once, deepest last.
 std::vector<Shown> compose_view(const Draft& draft);
-/// Adds the rules that let the folders above what is shown be read.
+/// Adds the rules that let the directories above what is shown be read.
 void add_scaffolding(Draft& draft, std::span<const Shown> view);
 /// What Landlock lets be executed. Labels the exec.allow rules of the draft.
 std::vector<std::string> exec_roots(Draft& draft, std::span<const Shown> view);

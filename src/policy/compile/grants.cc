@@ -164,7 +164,7 @@ void refuse_idle_overlays(const Draft& draft) {
 
 }  // namespace
 
-bool holds_system_folder(std::string_view path) {
+bool holds_system_directory(std::string_view path) {
   return std::ranges::any_of(system_directories, [&](std::string_view directory) { return within(directory, path); });
 }
 

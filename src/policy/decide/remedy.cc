@@ -162,7 +162,7 @@ std::string why_not_granted(const auto& data, Right right, std::string_view path
       }))
     return "no profile change: nothing is executed from the sandbox's own /dev/shm; put it in /tmp";
   // All of it would have to be granted, which check refuses: shipped profiles read through links there.
-  const bool system = right == Right::write && holds_system_folder(path) &&
+  const bool system = right == Right::write && holds_system_directory(path) &&
                       std::ranges::find(data.weakenings, "host-root") == data.weakenings.end();
   if (system)
     return printable("no profile change: the names in " + std::string(path) +
