@@ -57,7 +57,9 @@ class Scan {
     const auto known = [&](const std::string& path) {
       return !rules_.objects.may_guard_below(rules_.policy, path) && rules_.policy.guards_no_more(path, from);
     };
-    if (made_since(dirfd, name, rules_.began) && rules_.folded == nullptr && known(from) && known(to)) return 0;
+    // "." cannot be looked up in a directory that may not be searched; "" is the descriptor itself.
+    const char* const itself = std::string_view(name) == "." ? "" : name;
+    if (made_since(dirfd, itself, rules_.began) && rules_.folded == nullptr && known(from) && known(to)) return 0;
     (void)found(from, {.verdict = {.by = policy::DecidedBy::fail}, .name = {}});
     return EACCES;
   }

@@ -134,22 +134,23 @@ class Explainer {
                                " allows and which is not there: it is executed only if it is there when the run starts",
                            "make it before the run");
     }
-    if (verdict.act != policy::Action::allow && right == Right::execute && exists &&
-        !supervisor::is_shown(plan_, path)) {
-      const std::string& judged = name.empty() ? path : name;
-      const std::string executing = policy_.remedy(verdict, right, judged);
-      const std::string both = policy_.can_be_allowed(verdict, right, judged)
-                                   ? policy_.remedy({}, Right::read, path) + "; and " + executing
-                                   : executing;
-      return print_verdict(verdict, policy_.enforced_by(verdict, right, path), what + ", which no rule shows", both);
-    }
+    if (right == Right::execute && exists && !supervisor::is_shown(plan_, path))
+      return print_unshown(verdict, path, name.empty() ? path : name, what);
     if (right == Right::write && !exists && verdict.act == policy::Action::deny &&
         verdict.by == policy::DecidedBy::fallback) {
       return print_verdict(verdict, policy_.enforced_by(verdict, right, path), what,
                            policy_.remedy(verdict, right, parent_of(path)));  // a name in it
     }
-    if (verdict.act == policy::Action::allow && right == Right::execute && exists &&
-        !supervisor::is_shown(plan_, path)) {
+    const int status = print_verdict(verdict, policy_.enforced_by(verdict, right, path), what,
+                                     policy_.remedy(verdict, right, name.empty() ? path : name));
+    return right == Right::write && exists && S_ISDIR(st.st_mode) ? with_access_note(status, path) : status;
+  }
+
+  // The verdict on executing a file that exists and that no rule shows.
+  int print_unshown(const Verdict& verdict, const std::string& path, const std::string& judged,
+                    const std::string& what) {
+    const Right right = Right::execute;
+    if (verdict.act == policy::Action::allow) {
       const Verdict reading =
           policy_.decide(Right::read, path);  // allowed where a private directory of the run covers it
       const std::string remedy =
@@ -157,9 +158,11 @@ class Explainer {
       return print_verdict({}, policy::Enforcer::kernel,
                            what + ", which " + verdict.rule->id + " allows and no rule shows", remedy);
     }
-    const int status = print_verdict(verdict, policy_.enforced_by(verdict, right, path), what,
-                                     policy_.remedy(verdict, right, name.empty() ? path : name));
-    return right == Right::write && exists && S_ISDIR(st.st_mode) ? with_access_note(status, path) : status;
+    const std::string executing = policy_.remedy(verdict, right, judged);
+    const std::string both = policy_.can_be_allowed(verdict, right, judged)
+                                 ? policy_.remedy({}, Right::read, path) + "; and " + executing
+                                 : executing;
+    return print_verdict(verdict, policy_.enforced_by(verdict, right, path), what + ", which no rule shows", both);
   }
 
   // As the broker's by_other_names(): what was not looked at may be any file with several links, or any path at all.
