@@ -1,4 +1,4 @@
-// agent-run journal forward: sends what the receivers of a finished run have not got.
+// agent-run journal forward: sends the records of a finished run that its sinks do not have.
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -25,29 +25,66 @@ journal::Report verified(const std::filesystem::path& run_directory, const std::
   return journal::verify(run_directory, trusted, {.anchors = anchors, .authorities = {}, .progress = {}});
 }
 
-/// A text as a record writes it.
-std::string quoted(const std::string& text) {
-  journal::Record record;
-  record.begin();
-  const std::string_view line = record.text("n", text).line();
-  return std::string(line.substr(5, line.size() - 7));  // between {"n": and } LF
+bool is_sound(const journal::Report& report) {
+  return report.status == journal::Status::complete || report.status == journal::Status::incomplete;
 }
 
-/// Of the URLs in the run's directory, which anybody may have written there, those whose receivers its signed
-/// journal.open names.
-std::vector<std::string> own_urls(const std::vector<std::string>& urls, const journal::Report& report,
-                                  const Places& places) {
-  constexpr std::string_view member = ",\"sinks\":[";
-  const std::size_t at = report.signed_records == 0 ? std::string::npos : report.opening.find(member);
-  const std::size_t end = report.opening.find(']', at == std::string::npos ? 0 : at);
-  const std::string named = at == std::string::npos || end == std::string::npos
-                                ? ""
-                                : "," + report.opening.substr(at + member.size(), end - at - member.size()) + ",";
+/// Those of the URLs whose receivers the run's signed journal.open names. Anybody may have written the URLs into the
+/// run's directory.
+std::vector<std::string> urls_of_run(const std::vector<std::string>& urls, const journal::Report& report,
+                                     const Places& places) {
   std::vector<std::string> own;
+  if (report.signed_records == 0) return own;
+  const auto names = journal::list_field(report.opening, "sinks");
+  if (!names) return own;
   for (const std::string& url : urls) {
-    if (named.find("," + quoted(prepare_sink(url, places).target.name) + ",") != std::string::npos) own.push_back(url);
+    if (std::ranges::find(*names, prepare_sink(url, places).target.name) != names->end()) own.push_back(url);
   }
   return own;
+}
+
+/// The directory of the run, locked. Throws Refusal while the run, or another forward of it, goes on.
+Fd lock_run(const std::filesystem::path& run_directory) {
+  Fd directory(
+      check(::open(run_directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", run_directory.string()));
+  if (::flock(directory.get(), LOCK_EX | LOCK_NB) != 0)
+    throw Refusal("run " + run_directory.filename().string() + " is still running, or is being forwarded",
+                  "wait until it ends");
+  return directory;
+}
+
+/// The URLs to forward to: those given, else those of the run. Throws Refusal when there are none.
+std::vector<std::string> choose_urls(const std::vector<std::string>& given, const std::vector<std::string>& known,
+                                     const journal::Report& report, const std::string& run, const Places& places) {
+  if (!given.empty()) return given;
+  if (!is_sound(report))
+    throw Refusal("the run is " + std::string(journal::name(report.status)) + ": its list of sinks is not trusted",
+                  "agent-run journal verify shows why; name sinks with --sink URL");
+  std::vector<std::string> own = urls_of_run(known, report, places);
+  if (own.empty() && !known.empty())
+    throw Refusal("the sinks in the directory of run " + run + " are not those that its journal names",
+                  "name them with --sink URL");
+  if (own.empty()) throw Refusal("run " + run + " had no sink", "name one with --sink URL");
+  return own;
+}
+
+/// The sinks to forward to, and the number of each among those of the run.
+struct Receivers {
+  std::vector<PreparedSink> sinks;
+  std::vector<std::size_t> numbers;
+};
+
+/// Adds new URLs to `known`.
+Receivers prepare_receivers(const std::vector<std::string>& urls, std::vector<std::string>& known,
+                            const Places& places) {
+  Receivers receivers;
+  for (const std::string& url : urls) {
+    receivers.sinks.push_back(prepare_sink(url, places));
+    const auto place = std::ranges::find(known, url);
+    receivers.numbers.push_back(static_cast<std::size_t>(place - known.begin()));
+    if (place == known.end()) known.push_back(url);
+  }
+  return receivers;
 }
 
 std::vector<std::string> files_of(const std::vector<PreparedSink>& sinks) {
@@ -58,59 +95,40 @@ std::vector<std::string> files_of(const std::vector<PreparedSink>& sinks) {
   return files;
 }
 
+/// The identity, if a sink signs events. Throws Refusal when the journal is not sound enough for that.
+std::optional<journal::Key> signing_identity(const std::vector<PreparedSink>& sinks, const journal::Report& report,
+                                             const std::filesystem::path& state_directory) {
+  const bool signs = std::ranges::any_of(
+      sinks, [](const PreparedSink& sink) { return sink.target.format == sink::Format::cloudevents; });
+  if (!signs) return std::nullopt;
+  if (!is_sound(report))
+    throw Refusal("the run is " + std::string(journal::name(report.status)) + ": its records are not signed as events",
+                  "agent-run journal verify shows why");
+  return journal::load_or_make_identity(state_directory);
+}
+
 }  // namespace
 
 std::vector<std::string> forward(const std::filesystem::path& run_directory,
                                  const std::filesystem::path& state_directory, const std::vector<std::string>& urls,
                                  int patience_ms) {
   const Places places = find_places();
-  const Fd directory(
-      check(::open(run_directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", run_directory.string()));
-  if (::flock(directory.get(), LOCK_EX | LOCK_NB) != 0)
-    throw Refusal("run " + run_directory.filename().string() + " is going on, or somebody else forwards it",
-                  "its sinks follow it; wait for its end");
+  const std::string run = run_directory.filename().string();
+  const Fd lock = lock_run(run_directory);
   std::vector<std::string> known = sink::read_urls(run_directory);
   const journal::Report report = verified(run_directory, state_directory);
-  const bool sound = report.status == journal::Status::complete || report.status == journal::Status::incomplete;
-  if (urls.empty() && !sound)
-    throw Refusal(
-        "the run is " + std::string(journal::name(report.status)) + ": who its receivers were is not believed",
-        "agent-run journal verify says why; name receivers: --sink URL");
-  const std::vector<std::string> wanted = urls.empty() ? own_urls(known, report, places) : urls;
-  if (wanted.empty() && !known.empty())
-    throw Refusal("the receivers in the directory of run " + run_directory.filename().string() +
-                      " are not those that its journal names",
-                  "name them: --sink URL");
-  if (wanted.empty())
-    throw Refusal("run " + run_directory.filename().string() + " had no sink", "name one: --sink URL");
-  std::vector<PreparedSink> sinks;
-  std::vector<std::size_t> numbers;
-  for (const std::string& url : wanted) {
-    sinks.push_back(prepare_sink(url, places));
-    const auto place = std::ranges::find(known, url);
-    numbers.push_back(static_cast<std::size_t>(place - known.begin()));
-    if (place == known.end()) known.push_back(url);
-  }
-  require_users_sinks(sinks, state_directory, places);
+  const Receivers receivers = prepare_receivers(choose_urls(urls, known, report, run, places), known, places);
+  require_users_sinks(receivers.sinks, state_directory, places);
   const std::string program = find_sink_program(std::filesystem::absolute(state_directory), places);
-  const StateUse use(state_directory, "--journal", places, files_of(sinks));
+  const StateUse use(state_directory, "--journal", places, files_of(receivers.sinks));
   sink::write_urls(run_directory, known);
   const std::uint64_t records = journal::show(run_directory, {}, [](std::uint64_t, std::string_view) { return true; });
-  if (records == 0)
-    throw Refusal("run " + run_directory.filename().string() + " has no records: they were pruned, or it never began");
-  std::optional<journal::Key> identity;
-  const bool signs = std::ranges::any_of(
-      sinks, [](const PreparedSink& sink) { return sink.target.format == sink::Format::cloudevents; });
-  if (signs && !sound)
-    throw Refusal("the run is " + std::string(journal::name(report.status)) + ": its records are not signed as events",
-                  "agent-run journal verify says why");
-  if (signs) identity = journal::load_or_make_identity(state_directory);
-  const std::string run = run_directory.filename().string();
-  const std::string origin = identity ? journal::identity_name(*identity) + "/" + run : "";
-  Sinks all(sinks, numbers,
+  if (records == 0) throw Refusal("run " + run + " has no records: they were pruned, or the run never began");
+  const auto identity = signing_identity(receivers.sinks, report, state_directory);
+  Sinks all(receivers.sinks, receivers.numbers,
             {.program = program,
              .run_directory = run_directory,
-             .origin = origin,
+             .origin = identity ? journal::identity_name(*identity) + "/" + run : "",
              .identity = identity ? &*identity : nullptr,
              .state = Sinks::Of::State::over},
             {});

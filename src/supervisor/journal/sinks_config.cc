@@ -13,25 +13,32 @@ namespace agentrun::supervisor {
 
 namespace {
 
-constexpr std::size_t most_in_file = 4U << 20;
+constexpr std::size_t max_file = 4U << 20;
 
 std::string read_named(const sink::Target& target, const std::string& path, const char* parameter,
                        const Places& places) {
   if (path.empty()) return {};
   try {
-    return read_file(path.starts_with("~/") ? places.home + path.substr(1) : path, most_in_file);
+    return read_file(path.starts_with("~/") ? places.home + path.substr(1) : path, max_file);
   } catch (const SysError& e) {
     throw Refusal("sink " + target.name + ": " + parameter + "=" + path + ": " + std::string(errno_name(e.error())),
                   "name a file that you can read");
   }
 }
 
-void check_pem(const sink::Target& target, const std::string& parameter, const std::string& content,
-               std::string_view what) {
-  if (parameter.ends_with('=') || content.find(what) != std::string::npos) return;
+/// What a PEM file must contain (RFC 7468): the end of its label, and its name in errors.
+struct PemContent {
+  std::string_view label_end, name;
+};
+constexpr PemContent certificate{.label_end = "CERTIFICATE-----", .name = "certificate"};
+constexpr PemContent private_key{.label_end = "PRIVATE KEY-----", .name = "private key"};
+
+void check_pem(const sink::Target& target, std::string_view parameter, const std::string& path,
+               const std::string& content, const PemContent& expected) {
+  if (path.empty() || content.find(expected.label_end) != std::string::npos) return;
   throw Refusal(
-      "sink " + target.name + ": " + parameter + " holds no " + (what.starts_with("C") ? "certificate" : "private key"),
-      "name a file in PEM");
+      "sink " + target.name + ": " + std::string(parameter) + "=" + path + " contains no " + std::string(expected.name),
+      "name a file in PEM format");
 }
 
 // RFC 9110 §5: a name of token characters and a value without control characters.
@@ -50,8 +57,8 @@ void check_headers(const sink::Target& target, std::string_view text) {
     const bool plain =
         std::ranges::all_of(line, [](char c) { return static_cast<unsigned char>(c) >= 0x20 || c == '\t'; });
     if (!name || !plain)
-      throw Refusal("sink " + target.name + ": headers=" + target.headers + " has a line that is no header",
-                    "write lines as Authorization: Bearer …");
+      throw Refusal("sink " + target.name + ": headers=" + target.headers + " has a line that is not an HTTP header",
+                    "write lines such as Authorization: Bearer …");
   }
 }
 
@@ -66,9 +73,9 @@ PreparedSink prepare_sink(const std::string& url, const Places& places) {
                    .cert = read_named(target, target.cert, "cert", places),
                    .key = read_named(target, target.key, "key", places),
                    .headers = read_named(target, target.headers, "headers", places)};
-  check_pem(target, "ca=" + target.ca, sink.contents.ca, "CERTIFICATE-----");
-  check_pem(target, "cert=" + target.cert, sink.contents.cert, "CERTIFICATE-----");
-  check_pem(target, "key=" + target.key, sink.contents.key, "PRIVATE KEY-----");
+  check_pem(target, "ca", target.ca, sink.contents.ca, certificate);
+  check_pem(target, "cert", target.cert, sink.contents.cert, certificate);
+  check_pem(target, "key", target.key, sink.contents.key, private_key);
   check_headers(target, sink.contents.headers);
   return sink;
 }
@@ -83,7 +90,8 @@ std::vector<PreparedSink> sinks_of(const policy::Policy& policy, const UsersOwn&
       throw Refusal(url.place.text() + ": " + e.what(), e.remedy());
     }
   }
-  if (sinks.size() > sink::max_sinks) throw Refusal("more than 8 sinks", "a collector can pass records on to others");
+  if (sinks.size() > sink::max_sinks)
+    throw Refusal("more than 8 sinks", "send to one collector that forwards to the others");
   return sinks;
 }
 
