@@ -95,7 +95,7 @@ class FloorOnly(harness.Case):
         self.scratch.write_profile()
         marker = self.ws / "ran"
         words = (WITHOUT, "listener", "--", harness.AGENT_RUN, "-p", self.scratch.profile_file, "--", "touch", marker)
-        self.assert_one_line_refusal(self.control(*words), "another supervisor", nothing=marker)
+        self.assert_one_line_refusal(self.control(*words), "another seccomp supervisor", nothing=marker)
         self.weakened()
         self.assertEqual(self.control(*words).status, 0)
         self.assertTrue(marker.exists())

@@ -18,7 +18,7 @@ HOSTS = (
     ("no Landlock in the kernel", ["landlock_create_ruleset=ENOSYS"], r"Landlock", "Landlock", "CONFIG_SECURITY_LANDLOCK"),
     ("Landlock is switched off", ["landlock_create_ruleset=EOPNOTSUPP"], r"lsm=landlock", "Landlock", "lsm=landlock"),
     ("Landlock is refused", ["landlock_restrict_self=EPERM"], r"Landlock", "Landlock", "outside"),
-    ("another supervisor listens", ["listener"], r"another supervisor", "seccomp notification", "another supervisor"),
+    ("another supervisor listens", ["listener"], r"another seccomp supervisor", "seccomp notification", "another seccomp supervisor"),
     ("an old kernel: no WAIT_KILLABLE_RECV", ["seccomp:listener=EINVAL"], r"6\.1", "seccomp notification", "6.1"),
     ("listeners are refused", ["seccomp:listener=EPERM"], r"seccomp", "seccomp notification", "outside"),
     ("pidfd_getfd is refused", ["pidfd_getfd=EPERM"], r"pidfd_getfd", "pidfd_getfd", "ptrace"),
@@ -115,7 +115,7 @@ class OddHosts(harness.Case):
                     marker.unlink()
                     continue
                 self.assert_one_line_refusal(run, r"uid_map: .* — root needs CAP_SETFCAP", nothing=marker)
-                self.assert_missing(doctor, "id maps", "CAP_SETFCAP .*another user than root")
+                self.assert_missing(doctor, "id maps", "CAP_SETFCAP .*as another user")
                 self.assertNotIn("AppArmor", doctor.text)
                 self.assert_all_follow(doctor, "id maps", NEED_ID_MAPS)
 
