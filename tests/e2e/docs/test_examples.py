@@ -242,7 +242,7 @@ def test_time_stamp_recipe(scratch):
     with stamping.authority(scratch.base / "tsa") as address:
         shutil.copy(scratch.base / "tsa" / "ca.pem", scratch.project)
         ended = scratch.run("bash", "-ec", f"TSA={address}\n{recipe}")
-    yield "the recipe for time stamps", expect.fault(recipe, ended, 0, r"^STAMPED  [\s\S]*^COMPLETE  [\s\S]*^  V6 stamp\.\d+\.tsr: .* says CN=Clock$")
+    yield "the recipe for time stamps", expect.fault(recipe, ended, 0, r"^STAMPED  [\s\S]*^COMPLETE  [\s\S]*^  V6 stamp\.\d+\.tsr: .*, according to CN=Clock$")
     number = next(runs(scratch)[-1].glob("stamp.*.tsr")).name.split(".")[1]
     line = check_of_others.replace("stamp.N", f"{runs(scratch)[-1]}/stamp.{number}")
     yield "time stamps by openssl", expect.fault(line, scratch.run("bash", "-ec", line), 0, "^Verification: OK$")
