@@ -18,6 +18,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <utility>
 
 using namespace agentrun;
 using namespace agentrun::broker;
@@ -92,6 +93,14 @@ Fd open_directory(const std::string& path) {
   return Fd(check(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC), "open", path));
 }
 
+/// What has threads that never end is never destroyed: a list that lives as long holds it.
+template <typename T, typename... Arguments>
+T& make_immortal(Arguments&&... arguments) {
+  static std::vector<T*>& all = *new std::vector<T*>;
+  all.push_back(new T(std::forward<Arguments>(arguments)...));
+  return *all.back();
+}
+
 }  // namespace
 
 ScratchBroker::ScratchBroker(const Listener& listener)
@@ -101,8 +110,8 @@ ScratchBroker::ScratchBroker(const Listener& listener)
       host_proc_(open_directory("/proc")),
       policy_(policy_for(directory_)),
       mounts_(mount_ids(host_proc_.get())),
-      workers_(*new Workers(listener)),
-      binder_(*new Binder(host_proc_.get())),
+      workers_(make_immortal<Workers>(listener)),
+      binder_(make_immortal<Binder>(host_proc_.get())),
       tree_(TreeLock::open_common()),
       flows_(Fd(), nullptr, listener, log, workers_),
       own_sockets_({}),
